@@ -1,0 +1,77 @@
+use crate::{BLOCK, MemoryLayout};
+
+/// Which values the weights of a block may take, by position in the block.
+///
+/// A position is a weight's flat row-major index in its tensor, modulo 8 (paper section 4.1); since
+/// tensors begin on block boundaries, it is also its plane index modulo 8.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Constraint {
+    /// Smallest allowed value at each position.
+    pub low: [i8; BLOCK],
+    /// Largest allowed value at each position.
+    pub high: [i8; BLOCK],
+}
+
+/// A weight that a constraint forbids.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("weight {index} of {tensor} is {value}, outside [{low}, {high}]")]
+pub struct Violation {
+    /// Tensor name.
+    pub tensor: String,
+    /// Row-major index in the tensor.
+    pub index: usize,
+    /// The value found.
+    pub value: i8,
+    /// Smallest allowed value at that position.
+    pub low: i8,
+    /// Largest allowed value at that position.
+    pub high: i8,
+}
+
+impl Constraint {
+    /// Anything goes.
+    pub const NONE: Self = Self { low: [i8::MIN; BLOCK], high: [i8::MAX; BLOCK] };
+
+    /// The paper's: positions 0..=6 in [-64, 63], where bit 6 of a weight equals its sign, position 7
+    /// free.
+    pub const WOT: Self = Self {
+        low: [-64, -64, -64, -64, -64, -64, -64, i8::MIN],
+        high: [63, 63, 63, 63, 63, 63, 63, i8::MAX],
+    };
+
+    /// Whether `value` is allowed at a flat index.
+    pub fn allows(&self, index: usize, value: i8) -> bool {
+        (self.low[index % BLOCK]..=self.high[index % BLOCK]).contains(&value)
+    }
+
+    /// The weights of one tensor that are not allowed, as (index, value).
+    pub fn violations<'a>(&'a self, tensor: &'a [i8]) -> impl Iterator<Item = (usize, i8)> + 'a {
+        tensor.iter().copied().enumerate().filter(|&(index, value)| !self.allows(index, value))
+    }
+
+    /// Clamps each weight of one tensor into its range (the paper's *throttling*); returns how many
+    /// changed.
+    pub fn throttle(&self, tensor: &mut [i8]) -> usize {
+        let mut changed = 0;
+        for (index, value) in tensor.iter_mut().enumerate() {
+            let allowed = (*value).clamp(self.low[index % BLOCK], self.high[index % BLOCK]);
+            changed += usize::from(allowed != *value);
+            *value = allowed;
+        }
+        changed
+    }
+
+    /// Refuses a plane with a weight outside its range.
+    ///
+    /// # Errors
+    /// The first such weight.
+    pub fn check(&self, layout: &MemoryLayout, plane: &[i8]) -> Result<(), Violation> {
+        for span in layout.tensors() {
+            if let Some((index, value)) = self.violations(&plane[span.range()]).next() {
+                let (low, high) = (self.low[index % BLOCK], self.high[index % BLOCK]);
+                return Err(Violation { tensor: span.name.clone(), index, value, low, high });
+            }
+        }
+        Ok(())
+    }
+}

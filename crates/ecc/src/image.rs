@@ -1,0 +1,59 @@
+/// The weight memory as it is stored: every bit of it is a cell that can flip.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemoryImage {
+    data: Vec<u8>,
+    check: Vec<u8>,
+}
+
+impl MemoryImage {
+    /// An image of the given planes. Bit `i` of a plane is bit `i % 8` (from the least significant)
+    /// of its byte `i / 8`; byte `i` of the data plane holds weight `i`.
+    pub fn new(data: Vec<u8>, check: Vec<u8>) -> Self {
+        Self { data, check }
+    }
+
+    /// The bytes that hold the weights.
+    pub fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// The bytes that hold the check bits kept beside the weights; empty when there are none.
+    pub fn check(&self) -> &[u8] {
+        &self.check
+    }
+
+    /// Cells of the data plane.
+    pub fn data_bits(&self) -> u64 {
+        8 * self.data.len() as u64
+    }
+
+    /// Cells of the check plane.
+    pub fn check_bits(&self) -> u64 {
+        8 * self.check.len() as u64
+    }
+
+    /// Flips one cell of the data plane.
+    ///
+    /// # Panics
+    /// When there is no such cell.
+    pub fn flip_data(&mut self, bit: u64) {
+        flip(&mut self.data, bit);
+    }
+
+    /// Flips one cell of the check plane.
+    ///
+    /// # Panics
+    /// When there is no such cell.
+    pub fn flip_check(&mut self, bit: u64) {
+        flip(&mut self.check, bit);
+    }
+
+    /// Block `index` of the data plane: weight `i` of the block in bits `8 i .. 8 i + 8`.
+    pub(crate) fn block(&self, index: usize) -> u64 {
+        u64::from_le_bytes(self.data.as_chunks().0[index])
+    }
+}
+
+fn flip(plane: &mut [u8], bit: u64) {
+    plane[usize::try_from(bit / 8).expect("planes are addressed with usize")] ^= 1 << (bit % 8);
+}

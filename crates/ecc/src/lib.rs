@@ -1,0 +1,46 @@
+//! Int8 weights to stored bits and back, through a protection.
+//!
+//! ```text
+//! tensors --MemoryLayout--> weights, padded, in memory order --Protection::encode--> MemoryImage
+//!                                                                                        | faults
+//!                          weights as the network reads them <--Protection::decode_word--+
+//! ```
+//!
+//! A [`MemoryImage`] is the memory itself: a *data plane* of one byte a weight, and a *check plane*
+//! for the check bits that a protection keeps beside the weights. Every cell of both can flip. A
+//! [`Protection`] encodes weights into an image and reads single code words back; it never sees the
+//! original, so all it can say of a word is [`WordStatus::Clean`], `Corrected` or `Detected`. Whether
+//! a correction was right is for the caller to find out, who has the original.
+//!
+//! # The protections
+//!
+//! | id | paper's name | code word | stored overhead | constraint |
+//! |---|---|---|---|---|
+//! | `faulty` | faulty | a weight, bare | 0 | none |
+//! | `parity-zero` | zero | a weight and an even-parity bit; mismatch: weight := 0 | 12.5 % | none |
+//! | `secded-72-64` | ecc | 8 weights and 8 check bits beside them | 12.5 % | none |
+//! | `in-place-64-57` | in-place | 8 weights, 7 check bits inside | 0 | [`Constraint::WOT`] |
+//!
+//! [`by_id`] finds one by its id or the paper's name. A new one is a file in `src/protections/` and a
+//! line in its registry.
+//!
+//! # Two codecs for each code
+//!
+//! [`LinearCode`] is the reference: a parity-check matrix and the textbook rules, bit by bit. The
+//! working codecs are fold kernels (see `fold.rs`), tested against the reference over every stored
+//! cell.
+
+mod constraint;
+mod fold;
+mod image;
+mod layout;
+mod linear;
+mod protection;
+mod protections;
+
+pub use constraint::{Constraint, Violation};
+pub use image::MemoryImage;
+pub use layout::{BLOCK, MemoryLayout, TensorSpan};
+pub use linear::LinearCode;
+pub use protection::{Protection, StatusCounts, WordShape, WordStatus};
+pub use protections::{Faulty, InPlace, ParityZero, SecDed, UnknownProtection, all, by_id};

@@ -1,0 +1,69 @@
+use super::{blocks, bytes, store};
+use crate::fold::{secded_check, secded_column};
+use crate::{BLOCK, Constraint, LinearCode, MemoryImage, Protection, WordShape, WordStatus};
+
+/// SEC-DED (72,64): a check byte beside each block of eight weights. A detected word is read as it is
+/// stored.
+#[derive(Clone, Debug)]
+pub struct SecDed {
+    /// By syndrome: the cell to flip, 0..64 in the block and 64..72 in the check byte.
+    cells: [Option<u8>; 256],
+}
+
+impl SecDed {
+    /// Cells 0..64 are the block, cells 64..72 its check byte.
+    pub fn code() -> LinearCode {
+        let columns = (0..64).map(secded_column).chain((0..8).map(|j| 1 << j)).collect();
+        LinearCode::new(columns, (64..72).collect())
+    }
+
+    /// The working codec.
+    pub fn new() -> Self {
+        let mut cells = [None; 256];
+        for (cell, &column) in (0..).zip(Self::code().columns()) {
+            cells[usize::from(column)] = Some(cell);
+        }
+        Self { cells }
+    }
+}
+
+impl Default for SecDed {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Protection for SecDed {
+    fn id(&self) -> &'static str {
+        "secded-72-64"
+    }
+
+    fn parameters(&self) -> String {
+        format!("columns {} due keep", Self::code().columns_hex())
+    }
+
+    fn word(&self) -> WordShape {
+        WordShape { weights: BLOCK, check_bits: 8 }
+    }
+
+    fn constraint(&self) -> Constraint {
+        Constraint::NONE
+    }
+
+    fn encode_plane(&self, plane: &[i8]) -> MemoryImage {
+        MemoryImage::new(bytes(plane), blocks(plane).map(secded_check).collect())
+    }
+
+    fn decode_word(&self, image: &MemoryImage, word: usize, weights: &mut [i8]) -> WordStatus {
+        let block = image.block(word);
+        let syndrome = secded_check(block) ^ image.check()[word];
+        let (block, status) = match (syndrome, self.cells[usize::from(syndrome)]) {
+            (0, _) => (block, WordStatus::Clean),
+            (_, Some(cell @ 0..64)) => (block ^ 1 << cell, WordStatus::Corrected),
+            (_, Some(_)) => (block, WordStatus::Corrected),
+            (_, None) => (block, WordStatus::Detected),
+        };
+        store(block, weights);
+        status
+    }
+}

@@ -1,0 +1,149 @@
+//! What holds for every protection, through the public trait.
+
+use ecc::{MemoryLayout, Protection, StatusCounts, WordStatus, all, by_id};
+use proptest::prelude::*;
+
+/// Weights that a protection can store, in a layout with odd sizes.
+fn plane_for(protection: &dyn Protection, layout: &MemoryLayout, bytes: &[i8]) -> Vec<i8> {
+    let mut source = bytes.iter().copied().cycle();
+    let tensors: Vec<Vec<i8>> = layout
+        .tensors()
+        .iter()
+        .map(|span| {
+            let mut tensor: Vec<i8> = source.by_ref().take(span.len).collect();
+            protection.constraint().throttle(&mut tensor);
+            tensor
+        })
+        .collect();
+    layout.pack(tensors.iter().map(Vec::as_slice))
+}
+
+proptest! {
+    #[test]
+    fn clean_memories_read_back(sizes in proptest::collection::vec(0usize..70, 1..5), bytes in proptest::collection::vec(any::<i8>(), 1..64)) {
+        let names: Vec<String> = (0..sizes.len()).map(|i| format!("t{i}")).collect();
+        let layout = MemoryLayout::new(names.iter().map(String::as_str).zip(sizes));
+        for protection in all() {
+            let plane = plane_for(&*protection, &layout, &bytes);
+            let image = protection.encode(&layout, &plane).unwrap();
+            let mut read = vec![1; plane.len()];
+            let counts = protection.decode(&image, &mut read);
+            prop_assert_eq!(&read, &plane);
+            let words = (plane.len() / protection.word().weights) as u64;
+            prop_assert_eq!(counts, StatusCounts { clean: words, corrected: 0, detected: 0 });
+            prop_assert_eq!(image.check_bits(), words * protection.word().check_bits as u64);
+        }
+    }
+
+    #[test]
+    fn a_flip_reaches_no_word_but_its_own(
+        bytes in proptest::collection::vec(any::<i8>(), 40),
+        flips in proptest::collection::btree_set(0u64..360, 0..12),
+    ) {
+        let layout = MemoryLayout::new([("t", 40)]);
+        for protection in all() {
+            let plane = plane_for(&*protection, &layout, &bytes);
+            let mut image = protection.encode(&layout, &plane).unwrap();
+            let shape = protection.word();
+            let mut hit = std::collections::BTreeSet::new();
+            for &flip in &flips {
+                if flip < image.data_bits() {
+                    image.flip_data(flip);
+                    hit.insert(flip as usize / (8 * shape.weights));
+                } else if flip - image.data_bits() < image.check_bits() {
+                    let bit = flip - image.data_bits();
+                    image.flip_check(bit);
+                    hit.insert(bit as usize / shape.check_bits);
+                }
+            }
+            // Sparse: only the words that were hit; dense: all of them.
+            let mut sparse = plane.clone();
+            for word in hit {
+                let range = word * shape.weights..(word + 1) * shape.weights;
+                protection.decode_word(&image, word, &mut sparse[range]);
+            }
+            let mut dense = vec![0; plane.len()];
+            protection.decode(&image, &mut dense);
+            prop_assert_eq!(sparse, dense);
+        }
+    }
+}
+
+#[test]
+fn parity_zero_zeroes_odd_flips_and_misses_even_ones() {
+    let protection = by_id("zero").unwrap();
+    for value in i8::MIN..=i8::MAX {
+        let plane = [value; 8];
+        for flips in 0u32..512 {
+            // Bits 0..8 hit weight 3, bit 8 its parity cell.
+            let mut image = protection.encode_plane(&plane);
+            (0..8).filter(|i| flips >> i & 1 == 1).for_each(|i| image.flip_data(3 * 8 + i));
+            if flips >> 8 & 1 == 1 {
+                image.flip_check(3);
+            }
+            let mut read = [0];
+            let status = protection.decode_word(&image, 3, &mut read);
+            if flips.count_ones() % 2 == 1 {
+                assert_eq!((read, status), ([0], WordStatus::Detected));
+            } else {
+                let expected = value ^ (flips & 0xff) as u8 as i8;
+                assert_eq!((read, status), ([expected], WordStatus::Clean));
+            }
+        }
+    }
+}
+
+#[test]
+fn in_place_refuses_a_large_weight_by_name_index_and_value() {
+    let protection = by_id("in-place").unwrap();
+    let layout = MemoryLayout::new([("conv1.weight", 9), ("features.3.weight", 20)]);
+    let mut second = vec![0; 20];
+    second[7] = -128;
+    second[15] = 127;
+    second[17] = -93;
+    let plane = layout.pack([&[0; 9][..], &second]);
+    let error = protection.encode(&layout, &plane).unwrap_err();
+    assert_eq!(error.to_string(), "weight 17 of features.3.weight is -93, outside [-64, 63]");
+}
+
+#[test]
+fn throttling_clamps_positions_0_to_6_only() {
+    let mut tensor: Vec<i8> = vec![64, -65, 63, -64, 127, -128, 0, 127, -127, 65];
+    let changed = by_id("in-place").unwrap().constraint().throttle(&mut tensor);
+    assert_eq!(tensor, [63, -64, 63, -64, 63, -64, 0, 127, -64, 63]);
+    assert_eq!(changed, 6);
+}
+
+#[test]
+fn protections_answer_to_the_papers_names() {
+    for (alias, id) in [
+        ("faulty", "faulty"),
+        ("zero", "parity-zero"),
+        ("ecc", "secded-72-64"),
+        ("in-place", "in-place-64-57"),
+    ] {
+        assert_eq!(by_id(alias).unwrap().id(), id);
+        assert_eq!(by_id(id).unwrap().id(), id);
+    }
+    assert_eq!(
+        by_id("raid").unwrap_err().to_string(),
+        "unknown protection `raid`, expected one of faulty, parity-zero, secded-72-64, in-place-64-57"
+    );
+}
+
+#[test]
+fn parameters_are_stable() {
+    // They enter the identity of every record; a change here is a change of the code itself.
+    let parameters: Vec<String> = all().iter().map(|p| p.parameters()).collect();
+    assert_eq!(
+        parameters,
+        [
+            "",
+            "even",
+            "columns 0e323d545ba4c2f10d313e5758a7c1f20b3738515ea1c7f4073b345d52adcbf81f232c454ab5d3e0\
+             2f131c757a85e3d04f737c151ae583b08fb3bcd5da2543700102040810204080 due keep",
+            "columns 546732792c1f014a5764317a2f1c02495162377c291a044f5d6e3b7025160843457623683d0e105b\
+             754613580d3e206b152673386d5e400b2a194c0752617f34 due keep",
+        ]
+    );
+}
