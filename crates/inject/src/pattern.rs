@@ -1,0 +1,17 @@
+/// How many cells each plane of a memory has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlaneSizes {
+    /// Cells of the data plane.
+    pub data_bits: u64,
+    /// Cells of the check plane.
+    pub check_bits: u64,
+}
+
+/// The cells that flip in one trial. Offsets are ascending and distinct.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FaultPattern {
+    /// Offsets into the data plane.
+    pub data: Vec<u64>,
+    /// Offsets into the check plane.
+    pub check: Vec<u64>,
+}

@@ -1,0 +1,196 @@
+//! The fault models through the public interface: values, distribution, pairing, and the paper's
+//! counts (reference/paper.md, section 6 of the project's notes).
+
+use inject::{BitErrorRate, FaultModel, FaultPattern, PlaneSizes};
+use proptest::prelude::*;
+
+fn rate(rate: f64) -> BitErrorRate {
+    BitErrorRate::new(rate).unwrap()
+}
+
+fn sample(model: FaultModel, p: f64, data_bits: u64, check_bits: u64, trial: u64) -> FaultPattern {
+    model.sample(rate(p), PlaneSizes { data_bits, check_bits }, 2019, trial)
+}
+
+const BOTH: [FaultModel; 2] = [FaultModel::Bernoulli, FaultModel::FixedCount];
+
+#[test]
+fn values_are_stable() {
+    // Fixed by definition: these offsets may never change, or recorded campaigns could not be replayed.
+    let pattern = sample(FaultModel::Bernoulli, 1e-3, 8000, 1000, 0);
+    assert_eq!(pattern.data, [4056, 4375, 6413, 6758, 7047, 7312]);
+    assert_eq!(pattern.check, [764]);
+    let pattern = sample(FaultModel::FixedCount, 1e-3, 8000, 1000, 7);
+    assert_eq!(pattern.data, [34, 889, 1356, 2486, 3194, 6106, 6999, 7893]);
+    assert_eq!(pattern.check, [732]);
+}
+
+#[test]
+fn the_papers_fault_counts_are_reproduced() {
+    for (weights, count) in [(138_344_128, 1_106_753), (11_678_912, 93_431), (1_244_448, 9_955)] {
+        let pattern = sample(FaultModel::FixedCount, 1e-3, 8 * weights, 0, 0);
+        assert_eq!(pattern.data.len(), count);
+    }
+}
+
+#[test]
+fn check_bits_do_not_disturb_the_data_plane() {
+    for model in BOTH {
+        for trial in 0..20 {
+            let bare = sample(model, 1e-2, 6400, 0, trial);
+            let coded = sample(model, 1e-2, 6400, 800, trial);
+            assert_eq!(bare.data, coded.data);
+            assert!(bare.check.is_empty());
+        }
+    }
+}
+
+#[test]
+fn trials_seeds_and_planes_have_streams_of_their_own() {
+    let planes = PlaneSizes { data_bits: 10_000, check_bits: 10_000 };
+    for model in BOTH {
+        let draw = |seed, trial| model.sample(rate(0.01), planes, seed, trial);
+        let patterns = [draw(1, 0), draw(1, 1), draw(2, 0), draw(1 << 63, 0)];
+        for (i, a) in patterns.iter().enumerate() {
+            assert_ne!(a.data, a.check);
+            assert!(patterns[..i].iter().all(|b| a.data != b.data && a.check != b.check));
+        }
+    }
+}
+
+#[test]
+fn rates_of_zero_and_one_mean_none_and_all() {
+    for model in BOTH {
+        assert_eq!(sample(model, 0.0, 100, 10, 0), FaultPattern::default());
+        let all = sample(model, 1.0, 100, 10, 0);
+        assert_eq!((all.data, all.check), ((0..100).collect(), (0..10).collect()));
+        assert!(sample(model, f64::MIN_POSITIVE, u64::MAX / 2, 0, 0).data.is_empty());
+    }
+}
+
+/// Pearson's statistic for `observed` counts against equal expectation.
+fn chi_square(observed: &[u64]) -> f64 {
+    let expected = observed.iter().sum::<u64>() as f64 / observed.len() as f64;
+    observed.iter().map(|&o| (o as f64 - expected).powi(2) / expected).sum()
+}
+
+#[test]
+fn flips_fall_evenly_on_cells_and_on_bit_positions() {
+    // 99.9 % points of chi-square: 1,000 for 866 degrees of freedom, 24.3 for 7.
+    for model in BOTH {
+        let mut by_cell = vec![0; 867];
+        let mut by_bit = vec![0; 8];
+        for trial in 0..40_000 {
+            for flip in sample(model, 0.01, 867, 0, trial).data {
+                by_cell[flip as usize] += 1;
+                by_bit[(flip % 8) as usize] += 1;
+            }
+        }
+        assert!(chi_square(&by_cell) < 1_000.3, "{model}: {}", chi_square(&by_cell));
+        // 867 = 108 * 8 + 3: the first three bit positions have one cell more.
+        for (bit, count) in by_bit.iter_mut().enumerate() {
+            *count = *count * 108 / if bit < 3 { 109 } else { 108 };
+        }
+        assert!(chi_square(&by_bit) < 24.3, "{model}: {}", chi_square(&by_bit));
+    }
+}
+
+#[test]
+fn all_pairs_of_a_fixed_count_are_equally_likely() {
+    // 2 of 6 cells: 15 sets; the 99.9 % point for 14 degrees of freedom is 36.1.
+    let mut by_set = [0; 36];
+    for trial in 0..30_000 {
+        let flips = sample(FaultModel::FixedCount, 2.0 / 6.0, 6, 0, trial).data;
+        by_set[(flips[0] * 6 + flips[1]) as usize] += 1;
+    }
+    let seen: Vec<u64> = by_set.into_iter().filter(|&n| n > 0).collect();
+    assert_eq!(seen.len(), 15);
+    assert!(chi_square(&seen) < 36.1, "{}", chi_square(&seen));
+}
+
+#[test]
+fn bernoulli_counts_are_binomial() {
+    // 200 cells at 0.02: mean 4. Classes 0..=9 and "10 or more"; 99.9 % point for 10 degrees: 29.6.
+    let (cells, p, trials) = (200u64, 0.02f64, 50_000u64);
+    let mut observed = [0f64; 11];
+    for trial in 0..trials {
+        let n = sample(FaultModel::Bernoulli, p, cells, 0, trial).data.len();
+        observed[n.min(10)] += 1.0;
+    }
+    let mut expected = [0f64; 11];
+    let mut probability = (1.0 - p).powi(200);
+    for (k, e) in expected[..10].iter_mut().enumerate() {
+        *e = probability * trials as f64;
+        probability *= (200 - k) as f64 / (k + 1) as f64 * p / (1.0 - p);
+    }
+    expected[10] = trials as f64 - expected[..10].iter().sum::<f64>();
+    let statistic: f64 = observed.iter().zip(expected).map(|(o, e)| (o - e).powi(2) / e).sum();
+    assert!(statistic < 29.6, "{statistic}");
+}
+
+/// Flips that share a block of `block` cells with another one, and blocks with at least 2 and 3.
+fn crowded(cells: u64, block: u64, p: f64, trials: u64) -> (f64, f64, f64) {
+    let (mut flips, mut left, mut two, mut three) = (0u64, 0u64, 0u64, 0u64);
+    for trial in 0..trials {
+        let pattern = sample(FaultModel::Bernoulli, p, cells, 0, trial).data;
+        for group in pattern.chunk_by(|a, b| a / block == b / block) {
+            let n = group.len() as u64;
+            flips += n;
+            left += if n > 1 { n } else { 0 };
+            two += u64::from(n >= 2);
+            three += u64::from(n >= 3);
+        }
+    }
+    let per_trial = |n: u64| n as f64 / trials as f64;
+    (left as f64 / flips as f64, per_trial(two), per_trial(three))
+}
+
+#[test]
+fn the_share_of_flips_that_revert_single_flips_would_leave_is_the_papers() {
+    // 1 - (1-p)^63: 0.628 % at 1e-4, 6.11 % at 1e-3 for 64-bit blocks; 3.06 % at 1e-3 for 32-bit.
+    let near = |measured: f64, expected: f64| assert!((measured / expected - 1.0).abs() < 0.02, "{measured}");
+    near(crowded(93_431_296, 64, 1e-3, 4).0, 1.0 - (1.0f64 - 1e-3).powi(63));
+    near(crowded(93_431_296, 32, 1e-3, 8).0, 1.0 - (1.0f64 - 1e-3).powi(31));
+    near(crowded(93_431_296, 64, 1e-4, 100).0, 1.0 - (1.0f64 - 1e-4).powi(63));
+    assert_eq!(format!("{:.2}", 100.0 * (1.0 - (1.0f64 - 1e-3).powi(63))), "6.11");
+    assert_eq!(format!("{:.3}", 100.0 * (1.0 - (1.0f64 - 1e-4).powi(63))), "0.628");
+}
+
+#[test]
+fn words_with_two_and_three_flips_are_as_many_as_expected() {
+    // ResNet18, 11,678,912 weights: 29.3 / 0.06 at 1e-4 and 2,824 / 58 at 1e-3.
+    let (_, two, three) = crowded(93_431_296, 64, 1e-3, 10);
+    assert!((two / 2_824.0 - 1.0).abs() < 0.02 && (three / 58.0 - 1.0).abs() < 0.15, "{two} {three}");
+    let (_, two, _) = crowded(93_431_296, 64, 1e-4, 40);
+    assert!((two / 29.3 - 1.0).abs() < 0.1, "{two}");
+}
+
+#[test]
+fn impossible_rates_are_refused() {
+    for bad in [-1e-9, 1.0 + 1e-9, f64::NAN, f64::INFINITY] {
+        let message = BitErrorRate::new(bad).unwrap_err().to_string();
+        assert_eq!(message, format!("bit error rate {bad}, expected a number in [0, 1]"));
+    }
+    assert_eq!(
+        "burst".parse::<FaultModel>().unwrap_err().to_string(),
+        "unknown fault model `burst`, expected one of bernoulli, fixed-count"
+    );
+}
+
+proptest! {
+    #[test]
+    fn patterns_are_ascending_distinct_and_inside(
+        p in 0f64..=1.0, data_bits in 0u64..2_000, check_bits in 0u64..300, trial: u64
+    ) {
+        for model in BOTH {
+            let pattern = sample(model, p, data_bits, check_bits, trial);
+            for (flips, cells) in [(&pattern.data, data_bits), (&pattern.check, check_bits)] {
+                prop_assert!(flips.is_sorted_by(|a, b| a < b));
+                prop_assert!(flips.last().is_none_or(|&last| last < cells));
+                if model == FaultModel::FixedCount {
+                    prop_assert_eq!(flips.len(), (cells as f64 * p) as usize);
+                }
+            }
+        }
+    }
+}
