@@ -1,0 +1,296 @@
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{ActivationScale, FloatTensor, ModelSpec, Parameters, Preprocessing, Provenance, QuantTensor};
+
+/// Version of the checkpoint format that this crate writes, and the newest one that it reads.
+pub const CHECKPOINT_VERSION: u32 = 1;
+
+/// The one metadata key; a single key keeps the file's bytes a function of its content.
+const METADATA_KEY: &str = "zerospace";
+
+/// An int8 network: everything that is needed to run it, and where it came from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    /// The architecture, for `zoo` to build.
+    pub model: ModelSpec,
+    /// Input normalization.
+    pub preprocessing: Preprocessing,
+    /// The weights that faults can reach, in memory order.
+    pub weights: Vec<QuantTensor>,
+    /// Biases and batch-norm parameters, which the fault model leaves alone.
+    pub parameters: Parameters,
+    /// Scale of every quantization point, by node name.
+    pub activations: BTreeMap<String, ActivationScale>,
+    /// Where it came from; not part of [`Checkpoint::digest`].
+    pub provenance: Provenance,
+}
+
+/// Why a checkpoint cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {kind}", path = .path.display())]
+pub struct CheckpointError {
+    path: PathBuf,
+    #[source]
+    kind: CheckpointErrorKind,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum CheckpointErrorKind {
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    #[error("not a safetensors file: {0}")]
+    Safetensors(#[from] safetensors::SafeTensorError),
+    #[error(
+        "not a zerospace checkpoint: its metadata has no `{METADATA_KEY}` entry (make one with `zerospace quantize`)"
+    )]
+    Foreign,
+    #[error("metadata: {0}")]
+    Metadata(#[from] serde_json::Error),
+    #[error("format version {found}, newest known is {CHECKPOINT_VERSION}")]
+    Version { found: u32 },
+    #[error("tensor {tensor} is named in the metadata and missing from the file")]
+    MissingTensor { tensor: String },
+    #[error("tensor {tensor} is not named in the metadata")]
+    UnexpectedTensor { tensor: String },
+    #[error("tensor {tensor} has type {found:?}, expected {expected:?}")]
+    WrongType { tensor: String, found: Dtype, expected: Dtype },
+    #[error("scale of {name} is {value}, expected a finite positive number")]
+    Scale { name: String, value: f32 },
+    #[error("value {index} of {tensor} is {value}, expected a finite number")]
+    NonFinite { tensor: String, index: usize, value: f32 },
+    #[error("weight {index} of {tensor} is -128, expected -127..=127 (only a fault makes -128)")]
+    OutOfRange { tensor: String, index: usize },
+    #[error("{field} is {value}, expected {expected}")]
+    Field { field: String, value: String, expected: &'static str },
+    #[error("content hash is {found}, the metadata says {recorded}: the file was damaged or edited")]
+    Digest { found: String, recorded: String },
+}
+
+/// The metadata entry. Maps are ordered, so equal checkpoints have equal bytes.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Metadata {
+    version: u32,
+    digest: String,
+    model: ModelSpec,
+    preprocessing: Preprocessing,
+    weights: Vec<WeightEntry>,
+    parameters: Vec<String>,
+    activations: BTreeMap<String, ActivationScale>,
+    provenance: Provenance,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WeightEntry {
+    name: String,
+    scale: f32,
+}
+
+/// Read first and alone, so that a newer format is recognized whatever else it holds.
+#[derive(Deserialize)]
+struct VersionOnly {
+    version: u32,
+}
+
+impl Checkpoint {
+    /// Identity of the network: lowercase hex SHA-256 over everything that changes what it computes
+    /// (architecture, preprocessing, weights and their order, parameters, scales) and nothing else.
+    pub fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        hash.update(b"zerospace checkpoint 1\n");
+        let mut json = |value: String| {
+            hash.update((value.len() as u64).to_le_bytes());
+            hash.update(value);
+        };
+        json(to_json(&self.model));
+        json(to_json(&self.preprocessing));
+        json(to_json(&self.activations));
+        for tensor in &self.weights {
+            json(to_json(&(&tensor.name, &tensor.shape, tensor.scale)));
+        }
+        for (name, tensor) in &self.parameters {
+            json(to_json(&(name, tensor.shape())));
+        }
+        for tensor in &self.weights {
+            hash.update(as_bytes(&tensor.values));
+        }
+        for tensor in self.parameters.values() {
+            hash.update(le_bytes(tensor.values()));
+        }
+        hex(&hash.finalize())
+    }
+
+    /// The real weights and the other parameters under their names: what a float executor needs to
+    /// run this network without rounding activations.
+    pub fn dequantized(&self) -> Parameters {
+        let weights = self.weights.iter().map(|w| (w.name.clone(), w.dequantize()));
+        weights.chain(self.parameters.clone()).collect()
+    }
+
+    /// Writes the file under a temporary name beside `path`, flushes it to disk, and renames it.
+    ///
+    /// # Errors
+    /// When the file cannot be written; `path` is then as it was before.
+    pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
+        let write = || -> Result<(), CheckpointErrorKind> {
+            let bytes = self.to_bytes()?;
+            let mut name = path.file_name().unwrap_or_default().to_os_string();
+            name.push(".partial");
+            let temporary = path.with_file_name(name);
+            let mut file = std::fs::File::create(&temporary)?;
+            std::io::Write::write_all(&mut file, &bytes)?;
+            file.sync_all()?;
+            Ok(std::fs::rename(&temporary, path)?)
+        };
+        write().map_err(|kind| CheckpointError { path: path.into(), kind })
+    }
+
+    /// Reads and verifies a file: version, types, finite values, positive scales, content hash.
+    ///
+    /// # Errors
+    /// With the file's name and the first thing that is wrong in it.
+    pub fn load(path: &Path) -> Result<Self, CheckpointError> {
+        let read = || Self::from_bytes(&std::fs::read(path)?);
+        read().map_err(|kind| CheckpointError { path: path.into(), kind })
+    }
+
+    fn to_bytes(&self) -> Result<Vec<u8>, CheckpointErrorKind> {
+        let metadata = Metadata {
+            version: CHECKPOINT_VERSION,
+            digest: self.digest(),
+            model: self.model.clone(),
+            preprocessing: self.preprocessing.clone(),
+            weights: self
+                .weights
+                .iter()
+                .map(|w| WeightEntry { name: w.name.clone(), scale: w.scale })
+                .collect(),
+            parameters: self.parameters.keys().cloned().collect(),
+            activations: self.activations.clone(),
+            provenance: self.provenance.clone(),
+        };
+        let floats: Vec<(&String, &FloatTensor, Vec<u8>)> =
+            self.parameters.iter().map(|(name, t)| (name, t, le_bytes(t.values()))).collect();
+        let levels: Vec<Vec<u8>> = self.weights.iter().map(|w| as_bytes(&w.values)).collect();
+        let mut views = Vec::new();
+        for (w, bytes) in self.weights.iter().zip(&levels) {
+            views.push((&w.name, TensorView::new(Dtype::I8, w.shape.clone(), bytes)?));
+        }
+        for (name, tensor, bytes) in &floats {
+            views.push((*name, TensorView::new(Dtype::F32, tensor.shape().to_vec(), bytes)?));
+        }
+        let entry = HashMap::from([(METADATA_KEY.to_string(), serde_json::to_string(&metadata)?)]);
+        Ok(safetensors::serialize(views, Some(entry))?)
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self, CheckpointErrorKind> {
+        use CheckpointErrorKind as Kind;
+        let (_, header) = SafeTensors::read_metadata(bytes)?;
+        let text = header.metadata().as_ref().and_then(|m| m.get(METADATA_KEY)).ok_or(Kind::Foreign)?;
+        let VersionOnly { version } = serde_json::from_str(text)?;
+        if version > CHECKPOINT_VERSION || version == 0 {
+            return Err(Kind::Version { found: version });
+        }
+        let metadata: Metadata = serde_json::from_str(text)?;
+        let file = SafeTensors::deserialize(bytes)?;
+
+        let tensor = |name: &str, expected: Dtype| -> Result<TensorView<'_>, Kind> {
+            let view = file.tensor(name).map_err(|_| Kind::MissingTensor { tensor: name.into() })?;
+            if view.dtype() != expected {
+                return Err(Kind::WrongType { tensor: name.into(), found: view.dtype(), expected });
+            }
+            Ok(view)
+        };
+        let mut weights = Vec::new();
+        for WeightEntry { name, scale } in &metadata.weights {
+            let view = tensor(name, Dtype::I8)?;
+            check_scale(name, *scale)?;
+            let values: Vec<i8> = view.data().iter().map(|&b| b as i8).collect();
+            if let Some(index) = values.iter().position(|&v| v == i8::MIN) {
+                return Err(Kind::OutOfRange { tensor: name.clone(), index });
+            }
+            weights.push(QuantTensor {
+                name: name.clone(),
+                shape: view.shape().to_vec(),
+                values,
+                scale: *scale,
+            });
+        }
+        let mut parameters = Parameters::new();
+        for name in &metadata.parameters {
+            let view = tensor(name, Dtype::F32)?;
+            let values: Vec<f32> =
+                view.data().as_chunks().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect();
+            let parameter = FloatTensor::new(view.shape().to_vec(), values);
+            if let Some((index, value)) = parameter.first_non_finite() {
+                return Err(Kind::NonFinite { tensor: name.clone(), index, value });
+            }
+            parameters.insert(name.clone(), parameter);
+        }
+        for name in file.names() {
+            if !parameters.contains_key(name) && !weights.iter().any(|w| w.name == name) {
+                return Err(Kind::UnexpectedTensor { tensor: name.into() });
+            }
+        }
+        for (name, scale) in &metadata.activations {
+            check_scale(name, scale.levels_per_unit)?;
+        }
+        check_preprocessing(&metadata.preprocessing, metadata.model.input[0])?;
+
+        let checkpoint = Self {
+            model: metadata.model,
+            preprocessing: metadata.preprocessing,
+            weights,
+            parameters,
+            activations: metadata.activations,
+            provenance: metadata.provenance,
+        };
+        let found = checkpoint.digest();
+        if found != metadata.digest {
+            return Err(Kind::Digest { found, recorded: metadata.digest });
+        }
+        Ok(checkpoint)
+    }
+}
+
+fn check_scale(name: &str, value: f32) -> Result<(), CheckpointErrorKind> {
+    if value.is_finite() && value > 0.0 {
+        return Ok(());
+    }
+    Err(CheckpointErrorKind::Scale { name: name.into(), value })
+}
+
+fn check_preprocessing(p: &Preprocessing, channels: usize) -> Result<(), CheckpointErrorKind> {
+    let field = |field: &str, value: String, expected| {
+        Err(CheckpointErrorKind::Field { field: format!("preprocessing.{field}"), value, expected })
+    };
+    if p.mean.len() != channels || !p.mean.iter().all(|v| v.is_finite()) {
+        return field("mean", format!("{:?}", p.mean), "one finite number a channel");
+    }
+    if p.std.len() != channels || !p.std.iter().all(|v| v.is_finite() && *v > 0.0) {
+        return field("std", format!("{:?}", p.std), "one positive number a channel");
+    }
+    Ok(())
+}
+
+fn to_json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("plain data with string keys always serializes")
+}
+
+fn as_bytes(values: &[i8]) -> Vec<u8> {
+    values.iter().map(|&v| v as u8).collect()
+}
+
+fn le_bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}

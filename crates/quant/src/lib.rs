@@ -1,0 +1,27 @@
+//! Float tensors to int8 tensors, and the checkpoint file that keeps them.
+//!
+//! **Quantization** is the paper's (section 3; `Distiller`'s symmetric mode): linear, symmetric,
+//! range-based, one scale a tensor. A scale is written here as *levels per unit*,
+//!
+//! ```text
+//! scale = 127 / max|w|        q = round_half_even(w * scale)        w ~ q / scale
+//! ```
+//!
+//! so clean weights lie in [-127, 127], and -128 arises only from a bit flip.
+//!
+//! **Activations** are quantized with scales fixed at calibration: values that cannot be negative to
+//! u8 (0..=255), others to i8 (-127..=127), see [`ActivationScale`].
+//!
+//! **The checkpoint** ([`Checkpoint`]) is one safetensors file: int8 weights in memory order, float
+//! parameters that the fault model leaves alone, and one metadata entry that says how to run them.
+//! Its format is specified in this crate's README.
+
+mod checkpoint;
+mod float;
+mod int8;
+mod spec;
+
+pub use checkpoint::{CHECKPOINT_VERSION, Checkpoint, CheckpointError};
+pub use float::{FloatTensor, Parameters};
+pub use int8::{ActivationScale, MAX_LEVEL, QuantError, QuantTensor};
+pub use spec::{ModelSpec, Preprocessing, Provenance};

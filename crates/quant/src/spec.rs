@@ -1,0 +1,54 @@
+use serde::{Deserialize, Serialize};
+
+/// What an architecture needs to be built again: plain data, interpreted by `zoo`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSpec {
+    /// Architecture id, e.g. `resnet20`.
+    pub architecture: String,
+    /// Number of classes.
+    pub classes: usize,
+    /// Channels, height and width of an input image.
+    pub input: [usize; 3],
+    /// Multiplier on the channel counts; 1 is the published network.
+    pub width: f64,
+}
+
+/// Per-channel input normalization: `x = (pixel / 255 - mean) / std`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preprocessing {
+    /// Mean of each channel, of pixels in [0, 1].
+    pub mean: Vec<f32>,
+    /// Standard deviation of each channel; positive.
+    pub std: Vec<f32>,
+}
+
+/// Where a checkpoint came from. Recorded, shown, and not part of its identity.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provenance {
+    /// File name of the float checkpoint.
+    pub source: String,
+    /// Lowercase hex SHA-256 of that file.
+    pub source_sha256: String,
+    /// Data set, split and number of images that fixed the activation scales.
+    pub calibration: String,
+    /// Lowercase hex SHA-256 of those images.
+    pub calibration_digest: String,
+    /// What was done to the weights after rounding, e.g. how many were throttled.
+    pub weight_edits: String,
+    /// Program and version that wrote the file.
+    pub written_by: String,
+}
+
+impl Preprocessing {
+    /// The network's input for one u8 pixel of `channel`; f32 arithmetic in the order PyTorch's
+    /// `ToTensor` and `Normalize` use.
+    ///
+    /// # Panics
+    /// When there is no such channel.
+    pub fn value(&self, channel: usize, pixel: u8) -> f32 {
+        (f32::from(pixel) / 255.0 - self.mean[channel]) / self.std[channel]
+    }
+}

@@ -1,0 +1,171 @@
+//! The checkpoint file: round trip, determinism, and refusal of everything that is wrong.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use quant::{
+    ActivationScale, Checkpoint, FloatTensor, ModelSpec, Parameters, Preprocessing, Provenance, QuantTensor,
+};
+use safetensors::{Dtype, tensor::TensorView};
+
+fn checkpoint() -> Checkpoint {
+    let conv = FloatTensor::new(vec![2, 1, 1, 3], vec![0.1, -0.2, 0.3, 0.75, -1.0, 0.0]);
+    let fc = FloatTensor::new(vec![1, 2], vec![0.5, -0.25]);
+    Checkpoint {
+        model: ModelSpec { architecture: "toy".into(), classes: 1, input: [1, 1, 3], width: 1.0 },
+        preprocessing: Preprocessing { mean: vec![0.5], std: vec![0.25] },
+        weights: vec![
+            QuantTensor::quantize("conv.weight", &conv).unwrap(),
+            QuantTensor::quantize("a.fc.weight", &fc).unwrap(),
+        ],
+        parameters: Parameters::from([("a.fc.bias".into(), FloatTensor::new(vec![1], vec![0.1]))]),
+        activations: BTreeMap::from([("input".into(), ActivationScale::from_range(2.0, true))]),
+        provenance: Provenance { source: "toy.pth".into(), ..Provenance::default() },
+    }
+}
+
+fn saved(checkpoint: &Checkpoint, folder: &Path) -> Vec<u8> {
+    let path = folder.join("c.safetensors");
+    checkpoint.save(&path).unwrap();
+    std::fs::read(path).unwrap()
+}
+
+/// The error on reading `bytes`, without the path.
+fn refusal(bytes: &[u8]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("c.safetensors");
+    std::fs::write(&path, bytes).unwrap();
+    let message = Checkpoint::load(&path).unwrap_err().to_string();
+    message.strip_prefix(&format!("{}: ", path.display())).expect("the file is named").into()
+}
+
+/// The file again, with its metadata text edited.
+fn with_metadata(edit: impl Fn(String) -> String) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = saved(&checkpoint(), folder.path());
+    let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+    let text = edit(header.metadata().as_ref().unwrap()["zerospace"].clone());
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let metadata = HashMap::from([("zerospace".to_string(), text)]);
+    safetensors::serialize(file.tensors(), Some(metadata)).unwrap()
+}
+
+#[test]
+fn a_checkpoint_comes_back_as_it_was_with_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = saved(&checkpoint(), folder.path());
+    let back = Checkpoint::load(&folder.path().join("c.safetensors")).unwrap();
+    assert_eq!(back, checkpoint());
+    assert_eq!(saved(&back, folder.path()), bytes);
+    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+    assert_eq!(left.len(), 1, "no temporary file stays behind");
+}
+
+#[test]
+fn the_digest_covers_what_is_computed_and_not_where_it_came_from() {
+    type Edit = fn(&mut Checkpoint);
+    let edits: [Edit; 8] = [
+        |c| c.model.width = 0.5,
+        |c| c.preprocessing.mean[0] = 0.4,
+        |c| c.weights[0].values[2] += 1,
+        |c| c.weights[1].scale *= 2.0,
+        |c| c.weights.swap(0, 1),
+        |c| c.weights[1].shape = vec![2, 1],
+        |c| c.activations.get_mut("input").unwrap().signed = false,
+        |c| drop(c.parameters.insert("a.fc.bias".into(), FloatTensor::new(vec![1], vec![0.2]))),
+    ];
+    let mut digests = std::collections::BTreeSet::from([checkpoint().digest()]);
+    for edit in edits {
+        let mut changed = checkpoint();
+        edit(&mut changed);
+        assert!(digests.insert(changed.digest()));
+    }
+    let mut moved = checkpoint();
+    moved.provenance.source = "elsewhere".into();
+    assert_eq!(moved.digest(), checkpoint().digest());
+}
+
+#[test]
+fn edited_metadata_is_refused() {
+    for (from, to, message) in [
+        (r#""version":1"#, r#""version":2"#, "format version 2, newest known is 1"),
+        (r#""signed":true"#, r#""signed":1"#, "metadata: invalid type: integer `1`, expected a boolean"),
+        (r#""model":"#, r#""modle":"#, "metadata: unknown field `modle`"),
+        ("a.fc.bias", "b", "tensor b is named in the metadata and missing from the file"),
+        (
+            r#""parameters":["a.fc.bias"]"#,
+            r#""parameters":[]"#,
+            "tensor a.fc.bias is not named in the metadata",
+        ),
+        ("conv.weight", "a.fc.bias", "tensor a.fc.bias has type F32, expected I8"),
+        (
+            r#""scale":127.0"#,
+            r#""scale":-127.0"#,
+            "scale of conv.weight is -127, expected a finite positive number",
+        ),
+        (
+            r#""std":[0.25]"#,
+            r#""std":[0.0]"#,
+            "preprocessing.std is [0.0], expected one positive number a channel",
+        ),
+        (r#""mean":[0.5]"#, r#""mean":[]"#, "preprocessing.mean is [], expected one finite number a channel"),
+        (r#""width":1.0"#, r#""width":2.0"#, "content hash is "),
+    ] {
+        let error = refusal(&with_metadata(|text| {
+            assert!(text.contains(from), "{from} is not in {text}");
+            text.replacen(from, to, 1)
+        }));
+        assert!(error.starts_with(message), "{error}");
+    }
+}
+
+#[test]
+fn other_files_are_refused() {
+    assert!(refusal(b"").starts_with("not a safetensors file: "));
+    assert!(refusal(b"PK\x03\x04 something else").starts_with("not a safetensors file: "));
+    let data = [0u8; 4];
+    let view = TensorView::new(Dtype::F32, vec![1], &data).unwrap();
+    let foreign = safetensors::serialize([("w", view)], None).unwrap();
+    assert!(
+        refusal(&foreign).starts_with("not a zerospace checkpoint: its metadata has no `zerospace` entry")
+    );
+}
+
+#[test]
+fn a_fault_value_or_a_nan_in_the_tensors_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut broken = checkpoint();
+    broken.weights[0].values[4] = -128;
+    let error = refusal(&saved(&broken, folder.path()));
+    assert_eq!(error, "weight 4 of conv.weight is -128, expected -127..=127 (only a fault makes -128)");
+    let mut broken = checkpoint();
+    broken.parameters.insert("a.fc.bias".into(), FloatTensor::new(vec![1], vec![f32::NAN]));
+    let error = refusal(&saved(&broken, folder.path()));
+    assert_eq!(error, "value 0 of a.fc.bias is NaN, expected a finite number");
+}
+
+#[test]
+fn no_truncation_and_no_flipped_bit_passes_or_panics() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = saved(&checkpoint(), folder.path());
+    for length in 0..bytes.len() {
+        refusal(&bytes[..length]);
+    }
+    let path = folder.path().join("flipped");
+    for bit in 0..8 * bytes.len() {
+        let mut flipped = bytes.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        std::fs::write(&path, &flipped).unwrap();
+        // A flip in the provenance or in the header's padding leaves the network as it was.
+        if let Ok(read) = Checkpoint::load(&path) {
+            assert_eq!(read.digest(), checkpoint().digest(), "bit {bit}");
+        }
+    }
+}
+
+#[test]
+fn a_failed_save_leaves_the_old_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = checkpoint().save(&folder.path().join("missing").join("c")).unwrap_err();
+    assert!(error.to_string().contains("missing"), "{error}");
+}
