@@ -1,0 +1,34 @@
+//! Names a cell, stores its trials, survives any kill.
+//!
+//! A **cell** is one point of a campaign's grid: a network, a protection, a fault model at a rate, an
+//! evaluation set and a seed. Its [`CellId`] is a hash of that content ([`CellSpec`]), so a record
+//! can never be counted under the wrong conditions. A **trial** of a cell is a [`TrialRecord`]:
+//! integers and hashes only; rates and percentages are derived from them by `analysis`.
+//!
+//! A **run directory** holds
+//!
+//! ```text
+//! manifest.json      the plan: cells, trials a cell, trials a unit; and where it was first started
+//! parts/             one file a finished unit: <cell id>-<first trial>.jsonl
+//! set-aside/         parts that were damaged or foreign, kept for inspection, never counted
+//! trials.parquet     all trials in plan order, written by merge
+//! ```
+//!
+//! A **unit** is a block of consecutive trials of one cell, fixed by the plan. A unit is computed in
+//! memory and its part appears by temporary name, flush, rename and a flush of the directory: a kill
+//! at any moment loses at most the unit in work, and a part that exists is whole. Every part closes
+//! with the SHA-256 of its other bytes, so damage after that is found too.
+//!
+//! The schema of `trials.parquet` and of the parts is specified in `results/README.md`.
+
+mod cell;
+mod part;
+mod store;
+mod table;
+mod trial;
+
+pub use cell::{CellId, CellSpec, EvaluationSet, StoredCells};
+pub use part::{Part, PartError};
+pub use store::{Environment, Manifest, PlannedCell, Scan, SetAside, Store, StoreError, Unit};
+pub use table::{TableError, TrialRow, read_trials, write_trials};
+pub use trial::{RECORD_VERSION, TrialRecord};

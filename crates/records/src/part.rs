@@ -1,0 +1,154 @@
+//! The part file: one unit's trials as JSON lines.
+//!
+//! First line a header, then one line a trial, then a line with the SHA-256 of all bytes before it.
+//! Text, so that a record can be read, searched and compared with standard tools.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{CellSpec, TrialRecord, Unit};
+
+/// Version of the part format.
+const PART_VERSION: u32 = 1;
+
+/// A finished unit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Part {
+    /// Conditions of the cell.
+    pub cell: CellSpec,
+    /// First trial.
+    pub first: u64,
+    /// Images that the fault-free network classifies correctly.
+    pub clean_correct: u64,
+    /// The trials `first..first + trials.len()`, in order.
+    pub trials: Vec<TrialRecord>,
+}
+
+/// What is wrong with a part file.
+#[derive(Debug, thiserror::Error)]
+pub enum PartError {
+    /// The closing line is missing, or its hash is not that of the content.
+    #[error("damaged: {0}")]
+    Damaged(&'static str),
+    /// A line is not what the format says.
+    #[error("line {line}: {source}")]
+    Line {
+        /// Line number, from 1.
+        line: usize,
+        /// What the JSON reader said.
+        source: serde_json::Error,
+    },
+    /// A newer program wrote it.
+    #[error("part format version {0}, newest known is {PART_VERSION}")]
+    Version(u32),
+    /// The trial numbers are not consecutive from the header's first.
+    #[error("line {line}: trial {found}, expected {expected}")]
+    Trial {
+        /// Line number, from 1.
+        line: usize,
+        /// The number found.
+        found: u64,
+        /// The number expected.
+        expected: u64,
+    },
+    /// A whole part, but of another plan.
+    #[error("foreign: it holds trials {first}..{end} of cell {cell}, which is not a unit of this plan")]
+    Foreign {
+        /// Cell id computed from the part's content.
+        cell: String,
+        /// First trial.
+        first: u64,
+        /// One past the last trial.
+        end: u64,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    zerospace_part: u32,
+    cell: CellSpec,
+    first: u64,
+    clean_correct: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Footer {
+    sha256: String,
+}
+
+impl Part {
+    /// The unit this part is of.
+    pub fn unit(&self) -> Unit {
+        Unit { cell: self.cell.id(), first: self.first, count: self.trials.len() as u64 }
+    }
+
+    /// The file's bytes; equal parts have equal bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let header = Header {
+            zerospace_part: PART_VERSION,
+            cell: self.cell.clone(),
+            first: self.first,
+            clean_correct: self.clean_correct,
+        };
+        let mut bytes = json_line(&header);
+        for trial in &self.trials {
+            bytes.extend(json_line(trial));
+        }
+        let footer = Footer { sha256: sha256_hex(&bytes) };
+        bytes.extend(json_line(&footer));
+        bytes
+    }
+
+    /// Reads and verifies a part.
+    ///
+    /// # Errors
+    /// When the hash does not match, a line is malformed, or the trials are not consecutive.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, PartError> {
+        let body = bytes.strip_suffix(b"\n").ok_or(PartError::Damaged("the last line is cut off"))?;
+        let footer_start = body
+            .iter()
+            .rposition(|&b| b == b'\n')
+            .map(|i| i + 1)
+            .ok_or(PartError::Damaged("there is no closing line"))?;
+        let footer: Footer = serde_json::from_slice(&body[footer_start..])
+            .map_err(|_| PartError::Damaged("there is no closing line"))?;
+        let content = &bytes[..footer_start];
+        if sha256_hex(content) != footer.sha256 {
+            return Err(PartError::Damaged("the content does not match its SHA-256"));
+        }
+        let mut lines = content[..content.len() - 1].split(|&b| b == b'\n').zip(1..);
+        let (first_line, _) = lines.next().expect("split yields at least one piece");
+        let at = |line| move |source| PartError::Line { line, source };
+        #[derive(Deserialize)]
+        struct VersionOnly {
+            zerospace_part: u32,
+        }
+        let VersionOnly { zerospace_part } = serde_json::from_slice(first_line).map_err(at(1))?;
+        if zerospace_part > PART_VERSION {
+            return Err(PartError::Version(zerospace_part));
+        }
+        let header: Header = serde_json::from_slice(first_line).map_err(at(1))?;
+        let mut trials: Vec<TrialRecord> = Vec::new();
+        for (text, line) in lines {
+            let trial: TrialRecord = serde_json::from_slice(text).map_err(at(line))?;
+            let expected = header.first + trials.len() as u64;
+            if trial.trial != expected {
+                return Err(PartError::Trial { line, found: trial.trial, expected });
+            }
+            trials.push(trial);
+        }
+        Ok(Self { cell: header.cell, first: header.first, clean_correct: header.clean_correct, trials })
+    }
+}
+
+fn json_line(value: &impl Serialize) -> Vec<u8> {
+    let mut line = serde_json::to_vec(value).expect("plain data serializes");
+    line.push(b'\n');
+    line
+}
+
+fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}

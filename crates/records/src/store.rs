@@ -1,0 +1,388 @@
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{CellId, CellSpec, Part, PartError, TableError, TrialRow, write_trials};
+
+/// Version of `manifest.json`.
+const MANIFEST_VERSION: u32 = 1;
+
+/// A cell as the plan lists it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedCell {
+    /// The content hash of `spec`.
+    pub id: CellId,
+    /// Its conditions.
+    pub spec: CellSpec,
+}
+
+/// Where and by what a run was first started. Informative: it may differ on a resume.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Environment {
+    /// Program name and version.
+    pub program: String,
+    /// Operating system and architecture.
+    pub platform: String,
+    /// CPU model, where the system tells it.
+    pub cpu: String,
+    /// Threads in use.
+    pub threads: usize,
+    /// UTC time of the first start, RFC 3339.
+    pub started: String,
+    /// The command line.
+    pub command: Vec<String>,
+}
+
+/// What a run directory is for: the expanded plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Format version of this file.
+    pub manifest_version: u32,
+    /// The experiment's name.
+    pub experiment: String,
+    /// The experiment file, word for word.
+    pub source: String,
+    /// Every cell, in plan order; the order of `trials.parquet`.
+    pub cells: Vec<PlannedCell>,
+    /// Trials of each cell.
+    pub trials: u64,
+    /// Trials of a unit; the last unit of a cell may be shorter.
+    pub unit_trials: u64,
+    /// Where it was first started.
+    pub environment: Environment,
+}
+
+/// A block of consecutive trials of one cell.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Unit {
+    /// The cell.
+    pub cell: CellId,
+    /// First trial.
+    pub first: u64,
+    /// Number of trials.
+    pub count: u64,
+}
+
+impl Manifest {
+    /// A manifest of the current version for `cells`, in that order.
+    pub fn new(
+        experiment: &str,
+        source: &str,
+        cells: Vec<CellSpec>,
+        trials: u64,
+        unit_trials: u64,
+        environment: Environment,
+    ) -> Self {
+        let cells = cells.into_iter().map(|spec| PlannedCell { id: spec.id(), spec }).collect();
+        Self {
+            manifest_version: MANIFEST_VERSION,
+            experiment: experiment.into(),
+            source: source.into(),
+            cells,
+            trials,
+            unit_trials,
+            environment,
+        }
+    }
+
+    /// All units, interleaved over the cells: the first unit of every cell, then the second, so that a
+    /// run that is looked at early shows every cell.
+    pub fn units(&self) -> Vec<Unit> {
+        let mut units = Vec::new();
+        for first in (0..self.trials).step_by(usize::try_from(self.unit_trials).expect("64-bit")) {
+            let count = self.unit_trials.min(self.trials - first);
+            units.extend(self.cells.iter().map(|c| Unit { cell: c.id.clone(), first, count }));
+        }
+        units
+    }
+
+    /// The first way in which `other` plans something else, for an error message; `None` when both
+    /// lead to the same records.
+    fn difference(&self, other: &Self) -> Option<String> {
+        if self.trials != other.trials {
+            return Some(format!("trials is {}, was {}", other.trials, self.trials));
+        }
+        if self.unit_trials != other.unit_trials {
+            return Some(format!("unit_trials is {}, was {}", other.unit_trials, self.unit_trials));
+        }
+        if self.cells.len() != other.cells.len() {
+            return Some(format!("the plan has {} cells, had {}", other.cells.len(), self.cells.len()));
+        }
+        let (was, is) = self.cells.iter().zip(&other.cells).find(|(a, b)| a != b)?;
+        let json = |cell: &PlannedCell| serde_json::to_value(&cell.spec).expect("plain data serializes");
+        let (was_json, is_json) = (json(was), json(is));
+        let fields = was_json.as_object().expect("a spec is an object");
+        let (field, old) = fields.iter().find(|(key, value)| is_json[*key] != **value)?;
+        Some(format!("{field} of cell {} is {}, was {old}", was.spec.label(), is_json[field]))
+    }
+}
+
+/// Why a run directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file system refused.
+    #[error("{path}: {source}", path = .path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The directory holds another plan's records.
+    #[error("{path}: this run was started with another plan: {difference}", path = .path.display())]
+    OtherPlan {
+        /// The run directory.
+        path: PathBuf,
+        /// First difference.
+        difference: String,
+    },
+    /// The manifest cannot be understood.
+    #[error("{path}: {message}", path = .path.display())]
+    Manifest {
+        /// The manifest file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// Two parts of one unit that are not equal, which determinism forbids.
+    #[error("{path}: the part differs from the records computed now, in {line}", path = .path.display())]
+    Contradiction {
+        /// The part on disk.
+        path: PathBuf,
+        /// First differing line, of both.
+        line: String,
+    },
+    /// The merged table cannot be written or read.
+    #[error(transparent)]
+    Table(#[from] TableError),
+}
+
+/// A part that was moved out of the way.
+#[derive(Debug)]
+pub struct SetAside {
+    /// Where it is now.
+    pub path: PathBuf,
+    /// Why.
+    pub reason: PartError,
+}
+
+/// What a run directory holds.
+#[derive(Debug, Default)]
+pub struct Scan {
+    /// Finished units.
+    pub done: BTreeMap<Unit, Part>,
+    /// Parts that were damaged or foreign.
+    pub set_aside: Vec<SetAside>,
+}
+
+/// A run directory.
+#[derive(Debug)]
+pub struct Store {
+    root: PathBuf,
+    manifest: Manifest,
+}
+
+impl Store {
+    /// Starts a run in `root`, or continues the one that is there.
+    ///
+    /// # Errors
+    /// When the directory cannot be written, or was started with another plan; the error then names
+    /// the first difference.
+    pub fn create(root: &Path, manifest: Manifest) -> Result<Self, StoreError> {
+        let path = root.join("manifest.json");
+        if path.exists() {
+            let store = Self::open(root)?;
+            return match store.manifest.difference(&manifest) {
+                None => Ok(store),
+                Some(difference) => Err(StoreError::OtherPlan { path: root.into(), difference }),
+            };
+        }
+        let parts = root.join("parts");
+        fs::create_dir_all(&parts).map_err(at(&parts))?;
+        let mut text = serde_json::to_string_pretty(&manifest).expect("plain data serializes");
+        text.push('\n');
+        write_durably(&path, text.as_bytes())?;
+        Ok(Self { root: root.into(), manifest })
+    }
+
+    /// Opens an existing run.
+    ///
+    /// # Errors
+    /// When there is no manifest, or it is not one of ours.
+    pub fn open(root: &Path) -> Result<Self, StoreError> {
+        let path = root.join("manifest.json");
+        let text = fs::read_to_string(&path).map_err(at(&path))?;
+        let bad = |message: String| StoreError::Manifest { path: path.clone(), message };
+        #[derive(Deserialize)]
+        struct VersionOnly {
+            manifest_version: u32,
+        }
+        let VersionOnly { manifest_version } =
+            serde_json::from_str(&text).map_err(|e| bad(format!("not a zerospace manifest: {e}")))?;
+        if manifest_version > MANIFEST_VERSION {
+            return Err(bad(format!(
+                "manifest version {manifest_version}, newest known is {MANIFEST_VERSION}"
+            )));
+        }
+        let manifest: Manifest = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
+        if manifest.unit_trials == 0 {
+            return Err(bad("unit_trials is 0, expected at least 1".into()));
+        }
+        if let Some(cell) = manifest.cells.iter().find(|c| c.spec.id() != c.id) {
+            return Err(bad(format!(
+                "the id of cell {} is {}, but its content hashes to {}",
+                cell.spec.label(),
+                cell.id,
+                cell.spec.id()
+            )));
+        }
+        Ok(Self { root: root.into(), manifest })
+    }
+
+    /// The run directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The plan.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Stores a finished unit; safe against a kill at any moment, and against a second process that
+    /// computes the same unit.
+    ///
+    /// # Errors
+    /// When the disk refuses (nothing is lost but this unit), or a part with other content is there.
+    pub fn write(&self, part: &Part) -> Result<(), StoreError> {
+        let path = self.part_path(&part.unit());
+        let bytes = part.to_bytes();
+        if let Ok(there) = fs::read(&path)
+            && there != bytes
+            && Part::from_bytes(&there).is_ok()
+        {
+            let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
+            let (old, new) = (text(&there), text(&bytes));
+            let line = old.lines().zip(new.lines()).find(|(a, b)| a != b);
+            let line = line.map_or("length".into(), |(a, b)| format!("`{a}` against `{b}`"));
+            return Err(StoreError::Contradiction { path, line });
+        }
+        write_durably(&path, &bytes)
+    }
+
+    /// Reads all parts. Parts that are damaged, or not of this plan, are moved to `set-aside/`.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn scan(&self) -> Result<Scan, StoreError> {
+        let planned: std::collections::BTreeSet<Unit> = self.manifest.units().into_iter().collect();
+        let parts = self.root.join("parts");
+        let mut scan = Scan::default();
+        let mut paths = Vec::new();
+        for entry in fs::read_dir(&parts).map_err(at(&parts))? {
+            let path = entry.map_err(at(&parts))?.path();
+            if path.extension().is_some_and(|e| e == "jsonl") {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        for path in paths {
+            let bytes = fs::read(&path).map_err(at(&path))?;
+            let checked = Part::from_bytes(&bytes).and_then(|part| {
+                let unit = part.unit();
+                if planned.contains(&unit) && self.part_path(&unit) == path {
+                    return Ok((unit, part));
+                }
+                Err(PartError::Foreign {
+                    cell: unit.cell.to_string(),
+                    first: unit.first,
+                    end: unit.first + unit.count,
+                })
+            });
+            match checked {
+                Ok((unit, part)) => {
+                    scan.done.insert(unit, part);
+                }
+                Err(reason) => {
+                    scan.set_aside.push(SetAside { path: self.set_aside(&path)?, reason });
+                }
+            }
+        }
+        Ok(scan)
+    }
+
+    /// Writes `trials.parquet`, all rows in plan order, when every unit is there; otherwise returns
+    /// the missing units and writes nothing.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn merge(&self) -> Result<Result<PathBuf, Vec<Unit>>, StoreError> {
+        let mut scan = self.scan()?;
+        let missing: Vec<Unit> =
+            self.manifest.units().into_iter().filter(|u| !scan.done.contains_key(u)).collect();
+        if !missing.is_empty() {
+            return Ok(Err(missing));
+        }
+        let mut rows = Vec::new();
+        for cell in &self.manifest.cells {
+            let units: Vec<Unit> = scan.done.keys().filter(|u| u.cell == cell.id).cloned().collect();
+            for unit in units {
+                let part = scan.done.remove(&unit).expect("the key was just listed");
+                // The part's labels are those of its first writing; the plan's are the ones to show.
+                rows.extend(
+                    part.trials.into_iter().map(|t| TrialRow::new(&cell.spec, part.clean_correct, t)),
+                );
+            }
+        }
+        let path = self.root.join("trials.parquet");
+        write_durably(&path, &write_trials(&rows)?)?;
+        Ok(Ok(path))
+    }
+
+    fn part_path(&self, unit: &Unit) -> PathBuf {
+        self.root.join("parts").join(format!("{}-{:08}.jsonl", unit.cell, unit.first))
+    }
+
+    fn set_aside(&self, path: &Path) -> Result<PathBuf, StoreError> {
+        let folder = self.root.join("set-aside");
+        fs::create_dir_all(&folder).map_err(at(&folder))?;
+        let name = path.file_name().expect("a part has a name").to_string_lossy().into_owned();
+        let target = (0..)
+            .map(|n| folder.join(format!("{name}.{n}")))
+            .find(|p| !p.exists())
+            .expect("some number is free");
+        fs::rename(path, &target).map_err(at(path))?;
+        Ok(target)
+    }
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> StoreError + use<> {
+    let path = path.to_path_buf();
+    move |source| StoreError::Io { path, source }
+}
+
+/// Temporary name, flush, rename, flush of the directory. The temporary name carries the process id,
+/// so that two processes never write into one file.
+fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let mut name = path.file_name().expect("a file has a name").to_os_string();
+    name.push(format!(".{}.partial", std::process::id()));
+    let temporary = path.with_file_name(name);
+    let write = || {
+        let mut file = File::create(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        File::open(path.parent().expect("a file has a directory"))?.sync_all()
+    };
+    write().map_err(|source| {
+        // A file that was half written must not fill the disk further; its loss is the error below.
+        let _ = fs::remove_file(&temporary);
+        StoreError::Io { path: path.into(), source }
+    })
+}

@@ -1,0 +1,44 @@
+use serde::{Deserialize, Serialize};
+
+/// Version of the trial record; part of every cell's identity.
+pub const RECORD_VERSION: u32 = 1;
+
+/// What one trial did: a function of (cell, trial) and of nothing else.
+///
+/// A *word* is a code word of the cell's protection, and only words with at least one flipped cell are
+/// counted. `corrected`, `detected`, `miscorrected` and `silent` partition the words hit, except for
+/// words that a decoder calls clean and that do read back right.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrialRecord {
+    /// Number of the trial in its cell, from 0; also the stream of its random generator.
+    pub trial: u64,
+    /// Flipped cells of the data plane.
+    pub flips_data: u64,
+    /// Flipped cells of the check plane.
+    pub flips_check: u64,
+    /// First 16 hex digits of the SHA-256 of the flipped offsets.
+    pub pattern_hash: String,
+    /// Code words with at least one flipped cell.
+    pub words_hit: u64,
+    /// Words the decoder changed, and rightly so (CE).
+    pub corrected: u64,
+    /// Words the decoder declared uncorrectable (DUE).
+    pub detected: u64,
+    /// Words the decoder changed to something that was never stored.
+    pub miscorrected: u64,
+    /// Words the decoder passed as clean although they read back wrong (SDC).
+    pub silent: u64,
+    /// Weights of the network that read back changed; padding is not counted here.
+    pub weights_changed: u64,
+    /// Padding weights that read back changed; they have no effect on the network.
+    pub padding_changed: u64,
+    /// First 16 hex digits of the SHA-256 of the changed weights and their values.
+    pub weights_hash: String,
+    /// Images whose top-1 prediction is the label.
+    pub correct: u64,
+    /// Images whose top-1 prediction is that of the fault-free network.
+    pub agree: u64,
+    /// First 16 hex digits of the SHA-256 of all top-1 predictions in order.
+    pub predictions_hash: String,
+}
