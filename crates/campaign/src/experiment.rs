@@ -1,0 +1,186 @@
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use inject::{BitErrorRate, FaultModel};
+use serde::Deserialize;
+
+/// An experiment file, checked.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Experiment {
+    /// Short name; the default name of the run directory. Letters, digits, `-`, `_` and `.`.
+    pub name: String,
+    /// One line for figures and reports.
+    pub title: String,
+    /// Seed of all randomness.
+    pub seed: u64,
+    /// Trials of each cell.
+    pub trials: u64,
+    /// Trials of a unit, the block that is stored at once and lost at most by a kill. Default 10.
+    #[serde(default = "default_unit_trials")]
+    pub unit_trials: u64,
+    /// Fault model id.
+    pub fault_model: String,
+    /// Bit error rates.
+    pub rates: Vec<f64>,
+    /// Protection ids, or the paper's names for them.
+    pub protections: Vec<String>,
+    /// The networks.
+    #[serde(rename = "model")]
+    pub models: Vec<ModelSection>,
+    /// What they are evaluated on.
+    pub data: DataSection,
+}
+
+/// `[[model]]`: a network.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSection {
+    /// Name in tables and figures.
+    pub label: String,
+    /// Checkpoint file; a relative path is relative to the experiment file.
+    pub checkpoint: PathBuf,
+}
+
+/// `[data]`: the evaluation set.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataSection {
+    /// Data set name.
+    pub set: String,
+    /// `train` or `test`.
+    pub split: String,
+    /// How many images, from the first; all when absent.
+    pub images: Option<usize>,
+}
+
+/// What is wrong with an experiment file.
+#[derive(Debug, thiserror::Error)]
+pub enum ExperimentError {
+    /// It cannot be read.
+    #[error("{path}: {source}", path = .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// It is not TOML, or a key is unknown, missing or of the wrong type.
+    #[error("{path}: {message}", path = .path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Line, key and what was expected.
+        message: String,
+    },
+    /// A value makes no sense.
+    #[error("{path}: `{key}` is {value}, expected {expected}", path = .path.display())]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: &'static str,
+        /// The value found.
+        value: String,
+        /// What would do.
+        expected: String,
+    },
+}
+
+fn default_unit_trials() -> u64 {
+    10
+}
+
+impl Experiment {
+    /// Reads a file; returns the experiment and the file's text.
+    ///
+    /// # Errors
+    /// With the file, the key, its value, and what was expected.
+    pub fn load(path: &Path) -> Result<(Self, String), ExperimentError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ExperimentError::Io { path: path.into(), source })?;
+        let mut experiment: Self = toml::from_str(&text).map_err(|e| {
+            let line = e.span().map(|span| 1 + text[..span.start].matches('\n').count());
+            let place = line.map_or(String::new(), |line| format!("line {line}: "));
+            ExperimentError::Syntax { path: path.into(), message: format!("{place}{}", e.message()) }
+        })?;
+        experiment.check(path)?;
+        let base = path.parent().unwrap_or(Path::new(""));
+        for model in &mut experiment.models {
+            model.checkpoint = base.join(&model.checkpoint);
+        }
+        Ok((experiment, text))
+    }
+
+    /// The fault model.
+    pub fn fault_model(&self) -> FaultModel {
+        self.fault_model.parse().expect("checked on reading")
+    }
+
+    fn check(&mut self, path: &Path) -> Result<(), ExperimentError> {
+        let wrong = |key, value: String, expected: &str| {
+            Err(ExperimentError::Value { path: path.into(), key, value, expected: expected.into() })
+        };
+        let is_word = |text: &str| {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+            !text.is_empty() && text.chars().all(plain) && !text.starts_with('.')
+        };
+        if !is_word(&self.name) {
+            return wrong("name", format!("{:?}", self.name), "letters, digits, `-`, `_` and `.`");
+        }
+        for (key, value) in [("trials", self.trials), ("unit_trials", self.unit_trials)] {
+            if value == 0 {
+                return wrong(key, "0".into(), "at least 1");
+            }
+        }
+        if FaultModel::from_str(&self.fault_model).is_err() {
+            let known = FaultModel::ALL.map(FaultModel::id).join(", ");
+            return wrong("fault_model", format!("{:?}", self.fault_model), &format!("one of {known}"));
+        }
+        for (i, &rate) in self.rates.iter().enumerate() {
+            if BitErrorRate::new(rate).is_err() {
+                return wrong("rates", format!("{rate}"), "numbers in [0, 1]");
+            }
+            if self.rates[..i].contains(&rate) {
+                return wrong("rates", format!("{rate:e} twice"), "different numbers");
+            }
+        }
+        for protection in &mut self.protections {
+            match ecc::by_id(protection) {
+                Ok(known) => *protection = known.id().into(),
+                Err(_) => {
+                    let known: Vec<_> = ecc::all().iter().map(|p| p.id()).collect();
+                    let expected = format!("one of {}", known.join(", "));
+                    return wrong("protections", format!("{protection:?}"), &expected);
+                }
+            }
+        }
+        if let Some(twice) = repeated(&self.protections) {
+            return wrong("protections", format!("{twice:?} twice"), "different protections");
+        }
+        let labels: Vec<String> = self.models.iter().map(|m| m.label.clone()).collect();
+        if let Some(bad) = labels.iter().find(|label| !is_word(label)) {
+            return wrong("model.label", format!("{bad:?}"), "letters, digits, `-`, `_` and `.`");
+        }
+        if let Some(twice) = repeated(&labels) {
+            return wrong("model.label", format!("{twice:?} twice"), "different labels");
+        }
+        for (key, empty) in [
+            ("rates", self.rates.is_empty()),
+            ("protections", self.protections.is_empty()),
+            ("model", self.models.is_empty()),
+        ] {
+            if empty {
+                return wrong(key, "empty".into(), "at least one");
+            }
+        }
+        if self.data.images == Some(0) {
+            return wrong("data.images", "0".into(), "at least 1");
+        }
+        Ok(())
+    }
+}
+
+fn repeated(names: &[String]) -> Option<&String> {
+    names.iter().enumerate().find(|(i, name)| names[..*i].contains(name)).map(|(_, name)| name)
+}

@@ -1,0 +1,110 @@
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use inject::{BitErrorRate, FaultModel};
+use records::{CellId, Part, PlannedCell, SetAside, Store, StoreError, Unit};
+
+use crate::{Evaluation, Evaluator, Network, StoredNetwork};
+
+/// A network with what runs it.
+pub struct Subject<'a> {
+    /// The network in memory.
+    pub network: &'a Network,
+    /// Runs it.
+    pub evaluator: &'a dyn Evaluator,
+    /// What its trials are compared with.
+    pub evaluation: &'a Evaluation,
+}
+
+/// Told after every trial.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress<'a> {
+    /// Trials that are stored or computed, of this call's share.
+    pub done: u64,
+    /// Trials of the whole plan.
+    pub total: u64,
+    /// The cell in work.
+    pub cell: &'a PlannedCell,
+}
+
+/// What a call of [`run`] did.
+#[derive(Debug, Default)]
+pub struct RunOutcome {
+    /// Units that were there before.
+    pub kept: usize,
+    /// Units computed now.
+    pub computed: usize,
+    /// Damaged or foreign parts that were moved away, and computed again where they are of this plan.
+    pub set_aside: Vec<SetAside>,
+}
+
+/// Why a run stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The run directory refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The plan names something that is not there.
+    #[error("cell {cell}: {reason}")]
+    Cell {
+        /// The cell's label.
+        cell: String,
+        /// What is missing or wrong.
+        reason: String,
+    },
+}
+
+/// Computes the units that the run directory lacks and stores each as it is finished. Units of the
+/// plan that are there are kept; what is lost to a kill is the unit in work.
+///
+/// # Errors
+/// When the disk refuses; all finished units are kept.
+pub fn run(
+    store: &Store,
+    subjects: &[Subject<'_>],
+    on_progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<RunOutcome, RunError> {
+    let manifest = store.manifest();
+    let scan = store.scan()?;
+    let units = manifest.units();
+    let missing: Vec<&Unit> = units.iter().filter(|unit| !scan.done.contains_key(unit)).collect();
+    let mut outcome =
+        RunOutcome { kept: units.len() - missing.len(), computed: 0, set_aside: scan.set_aside };
+    let total = manifest.trials * manifest.cells.len() as u64;
+    let mut done = total - missing.iter().map(|unit| unit.count).sum::<u64>();
+
+    let cells: BTreeMap<&CellId, &PlannedCell> = manifest.cells.iter().map(|c| (&c.id, c)).collect();
+    let mut memories: BTreeMap<(&str, &str), (StoredNetwork<'_>, &Subject<'_>)> = BTreeMap::new();
+    for unit in missing {
+        let cell = cells[&unit.cell];
+        let spec = &cell.spec;
+        let wrong = |reason: String| RunError::Cell { cell: spec.label(), reason };
+        let (memory, subject) = match memories.entry((&spec.network, &spec.protection)) {
+            Entry::Occupied(stored) => stored.into_mut(),
+            Entry::Vacant(place) => {
+                let subject = subjects
+                    .iter()
+                    .find(|s| s.network.digest == spec.network)
+                    .ok_or_else(|| wrong(format!("no network has the content hash {}", spec.network)))?;
+                let protection = ecc::by_id(&spec.protection).map_err(|e| wrong(e.to_string()))?;
+                let memory =
+                    StoredNetwork::new(subject.network, protection).map_err(|e| wrong(e.to_string()))?;
+                place.insert((memory, subject))
+            }
+        };
+        let model: FaultModel = spec.fault_model.parse().map_err(|e| wrong(format!("{e}")))?;
+        let rate = BitErrorRate::new(spec.rate).map_err(|e| wrong(e.to_string()))?;
+
+        let mut trials = Vec::new();
+        for trial in unit.first..unit.first + unit.count {
+            let found = memory.trial(model, rate, spec.seed, trial);
+            trials.push(found.evaluate(trial, subject.evaluation, subject.evaluator));
+            done += 1;
+            on_progress(Progress { done, total, cell });
+        }
+        let clean_correct = subject.evaluation.clean_correct();
+        store.write(&Part { cell: spec.clone(), first: unit.first, clean_correct, trials })?;
+        outcome.computed += 1;
+    }
+    Ok(outcome)
+}

@@ -1,0 +1,264 @@
+//! Trials and runs through the public interface, with a tiny network whose "accuracy" is a function of
+//! its weights.
+
+use std::cell::Cell;
+use std::path::Path;
+
+use campaign::{Evaluation, Evaluator, Experiment, Network, StoredNetwork, Subject, WeightChange, plan, run};
+use ecc::MemoryLayout;
+use inject::{BitErrorRate, FaultModel, FaultPattern};
+use records::{Environment, EvaluationSet, Manifest, Store, Unit};
+
+/// 100 weights in two tensors: 7 of padding.
+fn network() -> Network {
+    let layout = MemoryLayout::new([("conv.weight", 45), ("fc.weight", 52)]);
+    let weights: Vec<i8> = (0..97).map(|i| (i * 37 % 128 - 64) as i8).collect();
+    let plane = layout.pack([&weights[..45], &weights[45..]]);
+    Network { label: "tiny".into(), digest: "d1".into(), layout, plane }
+}
+
+/// 16 "images"; image i is classified wrongly when a changed weight's index is i modulo 16.
+struct Tiny {
+    asked: Cell<u32>,
+}
+
+impl Evaluator for Tiny {
+    fn predict(&self, changes: &[WeightChange]) -> Vec<u16> {
+        assert!(!changes.is_empty(), "nobody asks about an unchanged network");
+        self.asked.set(self.asked.get() + 1);
+        let mut classes = vec![1; 16];
+        for change in changes {
+            classes[change.index % 16] = 2;
+        }
+        classes
+    }
+}
+
+fn evaluation() -> Evaluation {
+    let mut labels = vec![1; 16];
+    labels[3] = 0;
+    Evaluation::new(labels, vec![1; 16])
+}
+
+fn toml() -> &'static str {
+    r#"
+name = "tiny"
+title = "Tiny"
+seed = 7
+trials = 23
+unit_trials = 10
+fault_model = "bernoulli"
+rates = [1e-3, 1e-2]
+protections = ["faulty", "zero", "ecc", "in-place"]
+
+[[model]]
+label = "tiny"
+checkpoint = "tiny.safetensors"
+
+[data]
+set = "none"
+split = "test"
+"#
+}
+
+fn experiment(text: &str) -> Result<Experiment, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.toml");
+    std::fs::write(&path, text).unwrap();
+    let loaded = Experiment::load(&path).map(|(experiment, _)| experiment);
+    loaded.map_err(|e| e.to_string().replace(&path.display().to_string(), "x.toml"))
+}
+
+fn manifest(network: &Network) -> Manifest {
+    let experiment = experiment(toml()).unwrap();
+    let set = EvaluationSet { name: "none".into(), split: "test".into(), images: 16, digest: "e".into() };
+    let cells = plan(&experiment, std::slice::from_ref(network), &set, "tiny-1").unwrap();
+    Manifest::new("tiny", toml(), cells, experiment.trials, experiment.unit_trials, Environment::default())
+}
+
+fn run_all(root: &Path, network: &Network) -> (campaign::RunOutcome, u32) {
+    let store = Store::create(root, manifest(network)).unwrap();
+    let evaluator = Tiny { asked: Cell::new(0) };
+    let subject = Subject { network, evaluator: &evaluator, evaluation: &evaluation() };
+    let outcome = run(&store, &[subject], &mut |_| ()).unwrap();
+    (outcome, evaluator.asked.get())
+}
+
+fn merged(root: &Path) -> Vec<u8> {
+    let path = Store::open(root).unwrap().merge().unwrap().expect("complete");
+    std::fs::read(path).unwrap()
+}
+
+#[test]
+fn outcomes_partition_the_words_hit_and_match_a_dense_read() {
+    let network = network();
+    for protection in ecc::all() {
+        let id = protection.id();
+        let clean_image = protection.encode(&network.layout, &network.plane).unwrap();
+        let mut stored = StoredNetwork::new(&network, ecc::by_id(id).unwrap()).unwrap();
+        let mut seen = [0u64; 4];
+        for trial in 0..400 {
+            let found = stored.trial(FaultModel::Bernoulli, BitErrorRate::new(0.03).unwrap(), 1, trial);
+            // The same flips on a fresh memory, read whole.
+            let mut image = clean_image.clone();
+            let FaultPattern { data, check } = &found.pattern;
+            data.iter().for_each(|&bit| image.flip_data(bit));
+            check.iter().for_each(|&bit| image.flip_check(bit));
+            let mut dense = vec![0; network.plane.len()];
+            let counts = protection.decode(&image, &mut dense);
+            assert_eq!(found.detected, counts.detected);
+            assert_eq!(found.corrected + found.miscorrected, counts.corrected);
+            let mut sparse = network.plane.clone();
+            for change in &found.changes {
+                sparse[network.layout.tensors()[change.tensor].start + change.index] = change.value;
+            }
+            let differing = |a: &[i8], b: &[i8]| a.iter().zip(b).filter(|(a, b)| a != b).count() as u64;
+            assert_eq!(differing(&sparse, &dense), found.padding_changed);
+            let outcomes = [found.corrected, found.detected, found.miscorrected, found.silent];
+            assert!(outcomes.iter().sum::<u64>() <= found.words_hit);
+            seen.iter_mut().zip(outcomes).for_each(|(sum, n)| *sum += n);
+        }
+        let possible = match id {
+            "faulty" => [false, false, false, true],
+            "parity-zero" => [false, true, false, true],
+            _ => [true; 4],
+        };
+        assert_eq!(seen.map(|n| n > 0), possible, "{id}: {seen:?}");
+    }
+}
+
+#[test]
+fn every_protection_meets_the_same_data_flips() {
+    let network = network();
+    let mut patterns = ecc::all().into_iter().map(|protection| {
+        let mut stored = StoredNetwork::new(&network, protection).unwrap();
+        (0..50)
+            .map(|t| stored.trial(FaultModel::Bernoulli, BitErrorRate::new(0.01).unwrap(), 9, t).pattern.data)
+            .collect::<Vec<_>>()
+    });
+    let first = patterns.next().unwrap();
+    assert!(patterns.all(|other| other == first));
+}
+
+#[test]
+fn an_unchanged_network_is_never_run_and_scores_as_clean() {
+    let folder = tempfile::tempdir().unwrap();
+    let (outcome, asked) = run_all(folder.path(), &network());
+    assert_eq!((outcome.kept, outcome.computed), (0, 4 * 2 * 3));
+    let rows = {
+        merged(folder.path());
+        records::read_trials(&folder.path().join("trials.parquet")).unwrap()
+    };
+    assert_eq!(rows.len(), 4 * 2 * 23);
+    let changed = rows.iter().filter(|r| r.record.weights_changed > 0).count();
+    assert_eq!(changed, asked as usize);
+    for row in rows {
+        assert_eq!((row.clean_correct, row.images), (15, 16));
+        if row.record.weights_changed == 0 {
+            assert_eq!((row.record.correct, row.record.agree), (15, 16));
+        }
+    }
+}
+
+#[test]
+fn a_run_resumes_to_the_same_bytes() {
+    let network = network();
+    let whole = tempfile::tempdir().unwrap();
+    run_all(whole.path(), &network);
+    let reference = merged(whole.path());
+
+    let broken = tempfile::tempdir().unwrap();
+    run_all(broken.path(), &network);
+    let mut parts: Vec<_> =
+        std::fs::read_dir(broken.path().join("parts")).unwrap().map(|e| e.unwrap().path()).collect();
+    parts.sort();
+    // One part lost, one cut short, one with a flipped bit, one of another cell under a wrong name.
+    std::fs::remove_file(&parts[0]).unwrap();
+    let bytes = std::fs::read(&parts[1]).unwrap();
+    std::fs::write(&parts[1], &bytes[..bytes.len() / 2]).unwrap();
+    let mut bytes = std::fs::read(&parts[2]).unwrap();
+    bytes[40] ^= 4;
+    std::fs::write(&parts[2], bytes).unwrap();
+    std::fs::copy(&parts[4], &parts[3]).unwrap();
+    let store = Store::open(broken.path()).unwrap();
+    let missing: Vec<Unit> = store.merge().unwrap().unwrap_err();
+    assert_eq!(missing.len(), 4);
+
+    let (outcome, _) = run_all(broken.path(), &network);
+    assert_eq!((outcome.kept, outcome.computed), (20, 4));
+    assert_eq!(std::fs::read_dir(broken.path().join("set-aside")).unwrap().count(), 3);
+    assert_eq!(merged(broken.path()), reference);
+}
+
+#[test]
+fn another_plan_is_refused_with_the_difference() {
+    let folder = tempfile::tempdir().unwrap();
+    Store::create(folder.path(), manifest(&network())).unwrap();
+    let mut other = network();
+    other.digest = "d2".into();
+    let error = Store::create(folder.path(), manifest(&other)).unwrap_err().to_string();
+    assert!(error.ends_with(r#"network of cell tiny faulty bernoulli 1e-3 is "d2", was "d1""#), "{error}");
+}
+
+#[test]
+fn a_network_that_a_protection_cannot_store_is_refused_when_planning() {
+    let mut large = network();
+    large.plane[50] = 90;
+    let set = EvaluationSet { name: "none".into(), split: "test".into(), images: 16, digest: "e".into() };
+    let error = plan(&experiment(toml()).unwrap(), &[large], &set, "tiny-1").unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "in-place-64-57 cannot store tiny: weight 2 of fc.weight is 90, outside [-64, 63] \
+         (throttle the checkpoint: `zerospace quantize --throttle`)"
+    );
+}
+
+#[test]
+fn one_network_under_two_labels_is_refused() {
+    let mut twin = network();
+    twin.label = "twin".into();
+    let set = EvaluationSet { name: "none".into(), split: "test".into(), images: 16, digest: "e".into() };
+    let error = plan(&experiment(toml()).unwrap(), &[network(), twin], &set, "tiny-1").unwrap_err();
+    assert_eq!(error.to_string(), "models tiny and twin are the same network (content hash d1)");
+}
+
+#[test]
+fn a_wrong_experiment_file_is_refused_in_one_sentence() {
+    for (from, to, message) in [
+        (
+            "trials = 23",
+            "trails = 23",
+            "x.toml: line 5: unknown field `trails`, expected one of `name`, `title`, `seed`, `trials`, `unit_trials`, `fault_model`, `rates`, `protections`, `model`, `data`",
+        ),
+        ("trials = 23", "trials = 0", "x.toml: `trials` is 0, expected at least 1"),
+        ("trials = 23", "trials = -1", "x.toml: line 5: invalid value: integer `-1`, expected u64"),
+        ("1e-3, 1e-2", "1e-3, 1.5", "x.toml: `rates` is 1.5, expected numbers in [0, 1]"),
+        ("1e-3, 1e-2", "1e-3, 0.001", "x.toml: `rates` is 1e-3 twice, expected different numbers"),
+        ("1e-3, 1e-2", "", "x.toml: `rates` is empty, expected at least one"),
+        (
+            "\"zero\"",
+            "\"faulty\"",
+            "x.toml: `protections` is \"faulty\" twice, expected different protections",
+        ),
+        (
+            "\"zero\"",
+            "\"raid\"",
+            "x.toml: `protections` is \"raid\", expected one of faulty, parity-zero, secded-72-64, in-place-64-57",
+        ),
+        ("bernoulli", "burst", "x.toml: `fault_model` is \"burst\", expected one of bernoulli, fixed-count"),
+        (
+            "label = \"tiny\"",
+            "label = \"a/b\"",
+            "x.toml: `model.label` is \"a/b\", expected letters, digits, `-`, `_` and `.`",
+        ),
+        (
+            "name = \"tiny\"",
+            "name = \"..\"",
+            "x.toml: `name` is \"..\", expected letters, digits, `-`, `_` and `.`",
+        ),
+        ("seed = 7", "", "x.toml: line 1: missing field `seed`"),
+    ] {
+        assert!(toml().contains(from));
+        assert_eq!(experiment(&toml().replacen(from, to, 1)).unwrap_err(), message);
+    }
+}
