@@ -1,0 +1,30 @@
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use crate::DataError;
+
+/// Opens a regular file and gives its length in bytes.
+///
+/// Anything else is refused: a pipe or a device has no length to bound an allocation with.
+pub(crate) fn open(path: &Path) -> Result<(File, u64), DataError> {
+    // Asked of the path first, because opening a pipe blocks until somebody writes to it.
+    let metadata = std::fs::metadata(path).map_err(|source| io_error(path, source))?;
+    if !metadata.is_file() {
+        return Err(DataError::NotAFile { path: path.into() });
+    }
+    let file = File::open(path).map_err(|source| io_error(path, source))?;
+    Ok((file, metadata.len()))
+}
+
+/// The whole of a regular file.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, DataError> {
+    let (file, length) = open(path)?;
+    let mut bytes = Vec::new();
+    file.take(length).read_to_end(&mut bytes).map_err(|source| io_error(path, source))?;
+    Ok(bytes)
+}
+
+pub(crate) fn io_error(path: &Path, source: std::io::Error) -> DataError {
+    DataError::Io { path: path.into(), source }
+}

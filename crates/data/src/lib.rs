@@ -1,0 +1,43 @@
+//! Labelled image sets: CIFAR-10, CIFAR-100 and MNIST-like sets, from the files in which they are published.
+//!
+//! An [`ImageSet`] holds decoded images as `u8` in CHW order, one after the other, with one label each, in
+//! the order in which the files store them. Nothing is shuffled, augmented or normalised here: mean and
+//! deviation belong to whoever feeds a network.
+//!
+//! | layout | loader | files |
+//! |---|---|---|
+//! | CIFAR-10 binary version | [`cifar10_binary`] | `data_batch_1.bin` to `data_batch_5.bin`, `test_batch.bin` |
+//! | CIFAR-100 binary version | [`cifar100_binary`] | `train.bin`, `test.bin` |
+//! | Hugging Face parquet | [`hugging_face_parquet`] | `train-00000-of-00002.parquet`, ... holding JPEG or PNG images |
+//! | IDX, as MNIST | [`idx`] | `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, ... |
+//!
+//! [`ImageSet::open`] takes a root directory and one of the known [`DataSource`]s, and picks the loader by
+//! what it finds.
+//!
+//! # Identity
+//! [`ImageSet::digest`] is a SHA-256 over decoded content, so a set has one digest whichever layout it came
+//! from. For the same reason JPEG images are decoded by portable scalar code only: the digest of a set must
+//! not depend on how a machine's vector unit rounds.
+//!
+//! # Hostile files
+//! Files are checked, not trusted. Every loader returns a [`DataError`] that names file, place, value and
+//! what was expected. A size that a file declares is compared with the file's own length before memory is
+//! reserved for it, images are at most [`MAX_SIDE`] pixels a side, and a parquet set at most
+//! [`MAX_PIXEL_BYTES`] bytes once decoded.
+
+mod cifar;
+mod decode;
+mod error;
+mod file;
+mod hugging_face;
+mod idx;
+mod pages;
+mod set;
+mod source;
+
+pub use cifar::{cifar10_binary, cifar100_binary};
+pub use error::DataError;
+pub use hugging_face::{MAX_PIXEL_BYTES, hugging_face_parquet};
+pub use idx::idx;
+pub use set::{ImageSet, ImageShape, MAX_SIDE, Split};
+pub use source::DataSource;

@@ -1,0 +1,69 @@
+use std::fs;
+
+use data::{DataError, ImageSet, Split};
+
+use crate::fixtures::{idx_bytes, pixels};
+
+/// Reads a pair of files of this content as a set of 10 classes.
+fn load(images: &[u8], labels: &[u8]) -> Result<ImageSet, DataError> {
+    let dir = tempfile::tempdir().unwrap();
+    let (images_path, labels_path) = (dir.path().join("images"), dir.path().join("labels"));
+    fs::write(&images_path, images).unwrap();
+    fs::write(&labels_path, labels).unwrap();
+    data::idx(&images_path, &labels_path, "digits", Split::Train, 10)
+}
+
+fn good_images() -> Vec<u8> {
+    idx_bytes(0x0803, &[3, 4, 5], &pixels(0, 60))
+}
+
+fn good_labels() -> Vec<u8> {
+    idx_bytes(0x0801, &[3], &[9, 0, 4])
+}
+
+#[test]
+fn a_pair_of_files_is_read() {
+    let set = load(&good_images(), &good_labels()).unwrap();
+    assert_eq!((set.name(), set.split(), set.len()), ("digits", Split::Train, 3));
+    assert_eq!(set.shape().to_string(), "1x4x5");
+    assert_eq!(set.labels(), [9, 0, 4]);
+    assert_eq!(set.pixels(), pixels(0, 60));
+    assert_eq!((set.classes(), set.class_names()), (10, None));
+}
+
+/// The message without the path before it, which ends at `name`.
+fn message(error: DataError, name: &str) -> String {
+    let text = error.to_string();
+    let (_, rest) = text.split_once(name).unwrap();
+    rest.to_string()
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    let of = |images: &[u8], name| message(load(images, &good_labels()).unwrap_err(), name);
+    assert_eq!(
+        of(&idx_bytes(0x0801, &[3], &[0; 3]), "/images"),
+        ": magic number 0x00000801, expected 0x00000803 (IDX images)"
+    );
+    assert_eq!(
+        of(&good_images()[..75], "/images"),
+        ": 75 bytes, expected 76 (16 of header, then 3 x 4 x 5 of images)"
+    );
+    assert_eq!(of(&good_images()[..9], "/images"), ": 9 bytes, expected 16 or more: the header is cut off");
+    assert_eq!(of(&[], "/images"), ": 0 bytes, expected 16 or more: the header is cut off");
+    assert_eq!(
+        of(&[&good_images()[..], &[0]].concat(), "/images"),
+        ": 77 bytes, expected 76 (16 of header, then 3 x 4 x 5 of images)"
+    );
+    assert!(of(&idx_bytes(0x0803, &[u32::MAX; 3], &[]), "/images").starts_with(": 16 bytes, expected"));
+    assert!(of(&[0x1f, 0x8b, 8, 0], "/images").contains("gzip"));
+    assert!(of(&idx_bytes(0x0803, &[3, 0, 5], &[]), "/images").starts_with(": shape 1x0x5 "));
+    assert!(of(&idx_bytes(0x0803, &[2, 4, 5], &[0; 40]), "/images").starts_with(": 2 images, but "));
+
+    let of = |labels: &[u8]| message(load(&good_images(), labels).unwrap_err(), "/labels");
+    assert_eq!(of(&idx_bytes(0x0801, &[3], &[9, 10, 4])), ": label of image 1 is 10, expected 0 to 9");
+    assert_eq!(of(&idx_bytes(0x0801, &[4], &[0; 4])), ": 4 labels; expected as many");
+    assert_eq!(of(&good_images()), ": magic number 0x00000803, expected 0x00000801 (IDX labels)");
+    let empty = load(&idx_bytes(0x0803, &[0, 4, 5], &[]), &idx_bytes(0x0801, &[0], &[]));
+    assert!(matches!(empty, Err(DataError::NoImages { .. })));
+}
