@@ -1,0 +1,109 @@
+use std::fmt;
+
+use quant::Parameters;
+
+use crate::graph::{Graph, ParameterSpec};
+
+/// How many names of each kind a [`MismatchError`] prints.
+const SHOWN: usize = 10;
+
+/// A parameter whose shape is not the graph's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misshaped {
+    /// Parameter name.
+    pub name: String,
+    /// Its shape.
+    pub found: Vec<usize>,
+    /// The graph's shape.
+    pub expected: Vec<usize>,
+}
+
+/// A state dict does not fit a graph. Lists everything that is wrong; prints the first ten of each kind.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct MismatchError {
+    /// What the graph is, e.g. `resnet20 (10 classes, input 3x32x32, width 1)`.
+    pub network: String,
+    /// Parameters of the graph that were not given, in execution order.
+    pub missing: Vec<ParameterSpec>,
+    /// Parameters that the graph does not have, in alphabetical order.
+    pub unexpected: Vec<String>,
+    /// Parameters of another shape, in execution order.
+    pub misshaped: Vec<Misshaped>,
+}
+
+impl fmt::Display for MismatchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the parameters do not fit {}", self.network)?;
+        let missing = self.missing.iter().map(|p| format!("{} {:?}", p.name, p.shape));
+        list(f, "missing", missing)?;
+        list(f, "unexpected", self.unexpected.iter().cloned())?;
+        let misshaped =
+            self.misshaped.iter().map(|m| format!("{} is {:?}, expected {:?}", m.name, m.found, m.expected));
+        list(f, "of another shape", misshaped)
+    }
+}
+
+fn list(
+    f: &mut fmt::Formatter<'_>,
+    kind: &str,
+    entries: impl ExactSizeIterator<Item = String>,
+) -> fmt::Result {
+    let count = entries.len();
+    if count == 0 {
+        return Ok(());
+    }
+    write!(f, "\n{count} {kind}:")?;
+    for entry in entries.take(SHOWN) {
+        write!(f, "\n  {entry}")?;
+    }
+    if count > SHOWN {
+        write!(f, "\n  and {} more", count - SHOWN)?;
+    }
+    Ok(())
+}
+
+/// Keeps exactly the parameters of `graph`, each in exactly its shape.
+///
+/// `*.num_batches_tracked`, the step counters of PyTorch's batch normalization, are dropped.
+///
+/// # Errors
+/// All missing, unexpected and mis-shaped parameters.
+pub fn bind(graph: &Graph, mut parameters: Parameters) -> Result<Parameters, MismatchError> {
+    parameters.retain(|name, _| !name.ends_with(".num_batches_tracked"));
+    check(graph, &parameters)?;
+    Ok(parameters)
+}
+
+/// Whether `parameters` are exactly those of `graph`.
+pub(crate) fn check(graph: &Graph, parameters: &Parameters) -> Result<(), MismatchError> {
+    let expected = graph.parameters();
+    let mut missing = Vec::new();
+    let mut misshaped = Vec::new();
+    let mut unexpected: std::collections::BTreeSet<&String> = parameters.keys().collect();
+    for spec in expected {
+        unexpected.remove(&spec.name);
+        match parameters.get(&spec.name) {
+            None => missing.push(spec),
+            Some(found) if found.shape() != spec.shape => misshaped.push(Misshaped {
+                found: found.shape().to_vec(),
+                name: spec.name,
+                expected: spec.shape,
+            }),
+            Some(_) => {}
+        }
+    }
+    if missing.is_empty() && unexpected.is_empty() && misshaped.is_empty() {
+        return Ok(());
+    }
+    let spec = graph.spec();
+    let [c, h, w] = spec.input;
+    Err(MismatchError {
+        network: format!(
+            "{} ({} classes, input {c}x{h}x{w}, width {})",
+            spec.architecture, spec.classes, spec.width
+        ),
+        missing,
+        unexpected: unexpected.into_iter().cloned().collect(),
+        misshaped,
+    })
+}

@@ -1,0 +1,39 @@
+//! Architectures as layer graphs, their float executor, and the import of foreign checkpoints.
+//!
+//! **A network is data**: [`build`] turns a [`quant::ModelSpec`] into a [`Graph`], a list of nodes in
+//! execution order with PyTorch's parameter names. [`ARCHITECTURES`] lists what can be built.
+//!
+//! **Parameters** come from elsewhere: [`read_state_dict`] reads safetensors and both of PyTorch's
+//! formats without running anything in them, and [`bind()`] keeps exactly what a graph needs or lists
+//! everything that does not fit.
+//!
+//! **The float executor** ([`Executor`]) runs a graph with candle on the CPU: plainly, while watching
+//! the range of every node (calibration), or with activations rounded as the int8 network rounds them
+//! (the oracle that the int8 executor is tested against).
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let spec = quant::ModelSpec { architecture: "resnet20".into(), classes: 10, input: [3, 32, 32], width: 1.0 };
+//! let graph = zoo::build(&spec)?;
+//! let parameters = zoo::bind(&graph, zoo::read_state_dict("resnet20.th".as_ref())?)?;
+//! let executor = zoo::Executor::new(&graph, &parameters)?;
+//! let images = quant::FloatTensor::new(vec![1, 3, 32, 32], vec![0.0; 3 * 32 * 32]);
+//! let logits = executor.forward(&images)?;
+//! assert_eq!(logits.shape(), [1, 10]);
+//! # Ok(())
+//! # }
+//! ```
+
+mod architectures;
+mod bind;
+mod error;
+mod executor;
+mod graph;
+mod import;
+
+pub use architectures::{ARCHITECTURES, build};
+pub use bind::{MismatchError, Misshaped, bind};
+pub use error::ZooError;
+pub use executor::{Executor, Range};
+pub use graph::{Graph, Node, NodeId, Op, ParameterSpec, QuantizationPoint, Window};
+pub use import::{ImportError, read_state_dict};

@@ -1,0 +1,146 @@
+use proptest::prelude::*;
+use quant::ModelSpec;
+use zoo::{ARCHITECTURES, Graph, Op, ParameterSpec, build};
+
+pub(crate) fn spec(architecture: &str, classes: usize, side: usize, width: f64) -> ModelSpec {
+    ModelSpec { architecture: architecture.into(), classes, input: [3, side, side], width }
+}
+
+fn published(architecture: &str, classes: usize, side: usize) -> Graph {
+    build(&spec(architecture, classes, side, 1.0)).unwrap()
+}
+
+fn size(p: &ParameterSpec) -> usize {
+    p.shape.iter().product()
+}
+
+/// Parameters as PyTorch counts them (running statistics are buffers), stored weights, and the number of
+/// tensors that hold those.
+fn counts(graph: &Graph) -> (usize, usize, usize) {
+    let trained = graph.parameters().iter().filter(|p| !p.name.contains(".running_")).map(size).sum();
+    let weights = graph.stored_weights();
+    (trained, weights.iter().map(size).sum(), weights.len())
+}
+
+#[test]
+fn parameter_counts_are_the_published_ones() {
+    // torchvision's documentation gives the first number of each ImageNet network.
+    assert_eq!(counts(&published("resnet18", 1000, 224)), (11_689_512, 11_678_912, 21));
+    assert_eq!(counts(&published("squeezenet1_0", 1000, 224)), (1_248_424, 1_244_448, 26));
+    assert_eq!(counts(&published("squeezenet1_1", 1000, 224)).0, 1_235_496);
+    assert_eq!(counts(&published("vgg16", 1000, 224)), (138_357_544, 138_344_128, 16));
+    assert_eq!(counts(&published("vgg16_bn", 1000, 224)), (138_365_992, 138_344_128, 16));
+    // 0.27 M in table 6 of the paper. By hand: 16 * 27 + 6 * 16 * 144 + 32 * 144 + 5 * 32 * 288 + 64 * 288
+    // + 5 * 64 * 576 + 640 weights, 2 * 688 of batch norm, 10 biases.
+    assert_eq!(counts(&published("resnet20", 10, 32)), (269_722, 268_336, 20));
+}
+
+#[test]
+fn parameters_have_pytorch_names() {
+    let names = |graph: &Graph| graph.parameters().into_iter().map(|p| p.name).collect::<Vec<_>>();
+    let resnet20 = names(&published("resnet20", 10, 32));
+    assert_eq!(resnet20[..2], ["conv1.weight", "bn1.weight"]);
+    assert!(resnet20.contains(&"layer3.2.bn2.running_var".into()));
+    assert_eq!(resnet20.len(), 97);
+    let resnet18 = names(&published("resnet18", 10, 32));
+    assert!(resnet18.contains(&"layer2.0.downsample.0.weight".into()));
+    assert!(resnet18.contains(&"layer4.0.downsample.1.running_mean".into()));
+    assert_eq!(resnet18[resnet18.len() - 2..], ["fc.weight", "fc.bias"]);
+    let vgg = published("vgg16", 1000, 224);
+    let convs: Vec<String> =
+        vgg.stored_weights().into_iter().map(|p| p.name.trim_end_matches(".weight").to_string()).collect();
+    // torchvision's `features` counts convolutions, ReLUs and pools alike.
+    let indices = [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28];
+    let expected = indices.map(|i| format!("features.{i}"));
+    assert_eq!(convs[..13], expected);
+    assert_eq!(convs[13..], ["classifier.0", "classifier.3", "classifier.6"]);
+    let vgg_bn = published("vgg16_bn", 10, 32);
+    assert!(names(&vgg_bn).contains(&"features.41.running_mean".into()), "{:?}", names(&vgg_bn));
+    let squeezenet = names(&published("squeezenet1_0", 1000, 224));
+    assert!(squeezenet.contains(&"features.12.expand3x3.bias".into()));
+    assert!(squeezenet.contains(&"classifier.1.weight".into()));
+}
+
+#[test]
+fn small_images_get_the_cifar_stem() {
+    let conv_shape = |graph: &Graph| graph.nodes()[1].shape.clone();
+    assert_eq!(conv_shape(&published("resnet18", 10, 32)), [64, 32, 32]);
+    assert_eq!(conv_shape(&published("resnet18", 10, 64)), [64, 32, 32]);
+    assert_eq!(conv_shape(&published("resnet18", 10, 224)), [64, 112, 112]);
+    let pools = |graph: &Graph| graph.nodes().iter().filter(|n| matches!(n.op, Op::MaxPool(_))).count();
+    assert_eq!(pools(&published("resnet18", 10, 32)), 0);
+    assert_eq!(pools(&published("resnet18", 10, 224)), 1);
+    let last_map = |name, side| {
+        let graph = published(name, 10, side);
+        graph.nodes().iter().rev().find(|n| n.shape.len() == 3).unwrap().shape.clone()
+    };
+    assert_eq!(last_map("squeezenet1_0", 32), [10, 4, 4]);
+    assert_eq!(last_map("squeezenet1_1", 32), [10, 4, 4]);
+    assert_eq!(last_map("squeezenet1_0", 224), [10, 13, 13]);
+    assert_eq!(last_map("squeezenet1_1", 224), [10, 13, 13]);
+    assert_eq!(last_map("vgg16", 32), [512, 1, 1]);
+    assert_eq!(last_map("vgg16", 224), [512, 7, 7]);
+    // 14.7 M of convolutions, and 512-512-10.
+    assert_eq!(counts(&published("vgg16", 10, 32)).0, 14_714_688 + 2 * (512 * 512 + 512) + 5130);
+}
+
+#[test]
+fn width_scales_hidden_channels_to_multiples_of_eight() {
+    let graph = build(&spec("resnet20", 10, 32, 0.3)).unwrap();
+    let shape = |name: &str| graph.parameters().into_iter().find(|p| p.name == name).unwrap().shape;
+    // 4.8 -> 8 (the least), 9.6 -> 8, 19.2 -> 16.
+    assert_eq!(shape("conv1.weight"), [8, 3, 3, 3]);
+    assert_eq!(shape("layer2.0.conv1.weight"), [8, 8, 3, 3]);
+    assert_eq!(shape("layer3.0.conv1.weight"), [16, 8, 3, 3]);
+    assert_eq!(shape("linear.weight"), [10, 16]);
+    let graph = build(&spec("vgg16", 10, 224, 0.5)).unwrap();
+    assert!(graph.parameters().iter().any(|p| p.name == "classifier.3.weight" && p.shape == [2048, 2048]));
+}
+
+#[test]
+fn a_bad_specification_is_refused_with_its_field() {
+    let error = |spec: ModelSpec| build(&spec).unwrap_err().to_string();
+    assert_eq!(
+        error(spec("resnet50", 10, 32, 1.0)),
+        "architecture is `resnet50`, expected one of resnet20, resnet18, vgg16, vgg16_bn, squeezenet1_0, \
+         squeezenet1_1"
+    );
+    assert_eq!(error(spec("vgg16", 0, 32, 1.0)), "classes of vgg16 is 0, expected 1..=1048576");
+    for width in [0.0, -1.0, 17.0, f64::NAN, f64::INFINITY] {
+        assert_eq!(
+            error(spec("resnet20", 10, 32, width)),
+            format!("width of resnet20 is {width}, expected a number above 0 and at most 16")
+        );
+    }
+    assert_eq!(
+        error(spec("vgg16_bn", 10, 64, 1.0)),
+        "input size of vgg16_bn is 64x64, expected 32x32, or 224x224 where the adaptive pooling before the \
+         classifier does nothing"
+    );
+    assert_eq!(
+        error(spec("resnet18", 10, 48, 1.0)),
+        "input size of resnet18 is 48x48, expected 32x32, or height and width in 64..=4096"
+    );
+    assert_eq!(
+        error(ModelSpec { input: [0, 32, 32], ..spec("resnet20", 10, 32, 1.0) }),
+        "input channels of resnet20 is 0, expected 1..=1024"
+    );
+}
+
+proptest! {
+    #[test]
+    fn every_specification_is_built_or_refused(
+        architecture in 0..ARCHITECTURES.len(),
+        classes in prop_oneof![0..20usize, Just(usize::MAX), Just(1 << 20)],
+        input in prop::array::uniform3(prop_oneof![0..300usize, Just(32), Just(224), Just(4096), Just(usize::MAX)]),
+        width in prop_oneof![0.0..2.0, -1e300..1e300, Just(f64::NAN), Just(1e-300), Just(16.0)],
+    ) {
+        let spec = ModelSpec { architecture: ARCHITECTURES[architecture].into(), classes, input, width };
+        if let Ok(graph) = build(&spec) {
+            prop_assert_eq!(&graph.nodes().last().unwrap().shape, &[classes]);
+            for p in graph.stored_weights() {
+                prop_assert!(p.shape.iter().all(|&n| n > 0));
+            }
+        }
+    }
+}
