@@ -1,0 +1,70 @@
+use std::collections::BTreeMap;
+
+use quant::{ActivationScale, FloatTensor, Parameters, Preprocessing};
+use rayon::prelude::*;
+use zoo::{Executor, Graph, Op, Range};
+
+use crate::InferError;
+use crate::check;
+
+/// Images in one pass of the float executor. More are no faster, since the threads take different
+/// batches, and candle's unfolded windows of one VGG-16 layer on ImageNet take 115 MB an image.
+const BATCH: usize = 4;
+
+/// Fixes the scale of every quantization point of a graph: the largest magnitude over `pixels` becomes
+/// the last level.
+///
+/// The float network runs on the images; give it the dequantized weights of the int8 network
+/// ([`quant::QuantTensor::dequantize`]), so that the ranges are the ones it will meet. The input's range
+/// is the preprocessing's own (pixel values 0 and 255 of each channel), whatever the images hold.
+/// `pixels` are u8, image by image, [channels, height, width] each. Batches are spread over the current
+/// rayon pool; a maximum does not depend on their order.
+///
+/// # Errors
+/// No images, or pixels that are not a whole number of them; preprocessing that does not fit; whatever
+/// the float executor refuses.
+pub fn calibrate(
+    graph: &Graph,
+    parameters: &Parameters,
+    preprocessing: &Preprocessing,
+    pixels: &[u8],
+) -> Result<BTreeMap<String, ActivationScale>, InferError> {
+    let [channels, height, width] = graph.spec().input;
+    let image = channels * height * width;
+    if !pixels.len().is_multiple_of(image) {
+        return Err(InferError::PixelCount { found: pixels.len(), image });
+    }
+    if pixels.is_empty() {
+        return Err(InferError::NoImages);
+    }
+    check::preprocessing(preprocessing, channels)?;
+    let executor = Executor::new(graph, parameters)?;
+
+    let observe = |batch: &[u8]| -> Result<Vec<Range>, InferError> {
+        let values = batch.iter().enumerate().map(|(i, &pixel)| {
+            let channel = i / (height * width) % channels;
+            preprocessing.value(channel, pixel)
+        });
+        let shape = vec![batch.len() / image, channels, height, width];
+        let mut ranges = vec![Range::EMPTY; graph.nodes().len()];
+        executor.observe(&FloatTensor::new(shape, values.collect()), &mut ranges)?;
+        Ok(ranges)
+    };
+    let ranges: Vec<Vec<Range>> = pixels.par_chunks(BATCH * image).map(observe).collect::<Result<_, _>>()?;
+
+    let scales = graph.quantization_points().into_iter().map(|point| {
+        let node = &graph.nodes()[point.node];
+        let max_abs = match node.op {
+            Op::Input => input_max_abs(preprocessing),
+            _ => ranges.iter().map(|batch| batch[point.node].max_abs()).fold(0.0, f32::max),
+        };
+        (node.name.clone(), ActivationScale::from_range(max_abs, point.signed))
+    });
+    Ok(scales.collect())
+}
+
+/// Largest magnitude that any pixel of any channel can have after normalization, which is monotonic.
+fn input_max_abs(preprocessing: &Preprocessing) -> f32 {
+    let extremes = |channel| [0, 255].map(|pixel| preprocessing.value(channel, pixel).abs());
+    (0..preprocessing.mean.len()).flat_map(extremes).fold(0.0, f32::max)
+}

@@ -1,0 +1,115 @@
+use quant::{Checkpoint, FloatTensor, ModelSpec, Preprocessing};
+use zoo::{Graph, ParameterSpec};
+
+use crate::InferError;
+use crate::compile::BATCH_NORM_EPSILON;
+
+/// Whether a checkpoint has everything that a graph needs, and nothing in it would spoil the arithmetic.
+pub(crate) fn check(graph: &Graph, checkpoint: &Checkpoint) -> Result<(), InferError> {
+    if checkpoint.model != *graph.spec() {
+        let [found, expected] = [&checkpoint.model, graph.spec()].map(describe);
+        return Err(InferError::Model { found, expected });
+    }
+    // Predictions are u16.
+    let classes = graph.spec().classes;
+    if classes > usize::from(u16::MAX) + 1 {
+        return Err(InferError::Classes { found: classes });
+    }
+    preprocessing(&checkpoint.preprocessing, graph.spec().input[0])?;
+    weights(graph, checkpoint)?;
+    parameters(graph, checkpoint)?;
+    activations(graph, checkpoint)
+}
+
+/// One finite mean and one positive deviation for each channel.
+pub(crate) fn preprocessing(preprocessing: &Preprocessing, channels: usize) -> Result<(), InferError> {
+    for (field, values) in [("mean", &preprocessing.mean), ("std", &preprocessing.std)] {
+        if values.len() != channels {
+            return Err(InferError::Preprocessing { field, found: values.len(), expected: channels });
+        }
+        let usable = |&v: &f32| v.is_finite() && (field == "mean" || v > 0.0);
+        if let Some(index) = values.iter().position(|v| !usable(v)) {
+            return Err(InferError::Normalization { field, index, value: values[index] });
+        }
+    }
+    Ok(())
+}
+
+fn weights(graph: &Graph, checkpoint: &Checkpoint) -> Result<(), InferError> {
+    let specs = graph.stored_weights();
+    if checkpoint.weights.len() != specs.len() {
+        return Err(InferError::WeightCount { found: checkpoint.weights.len(), expected: specs.len() });
+    }
+    for (index, (tensor, spec)) in checkpoint.weights.iter().zip(specs).enumerate() {
+        if tensor.name != spec.name || tensor.shape != spec.shape {
+            return Err(InferError::Weight {
+                index,
+                found: tensor.name.clone(),
+                found_shape: tensor.shape.clone(),
+                expected: spec.name,
+                expected_shape: spec.shape,
+            });
+        }
+        let expected = tensor.shape.iter().product();
+        if tensor.values.len() != expected {
+            return Err(InferError::WeightLength { name: spec.name, found: tensor.values.len(), expected });
+        }
+        scale(&spec.name, tensor.scale)?;
+    }
+    Ok(())
+}
+
+fn parameters(graph: &Graph, checkpoint: &Checkpoint) -> Result<(), InferError> {
+    for spec in graph.parameters() {
+        if spec.is_stored_weight() {
+            continue;
+        }
+        let ParameterSpec { name, shape } = spec;
+        let Some(tensor) = checkpoint.parameters.get(&name) else {
+            return Err(InferError::MissingParameter { name });
+        };
+        if tensor.shape() != shape {
+            return Err(InferError::ParameterShape { name, found: tensor.shape().to_vec(), expected: shape });
+        }
+        finite(&name, tensor)?;
+        if name.ends_with(".running_var") {
+            let unusable = |&v: &f32| f64::from(v) <= -BATCH_NORM_EPSILON;
+            if let Some(index) = tensor.values().iter().position(unusable) {
+                return Err(InferError::Variance { index, value: tensor.values()[index], name });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn finite(name: &str, tensor: &FloatTensor) -> Result<(), InferError> {
+    let Some((index, value)) = tensor.first_non_finite() else { return Ok(()) };
+    Err(InferError::NonFinite { name: name.into(), index, value })
+}
+
+fn activations(graph: &Graph, checkpoint: &Checkpoint) -> Result<(), InferError> {
+    for point in graph.quantization_points() {
+        let name = &graph.nodes()[point.node].name;
+        let Some(activation) = checkpoint.activations.get(name) else {
+            return Err(InferError::MissingActivation { name: name.clone() });
+        };
+        scale(name, activation.levels_per_unit)?;
+        if activation.signed != point.signed {
+            let (found, expected) = (activation.signed, point.signed);
+            return Err(InferError::ActivationSign { name: name.clone(), found, expected });
+        }
+    }
+    Ok(())
+}
+
+fn scale(name: &str, value: f32) -> Result<(), InferError> {
+    if value.is_finite() && value > 0.0 {
+        return Ok(());
+    }
+    Err(InferError::Scale { name: name.into(), value })
+}
+
+fn describe(model: &ModelSpec) -> String {
+    let ModelSpec { architecture, classes, input: [c, h, w], width } = model;
+    format!("{architecture} ({classes} classes, input {c}x{h}x{w}, width {width})")
+}

@@ -1,0 +1,359 @@
+//! From a graph and a checkpoint to steps.
+//!
+//! The graph says where an int8 network rounds (its quantization points). A convolution, linear layer,
+//! batch norm or sum that is no such point opens a *chain*, which the following nodes extend until one of
+//! them is: the chain becomes one step. The last node ends a chain without rounding; its step writes the
+//! logits. Every other node is a step of its own and keeps the scale of what it reads, except that means
+//! and concatenations round as well.
+//!
+//! With s levels per unit on either side, g = gamma / sqrt(variance + epsilon) (or 1), and s_out = 1 for
+//! logits, a chain's integer sum becomes its output by
+//!
+//! ```text
+//! multiplier = s_out * g / (s_in * s_weight)        offset = ((bias - mean) * g + beta) * s_out
+//! ```
+//!
+//! in f64, in this order, each rounded to f32 once.
+
+use std::collections::HashMap;
+
+use quant::{ActivationScale, Checkpoint, Parameters};
+use zoo::{Graph, Node, NodeId, Op, Window};
+
+use crate::InferError;
+use crate::check::check;
+use crate::conv::{Conv, ConvShape};
+use crate::network::Compiled;
+use crate::requantize::{Affine, Bounds};
+use crate::step::{Dims, Step, Target, Work};
+
+/// PyTorch's default, which all published networks here use.
+pub(crate) const BATCH_NORM_EPSILON: f64 = 1e-5;
+
+/// Sums of this many products of a level (up to 255) and a weight (down to -128) may leave i32.
+const TERMS_THAT_OVERFLOW: usize = (1 << 31) / (255 * 128) + 1;
+const _: () = assert!((TERMS_THAT_OVERFLOW - 1) * 255 * 128 < 1 << 31);
+
+/// Levels that the images of a tile may take in a step: they should stay in a second-level cache.
+const TILE_LEVELS: usize = 128 * 1024;
+
+/// More images make a tile's weights no cheaper.
+const LARGEST_TILE: usize = 16;
+
+/// Nodes that become one step.
+#[derive(Clone, Copy, Debug)]
+struct Chain {
+    /// The convolution, linear layer, batch norm or sum.
+    head: NodeId,
+    /// A batch norm, where the head is a convolution.
+    norm: Option<NodeId>,
+    relu: bool,
+}
+
+pub(crate) fn compile(graph: &Graph, checkpoint: &Checkpoint) -> Result<Compiled, InferError> {
+    check(graph, checkpoint)?;
+    let mut compiler = Compiler::new(graph, checkpoint);
+    for id in 0..graph.nodes().len() {
+        compiler.node(id)?;
+    }
+    Ok(compiler.finish())
+}
+
+struct Compiler<'a> {
+    nodes: &'a [Node],
+    checkpoint: &'a Checkpoint,
+    tile: usize,
+    /// Scale of each node that stores levels.
+    scales: Vec<Option<ActivationScale>>,
+    /// Whether a node is a quantization point.
+    rounds: Vec<bool>,
+    /// Chains that are still open, by their last node.
+    open: HashMap<NodeId, Chain>,
+    /// The steps that have taken the first weight tensors, in memory order.
+    layers: Vec<usize>,
+    /// Steps whose slots are node ids as yet.
+    steps: Vec<Step>,
+}
+
+impl<'a> Compiler<'a> {
+    fn new(graph: &'a Graph, checkpoint: &'a Checkpoint) -> Self {
+        let nodes = graph.nodes();
+        let mut rounds = vec![false; nodes.len()];
+        let mut scales = vec![None; nodes.len()];
+        for point in graph.quantization_points() {
+            rounds[point.node] = true;
+            scales[point.node] = Some(checkpoint.activations[&nodes[point.node].name]);
+        }
+        let moved = |node: &Node| {
+            let inputs = node.inputs.iter().map(|&i| Dims::of(&nodes[i].shape).len());
+            inputs.sum::<usize>() + Dims::of(&node.shape).len()
+        };
+        let largest = nodes.iter().map(moved).max().expect("a graph has an input");
+        Self {
+            nodes,
+            checkpoint,
+            tile: (TILE_LEVELS / largest).clamp(1, LARGEST_TILE),
+            scales,
+            rounds,
+            open: HashMap::new(),
+            layers: Vec::new(),
+            steps: Vec::new(),
+        }
+    }
+
+    /// Extends or closes the chain that a node belongs to, or makes it a step.
+    fn node(&mut self, id: NodeId) -> Result<(), InferError> {
+        let node = &self.nodes[id];
+        let opened = Chain { head: id, norm: None, relu: false };
+        let continued = node.inputs.first().and_then(|input| self.open.remove(input));
+        let chain = match (&node.op, continued) {
+            (Op::Conv2d { .. } | Op::Linear { .. } | Op::Add, None) => opened,
+            (Op::BatchNorm, None) => opened,
+            (Op::BatchNorm, Some(chain)) => Chain { norm: Some(id), ..chain },
+            (Op::Relu, Some(chain)) => Chain { relu: true, ..chain },
+            (_, Some(chain)) => unreachable!("{chain:?} continues in {node:?}"),
+            (_, None) => return self.single(id),
+        };
+        if self.rounds[id] || self.is_last(id) {
+            return self.close(chain, id);
+        }
+        self.open.insert(id, chain);
+        Ok(())
+    }
+
+    fn is_last(&self, id: NodeId) -> bool {
+        id + 1 == self.nodes.len()
+    }
+
+    fn dims(&self, id: NodeId) -> Dims {
+        Dims::of(&self.nodes[id].shape)
+    }
+
+    /// Levels per unit of a node that stores levels.
+    fn levels_per_unit(&self, id: NodeId) -> f64 {
+        f64::from(self.scales[id].expect("a step reads only stored levels").levels_per_unit)
+    }
+
+    /// Levels per unit and bounds of what node `id` writes: levels, or logits if it is the last.
+    fn output(&self, id: NodeId, relu: bool) -> (f64, Bounds) {
+        if self.is_last(id) {
+            let low = if relu { 0.0 } else { f32::NEG_INFINITY };
+            return (1.0, Bounds { low, high: f32::INFINITY });
+        }
+        let (low, high) = self.scales[id].expect("a rounding node has a scale").levels();
+        let low = if relu { low.max(0) } else { low };
+        (self.levels_per_unit(id), Bounds { low: low.into(), high: high.into() })
+    }
+
+    fn target(&self, id: NodeId) -> Target {
+        if self.is_last(id) { Target::Logits } else { Target::Slot(id) }
+    }
+
+    fn push(&mut self, id: NodeId, inputs: &[NodeId], work: Work, target: Target) {
+        if let Work::Conv(_) = work {
+            self.layers.push(self.steps.len());
+        }
+        self.steps.push(Step {
+            name: self.nodes[id].name.clone(),
+            work,
+            inputs: inputs.iter().map(|&i| (i, self.dims(i))).collect(),
+            target,
+            dims: self.dims(id),
+        });
+    }
+
+    fn close(&mut self, chain: Chain, id: NodeId) -> Result<(), InferError> {
+        let head = &self.nodes[chain.head];
+        let (out, bounds) = self.output(id, chain.relu);
+        let scale = |i: usize| self.levels_per_unit(head.inputs[i]);
+        let work = match &head.op {
+            Op::Add => {
+                let multipliers = [0, 1].map(|i| (out / scale(i)) as f32);
+                self.check_multipliers(id, &multipliers)?;
+                Work::Add(multipliers, bounds)
+            }
+            Op::BatchNorm => Work::Affine(self.affine(id, Some(chain.head), None, scale(0), out)?, bounds),
+            op => {
+                let weight = &self.checkpoint.weights[self.layers.len()];
+                let (shape, bias) = self.conv_shape(chain.head, op);
+                self.check_terms(chain.head, shape.terms())?;
+                let bias = bias.then_some(chain.head);
+                let product = scale(0) * f64::from(weight.scale);
+                let affine = self.affine(id, chain.norm, bias, product, out)?;
+                Work::Conv(Conv::new(shape, &weight.values, &affine, bounds, self.tile))
+            }
+        };
+        self.push(id, &head.inputs, work, self.target(id));
+        Ok(())
+    }
+
+    /// The convolution that a node is, and whether it has a bias.
+    fn conv_shape(&self, id: NodeId, op: &Op) -> (ConvShape, bool) {
+        let (window, groups, bias) = match op {
+            Op::Conv2d { window, groups, bias, .. } => (*window, *groups, *bias),
+            Op::Linear { .. } => (Window::square(1, 1, 0), 1, true),
+            _ => unreachable!("{op:?} has no weights"),
+        };
+        assert!(!window.ceil, "{}: only pooling rounds its output size up", self.nodes[id].name);
+        let shape = ConvShape {
+            input: self.dims(self.nodes[id].inputs[0]),
+            output: self.dims(id),
+            kernel: window.kernel,
+            stride: window.stride,
+            padding: window.padding,
+            groups,
+        };
+        (shape, bias)
+    }
+
+    /// Multiplier and offset of each channel; `product` is the levels per unit of the integer sum.
+    fn affine(
+        &self,
+        id: NodeId,
+        norm: Option<NodeId>,
+        bias: Option<NodeId>,
+        product: f64,
+        out: f64,
+    ) -> Result<Affine, InferError> {
+        let values = |node: Option<NodeId>, suffix: &str| {
+            node.map(|node| parameter(&self.checkpoint.parameters, &self.nodes[node].name, suffix))
+        };
+        let bias = values(bias, "bias");
+        let gamma = values(norm, "weight");
+        let beta = values(norm, "bias");
+        let mean = values(norm, "running_mean");
+        let variance = values(norm, "running_var");
+        let mut affine = Affine { multiplier: Vec::new(), offset: Vec::new() };
+        for channel in 0..self.dims(id).channels {
+            let at = |values: Option<&[f32]>, absent: f64| values.map_or(absent, |v| f64::from(v[channel]));
+            let deviation = variance.map_or(1.0, |v| (f64::from(v[channel]) + BATCH_NORM_EPSILON).sqrt());
+            let g = at(gamma, 1.0) / deviation;
+            let multiplier = (out * g / product) as f32;
+            let offset = (((at(bias, 0.0) - at(mean, 0.0)) * g + at(beta, 0.0)) * out) as f32;
+            if !(multiplier.is_finite() && offset.is_finite()) {
+                let layer = self.nodes[id].name.clone();
+                return Err(InferError::Requantization { layer, channel, multiplier, offset });
+            }
+            affine.multiplier.push(multiplier);
+            affine.offset.push(offset);
+        }
+        Ok(affine)
+    }
+
+    fn check_terms(&self, id: NodeId, terms: usize) -> Result<(), InferError> {
+        if terms < TERMS_THAT_OVERFLOW {
+            return Ok(());
+        }
+        Err(InferError::Overflow { layer: self.nodes[id].name.clone(), terms })
+    }
+
+    fn check_multipliers(&self, id: NodeId, multipliers: &[f32]) -> Result<(), InferError> {
+        let Some(&multiplier) = multipliers.iter().find(|m| !m.is_finite()) else { return Ok(()) };
+        let layer = self.nodes[id].name.clone();
+        Err(InferError::Requantization { layer, channel: 0, multiplier, offset: 0.0 })
+    }
+
+    /// A node that is a step of its own.
+    fn single(&mut self, id: NodeId) -> Result<(), InferError> {
+        let node = &self.nodes[id];
+        let rescaled =
+            |id: NodeId, out: f64, size: usize| (out / (self.levels_per_unit(id) * size as f64)) as f32;
+        let work = match &node.op {
+            Op::Input => self.input(id),
+            Op::GlobalAvgPool => {
+                let (out, bounds) = self.output(id, false);
+                let input = node.inputs[0];
+                let pixels = self.dims(input).pixels();
+                self.check_terms(id, pixels)?;
+                let multiplier = rescaled(input, out, pixels);
+                self.check_multipliers(id, &[multiplier])?;
+                Work::Mean(multiplier, bounds)
+            }
+            Op::Concat => {
+                let (out, bounds) = self.output(id, false);
+                let multipliers: Vec<f32> = node.inputs.iter().map(|&i| rescaled(i, out, 1)).collect();
+                self.check_multipliers(id, &multipliers)?;
+                Work::Concat(multipliers, bounds)
+            }
+            op => return self.keep(id, op),
+        };
+        self.push(id, &node.inputs, work, self.target(id));
+        Ok(())
+    }
+
+    /// A node that moves or compares levels and keeps their scale.
+    fn keep(&mut self, id: NodeId, op: &Op) -> Result<(), InferError> {
+        let work = match op {
+            Op::Relu => Work::Relu,
+            Op::MaxPool(window) => Work::MaxPool(*window),
+            Op::Flatten => Work::Flatten,
+            Op::PadShortcut { stride, before, .. } => Work::PadShortcut { stride: *stride, before: *before },
+            _ => unreachable!("{op:?} has a scale of its own"),
+        };
+        let inputs = &self.nodes[id].inputs;
+        self.scales[id] = self.scales[inputs[0]];
+        self.push(id, inputs, work, Target::Slot(id));
+        if self.is_last(id) {
+            let affine = self.affine(id, None, None, self.levels_per_unit(id), 1.0)?;
+            let (_, bounds) = self.output(id, false);
+            self.push(id, &[id], Work::Affine(affine, bounds), Target::Logits);
+        }
+        Ok(())
+    }
+
+    /// The level of each pixel value, a table for each channel.
+    fn input(&self, id: NodeId) -> Work {
+        let scale = self.scales[id].expect("the input is a quantization point");
+        let preprocessing = &self.checkpoint.preprocessing;
+        let table =
+            |channel| std::array::from_fn(|pixel| scale.quantize(preprocessing.value(channel, pixel as u8)));
+        Work::Input((0..self.dims(id).channels).map(table).collect())
+    }
+
+    /// Gives slots to nodes: a slot is free again after the last step that reads it.
+    fn finish(mut self) -> Compiled {
+        let mut last_read = vec![0; self.nodes.len()];
+        for (index, step) in self.steps.iter().enumerate() {
+            for &(node, _) in &step.inputs {
+                last_read[node] = index;
+            }
+        }
+        let mut slots: Vec<usize> = Vec::new();
+        let mut free: Vec<usize> = Vec::new();
+        let mut slot_of = vec![usize::MAX; self.nodes.len()];
+        for (index, step) in self.steps.iter_mut().enumerate() {
+            if let Target::Slot(node) = step.target {
+                let slot = free.pop().unwrap_or_else(|| {
+                    slots.push(0);
+                    slots.len() - 1
+                });
+                slots[slot] = slots[slot].max(step.dims.len());
+                slot_of[node] = slot;
+                step.target = Target::Slot(slot);
+            }
+            for (node, _) in &mut step.inputs {
+                let slot = slot_of[*node];
+                if last_read[*node] == index && !free.contains(&slot) {
+                    free.push(slot);
+                }
+                *node = slot;
+            }
+        }
+        Compiled {
+            steps: self.steps,
+            layers: self.layers,
+            slots,
+            tile: self.tile,
+            input: self.nodes.first().map(|node| Dims::of(&node.shape)).expect("a graph has an input"),
+            classes: self
+                .nodes
+                .last()
+                .map(|node| Dims::of(&node.shape).len())
+                .expect("a graph has a last node"),
+        }
+    }
+}
+
+fn parameter<'a>(parameters: &'a Parameters, node: &str, suffix: &str) -> &'a [f32] {
+    parameters[&format!("{node}.{suffix}")].values()
+}

@@ -1,0 +1,70 @@
+//! The exact int8 executor: from a graph and an int8 checkpoint to predictions, with some weights changed.
+//!
+//! # What it computes
+//!
+//! Activations are levels: integers in 0..=255 (u8) where a value cannot be negative, in -127..=127 (i8)
+//! elsewhere, with one scale for each quantization point of the graph
+//! ([`zoo::Graph::quantization_points`]). Weights are the checkpoint's int8 values, as the memory holds
+//! them: batch norm is *not* folded into them, and a faulty one may be -128. Where a chain of layers (a
+//! convolution with its batch norm and ReLU, say) ends in a quantization point,
+//!
+//! ```text
+//! acc   = sum of level * weight                                     exact, i32
+//! value = (acc as f32) * multiplier[c] + offset[c]                  one f32 product, one f32 sum
+//! level = round_half_even(clamp(value, low, high))                  a fused ReLU is low = 0
+//!
+//! multiplier[c] = s_out * g / (s_in * s_weight)                     in f64, rounded to f32 once
+//! offset[c]     = ((bias - mean) * g + beta) * s_out                g = gamma / sqrt(variance + 1e-5)
+//! ```
+//!
+//! with scales in levels per unit, g = 1 and mean = beta = 0 without a batch norm. The other operations:
+//!
+//! | operation | output |
+//! |---|---|
+//! | input | level of `Preprocessing::value(channel, pixel)`, from a table |
+//! | sum | `(a as f32) * (s_out / s_a) + (b as f32) * (s_out / s_b)`, clamped and rounded as above |
+//! | mean over height and width | exact sum, times `s_out / (s_in * pixels)` |
+//! | concatenation | each input times `s_out / s_in`; unchanged where the scales are equal |
+//! | max pooling, flattening, padded shortcut, ReLU of its own | levels moved or compared, scale kept |
+//! | last layer | `value` with s_out = 1: the logits, unrounded |
+//!
+//! The prediction is the class of the largest logit, the lowest class on ties.
+//!
+//! # Why it is exact
+//!
+//! Integer sums do not depend on their order, [`Network::new`] refuses a layer whose sum could leave i32,
+//! and IEEE 754 fixes each of the few float operations. So every machine, instruction set, number of
+//! threads and division into batches gives the same bits. The tests compare all of it with nested loops.
+//!
+//! # Layout
+//!
+//! Pixels enter as u8 in [channels, height, width], image by image. Inside, levels are channels-last i16,
+//! the form that multiply-add instructions take. Weight changes are addressed as the fault model sees
+//! the memory: tensor in memory order, row-major index in the tensor.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let checkpoint = quant::Checkpoint::load("resnet20.safetensors".as_ref())?;
+//! let graph = zoo::build(&checkpoint.model)?;
+//! let network = infer::Network::new(&graph, &checkpoint)?;
+//! let inputs = network.prepare(&[0; 3 * 32 * 32])?;
+//! let clean = network.predict_clean(&inputs);
+//! let faulty = network.predict(&inputs, &[infer::WeightChange { tensor: 0, index: 0, value: -128 }]);
+//! assert_eq!(clean.len(), faulty.len());
+//! # Ok(())
+//! # }
+//! ```
+
+mod calibrate;
+mod check;
+mod compile;
+mod conv;
+mod error;
+mod kernel;
+mod network;
+mod requantize;
+mod step;
+
+pub use calibrate::calibrate;
+pub use error::InferError;
+pub use network::{EVALUATOR, Inputs, Network, WeightChange};

@@ -1,0 +1,138 @@
+//! Each refusal names the place, the value and what was expected.
+
+use infer::{InferError, Network};
+use quant::{Checkpoint, FloatTensor};
+
+use crate::random;
+
+/// What compilation says to a checkpoint of a small ResNet-20 after `damage`.
+fn refusal(damage: impl FnOnce(&mut Checkpoint)) -> String {
+    let graph = zoo::build(&random::spec("resnet20", 0.25, 32)).unwrap();
+    let mut checkpoint = random::checkpoint(&graph, 3);
+    damage(&mut checkpoint);
+    Network::new(&graph, &checkpoint).unwrap_err().to_string()
+}
+
+fn set(checkpoint: &mut Checkpoint, name: &str, index: usize, value: f32) {
+    let tensor = &checkpoint.parameters[name];
+    let (shape, mut values) = (tensor.shape().to_vec(), tensor.values().to_vec());
+    values[index] = value;
+    checkpoint.parameters.insert(name.into(), FloatTensor::new(shape, values));
+}
+
+#[test]
+fn another_model() {
+    assert_eq!(
+        refusal(|c| c.model.classes = 11),
+        "the checkpoint is of resnet20 (11 classes, input 3x32x32, width 0.25), expected resnet20 (10 classes, \
+         input 3x32x32, width 0.25), which the graph was built from"
+    );
+}
+
+#[test]
+fn weights_out_of_order_or_shape() {
+    assert_eq!(
+        refusal(|c| {
+            c.weights.pop();
+        }),
+        "the checkpoint has 19 weight tensors, expected 20"
+    );
+    assert_eq!(
+        refusal(|c| c.weights.swap(1, 2)),
+        "weight tensor 1 is layer1.0.conv2.weight [8, 8, 3, 3], expected layer1.0.conv1.weight [8, 8, 3, 3]"
+    );
+    assert_eq!(
+        refusal(|c| c.weights[0].shape = vec![8, 27]),
+        "weight tensor 0 is conv1.weight [8, 27], expected conv1.weight [8, 3, 3, 3]"
+    );
+    assert_eq!(
+        refusal(|c| {
+            c.weights[0].values.pop();
+        }),
+        "conv1.weight has 215 values, expected 216"
+    );
+}
+
+#[test]
+fn scales() {
+    assert_eq!(
+        refusal(|c| c.weights[0].scale = 0.0),
+        "the scale of conv1.weight is 0, expected a finite positive number"
+    );
+    assert_eq!(
+        refusal(|c| c.activations.get_mut("input").unwrap().levels_per_unit = f32::NAN),
+        "the scale of input is NaN, expected a finite positive number"
+    );
+    assert_eq!(
+        refusal(|c| c.activations.get_mut("input").unwrap().signed = false),
+        "the activation scale of input has signed = false, expected true"
+    );
+    assert_eq!(
+        refusal(|c| {
+            c.activations.remove("input");
+        }),
+        "the checkpoint has no activation scale for input"
+    );
+}
+
+#[test]
+fn parameters() {
+    assert_eq!(
+        refusal(|c| {
+            c.parameters.remove("bn1.running_mean");
+        }),
+        "parameter bn1.running_mean is missing from the checkpoint"
+    );
+    assert_eq!(
+        refusal(|c| {
+            c.parameters.insert("bn1.bias".into(), FloatTensor::new(vec![2], vec![0.0; 2]));
+        }),
+        "parameter bn1.bias has shape [2], expected [8]"
+    );
+    assert_eq!(
+        refusal(|c| set(c, "bn1.bias", 3, f32::INFINITY)),
+        "value 3 of bn1.bias is inf, expected a finite number"
+    );
+    assert_eq!(
+        refusal(|c| set(c, "bn1.running_var", 1, -0.5)),
+        "value 1 of bn1.running_var is -0.5, expected a variance above -1e-5"
+    );
+}
+
+#[test]
+fn scales_that_leave_f32() {
+    let message = refusal(|c| {
+        set(c, "bn1.weight", 2, 3e38);
+        c.weights[0].scale = 1e-30;
+    });
+    assert!(message.starts_with("the requantization of channel 2 of "), "{message}");
+    assert!(message.contains(" is x * inf + "), "{message}");
+}
+
+#[test]
+fn preprocessing() {
+    assert_eq!(
+        refusal(|c| c.preprocessing.std = vec![1.0]),
+        "preprocessing.std has 1 values, expected 3, one a channel"
+    );
+    assert_eq!(
+        refusal(|c| c.preprocessing.std[2] = 0.0),
+        "preprocessing.std of channel 2 is 0, expected a finite number, positive for std"
+    );
+}
+
+#[test]
+fn pixels() {
+    let graph = zoo::build(&random::spec("resnet20", 0.25, 32)).unwrap();
+    let checkpoint = random::checkpoint(&graph, 3);
+    let network = Network::new(&graph, &checkpoint).unwrap();
+    assert_eq!(
+        network.prepare(&[0; 3073]).unwrap_err().to_string(),
+        "3073 pixel values, expected a multiple of 3072, the size of one image"
+    );
+    let calibrate = |pixels: &[u8]| {
+        infer::calibrate(&graph, &checkpoint.dequantized(), &checkpoint.preprocessing, pixels)
+    };
+    assert!(matches!(calibrate(&[0; 5]), Err(InferError::PixelCount { found: 5, image: 3072 })));
+    assert_eq!(calibrate(&[]).unwrap_err().to_string(), "calibration got no images, expected at least one");
+}

@@ -1,0 +1,176 @@
+//! The fast executor equals the plain one bit for bit, however the work is split.
+
+use infer::{Network, WeightChange};
+use quant::Checkpoint;
+use zoo::Graph;
+
+use crate::random::{self, SplitMix64};
+use crate::reference;
+
+/// Architectures, widths and sizes that reach every operation, with channels that fill no whole panel.
+const NETWORKS: [(&str, f64, usize); 7] = [
+    ("resnet20", 0.5, 32),
+    ("resnet20", 0.35, 19),
+    ("resnet18", 0.125, 32),
+    ("vgg16", 0.07, 32),
+    ("vgg16_bn", 0.125, 32),
+    ("squeezenet1_0", 0.125, 67),
+    ("squeezenet1_1", 0.2, 32),
+];
+
+fn network(i: usize, seed: u64) -> (Graph, Checkpoint, Network) {
+    let (architecture, width, size) = NETWORKS[i];
+    let graph = zoo::build(&random::spec(architecture, width, size)).unwrap();
+    let checkpoint = random::checkpoint(&graph, seed);
+    let network = Network::new(&graph, &checkpoint).unwrap();
+    (graph, checkpoint, network)
+}
+
+/// Random bit flips; every fourth weight becomes -128.
+fn flips(checkpoint: &Checkpoint, count: usize, random: &mut SplitMix64) -> Vec<WeightChange> {
+    let mut below = |n: usize| (random.next() % n as u64) as usize;
+    (0..count)
+        .map(|i| {
+            let tensor = below(checkpoint.weights.len());
+            let index = below(checkpoint.weights[tensor].values.len());
+            let flipped = checkpoint.weights[tensor].values[index] ^ (1u8 << below(8)) as i8;
+            WeightChange { tensor, index, value: if i % 4 == 0 { i8::MIN } else { flipped } }
+        })
+        .collect()
+}
+
+fn changed(checkpoint: &Checkpoint, changes: &[WeightChange]) -> Checkpoint {
+    let mut checkpoint = checkpoint.clone();
+    for change in changes {
+        checkpoint.weights[change.tensor].values[change.index] = change.value;
+    }
+    checkpoint
+}
+
+#[test]
+fn levels_and_logits_equal_the_plain_reference() {
+    for (i, name) in NETWORKS.iter().enumerate() {
+        let (graph, checkpoint, network) = network(i, 100 + i as u64);
+        let mut random = SplitMix64(i as u64);
+        let pixels = random::pixels(3, graph.spec(), 7);
+        let inputs = network.prepare(&pixels).unwrap();
+        for count in [0, 1, 40] {
+            let changes = flips(&checkpoint, count, &mut random);
+            let faulty = changed(&checkpoint, &changes);
+            let levels = network.levels(&inputs, &changes);
+            let logits = network.logits(&inputs, &changes);
+            let classes = network.predict(&inputs, &changes);
+            for (n, pixels) in pixels.chunks(pixels.len() / 3).enumerate() {
+                let expected = reference::run(&graph, &faulty, pixels);
+                assert!(levels.keys().eq(expected.levels.keys()), "{name:?}: other nodes store levels");
+                for (node, expected) in &expected.levels {
+                    let found = &levels[node][n * expected.len()..][..expected.len()];
+                    assert_eq!(found, expected, "{name:?}, image {n}, {count} changes, levels of {node}");
+                }
+                let found = &logits[n * 10..][..10];
+                assert_eq!(found, expected.logits, "{name:?}, image {n}, {count} changes");
+                let best = (0..10).rev().max_by(|&a, &b| found[a].total_cmp(&found[b])).unwrap();
+                assert_eq!(usize::from(classes[n]), best, "{name:?}, image {n}, {count} changes");
+            }
+        }
+    }
+}
+
+#[test]
+fn activations_are_alive_in_the_tested_networks() {
+    // Dead networks would make every comparison above trivial.
+    for (i, name) in NETWORKS.iter().enumerate() {
+        let (graph, _, network) = network(i, 100 + i as u64);
+        let inputs = network.prepare(&random::pixels(3, graph.spec(), 7)).unwrap();
+        for (node, levels) in network.levels(&inputs, &[]) {
+            let alive = levels.iter().filter(|&&level| level != 0).count();
+            assert!(
+                alive * 20 > levels.len(),
+                "{name:?}: {alive} of {} levels of {node} are not 0",
+                levels.len()
+            );
+        }
+    }
+}
+
+#[test]
+fn threads_and_batches_change_nothing() {
+    let (graph, checkpoint, network) = network(0, 5);
+    let changes = flips(&checkpoint, 10, &mut SplitMix64(3));
+    let pixels = random::pixels(61, graph.spec(), 8);
+    let image = pixels.len() / 61;
+    let inputs = network.prepare(&pixels).unwrap();
+    let expected = network.logits(&inputs, &changes);
+    let classes = network.predict(&inputs, &changes);
+    assert_eq!((inputs.len(), classes.len()), (61, 61));
+    for threads in 1..=3 {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        for batch in [1, 7, 16, 40, 61] {
+            let run = |part: &[u8]| network.logits(&network.prepare(part).unwrap(), &changes);
+            let logits: Vec<f32> = pool.install(|| pixels.chunks(batch * image).flat_map(run).collect());
+            assert_eq!(logits, expected, "{threads} threads, batches of {batch}");
+        }
+        assert_eq!(pool.install(|| network.predict(&inputs, &changes)), classes, "{threads} threads");
+    }
+}
+
+#[test]
+fn changes_last_for_one_call() {
+    let (graph, checkpoint, network) = network(2, 6);
+    let inputs = network.prepare(&random::pixels(5, graph.spec(), 9)).unwrap();
+    let clean = network.logits(&inputs, &[]);
+    let changes = flips(&checkpoint, 200, &mut SplitMix64(4));
+    assert_ne!(network.logits(&inputs, &changes), clean);
+    assert_eq!(network.logits(&inputs, &[]), clean);
+    let same = |tensor: usize| WeightChange { tensor, index: 1, value: checkpoint.weights[tensor].values[1] };
+    let unchanged: Vec<WeightChange> = (0..checkpoint.weights.len()).map(same).collect();
+    assert_eq!(network.logits(&inputs, &unchanged), clean);
+    assert_eq!(network.predict_clean(&inputs), network.predict(&inputs, &unchanged));
+}
+
+#[test]
+fn the_last_change_of_a_weight_counts() {
+    let (graph, checkpoint, network) = network(0, 6);
+    let inputs = network.prepare(&random::pixels(2, graph.spec(), 9)).unwrap();
+    let change = |value| WeightChange { tensor: 0, index: 0, value };
+    let clean = change(checkpoint.weights[0].values[0]);
+    assert_eq!(network.logits(&inputs, &[change(-128), clean]), network.logits(&inputs, &[]));
+}
+
+#[test]
+fn equal_logits_give_the_lowest_class() {
+    let graph = zoo::build(&random::spec("resnet20", 0.25, 32)).unwrap();
+    let mut checkpoint = random::checkpoint(&graph, 1);
+    checkpoint.weights.last_mut().unwrap().values.fill(0);
+    let bias = graph.parameters().last().unwrap().name.clone();
+    let mut values = vec![-1.0; 10];
+    (values[4], values[7]) = (2.0, 2.0);
+    checkpoint.parameters.insert(bias, quant::FloatTensor::new(vec![10], values));
+    let network = Network::new(&graph, &checkpoint).unwrap();
+    let inputs = network.prepare(&random::pixels(3, graph.spec(), 2)).unwrap();
+    assert_eq!(network.predict_clean(&inputs), [4, 4, 4]);
+}
+
+#[test]
+fn no_images_give_no_classes() {
+    let (_, _, network) = network(0, 1);
+    let inputs = network.prepare(&[]).unwrap();
+    assert!(inputs.is_empty());
+    assert_eq!(network.predict_clean(&inputs), [0u16; 0]);
+}
+
+#[test]
+#[should_panic(expected = "names a weight outside 0..")]
+fn a_change_outside_its_tensor_is_a_bug() {
+    let (_, _, network) = network(0, 1);
+    let index = network.weight_counts()[2];
+    network.predict(&network.prepare(&[]).unwrap(), &[WeightChange { tensor: 2, index, value: 0 }]);
+}
+
+#[test]
+#[should_panic(expected = "names a tensor outside 0..")]
+fn a_change_outside_the_memory_is_a_bug() {
+    let (_, _, network) = network(0, 1);
+    let tensor = network.weight_counts().len();
+    network.predict(&network.prepare(&[]).unwrap(), &[WeightChange { tensor, index: 0, value: 0 }]);
+}

@@ -1,0 +1,10 @@
+//! The executor through its public API.
+
+extern crate infer as infer; // its name in the rest of the workspace
+
+mod calibration;
+mod errors;
+mod exactness;
+mod oracle;
+mod random;
+mod reference;

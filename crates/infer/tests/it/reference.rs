@@ -1,0 +1,258 @@
+//! The int8 network written plainly: one image at a time, row-major [channels, height, width] levels,
+//! nested loops over OIHW weights in i64, requantization as the crate's documentation states it. It
+//! shares nothing with the executor but the graph.
+
+use std::collections::BTreeMap;
+
+use quant::{ActivationScale, Checkpoint};
+use zoo::{Graph, Node, Op, Window};
+
+/// What one image gives.
+pub(crate) struct Outcome {
+    /// Levels of every node that stores them, row-major.
+    pub(crate) levels: BTreeMap<String, Vec<i16>>,
+    pub(crate) logits: Vec<f32>,
+}
+
+#[derive(Clone)]
+enum Value {
+    Levels { levels: Vec<i64>, scale: ActivationScale },
+    Sums(Sums),
+    Pair { a: Vec<i64>, a_scale: f64, b: Vec<i64>, b_scale: f64, relu: bool },
+}
+
+/// Integer sums, `levels_per_unit` units each, and what is still to be done to them.
+#[derive(Clone)]
+struct Sums {
+    sums: Vec<i64>,
+    levels_per_unit: f64,
+    bias: Vec<f64>,
+    g: Vec<f64>,
+    mean: Vec<f64>,
+    beta: Vec<f64>,
+    relu: bool,
+}
+
+/// Runs one image of u8 pixels, [channels, height, width].
+pub(crate) fn run(graph: &Graph, checkpoint: &Checkpoint, pixels: &[u8]) -> Outcome {
+    let nodes = graph.nodes();
+    let points: Vec<usize> = graph.quantization_points().iter().map(|p| p.node).collect();
+    let weights: BTreeMap<&str, (&[i8], f32)> =
+        checkpoint.weights.iter().map(|w| (w.name.as_str(), (w.values.as_slice(), w.scale))).collect();
+    let parameter = |node: &Node, suffix: &str| -> Vec<f64> {
+        let values = checkpoint.parameters[&format!("{}.{suffix}", node.name)].values();
+        values.iter().map(|&v| f64::from(v)).collect()
+    };
+
+    let mut values: Vec<Value> = Vec::new();
+    let mut outcome = Outcome { levels: BTreeMap::new(), logits: vec![] };
+    for (id, node) in nodes.iter().enumerate() {
+        let scale = checkpoint.activations.get(&node.name).copied();
+        let shape = |i: usize| nodes[node.inputs[i]].shape.as_slice();
+        let levels = |i: usize| match &values[node.inputs[i]] {
+            Value::Levels { levels, scale } => (levels.clone(), *scale),
+            _ => panic!("{} reads unrounded values", node.name),
+        };
+        let sums = |sums: Vec<i64>, levels_per_unit: f64, bias: Option<Vec<f64>>| {
+            let channels = node.shape[0];
+            let bias = bias.unwrap_or_else(|| vec![0.0; channels]);
+            let (g, mean, beta) = (vec![1.0; channels], vec![0.0; channels], vec![0.0; channels]);
+            Value::Sums(Sums { sums, levels_per_unit, bias, g, mean, beta, relu: false })
+        };
+        let value = match &node.op {
+            Op::Input => {
+                let scale = scale.unwrap();
+                let plane = node.shape[1] * node.shape[2];
+                let level = |(i, &p): (usize, &u8)| {
+                    i64::from(scale.quantize(checkpoint.preprocessing.value(i / plane, p)))
+                };
+                Value::Levels { levels: pixels.iter().enumerate().map(level).collect(), scale }
+            }
+            Op::Conv2d { window, groups, bias, .. } => {
+                let (x, scale) = levels(0);
+                let (w, w_scale) = weights[format!("{}.weight", node.name).as_str()];
+                let y = conv(&x, shape(0), w, &node.shape, window, *groups);
+                let product = f64::from(scale.levels_per_unit) * f64::from(w_scale);
+                sums(y, product, bias.then(|| parameter(node, "bias")))
+            }
+            Op::Linear { out_features } => {
+                let (x, scale) = levels(0);
+                let (w, w_scale) = weights[format!("{}.weight", node.name).as_str()];
+                let mut y = vec![0; *out_features];
+                for o in 0..*out_features {
+                    for i in 0..x.len() {
+                        y[o] += x[i] * i64::from(w[o * x.len() + i]);
+                    }
+                }
+                let product = f64::from(scale.levels_per_unit) * f64::from(w_scale);
+                sums(y, product, Some(parameter(node, "bias")))
+            }
+            Op::BatchNorm => {
+                let mut chain = match values[node.inputs[0]].clone() {
+                    Value::Sums(chain) => chain,
+                    Value::Levels { levels, scale } => {
+                        match sums(levels, f64::from(scale.levels_per_unit), None) {
+                            Value::Sums(chain) => chain,
+                            _ => unreachable!(),
+                        }
+                    }
+                    Value::Pair { .. } => panic!("a batch norm cannot follow an unrounded sum"),
+                };
+                let (gamma, variance) = (parameter(node, "weight"), parameter(node, "running_var"));
+                chain.g = gamma.iter().zip(variance).map(|(g, v)| g / (v + 1e-5).sqrt()).collect();
+                chain.mean = parameter(node, "running_mean");
+                chain.beta = parameter(node, "bias");
+                Value::Sums(chain)
+            }
+            Op::Relu => match values[node.inputs[0]].clone() {
+                Value::Sums(chain) => Value::Sums(Sums { relu: true, ..chain }),
+                Value::Pair { a, a_scale, b, b_scale, .. } => {
+                    Value::Pair { a, a_scale, b, b_scale, relu: true }
+                }
+                Value::Levels { levels, scale } => {
+                    Value::Levels { levels: levels.into_iter().map(|v| v.max(0)).collect(), scale }
+                }
+            },
+            Op::Add => {
+                let ((a, a_scale), (b, b_scale)) = (levels(0), levels(1));
+                let (a_scale, b_scale) = (a_scale.levels_per_unit.into(), b_scale.levels_per_unit.into());
+                Value::Pair { a, a_scale, b, b_scale, relu: false }
+            }
+            Op::MaxPool(window) => {
+                let (x, scale) = levels(0);
+                Value::Levels { levels: max_pool(&x, shape(0), &node.shape, window), scale }
+            }
+            Op::GlobalAvgPool => {
+                let (x, scale) = levels(0);
+                let pixels = shape(0)[1] * shape(0)[2];
+                let y = x.chunks(pixels).map(|channel| channel.iter().sum()).collect();
+                sums(y, f64::from(scale.levels_per_unit) * pixels as f64, None)
+            }
+            Op::Flatten => values[node.inputs[0]].clone(),
+            Op::Concat => {
+                let out = scale.unwrap();
+                let mut all = Vec::new();
+                for i in 0..node.inputs.len() {
+                    let (x, scale) = levels(i);
+                    let m = (f64::from(out.levels_per_unit) / f64::from(scale.levels_per_unit)) as f32;
+                    all.extend(x.iter().map(|&v| i64::from(round(v as f32 * m, out))));
+                }
+                Value::Levels { levels: all, scale: out }
+            }
+            Op::PadShortcut { stride, before, .. } => {
+                let (x, scale) = levels(0);
+                let [c, h, w] = *shape(0) else { panic!("an image") };
+                let [_, oh, ow] = *node.shape else { panic!("an image") };
+                let mut y = vec![0; node.shape.iter().product()];
+                for c in 0..c {
+                    for i in 0..oh {
+                        for j in 0..ow {
+                            y[((c + before) * oh + i) * ow + j] = x[(c * h + i * stride) * w + j * stride];
+                        }
+                    }
+                }
+                Value::Levels { levels: y, scale }
+            }
+        };
+        let value = if id + 1 == nodes.len() {
+            outcome.logits = unrounded(&value, 1.0);
+            value
+        } else if points.contains(&id) && !matches!(value, Value::Levels { .. }) {
+            let scale = scale.unwrap();
+            let real = unrounded(&value, scale.levels_per_unit.into());
+            Value::Levels { levels: real.iter().map(|&v| i64::from(round(v, scale))).collect(), scale }
+        } else {
+            value
+        };
+        if let (Value::Levels { levels, .. }, true) = (&value, id + 1 < nodes.len()) {
+            let levels = levels.iter().map(|&v| v as i16).collect();
+            outcome.levels.insert(node.name.clone(), levels);
+        }
+        values.push(value);
+    }
+    outcome
+}
+
+fn round(value: f32, scale: ActivationScale) -> i16 {
+    let (low, high) = scale.levels();
+    value.round_ties_even().clamp(low.into(), high.into()) as i16
+}
+
+/// The values of a node in units of 1 / `out`, in the executor's f32 operations.
+fn unrounded(value: &Value, out: f64) -> Vec<f32> {
+    let rectified = |v: f32, relu: bool| if relu && v < 0.0 { 0.0 } else { v };
+    match value {
+        Value::Levels { levels, scale } => {
+            let m = (out / f64::from(scale.levels_per_unit)) as f32;
+            levels.iter().map(|&v| v as f32 * m).collect()
+        }
+        Value::Sums(s) => {
+            let plane = s.sums.len() / s.bias.len();
+            let one = |(i, &sum): (usize, &i64)| {
+                let c = i / plane;
+                let m = (out * s.g[c] / s.levels_per_unit) as f32;
+                let b = (((s.bias[c] - s.mean[c]) * s.g[c] + s.beta[c]) * out) as f32;
+                let sum = i32::try_from(sum).expect("sums fit into i32");
+                rectified(sum as f32 * m + b, s.relu)
+            };
+            s.sums.iter().enumerate().map(one).collect()
+        }
+        Value::Pair { a, a_scale, b, b_scale, relu } => {
+            let (ma, mb) = ((out / a_scale) as f32, (out / b_scale) as f32);
+            a.iter().zip(b).map(|(&a, &b)| rectified(a as f32 * ma + b as f32 * mb, *relu)).collect()
+        }
+    }
+}
+
+fn conv(x: &[i64], from: &[usize], weights: &[i8], to: &[usize], window: &Window, groups: usize) -> Vec<i64> {
+    let ([ic, h, w], [oc, oh, ow]) = ([from[0], from[1], from[2]], [to[0], to[1], to[2]]);
+    let ([kh, kw], group_in, group_out) = (window.kernel, ic / groups, oc / groups);
+    let mut y = vec![0; oc * oh * ow];
+    for o in 0..oc {
+        for i in 0..oh {
+            for j in 0..ow {
+                for c in 0..group_in {
+                    for ki in 0..kh {
+                        for kj in 0..kw {
+                            let (row, column) = (i * window.stride[0] + ki, j * window.stride[1] + kj);
+                            let inside = row >= window.padding[0] && column >= window.padding[1];
+                            let (row, column) =
+                                (row.wrapping_sub(window.padding[0]), column.wrapping_sub(window.padding[1]));
+                            if inside && row < h && column < w {
+                                let channel = o / group_out * group_in + c;
+                                y[(o * oh + i) * ow + j] += x[(channel * h + row) * w + column]
+                                    * i64::from(weights[((o * group_in + c) * kh + ki) * kw + kj]);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    y
+}
+
+fn max_pool(x: &[i64], from: &[usize], to: &[usize], window: &Window) -> Vec<i64> {
+    let ([c, h, w], [_, oh, ow]) = ([from[0], from[1], from[2]], [to[0], to[1], to[2]]);
+    let mut y = vec![i64::MIN; c * oh * ow];
+    for c in 0..c {
+        for i in 0..oh {
+            for j in 0..ow {
+                for ki in 0..window.kernel[0] {
+                    for kj in 0..window.kernel[1] {
+                        let row = (i * window.stride[0] + ki).checked_sub(window.padding[0]);
+                        let column = (j * window.stride[1] + kj).checked_sub(window.padding[1]);
+                        if let (Some(row), Some(column)) = (row, column)
+                            && row < h
+                            && column < w
+                        {
+                            let best = &mut y[(c * oh + i) * ow + j];
+                            *best = (*best).max(x[(c * h + row) * w + column]);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    y
+}
