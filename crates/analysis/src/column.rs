@@ -1,0 +1,16 @@
+//! Data frame columns from records.
+
+use polars_core::prelude::Column;
+
+pub(crate) fn text<T>(name: &str, items: &[T], get: impl Fn(&T) -> &str) -> Column {
+    Column::new(name.into(), items.iter().map(get).collect::<Vec<_>>())
+}
+
+pub(crate) fn count<T>(name: &str, items: &[T], get: impl Fn(&T) -> u64) -> Column {
+    Column::new(name.into(), items.iter().map(get).collect::<Vec<_>>())
+}
+
+/// `None` becomes null.
+pub(crate) fn real<T>(name: &str, items: &[T], get: impl Fn(&T) -> Option<f64>) -> Column {
+    Column::new(name.into(), items.iter().map(get).collect::<Vec<_>>())
+}

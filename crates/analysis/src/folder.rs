@@ -1,0 +1,105 @@
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use crate::report::Report;
+use crate::table::{Statistic, Table};
+use crate::{AnalysisError, INTERVAL_METHOD};
+
+/// What a report says beyond its records.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Context<'a> {
+    /// The experiment's name.
+    pub title: &'a str,
+    /// Accuracy of guessing, % of images (100 / number of classes): the figure then shows it.
+    pub chance_percent: Option<f64>,
+    /// Markdown that `report.md` opens with, such as the command and the conditions; may be empty.
+    pub notes: &'a str,
+}
+
+/// Writes `report.md` and what it refers to into `dir`, which is created if missing: `summary.csv`,
+/// `outcomes.csv`, `paired.csv`, `accuracy-vs-rate.svg`, `accuracy-vs-rate.png`. Each file appears
+/// under its name only when it is whole; `report.md` is the last. Equal input gives equal bytes.
+///
+/// # Errors
+/// When the figure cannot be drawn or a file cannot be written.
+pub fn write_report(report: &Report, context: &Context, dir: &Path) -> Result<Vec<PathBuf>, AnalysisError> {
+    let files = [
+        ("summary.csv", report.csv(Table::Summary).into_bytes()),
+        ("outcomes.csv", report.csv(Table::Outcomes).into_bytes()),
+        ("paired.csv", report.csv(Table::Paired).into_bytes()),
+        ("accuracy-vs-rate.svg", report.figure_svg(context)?.into_bytes()),
+        ("accuracy-vs-rate.png", report.figure_png(context)?),
+        ("report.md", report_markdown(report, context).into_bytes()),
+    ];
+    fs::create_dir_all(dir).map_err(|source| AnalysisError::Io { path: dir.into(), source })?;
+    let mut written = Vec::new();
+    for (name, bytes) in files {
+        let path = dir.join(name);
+        write_whole(dir, name, &bytes).map_err(|source| AnalysisError::Io { path: path.clone(), source })?;
+        written.push(path);
+    }
+    Ok(written)
+}
+
+fn write_whole(dir: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+    let temporary = dir.join(format!(".{name}.{}.partial", std::process::id()));
+    let write = || {
+        let mut file = File::create(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, dir.join(name))
+    };
+    write().inspect_err(|_| {
+        // Its loss is the error; a leftover would only fill the disk further.
+        let _ = fs::remove_file(&temporary);
+    })
+}
+
+fn report_markdown(report: &Report, context: &Context) -> String {
+    let mut sections = vec![format!("# {}", context.title), format!("{}.", report.conditions())];
+    if !context.notes.trim().is_empty() {
+        sections.push(context.notes.trim().into());
+    }
+    sections.extend([
+        format!("![Accuracy versus bit error rate: {}](accuracy-vs-rate.svg)", context.title),
+        "Points: single trials. Line: mean of all trials. Band and bars: 95 % interval of the mean. Dashed: \
+         fault-free accuracy, also the markers at 0. Each shaded strip is one rate; protections are shifted \
+         within it so that they do not hide each other. The same figure as [PNG](accuracy-vs-rate.png)."
+            .into(),
+        "## Accuracy drop".into(),
+        report.drop_table(Statistic::AllTrials),
+        "The same with the paper's statistic (Guan et al., NeurIPS 2019, Table 2), for comparison with the \
+         paper only:"
+            .into(),
+        report.drop_table(Statistic::Trimmed),
+        "## Summary".into(),
+        report.markdown(Table::Summary),
+        "## Outcomes".into(),
+        report.markdown(Table::Outcomes),
+        "## Paired differences".into(),
+        report.markdown(Table::Paired),
+        "## Method and limits".into(),
+        METHOD.replace("{method}", INTERVAL_METHOD),
+    ]);
+    let sections: Vec<&str> = sections.iter().map(|s| s.trim_end()).collect();
+    sections.join("\n\n") + "\n"
+}
+
+const METHOD: &str = "\
+The unit of observation is a trial: one random set of bit flips in the stored weights, evaluated on a fixed \
+set of images. All trials count; none is discarded, except in the statistic marked as the paper's. The \
+intervals describe the randomness of the faults only. They do not cover the choice of images, nor that of the \
+trained weights: both are fixed here, and a difference between networks needs more than one network.
+
+Intervals: {method}. Accuracy drops have heavy tails, and every interval from few trials is then too short: a \
+collapse that happens in one trial of ten is missed by a third of all samples of ten trials, and no method \
+can see it in those. In simulations the nominal 95 % was 62 to 90 % with 10 trials, 90 to 94 % with 30 and \
+91 to 96 % with 100. Read intervals from fewer than 30 trials as a lower bound on the uncertainty, and see \
+the largest drop beside the mean.
+
+Protections are compared in pairs: trials with the same number meet the same faults in the data plane, so that \
+the paired difference is usually more precise than the two intervals side by side suggest. Where a protection has \
+check bits, those cells are hit as well, with faults of their own. The sign test asks only which of the two \
+loses less more often; its p values are not corrected for the number of comparisons. If a protection runs on \
+retrained weights, its fault-free accuracy differs, and drops are relative to its own.";

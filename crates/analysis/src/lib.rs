@@ -1,0 +1,36 @@
+//! Records to estimates, tables and figures.
+//!
+//! [`Report::from_rows`] checks the trials of one experiment, groups them into cells (model,
+//! protection, fault model, bit error rate) and estimates, for each cell, accuracy and accuracy drop
+//! ([`CellSummary`]) and what the protection did ([`CellOutcomes`]); and, for each two protections
+//! under the same faults, their difference trial by trial ([`PairedDifference`]). The estimates are
+//! typed values; [`Table`] turns them into data frames, CSV and Markdown, [`Report::figure_svg`] and
+//! [`Report::figure_png`] draw them, and [`write_report`] writes it all into a folder.
+//!
+//! An **accuracy drop** is clean - faulty accuracy in points, each in % of the evaluated images;
+//! negative when faults happened to help. All trials count. The statistic of the paper (Guan et al.,
+//! "In-Place Zero-Space Memory Protection for CNN", NeurIPS 2019), which drops the best and the worst
+//! trial, is computed beside it for comparison only ([`Trimmed`]).
+//!
+//! Everything here is a function of its arguments: equal rows give equal bytes, figures included. The
+//! bootstrap behind the intervals ([`Interval`]) has a fixed seed.
+
+mod cell;
+mod column;
+mod error;
+mod estimate;
+mod figure;
+mod folder;
+mod interval;
+mod report;
+mod style;
+mod table;
+
+pub use cell::{CellKey, rate_label, trials_frame};
+pub use error::AnalysisError;
+pub use estimate::{CellOutcomes, CellSummary, DropStatistics, PairedDifference, Trimmed};
+pub use folder::{Context, write_report};
+pub use interval::{INTERVAL_METHOD, Interval};
+pub use report::Report;
+pub use style::{Marker, Style, paper_name, style_of, styles_of};
+pub use table::{Statistic, Table};

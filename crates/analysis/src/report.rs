@@ -1,0 +1,120 @@
+use std::collections::BTreeSet;
+
+use records::TrialRow;
+
+use crate::AnalysisError;
+use crate::cell::{Cell, cells, first_appearances};
+use crate::estimate::{CellOutcomes, CellSummary, PairedDifference, outcomes, paired, summary};
+
+/// Everything that is estimated from the trials of one experiment.
+///
+/// Models, fault models and protections come in order of first appearance in the rows (the plan's
+/// order), rates ascend.
+#[derive(Clone, Debug)]
+pub struct Report {
+    pub(crate) cells: Vec<Cell>,
+    /// Protections in plan order.
+    pub(crate) protections: Vec<String>,
+    summaries: Vec<CellSummary>,
+    outcomes: Vec<CellOutcomes>,
+    paired: Vec<PairedDifference>,
+}
+
+impl Report {
+    /// Checks and analyses the trials.
+    ///
+    /// A trial that is recorded twice alike counts once.
+    ///
+    /// # Errors
+    /// Without trials; when a rate or a count is impossible; when a trial is recorded twice with
+    /// different content; when the trials of a cell are of different cells; when those of a model
+    /// differ in data set, number of images or seed, or those of a model and protection in stored
+    /// bits or fault-free accuracy. Each error names the cells.
+    ///
+    /// # Cost
+    /// 10,000 resamples of every cell and pair: about 20 ms for 1,000 trials on one core.
+    pub fn from_rows(rows: &[TrialRow]) -> Result<Self, AnalysisError> {
+        let cells = cells(rows)?;
+        let owned = |names: Vec<&str>| names.into_iter().map(String::from).collect();
+        Ok(Self {
+            protections: owned(first_appearances(rows, |r| &r.protection)),
+            summaries: cells.iter().map(summary).collect(),
+            outcomes: cells.iter().map(outcomes).collect(),
+            paired: pairs(&cells),
+            cells,
+        })
+    }
+
+    /// Accuracy of every cell.
+    pub fn summaries(&self) -> &[CellSummary] {
+        &self.summaries
+    }
+
+    /// What the protections did in every cell.
+    pub fn outcomes(&self) -> &[CellOutcomes] {
+        &self.outcomes
+    }
+
+    /// Every two protections of a model under the same faults, first and second in plan order. Two
+    /// cells without a common trial are not listed.
+    pub fn paired(&self) -> &[PairedDifference] {
+        &self.paired
+    }
+
+    /// The conditions in one line: models, data sets, images, trials, fault models, seeds.
+    pub fn conditions(&self) -> String {
+        let trials = self.cells.iter().flat_map(|c| &c.trials);
+        let images: BTreeSet<u64> = trials.clone().map(|r| r.images).collect();
+        let seeds: BTreeSet<u64> = trials.map(|r| r.seed).collect();
+        let counts: BTreeSet<usize> = self.cells.iter().map(|c| c.trials.len()).collect();
+        let seeds: Vec<String> = seeds.iter().map(u64::to_string).collect();
+        let rows = |get: fn(&Cell) -> &String| first_appearances(&self.cells, get).join(", ");
+        [
+            rows(|c| &c.key.model),
+            format!("{}, {} images", rows(|c| &c.trials[0].data_set), range(&images)),
+            format!("trials a cell: {}", range(&counts)),
+            format!("faults: {}", rows(|c| &c.key.fault_model)),
+            format!("seed {}", seeds.join(", ")),
+        ]
+        .join(" · ")
+    }
+}
+
+/// `7`, or `3 to 7`.
+fn range<T: std::fmt::Display + Ord>(values: &BTreeSet<T>) -> String {
+    match (values.first(), values.last()) {
+        (Some(low), Some(high)) if low != high => format!("{low} to {high}"),
+        (Some(only), _) => only.to_string(),
+        _ => unreachable!("a report has cells"),
+    }
+}
+
+fn pairs(cells: &[Cell]) -> Vec<PairedDifference> {
+    let mut all = Vec::new();
+    for (model, fault_model) in panels(cells) {
+        let panel: Vec<&Cell> =
+            cells.iter().filter(|c| c.key.model == model && c.key.fault_model == fault_model).collect();
+        let mut rates: Vec<f64> = panel.iter().map(|c| c.key.rate).collect();
+        rates.sort_by(f64::total_cmp);
+        rates.dedup();
+        for rate in rates {
+            let alike: Vec<&Cell> = panel.iter().copied().filter(|c| c.key.rate == rate).collect();
+            for (i, first) in alike.iter().enumerate() {
+                all.extend(alike[i + 1..].iter().filter_map(|second| paired(first, second)));
+            }
+        }
+    }
+    all
+}
+
+/// Models and fault models that have cells, in order.
+pub(crate) fn panels(cells: &[Cell]) -> Vec<(&str, &str)> {
+    let mut panels: Vec<(&str, &str)> = Vec::new();
+    for cell in cells {
+        let panel = (cell.key.model.as_str(), cell.key.fault_model.as_str());
+        if !panels.contains(&panel) {
+            panels.push(panel);
+        }
+    }
+    panels
+}

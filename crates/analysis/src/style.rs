@@ -1,0 +1,72 @@
+//! How a protection looks and what it is called, the same in every figure and table.
+
+/// Shape of a marker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Marker {
+    /// A disc.
+    Circle,
+    /// A square.
+    Square,
+    /// A triangle, tip up.
+    TriangleUp,
+    /// A square on its tip.
+    Diamond,
+    /// A triangle, tip down.
+    TriangleDown,
+    /// A diagonal cross.
+    Cross,
+}
+
+/// Colour and marker of a protection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Style {
+    /// Red, green and blue, from Okabe and Ito's colour-blind safe palette ("Color Universal Design",
+    /// 2002; <https://jfly.uni-koeln.de/color/>).
+    pub rgb: [u8; 3],
+    /// Shape, so that colour is never the only difference.
+    pub marker: Marker,
+}
+
+/// The protections of the paper: id, name in the paper, style.
+const KNOWN: [(&str, &str, Style); 4] = [
+    ("faulty", "faulty", Style { rgb: [0, 0, 0], marker: Marker::Circle }),
+    ("parity-zero", "zero", Style { rgb: [230, 159, 0], marker: Marker::Square }),
+    ("secded-72-64", "ecc", Style { rgb: [0, 114, 178], marker: Marker::TriangleUp }),
+    ("in-place-64-57", "in-place", Style { rgb: [0, 158, 115], marker: Marker::Diamond }),
+];
+
+/// For other protections, in their order. The palette's yellow is left out: it is hardly seen on white.
+const FURTHER: [Style; 6] = [
+    Style { rgb: [204, 121, 167], marker: Marker::TriangleDown },
+    Style { rgb: [213, 94, 0], marker: Marker::Cross },
+    Style { rgb: [86, 180, 233], marker: Marker::Circle },
+    Style { rgb: [204, 121, 167], marker: Marker::Square },
+    Style { rgb: [213, 94, 0], marker: Marker::TriangleUp },
+    Style { rgb: [86, 180, 233], marker: Marker::Diamond },
+];
+
+/// The fixed style of a protection of the paper. Other protections get further palette entries in plan
+/// order, see [`styles_of`].
+pub fn style_of(protection_id: &str) -> Option<Style> {
+    KNOWN.iter().find(|(id, _, _)| *id == protection_id).map(|(_, _, style)| *style)
+}
+
+/// A style for each protection: the fixed one, or the next of six further entries, which repeat.
+pub fn styles_of<S: AsRef<str>>(protection_ids: &[S]) -> Vec<Style> {
+    let mut further = FURTHER.iter().cycle();
+    let mut next = || *further.next().expect("a cycle has no end");
+    protection_ids.iter().map(|id| style_of(id.as_ref()).unwrap_or_else(&mut next)).collect()
+}
+
+/// The paper's name of a protection, if it has one.
+pub fn paper_name(protection_id: &str) -> Option<&'static str> {
+    KNOWN.iter().find(|(id, _, _)| *id == protection_id).map(|(_, name, _)| *name)
+}
+
+/// Name for tables and legends: the paper's name, and the id where it differs.
+pub(crate) fn display_name(protection_id: &str) -> String {
+    match paper_name(protection_id) {
+        Some(name) if name != protection_id => format!("{name} ({protection_id})"),
+        _ => protection_id.to_string(),
+    }
+}

@@ -1,0 +1,461 @@
+//! The estimates as data frames, CSV and Markdown.
+
+use polars_core::frame::DataFrame;
+use polars_core::prelude::{AnyValue, Column};
+
+use crate::cell::{CellKey, rate_label};
+use crate::column::{count, real, text};
+use crate::estimate::{CellOutcomes, CellSummary, PairedDifference};
+use crate::interval::Interval;
+use crate::report::{Report, panels};
+use crate::style::{display_name, paper_name};
+
+/// The tables of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// Accuracy and accuracy drop of every cell.
+    Summary,
+    /// What the protections did in every cell.
+    Outcomes,
+    /// Protections compared trial by trial.
+    Paired,
+}
+
+/// Which statistic of the accuracy drops [`Report::drop_table`] shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Statistic {
+    /// Mean ± standard deviation (divisor n - 1) of all trials.
+    AllTrials,
+    /// The paper's: without the best and the worst trial, mean ± population standard deviation.
+    Trimmed,
+}
+
+/// Shown where a statistic does not exist.
+const ABSENT: &str = "–";
+
+impl Report {
+    /// A table with all its columns: points and % as 64-bit reals, counts as unsigned integers, null
+    /// where a statistic does not exist. `interval_method` is `bca`, `all-equal` or empty; for `all-equal`
+    /// `differing_at_most` holds the bound that [`Interval::AllEqual`] explains.
+    pub fn frame(&self, table: Table) -> DataFrame {
+        let columns = match table {
+            Table::Summary => summary_columns(self.summaries()),
+            Table::Outcomes => outcome_columns(self.outcomes()),
+            Table::Paired => paired_columns(self.paired()),
+        };
+        DataFrame::new_infer_height(columns).expect("the columns have distinct names and one length")
+    }
+
+    /// A table as CSV (RFC 4180): one header line, CRLF, reals with as many digits as identify them.
+    pub fn csv(&self, table: Table) -> String {
+        csv(&self.frame(table))
+    }
+
+    /// A table for people, with a footnote on its method where one is needed.
+    pub fn markdown(&self, table: Table) -> String {
+        match table {
+            Table::Summary => summary_markdown(self.summaries()),
+            Table::Outcomes => outcomes_markdown(self.outcomes()),
+            Table::Paired => paired_markdown(self.paired()),
+        }
+    }
+
+    /// The accuracy drops in points, laid out as the paper's Table 2: for each model and fault model a
+    /// heading and a table with a row a protection and a column a rate.
+    pub fn drop_table(&self, statistic: Statistic) -> String {
+        let mut text = String::new();
+        for (model, fault_model) in panels(&self.cells) {
+            let cells: Vec<&CellSummary> = self
+                .summaries()
+                .iter()
+                .filter(|s| s.key.model == model && s.key.fault_model == fault_model)
+                .collect();
+            let mut rates: Vec<f64> = cells.iter().map(|s| s.key.rate).collect();
+            rates.sort_by(f64::total_cmp);
+            rates.dedup();
+            let mut columns = vec![MarkdownColumn::text("protection")];
+            columns.extend(rates.iter().map(|rate| MarkdownColumn::number(&rate_label(*rate))));
+            let mut rows = Vec::new();
+            for protection in &self.protections {
+                let of =
+                    |rate: f64| cells.iter().find(|s| s.key.protection == *protection && s.key.rate == rate);
+                if rates.iter().all(|rate| of(*rate).is_none()) {
+                    continue;
+                }
+                let mut row = vec![display_name(protection)];
+                row.extend(rates.iter().map(|r| of(*r).map_or(ABSENT.into(), |s| drop_text(s, statistic))));
+                rows.push(row);
+            }
+            if !text.is_empty() {
+                text.push('\n');
+            }
+            text.push_str(&format!("**{model}**, {fault_model}:\n\n{}", markdown(&columns, &rows)));
+        }
+        text.push_str(match statistic {
+            Statistic::AllTrials => {
+                "\nAccuracy drop in points: mean ± standard deviation (divisor n - 1) of all trials.\n"
+            }
+            Statistic::Trimmed => {
+                "\nAccuracy drop in points, the paper's statistic: the best and the worst trial are dropped, \
+                 mean ± population standard deviation of the others.\n"
+            }
+        });
+        text
+    }
+}
+
+fn drop_text(summary: &CellSummary, statistic: Statistic) -> String {
+    let drop = summary.drop_points;
+    match statistic {
+        Statistic::AllTrials => match drop.sd {
+            Some(sd) => plus_minus(drop.mean, sd),
+            None => fixed(drop.mean, 2),
+        },
+        Statistic::Trimmed => drop.trimmed.map_or(ABSENT.into(), |t| plus_minus(t.mean, t.population_sd)),
+    }
+}
+
+fn plus_minus(mean: f64, sd: f64) -> String {
+    format!("{} ± {}", fixed(mean, 2), fixed(sd, 2))
+}
+
+/// Fixed decimals, without a negative zero.
+fn fixed(value: f64, decimals: usize) -> String {
+    let text = format!("{value:.decimals$}");
+    if text.contains(|c: char| ('1'..='9').contains(&c)) { text } else { text.replace('-', "") }
+}
+
+fn optional(value: Option<f64>) -> String {
+    value.map_or(ABSENT.into(), |v| fixed(v, 3))
+}
+
+impl Interval {
+    /// For the column `interval_method`.
+    fn method(self) -> &'static str {
+        match self {
+            Self::Absent => "",
+            Self::AllEqual { .. } => "all-equal",
+            Self::Bca { .. } => "bca",
+        }
+    }
+}
+
+fn interval_text(interval: Interval, trials: u64) -> String {
+    match interval {
+        Interval::Absent => ABSENT.into(),
+        Interval::AllEqual { differing_at_most } => {
+            format!("all {trials} equal (P ≤ {})", fixed(differing_at_most, 3))
+        }
+        Interval::Bca { low, high } => format!("[{}, {}]", fixed(low, 3), fixed(high, 3)),
+    }
+}
+
+const INTERVAL_NOTE: &str = "95 % interval of the mean: bias-corrected and accelerated (BCa) bootstrap, \
+     10,000 resamples, fixed seed. `all n equal (P ≤ p)`: no value differed from the others, so that there is \
+     nothing to resample; at 95 % confidence a trial differs with a probability of at most \
+     p = 1 - 0.05^(1/n). An en dash: too few trials.\n";
+
+fn summary_markdown(summaries: &[CellSummary]) -> String {
+    let columns = [
+        MarkdownColumn::text("model"),
+        MarkdownColumn::text("fault model"),
+        MarkdownColumn::text("protection"),
+        MarkdownColumn::number("rate"),
+        MarkdownColumn::number("n"),
+        MarkdownColumn::number("clean %"),
+        MarkdownColumn::number("accuracy %"),
+        MarkdownColumn::number("drop"),
+        MarkdownColumn::number("95 % interval"),
+        MarkdownColumn::number("sd"),
+        MarkdownColumn::number("median"),
+        MarkdownColumn::number("min"),
+        MarkdownColumn::number("max"),
+        MarkdownColumn::number("trimmed"),
+    ];
+    let rows: Vec<Vec<String>> = summaries
+        .iter()
+        .map(|s| {
+            let drop = s.drop_points;
+            vec![
+                s.key.model.clone(),
+                s.key.fault_model.clone(),
+                display_name(&s.key.protection),
+                rate_label(s.key.rate),
+                s.trials.to_string(),
+                fixed(s.clean_accuracy_percent, 2),
+                fixed(s.accuracy_percent, 2),
+                fixed(drop.mean, 3),
+                interval_text(drop.interval, s.trials),
+                optional(drop.sd),
+                fixed(drop.median, 3),
+                fixed(drop.min, 3),
+                fixed(drop.max, 3),
+                drop_text(s, Statistic::Trimmed),
+            ]
+        })
+        .collect();
+    format!(
+        "{}\n`drop` to `trimmed`: accuracy drop in points, clean - faulty accuracy. `drop` is the mean of all \
+         n trials and `sd` their standard deviation (divisor n - 1); `trimmed` is the paper's statistic: \
+         without the best and the worst trial, mean ± population standard deviation. {INTERVAL_NOTE}",
+        markdown(&columns, &rows)
+    )
+}
+
+fn outcomes_markdown(outcomes: &[CellOutcomes]) -> String {
+    let mut columns = vec![
+        MarkdownColumn::text("model"),
+        MarkdownColumn::text("fault model"),
+        MarkdownColumn::text("protection"),
+    ];
+    let numbers = [
+        "rate",
+        "n",
+        "flips, data",
+        "flips, check",
+        "words hit",
+        "corrected",
+        "detected",
+        "miscorrected",
+        "silent",
+        "weights changed",
+        "trials unchanged",
+    ];
+    columns.extend(numbers.map(MarkdownColumn::number));
+    let rows: Vec<Vec<String>> = outcomes
+        .iter()
+        .map(|o| {
+            let mut row = vec![
+                o.key.model.clone(),
+                o.key.fault_model.clone(),
+                display_name(&o.key.protection),
+                rate_label(o.key.rate),
+            ];
+            let counts = [
+                o.trials,
+                o.flips_data,
+                o.flips_check,
+                o.words_hit,
+                o.corrected,
+                o.detected,
+                o.miscorrected,
+                o.silent,
+                o.weights_changed,
+                o.trials_unchanged,
+            ];
+            row.extend(counts.map(|c| c.to_string()));
+            row
+        })
+        .collect();
+    format!(
+        "{}\nSums over the n trials of a cell. `words hit`: code words with a flipped cell; of these, \
+         `corrected`: rightly; `detected`: declared uncorrectable; `miscorrected`: changed to something that \
+         was never stored; `silent`: passed as clean although they read back wrong. `trials unchanged`: no \
+         weight read back changed.\n",
+        markdown(&columns, &rows)
+    )
+}
+
+fn paired_markdown(paired: &[PairedDifference]) -> String {
+    let columns = [
+        MarkdownColumn::text("model"),
+        MarkdownColumn::text("fault model"),
+        MarkdownColumn::number("rate"),
+        MarkdownColumn::text("first"),
+        MarkdownColumn::text("second"),
+        MarkdownColumn::number("pairs"),
+        MarkdownColumn::number("first - second"),
+        MarkdownColumn::number("95 % interval"),
+        MarkdownColumn::number("wins"),
+        MarkdownColumn::number("ties"),
+        MarkdownColumn::number("losses"),
+        MarkdownColumn::number("sign test p"),
+    ];
+    let rows: Vec<Vec<String>> = paired
+        .iter()
+        .map(|p| {
+            vec![
+                p.model.clone(),
+                p.fault_model.clone(),
+                rate_label(p.rate),
+                display_name(&p.first),
+                display_name(&p.second),
+                p.pairs.to_string(),
+                fixed(p.mean_difference_points, 3),
+                interval_text(p.interval, p.pairs),
+                p.wins.to_string(),
+                p.ties.to_string(),
+                p.losses.to_string(),
+                p_text(p.sign_test_p),
+            ]
+        })
+        .collect();
+    let mut text = format!(
+        "{}\n`first - second`: mean difference of the accuracy drops in points over the trials that both have; \
+         negative when the first loses less. `wins`: trials in which the first lost less. Sign test: exact, \
+         two-sided, over the trials without ties, not corrected for the number of comparisons. \
+         {INTERVAL_NOTE}",
+        markdown(&columns, &rows)
+    );
+    let unlike: u64 = paired.iter().map(|p| p.pairs - p.pairs_same_flips).sum();
+    if unlike > 0 {
+        text.push_str(&format!(
+            "\nIn {unlike} pairs the two data planes had different numbers of flipped cells: these trials did \
+             not meet the same faults (column `pairs_same_flips` of the CSV).\n"
+        ));
+    }
+    text
+}
+
+fn p_text(p: f64) -> String {
+    if p < 0.001 { format!("{p:.1e}") } else { fixed(p, 3) }
+}
+
+/// A column's heading, and whether its cells align right.
+struct MarkdownColumn {
+    heading: String,
+    right: bool,
+}
+
+impl MarkdownColumn {
+    fn text(heading: &str) -> Self {
+        Self { heading: heading.into(), right: false }
+    }
+
+    fn number(heading: &str) -> Self {
+        Self { heading: heading.into(), right: true }
+    }
+}
+
+/// A GitHub table, padded so that it reads as plain text too.
+fn markdown(columns: &[MarkdownColumn], rows: &[Vec<String>]) -> String {
+    let escape = |text: &str| text.replace('|', "\\|");
+    let headings = columns.iter().map(|c| escape(&c.heading)).collect();
+    let rows = rows.iter().map(|row| row.iter().map(|c| escape(c)).collect());
+    let lines: Vec<Vec<String>> = std::iter::once(headings).chain(rows).collect();
+    let width = |i: usize| lines.iter().map(|l| l[i].chars().count()).max().unwrap_or(0).max(3);
+    let mut text = String::new();
+    for (number, line) in lines.iter().enumerate() {
+        for (i, (cell, column)) in line.iter().zip(columns).enumerate() {
+            let width = width(i);
+            text.push_str(&match column.right {
+                true => format!("| {cell:>width$} "),
+                false => format!("| {cell:<width$} "),
+            });
+        }
+        text.push_str("|\n");
+        if number == 0 {
+            for (i, column) in columns.iter().enumerate() {
+                let dashes = "-".repeat(width(i) - 1);
+                text.push_str(&match column.right {
+                    true => format!("| {dashes}: "),
+                    false => format!("| {dashes}- "),
+                });
+            }
+            text.push_str("|\n");
+        }
+    }
+    text
+}
+
+fn csv(frame: &DataFrame) -> String {
+    let quote = |text: &str| match text.contains(['"', ',', '\r', '\n']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.to_string(),
+    };
+    let line = |cells: Vec<String>| cells.join(",") + "\r\n";
+    let mut text = line(frame.columns().iter().map(|c| quote(c.name())).collect());
+    for row in 0..frame.height() {
+        let value = |column: &Column| match column.get(row).expect("a row of the frame") {
+            AnyValue::Null => String::new(),
+            AnyValue::String(text) => quote(text),
+            AnyValue::UInt64(count) => count.to_string(),
+            AnyValue::Float64(real) => format!("{real:?}"),
+            other => unreachable!("our frames have no {other:?}"),
+        };
+        text.push_str(&line(frame.columns().iter().map(value).collect()));
+    }
+    text
+}
+
+fn summary_columns(summaries: &[CellSummary]) -> Vec<Column> {
+    let mut columns = key_columns(summaries, |s| &s.key);
+    columns.extend([
+        count("trials", summaries, |s| s.trials),
+        count("images", summaries, |s| s.images),
+        real("clean_accuracy_percent", summaries, |s| Some(s.clean_accuracy_percent)),
+        real("accuracy_percent", summaries, |s| Some(s.accuracy_percent)),
+        real("drop_mean_points", summaries, |s| Some(s.drop_points.mean)),
+        real("drop_sd_points", summaries, |s| s.drop_points.sd),
+        real("drop_median_points", summaries, |s| Some(s.drop_points.median)),
+        real("drop_min_points", summaries, |s| Some(s.drop_points.min)),
+        real("drop_max_points", summaries, |s| Some(s.drop_points.max)),
+    ]);
+    columns.extend(interval_columns(summaries, |s| s.drop_points.interval));
+    columns.extend([
+        real("trimmed_mean_points", summaries, |s| s.drop_points.trimmed.map(|t| t.mean)),
+        real("trimmed_population_sd_points", summaries, |s| s.drop_points.trimmed.map(|t| t.population_sd)),
+    ]);
+    columns
+}
+
+fn outcome_columns(outcomes: &[CellOutcomes]) -> Vec<Column> {
+    let mut columns = key_columns(outcomes, |o| &o.key);
+    columns.extend([
+        count("trials", outcomes, |o| o.trials),
+        count("flips_data", outcomes, |o| o.flips_data),
+        count("flips_check", outcomes, |o| o.flips_check),
+        count("words_hit", outcomes, |o| o.words_hit),
+        count("corrected", outcomes, |o| o.corrected),
+        count("detected", outcomes, |o| o.detected),
+        count("miscorrected", outcomes, |o| o.miscorrected),
+        count("silent", outcomes, |o| o.silent),
+        count("weights_changed", outcomes, |o| o.weights_changed),
+        count("trials_unchanged", outcomes, |o| o.trials_unchanged),
+    ]);
+    columns
+}
+
+fn paired_columns(paired: &[PairedDifference]) -> Vec<Column> {
+    let mut columns = vec![
+        text("model", paired, |p| &p.model),
+        text("fault_model", paired, |p| &p.fault_model),
+        real("rate", paired, |p| Some(p.rate)),
+        text("first", paired, |p| &p.first),
+        text("second", paired, |p| &p.second),
+        count("pairs", paired, |p| p.pairs),
+        count("pairs_same_flips", paired, |p| p.pairs_same_flips),
+        real("mean_difference_points", paired, |p| Some(p.mean_difference_points)),
+    ];
+    columns.extend(interval_columns(paired, |p| p.interval));
+    columns.extend([
+        count("wins", paired, |p| p.wins),
+        count("ties", paired, |p| p.ties),
+        count("losses", paired, |p| p.losses),
+        real("sign_test_p", paired, |p| Some(p.sign_test_p)),
+    ]);
+    columns
+}
+
+fn key_columns<T>(items: &[T], key: impl Fn(&T) -> &CellKey) -> Vec<Column> {
+    vec![
+        text("model", items, |i| &key(i).model),
+        text("fault_model", items, |i| &key(i).fault_model),
+        text("protection", items, |i| &key(i).protection),
+        text("paper_name", items, |i| paper_name(&key(i).protection).unwrap_or_default()),
+        real("rate", items, |i| Some(key(i).rate)),
+    ]
+}
+
+fn interval_columns<T>(items: &[T], interval: impl Fn(&T) -> Interval) -> Vec<Column> {
+    let differing = |item: &T| match interval(item) {
+        Interval::AllEqual { differing_at_most } => Some(differing_at_most),
+        Interval::Absent | Interval::Bca { .. } => None,
+    };
+    vec![
+        text("interval_method", items, |i| interval(i).method()),
+        real("interval_low_points", items, |i| interval(i).bounds().map(|(low, _)| low)),
+        real("interval_high_points", items, |i| interval(i).bounds().map(|(_, high)| high)),
+        real("differing_at_most", items, differing),
+    ]
+}

@@ -1,0 +1,471 @@
+//! The public API on small sets of rows whose answers can be worked out by hand.
+
+use analysis::{
+    AnalysisError, Context, Interval, Marker, Report, Statistic, Table, paper_name, rate_label, style_of,
+    styles_of, trials_frame, write_report,
+};
+use records::{TrialRecord, TrialRow};
+
+const IMAGES: u64 = 5_000;
+const CLEAN: u64 = 2_851; // 57.02 %
+
+/// A trial that loses `lost` images.
+fn row(protection: &str, rate: f64, trial: u64, lost: i64) -> TrialRow {
+    TrialRow {
+        cell: format!("{protection} {rate:e}"),
+        model: "squeezenet".into(),
+        protection: protection.into(),
+        fault_model: "exact-count".into(),
+        rate,
+        seed: 7,
+        weights: 1_244_448,
+        data_bits: 9_955_584,
+        check_bits: 0,
+        data_set: "imagenet test".into(),
+        images: IMAGES,
+        clean_correct: CLEAN,
+        record: TrialRecord {
+            trial,
+            flips_data: 100 + trial,
+            flips_check: 10,
+            pattern_hash: "p".into(),
+            words_hit: 90,
+            corrected: 80,
+            detected: 6,
+            miscorrected: 3,
+            silent: 1,
+            weights_changed: u64::from(lost != 0),
+            padding_changed: 0,
+            weights_hash: "w".into(),
+            correct: CLEAN.checked_add_signed(-lost).expect("a count"),
+            agree: 0,
+            predictions_hash: "h".into(),
+        },
+    }
+}
+
+fn cell(protection: &str, rate: f64, lost: &[i64]) -> Vec<TrialRow> {
+    (0..).zip(lost).map(|(trial, lost)| row(protection, rate, trial, *lost)).collect()
+}
+
+/// The ten raw `ecc` drops of SqueezeNet at 1e-3 behind the paper's Table 2, in images of 5,000: 6.00
+/// 5.06 6.06 4.98 4.96 23.02 4.10 6.08 3.82 5.70 points.
+const PAPER: [i64; 10] = [300, 253, 303, 249, 248, 1151, 205, 304, 191, 285];
+
+fn report(rows: &[TrialRow]) -> Report {
+    Report::from_rows(rows).expect("good rows")
+}
+
+fn close(found: f64, expected: f64) {
+    assert!((found - expected).abs() < 1e-9, "{found}, expected {expected}");
+}
+
+#[test]
+fn the_papers_ten_trials_give_the_papers_numbers() {
+    let report = report(&cell("secded-72-64", 1e-3, &PAPER));
+    let [summary] = report.summaries() else { panic!("one cell") };
+    let drop = summary.drop_points;
+    assert_eq!((summary.trials, summary.images), (10, 5_000));
+    close(summary.clean_accuracy_percent, 57.02);
+    // The ten sum to 69.78 points.
+    close(drop.mean, 6.978);
+    close(summary.accuracy_percent, 57.02 - 6.978);
+    // np.std([6.00, ...], ddof=1) and np.median, numpy 2.
+    close(drop.sd.expect("ten trials"), 5.691_939_329_730_538);
+    close(drop.median, (5.06 + 5.70) / 2.0);
+    close(drop.min, 3.82);
+    close(drop.max, 23.02);
+    let trimmed = drop.trimmed.expect("ten trials");
+    close(trimmed.mean, 42.94 / 8.0);
+    assert_eq!(format!("{:.2} {:.2}", trimmed.mean, trimmed.population_sd), "5.37 0.66");
+    // scipy.stats.bootstrap, BCa, a million resamples: (5.012, 12.81).
+    let (low, high) = drop.interval.bounds().expect("the trials differ");
+    assert!((low - 5.012).abs() < 0.02 && (high - 12.81).abs() < 0.15, "{low} {high}");
+}
+
+#[test]
+fn one_trial_has_neither_spread_nor_interval() {
+    let report = report(&cell("faulty", 1e-4, &[50]));
+    let drop = report.summaries()[0].drop_points;
+    assert_eq!((drop.mean, drop.sd, drop.interval, drop.trimmed), (1.0, None, Interval::Absent, None));
+    let line = report.markdown(Table::Summary).lines().nth(2).expect("a row").to_string();
+    let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+    assert_eq!(cells[8..11], ["1.000", "–", "–"], "{line}");
+    assert_eq!(cells[14], "–", "{line}");
+    assert!(report.csv(Table::Summary).ends_with("1.0,,1.0,1.0,1.0,,,,,,\r\n"));
+    report.figure_svg(&Context::default()).expect("drawn");
+}
+
+#[test]
+fn equal_trials_give_a_bound_instead_of_an_interval() {
+    let report = report(&cell("faulty", 1e-6, &[0; 10]));
+    let drop = report.summaries()[0].drop_points;
+    let Interval::AllEqual { differing_at_most } = drop.interval else { panic!("equal trials") };
+    close((1.0 - differing_at_most).powi(10), 0.05);
+    assert!(report.markdown(Table::Summary).contains("all 10 equal (P ≤ 0.259)"));
+    assert!(report.csv(Table::Summary).contains(",all-equal,,,0.2588655508930523,"));
+}
+
+#[test]
+fn order_is_that_of_first_appearance_and_rates_ascend() {
+    let mut rows = cell("faulty", 1e-3, &[9, 8]);
+    rows.extend(cell("secded-72-64", 1e-3, &[2, 1]));
+    rows.extend(cell("faulty", 0.0, &[0, 0]));
+    rows.extend(cell("faulty", 1e-5, &[1, 0]));
+    let report = report(&rows);
+    let order: Vec<String> = report.summaries().iter().map(|s| s.key.to_string()).collect();
+    assert_eq!(
+        order,
+        [
+            "squeezenet faulty exact-count 0",
+            "squeezenet faulty exact-count 1e-5",
+            "squeezenet faulty exact-count 1e-3",
+            "squeezenet secded-72-64 exact-count 1e-3",
+        ]
+    );
+    assert_eq!(report.summaries()[0].drop_points.mean, 0.0);
+    assert_eq!(
+        report.conditions(),
+        "squeezenet · imagenet test, 5000 images · trials a cell: 2 · faults: exact-count · seed 7"
+    );
+}
+
+#[test]
+fn outcomes_are_sums() {
+    let report = report(&cell("parity-zero", 1e-4, &[0, 5, 0]));
+    let [o] = report.outcomes() else { panic!("one cell") };
+    assert_eq!((o.trials, o.flips_data, o.flips_check, o.words_hit), (3, 303, 30, 270));
+    assert_eq!((o.corrected, o.detected, o.miscorrected, o.silent), (240, 18, 9, 3));
+    assert_eq!((o.weights_changed, o.trials_unchanged), (1, 2));
+}
+
+#[test]
+fn pairs_are_trials_with_the_same_number() {
+    // Differences by trial: -1, -1, 0, +4, -2; trial 5 exists once only.
+    let first = [1, 2, 3, 8, 5];
+    let second = [2, 3, 3, 4, 7, 99];
+    let mut rows = cell("in-place-64-57", 1e-3, &first);
+    rows.extend(cell("secded-72-64", 1e-3, &second));
+    let in_order = report(&rows);
+    rows.reverse();
+    rows.swap(1, 7);
+    rows.sort_by_key(|r| r.protection != "in-place-64-57"); // the plan's order is part of the answer
+    let shuffled = report(&rows);
+    for report in [in_order, shuffled] {
+        let [pair] = report.paired() else { panic!("one pair") };
+        assert_eq!((pair.first.as_str(), pair.second.as_str()), ("in-place-64-57", "secded-72-64"));
+        assert_eq!((pair.pairs, pair.pairs_same_flips), (5, 5));
+        assert_eq!((pair.wins, pair.ties, pair.losses), (3, 1, 1));
+        assert_eq!(pair.mean_difference_points, 0.0);
+        // Three to one: 2 (1 + 4) / 2^4.
+        close(pair.sign_test_p, 0.625);
+        let (low, high) = pair.interval.bounds().expect("the differences differ");
+        assert!(low < 0.0 && high > 0.0, "{low} {high}");
+    }
+}
+
+#[test]
+fn unlike_faults_within_pairs_are_reported() {
+    let mut rows = cell("faulty", 1e-3, &[1, 2]);
+    rows.extend(cell("parity-zero", 1e-3, &[2, 3]));
+    assert!(!report(&rows).markdown(Table::Paired).contains("did not meet the same faults"));
+    rows[3].record.flips_data += 1;
+    let report = report(&rows);
+    assert_eq!(report.paired()[0].pairs_same_flips, 1);
+    assert!(report.markdown(Table::Paired).contains("In 1 pairs the two data planes"));
+}
+
+#[test]
+fn cells_without_a_common_trial_are_no_pair() {
+    let mut rows = cell("faulty", 1e-3, &[1, 2]);
+    rows.push(row("parity-zero", 1e-3, 9, 2));
+    assert!(report(&rows).paired().is_empty());
+}
+
+fn message(rows: &[TrialRow]) -> String {
+    Report::from_rows(rows).expect_err("bad rows").to_string()
+}
+
+#[test]
+fn bad_rows_are_refused_with_the_cells_name() {
+    assert!(matches!(Report::from_rows(&[]), Err(AnalysisError::NoTrials)));
+    let good = || cell("faulty", 1e-3, &[1, 2]);
+
+    let mut rows = good();
+    rows[1].images = 4_999;
+    assert_eq!(
+        message(&rows),
+        "images is 5000 in trial 0 of squeezenet faulty exact-count 1e-3, \
+         but 4999 in trial 1 of squeezenet faulty exact-count 1e-3"
+    );
+
+    let mut rows = good();
+    rows.push(row("parity-zero", 1e-3, 0, 1));
+    rows[2].seed = 8;
+    assert_eq!(
+        message(&rows),
+        "seed is 7 in trial 0 of squeezenet faulty exact-count 1e-3, \
+         but 8 in trial 0 of squeezenet parity-zero exact-count 1e-3"
+    );
+
+    type Edit = fn(&mut TrialRow);
+    let edits: [(&str, Edit); 7] = [
+        ("data_set is ", |r| r.data_set.push('x')),
+        ("weights is ", |r| r.weights += 1),
+        ("data_bits is ", |r| r.data_bits += 1),
+        ("check_bits is ", |r| r.check_bits += 1),
+        ("clean_correct is ", |r| r.clean_correct += 1),
+        ("cell is ", |r| r.cell.push('x')),
+        ("trial 0 of squeezenet faulty exact-count 1e-3 is recorded twice", |r| r.record.trial = 0),
+    ];
+    for (start, edit) in edits {
+        let mut rows = good();
+        edit(&mut rows[1]);
+        assert!(message(&rows).starts_with(start), "{}", message(&rows));
+    }
+
+    let mut rows = good();
+    rows[1].record.correct = 5_001;
+    assert_eq!(
+        message(&rows),
+        "trial 1 of squeezenet faulty exact-count 1e-3: correct is 5001 of 5000 images"
+    );
+    for rate in [-0.1, 1.1, f64::NAN] {
+        assert!(message(&[row("faulty", rate, 0, 0)]).contains("outside [0, 1]"));
+    }
+    let mut rows = good();
+    rows.iter_mut().for_each(|r| (r.images, r.clean_correct, r.record.correct) = (0, 0, 0));
+    assert_eq!(message(&rows), "squeezenet faulty exact-count 1e-3: 0 images, outside [1, 4294967295]");
+}
+
+#[test]
+fn a_trial_recorded_twice_alike_counts_once() {
+    let mut rows = cell("faulty", 1e-3, &[1, 2]);
+    rows.extend(rows.clone());
+    assert_eq!(report(&rows).summaries()[0].trials, 2);
+    assert_eq!(report(&rows).outcomes()[0].trials, 2);
+}
+
+#[test]
+fn the_frame_has_a_row_a_trial() {
+    let frame = trials_frame(&cell("faulty", 1e-3, &PAPER));
+    assert_eq!(frame.shape(), (10, 25));
+    let drops = frame.column("drop_points").expect("a column").f64().expect("reals");
+    assert_eq!(drops.get(5), Some(23.02));
+}
+
+#[test]
+fn the_drop_table_is_laid_out_as_in_the_paper() {
+    let mut rows = cell("secded-72-64", 1e-3, &PAPER);
+    rows.extend(cell("secded-72-64", 1e-6, &[0; 10]));
+    rows.extend(cell("in-place-64-57", 1e-6, &[-1, 0, 0, 0, 0]));
+    let report = report(&rows);
+    assert_eq!(
+        report.drop_table(Statistic::Trimmed),
+        "\
+**squeezenet**, exact-count:
+
+| protection                |        1e-6 |        1e-3 |
+| ------------------------- | ----------: | ----------: |
+| ecc (secded-72-64)        | 0.00 ± 0.00 | 5.37 ± 0.66 |
+| in-place (in-place-64-57) | 0.00 ± 0.00 |           – |
+
+Accuracy drop in points, the paper's statistic: the best and the worst trial are dropped, mean ± population \
+         standard deviation of the others.
+"
+    );
+    // -0.004 is shown as zero without a sign.
+    let all = report.drop_table(Statistic::AllTrials);
+    assert!(all.contains("| ecc (secded-72-64)        | 0.00 ± 0.00 | 6.98 ± 5.69 |"), "{all}");
+    assert!(all.contains("| in-place (in-place-64-57) | 0.00 ± 0.01 |           – |"), "{all}");
+}
+
+#[test]
+fn paired_markdown_reads_as_a_table() {
+    let mut rows = cell("faulty", 1e-3, &[50, 50]);
+    rows.extend(cell("bch|2", 1e-3, &[0, 0]));
+    let text = report(&rows).markdown(Table::Paired);
+    let expected = "\
+| model      | fault model | rate | first  | second | pairs | first - second |           95 % interval | wins | ties | losses | sign test p |
+| ---------- | ----------- | ---: | ------ | ------ | ----: | -------------: | ----------------------: | ---: | ---: | -----: | ----------: |
+| squeezenet | exact-count | 1e-3 | faulty | bch\\|2 |     2 |          1.000 | all 2 equal (P ≤ 0.776) |    0 |    0 |      2 |       0.500 |
+";
+    assert!(text.starts_with(expected), "{text}");
+}
+
+#[test]
+fn csv_quotes_as_rfc_4180_asks() {
+    let mut rows = cell("faulty", 2.5e-4, &[1, 2]);
+    rows.iter_mut().for_each(|r| r.model = "wide, \"deep\"".into());
+    let csv = report(&rows).csv(Table::Outcomes);
+    assert_eq!(
+        csv,
+        "model,fault_model,protection,paper_name,rate,trials,flips_data,flips_check,words_hit,corrected,\
+         detected,miscorrected,silent,weights_changed,trials_unchanged\r\n\
+         \"wide, \"\"deep\"\"\",exact-count,faulty,faulty,0.00025,2,201,20,180,160,12,6,2,2,0\r\n"
+    );
+}
+
+#[test]
+fn styles_are_fixed_by_id() {
+    assert_eq!(style_of("in-place-64-57").map(|s| (s.rgb, s.marker)), Some(([0, 158, 115], Marker::Diamond)));
+    assert_eq!(style_of("unknown"), None);
+    let styles = styles_of(&["x", "faulty", "y"]);
+    assert_eq!(styles[1], style_of("faulty").expect("known"));
+    assert_ne!(styles[0], styles[2]);
+    assert_eq!(paper_name("secded-72-64"), Some("ecc"));
+    assert_eq!([0.0, 1e-5, 2.5e-4, 1.0].map(rate_label), ["0", "1e-5", "2.5e-4", "1e0"]);
+}
+
+fn four_protections() -> Vec<TrialRow> {
+    let mut rows = Vec::new();
+    for (protection, scale) in
+        [("faulty", 200), ("parity-zero", 20), ("secded-72-64", 9), ("in-place-64-57", 8), ("a<b>&c", 5)]
+    {
+        rows.extend(cell(protection, 0.0, &[0, 0, 0]));
+        rows.extend(cell(protection, 1e-5, &[0, 1, 0]));
+        rows.extend(cell(protection, 1e-3, &[scale, 2 * scale, 3 * scale]));
+    }
+    rows
+}
+
+/// Tags close in order and attributes are quoted: enough of XML for what plotters writes.
+fn assert_well_formed(xml: &str) {
+    let mut open = Vec::new();
+    let mut rest = xml;
+    while let Some(start) = rest.find('<') {
+        assert!(!rest[..start].contains('>'), "a stray > in {:?}", &rest[..start]);
+        let end = start + rest[start..].find('>').expect("a tag ends");
+        let tag = &rest[start + 1..end];
+        assert_eq!(tag.matches('"').count() % 2, 0, "{tag}");
+        if let Some(name) = tag.strip_prefix('/') {
+            assert_eq!(open.pop(), Some(name));
+        } else if !tag.ends_with('/') {
+            open.push(tag.split(' ').next().expect("a name"));
+        }
+        rest = &rest[end + 1..];
+    }
+    assert!(open.is_empty(), "{open:?} stay open");
+}
+
+#[test]
+fn the_svg_says_what_it_shows() {
+    let context = Context { title: "Faults & <weights>", chance_percent: Some(0.1), notes: "" };
+    let report = report(&four_protections());
+    let svg = report.figure_svg(&context).expect("drawn");
+    assert_well_formed(&svg);
+    let labels = [
+        "Faults &amp; &lt;weights&gt;",
+        "squeezenet · imagenet test, 5000 images · trials a cell: 3 · faults: exact-count · seed 7",
+        "Bands and bars: 95 % intervals of the mean, BCa bootstrap, 10,000 resamples.",
+        "\nfaulty\n",
+        "\nzero (parity-zero)\n",
+        "\necc (secded-72-64)\n",
+        "\nin-place (in-place-64-57)\n",
+        "\na&lt;b&gt;&amp;c\n",
+        "\nfault-free\n",
+        "\nchance\n",
+        "\nsqueezenet\n",
+        "\n0\n",
+        "\n1e-5\n",
+        "\n1e-3\n",
+        "\nbit error rate\n",
+        "\ntop-1 accuracy, %\n",
+        "font-family=\"sans-serif\"",
+    ];
+    for label in labels {
+        assert!(svg.contains(label), "{label:?} is missing");
+    }
+    assert_eq!(svg, report.figure_svg(&context).expect("drawn"));
+    let without_chance = report.figure_svg(&Context { chance_percent: None, ..context }).expect("drawn");
+    assert!(!without_chance.contains("chance"));
+}
+
+#[test]
+fn a_panel_for_each_model_and_fault_model() {
+    let mut rows = four_protections();
+    let both = |rows: &[TrialRow], edit: fn(&mut TrialRow)| {
+        let mut more = rows.to_vec();
+        more.iter_mut().for_each(edit);
+        more
+    };
+    let more = both(&rows, |r| r.fault_model = "burst".into());
+    rows.extend(more);
+    let svg = report(&rows).figure_svg(&Context::default()).expect("drawn");
+    assert!(svg.contains("\nsqueezenet, exact-count\n") && svg.contains("\nsqueezenet, burst\n"));
+    assert_eq!(svg.matches("\nbit error rate\n").count(), 2);
+    assert_eq!(svg.matches("\nfaulty\n").count(), 1, "one legend for all panels");
+}
+
+#[test]
+fn figures_without_a_range_of_rates_are_drawn() {
+    for rates in [&[0.0][..], &[1e-4], &[0.0, 3e-4]] {
+        let rows: Vec<TrialRow> = rates.iter().flat_map(|rate| cell("faulty", *rate, &[0, 0])).collect();
+        let report = report(&rows);
+        let svg = report.figure_svg(&Context::default()).expect("drawn");
+        assert_well_formed(&svg);
+        assert!(!svg.contains("NaN") && !svg.contains("-2147483648"), "{rates:?}");
+        for rate in rates {
+            assert!(svg.contains(&format!("\n{}\n", rate_label(*rate))), "{rate}");
+        }
+        report.figure_png(&Context::default()).expect("drawn");
+    }
+}
+
+#[test]
+fn the_png_has_the_size_of_the_svg() {
+    let report = report(&four_protections());
+    let png = report.figure_png(&Context::default()).expect("drawn");
+    assert_eq!(png[..8], *b"\x89PNG\r\n\x1a\n");
+    let number = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().expect("four bytes"));
+    let (width, height) = (number(16), number(20));
+    assert_eq!(width, 1600);
+    let svg = report.figure_svg(&Context::default()).expect("drawn");
+    assert!(svg.starts_with(&format!("<svg width=\"{width}\" height=\"{height}\"")));
+}
+
+#[test]
+fn a_report_is_a_folder_of_whole_files() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let target = dir.path().join("new/report");
+    let context = Context { title: "Squeeze", chance_percent: None, notes: "Run by hand.\n" };
+    let report = report(&four_protections());
+    let written = write_report(&report, &context, &target).expect("written");
+    let names: Vec<&str> =
+        written.iter().map(|p| p.file_name().expect("a name").to_str().expect("text")).collect();
+    assert_eq!(
+        names,
+        [
+            "summary.csv",
+            "outcomes.csv",
+            "paired.csv",
+            "accuracy-vs-rate.svg",
+            "accuracy-vs-rate.png",
+            "report.md"
+        ]
+    );
+    assert_eq!(std::fs::read_dir(&target).expect("a directory").count(), 6, "no temporary file stays");
+    let read = |name: &str| std::fs::read_to_string(target.join(name)).expect("text");
+    assert_eq!(read("summary.csv"), report.csv(Table::Summary));
+    let text = read("report.md");
+    assert!(text.starts_with("# Squeeze\n\nsqueezenet · imagenet test"), "{text}");
+    let parts = [
+        "\n\nRun by hand.\n\n",
+        "](accuracy-vs-rate.svg)",
+        report.drop_table(Statistic::AllTrials).trim_end(),
+        report.drop_table(Statistic::Trimmed).trim_end(),
+        report.markdown(Table::Summary).trim_end(),
+        report.markdown(Table::Outcomes).trim_end(),
+        report.markdown(Table::Paired).trim_end(),
+        "Intervals: BCa bootstrap, 10,000 resamples.",
+    ]
+    .map(String::from);
+    for part in parts {
+        assert!(text.contains(&part), "{part}");
+    }
+
+    let blocked = dir.path().join("file");
+    std::fs::write(&blocked, "").expect("written");
+    let error = write_report(&report, &context, &blocked).expect_err("a file is no directory");
+    assert!(matches!(error, AnalysisError::Io { ref path, .. } if *path == blocked), "{error}");
+}
