@@ -40,6 +40,8 @@ pub struct ModelSection {
     pub label: String,
     /// Checkpoint file; a relative path is relative to the experiment file.
     pub checkpoint: PathBuf,
+    /// Protections of this network; those of the experiment when absent.
+    pub protections: Option<Vec<String>>,
 }
 
 /// `[data]`: the evaluation set.
@@ -145,18 +147,24 @@ impl Experiment {
                 return wrong("rates", format!("{rate:e} twice"), "different numbers");
             }
         }
-        for protection in &mut self.protections {
-            match ecc::by_id(protection) {
-                Ok(known) => *protection = known.id().into(),
-                Err(_) => {
-                    let known: Vec<_> = ecc::all().iter().map(|p| p.id()).collect();
-                    let expected = format!("one of {}", known.join(", "));
-                    return wrong("protections", format!("{protection:?}"), &expected);
+        let own = self.models.iter_mut().filter_map(|model| model.protections.as_mut());
+        for list in std::iter::once(&mut self.protections).chain(own) {
+            for protection in list.iter_mut() {
+                match ecc::by_id(protection) {
+                    Ok(known) => *protection = known.id().into(),
+                    Err(_) => {
+                        let known: Vec<_> = ecc::all().iter().map(|p| p.id()).collect();
+                        let expected = format!("one of {}", known.join(", "));
+                        return wrong("protections", format!("{protection:?}"), &expected);
+                    }
                 }
             }
-        }
-        if let Some(twice) = repeated(&self.protections) {
-            return wrong("protections", format!("{twice:?} twice"), "different protections");
+            if let Some(twice) = repeated(list) {
+                return wrong("protections", format!("{twice:?} twice"), "different protections");
+            }
+            if list.is_empty() {
+                return wrong("protections", "empty".into(), "at least one");
+            }
         }
         let labels: Vec<String> = self.models.iter().map(|m| m.label.clone()).collect();
         if let Some(bad) = labels.iter().find(|label| !is_word(label)) {
@@ -165,11 +173,7 @@ impl Experiment {
         if let Some(twice) = repeated(&labels) {
             return wrong("model.label", format!("{twice:?} twice"), "different labels");
         }
-        for (key, empty) in [
-            ("rates", self.rates.is_empty()),
-            ("protections", self.protections.is_empty()),
-            ("model", self.models.is_empty()),
-        ] {
+        for (key, empty) in [("rates", self.rates.is_empty()), ("model", self.models.is_empty())] {
             if empty {
                 return wrong(key, "empty".into(), "at least one");
             }

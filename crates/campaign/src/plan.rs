@@ -56,7 +56,7 @@ pub fn plan(
     evaluator: &str,
 ) -> Result<Vec<CellSpec>, PlanError> {
     let mut cells = Vec::new();
-    for (i, network) in networks.iter().enumerate() {
+    for (i, (network, model)) in networks.iter().zip(&experiment.models).enumerate() {
         if let Some(twin) = networks[..i].iter().find(|n| n.digest == network.digest) {
             return Err(PlanError::SameNetwork {
                 first: twin.label.clone(),
@@ -64,7 +64,7 @@ pub fn plan(
                 digest: network.digest.clone(),
             });
         }
-        for id in &experiment.protections {
+        for id in model.protections.as_ref().unwrap_or(&experiment.protections) {
             let protection = ecc::by_id(id).expect("checked when the experiment was read");
             protection.constraint().check(&network.layout, &network.plane).map_err(|violation| {
                 PlanError::Unstorable { protection: id.clone(), model: network.label.clone(), violation }

@@ -20,6 +20,24 @@ pub struct PlannedCell {
     pub spec: CellSpec,
 }
 
+/// A network of the plan, for people: what is behind a content hash.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkEntry {
+    /// Label in the plan.
+    pub label: String,
+    /// Content hash of the checkpoint.
+    pub network: String,
+    /// Architecture id, width and input size.
+    pub architecture: String,
+    /// Number of classes; guessing is right once in so many images.
+    pub classes: u64,
+    /// Images of the evaluation set that the fault-free network classifies correctly.
+    pub clean_correct: u64,
+    /// Where the weights came from and what was done to them, one line each.
+    pub provenance: Vec<String>,
+}
+
 /// Where and by what a run was first started. Informative: it may differ on a resume.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,8 +50,8 @@ pub struct Environment {
     pub cpu: String,
     /// Threads in use.
     pub threads: usize,
-    /// UTC time of the first start, RFC 3339.
-    pub started: String,
+    /// Time of the first start, in seconds since 1970-01-01 UTC.
+    pub started_unix_s: u64,
     /// The command line.
     pub command: Vec<String>,
 }
@@ -48,6 +66,8 @@ pub struct Manifest {
     pub experiment: String,
     /// The experiment file, word for word.
     pub source: String,
+    /// The networks.
+    pub networks: Vec<NetworkEntry>,
     /// Every cell, in plan order; the order of `trials.parquet`.
     pub cells: Vec<PlannedCell>,
     /// Trials of each cell.
@@ -74,6 +94,7 @@ impl Manifest {
     pub fn new(
         experiment: &str,
         source: &str,
+        networks: Vec<NetworkEntry>,
         cells: Vec<CellSpec>,
         trials: u64,
         unit_trials: u64,
@@ -84,6 +105,7 @@ impl Manifest {
             manifest_version: MANIFEST_VERSION,
             experiment: experiment.into(),
             source: source.into(),
+            networks,
             cells,
             trials,
             unit_trials,

@@ -1,0 +1,83 @@
+use std::fmt;
+use std::process::ExitCode;
+
+use anyhow::Error;
+use records::{StoreError, TableError};
+
+/// How a verb ended without an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Done,
+    Incomplete,
+}
+
+impl Outcome {
+    pub(crate) fn code(self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Done => 0,
+            Self::Incomplete => 5,
+        })
+    }
+}
+
+/// Why a verb failed; decides the exit code.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The machine refused.
+    Machine(Error),
+    /// Usage, configuration or input.
+    Input(Error),
+    /// Records of another plan.
+    OtherPlan(Error),
+    /// Records that do not come out again.
+    Verification(Error),
+}
+
+impl Failure {
+    pub(crate) fn input(error: impl Into<Error>) -> Self {
+        Self::Input(error.into())
+    }
+
+    pub(crate) fn machine(error: impl Into<Error>) -> Self {
+        Self::Machine(error.into())
+    }
+
+    pub(crate) fn code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Machine(_) => 1,
+            Self::Input(_) => 2,
+            Self::OtherPlan(_) => 4,
+            Self::Verification(_) => 6,
+        })
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Io { .. } | StoreError::Table(TableError::Io { .. } | TableError::Parquet(_)) => {
+                Self::machine(error)
+            }
+            StoreError::OtherPlan { .. } => Self::OtherPlan(error.into()),
+            StoreError::Manifest { .. } | StoreError::Table(TableError::Schema { .. }) => Self::input(error),
+            StoreError::Contradiction { .. } => Self::Verification(error.into()),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    /// The chain of causes in one line; a cause that the message before it already quotes is left out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Machine(error) | Self::Input(error) | Self::OtherPlan(error) | Self::Verification(error)) =
+            self;
+        let mut said = String::new();
+        for cause in error.chain().map(ToString::to_string) {
+            if said.is_empty() {
+                said = cause;
+            } else if !said.contains(&cause) {
+                said = format!("{said}: {cause}");
+            }
+        }
+        f.write_str(&said)
+    }
+}

@@ -1,0 +1,109 @@
+use std::path::PathBuf;
+
+use clap::Args;
+use ecc::{BLOCK, Constraint};
+use quant::Checkpoint;
+
+use crate::exit::{Failure, Outcome};
+use crate::loading::{architecture, provenance};
+use crate::output::{data, markdown, percent};
+
+/// Width of the bars in the table by position.
+const BAR: usize = 40;
+
+/// Show an int8 checkpoint: weight distribution, large values by position, the in-place constraint
+///
+/// The first table is the paper's Table 1 for each tensor (share of |q| in [0,32), [32,64), [64,128]).
+/// The second is its Figure 1: how many 8-byte blocks have a large value at each byte position.
+#[derive(Args)]
+#[command(after_help = "Example:\n  zerospace inspect resnet20.safetensors")]
+pub(crate) struct Arguments {
+    /// Int8 checkpoint, made by `zerospace quantize`
+    checkpoint: PathBuf,
+}
+
+pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
+    let checkpoint = Checkpoint::load(&arguments.checkpoint).map_err(Failure::input)?;
+    let columns = [
+        "tensor",
+        "shape",
+        ">weights",
+        ">levels a unit",
+        ">[0,32) %",
+        ">[32,64) %",
+        ">[64,128] %",
+        ">violations",
+    ];
+    let mut rows = Vec::new();
+    let mut total = Distribution::default();
+    for tensor in &checkpoint.weights {
+        let one = Distribution::of(&tensor.values);
+        let shape = tensor.shape.iter().map(ToString::to_string).collect::<Vec<_>>().join("x");
+        rows.push(one.row(&tensor.name, &shape, &format!("{:.3}", tensor.scale)));
+        total.add(&one);
+    }
+    rows.push(total.row("all", "", ""));
+
+    let most = total.large_at.iter().copied().max().unwrap_or(0).max(1);
+    let positions = total.large_at.iter().enumerate().map(|(position, &large)| {
+        let bar = "#".repeat((large * BAR).div_ceil(most));
+        vec![position.to_string(), large.to_string(), bar]
+    });
+    let positions: Vec<Vec<String>> = positions.collect();
+
+    data(&format!(
+        "{}: {}\ncontent hash {}\n{}\n\n{}\n\
+         Blocks of 8 weights with a value outside [-64, 63], by position (position 7 is free in place):\n\n{}\n{}",
+        arguments.checkpoint.display(),
+        architecture(&checkpoint.model),
+        checkpoint.digest(),
+        provenance(&checkpoint).join("\n"),
+        markdown(&columns, &rows),
+        markdown(&["position", ">blocks", ""], &positions),
+        match total.violations {
+            0 => "in-place-64-57 can store this network".to_string(),
+            n => format!(
+                "in-place-64-57 cannot store this network: {n} weights violate its range (quantize --throttle)"
+            ),
+        }
+    ));
+    Ok(Outcome::Done)
+}
+
+/// How the weights of a tensor are distributed.
+#[derive(Default)]
+struct Distribution {
+    weights: usize,
+    /// |q| below 32, below 64, and above.
+    magnitudes: [usize; 3],
+    /// Values outside [-64, 63], by position in their block.
+    large_at: [usize; BLOCK],
+    violations: usize,
+}
+
+impl Distribution {
+    fn of(values: &[i8]) -> Self {
+        let mut d = Self { weights: values.len(), ..Self::default() };
+        for (index, &value) in values.iter().enumerate() {
+            d.magnitudes[usize::from(value.unsigned_abs() / 32).min(2)] += 1;
+            d.large_at[index % BLOCK] += usize::from(!(-64..=63).contains(&value));
+        }
+        d.violations = Constraint::WOT.violations(values).count();
+        d
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.weights += other.weights;
+        self.violations += other.violations;
+        self.magnitudes.iter_mut().zip(other.magnitudes).for_each(|(a, b)| *a += b);
+        self.large_at.iter_mut().zip(other.large_at).for_each(|(a, b)| *a += b);
+    }
+
+    fn row(&self, name: &str, shape: &str, scale: &str) -> Vec<String> {
+        let shares = self.magnitudes.map(|n| format!("{:.3}", percent(n, self.weights)));
+        let mut row = vec![name.into(), shape.into(), self.weights.to_string(), scale.into()];
+        row.extend(shares);
+        row.push(self.violations.to_string());
+        row
+    }
+}

@@ -1,0 +1,182 @@
+//! From files to what a verb works with.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+use campaign::{Evaluation, Evaluator, Experiment, WeightChange};
+use clap::Args;
+use data::{DataSource, ImageSet, Split};
+use ecc::MemoryLayout;
+use quant::Checkpoint;
+use records::{CellSpec, EvaluationSet, NetworkEntry};
+
+use crate::exit::Failure;
+
+/// Where data sets lie and how many threads may work.
+#[derive(Args)]
+pub(crate) struct Machine {
+    /// Directory of data sets; `cifar10` is looked for in DIR/cifar10, in the published binary form or as
+    /// Hugging Face parquet
+    #[arg(long = "data", value_name = "DIR", env = "ZEROSPACE_DATA", default_value = "data")]
+    pub(crate) data_root: PathBuf,
+    /// Threads; the results do not depend on it [default: all cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+}
+
+impl Machine {
+    /// Starts the worker threads; returns how many there are.
+    pub(crate) fn start(&self) -> Result<usize, Failure> {
+        let threads = self.threads.map_or(0, usize::from);
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build_global()
+            .context("worker threads")
+            .map_err(Failure::Machine)?;
+        Ok(rayon::current_num_threads())
+    }
+
+    /// The first `images` images of a data set, or all.
+    pub(crate) fn images(&self, set: &str, split: &str, images: Option<usize>) -> Result<ImageSet, Failure> {
+        let open = || -> anyhow::Result<ImageSet> {
+            let source: DataSource = set.parse()?;
+            let split: Split = split.parse()?;
+            let all = ImageSet::open(&self.data_root, source, split)
+                .context("choose the directory of data sets with --data DIR or ZEROSPACE_DATA")?;
+            Ok(match images {
+                Some(count) => all.take(count)?,
+                None => all,
+            })
+        };
+        open().map_err(Failure::Input)
+    }
+}
+
+/// A network that can be run, for `campaign`.
+pub(crate) struct Int8 {
+    network: infer::Network,
+    inputs: infer::Inputs,
+}
+
+impl Int8 {
+    pub(crate) fn new(checkpoint: &Checkpoint, images: &ImageSet) -> anyhow::Result<Self> {
+        let shape = images.shape();
+        let given = [shape.channels, shape.height, shape.width];
+        if given != checkpoint.model.input || images.classes() != checkpoint.model.classes {
+            return Err(anyhow!(
+                "the network takes {:?} images of {} classes, {} has {given:?} of {}",
+                checkpoint.model.input,
+                checkpoint.model.classes,
+                images.name(),
+                images.classes(),
+            ));
+        }
+        let graph = zoo::build(&checkpoint.model)?;
+        let network = infer::Network::new(&graph, checkpoint)?;
+        let inputs = network.prepare(images.pixels())?;
+        Ok(Self { network, inputs })
+    }
+
+    pub(crate) fn predict_clean(&self) -> Vec<u16> {
+        self.network.predict_clean(&self.inputs)
+    }
+}
+
+impl Evaluator for Int8 {
+    fn predict(&self, changes: &[WeightChange]) -> Vec<u16> {
+        let changes: Vec<infer::WeightChange> = changes
+            .iter()
+            .map(|&WeightChange { tensor, index, value }| infer::WeightChange { tensor, index, value })
+            .collect();
+        self.network.predict(&self.inputs, &changes)
+    }
+}
+
+/// The weights of a checkpoint as the memory sees them.
+pub(crate) fn stored_network(label: &str, checkpoint: &Checkpoint) -> campaign::Network {
+    let sizes = checkpoint.weights.iter().map(|w| (w.name.as_str(), w.values.len()));
+    let layout = MemoryLayout::new(sizes);
+    let plane = layout.pack(checkpoint.weights.iter().map(|w| w.values.as_slice()));
+    campaign::Network { label: label.into(), digest: checkpoint.digest(), layout, plane }
+}
+
+/// An experiment with everything it needs.
+pub(crate) struct Prepared {
+    pub(crate) experiment: Experiment,
+    /// The experiment file, word for word.
+    pub(crate) source: String,
+    pub(crate) images: ImageSet,
+    pub(crate) checkpoints: Vec<Checkpoint>,
+    pub(crate) networks: Vec<campaign::Network>,
+    pub(crate) cells: Vec<CellSpec>,
+}
+
+impl Prepared {
+    /// Reads and checks an experiment, its checkpoints and its data; runs nothing.
+    pub(crate) fn load(path: &Path, machine: &Machine) -> Result<Self, Failure> {
+        let (experiment, source) = Experiment::load(path).map_err(Failure::input)?;
+        let data = &experiment.data;
+        let images = machine.images(&data.set, &data.split, data.images)?;
+        let load = |model: &campaign::ModelSection| Checkpoint::load(&model.checkpoint);
+        let checkpoints: Vec<Checkpoint> =
+            experiment.models.iter().map(load).collect::<Result<_, _>>().map_err(Failure::input)?;
+        let labelled = experiment.models.iter().zip(&checkpoints);
+        let networks: Vec<_> = labelled.map(|(model, c)| stored_network(&model.label, c)).collect();
+        let evaluation = EvaluationSet {
+            name: images.name().into(),
+            split: images.split().to_string(),
+            images: images.len() as u64,
+            digest: images.digest(),
+        };
+        let cells =
+            campaign::plan(&experiment, &networks, &evaluation, infer::EVALUATOR).map_err(Failure::input)?;
+        Ok(Self { experiment, source, images, checkpoints, networks, cells })
+    }
+
+    /// The networks ready to run, with their fault-free predictions.
+    pub(crate) fn evaluators(&self) -> Result<Vec<(Int8, Evaluation)>, Failure> {
+        let ready = |(model, checkpoint): (&campaign::ModelSection, &Checkpoint)| {
+            let network = Int8::new(checkpoint, &self.images)
+                .with_context(|| model.checkpoint.display().to_string())
+                .map_err(Failure::Input)?;
+            let clean = network.predict_clean();
+            Ok((network, Evaluation::new(self.images.labels().to_vec(), clean)))
+        };
+        self.experiment.models.iter().zip(&self.checkpoints).map(ready).collect()
+    }
+
+    /// What the manifest tells people about the networks.
+    pub(crate) fn entries(&self, evaluators: &[(Int8, Evaluation)]) -> Vec<NetworkEntry> {
+        let networks = self.networks.iter().zip(&self.checkpoints).zip(evaluators);
+        let entry = |((network, checkpoint), (_, evaluation)): (_, &(Int8, Evaluation))| {
+            let network: &campaign::Network = network;
+            let checkpoint: &Checkpoint = checkpoint;
+            NetworkEntry {
+                label: network.label.clone(),
+                network: network.digest.clone(),
+                architecture: architecture(&checkpoint.model),
+                classes: checkpoint.model.classes as u64,
+                clean_correct: evaluation.clean_correct(),
+                provenance: provenance(checkpoint),
+            }
+        };
+        networks.map(entry).collect()
+    }
+}
+
+/// Architecture, width and input size in words.
+pub(crate) fn architecture(model: &quant::ModelSpec) -> String {
+    let [c, h, w] = model.input;
+    format!("{}, width {}, input {c}x{h}x{w}, {} classes", model.architecture, model.width, model.classes)
+}
+
+/// Where a checkpoint came from, a line for each step.
+pub(crate) fn provenance(checkpoint: &Checkpoint) -> Vec<String> {
+    let p = &checkpoint.provenance;
+    vec![
+        format!("weights from {} (SHA-256 {})", p.source, p.source_sha256),
+        format!("weights after rounding: {}", p.weight_edits),
+        format!("activation ranges from {} (SHA-256 {})", p.calibration, p.calibration_digest),
+        format!("written by {}", p.written_by),
+    ]
+}

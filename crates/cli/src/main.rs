@@ -1,0 +1,78 @@
+//! The `zerospace` program: one file a verb. Only this crate prints, reads the clock, the environment
+//! and the arguments. stdout is data (tables, paths), stderr is progress and errors.
+
+mod exit;
+mod inspect;
+mod loading;
+mod merge;
+mod output;
+mod plan;
+mod progress;
+mod quantize;
+mod report;
+mod run;
+mod status;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::exit::{Failure, Outcome};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  the machine refused: a file could not be read or written, the disk is full
+  2  usage, configuration or input: the message names the file, the value and what was expected
+  3  nothing selected
+  4  records of another plan
+  5  incomplete; `zerospace run` with the same arguments resumes
+  6  verification failed";
+
+const EXAMPLES: &str = "\
+Start here:
+  zerospace quantize resnet20.th --arch resnet20 --set cifar10 --throttle -o resnet20.safetensors
+  zerospace inspect resnet20.safetensors
+  zerospace run experiments/resnet20-cifar10.toml
+
+Every verb explains itself with --help.";
+
+/// Measure how much accuracy an 8-bit CNN keeps when the memory that holds its weights flips bits, and
+/// what each way of protecting that memory buys.
+#[derive(Parser)]
+#[command(name = "zerospace", version, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Quantize(quantize::Arguments),
+    Inspect(inspect::Arguments),
+    Plan(plan::Arguments),
+    Run(run::Arguments),
+    Status(status::Arguments),
+    Merge(merge::Arguments),
+    Report(report::Arguments),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result: Result<Outcome, Failure> = match arguments.verb {
+        Verb::Quantize(arguments) => quantize::execute(&arguments),
+        Verb::Inspect(arguments) => inspect::execute(&arguments),
+        Verb::Plan(arguments) => plan::execute(&arguments),
+        Verb::Run(arguments) => run::execute(&arguments),
+        Verb::Status(arguments) => status::execute(&arguments),
+        Verb::Merge(arguments) => merge::execute(&arguments),
+        Verb::Report(arguments) => report::execute(&arguments),
+    };
+    match result {
+        Ok(outcome) => outcome.code(),
+        Err(failure) => {
+            output::progress_line(&format!("error: {failure}"));
+            failure.code()
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The only places that print.
+
+use std::io::{ErrorKind, Write};
+
+/// Prints data to stdout. A reader that has seen enough (`| head`) ends the program quietly.
+pub(crate) fn data(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    if let Err(error) = writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush()) {
+        let quiet = error.kind() == ErrorKind::BrokenPipe;
+        if !quiet {
+            progress_line(&format!("error: stdout: {error}"));
+        }
+        std::process::exit(if quiet { 0 } else { 1 });
+    }
+}
+
+/// Prints a line about the work to stderr.
+pub(crate) fn progress_line(text: &str) {
+    // Without a stderr there is nobody left to tell.
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// A Markdown table, columns padded to equal width; columns whose name starts with `>` are aligned
+/// right.
+pub(crate) fn markdown(columns: &[&str], rows: &[Vec<String>]) -> String {
+    let right: Vec<bool> = columns.iter().map(|c| c.starts_with('>')).collect();
+    let names: Vec<String> = columns.iter().map(|c| c.trim_start_matches('>').to_string()).collect();
+    let width = |i: usize| {
+        let cells = rows.iter().map(|row| &row[i]).chain([&names[i]]);
+        cells.map(|text| text.chars().count()).max().unwrap_or(0).max(2)
+    };
+    let widths: Vec<usize> = (0..names.len()).map(width).collect();
+    let line = |cells: &[String]| {
+        let mut text = String::from("|");
+        for (i, cell) in cells.iter().enumerate() {
+            let w = widths[i];
+            text += &if right[i] { format!(" {cell:>w$} |") } else { format!(" {cell:<w$} |") };
+        }
+        text + "\n"
+    };
+    let rule: Vec<String> = (0..names.len())
+        .map(|i| if right[i] { "-".repeat(widths[i] - 1) + ":" } else { "-".repeat(widths[i]) })
+        .collect();
+    let mut text = line(&names) + &line(&rule);
+    rows.iter().for_each(|row| text += &line(row));
+    text
+}
+
+/// `part` of `whole` in percent.
+pub(crate) fn percent(part: usize, whole: usize) -> f64 {
+    100.0 * part as f64 / whole as f64
+}

@@ -1,0 +1,54 @@
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::exit::{Failure, Outcome};
+use crate::loading::{Machine, Prepared};
+use crate::output::{data, markdown};
+
+/// Check an experiment and show its cells; run nothing
+#[derive(Args)]
+#[command(after_help = "Example:\n  zerospace plan experiments/resnet20-cifar10.toml")]
+pub(crate) struct Arguments {
+    /// Experiment file (TOML)
+    experiment: PathBuf,
+    #[command(flatten)]
+    machine: Machine,
+}
+
+pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
+    let prepared = Prepared::load(&arguments.experiment, &arguments.machine)?;
+    let experiment = &prepared.experiment;
+    let rows: Vec<Vec<String>> = prepared
+        .cells
+        .iter()
+        .map(|cell| {
+            let bits = cell.stored.data_bits + cell.stored.check_bits;
+            vec![
+                cell.id().to_string(),
+                cell.model.clone(),
+                cell.protection.clone(),
+                format!("{:e}", cell.rate),
+                cell.stored.data_bits.to_string(),
+                cell.stored.check_bits.to_string(),
+                format!("{:.1}", bits as f64 * cell.rate),
+            ]
+        })
+        .collect();
+    let columns =
+        ["cell", "model", "protection", ">rate", ">data bits", ">check bits", ">expected flips a trial"];
+    let set = &prepared.cells[0].evaluation;
+    data(&format!(
+        "{}\n{} cells x {} trials = {} trials, {} faults, seed {}, on {} images of {} {}",
+        markdown(&columns, &rows),
+        rows.len(),
+        experiment.trials,
+        rows.len() as u64 * experiment.trials,
+        experiment.fault_model,
+        experiment.seed,
+        set.images,
+        set.name,
+        set.split,
+    ));
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,86 @@
+use std::path::{Path, PathBuf};
+
+use analysis::{Context, Report, Statistic};
+use clap::Args;
+use records::{Manifest, Store, TableError, read_trials};
+
+use crate::exit::{Failure, Outcome};
+use crate::merge::merge;
+use crate::output::data;
+
+/// Write tables and the figure of a merged run
+///
+/// Writes report.md, summary.csv, outcomes.csv, paired.csv, accuracy-vs-rate.svg and .png beside
+/// trials.parquet, and prints the headline table.
+#[derive(Args)]
+#[command(after_help = "Example:\n  zerospace report runs/resnet20-cifar10 --out results/resnet20-cifar10")]
+pub(crate) struct Arguments {
+    /// Run directory
+    run: PathBuf,
+    /// Where to write [default: the run directory]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
+    let store = Store::open(&arguments.run)?;
+    if !arguments.run.join("trials.parquet").exists() && merge(&store)? == Outcome::Incomplete {
+        return Ok(Outcome::Incomplete);
+    }
+    report(&store, arguments.out.as_deref().unwrap_or(&arguments.run))
+}
+
+/// Merges a run and reports it in its own directory.
+pub(crate) fn merge_and_report(store: &Store, root: &Path) -> Result<Outcome, Failure> {
+    if merge(store)? == Outcome::Incomplete {
+        return Ok(Outcome::Incomplete);
+    }
+    report(store, root)
+}
+
+fn report(store: &Store, out: &Path) -> Result<Outcome, Failure> {
+    let manifest = store.manifest();
+    let rows = read_trials(&store.root().join("trials.parquet")).map_err(|error| match error {
+        TableError::Schema { .. } => Failure::input(error),
+        TableError::Io { .. } | TableError::Parquet(_) => Failure::machine(error),
+    })?;
+    let report = Report::from_rows(&rows).map_err(Failure::input)?;
+    let notes = notes(manifest);
+    let classes: Vec<u64> = manifest.networks.iter().map(|n| n.classes).collect();
+    let chance = classes.first().filter(|c| classes.iter().all(|d| d == *c));
+    let context = Context {
+        title: &manifest.experiment,
+        chance_percent: chance.map(|&classes| 100.0 / classes as f64),
+        notes: &notes,
+    };
+    let written = analysis::write_report(&report, &context, out).map_err(Failure::machine)?;
+    let paths: Vec<String> = written.iter().map(|path| path.display().to_string()).collect();
+    data(&format!("{}\n{}", report.drop_table(Statistic::AllTrials), paths.join("\n")));
+    Ok(Outcome::Done)
+}
+
+/// What the report says of the run itself.
+fn notes(manifest: &Manifest) -> String {
+    let environment = &manifest.environment;
+    let mut lines =
+        vec![format!("Reproduce with `zerospace {}`.", environment.command.join(" ")), String::new()];
+    for network in &manifest.networks {
+        lines.push(format!(
+            "- **{}**: {}; content hash `{}`; {} images correct without faults",
+            network.label, network.architecture, network.network, network.clean_correct
+        ));
+        lines.extend(network.provenance.iter().map(|line| format!("  - {line}")));
+    }
+    if let Some(cell) = manifest.cells.first() {
+        let set = &cell.spec.evaluation;
+        lines.push(format!(
+            "- **evaluation**: first {} images of {} {}, SHA-256 of the decoded images `{}`",
+            set.images, set.name, set.split, set.digest
+        ));
+    }
+    lines.push(format!(
+        "- **first started** with {}, {}, {}, {} threads (none of which the records depend on)",
+        environment.program, environment.platform, environment.cpu, environment.threads
+    ));
+    lines.join("\n")
+}

@@ -1,0 +1,48 @@
+use std::path::PathBuf;
+
+use clap::Args;
+use records::Store;
+
+use crate::exit::{Failure, Outcome};
+use crate::output::{data, markdown};
+
+/// Show how much of a run is done; exit 5 while it is incomplete
+#[derive(Args)]
+#[command(after_help = "Example:\n  zerospace status runs/resnet20-cifar10")]
+pub(crate) struct Arguments {
+    /// Run directory
+    run: PathBuf,
+}
+
+pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
+    let store = Store::open(&arguments.run)?;
+    let scan = store.scan()?;
+    let manifest = store.manifest();
+    let mut all_done = 0;
+    let rows: Vec<Vec<String>> = manifest
+        .cells
+        .iter()
+        .map(|cell| {
+            let units = scan.done.iter().filter(|(unit, _)| unit.cell == cell.id);
+            let (mut trials, mut unchanged) = (0, 0);
+            for (unit, part) in units {
+                trials += unit.count;
+                unchanged += part.trials.iter().filter(|t| t.weights_changed == 0).count();
+            }
+            all_done += trials;
+            let spec = &cell.spec;
+            vec![
+                cell.id.to_string(),
+                spec.model.clone(),
+                spec.protection.clone(),
+                format!("{:e}", spec.rate),
+                format!("{trials}/{}", manifest.trials),
+                unchanged.to_string(),
+            ]
+        })
+        .collect();
+    let total = manifest.trials * manifest.cells.len() as u64;
+    let columns = ["cell", "model", "protection", ">rate", ">trials", ">unchanged"];
+    data(&format!("{}\n{all_done} of {total} trials", markdown(&columns, &rows)));
+    Ok(if all_done == total { Outcome::Done } else { Outcome::Incomplete })
+}
