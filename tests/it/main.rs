@@ -1,1 +1,10 @@
-//! Whole-program tests.
+//! Whole-program tests: the `zerospace` program as its users run it, and the rules of the house.
+
+// Tests find data sets and programs through the environment.
+#![allow(clippy::disallowed_methods)]
+
+mod campaign;
+mod messages;
+mod program;
+mod real;
+mod tidy;

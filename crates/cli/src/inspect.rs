@@ -13,7 +13,7 @@ const BAR: usize = 40;
 
 /// Show an int8 checkpoint: weight distribution, large values by position, the in-place constraint
 ///
-/// The first table is the paper's Table 1 for each tensor (share of |q| in [0,32), [32,64), [64,128]).
+/// The first table is the paper's Table 1 for each tensor: shares of |q| below 32, below 64, and up to 128.
 /// The second is its Figure 1: how many 8-byte blocks have a large value at each byte position.
 #[derive(Args)]
 #[command(after_help = "Example:\n  zerospace inspect resnet20.safetensors")]

@@ -1,5 +1,8 @@
 //! Images per second of the executor and of the plain reference, in one run on ResNet-20 for CIFAR-10
 //! (40.6 M multiply-adds an image): `cargo bench -p zerospace-infer -- 2` for two threads (default 1).
+
+// A bench reads the clock and its arguments.
+#![allow(clippy::disallowed_methods)]
 #![allow(clippy::print_stdout, reason = "a benchmark's result is what it prints")]
 
 extern crate infer as infer; // its name in the rest of the workspace

@@ -1,8 +1,7 @@
 use quant::{Checkpoint, FloatTensor, ModelSpec, Preprocessing};
-use zoo::{Graph, ParameterSpec};
+use zoo::{BATCH_NORM_EPSILON, Graph, ParameterSpec};
 
 use crate::InferError;
-use crate::compile::BATCH_NORM_EPSILON;
 
 /// Whether a checkpoint has everything that a graph needs, and nothing in it would spoil the arithmetic.
 pub(crate) fn check(graph: &Graph, checkpoint: &Checkpoint) -> Result<(), InferError> {

@@ -18,17 +18,14 @@
 use std::collections::HashMap;
 
 use quant::{ActivationScale, Checkpoint, Parameters};
-use zoo::{Graph, Node, NodeId, Op, Window};
+use zoo::{BATCH_NORM_EPSILON, Graph, Node, NodeId, Op, Window};
 
 use crate::InferError;
 use crate::check::check;
 use crate::conv::{Conv, ConvShape};
-use crate::network::Compiled;
+use crate::dims::Dims;
 use crate::requantize::{Affine, Bounds};
-use crate::step::{Dims, Step, Target, Work};
-
-/// PyTorch's default, which all published networks here use.
-pub(crate) const BATCH_NORM_EPSILON: f64 = 1e-5;
+use crate::step::{Step, Target, Work};
 
 /// Sums of this many products of a level (up to 255) and a weight (down to -128) may leave i32.
 const TERMS_THAT_OVERFLOW: usize = (1 << 31) / (255 * 128) + 1;
@@ -48,6 +45,30 @@ struct Chain {
     /// A batch norm, where the head is a convolution.
     norm: Option<NodeId>,
     relu: bool,
+}
+
+/// What compilation yields: plain data.
+#[derive(Debug)]
+pub(crate) struct Compiled {
+    pub(crate) steps: Vec<Step>,
+    /// The step of each stored weight tensor, in memory order; all are [`Work::Conv`].
+    pub(crate) layers: Vec<usize>,
+    /// Values of one image in each slot.
+    pub(crate) slots: Vec<usize>,
+    /// Images that go through the steps together.
+    pub(crate) tile: usize,
+    pub(crate) input: Dims,
+    pub(crate) classes: usize,
+}
+
+impl Compiled {
+    /// The convolution or linear layer of a stored weight tensor.
+    pub(crate) fn layer(&self, tensor: usize) -> &Conv {
+        match &self.steps[self.layers[tensor]].work {
+            Work::Conv(conv) => conv,
+            other => unreachable!("weights belong to convolutions and linear layers, not {other:?}"),
+        }
+    }
 }
 
 pub(crate) fn compile(graph: &Graph, checkpoint: &Checkpoint) -> Result<Compiled, InferError> {

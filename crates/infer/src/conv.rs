@@ -8,9 +8,9 @@
 //! a buffer with a border of zeros. An odd row then reads one value too many, whatever it is, against a
 //! weight of zero.
 
+use crate::dims::Dims;
 use crate::kernel::{Kernel, LANES, PairWeights, Panel};
 use crate::requantize::{Affine, Bounds, Element};
-use crate::step::Dims;
 
 /// The shape of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

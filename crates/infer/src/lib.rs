@@ -59,6 +59,7 @@ mod calibrate;
 mod check;
 mod compile;
 mod conv;
+mod dims;
 mod error;
 mod kernel;
 mod network;

@@ -13,11 +13,11 @@ use rayon::prelude::*;
 use zoo::Graph;
 
 use crate::InferError;
-use crate::compile::compile;
-use crate::conv::Conv;
+use crate::compile::{Compiled, compile};
+use crate::dims::Dims;
 use crate::kernel::{Kernel, PairWeights};
 use crate::requantize::Element;
-use crate::step::{Dims, Step, Target, Work};
+use crate::step::{Step, Target, Work};
 
 /// Name of the rules in this crate's documentation. Records carry it; it changes when any prediction may.
 pub const EVALUATOR: &str = "int8-1";
@@ -63,30 +63,6 @@ pub struct Network {
     /// Arenas at rest. A thread takes one for a tile of images and puts it back, so there are as many as
     /// threads have ever run at once, and nothing is allocated once each has its own.
     arenas: Mutex<Vec<Arena>>,
-}
-
-/// What compilation yields: plain data.
-#[derive(Debug)]
-pub(crate) struct Compiled {
-    pub(crate) steps: Vec<Step>,
-    /// The step of each stored weight tensor, in memory order; all are [`Work::Conv`].
-    pub(crate) layers: Vec<usize>,
-    /// Values of one image in each slot.
-    pub(crate) slots: Vec<usize>,
-    /// Images that go through the steps together.
-    pub(crate) tile: usize,
-    pub(crate) input: Dims,
-    pub(crate) classes: usize,
-}
-
-impl Compiled {
-    /// The convolution or linear layer of a stored weight tensor.
-    fn layer(&self, tensor: usize) -> &Conv {
-        match &self.steps[self.layers[tensor]].work {
-            Work::Conv(conv) => conv,
-            other => unreachable!("weights belong to convolutions and linear layers, not {other:?}"),
-        }
-    }
 }
 
 /// Buffers for one tile.

@@ -51,8 +51,10 @@ pub enum PartError {
         /// The number expected.
         expected: u64,
     },
-    /// A whole part, but of another plan.
-    #[error("foreign: it holds trials {first}..{end} of cell {cell}, which is not a unit of this plan")]
+    /// A whole part, but of another plan, or under another unit's name.
+    #[error(
+        "foreign: it holds trials {first}..{end} of cell {cell}, which its name or the plan does not say"
+    )]
     Foreign {
         /// Cell id computed from the part's content.
         cell: String,

@@ -7,10 +7,7 @@ use quant::{ActivationScale, FloatTensor, Parameters};
 
 use crate::ZooError;
 use crate::bind::check;
-use crate::graph::{Graph, Node, NodeId, Op, Window};
-
-/// PyTorch's default epsilon, which all published networks here use.
-const BATCH_NORM_EPSILON: f32 = 1e-5;
+use crate::graph::{BATCH_NORM_EPSILON, Graph, Node, NodeId, Op, Window};
 
 /// Smallest and largest value that a node has computed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -228,7 +225,7 @@ fn prepare(node: &Node, parameters: &Parameters) -> Result<Prepared, ZooError> {
                 .values()
                 .iter()
                 .zip(variance)
-                .map(|(weight, variance)| weight / (variance + BATCH_NORM_EPSILON).sqrt())
+                .map(|(weight, variance)| weight / (variance + BATCH_NORM_EPSILON as f32).sqrt())
                 .collect();
             let shift = parameter("bias")
                 .values()

@@ -6,6 +6,10 @@
 
 use quant::ModelSpec;
 
+/// Added to the variance in every batch normalization: PyTorch's default, which all published networks
+/// here use.
+pub const BATCH_NORM_EPSILON: f64 = 1e-5;
+
 /// Position of a node in [`Graph::nodes`].
 pub type NodeId = usize;
 
@@ -61,7 +65,7 @@ pub enum Op {
         /// Whether `<name>.bias` exists.
         bias: bool,
     },
-    /// Inference-mode batch normalization with epsilon 1e-5; parameters `<name>.weight`, `.bias`,
+    /// Inference-mode batch normalization with [`BATCH_NORM_EPSILON`]; parameters `<name>.weight`, `.bias`,
     /// `.running_mean`, `.running_var`.
     BatchNorm,
     /// max(x, 0).

@@ -35,5 +35,5 @@ pub use architectures::{ARCHITECTURES, build};
 pub use bind::{MismatchError, Misshaped, bind};
 pub use error::ZooError;
 pub use executor::{Executor, Range};
-pub use graph::{Graph, Node, NodeId, Op, ParameterSpec, QuantizationPoint, Window};
+pub use graph::{BATCH_NORM_EPSILON, Graph, Node, NodeId, Op, ParameterSpec, QuantizationPoint, Window};
 pub use import::{ImportError, read_state_dict};

@@ -1,0 +1,277 @@
+//! Campaigns on a made-up network: kills, threads, damage, disks.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use crate::program::{Numbers, command, experiment, prepare, say, succeed, workshop, zerospace};
+
+const TRIALS: u64 = 8;
+
+fn merged(run: &Path) -> Vec<u8> {
+    std::fs::read(run.join("trials.parquet")).unwrap()
+}
+
+/// Runs the experiment in one go; returns the merged records.
+fn reference(folder: &Path) -> Vec<u8> {
+    succeed(folder, &["run", "x.toml", "--out", "reference"]);
+    merged(&folder.join("reference"))
+}
+
+#[test]
+fn killed_at_random_moments_a_run_resumes_to_the_same_bytes() {
+    let workshop = workshop();
+    let folder = workshop.path();
+    prepare(folder, TRIALS);
+    let started = Instant::now();
+    let reference = reference(folder);
+    let whole_run = started.elapsed();
+
+    let mut numbers = Numbers(std::process::id().into());
+    let parts = folder.join("killed/parts");
+    let mut kills = 0;
+    let mut finished_units = 0;
+    while kills < 3 {
+        let mut child = command(folder, &["run", "x.toml", "--out", "killed"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // Wait until it has stored something new, then up to a fifth of a run more.
+        let stored = || std::fs::read_dir(&parts).map_or(0, Iterator::count);
+        while stored() <= finished_units && child.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        let moment = Instant::now() + whole_run.mul_f64(numbers.next() as f64 / u64::MAX as f64 / 5.0);
+        while Instant::now() < moment && child.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        let was_running = child.try_wait().unwrap().is_none();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        if !was_running {
+            // Too fast for this kill: start over and strike earlier.
+            std::fs::remove_dir_all(folder.join("killed")).unwrap();
+            finished_units = 0;
+            continue;
+        }
+        finished_units = stored();
+        kills += 1;
+    }
+    let status = zerospace(folder, &["status", "killed"]);
+    let merge = zerospace(folder, &["merge", "killed"]);
+    assert_eq!((status.code, merge.code), (5, 5), "{}{}", status.stdout, merge.stderr);
+    assert!(merge.stderr.starts_with("incomplete: "), "{}", merge.stderr);
+
+    succeed(folder, &["run", "x.toml", "--out", "killed"]);
+    assert_eq!(merged(&folder.join("killed")), reference);
+    assert_eq!(zerospace(folder, &["status", "killed"]).code, 0);
+}
+
+#[test]
+fn threads_do_not_change_records() {
+    let workshop = workshop();
+    let folder = workshop.path();
+    prepare(folder, 3);
+    for threads in ["1", "2", "3"] {
+        succeed(folder, &["run", "x.toml", "--out", threads, "--threads", threads]);
+    }
+    assert_eq!(merged(&folder.join("1")), merged(&folder.join("2")));
+    assert_eq!(merged(&folder.join("1")), merged(&folder.join("3")));
+}
+
+#[test]
+fn a_seed_changes_records_and_repeating_a_run_changes_nothing() {
+    let workshop = workshop();
+    let folder = workshop.path();
+    prepare(folder, 3);
+    let first = reference(folder);
+    let again = zerospace(folder, &["run", "x.toml", "--out", "reference"]);
+    assert!(again.stderr.contains("16 units were there, 0 computed"), "{}", again.stderr);
+    assert_eq!(merged(&folder.join("reference")), first);
+
+    std::fs::write(folder.join("y.toml"), experiment(3).replace("seed = 5", "seed = 6")).unwrap();
+    let other = zerospace(folder, &["run", "y.toml", "--out", "reference"]);
+    assert_eq!(other.code, 4);
+    assert_eq!(
+        other.stderr,
+        "error: reference: this run was started with another plan: \
+         seed of cell thin faulty bernoulli 0e0 is 6, was 5\n"
+    );
+    succeed(folder, &["run", "y.toml", "--out", "other"]);
+    assert_ne!(merged(&folder.join("other")), first);
+}
+
+#[test]
+fn every_option_of_an_experiment_matters() {
+    let workshop = workshop();
+    let folder = workshop.path();
+    prepare(folder, 3);
+    let first = reference(folder);
+    for (i, (from, to)) in [
+        ("trials = 3\n", "trials = 4\n"),
+        ("bernoulli", "fixed-count"),
+        ("1e-3", "2e-3"),
+        ("\"ecc\", ", ""),
+        ("images = 40", "images = 41"),
+        ("split = \"test\"", "split = \"train\""),
+        ("label = \"thin\"", "label = \"fat\""),
+        ("checkpoint = \"net.safetensors\"", "checkpoint = \"net.safetensors\"\nprotections = [\"ecc\"]"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("o{i}");
+        assert!(experiment(3).contains(from), "{from}");
+        std::fs::write(
+            folder.join(&name),
+            experiment(3)
+                .replacen(from, to, 1)
+                .replace("images = 40", if to.contains("train") { "images = 39" } else { "images = 40" }),
+        )
+        .unwrap();
+        let run = format!("run-{name}");
+        succeed(folder, &["run", &name, "--out", &run]);
+        assert_ne!(merged(&folder.join(run)), first, "{from} -> {to}");
+    }
+    // unit_trials and title change how the work is cut and what figures say, never a record.
+    for (name, from, to) in [("units", "unit_trials = 3", "unit_trials = 2"), ("title", "Random", "Other")] {
+        std::fs::write(folder.join(name), experiment(3).replace(from, to)).unwrap();
+        let run = format!("run-{name}");
+        succeed(folder, &["run", name, "--out", &run]);
+        assert_eq!(merged(&folder.join(run)), first);
+    }
+    assert_eq!(std::fs::read_dir(folder.join("run-units/parts")).unwrap().count(), 32);
+    let report = std::fs::read_to_string(folder.join("run-title/report.md")).unwrap();
+    assert!(report.starts_with("# Other network\n"), "{report}");
+}
+
+#[test]
+fn a_run_ends_in_tables_and_a_figure() {
+    let workshop = workshop();
+    let folder = workshop.path();
+    prepare(folder, 3);
+    let stdout = succeed(folder, &["run", "x.toml"]);
+    for file in ["manifest.json", "trials.parquet", "report.md", "summary.csv", "outcomes.csv", "paired.csv"]
+    {
+        assert!(folder.join("runs/x").join(file).is_file(), "{file}");
+    }
+    let svg = std::fs::read_to_string(folder.join("runs/x/accuracy-vs-rate.svg")).unwrap();
+    assert!(svg.starts_with("<svg") && svg.contains("in-place-64-57"));
+    let png = std::fs::read(folder.join("runs/x/accuracy-vs-rate.png")).unwrap();
+    assert!(png.starts_with(b"\x89PNG"));
+    assert!(stdout.contains("| ecc (secded-72-64)"), "{stdout}");
+
+    // Rate 0 and protected cells at 1e-5 leave the network as it was.
+    let rows = records::read_trials(&folder.join("runs/x/trials.parquet")).unwrap();
+    assert_eq!(rows.len(), 4 * 4 * 3);
+    for row in &rows {
+        let r = &row.record;
+        assert_eq!((row.images, r.weights_changed == 0), (40, r.weights_hash == "e3b0c44298fc1c14"));
+        assert!(row.rate > 0.0 || r.words_hit == 0);
+        assert!(r.weights_changed > 0 || (r.agree == 40 && r.correct == row.clean_correct));
+    }
+    // Report alone, elsewhere, gives the same files.
+    succeed(folder, &["report", "runs/x", "--out", "elsewhere"]);
+    for file in ["report.md", "summary.csv", "accuracy-vs-rate.svg"] {
+        let read = |run: &str| std::fs::read(folder.join(run).join(file)).unwrap();
+        assert_eq!(read("runs/x"), read("elsewhere"));
+    }
+}
+
+#[test]
+fn damaged_and_foreign_parts_are_set_aside_and_computed_again() {
+    let workshop = workshop();
+    let folder = workshop.path();
+    prepare(folder, 3);
+    let first = reference(folder);
+    let parts = folder.join("reference/parts");
+    let mut names: Vec<_> = std::fs::read_dir(&parts).unwrap().map(|e| e.unwrap().path()).collect();
+    names.sort();
+    std::fs::write(&names[0], b"").unwrap();
+    let text = std::fs::read_to_string(&names[1]).unwrap();
+    std::fs::write(&names[1], text.replacen("\"correct\":", "\"correct\":1", 1)).unwrap();
+    std::fs::copy(&names[3], &names[2]).unwrap();
+
+    let again = zerospace(folder, &["run", "x.toml", "--out", "reference"]);
+    assert_eq!(again.code, 0);
+    assert!(again.stderr.contains("damaged: the last line is cut off"), "{}", again.stderr);
+    assert!(again.stderr.contains("damaged: the content does not match its SHA-256"), "{}", again.stderr);
+    assert!(again.stderr.contains("foreign: it holds trials 0..3 of cell"), "{}", again.stderr);
+    assert!(again.stderr.contains("13 units were there, 3 computed"), "{}", again.stderr);
+    assert_eq!(merged(&folder.join("reference")), first);
+    assert_eq!(std::fs::read_dir(folder.join("reference/set-aside")).unwrap().count(), 3);
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_an_error_that_names_it() {
+    let workshop = workshop();
+    let folder = workshop.path();
+    prepare(folder, 3);
+    std::fs::write(folder.join("in-the-way"), b"").unwrap();
+    let said = zerospace(folder, &["run", "x.toml", "--out", "in-the-way"]);
+    assert_eq!(said.code, 1);
+    assert!(said.stderr.contains("error: in-the-way"), "{}", said.stderr);
+}
+
+/// A file system of its own, so small that it fills up; needs root.
+struct Disk<'a>(&'a Path);
+
+impl<'a> Disk<'a> {
+    fn mount(at: &'a Path, options: &str) -> Option<Self> {
+        std::fs::create_dir_all(at).unwrap();
+        let status = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(at).output();
+        status.is_ok_and(|o| o.status.success()).then_some(Self(at))
+    }
+}
+
+impl Drop for Disk<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_is_an_error_and_loses_nothing() {
+    let workshop = workshop();
+    let folder = workshop.path();
+    prepare(folder, 3);
+    let first = reference(folder);
+    let at = folder.join("full");
+    let Some(disk) = Disk::mount(&at, "size=64k") else {
+        say("SKIPPED a_full_disk_is_an_error_and_loses_nothing: mounting a tmpfs needs root");
+        return;
+    };
+    let said = zerospace(folder, &["run", "x.toml", "--out", "full"]);
+    assert_eq!(said.code, 1, "{}", said.stderr);
+    assert!(
+        said.stderr.starts_with("error: full/parts/") && said.stderr.contains("No space"),
+        "{}",
+        said.stderr
+    );
+    assert_eq!(zerospace(folder, &["status", "full"]).code, 5);
+    // With room again, the same directory completes.
+    let grown = Command::new("mount").args(["-o", "remount,size=8m"]).arg(&at).status().unwrap();
+    assert!(grown.success());
+    let again = zerospace(folder, &["run", "x.toml", "--out", "full"]);
+    assert_eq!(again.code, 0, "{}", again.stderr);
+    assert!(!again.stderr.contains("0 units were there"), "{}", again.stderr);
+    assert_eq!(merged(&at), first);
+    drop(disk);
+}
+
+#[test]
+fn a_reader_that_stops_early_ends_the_program_quietly() {
+    let workshop = workshop();
+    let folder = workshop.path();
+    prepare(folder, 3);
+    let mut child = command(folder, &["inspect", "net.safetensors"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(0));
+    assert!(ended.stderr.is_empty());
+}
