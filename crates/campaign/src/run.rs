@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use inject::{BitErrorRate, FaultModel};
-use records::{CellId, Part, PlannedCell, SetAside, Store, StoreError, Unit};
+use records::{CellId, Part, PlannedCell, Rejected, Store, StoreError, Unit};
 
 use crate::{Evaluation, Evaluator, Network, StoredNetwork};
 
@@ -35,7 +35,7 @@ pub struct RunOutcome {
     /// Units computed now.
     pub computed: usize,
     /// Damaged or foreign parts that were moved away, and computed again where they are of this plan.
-    pub set_aside: Vec<SetAside>,
+    pub set_aside: Vec<Rejected>,
 }
 
 /// Why a run stopped.
@@ -68,8 +68,8 @@ pub fn run(
     let scan = store.scan()?;
     let units = manifest.units();
     let missing: Vec<&Unit> = units.iter().filter(|unit| !scan.done.contains_key(unit)).collect();
-    let mut outcome =
-        RunOutcome { kept: units.len() - missing.len(), computed: 0, set_aside: scan.set_aside };
+    let set_aside = scan.rejected.into_iter().map(|part| store.set_aside(part)).collect::<Result<_, _>>()?;
+    let mut outcome = RunOutcome { kept: units.len() - missing.len(), computed: 0, set_aside };
     let total = manifest.trials * manifest.cells.len() as u64;
     let mut done = total - missing.iter().map(|unit| unit.count).sum::<u64>();
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use campaign::{Evaluation, Evaluator, Experiment, Network, StoredNetwork, Subject, WeightChange, plan, run};
 use ecc::MemoryLayout;
 use inject::{BitErrorRate, FaultModel, FaultPattern};
-use records::{Environment, EvaluationSet, Manifest, Store, Unit};
+use records::{Environment, EvaluationSet, Manifest, Merged, Store};
 
 /// 100 weights in two tensors: 7 of padding.
 fn network() -> Network {
@@ -93,7 +93,9 @@ fn run_all(root: &Path, network: &Network) -> (campaign::RunOutcome, u32) {
 }
 
 fn merged(root: &Path) -> Vec<u8> {
-    let path = Store::open(root).unwrap().merge().unwrap().expect("complete");
+    let Merged::Complete(path) = Store::open(root).unwrap().merge().unwrap() else {
+        panic!("units are missing")
+    };
     std::fs::read(path).unwrap()
 }
 
@@ -189,8 +191,8 @@ fn a_run_resumes_to_the_same_bytes() {
     std::fs::write(&parts[2], bytes).unwrap();
     std::fs::copy(&parts[4], &parts[3]).unwrap();
     let store = Store::open(broken.path()).unwrap();
-    let missing: Vec<Unit> = store.merge().unwrap().unwrap_err();
-    assert_eq!(missing.len(), 4);
+    let Merged::Missing(units) = store.merge().unwrap() else { panic!("four parts do not count") };
+    assert_eq!(units.len(), 4);
 
     let (outcome, _) = run_all(broken.path(), &network);
     assert_eq!((outcome.kept, outcome.computed), (20, 4));

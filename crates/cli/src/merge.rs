@@ -1,10 +1,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use records::Store;
+use records::{Merged, Store};
 
 use crate::exit::{Failure, Outcome};
 use crate::output::{data, progress_line};
+use crate::status::report_rejected;
 
 /// Merge the parts of a finished run into trials.parquet; exit 5 when some are missing
 ///
@@ -23,21 +24,21 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
 
 /// Merges; says what is missing when it cannot.
 pub(crate) fn merge(store: &Store) -> Result<Outcome, Failure> {
-    match store.merge()? {
-        Ok(path) => {
+    let missing = match store.merge()? {
+        Merged::Complete(path) => {
             data(&path.display().to_string());
-            Ok(Outcome::Done)
+            return Ok(Outcome::Done);
         }
-        Err(missing) => {
-            let first = &missing[0];
-            progress_line(&format!(
-                "incomplete: {} units are missing, the first is trials {}..{} of cell {}; run the experiment again to resume",
-                missing.len(),
-                first.first,
-                first.first + first.count,
-                first.cell
-            ));
-            Ok(Outcome::Incomplete)
-        }
-    }
+        Merged::Missing(units) => units,
+    };
+    store.scan()?.rejected.iter().for_each(report_rejected);
+    let first = &missing[0];
+    progress_line(&format!(
+        "incomplete: {} units are missing, the first is trials {}..{} of cell {}; `zerospace run` resumes",
+        missing.len(),
+        first.first,
+        first.first + first.count,
+        first.cell
+    ));
+    Ok(Outcome::Incomplete)
 }

@@ -1,10 +1,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use records::Store;
+use records::{Rejected, Store};
 
 use crate::exit::{Failure, Outcome};
-use crate::output::{data, markdown};
+use crate::output::{data, markdown, progress_line};
 
 /// Show how much of a run is done; exit 5 while it is incomplete
 #[derive(Args)]
@@ -17,6 +17,7 @@ pub(crate) struct Arguments {
 pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     let store = Store::open(&arguments.run)?;
     let scan = store.scan()?;
+    scan.rejected.iter().for_each(report_rejected);
     let manifest = store.manifest();
     let mut all_done = 0;
     let rows: Vec<Vec<String>> = manifest
@@ -45,4 +46,9 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     let columns = ["cell", "model", "protection", ">rate", ">trials", ">unchanged"];
     data(&format!("{}\n{all_done} of {total} trials", markdown(&columns, &rows)));
     Ok(if all_done == total { Outcome::Done } else { Outcome::Incomplete })
+}
+
+/// Tells of a part that does not count.
+pub(crate) fn report_rejected(part: &Rejected) {
+    progress_line(&format!("not counted: {}: {}", part.path.display(), part.reason));
 }

@@ -29,6 +29,8 @@ mod trial;
 
 pub use cell::{CellId, CellSpec, EvaluationSet, StoredCells};
 pub use part::{Part, PartError};
-pub use store::{Environment, Manifest, NetworkEntry, PlannedCell, Scan, SetAside, Store, StoreError, Unit};
+pub use store::{
+    Environment, Manifest, Merged, NetworkEntry, PlannedCell, Rejected, Scan, Store, StoreError, Unit,
+};
 pub use table::{TableError, TrialRow, read_trials, write_trials};
 pub use trial::{RECORD_VERSION, TrialRecord};

@@ -185,10 +185,10 @@ pub enum StoreError {
     Table(#[from] TableError),
 }
 
-/// A part that was moved out of the way.
+/// A part that does not count.
 #[derive(Debug)]
-pub struct SetAside {
-    /// Where it is now.
+pub struct Rejected {
+    /// Where it is.
     pub path: PathBuf,
     /// Why.
     pub reason: PartError,
@@ -199,8 +199,17 @@ pub struct SetAside {
 pub struct Scan {
     /// Finished units.
     pub done: BTreeMap<Unit, Part>,
-    /// Parts that were damaged or foreign.
-    pub set_aside: Vec<SetAside>,
+    /// Parts that are damaged or foreign.
+    pub rejected: Vec<Rejected>,
+}
+
+/// What came of a merge.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Merged {
+    /// The table, with every trial of the plan.
+    Complete(PathBuf),
+    /// The units that are not there yet, in plan order; at least one.
+    Missing(Vec<Unit>),
 }
 
 /// A run directory.
@@ -298,7 +307,7 @@ impl Store {
         write_durably(&path, &bytes)
     }
 
-    /// Reads all parts. Parts that are damaged, or not of this plan, are moved to `set-aside/`.
+    /// Reads all parts; changes nothing.
     ///
     /// # Errors
     /// When the file system refuses.
@@ -331,25 +340,39 @@ impl Store {
                 Ok((unit, part)) => {
                     scan.done.insert(unit, part);
                 }
-                Err(reason) => {
-                    scan.set_aside.push(SetAside { path: self.set_aside(&path)?, reason });
-                }
+                Err(reason) => scan.rejected.push(Rejected { path, reason }),
             }
         }
         Ok(scan)
     }
 
-    /// Writes `trials.parquet`, all rows in plan order, when every unit is there; otherwise returns
-    /// the missing units and writes nothing.
+    /// Moves a part that does not count to `set-aside/`, for inspection; returns where it is then.
     ///
     /// # Errors
     /// When the file system refuses.
-    pub fn merge(&self) -> Result<Result<PathBuf, Vec<Unit>>, StoreError> {
+    pub fn set_aside(&self, part: Rejected) -> Result<Rejected, StoreError> {
+        let folder = self.root.join("set-aside");
+        fs::create_dir_all(&folder).map_err(at(&folder))?;
+        let name = part.path.file_name().expect("a part has a name").to_string_lossy().into_owned();
+        let target = (0..)
+            .map(|n| folder.join(format!("{name}.{n}")))
+            .find(|p| !p.exists())
+            .expect("some number is free");
+        fs::rename(&part.path, &target).map_err(at(&part.path))?;
+        Ok(Rejected { path: target, reason: part.reason })
+    }
+
+    /// Writes `trials.parquet`, all rows in plan order, when every unit is there; otherwise writes
+    /// nothing.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn merge(&self) -> Result<Merged, StoreError> {
         let mut scan = self.scan()?;
         let missing: Vec<Unit> =
             self.manifest.units().into_iter().filter(|u| !scan.done.contains_key(u)).collect();
         if !missing.is_empty() {
-            return Ok(Err(missing));
+            return Ok(Merged::Missing(missing));
         }
         let mut rows = Vec::new();
         for cell in &self.manifest.cells {
@@ -364,23 +387,11 @@ impl Store {
         }
         let path = self.root.join("trials.parquet");
         write_durably(&path, &write_trials(&rows)?)?;
-        Ok(Ok(path))
+        Ok(Merged::Complete(path))
     }
 
     fn part_path(&self, unit: &Unit) -> PathBuf {
         self.root.join("parts").join(format!("{}-{:08}.jsonl", unit.cell, unit.first))
-    }
-
-    fn set_aside(&self, path: &Path) -> Result<PathBuf, StoreError> {
-        let folder = self.root.join("set-aside");
-        fs::create_dir_all(&folder).map_err(at(&folder))?;
-        let name = path.file_name().expect("a part has a name").to_string_lossy().into_owned();
-        let target = (0..)
-            .map(|n| folder.join(format!("{name}.{n}")))
-            .find(|p| !p.exists())
-            .expect("some number is free");
-        fs::rename(path, &target).map_err(at(path))?;
-        Ok(target)
     }
 }
 

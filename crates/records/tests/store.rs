@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use records::{
-    CellSpec, Environment, EvaluationSet, Manifest, Part, RECORD_VERSION, Store, StoreError, StoredCells,
-    TrialRecord, TrialRow, read_trials, write_trials,
+    CellSpec, Environment, EvaluationSet, Manifest, Merged, Part, RECORD_VERSION, Store, StoreError,
+    StoredCells, TrialRecord, TrialRow, read_trials, write_trials,
 };
 
 fn cell(rate: f64) -> CellSpec {
@@ -64,11 +64,12 @@ fn merging_needs_every_unit_and_gives_rows_in_plan_order() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::create(folder.path(), manifest()).unwrap();
     store.write(&part(0.1, 0, 2)).unwrap();
-    let missing = store.merge().unwrap().unwrap_err();
-    assert_eq!(missing.len(), 5);
+    let Merged::Missing(units) = store.merge().unwrap() else { panic!("one unit is not all") };
+    assert_eq!(units.len(), 5);
     assert!(!folder.path().join("trials.parquet").exists());
     complete(&store);
-    let rows = read_trials(&store.merge().unwrap().unwrap()).unwrap();
+    let Merged::Complete(path) = store.merge().unwrap() else { panic!("all units are there") };
+    let rows = read_trials(&path).unwrap();
     let order: Vec<(f64, u64)> = rows.iter().map(|r| (r.rate, r.record.trial)).collect();
     let expected: Vec<(f64, u64)> = [0.1, 0.2].iter().flat_map(|&r| (0..5).map(move |t| (r, t))).collect();
     assert_eq!(order, expected);
@@ -111,7 +112,7 @@ fn a_leftover_of_a_killed_writer_is_ignored() {
     let id = cell(0.1).id();
     std::fs::write(folder.path().join(format!("parts/{id}-00000000.jsonl.77.partial")), "{").unwrap();
     let scan = store.scan().unwrap();
-    assert!(scan.done.is_empty() && scan.set_aside.is_empty());
+    assert!(scan.done.is_empty() && scan.rejected.is_empty());
 }
 
 #[test]
