@@ -27,7 +27,6 @@ Exit codes:
   0  done
   1  the machine refused: a file could not be read or written, the disk is full
   2  usage, configuration or input: the message names the file, the value and what was expected
-  3  nothing selected
   4  records of another plan
   5  incomplete; `zerospace run` with the same arguments resumes
   6  verification failed";
