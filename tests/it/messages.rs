@@ -101,6 +101,14 @@ fn quantize_names_what_does_not_fit() {
 }
 
 #[test]
+fn an_output_that_has_nowhere_to_go_is_refused_before_the_work() {
+    let workshop = workshop();
+    let arguments =
+        ["quantize", "float.safetensors", "--arch", "resnet20", "--width", "0.5", "-o", "no/where"];
+    refuses(workshop.path(), &arguments, 2, "--output is no/where, expected a file in a folder that exists");
+}
+
+#[test]
 fn in_place_refuses_a_network_that_was_not_throttled_until_it_is() {
     let workshop = workshop();
     let folder = workshop.path();

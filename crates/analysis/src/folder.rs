@@ -1,5 +1,4 @@
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::report::Report;
@@ -36,24 +35,11 @@ pub fn write_report(report: &Report, context: &Context, dir: &Path) -> Result<Ve
     let mut written = Vec::new();
     for (name, bytes) in files {
         let path = dir.join(name);
-        write_whole(dir, name, &bytes).map_err(|source| AnalysisError::Io { path: path.clone(), source })?;
+        records::write_durably(&path, &bytes)
+            .map_err(|source| AnalysisError::Io { path: path.clone(), source })?;
         written.push(path);
     }
     Ok(written)
-}
-
-fn write_whole(dir: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
-    let temporary = dir.join(format!(".{name}.{}.partial", std::process::id()));
-    let write = || {
-        let mut file = File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, dir.join(name))
-    };
-    write().inspect_err(|_| {
-        // Its loss is the error; a leftover would only fill the disk further.
-        let _ = fs::remove_file(&temporary);
-    })
 }
 
 fn report_markdown(report: &Report, context: &Context) -> String {

@@ -7,6 +7,7 @@
 mod exit;
 mod inspect;
 mod loading;
+mod making;
 mod merge;
 mod output;
 mod plan;

@@ -1,21 +1,14 @@
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use clap::Args;
-use data::ImageSet;
 use ecc::Constraint;
-use quant::{Checkpoint, FloatTensor, ModelSpec, Parameters, Preprocessing, Provenance, QuantTensor};
-use rayon::prelude::*;
-use sha2::{Digest, Sha256};
-use zoo::Graph;
+use quant::{ModelSpec, Preprocessing};
 
 use crate::exit::{Failure, Outcome};
-use crate::loading::{Int8, Machine};
+use crate::loading::Machine;
+use crate::making::{FloatNetwork, import, int8_top1, violations};
 use crate::output::{data, markdown, percent, progress_line};
-use crate::progress::bar;
-
-/// Images in one pass of the float network.
-const FLOAT_BATCH: usize = 50;
 
 const HELP: &str = "\
 Weights: one symmetric scale for each tensor, 127 / max|w|, rounding half to even (the paper's).
@@ -69,6 +62,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     arguments.machine.start()?;
+    check_folder(&arguments.output)?;
     let training =
         arguments.machine.images(&arguments.set, "train", Some(arguments.calibration_images as usize))?;
     let test = arguments.machine.images(&arguments.set, "test", arguments.images.map(|n| n as usize))?;
@@ -84,44 +78,22 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     let graph = zoo::build(&model).map_err(Failure::input)?;
     let parameters = import(&graph, &arguments.checkpoint).map_err(Failure::Input)?;
 
-    let mut weights = quantize(&graph, &parameters).map_err(Failure::Input)?;
-    let total: usize = weights.iter().map(|w| w.values.len()).sum();
-    let outside: usize = weights.iter().map(|w| Constraint::WOT.violations(&w.values).count()).sum();
-
-    let provenance = Provenance {
-        source: file_name(&arguments.checkpoint),
-        source_sha256: file_sha256(&arguments.checkpoint).map_err(Failure::Machine)?,
-        calibration: format!("{} train, first {} images, largest magnitude", training.name(), training.len()),
-        calibration_digest: training.digest(),
-        weight_edits: "none".into(),
-        written_by: concat!("zerospace ", env!("CARGO_PKG_VERSION")).into(),
+    let network = FloatNetwork {
+        graph: &graph,
+        parameters: &parameters,
+        preprocessing: &preprocessing,
+        calibration: &training,
+        source: &arguments.checkpoint,
     };
-    let finish = |weights: Vec<QuantTensor>, edits: &str| -> anyhow::Result<Checkpoint> {
-        let immune = parameters.iter().filter(|(name, _)| !weights.iter().any(|w| w.name == **name));
-        let mut checkpoint = Checkpoint {
-            model: model.clone(),
-            preprocessing: preprocessing.clone(),
-            parameters: immune.map(|(name, tensor)| (name.clone(), tensor.clone())).collect(),
-            weights,
-            activations: Default::default(),
-            provenance: Provenance { weight_edits: edits.into(), ..provenance.clone() },
-        };
-        checkpoint.activations =
-            infer::calibrate(&graph, &checkpoint.dequantized(), &preprocessing, training.pixels())?;
-        Ok(checkpoint)
-    };
-
     progress_line("float network ...");
-    let float = float_top1(&graph, &parameters, &preprocessing, &test).map_err(Failure::Input)?;
+    let float = network.top1(&test).map_err(Failure::Input)?;
     progress_line("int8 network ...");
-    let mut checkpoint = finish(weights.clone(), "none").map_err(Failure::Input)?;
+    let mut checkpoint = network.quantized(&Constraint::NONE).map_err(Failure::Input)?;
+    let (outside, total) = violations(&checkpoint);
     let mut rows = vec![row("float", float, float, test.len())];
-    let int8 = int8_top1(&checkpoint, &test).map_err(Failure::Input)?;
-    rows.push(row("int8", int8, float, test.len()));
+    rows.push(row("int8", int8_top1(&checkpoint, &test).map_err(Failure::Input)?, float, test.len()));
     if arguments.throttle {
-        let clamped: usize = weights.iter_mut().map(|w| Constraint::WOT.throttle(&mut w.values)).sum();
-        let edits = format!("throttled: {clamped} of {total} clamped into [-64, 63] at positions 0..6");
-        checkpoint = finish(weights, &edits).map_err(Failure::Input)?;
+        checkpoint = network.quantized(&Constraint::WOT).map_err(Failure::Input)?;
         let throttled = int8_top1(&checkpoint, &test).map_err(Failure::Input)?;
         rows.push(row("int8, throttled", throttled, float, test.len()));
     }
@@ -138,6 +110,15 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     Ok(Outcome::Done)
 }
 
+/// Fails before the work and not after it when the output has nowhere to go.
+fn check_folder(output: &Path) -> Result<(), Failure> {
+    let folder = output.parent().unwrap_or(Path::new(""));
+    if folder.as_os_str().is_empty() || folder.is_dir() {
+        return Ok(());
+    }
+    Err(Failure::Input(anyhow!("--output is {}, expected a file in a folder that exists", output.display())))
+}
+
 fn row(name: &str, correct: usize, float: usize, images: usize) -> Vec<String> {
     let top1 = percent(correct, images);
     let against = format!("{:+.2}", top1 - percent(float, images));
@@ -152,64 +133,4 @@ fn check_preprocessing(p: &Preprocessing, channels: usize) -> anyhow::Result<()>
         return Err(anyhow!("--std is {:?}, expected {channels} positive numbers, one a channel", p.std));
     }
     Ok(())
-}
-
-/// Reads a float checkpoint for a graph.
-fn import(graph: &Graph, path: &Path) -> anyhow::Result<Parameters> {
-    let state = zoo::read_state_dict(path)?;
-    zoo::bind(graph, state).with_context(|| path.display().to_string())
-}
-
-/// The weights that faults can reach, in memory order.
-fn quantize(graph: &Graph, parameters: &Parameters) -> anyhow::Result<Vec<QuantTensor>> {
-    let quantize = |spec: zoo::ParameterSpec| Ok(QuantTensor::quantize(&spec.name, &parameters[&spec.name])?);
-    graph.stored_weights().into_iter().map(quantize).collect()
-}
-
-/// Images that the float network classifies correctly.
-fn float_top1(
-    graph: &Graph,
-    parameters: &Parameters,
-    preprocessing: &Preprocessing,
-    images: &ImageSet,
-) -> anyhow::Result<usize> {
-    let executor = zoo::Executor::new(graph, parameters)?;
-    let shape = images.shape();
-    let plane = shape.height * shape.width;
-    let bar = bar(images.len() as u64, "images");
-    let batches: Vec<usize> = (0..images.len()).step_by(FLOAT_BATCH).collect();
-    let correct = batches.into_par_iter().map(|first| -> anyhow::Result<usize> {
-        let batch = first..(first + FLOAT_BATCH).min(images.len());
-        let pixels = &images.pixels()[batch.start * shape.image_bytes()..batch.end * shape.image_bytes()];
-        let value = |(i, &pixel): (usize, &u8)| preprocessing.value(i / plane % shape.channels, pixel);
-        let values = pixels.iter().enumerate().map(value).collect();
-        let batch_shape = vec![batch.len(), shape.channels, shape.height, shape.width];
-        let logits = executor.forward(&FloatTensor::new(batch_shape, values))?;
-        let labels = &images.labels()[batch];
-        let rows = logits.values().chunks_exact(images.classes());
-        bar.inc(labels.len() as u64);
-        Ok(rows.zip(labels).filter(|(row, label)| top1(row) == usize::from(**label)).count())
-    });
-    let correct = correct.sum::<anyhow::Result<usize>>()?;
-    bar.finish_and_clear();
-    Ok(correct)
-}
-
-/// Index of the largest logit, the first of equals.
-fn top1(logits: &[f32]) -> usize {
-    (1..logits.len()).fold(0, |best, i| if logits[i] > logits[best] { i } else { best })
-}
-
-fn int8_top1(checkpoint: &Checkpoint, images: &ImageSet) -> anyhow::Result<usize> {
-    let predictions = Int8::new(checkpoint, images)?.predict_clean();
-    Ok(predictions.iter().zip(images.labels()).filter(|(p, label)| p == label).count())
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-fn file_sha256(path: &Path) -> anyhow::Result<String> {
-    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
-    Ok(Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect())
 }

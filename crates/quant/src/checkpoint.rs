@@ -5,6 +5,7 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::durable::write_durably;
 use crate::{ActivationScale, FloatTensor, ModelSpec, Parameters, Preprocessing, Provenance, QuantTensor};
 
 /// Version of the checkpoint format that this crate writes, and the newest one that it reads.
@@ -138,16 +139,7 @@ impl Checkpoint {
     /// # Errors
     /// When the file cannot be written; `path` is then as it was before.
     pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
-        let write = || -> Result<(), CheckpointErrorKind> {
-            let bytes = self.to_bytes()?;
-            let mut name = path.file_name().unwrap_or_default().to_os_string();
-            name.push(".partial");
-            let temporary = path.with_file_name(name);
-            let mut file = std::fs::File::create(&temporary)?;
-            std::io::Write::write_all(&mut file, &bytes)?;
-            file.sync_all()?;
-            Ok(std::fs::rename(&temporary, path)?)
-        };
+        let write = || -> Result<(), CheckpointErrorKind> { Ok(write_durably(path, &self.to_bytes()?)?) };
         write().map_err(|kind| CheckpointError { path: path.into(), kind })
     }
 

@@ -17,6 +17,7 @@
 //! Its format is specified in this crate's README.
 
 mod checkpoint;
+mod durable;
 mod float;
 mod int8;
 mod spec;

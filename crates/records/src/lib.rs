@@ -22,12 +22,14 @@
 //! The schema of `trials.parquet` and of the parts is specified in `results/README.md`.
 
 mod cell;
+mod durable;
 mod part;
 mod store;
 mod table;
 mod trial;
 
 pub use cell::{CellId, CellSpec, EvaluationSet, StoredCells};
+pub use durable::write_durably;
 pub use part::{Part, PartError};
 pub use store::{
     Environment, Manifest, Merged, NetworkEntry, PlannedCell, Rejected, Scan, Store, StoreError, Unit,

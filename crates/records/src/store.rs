@@ -1,11 +1,11 @@
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CellId, CellSpec, Part, PartError, TableError, TrialRow, write_trials};
+use crate::{CellId, CellSpec, Part, PartError, TableError, TrialRow, write_durably, write_trials};
 
 /// Version of `manifest.json`.
 const MANIFEST_VERSION: u32 = 1;
@@ -238,7 +238,7 @@ impl Store {
         fs::create_dir_all(&parts).map_err(at(&parts))?;
         let mut text = serde_json::to_string_pretty(&manifest).expect("plain data serializes");
         text.push('\n');
-        write_durably(&path, text.as_bytes())?;
+        write_durably(&path, text.as_bytes()).map_err(at(&path))?;
         Ok(Self { root: root.into(), manifest })
     }
 
@@ -304,7 +304,7 @@ impl Store {
             let line = line.map_or("length".into(), |(a, b)| format!("`{a}` against `{b}`"));
             return Err(StoreError::Contradiction { path, line });
         }
-        write_durably(&path, &bytes)
+        write_durably(&path, &bytes).map_err(at(&path))
     }
 
     /// Reads all parts; changes nothing.
@@ -386,7 +386,7 @@ impl Store {
             }
         }
         let path = self.root.join("trials.parquet");
-        write_durably(&path, &write_trials(&rows)?)?;
+        write_durably(&path, &write_trials(&rows)?).map_err(at(&path))?;
         Ok(Merged::Complete(path))
     }
 
@@ -398,24 +398,4 @@ impl Store {
 fn at(path: &Path) -> impl FnOnce(io::Error) -> StoreError + use<> {
     let path = path.to_path_buf();
     move |source| StoreError::Io { path, source }
-}
-
-/// Temporary name, flush, rename, flush of the directory. The temporary name carries the process id,
-/// so that two processes never write into one file.
-fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    let mut name = path.file_name().expect("a file has a name").to_os_string();
-    name.push(format!(".{}.partial", std::process::id()));
-    let temporary = path.with_file_name(name);
-    let write = || {
-        let mut file = File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        File::open(path.parent().expect("a file has a directory"))?.sync_all()
-    };
-    write().map_err(|source| {
-        // A file that was half written must not fill the disk further; its loss is the error below.
-        let _ = fs::remove_file(&temporary);
-        StoreError::Io { path: path.into(), source }
-    })
 }
