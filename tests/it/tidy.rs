@@ -16,14 +16,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("data", &[]),
     ("zoo", &["quant"]),
     ("infer", &["quant", "zoo"]),
+    ("wot", &["data", "ecc", "quant", "zoo"]),
     ("campaign", &["ecc", "inject", "records"]),
     ("analysis", &["records"]),
-    ("cli", &["analysis", "campaign", "data", "ecc", "infer", "quant", "records", "zoo"]),
+    ("cli", &["analysis", "campaign", "data", "ecc", "infer", "quant", "records", "wot", "zoo"]),
 ];
 
 /// Where heavy dependencies may live.
 const HOMES: &[(&str, &[&str])] = &[
-    ("candle-core", &["zoo"]),
+    ("candle-core", &["wot", "zoo"]),
     ("polars-core", &["analysis"]),
     ("plotters", &["analysis"]),
     ("clap", &["cli"]),

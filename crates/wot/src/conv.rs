@@ -1,0 +1,565 @@
+//! Convolution and its two gradients on channels-last images, as plans for the kernel.
+//!
+//! **Forward and gradient of the input are one operation**, a correlation: each output pixel sums, over a
+//! list of *taps*, the channels of one input pixel times a matrix that belongs to the tap. The forward pass
+//! has the kernel's own taps, and windows that lie `stride` apart. The gradient of the input correlates the
+//! gradient of the output: input row y was read by output row (y + padding - ky) / stride, where that is
+//! whole, so which taps a row sees depends on (y + padding) mod stride. Each of these `stride[0] *
+//! stride[1]` *phases* is a correlation of its own, whose windows lie one apart and whose results lie
+//! `stride` apart; nothing is multiplied by inserted zeros.
+//!
+//! Images are copied into zero borders, a few at a time so that the copy stays in the cache, and all
+//! windows are then inside. Taps that lie next to each other in memory are merged into one run.
+//!
+//! **The gradient of the weights** sums over all pixels of all images, for each tap, input channel and
+//! output channel. Threads share out (tap, input channels), so each sum belongs to one thread and runs over
+//! images, rows and columns in order.
+//!
+//! So every sum has one order, and results are the same bits for any number of threads.
+
+use rayon::prelude::*;
+
+use crate::kernel::{Kernel, LANES, Pixels, Run, Segment, Vector, Windows};
+
+/// Output pixels that one task computes with one reading of the weights, at least.
+const PIXELS: usize = 256;
+/// Bytes of images and gradients that stay in the cache while all weights' gradients pass over them.
+const CACHED_BYTES: usize = 384 << 10;
+/// Input channels that are summed together in the gradient of the weights.
+const ROWS: usize = 16;
+
+/// The shape of a convolution; activations are NHWC, weights OIHW.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Geometry {
+    pub(crate) images: usize,
+    /// Height and width.
+    pub(crate) input: [usize; 2],
+    pub(crate) in_channels: usize,
+    /// Height and width.
+    pub(crate) output: [usize; 2],
+    pub(crate) out_channels: usize,
+    pub(crate) kernel: [usize; 2],
+    pub(crate) stride: [usize; 2],
+    pub(crate) padding: [usize; 2],
+    pub(crate) groups: usize,
+}
+
+impl Geometry {
+    /// Input channels that an output channel reads.
+    fn group_in(&self) -> usize {
+        self.in_channels / self.groups
+    }
+
+    fn group_out(&self) -> usize {
+        self.out_channels / self.groups
+    }
+
+    fn taps(&self) -> usize {
+        self.kernel[0] * self.kernel[1]
+    }
+
+    /// Row-major index of an OIHW weight; `input` counts inside the group.
+    fn weight(&self, output: usize, input: usize, tap: usize) -> usize {
+        (output * self.group_in() + input) * self.taps() + tap
+    }
+
+    fn tap(&self, ky: usize, kx: usize) -> usize {
+        ky * self.kernel[1] + kx
+    }
+}
+
+/// One phase: a grid of windows that see the same taps.
+struct Phase {
+    /// Row and column of each tap in the padded window, and its index in the kernel.
+    taps: Vec<([usize; 2], usize)>,
+    /// First output pixel, and number of output pixels, in height and width.
+    first: [usize; 2],
+    count: [usize; 2],
+}
+
+/// A correlation of whole images.
+struct Correlation {
+    images: usize,
+    groups: usize,
+    source: [usize; 2],
+    source_channels: usize,
+    /// Zero rows above and columns to the left; size with all borders.
+    before: [usize; 2],
+    padded: [usize; 2],
+    /// Distance of neighbouring windows.
+    window_step: [usize; 2],
+    target: [usize; 2],
+    target_channels: usize,
+    /// Distance of neighbouring output pixels of a phase.
+    target_step: [usize; 2],
+    phases: Vec<Phase>,
+}
+
+/// The convolution of NHWC `x` with OIHW `weights`, NHWC.
+pub(crate) fn forward(kernel: Kernel, g: &Geometry, x: &[f32], weights: &[f32]) -> Vec<f32> {
+    let taps = (0..g.kernel[0]).flat_map(|ky| (0..g.kernel[1]).map(move |kx| ([ky, kx], g.tap(ky, kx))));
+    let plan = Correlation {
+        images: g.images,
+        groups: g.groups,
+        source: g.input,
+        source_channels: g.in_channels,
+        before: g.padding,
+        padded: std::array::from_fn(|a| {
+            (g.input[a] + g.padding[a]).max((g.output[a] - 1) * g.stride[a] + g.kernel[a])
+        }),
+        window_step: g.stride,
+        target: g.output,
+        target_channels: g.out_channels,
+        target_step: [1, 1],
+        phases: vec![Phase { taps: taps.collect(), first: [0, 0], count: g.output }],
+    };
+    plan.run(kernel, x, |group, from, to, tap| weights[g.weight(group * g.group_out() + to, from, tap)])
+}
+
+/// The gradient of the input, NHWC, from the gradient of the output.
+pub(crate) fn input_gradient(kernel: Kernel, g: &Geometry, dy: &[f32], weights: &[f32]) -> Vec<f32> {
+    // For each axis and phase, the taps, and how many output rows before the window's own each reads.
+    let axis_taps = |axis: usize, phase: usize| -> Vec<(isize, usize)> {
+        let (s, p) = (g.stride[axis], g.padding[axis]);
+        // From the last tap to the first, so that the rows read ascend.
+        let seen =
+            (0..g.kernel[axis]).rev().filter(|k| (phase + p + s * g.kernel[axis] - k).is_multiple_of(s));
+        seen.map(|k| ((phase as isize + p as isize - k as isize) / s as isize, k)).collect()
+    };
+    let mut before = [0usize; 2];
+    let mut padded = g.output;
+    for axis in [0, 1] {
+        let phases = g.stride[axis].min(g.input[axis]);
+        let reads = |phase: usize| axis_taps(axis, phase).into_iter().map(move |(d, _)| (phase, d));
+        before[axis] = (0..phases).flat_map(reads).map(|(_, d)| (-d).max(0) as usize).max().unwrap_or(0);
+        let end = |(phase, d): (usize, isize)| {
+            let last = (g.input[axis] - 1 - phase) / g.stride[axis];
+            (last as isize + d + 1 + before[axis] as isize) as usize
+        };
+        let ends = (0..phases).flat_map(reads).map(end).max().unwrap_or(0);
+        padded[axis] = ends.max(before[axis] + g.output[axis]);
+    }
+    let mut phases = Vec::new();
+    for fy in 0..g.stride[0].min(g.input[0]) {
+        for fx in 0..g.stride[1].min(g.input[1]) {
+            let mut taps = Vec::new();
+            for (dy, ky) in axis_taps(0, fy) {
+                for (dx, kx) in axis_taps(1, fx) {
+                    let at = [dy + before[0] as isize, dx + before[1] as isize].map(|d| d as usize);
+                    taps.push((at, g.tap(ky, kx)));
+                }
+            }
+            let first = [fy, fx];
+            let count = std::array::from_fn(|a| (g.input[a] - first[a]).div_ceil(g.stride[a]));
+            phases.push(Phase { taps, first, count });
+        }
+    }
+    let plan = Correlation {
+        images: g.images,
+        groups: g.groups,
+        source: g.output,
+        source_channels: g.out_channels,
+        before,
+        padded,
+        window_step: [1, 1],
+        target: g.input,
+        target_channels: g.in_channels,
+        target_step: g.stride,
+        phases,
+    };
+    plan.run(kernel, dy, |group, from, to, tap| weights[g.weight(group * g.group_out() + from, to, tap)])
+}
+
+/// A phase with its weights in the kernel's order: group by group, panel by panel, a vector of output
+/// channels for each tap and input channel.
+struct Packed {
+    runs: Vec<Run>,
+    vectors: Vec<Vector>,
+    /// Where the windows of a batch of images begin, and the output pixels they belong to.
+    windows: Vec<u32>,
+    pixels: Vec<u32>,
+}
+
+impl Correlation {
+    /// Runs the correlation; `weight(group, from, to, tap)` is the weight from source channel `from` to
+    /// target channel `to`, both counted inside the group.
+    fn run(
+        &self,
+        kernel: Kernel,
+        source: &[f32],
+        weight: impl Fn(usize, usize, usize, usize) -> f32 + Sync,
+    ) -> Vec<f32> {
+        let image_pixels = self.target[0] * self.target[1];
+        let image = image_pixels * self.target_channels;
+        let together =
+            PIXELS.div_ceil(image_pixels).clamp(1, self.images.div_ceil(rayon::current_num_threads()));
+        let phases: Vec<Packed> =
+            self.phases.iter().map(|phase| self.pack(phase, together, &weight)).collect();
+
+        let source_image = self.source[0] * self.source[1] * self.source_channels;
+        let padded_image = self.padded[0] * self.padded[1] * self.source_channels;
+        let bare = self.padded == self.source;
+        let mut output = vec![0.0; self.images * image];
+        output
+            .par_chunks_mut(together * image)
+            .zip(source.par_chunks(together * source_image))
+            .for_each_init(
+                || if bare { Vec::new() } else { vec![0.0; together * padded_image] },
+                |padded, (output, source)| {
+                    let input = if bare {
+                        source
+                    } else {
+                        for (to, from) in
+                            padded.chunks_exact_mut(padded_image).zip(source.chunks_exact(source_image))
+                        {
+                            self.place(from, to);
+                        }
+                        &padded[..]
+                    };
+                    for (phase, packed) in self.phases.iter().zip(&phases) {
+                        let pixels = output.len() / image * phase.count[0] * phase.count[1];
+                        self.run_phase(kernel, packed, pixels, input, output);
+                    }
+                },
+            );
+        output
+    }
+
+    /// Computes the first `pixels` output pixels of a phase.
+    fn run_phase(&self, kernel: Kernel, packed: &Packed, pixels: usize, input: &[f32], output: &mut [f32]) {
+        let (from, to) = (self.source_channels / self.groups, self.target_channels / self.groups);
+        let needed: usize = packed.runs.iter().map(|run| run.len).sum();
+        if needed == 0 {
+            return; // No tap reaches these pixels: they stay zero.
+        }
+        let mut panels = packed.vectors.chunks_exact(needed);
+        for group in 0..self.groups {
+            for first in (0..to).step_by(LANES) {
+                let windows = Windows {
+                    runs: &packed.runs,
+                    weights: panels.next().expect("a panel for each 16 channels of a group"),
+                    input: &input[group * from..],
+                    windows: &packed.windows[..pixels],
+                    pixels: &packed.pixels[..pixels],
+                    lanes: LANES.min(to - first),
+                };
+                kernel.correlate(&windows, &mut output[group * to + first..]);
+            }
+        }
+    }
+
+    /// Copies an image into its zero borders, which it leaves as they are.
+    fn place(&self, image: &[f32], padded: &mut [f32]) {
+        let row = self.source[1] * self.source_channels;
+        let padded_row = self.padded[1] * self.source_channels;
+        let left = self.before[1] * self.source_channels;
+        for (y, from) in image.chunks_exact(row).enumerate() {
+            let start = (y + self.before[0]) * padded_row + left;
+            // Rows and columns that no window reaches (a stride that does not divide) need no place.
+            let Some(to) = padded.get_mut(start..start + row) else { break };
+            to.copy_from_slice(from);
+        }
+    }
+
+    fn pack(
+        &self,
+        phase: &Phase,
+        images: usize,
+        weight: &(impl Fn(usize, usize, usize, usize) -> f32 + Sync),
+    ) -> Packed {
+        let (from, to) = (self.source_channels / self.groups, self.target_channels / self.groups);
+        let mut runs: Vec<Run> = Vec::new();
+        for ([y, x], _) in &phase.taps {
+            let offset = (y * self.padded[1] + x) * self.source_channels;
+            match runs.last_mut() {
+                Some(last) if last.offset + last.len == offset => last.len += from,
+                _ => runs.push(Run { offset, len: from }),
+            }
+        }
+        let panels = to.div_ceil(LANES);
+        let needed = phase.taps.len() * from;
+        let mut vectors = vec![[0.0; LANES]; self.groups * panels * needed];
+        if needed > 0 {
+            vectors.par_chunks_exact_mut(needed).enumerate().for_each(|(index, panel)| {
+                let (group, first) = (index / panels, index % panels * LANES);
+                for ((_, tap), vectors) in phase.taps.iter().zip(panel.chunks_exact_mut(from)) {
+                    for (from, vector) in vectors.iter_mut().enumerate() {
+                        for (lane, value) in vector.iter_mut().take(to - first).enumerate() {
+                            *value = weight(group, from, first + lane, *tap);
+                        }
+                    }
+                }
+            });
+        }
+        let mut windows = Vec::new();
+        let mut pixels = Vec::new();
+        for image in 0..images {
+            for y in 0..phase.count[0] {
+                for x in 0..phase.count[1] {
+                    let row = image * self.padded[0] + y * self.window_step[0];
+                    windows.push(self.index(
+                        row,
+                        x * self.window_step[1],
+                        self.padded[1],
+                        self.source_channels,
+                    ));
+                    let row = image * self.target[0] + phase.first[0] + y * self.target_step[0];
+                    let column = phase.first[1] + x * self.target_step[1];
+                    pixels.push(self.index(row, column, self.target[1], self.target_channels));
+                }
+            }
+        }
+        Packed { runs, vectors, windows, pixels }
+    }
+
+    fn index(&self, row: usize, column: usize, width: usize, channels: usize) -> u32 {
+        u32::try_from((row * width + column) * channels).expect("a few images have less than 2^32 values")
+    }
+}
+
+/// The gradient of the weights, OIHW, from NHWC `x` and the gradient of the output.
+pub(crate) fn weight_gradient(kernel: Kernel, g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
+    let (group_in, group_out) = (g.group_in(), g.group_out());
+    let panels = group_out.div_ceil(LANES);
+    // Whole vectors of output channels: with zeros behind, where a group is not a multiple of 16.
+    let padded_out = panels * LANES;
+    let widened = (group_out != padded_out).then(|| widen(dy, group_out, padded_out));
+    let dy = widened.as_deref().unwrap_or(dy);
+    let pixel_vectors = g.groups * padded_out;
+
+    // One unit is up to ROWS input channels of one tap of one group.
+    let mut units = Vec::new();
+    for group in 0..g.groups {
+        for tap in 0..g.taps() {
+            for first in (0..group_in).step_by(ROWS) {
+                units.push((group, tap, first));
+            }
+        }
+    }
+    let image_bytes =
+        4 * (g.input[0] * g.input[1] * g.in_channels + g.output[0] * g.output[1] * pixel_vectors);
+    let together = (CACHED_BYTES / image_bytes.max(1)).max(1);
+    let share = units.len().div_ceil(rayon::current_num_threads());
+
+    let sums: Vec<Vec<Vector>> = units
+        .par_chunks(share)
+        .map(|units| {
+            // For each unit and panel, ROWS vectors.
+            let mut sums = vec![[0.0; LANES]; units.len() * panels * ROWS];
+            for first_image in (0..g.images).step_by(together) {
+                let images = first_image..(first_image + together).min(g.images);
+                let mut reach = (usize::MAX, Vec::new(), 0);
+                for (&(group, tap, first), sums) in units.iter().zip(sums.chunks_exact_mut(panels * ROWS)) {
+                    if reach.0 != tap {
+                        let (segments, count) = segments(g, tap, images.clone(), pixel_vectors);
+                        reach = (tap, segments, count);
+                    }
+                    let pixels = Pixels {
+                        segments: &reach.1,
+                        count: reach.2,
+                        broadcast_step: g.stride[1] * g.in_channels,
+                        vector_step: pixel_vectors,
+                    };
+                    let rows = ROWS.min(group_in - first);
+                    let x = &x[group * group_in + first..];
+                    for (panel, sums) in sums.chunks_exact_mut(ROWS).enumerate() {
+                        let dy = &dy[group * padded_out + panel * LANES..];
+                        kernel.accumulate(&pixels, x, dy, &mut sums[..rows]);
+                    }
+                }
+            }
+            sums
+        })
+        .collect();
+
+    let mut gradient = vec![0.0; g.out_channels * group_in * g.taps()];
+    for (units, sums) in units.chunks(share).zip(&sums) {
+        for (&(group, tap, first), sums) in units.iter().zip(sums.chunks_exact(panels * ROWS)) {
+            for (panel, sums) in sums.chunks_exact(ROWS).enumerate() {
+                for (row, vector) in sums.iter().take(group_in - first).enumerate() {
+                    for (lane, value) in vector.iter().take(group_out - panel * LANES).enumerate() {
+                        let output = group * group_out + panel * LANES + lane;
+                        gradient[g.weight(output, first + row, tap)] = *value;
+                    }
+                }
+            }
+        }
+    }
+    gradient
+}
+
+/// Pixels (all groups of all channels) with each group of `from` channels continued by zeros to `to`.
+fn widen(values: &[f32], from: usize, to: usize) -> Vec<f32> {
+    let mut wide = vec![0.0; values.len() / from * to];
+    for (to, from) in wide.chunks_exact_mut(to).zip(values.chunks_exact(from)) {
+        to[..from.len()].copy_from_slice(from);
+    }
+    wide
+}
+
+/// Where `tap` of the kernel meets the images: for each output row that it reaches, the first input pixel
+/// and the first output pixel; and how many pixels of the row it reaches.
+fn segments(
+    g: &Geometry,
+    tap: usize,
+    images: std::ops::Range<usize>,
+    pixel_vectors: usize,
+) -> (Vec<Segment>, usize) {
+    let at = [tap / g.kernel[1], tap % g.kernel[1]];
+    // Output positions whose window has this tap inside the image.
+    let inside: [std::ops::Range<usize>; 2] = std::array::from_fn(|a| {
+        let low = g.padding[a].saturating_sub(at[a]).div_ceil(g.stride[a]);
+        let high = (g.input[a] + g.padding[a]).saturating_sub(at[a]).div_ceil(g.stride[a]);
+        low..high.min(g.output[a]).max(low)
+    });
+    let [rows, columns] = inside;
+    if columns.is_empty() {
+        return (Vec::new(), 0);
+    }
+    let mut segments = Vec::new();
+    for image in images {
+        for oy in rows.clone() {
+            let y = image * g.input[0] + oy * g.stride[0] + at[0] - g.padding[0];
+            let x = columns.start * g.stride[1] + at[1] - g.padding[1];
+            let out = (image * g.output[0] + oy) * g.output[1] + columns.start;
+            segments.push(Segment {
+                broadcast: (y * g.input[1] + x) * g.in_channels,
+                vector: out * pixel_vectors,
+            });
+        }
+    }
+    (segments, columns.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The definition, in f64: (output, gradient of the input, gradient of the weights).
+    fn definition(g: &Geometry, x: &[f32], weights: &[f32], dy: &[f32]) -> [Vec<f64>; 3] {
+        let mut y = vec![0.0; dy.len()];
+        let mut dx = vec![0.0; x.len()];
+        let mut dw = vec![0.0; weights.len()];
+        for n in 0..g.images {
+            for (oy, ox) in (0..g.output[0]).flat_map(|oy| (0..g.output[1]).map(move |ox| (oy, ox))) {
+                for o in 0..g.out_channels {
+                    let out = ((n * g.output[0] + oy) * g.output[1] + ox) * g.out_channels + o;
+                    for tap in 0..g.taps() {
+                        let iy = (oy * g.stride[0] + tap / g.kernel[1]).wrapping_sub(g.padding[0]);
+                        let ix = (ox * g.stride[1] + tap % g.kernel[1]).wrapping_sub(g.padding[1]);
+                        if iy >= g.input[0] || ix >= g.input[1] {
+                            continue;
+                        }
+                        for c in 0..g.group_in() {
+                            let channel = o / g.group_out() * g.group_in() + c;
+                            let from = ((n * g.input[0] + iy) * g.input[1] + ix) * g.in_channels + channel;
+                            let w = g.weight(o, c, tap);
+                            y[out] += f64::from(x[from]) * f64::from(weights[w]);
+                            dx[from] += f64::from(dy[out]) * f64::from(weights[w]);
+                            dw[w] += f64::from(dy[out]) * f64::from(x[from]);
+                        }
+                    }
+                }
+            }
+        }
+        [y, dx, dw]
+    }
+
+    fn noise(len: usize, seed: u32) -> Vec<f32> {
+        let mut state = seed;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / 16_777_216.0 - 0.5
+        };
+        (0..len).map(|_| next()).collect()
+    }
+
+    fn geometries() -> Vec<Geometry> {
+        let mut all = Vec::new();
+        for (input, kernel, stride, padding) in [
+            ([5, 7], [3, 3], [1, 1], [1, 1]),
+            ([9, 12], [3, 3], [2, 2], [1, 1]),
+            ([8, 8], [3, 3], [2, 2], [1, 1]),
+            ([6, 5], [1, 1], [1, 1], [0, 0]),
+            ([7, 6], [1, 1], [2, 2], [0, 0]),
+            ([11, 9], [7, 7], [2, 2], [3, 3]),
+            ([4, 9], [1, 7], [1, 1], [0, 3]),
+            ([9, 4], [7, 1], [1, 2], [3, 0]),
+            ([8, 10], [2, 3], [3, 2], [0, 1]),
+            ([3, 3], [3, 3], [1, 1], [0, 0]),
+            ([1, 1], [1, 1], [1, 1], [0, 0]),
+            ([10, 10], [2, 2], [4, 4], [0, 0]),
+            ([4, 4], [5, 5], [1, 1], [4, 4]),
+        ] {
+            for (images, in_channels, out_channels, groups) in
+                [(1, 3, 8, 1), (3, 16, 16, 1), (2, 20, 33, 1), (2, 6, 4, 2), (2, 5, 5, 5), (1, 34, 68, 2)]
+            {
+                let output = std::array::from_fn(|a| (input[a] + 2 * padding[a] - kernel[a]) / stride[a] + 1);
+                all.push(Geometry {
+                    images,
+                    input,
+                    in_channels,
+                    output,
+                    out_channels,
+                    kernel,
+                    stride,
+                    padding,
+                    groups,
+                });
+            }
+        }
+        all
+    }
+
+    fn close(found: &[f32], expected: &[f64], what: &str) {
+        assert_eq!(found.len(), expected.len());
+        for (i, (a, b)) in found.iter().zip(expected).enumerate() {
+            assert!((f64::from(*a) - b).abs() < 2e-5, "{what}: value {i} is {a}, expected {b}");
+        }
+    }
+
+    fn all_three(kernel: Kernel, g: &Geometry) -> [Vec<f32>; 3] {
+        let [x, weights, dy] = operands(g);
+        [
+            forward(kernel, g, &x, &weights),
+            input_gradient(kernel, g, &dy, &weights),
+            weight_gradient(kernel, g, &x, &dy),
+        ]
+    }
+
+    fn operands(g: &Geometry) -> [Vec<f32>; 3] {
+        let x = noise(g.images * g.input[0] * g.input[1] * g.in_channels, 1);
+        let weights = noise(g.out_channels * g.group_in() * g.taps(), 2);
+        let dy = noise(g.images * g.output[0] * g.output[1] * g.out_channels, 3);
+        [x, weights, dy]
+    }
+
+    #[test]
+    fn all_three_agree_with_the_definition() {
+        for g in geometries() {
+            let [x, weights, dy] = operands(&g);
+            let expected = definition(&g, &x, &weights, &dy);
+            let found = all_three(Kernel::fastest(), &g);
+            for (what, (found, expected)) in ["y", "dx", "dw"].iter().zip(found.iter().zip(&expected)) {
+                close(found, expected, &format!("{what} of {g:?}"));
+            }
+        }
+    }
+
+    #[test]
+    fn neither_threads_nor_instructions_change_a_bit() {
+        for g in geometries().into_iter().step_by(3) {
+            let run = |threads: usize, kernel: Kernel| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                pool.install(|| all_three(kernel, &g))
+            };
+            let expected = run(1, Kernel::fastest());
+            for kernel in Kernel::available() {
+                assert!(run(1, kernel) == expected, "{kernel:?}, {g:?}");
+            }
+            for threads in [2, 3, 7] {
+                assert!(run(threads, Kernel::fastest()) == expected, "{threads} threads, {g:?}");
+            }
+        }
+    }
+}

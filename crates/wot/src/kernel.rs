@@ -1,0 +1,536 @@
+//! The two inner loops of convolution: sums of products in 16 lanes.
+//!
+//! Tensors are channels-last, so the values that one output pixel needs lie in a few contiguous *runs*,
+//! and 16 neighbouring output channels are one vector. Both loops broadcast single values of one operand
+//! and multiply them by vectors of the other, carrying several independent sums so that the latency of an
+//! addition is hidden:
+//!
+//! - [`Kernel::correlate`] (forward, and gradient of the input): the sums of some pixels, over the runs of
+//!   their windows. Broadcast: input. Vector: packed weights.
+//! - [`Kernel::accumulate`] (gradient of the weights): the sums of some input channels, over pixels.
+//!   Broadcast: input. Vector: gradient of the output.
+//!
+//! # Exact repeatability
+//!
+//! Every lane of every sum is its own chain of fused multiply-adds in an order that is fixed by the
+//! operation. How many sums are carried side by side, how many lanes an instruction has, and which thread
+//! does it cannot change a bit of the result. The portable form uses `f32::mul_add`, so it gives the same
+//! bits too (slowly, where the machine has no such instruction).
+//!
+//! This is the only module with `unsafe`, for three reasons: entering a function compiled for instructions
+//! that were found at run time, the vector intrinsics that take pointers, and unchecked reads of slices
+//! whose lengths were checked outside the innermost loop.
+#![allow(unsafe_code)]
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{
+    __m256, __m512, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_storeu_ps, _mm512_fmadd_ps,
+    _mm512_loadu_ps, _mm512_set1_ps, _mm512_storeu_ps,
+};
+
+/// Output channels in a vector.
+pub(crate) const LANES: usize = 16;
+
+/// One value for each lane.
+pub(crate) type Vector = [f32; LANES];
+
+/// Consecutive input values that every window reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    /// Distance from the start of a window.
+    pub(crate) offset: usize,
+    /// Values in the run.
+    pub(crate) len: usize,
+}
+
+/// What [`Kernel::correlate`] computes: for each output pixel, the sum over all values of its window of value
+/// times weight vector.
+pub(crate) struct Windows<'a> {
+    /// The runs of every window.
+    pub(crate) runs: &'a [Run],
+    /// A vector for each value of each run, in order.
+    pub(crate) weights: &'a [Vector],
+    pub(crate) input: &'a [f32],
+    /// Where each pixel's window begins in the input.
+    pub(crate) windows: &'a [u32],
+    /// Where each pixel's lanes begin in the output.
+    pub(crate) pixels: &'a [u32],
+    /// Lanes that are written, at most [`LANES`].
+    pub(crate) lanes: usize,
+}
+
+/// Where the pixels of one row of an image lie in the two operands of [`Kernel::accumulate`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Segment {
+    /// Index of the first pixel's broadcast values.
+    pub(crate) broadcast: usize,
+    /// Index of the first pixel's vectors.
+    pub(crate) vector: usize,
+}
+
+/// The pixels over which [`Kernel::accumulate`] sums.
+pub(crate) struct Pixels<'a> {
+    /// Rows of pixels, summed in this order.
+    pub(crate) segments: &'a [Segment],
+    /// Pixels in each row.
+    pub(crate) count: usize,
+    /// Values from one pixel to the next, in the broadcast operand.
+    pub(crate) broadcast_step: usize,
+    /// Values from one pixel to the next, in the vector operand.
+    pub(crate) vector_step: usize,
+}
+
+/// A form of the inner loops that this machine can run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Kernel(Form);
+
+// Private, so that only `available` makes one and a `Kernel` proves that the machine has its instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Kernel {
+    /// All forms that this machine has, the fastest last.
+    pub(crate) fn available() -> Vec<Kernel> {
+        let mut forms = vec![Form::Portable];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                forms.push(Form::Avx2);
+            }
+            if is_x86_feature_detected!("avx512f") {
+                forms.push(Form::Avx512);
+            }
+        }
+        forms.into_iter().map(Kernel).collect()
+    }
+
+    /// The fastest form that this machine has.
+    pub(crate) fn fastest() -> Kernel {
+        *Self::available().last().expect("the portable form is always there")
+    }
+
+    /// Computes all lanes of all output pixels.
+    ///
+    /// # Panics
+    /// When a run or an output pixel lies outside its slice.
+    pub(crate) fn correlate(self, operands: &Windows<'_>, output: &mut [f32]) {
+        match self.0 {
+            // SAFETY: plain arithmetic needs no instruction-set extension.
+            Form::Portable => unsafe { correlate::<Vector, 4, 1>(operands, output) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `available` made this form, so the machine has AVX2 and FMA.
+            Form::Avx2 => unsafe { correlate_avx2(operands, output) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `available` made this form, so the machine has AVX-512F.
+            Form::Avx512 => unsafe { correlate_avx512(operands, output) },
+        }
+    }
+
+    /// Adds, to each row `r` of `sums`, the sum over all pixels of `broadcast[r]` times the 16 values of
+    /// `vector`, both taken from where the pixel lies.
+    ///
+    /// # Panics
+    /// When a pixel lies outside a slice.
+    pub(crate) fn accumulate(
+        self,
+        pixels: &Pixels<'_>,
+        broadcast: &[f32],
+        vector: &[f32],
+        sums: &mut [Vector],
+    ) {
+        match self.0 {
+            // SAFETY: plain arithmetic needs no instruction-set extension.
+            Form::Portable => unsafe { accumulate::<Vector, 4>(pixels, broadcast, vector, sums) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `available` made this form, so the machine has AVX2 and FMA.
+            Form::Avx2 => unsafe { accumulate_avx2(pixels, broadcast, vector, sums) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `available` made this form, so the machine has AVX-512F.
+            Form::Avx512 => unsafe { accumulate_avx512(pixels, broadcast, vector, sums) },
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn correlate_avx2(operands: &Windows<'_>, output: &mut [f32]) {
+    // SAFETY: this function is compiled for, and only called with, AVX2 and FMA.
+    unsafe { correlate::<[__m256; 2], 6, 1>(operands, output) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn correlate_avx512(operands: &Windows<'_>, output: &mut [f32]) {
+    // SAFETY: this function is compiled for, and only called with, AVX-512F.
+    unsafe { correlate::<__m512, 16, 4>(operands, output) }
+}
+
+/// All windows: `P` at a time, then 4, then singly. `U` values of a run are taken together, so that the
+/// addresses of `P` windows, which do not fit into registers, are read once for all of them.
+///
+/// # Safety
+/// The machine must have the instructions of `S`.
+#[inline(always)]
+unsafe fn correlate<S: Sums, const P: usize, const U: usize>(o: &Windows<'_>, output: &mut [f32]) {
+    assert_eq!(o.windows.len(), o.pixels.len(), "a window for each pixel");
+    let needed: usize = o.runs.iter().map(|run| run.len).sum();
+    assert_eq!(o.weights.len(), needed, "a weight vector for each value of a window");
+    let (windows, windows_left) = o.windows.as_chunks::<P>();
+    let (pixels, pixels_left) = o.pixels.as_chunks::<P>();
+    for (windows, pixels) in windows.iter().zip(pixels) {
+        // SAFETY: the caller's promise about `S` is this function's own.
+        unsafe { windows_at_once::<S, P, U>(o, windows, pixels, output) };
+    }
+    let (windows, windows_left) = windows_left.as_chunks::<4>();
+    let (pixels, pixels_left) = pixels_left.as_chunks::<4>();
+    for (windows, pixels) in windows.iter().zip(pixels) {
+        // SAFETY: as above.
+        unsafe { windows_at_once::<S, 4, U>(o, windows, pixels, output) };
+    }
+    for (window, pixel) in windows_left.iter().zip(pixels_left) {
+        // SAFETY: as above.
+        unsafe { windows_at_once::<S, 1, U>(o, &[*window], &[*pixel], output) };
+    }
+}
+
+/// # Safety
+/// The machine must have the instructions of `S`.
+#[inline(always)]
+unsafe fn windows_at_once<S: Sums, const P: usize, const U: usize>(
+    o: &Windows<'_>,
+    windows: &[u32; P],
+    pixels: &[u32; P],
+    output: &mut [f32],
+) {
+    // SAFETY: the caller's promise about `S` is this function's own.
+    let mut sums = [unsafe { S::splat(0.0) }; P];
+    let mut weights = o.weights;
+    for run in o.runs {
+        let mut values: [&[f32]; P] = [&[]; P];
+        for (values, &window) in values.iter_mut().zip(windows) {
+            *values = &o.input[window as usize + run.offset..][..run.len];
+        }
+        let (vectors, rest) = weights.split_at(run.len);
+        weights = rest;
+        let mut at = 0;
+        while at + U <= run.len {
+            let mut loaded = [sums[0]; U];
+            for (u, loaded) in loaded.iter_mut().enumerate() {
+                // SAFETY: at + u < run.len, the length of `vectors`; and as above.
+                *loaded = unsafe { S::load(vectors.get_unchecked(at + u)) };
+            }
+            for (sum, values) in sums.iter_mut().zip(&values) {
+                for (u, loaded) in loaded.iter().enumerate() {
+                    // SAFETY: at + u < run.len, the length of every slice in `values`; and as above.
+                    *sum = unsafe { sum.add_product(S::splat(*values.get_unchecked(at + u)), *loaded) };
+                }
+            }
+            at += U;
+        }
+        for at in at..run.len {
+            // SAFETY: as above.
+            let vector = unsafe { S::load(&vectors[at]) };
+            for (sum, values) in sums.iter_mut().zip(&values) {
+                // SAFETY: as above.
+                *sum = unsafe { sum.add_product(S::splat(values[at]), vector) };
+            }
+        }
+    }
+    for (sum, &pixel) in sums.into_iter().zip(pixels) {
+        let out = &mut output[pixel as usize..];
+        match out.first_chunk_mut::<LANES>() {
+            // SAFETY: as above.
+            Some(whole) if o.lanes == LANES => unsafe { sum.store(whole) },
+            _ => {
+                let mut all = [0.0; LANES];
+                // SAFETY: as above.
+                unsafe { sum.store(&mut all) };
+                out[..o.lanes].copy_from_slice(&all[..o.lanes]);
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn accumulate_avx2(pixels: &Pixels<'_>, broadcast: &[f32], vector: &[f32], sums: &mut [Vector]) {
+    // SAFETY: this function is compiled for, and only called with, AVX2 and FMA.
+    unsafe { accumulate::<[__m256; 2], 6>(pixels, broadcast, vector, sums) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn accumulate_avx512(pixels: &Pixels<'_>, broadcast: &[f32], vector: &[f32], sums: &mut [Vector]) {
+    // SAFETY: this function is compiled for, and only called with, AVX-512F.
+    unsafe { accumulate::<__m512, 16>(pixels, broadcast, vector, sums) }
+}
+
+/// All rows of `sums`: `R` at a time, then 4, then singly.
+///
+/// # Safety
+/// The machine must have the instructions of `S`.
+#[inline(always)]
+unsafe fn accumulate<S: Sums, const R: usize>(
+    pixels: &Pixels<'_>,
+    broadcast: &[f32],
+    vector: &[f32],
+    sums: &mut [Vector],
+) {
+    if pixels.count == 0 {
+        return;
+    }
+    let last = pixels.count - 1;
+    for segment in pixels.segments {
+        let end = segment.broadcast + last * pixels.broadcast_step + sums.len();
+        assert!(end <= broadcast.len(), "broadcast values end at {end} of {}", broadcast.len());
+        let end = segment.vector + last * pixels.vector_step + LANES;
+        assert!(end <= vector.len(), "vectors end at {end} of {}", vector.len());
+    }
+    let mut first = 0;
+    let (rows, sums) = sums.as_chunks_mut::<R>();
+    for rows in rows {
+        // SAFETY: every index that `rows_at_once` reads was checked above; the caller's promise about `S`
+        // is this function's own.
+        unsafe { rows_at_once::<S, R>(pixels, broadcast, first, vector, rows) };
+        first += R;
+    }
+    let (rows, sums) = sums.as_chunks_mut::<4>();
+    for rows in rows {
+        // SAFETY: as above.
+        unsafe { rows_at_once::<S, 4>(pixels, broadcast, first, vector, rows) };
+        first += 4;
+    }
+    for row in sums.as_chunks_mut::<1>().0 {
+        // SAFETY: as above.
+        unsafe { rows_at_once::<S, 1>(pixels, broadcast, first, vector, row) };
+        first += 1;
+    }
+}
+
+/// # Safety
+/// The machine must have the instructions of `S`; for each pixel of each segment, `R` values from its
+/// place plus `first` must lie in `broadcast`, and [`LANES`] values from its place in `vector`.
+#[inline(always)]
+unsafe fn rows_at_once<S: Sums, const R: usize>(
+    pixels: &Pixels<'_>,
+    broadcast: &[f32],
+    first: usize,
+    vector: &[f32],
+    rows: &mut [Vector; R],
+) {
+    // SAFETY: the caller promises the instructions.
+    let mut sums: [S; R] = std::array::from_fn(|r| unsafe { S::load(&rows[r]) });
+    for segment in pixels.segments {
+        let mut x = segment.broadcast + first;
+        let mut g = segment.vector;
+        for _ in 0..pixels.count {
+            // SAFETY: the caller promises that the 16 values lie in `vector`, and the instructions.
+            let gradient = unsafe { S::load(&*vector.as_ptr().add(g).cast::<Vector>()) };
+            for (r, sum) in sums.iter_mut().enumerate() {
+                // SAFETY: the caller promises that the R values lie in `broadcast`, and the instructions.
+                *sum = unsafe { sum.add_product(S::splat(*broadcast.get_unchecked(x + r)), gradient) };
+            }
+            x += pixels.broadcast_step;
+            g += pixels.vector_step;
+        }
+    }
+    for (row, sum) in rows.iter_mut().zip(sums) {
+        // SAFETY: the caller promises the instructions.
+        unsafe { sum.store(row) };
+    }
+}
+
+/// Sixteen f32 sums.
+///
+/// The methods are unsafe because an implementation may need instructions that the machine lacks.
+trait Sums: Copy {
+    unsafe fn splat(value: f32) -> Self;
+    unsafe fn load(values: &Vector) -> Self;
+    unsafe fn store(self, to: &mut Vector);
+    /// self + a * b, rounded once.
+    unsafe fn add_product(self, a: Self, b: Self) -> Self;
+}
+
+impl Sums for Vector {
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        [value; LANES]
+    }
+
+    #[inline(always)]
+    unsafe fn load(values: &Vector) -> Self {
+        *values
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: &mut Vector) {
+        *to = self;
+    }
+
+    #[inline(always)]
+    unsafe fn add_product(self, a: Self, b: Self) -> Self {
+        std::array::from_fn(|lane| a[lane].mul_add(b[lane], self[lane]))
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Sums for [__m256; 2] {
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        // SAFETY: the caller promises AVX2.
+        [unsafe { _mm256_set1_ps(value) }; 2]
+    }
+
+    #[inline(always)]
+    unsafe fn load(values: &Vector) -> Self {
+        let base = values.as_ptr();
+        // SAFETY: the caller promises AVX2; `values` is 16 floats, two unaligned vectors.
+        unsafe { [_mm256_loadu_ps(base), _mm256_loadu_ps(base.add(8))] }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: &mut Vector) {
+        let base = to.as_mut_ptr();
+        // SAFETY: the caller promises AVX2; `to` is 16 floats, two unaligned vectors.
+        unsafe {
+            _mm256_storeu_ps(base, self[0]);
+            _mm256_storeu_ps(base.add(8), self[1]);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn add_product(self, a: Self, b: Self) -> Self {
+        // SAFETY: the caller promises FMA.
+        unsafe { [_mm256_fmadd_ps(a[0], b[0], self[0]), _mm256_fmadd_ps(a[1], b[1], self[1])] }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Sums for __m512 {
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        // SAFETY: the caller promises AVX-512F.
+        unsafe { _mm512_set1_ps(value) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(values: &Vector) -> Self {
+        // SAFETY: the caller promises AVX-512F; `values` is 16 floats, one unaligned vector.
+        unsafe { _mm512_loadu_ps(values.as_ptr()) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: &mut Vector) {
+        // SAFETY: the caller promises AVX-512F; `to` is 16 floats, one unaligned vector.
+        unsafe { _mm512_storeu_ps(to.as_mut_ptr(), self) };
+    }
+
+    #[inline(always)]
+    unsafe fn add_product(self, a: Self, b: Self) -> Self {
+        // SAFETY: the caller promises AVX-512F.
+        unsafe { _mm512_fmadd_ps(a, b, self) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noise(len: usize, seed: u32) -> Vec<f32> {
+        let mut state = seed;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / 16_777_216.0 - 0.5
+        };
+        (0..len).map(|_| next()).collect()
+    }
+
+    fn vectors(len: usize, seed: u32) -> Vec<Vector> {
+        noise(len * LANES, seed).as_chunks().0.to_vec()
+    }
+
+    #[test]
+    fn every_form_correlates_to_the_same_bits() {
+        let input = noise(400, 1);
+        for (lanes, lens) in [(16, [9, 5]), (16, [4, 8]), (3, [1, 2]), (8, [16, 0])] {
+            let runs = [Run { offset: 2, len: lens[0] }, Run { offset: 31, len: lens[1] }];
+            let weights = vectors(lens[0] + lens[1], 2);
+            for count in 0..40 {
+                let windows: Vec<u32> = (0..count).map(|i| i * 7).collect();
+                let pixels: Vec<u32> = (0..count).map(|i| (count - 1 - i) * 20).collect();
+                // The definition, in the order that the module promises.
+                let mut expected = vec![7.0f32; 1000];
+                for (&window, &pixel) in windows.iter().zip(&pixels) {
+                    for lane in 0..lanes {
+                        let (mut sum, mut row) = (0f32, 0);
+                        for run in &runs {
+                            for i in 0..run.len {
+                                sum =
+                                    input[window as usize + run.offset + i].mul_add(weights[row][lane], sum);
+                                row += 1;
+                            }
+                        }
+                        expected[pixel as usize + lane] = sum;
+                    }
+                }
+                for kernel in Kernel::available() {
+                    let mut output = vec![7.0; 1000];
+                    let operands = Windows {
+                        runs: &runs,
+                        weights: &weights,
+                        input: &input,
+                        windows: &windows,
+                        pixels: &pixels,
+                        lanes,
+                    };
+                    kernel.correlate(&operands, &mut output);
+                    assert!(output == expected, "{kernel:?}, {count} windows, {lanes} lanes");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_form_accumulates_to_the_same_bits() {
+        let (x, g) = (noise(900, 3), noise(900, 4));
+        let segments = [Segment { broadcast: 5, vector: 0 }, Segment { broadcast: 100, vector: 17 }];
+        for (rows, count) in [(1, 3), (3, 1), (6, 7), (16, 0), (20, 5), (33, 4)] {
+            let pixels = Pixels { segments: &segments, count, broadcast_step: 40, vector_step: 24 };
+            let start = vectors(rows, 5);
+            let mut expected = start.clone();
+            for (r, sums) in expected.iter_mut().enumerate() {
+                for segment in &segments {
+                    for i in 0..count {
+                        for (lane, sum) in sums.iter_mut().enumerate() {
+                            let value = x[segment.broadcast + i * 40 + r];
+                            *sum = value.mul_add(g[segment.vector + i * 24 + lane], *sum);
+                        }
+                    }
+                }
+            }
+            for kernel in Kernel::available() {
+                let mut sums = start.clone();
+                kernel.accumulate(&pixels, &x, &g, &mut sums);
+                assert!(sums == expected, "{kernel:?}, {rows} rows, {count} pixels");
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "vectors end at")]
+    fn a_pixel_outside_is_a_bug() {
+        let pixels = Pixels {
+            segments: &[Segment { broadcast: 0, vector: 10 }],
+            count: 1,
+            broadcast_step: 1,
+            vector_step: 1,
+        };
+        Kernel::fastest().accumulate(&pixels, &[0.0; 4], &[0.0; 20], &mut [[0.0; LANES]]);
+    }
+}
