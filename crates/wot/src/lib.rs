@@ -1,12 +1,75 @@
-//! Operations for training: channels-last f32 tensors on the CPU, gradients checked against PyTorch and against
-//! finite differences, the same bits for any number of threads.
+//! Weight distribution-oriented training (WOT): networks whose int8 weights leave room for a code.
+//!
+//! In-place protection (Guan et al., 2019) stores check bits in bit 6 of seven of every eight weights, so
+//! those must lie in [-64, 63]; [`ecc::Constraint`] says which positions and which ranges. This crate trains
+//! networks that satisfy such a constraint exactly, and the float networks that one begins with.
+//!
+//! **Training** is a [`Trainer`]: a `zoo` graph, its parameters, and a [`Recipe`]. [`Method::Float`] trains
+//! from scratch ([`initialize`]); [`Method::Qatt`] is the paper's quantization-aware training with
+//! throttling, [`Method::Admm`] its alternating direction method of multipliers, with a penalty that has a
+//! gradient (the released one has none). Weights and activations are rounded exactly where the int8 network
+//! rounds them. The result is [`Trained`]: int8 tensors with their scales, every weight inside the
+//! constraint.
+//!
+//! **Operations.** [`conv2d`] and its companions are candle operations on channels-last f32 tensors with
+//! gradients checked against PyTorch and against finite differences.
+//!
+//! # Repeatability
+//! A training is a function of graph, parameters, preprocessing, recipe and images: the number of threads,
+//! stopping and resuming ([`Trainer::save`], [`Trainer::resume`]) change no bit, and all random numbers are
+//! functions of seed and iteration. Nothing here prints, reads a clock or the environment.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use wot::{Augmentation, Method, Recipe, Schedule, Trainer, Validation};
+//!
+//! let images = data::ImageSet::open("data".as_ref(), data::DataSource::Cifar10, data::Split::Train)?;
+//! let spec = quant::ModelSpec { architecture: "resnet20".into(), classes: 10, input: [3, 32, 32], width: 1.0 };
+//! let graph = zoo::build(&spec)?;
+//! let preprocessing = quant::Preprocessing { mean: vec![0.5; 3], std: vec![0.25; 3] };
+//! let recipe = Recipe {
+//!     method: Method::QATT,
+//!     iterations: 2000,
+//!     batch_images: 128,
+//!     schedule: Schedule::Constant { rate: 1e-4 },
+//!     momentum: 0.9,
+//!     weight_decay: 1e-4,
+//!     augmentation: Some(Augmentation { shift: 4, mirror: true }),
+//!     validation: Validation { images: 5000, seed: 0 },
+//!     check_every: 100,
+//!     seed: 1,
+//! };
+//! let mut trainer = Trainer::new(&graph, wot::initialize(&graph, 1), &preprocessing, recipe)?;
+//! while let Some(check) = trainer.next_check(&images, |_, _| {})? {
+//!     trainer.save("training.safetensors".as_ref())?;
+//!     if check.throttled.is_some_and(|throttled| throttled.correct >= 4500) {
+//!         break;
+//!     }
+//! }
+//! let trained = trainer.finish()?;
+//! # Ok(())
+//! # }
+//! ```
 
+mod batches;
 mod conv;
+mod error;
+mod initialize;
 mod kernel;
+mod network;
 mod ops;
+mod random;
+mod recipe;
+mod state;
+mod throttle;
+mod trainer;
 
+pub use error::{StateError, WotError};
+pub use initialize::initialize;
 pub use ops::{
     BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM, BatchStatistics, RunningStatistics, add_bias, batch_norm,
     batch_norm_inference, conv2d, cross_entropy, fake_quantize_activation, fake_quantize_weight,
     global_avg_pool, linear, max_pool, pad_shortcut, relu,
 };
+pub use recipe::{Augmentation, Method, Recipe, Schedule, Validation};
+pub use trainer::{Check, Throttled, Trained, Trainer};

@@ -1,5 +1,7 @@
 //! One binary for all integration tests.
 
+mod curves;
 mod golden;
 mod gradients;
 mod noise;
+mod training;

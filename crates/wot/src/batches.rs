@@ -1,0 +1,258 @@
+//! From an image set to normalized NHWC batches.
+
+use candle_core::Tensor;
+use data::ImageSet;
+use quant::Preprocessing;
+use rand_core::RngCore;
+use zoo::Graph;
+
+use crate::WotError;
+use crate::ops::tensor;
+use crate::random::{Purpose, below, permutation, stream};
+use crate::recipe::{Augmentation, Recipe};
+
+/// A batch as a network takes it.
+pub(crate) struct Batch {
+    /// `[images, height, width, channels]`, normalized.
+    pub(crate) images: Tensor,
+    pub(crate) labels: Vec<u16>,
+}
+
+/// The input value of every pixel value of every channel.
+pub(crate) struct PixelTable(Vec<[f32; 256]>);
+
+impl PixelTable {
+    pub(crate) fn new(graph: &Graph, preprocessing: &Preprocessing) -> Result<Self, WotError> {
+        let channels = graph.spec().input[0];
+        let Preprocessing { mean, std } = preprocessing;
+        let usable = mean.len() == channels
+            && std.len() == channels
+            && mean.iter().all(|m| m.is_finite())
+            && std.iter().all(|s| s.is_finite() && *s > 0.0);
+        if !usable {
+            return Err(WotError::Preprocessing { mean: mean.clone(), std: std.clone(), channels });
+        }
+        let table = |channel| std::array::from_fn(|pixel| preprocessing.value(channel, pixel as u8));
+        Ok(Self((0..channels).map(table).collect()))
+    }
+
+    /// Largest magnitude that any pixel can have: the range of the input, as `infer` calibrates it.
+    pub(crate) fn max_abs(&self) -> f32 {
+        self.0.iter().flatten().fold(0.0, |largest, value| largest.max(value.abs()))
+    }
+}
+
+/// Which images of a set a training sees, and in which order.
+pub(crate) struct Sampler {
+    held_out: Vec<u32>,
+    training: Vec<u32>,
+    seed: u64,
+    batch_images: usize,
+    augmentation: Option<Augmentation>,
+    /// The last epoch drawn and its order.
+    epoch: Option<(u64, Vec<u32>)>,
+}
+
+impl Sampler {
+    pub(crate) fn new(graph: &Graph, recipe: &Recipe, images: &ImageSet) -> Result<Self, WotError> {
+        let shape = images.shape();
+        let found = [shape.channels, shape.height, shape.width];
+        let spec = graph.spec();
+        if found != spec.input || images.classes() > spec.classes {
+            return Err(WotError::Images {
+                found,
+                found_classes: images.classes(),
+                expected: spec.input,
+                expected_classes: spec.classes,
+            });
+        }
+        let held_out = recipe.validation.images;
+        let expected = held_out.saturating_add(recipe.batch_images);
+        if images.len() < expected {
+            return Err(WotError::TooFewImages { found: images.len(), held_out, expected });
+        }
+        let mut order =
+            permutation(&mut stream(recipe.validation.seed, Purpose::Validation, 0), images.len());
+        let mut training = order.split_off(held_out);
+        order.sort_unstable();
+        training.sort_unstable();
+        Ok(Self {
+            held_out: order,
+            training,
+            seed: recipe.seed,
+            batch_images: recipe.batch_images,
+            augmentation: recipe.augmentation,
+            epoch: None,
+        })
+    }
+
+    /// The training images, which are never those held out.
+    pub(crate) fn training(&self) -> &[u32] {
+        &self.training
+    }
+
+    pub(crate) fn held_out(&self) -> &[u32] {
+        &self.held_out
+    }
+
+    /// The batch of an iteration (0 is the first): a function of recipe and images.
+    pub(crate) fn batch(
+        &mut self,
+        images: &ImageSet,
+        table: &PixelTable,
+        iteration: u64,
+    ) -> Result<Batch, WotError> {
+        let batches = (self.training.len() / self.batch_images) as u64;
+        let (epoch, first) = (iteration / batches, (iteration % batches) as usize * self.batch_images);
+        if self.epoch.as_ref().is_none_or(|(drawn, _)| *drawn != epoch) {
+            let order = permutation(&mut stream(self.seed, Purpose::Order, epoch), self.training.len());
+            self.epoch = Some((epoch, order.iter().map(|&i| self.training[i as usize]).collect()));
+        }
+        let order = &self.epoch.as_ref().expect("drawn above").1[first..first + self.batch_images];
+        let mut rng = stream(self.seed, Purpose::Augmentation, iteration);
+        let mut changes = || match self.augmentation {
+            None => Change::default(),
+            Some(Augmentation { shift, mirror }) => {
+                let mut draw = || below(&mut rng, 2 * shift as u32 + 1) as isize - shift as isize;
+                let shift = [draw(), draw()];
+                Change { shift, mirror: mirror && rng.next_u32() & 1 == 1 }
+            }
+        };
+        let order: Vec<(u32, Change)> = order.iter().map(|&index| (index, changes())).collect();
+        gather(images, table, &order)
+    }
+}
+
+/// Images as they are.
+pub(crate) fn plain(images: &ImageSet, table: &PixelTable, indices: &[u32]) -> Result<Batch, WotError> {
+    let order: Vec<(u32, Change)> = indices.iter().map(|&index| (index, Change::default())).collect();
+    gather(images, table, &order)
+}
+
+/// How an image is changed: output pixel (y, x) is input pixel (y + shift[0], x + shift[1]), x counted from
+/// the right if mirrored, and black where there is none.
+#[derive(Clone, Copy, Default)]
+struct Change {
+    shift: [isize; 2],
+    mirror: bool,
+}
+
+fn gather(images: &ImageSet, table: &PixelTable, order: &[(u32, Change)]) -> Result<Batch, WotError> {
+    let shape = images.shape();
+    let (height, width) = (shape.height, shape.width);
+    let mut values = Vec::with_capacity(order.len() * shape.image_bytes());
+    let mut labels = Vec::with_capacity(order.len());
+    for &(index, change) in order {
+        let pixels = images.image(index as usize);
+        labels.push(images.labels()[index as usize]);
+        for y in 0..height {
+            let row = y.wrapping_add_signed(change.shift[0]);
+            for x in 0..width {
+                let x = if change.mirror { width - 1 - x } else { x };
+                let column = x.wrapping_add_signed(change.shift[1]);
+                let inside = row < height && column < width;
+                for (channel, table) in table.0.iter().enumerate() {
+                    let pixel = if inside { pixels[(channel * height + row) * width + column] } else { 0 };
+                    values.push(table[usize::from(pixel)]);
+                }
+            }
+        }
+    }
+    let images = tensor(values, (order.len(), height, width, shape.channels))?;
+    Ok(Batch { images, labels })
+}
+
+#[cfg(test)]
+mod tests {
+    use data::{ImageShape, Split};
+    use quant::ModelSpec;
+
+    use super::*;
+    use crate::recipe::{Method, Schedule, Validation};
+
+    /// 23 grey images of 8x9; pixel (y, x) of image i is 100 + y * 9 + x, but the first is i.
+    fn set() -> ImageSet {
+        let shape = ImageShape { channels: 1, height: 8, width: 9 };
+        let pixels = (0..23u8).flat_map(|i| (0..72).map(move |p| if p == 0 { i } else { 100 + p })).collect();
+        ImageSet::new("test", Split::Train, shape, 10, pixels, (0..23).map(|i| i % 10).collect()).unwrap()
+    }
+
+    fn sampler(augmentation: Option<Augmentation>, seed: u64) -> (Sampler, PixelTable) {
+        let recipe = Recipe {
+            method: Method::Float,
+            iterations: 10,
+            batch_images: 4,
+            schedule: Schedule::Constant { rate: 0.1 },
+            momentum: 0.9,
+            weight_decay: 0.0,
+            augmentation,
+            validation: Validation { images: 5, seed: 1 },
+            check_every: 1,
+            seed,
+        };
+        let spec = ModelSpec { architecture: "resnet20".into(), classes: 10, input: [1, 8, 9], width: 0.1 };
+        let graph = zoo::build(&spec).unwrap();
+        let identity = Preprocessing { mean: vec![0.0], std: vec![1.0 / 255.0] };
+        (Sampler::new(&graph, &recipe, &set()).unwrap(), PixelTable::new(&graph, &identity).unwrap())
+    }
+
+    fn pixels(batch: &Batch) -> Vec<Vec<u8>> {
+        let values: Vec<f32> = batch.images.flatten_all().unwrap().to_vec1().unwrap();
+        values.chunks(72).map(|image| image.iter().map(|v| v.round() as u8).collect()).collect()
+    }
+
+    #[test]
+    fn an_epoch_has_every_training_image_once_and_no_other() {
+        let (mut sampler, table) = sampler(None, 3);
+        let mut epochs = Vec::new();
+        for epoch in 0..2 {
+            let batches = (0..4).map(|i| pixels(&sampler.batch(&set(), &table, epoch * 4 + i).unwrap()));
+            let order: Vec<u8> = batches.flatten().map(|image| image[0]).collect();
+            let mut sorted = order.clone();
+            sorted.sort_unstable();
+            sorted.dedup();
+            assert_eq!(sorted.len(), 16);
+            assert!(sorted.iter().all(|&i| !sampler.held_out().contains(&u32::from(i))));
+            epochs.push(order);
+        }
+        assert_ne!(epochs[0], epochs[1]);
+        assert_eq!((sampler.training().len(), sampler.held_out().len()), (18, 5));
+    }
+
+    #[test]
+    fn batches_do_not_depend_on_which_were_drawn_before() {
+        let augmentation = Some(Augmentation { shift: 2, mirror: true });
+        let draw = |iterations: &[u64], seed| {
+            let (mut sampler, table) = sampler(augmentation, seed);
+            let draws = iterations.iter().map(|&i| sampler.batch(&set(), &table, i).unwrap());
+            draws.map(|batch| (pixels(&batch), batch.labels)).last().unwrap()
+        };
+        assert_eq!(draw(&[0, 1, 2, 3, 4, 5, 6], 3), draw(&[6], 3));
+        assert_ne!(draw(&[6], 3), draw(&[6], 4));
+    }
+
+    #[test]
+    fn changed_images_are_moved_and_mirrored_images() {
+        let (mut sampler, table) = sampler(Some(Augmentation { shift: 2, mirror: true }), 3);
+        let at = |y: isize, x: isize| {
+            let inside = (0..8).contains(&y) && (0..9).contains(&x);
+            if inside { 100 + (y * 9 + x) as u8 } else { 0 }
+        };
+        let mut seen = std::collections::BTreeSet::new();
+        for iteration in 0..200 {
+            for image in pixels(&sampler.batch(&set(), &table, iteration).unwrap()) {
+                let matches = |dy: isize, dx: isize, mirror: bool| {
+                    (0..72).all(|p| {
+                        let (y, x) = (p / 9, p % 9);
+                        let (y, x) = (y + dy, if mirror { 8 - x } else { x } + dx);
+                        (y, x) == (0, 0) || image[p as usize] == at(y, x)
+                    })
+                };
+                let all =
+                    (-2..=2).flat_map(|dy| (-2..=2).flat_map(move |dx| [(dy, dx, false), (dy, dx, true)]));
+                seen.insert(all.into_iter().find(|&(dy, dx, m)| matches(dy, dx, m)).expect("a known change"));
+            }
+        }
+        assert_eq!(seen.len(), 50);
+    }
+}

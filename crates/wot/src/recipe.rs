@@ -1,0 +1,192 @@
+use ecc::Constraint;
+
+use crate::WotError;
+
+/// How to train: everything but the data, the network and its first parameters.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recipe {
+    /// What is trained for.
+    pub method: Method,
+    /// Iterations in all.
+    pub iterations: u64,
+    /// Images in a batch; a last incomplete batch of an epoch is dropped.
+    pub batch_images: usize,
+    /// Learning rate over the iterations.
+    pub schedule: Schedule,
+    /// Momentum of SGD (paper: 0.9).
+    pub momentum: f32,
+    /// Weight decay of SGD, on every parameter as in PyTorch (paper: 1e-4).
+    pub weight_decay: f32,
+    /// Random changes to training images.
+    pub augmentation: Option<Augmentation>,
+    /// Which training images are held out to judge by.
+    pub validation: Validation,
+    /// Iterations from one [`crate::Check`] to the next.
+    pub check_every: u64,
+    /// Seed of the order of images and of their augmentation.
+    pub seed: u64,
+}
+
+/// What a network is trained for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Method {
+    /// Real weights and activations.
+    Float,
+    /// Quantization-aware training with throttling (paper section 4.2): rounded weights and activations,
+    /// and after every iteration the weights are clamped into the constraint.
+    Qatt {
+        /// Allowed levels, by position.
+        constraint: Constraint,
+    },
+    /// Quantization-aware training with the alternating direction method of multipliers (paper section
+    /// 4.2): the loss is augmented by beta / 2 * |W - Z + U|^2, Z being the nearest point to W + U
+    /// that satisfies the constraint and U the scaled dual variable. What is still outside at the
+    /// end is clamped.
+    Admm {
+        /// Allowed levels, by position.
+        constraint: Constraint,
+        /// Weight of the penalty (the release's value: 0.0015).
+        beta: f32,
+        /// Iterations from one update of Z and U to the next.
+        dual_every: u64,
+    },
+}
+
+impl Method {
+    /// QATT for in-place protection.
+    pub const QATT: Self = Self::Qatt { constraint: Constraint::WOT };
+
+    /// ADMM for in-place protection with the release's penalty, Z and U updated every 100 iterations.
+    pub const ADMM: Self = Self::Admm { constraint: Constraint::WOT, beta: 0.0015, dual_every: 100 };
+
+    /// The constraint that stored integers must satisfy; `None` where nothing is quantized.
+    pub fn constraint(&self) -> Option<&Constraint> {
+        match self {
+            Self::Float => None,
+            Self::Qatt { constraint } | Self::Admm { constraint, .. } => Some(constraint),
+        }
+    }
+}
+
+/// Learning rate, by iteration.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Schedule {
+    /// Always the same.
+    Constant {
+        /// Learning rate.
+        rate: f32,
+    },
+    /// Multiplied by `factor` after every `every` iterations.
+    Step {
+        /// Learning rate at first.
+        rate: f32,
+        /// Iterations at one rate.
+        every: u64,
+        /// Factor, e.g. 0.1.
+        factor: f32,
+    },
+    /// Half a cosine from `rate` down to 0 at the last iteration.
+    Cosine {
+        /// Learning rate at first.
+        rate: f32,
+    },
+}
+
+impl Schedule {
+    /// The rate of iteration `iteration` (0 is the first) of `iterations`.
+    pub fn rate(&self, iteration: u64, iterations: u64) -> f32 {
+        match *self {
+            Self::Constant { rate } => rate,
+            Self::Step { rate, every, factor } => {
+                (f64::from(rate) * libm::pow(f64::from(factor), (iteration / every) as f64)) as f32
+            }
+            Self::Cosine { rate } => {
+                let angle = std::f64::consts::PI * iteration as f64 / iterations as f64;
+                (f64::from(rate) * 0.5 * (1.0 + libm::cos(angle))) as f32
+            }
+        }
+    }
+}
+
+/// Random changes to training images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Augmentation {
+    /// Images are moved by up to this many pixels in each direction; zeros (black) come in.
+    pub shift: usize,
+    /// Half of the images are mirrored.
+    pub mirror: bool,
+}
+
+/// Training images that are held out. They depend on this and the size of the set alone, so float training
+/// and what follows can hold out the same ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validation {
+    /// How many.
+    pub images: usize,
+    /// Which.
+    pub seed: u64,
+}
+
+impl Recipe {
+    /// Refuses numbers that cannot be used.
+    pub(crate) fn check(&self) -> Result<(), WotError> {
+        let refuse = |field: &'static str, value: String, expected: &'static str| {
+            Err(WotError::Recipe { field, value, expected })
+        };
+        let positive = |field, value: f32| match value.is_finite() && value > 0.0 {
+            true => Ok(()),
+            false => refuse(field, value.to_string(), "a finite number above 0"),
+        };
+        let counts = [("iterations", self.iterations), ("check_every", self.check_every)];
+        if let Some((field, _)) = counts.into_iter().find(|(_, value)| *value == 0) {
+            return refuse(field, "0".into(), "at least 1");
+        }
+        if self.batch_images < 2 {
+            return refuse("batch_images", self.batch_images.to_string(), "at least 2");
+        }
+        if !(0.0..1.0).contains(&self.momentum) {
+            return refuse("momentum", self.momentum.to_string(), "a number in [0, 1)");
+        }
+        if !(self.weight_decay.is_finite() && self.weight_decay >= 0.0) {
+            return refuse("weight_decay", self.weight_decay.to_string(), "a finite number of at least 0");
+        }
+        match self.schedule {
+            Schedule::Constant { rate } | Schedule::Cosine { rate } => positive("rate", rate)?,
+            Schedule::Step { rate, every, factor } => {
+                positive("rate", rate)?;
+                positive("factor", factor)?;
+                if every == 0 {
+                    return refuse("every", "0".into(), "at least 1");
+                }
+            }
+        }
+        if let Method::Admm { beta, dual_every, .. } = self.method {
+            positive("beta", beta)?;
+            if dual_every == 0 {
+                return refuse("dual_every", "0".into(), "at least 1");
+            }
+        }
+        if let Some(constraint) = self.method.constraint() {
+            let excludes_zero = |(low, high): (&i8, &i8)| *low > 0 || *high < 0;
+            if constraint.low.iter().zip(&constraint.high).any(excludes_zero) {
+                return refuse("constraint", format!("{constraint:?}"), "ranges that hold 0");
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schedules_follow_their_formulas() {
+        assert_eq!(Schedule::Constant { rate: 0.1 }.rate(99, 100), 0.1);
+        let step = Schedule::Step { rate: 0.1, every: 10, factor: 0.5 };
+        assert_eq!([0, 9, 10, 25].map(|i| step.rate(i, 100)), [0.1, 0.1, 0.05, 0.025]);
+        let cosine = Schedule::Cosine { rate: 0.2 };
+        assert_eq!([0, 50].map(|i| cosine.rate(i, 100)), [0.2, 0.1]);
+        assert!(cosine.rate(99, 100) < 1e-4);
+    }
+}

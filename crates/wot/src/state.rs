@@ -1,0 +1,225 @@
+//! The file of a training's state: one safetensors file with all that the next iteration depends on.
+//!
+//! | tensors (f32) | what |
+//! |---|---|
+//! | `parameter.<name>` | every parameter, running statistics included |
+//! | `momentum.<name>` | SGD's momentum of every trained parameter |
+//! | `target.<name>`, `dual.<name>` | ADMM's Z and U of every stored weight |
+//! | `scales`, `ranges` | scale of every stored weight; range of every activation seen so far |
+//!
+//! The metadata entry `zerospace-training` holds the format's version, iterations done, losses since the
+//! last check, the names that `scales` and `ranges` belong to, and a description of network, preprocessing
+//! and recipe, without which the state would continue another training. There is no generator in it: all
+//! random numbers are functions of seed and iteration.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use quant::{FloatTensor, Parameters, Preprocessing};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::{Deserialize, Serialize};
+use zoo::Graph;
+
+use crate::WotError;
+use crate::error::StateError;
+use crate::network::Rounding;
+use crate::recipe::Recipe;
+use crate::trainer::{Admm, Trainer};
+
+const VERSION: u32 = 1;
+const KEY: &str = "zerospace-training";
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Metadata {
+    version: u32,
+    network: String,
+    preprocessing: String,
+    recipe: String,
+    iteration: u64,
+    checked: bool,
+    /// Bits of the f64 sum, and number of terms.
+    losses: (u64, u64),
+    /// Stored weights that `scales` belongs to, and nodes that `ranges` belongs to.
+    scales: Vec<String>,
+    ranges: Vec<String>,
+}
+
+/// Read first and alone, so that another version is recognized whatever else it holds.
+#[derive(Deserialize)]
+struct VersionOnly {
+    version: u32,
+}
+
+impl Trainer {
+    /// Writes the whole state under a temporary name beside `path`, flushes it to disk, and renames it.
+    ///
+    /// # Errors
+    /// When the file cannot be written; `path` is then as it was before.
+    pub fn save(&self, path: &Path) -> Result<(), WotError> {
+        let bytes = self.to_bytes()?;
+        let write = || -> std::io::Result<()> {
+            let mut name = path.file_name().unwrap_or_default().to_os_string();
+            name.push(".partial");
+            let temporary = path.with_file_name(name);
+            let mut file = std::fs::File::create(&temporary)?;
+            std::io::Write::write_all(&mut file, &bytes)?;
+            file.sync_all()?;
+            std::fs::rename(&temporary, path)
+        };
+        write().map_err(|error| WotError::State { path: path.into(), kind: error.into() })
+    }
+
+    /// Continues a training that was saved: the same graph, preprocessing and recipe, and from there on the
+    /// same bits as if it had not stopped.
+    ///
+    /// # Errors
+    /// A file that cannot be read, is damaged, or belongs to another training.
+    pub fn resume(
+        graph: &Graph,
+        preprocessing: &Preprocessing,
+        recipe: Recipe,
+        path: &Path,
+    ) -> Result<Self, WotError> {
+        let state = |kind: StateError| WotError::State { path: path.into(), kind };
+        let bytes = std::fs::read(path).map_err(|error| state(error.into()))?;
+        let saved = Saved::read(graph, preprocessing, &recipe, &bytes).map_err(state)?;
+        let mut trainer = Self::new(graph, saved.parameters, preprocessing, recipe)?;
+        trainer.momentum = saved.momentum;
+        trainer.admm = saved.admm;
+        trainer.network.rounding = saved.rounding;
+        trainer.iteration = saved.metadata.iteration;
+        trainer.checked = saved.metadata.checked;
+        trainer.losses = (f64::from_bits(saved.metadata.losses.0), saved.metadata.losses.1);
+        Ok(trainer)
+    }
+
+    fn to_bytes(&self) -> Result<Vec<u8>, WotError> {
+        let mut tensors: Vec<(String, Vec<f32>)> = Vec::new();
+        for (name, values) in self.network.parameters()? {
+            tensors.push((format!("parameter.{name}"), values.values().to_vec()));
+        }
+        for (name, values) in &self.momentum {
+            tensors.push((format!("momentum.{name}"), values.clone()));
+        }
+        for (name, Admm { target, dual }) in &self.admm {
+            tensors.push((format!("target.{name}"), target.clone()));
+            tensors.push((format!("dual.{name}"), dual.clone()));
+        }
+        let none = BTreeMap::new();
+        let rounding = self.network.rounding.as_ref();
+        let scales = rounding.map_or(&none, |rounding| &rounding.scales);
+        let ranges = rounding.map_or(&none, |rounding| &rounding.ranges);
+        tensors.push(("scales".into(), scales.values().copied().collect()));
+        tensors.push(("ranges".into(), ranges.values().copied().collect()));
+
+        let metadata = Metadata {
+            version: VERSION,
+            network: describe_network(self.network.graph()),
+            preprocessing: format!("{:?}", self.preprocessing),
+            recipe: format!("{:?}", self.recipe),
+            iteration: self.iteration,
+            checked: self.checked,
+            losses: (self.losses.0.to_bits(), self.losses.1),
+            scales: scales.keys().cloned().collect(),
+            ranges: ranges.keys().cloned().collect(),
+        };
+        let bytes: Vec<(String, usize, Vec<u8>)> = tensors
+            .into_iter()
+            .map(|(name, values)| (name, values.len(), values.iter().flat_map(|v| v.to_le_bytes()).collect()))
+            .collect();
+        let views = bytes.iter().map(|(name, len, bytes)| {
+            let view = TensorView::new(Dtype::F32, vec![*len], bytes).expect("four bytes a value");
+            (name, view)
+        });
+        let json = serde_json::to_string(&metadata).expect("plain data always serializes");
+        let entry = HashMap::from([(KEY.to_string(), json)]);
+        Ok(safetensors::serialize(views, Some(entry)).expect("names are distinct"))
+    }
+}
+
+fn describe_network(graph: &Graph) -> String {
+    format!("{:?}", graph.spec())
+}
+
+struct Saved {
+    metadata: Metadata,
+    parameters: Parameters,
+    momentum: BTreeMap<String, Vec<f32>>,
+    admm: BTreeMap<String, Admm>,
+    rounding: Option<Rounding>,
+}
+
+impl Saved {
+    fn read(
+        graph: &Graph,
+        preprocessing: &Preprocessing,
+        recipe: &Recipe,
+        bytes: &[u8],
+    ) -> Result<Self, StateError> {
+        let (_, header) = SafeTensors::read_metadata(bytes)?;
+        let text = header.metadata().as_ref().and_then(|map| map.get(KEY));
+        let text = text.ok_or(StateError::Foreign { key: KEY })?;
+        let VersionOnly { version } = serde_json::from_str(text)?;
+        if version != VERSION {
+            return Err(StateError::Version { found: version, expected: VERSION });
+        }
+        let metadata: Metadata = serde_json::from_str(text)?;
+        for (what, found, expected) in [
+            ("network", &metadata.network, describe_network(graph)),
+            ("preprocessing", &metadata.preprocessing, format!("{preprocessing:?}")),
+            ("recipe", &metadata.recipe, format!("{recipe:?}")),
+        ] {
+            if *found != expected {
+                return Err(StateError::OtherTraining { what, found: found.clone(), expected });
+            }
+        }
+        let file = SafeTensors::deserialize(bytes)?;
+        let values = |name: String, expected: usize| -> Result<Vec<f32>, StateError> {
+            let wrong = |found: String| StateError::Tensor { tensor: name.clone(), found, expected };
+            let view = file.tensor(&name).map_err(|_| wrong("missing".into()))?;
+            if view.dtype() != Dtype::F32 || view.shape() != [expected] {
+                return Err(wrong(format!("{:?} {:?}", view.dtype(), view.shape())));
+            }
+            Ok(view.data().as_chunks().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect())
+        };
+
+        let mut saved = Self {
+            parameters: Parameters::new(),
+            momentum: BTreeMap::new(),
+            admm: BTreeMap::new(),
+            rounding: None,
+            metadata,
+        };
+        for spec in graph.parameters() {
+            let (name, len) = (&spec.name, spec.shape.iter().product());
+            let parameter = values(format!("parameter.{name}"), len)?;
+            saved.parameters.insert(name.clone(), FloatTensor::new(spec.shape.clone(), parameter));
+            if !name.ends_with(".running_mean") && !name.ends_with(".running_var") {
+                saved.momentum.insert(name.clone(), values(format!("momentum.{name}"), len)?);
+            }
+            if spec.is_stored_weight() && matches!(recipe.method, crate::Method::Admm { .. }) {
+                let target = values(format!("target.{name}"), len)?;
+                let dual = values(format!("dual.{name}"), len)?;
+                saved.admm.insert(name.clone(), Admm { target, dual });
+            }
+        }
+        if recipe.method.constraint().is_some() {
+            let named = |names: &[String], tensor: &str| -> Result<BTreeMap<String, f32>, StateError> {
+                Ok(names.iter().cloned().zip(values(tensor.into(), names.len())?).collect())
+            };
+            let scales = named(&saved.metadata.scales, "scales")?;
+            let ranges = named(&saved.metadata.ranges, "ranges")?;
+            let stored = graph.stored_weights();
+            if let Some(missing) = stored.iter().find(|spec| !scales.contains_key(&spec.name)) {
+                return Err(StateError::Tensor {
+                    tensor: format!("scale of {}", missing.name),
+                    found: "missing".into(),
+                    expected: 1,
+                });
+            }
+            saved.rounding = Some(Rounding { scales, ranges });
+        }
+        Ok(saved)
+    }
+}

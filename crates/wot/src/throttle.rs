@@ -1,0 +1,129 @@
+//! Real weights and the levels they are stored as, with a scale that does not drift.
+//!
+//! # The scale
+//!
+//! Quantizing takes a tensor's scale from its largest weight, 127 / max|w|. If training did so anew in
+//! every iteration, throttling would feed on itself: clamp the largest weight (at a position where it may
+//! not stand) to level 63, and it is the largest no more; the scale grows; weights that had been at level
+//! 63 are suddenly at 100 and are clamped in turn; and so on, until the tensor has shrunk to its free
+//! positions. So **a tensor's scale is fixed once, from the weights with which training begins**, kept in
+//! the trainer and its checkpoint, and written into the int8 network as it is.
+//!
+//! Weights that grow beyond the fixed range are clamped to level +-127 wherever they stand, in the real
+//! weights too, so that none drifts to where its gradient cannot call it back.
+//!
+//! # Why the stored integers satisfy the constraint exactly
+//!
+//! [`level`] is the only way from a weight to an integer: in the forward pass, in throttling and in the
+//! result. A throttled weight is set to `bound / scale`, and since bound is an integer of at most 7 bits,
+//! `bound / scale * scale` differs from it by a few parts in 10^7 and rounds to it.
+
+use ecc::Constraint;
+use quant::MAX_LEVEL;
+
+/// The level that a weight is stored as: as [`quant::QuantTensor::quantize`], with a scale (levels per unit)
+/// that is given.
+pub(crate) fn level(weight: f32, scale: f32) -> i8 {
+    let limit = f32::from(MAX_LEVEL);
+    (weight * scale).round_ties_even().clamp(-limit, limit) as i8
+}
+
+/// All levels of a tensor.
+pub(crate) fn levels(weights: &[f32], scale: f32) -> Vec<i8> {
+    weights.iter().map(|&weight| level(weight, scale)).collect()
+}
+
+/// The scale that [`quant::QuantTensor::quantize`] would choose: 127 / max|w|, 1 for zeros.
+pub(crate) fn scale_of(weights: &[f32]) -> f32 {
+    let largest = weights.iter().fold(0f32, |largest, weight| largest.max(weight.abs()));
+    if largest == 0.0 { 1.0 } else { f32::from(MAX_LEVEL) / largest }
+}
+
+/// Weights whose level the constraint forbids (the paper's large values).
+pub(crate) fn count_outside(weights: &[f32], scale: f32, constraint: &Constraint) -> usize {
+    constraint.violations(&levels(weights, scale)).count()
+}
+
+/// Clamps every weight whose level the constraint forbids, or that lies outside the scale's range; returns
+/// how many the constraint forbade.
+pub(crate) fn throttle(weights: &mut [f32], scale: f32, constraint: &Constraint) -> usize {
+    let limit = f32::from(MAX_LEVEL);
+    let mut throttled = 0;
+    for (index, weight) in weights.iter_mut().enumerate() {
+        let stored = level(*weight, scale);
+        let [low, high] = bounds(constraint, index);
+        if stored < low || stored > high {
+            *weight = f32::from(stored.clamp(low, high)) / scale;
+            throttled += 1;
+        } else if (*weight * scale).abs() > limit {
+            *weight = f32::from(stored) / scale;
+        }
+    }
+    throttled
+}
+
+/// The nearest tensor whose weights lie in the constraint's box, `[low / scale, high / scale]` by position.
+pub(crate) fn project(weights: &mut [f32], scale: f32, constraint: &Constraint) {
+    for (index, weight) in weights.iter_mut().enumerate() {
+        let [low, high] = bounds(constraint, index).map(|bound| f32::from(bound) / scale);
+        *weight = weight.clamp(low, high);
+    }
+}
+
+/// Smallest and largest level at a flat index; -128 is left to faults.
+fn bounds(constraint: &Constraint, index: usize) -> [i8; 2] {
+    let position = index % constraint.low.len();
+    [constraint.low[position].max(-MAX_LEVEL), constraint.high[position]]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Weights around every level and every tie, at every position, for a scale.
+    fn weights(scale: f32) -> Vec<f32> {
+        (-1200..1200).flat_map(|i| [i as f32 / 8.0 / scale; 8]).collect()
+    }
+
+    const NARROW: Constraint =
+        Constraint { low: [-32, -32, -32, -32, -32, -32, -32, -64], high: [31, 31, 31, 31, 31, 31, 31, 63] };
+
+    #[test]
+    fn throttled_weights_are_stored_inside_for_every_scale() {
+        // Scales of all magnitudes and mantissas: 1e-6 to 1e8.
+        for exponent in -20..27 {
+            for mantissa in [1.0, 1.000_000_1, 1.1, 1.25, 1.333_333, 1.5, 1.700_001, 1.999_999] {
+                let scale = mantissa * 2f32.powi(exponent);
+                for constraint in [Constraint::WOT, NARROW, Constraint::NONE] {
+                    let before = weights(scale);
+                    let mut after = before.clone();
+                    let outside = count_outside(&before, scale, &constraint);
+                    assert_eq!(throttle(&mut after, scale, &constraint), outside);
+                    // The integers are the throttled integers of before, to the last one.
+                    let mut expected = levels(&before, scale);
+                    constraint.throttle(&mut expected);
+                    assert_eq!(levels(&after, scale), expected, "scale {scale}");
+                    assert_eq!(throttle(&mut after, scale, &constraint), 0, "scale {scale}");
+                    assert!(after.iter().all(|w| (w * scale).abs() < 127.001), "scale {scale}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn weights_that_are_allowed_keep_their_value() {
+        let mut after = vec![0.1234, -0.63, 0.634_9, 0.9];
+        after.resize(8, 1.0);
+        let before = after.clone();
+        assert_eq!(throttle(&mut after, 100.0, &Constraint::WOT), 4);
+        assert_eq!(after[..3], before[..3]);
+        assert_eq!(after[3..], [0.63, 0.63, 0.63, 0.63, 1.0]);
+    }
+
+    #[test]
+    fn a_projection_lies_in_the_box() {
+        let mut after = vec![0.634; 8];
+        project(&mut after, 100.0, &Constraint::WOT);
+        assert_eq!(after, [0.63, 0.63, 0.63, 0.63, 0.63, 0.63, 0.63, 0.634]);
+    }
+}

@@ -1,0 +1,401 @@
+use std::collections::BTreeMap;
+
+use candle_core::Tensor;
+use candle_core::backprop::GradStore;
+use data::ImageSet;
+use ecc::Constraint;
+use quant::{ActivationScale, FloatTensor, Parameters, Preprocessing, QuantTensor};
+use rayon::prelude::*;
+use zoo::Graph;
+
+use crate::WotError;
+use crate::batches::{PixelTable, Sampler, plain};
+use crate::network::{Mode, Network, Rounding};
+use crate::ops::{cross_entropy, read, tensor};
+use crate::recipe::{Method, Recipe};
+use crate::throttle::{count_outside, levels, project, scale_of, throttle};
+
+/// Images in one pass of a validation or calibration.
+const PASS: usize = 50;
+/// Training images from which the first ranges of activations are taken.
+const CALIBRATION_IMAGES: usize = 500;
+
+/// A training that can be stopped, saved, and continued to the same bits.
+///
+/// One object trains one network: [`Trainer::next_check`] trains until something is to be reported;
+/// [`Trainer::step`] does a single iteration on a batch of the caller's.
+pub struct Trainer {
+    pub(crate) network: Network,
+    pub(crate) recipe: Recipe,
+    pub(crate) preprocessing: Preprocessing,
+    table: PixelTable,
+    /// SGD's momentum of every variable.
+    pub(crate) momentum: BTreeMap<String, Vec<f32>>,
+    /// ADMM's Z and U of every stored weight; empty for other methods.
+    pub(crate) admm: BTreeMap<String, Admm>,
+    /// Iterations done.
+    pub(crate) iteration: u64,
+    /// Sum of losses, and number of them, since the last check.
+    pub(crate) losses: (f64, u64),
+    /// Whether the check of this iteration was already given.
+    pub(crate) checked: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Admm {
+    /// Z: the constrained copy of the weights.
+    pub(crate) target: Vec<f32>,
+    /// U: the scaled dual variable.
+    pub(crate) dual: Vec<f32>,
+}
+
+/// What there is to report at a moment of a training.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Check {
+    /// Iterations done.
+    pub iteration: u64,
+    /// Mean loss of the iterations since the last check; NaN before the first iteration.
+    pub loss: f64,
+    /// Images held out.
+    pub validation_images: usize,
+    /// Held-out images classified correctly; for a quantizing method with rounded weights and activations,
+    /// before throttling.
+    pub correct: usize,
+    /// What throttling changes; `None` for [`Method::Float`].
+    pub throttled: Option<Throttled>,
+}
+
+/// A network after throttling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Throttled {
+    /// Weights that the constraint forbade, before they were clamped, of all stored weights.
+    pub large_values: usize,
+    /// Held-out images classified correctly after throttling.
+    pub correct: usize,
+}
+
+/// The int8 network that a quantizing training has made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trained {
+    /// Stored weights in memory order. Every one satisfies the constraint.
+    pub weights: Vec<QuantTensor>,
+    /// Biases and batch-norm parameters.
+    pub parameters: Parameters,
+    /// Scale of every quantization point, by node name.
+    pub activations: BTreeMap<String, ActivationScale>,
+    /// Weights that were still outside the constraint and were clamped at the very end: what ADMM left.
+    pub clamped_at_end: usize,
+}
+
+impl Trainer {
+    /// Begins a training with the given parameters, which must be exactly the graph's.
+    ///
+    /// For a quantizing method this fixes the scale of every weight (127 / max|w|); for
+    /// [`Method::Qatt`] nothing is throttled before the first check.
+    ///
+    /// # Errors
+    /// Parameters that do not fit or are not finite; a recipe or preprocessing that cannot be used.
+    pub fn new(
+        graph: &Graph,
+        parameters: Parameters,
+        preprocessing: &Preprocessing,
+        recipe: Recipe,
+    ) -> Result<Self, WotError> {
+        recipe.check()?;
+        let parameters = zoo::bind(graph, parameters)?;
+        for (name, values) in &parameters {
+            if let Some((index, value)) = values.first_non_finite() {
+                return Err(WotError::NonFinite { tensor: name.clone(), index, value });
+            }
+        }
+        let table = PixelTable::new(graph, preprocessing)?;
+        let mut network = Network::new(graph, &parameters)?;
+        let mut admm = BTreeMap::new();
+        if recipe.method != Method::Float {
+            let mut scales = BTreeMap::new();
+            for spec in graph.stored_weights() {
+                let weights = parameters[&spec.name].values();
+                let scale = scale_of(weights);
+                if let Method::Admm { constraint, .. } = &recipe.method {
+                    let mut target = weights.to_vec();
+                    project(&mut target, scale, constraint);
+                    admm.insert(spec.name.clone(), Admm { target, dual: vec![0.0; weights.len()] });
+                }
+                scales.insert(spec.name, scale);
+            }
+            let input = graph.nodes()[0].name.clone();
+            network.rounding = Some(Rounding { scales, ranges: BTreeMap::from([(input, table.max_abs())]) });
+        }
+        let momentum =
+            network.variables.iter().map(|(name, v)| (name.clone(), vec![0.0; v.elem_count()])).collect();
+        Ok(Self {
+            network,
+            recipe,
+            preprocessing: preprocessing.clone(),
+            table,
+            momentum,
+            admm,
+            iteration: 0,
+            losses: (0.0, 0),
+            checked: false,
+        })
+    }
+
+    /// Iterations done.
+    pub fn iteration(&self) -> u64 {
+        self.iteration
+    }
+
+    /// Trains until the next check is due and gives it: the first before the first iteration, then one
+    /// every `check_every` iterations and one at the end; `None` when there is nothing left to do.
+    ///
+    /// `images` is the *training* set; what the recipe holds out of it is judged on and not trained on.
+    /// `progress` hears of every iteration: iterations done, and the loss.
+    ///
+    /// The weights that the trainer holds after a check of [`Method::Qatt`] are throttled.
+    ///
+    /// # Errors
+    /// Images that do not fit the network or are too few; a loss that is not finite.
+    pub fn next_check(
+        &mut self,
+        images: &ImageSet,
+        mut progress: impl FnMut(u64, f32),
+    ) -> Result<Option<Check>, WotError> {
+        let mut sampler = Sampler::new(self.network.graph(), &self.recipe, images)?;
+        if self.iteration == 0 && !self.checked {
+            self.calibrate(images, sampler.training())?;
+            return self.check(images, sampler.held_out()).map(Some);
+        }
+        while self.iteration < self.recipe.iterations {
+            self.throttle()?;
+            let batch = sampler.batch(images, &self.table, self.iteration)?;
+            let loss = self.update(&batch.images, &batch.labels)?;
+            self.losses = (self.losses.0 + f64::from(loss), self.losses.1 + 1);
+            self.checked = false;
+            progress(self.iteration, loss);
+            let due = self.iteration.is_multiple_of(self.recipe.check_every);
+            if due || self.iteration == self.recipe.iterations {
+                return self.check(images, sampler.held_out()).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    /// One iteration on a batch of the caller's: images as `[n, channels, height, width]`, normalized.
+    /// Returns the loss before the update. For [`Method::Qatt`] throttles before and after.
+    ///
+    /// # Errors
+    /// Images or labels that do not fit the network; a loss that is not finite.
+    pub fn step(&mut self, images: &FloatTensor, labels: &[u16]) -> Result<f32, WotError> {
+        let images = tensor(images.values().to_vec(), images.shape())?;
+        let images = images.permute((0, 2, 3, 1))?.contiguous()?;
+        self.throttle()?;
+        let loss = self.update(&images, labels)?;
+        self.throttle()?;
+        Ok(loss)
+    }
+
+    /// Forward, backward, SGD; nothing is throttled.
+    fn update(&mut self, images: &Tensor, labels: &[u16]) -> Result<f32, WotError> {
+        let logits = self.network.forward(images, Mode::Train)?;
+        let loss = cross_entropy(&logits, labels)?;
+        drop(logits);
+        let value = loss.to_scalar::<f32>()?;
+        if !value.is_finite() {
+            return Err(WotError::Diverged { iteration: self.iteration + 1, loss: value });
+        }
+        let gradients = loss.backward()?;
+        self.descend(&gradients)?;
+        self.iteration += 1;
+        if let Method::Admm { constraint, dual_every, .. } = self.recipe.method
+            && self.iteration.is_multiple_of(dual_every)
+        {
+            self.update_dual(&constraint)?;
+        }
+        Ok(value)
+    }
+
+    /// PyTorch's SGD: d = g + decay * w; m = momentum * m + d; w = w - rate * m. ADMM adds its penalty's
+    /// gradient, beta * (w - z + u), to g.
+    fn descend(&mut self, gradients: &GradStore) -> Result<(), WotError> {
+        let rate = self.recipe.schedule.rate(self.iteration, self.recipe.iterations);
+        let (factor, decay) = (self.recipe.momentum, self.recipe.weight_decay);
+        for (name, variable) in &self.network.variables {
+            let momentum = self.momentum.get_mut(name).expect("a momentum for each variable");
+            let Some(gradient) = gradients.get(variable) else { continue };
+            let gradient = gradient.contiguous()?;
+            let penalty = match self.recipe.method {
+                Method::Admm { beta, .. } => self.admm.get(name).map(|admm| (beta, admm)),
+                _ => None,
+            };
+            let weights = read(variable, |weights| {
+                read(&gradient, |gradient| {
+                    let mut new = weights.to_vec();
+                    let tasks = new.par_iter_mut().with_min_len(1 << 14).zip(momentum.par_iter_mut());
+                    tasks.zip(gradient).enumerate().for_each(|(i, ((w, m), g))| {
+                        let mut d = *g;
+                        if let Some((beta, admm)) = penalty {
+                            d += beta * (*w - admm.target[i] + admm.dual[i]);
+                        }
+                        d += decay * *w;
+                        *m = factor * *m + d;
+                        *w -= rate * *m;
+                    });
+                    new
+                })
+            })??;
+            variable.set(&tensor(weights, variable.shape())?)?;
+        }
+        Ok(())
+    }
+
+    /// Z = projection of W + U; U = U + W - Z.
+    fn update_dual(&mut self, constraint: &Constraint) -> Result<(), WotError> {
+        let rounding = self.network.rounding.as_ref().expect("ADMM rounds");
+        for (name, Admm { target, dual }) in &mut self.admm {
+            read(&self.network.variables[name], |weights| {
+                for ((target, weight), dual) in target.iter_mut().zip(weights).zip(dual.iter()) {
+                    *target = weight + dual;
+                }
+                project(target, rounding.scales[name], constraint);
+                for ((target, weight), dual) in target.iter().zip(weights).zip(dual) {
+                    *dual += weight - target;
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Clamps the weights of a QATT training into the constraint; returns how many were outside.
+    fn throttle(&mut self) -> Result<usize, WotError> {
+        match self.recipe.method {
+            Method::Qatt { constraint } => self.clamp(&constraint),
+            Method::Float | Method::Admm { .. } => Ok(0),
+        }
+    }
+
+    fn clamp(&mut self, constraint: &Constraint) -> Result<usize, WotError> {
+        let rounding = self.network.rounding.as_ref().expect("a constraint is on rounded weights");
+        let mut clamped = 0;
+        for (name, &scale) in &rounding.scales {
+            let variable = &self.network.variables[name];
+            let mut weights = read(variable, <[f32]>::to_vec)?;
+            clamped += throttle(&mut weights, scale, constraint);
+            let stored = levels(&weights, scale);
+            if let Some((index, value)) = constraint.violations(&stored).next() {
+                unreachable!("weight {index} of {name} was throttled to {value}");
+            }
+            variable.set(&tensor(weights, variable.shape())?)?;
+        }
+        Ok(clamped)
+    }
+
+    /// Large values that there are now.
+    fn count_large(&self, constraint: &Constraint) -> Result<usize, WotError> {
+        let rounding = self.network.rounding.as_ref().expect("a constraint is on rounded weights");
+        let counts = rounding.scales.iter().map(|(name, &scale)| {
+            read(&self.network.variables[name], |weights| count_outside(weights, scale, constraint))
+        });
+        Ok(counts.sum::<candle_core::Result<usize>>()?)
+    }
+
+    /// Takes the first ranges of activations from some training images.
+    fn calibrate(&mut self, images: &ImageSet, training: &[u32]) -> Result<(), WotError> {
+        if self.network.rounding.is_some() {
+            for indices in training[..CALIBRATION_IMAGES.min(training.len())].chunks(PASS) {
+                let batch = plain(images, &self.table, indices)?;
+                self.network.forward(&batch.images, Mode::Calibrate)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&mut self, images: &ImageSet, held_out: &[u32]) -> Result<Check, WotError> {
+        let correct = self.correct(images, held_out)?;
+        let throttled = match self.recipe.method {
+            Method::Float => None,
+            Method::Qatt { constraint } => {
+                let large_values = self.clamp(&constraint)?;
+                Some(Throttled { large_values, correct: self.correct(images, held_out)? })
+            }
+            Method::Admm { constraint, .. } => {
+                // The weights go on as they are: only a copy is throttled.
+                let kept = self.network.parameters()?;
+                let large_values = self.clamp(&constraint)?;
+                let correct = self.correct(images, held_out)?;
+                for (name, variable) in &self.network.variables {
+                    variable.set(&tensor(kept[name].values().to_vec(), variable.shape())?)?;
+                }
+                Some(Throttled { large_values, correct })
+            }
+        };
+        let (sum, count) = std::mem::take(&mut self.losses);
+        self.checked = true;
+        Ok(Check {
+            iteration: self.iteration,
+            loss: sum / count as f64,
+            validation_images: held_out.len(),
+            correct,
+            throttled,
+        })
+    }
+
+    /// Images among `indices` that the network classifies correctly now (the first of equal logits wins).
+    fn correct(&mut self, images: &ImageSet, indices: &[u32]) -> Result<usize, WotError> {
+        let mut correct = 0;
+        for indices in indices.chunks(PASS) {
+            let batch = plain(images, &self.table, indices)?;
+            let logits = self.network.forward(&batch.images, Mode::Evaluate)?;
+            let classes = logits.dim(1)?;
+            let best =
+                |row: &[f32]| (1..classes).fold(0, |best, i| if row[i] > row[best] { i } else { best });
+            correct += read(&logits, |logits| {
+                let rows = logits.chunks_exact(classes).zip(&batch.labels);
+                rows.filter(|(row, label)| best(row) == usize::from(**label)).count()
+            })?;
+        }
+        Ok(correct)
+    }
+
+    /// All parameters as they are, real weights and running statistics included.
+    ///
+    /// # Errors
+    /// None that a trainer's own tensors cause.
+    pub fn parameters(&self) -> Result<Parameters, WotError> {
+        Ok(self.network.parameters()?)
+    }
+
+    /// The int8 network: clamps what is still outside the constraint, and stores every weight with the scale
+    /// it was trained with.
+    ///
+    /// # Errors
+    /// For [`Method::Float`], and before the ranges of activations are known (they are after the first
+    /// check or step).
+    pub fn finish(mut self) -> Result<Trained, WotError> {
+        let Some(constraint) = self.recipe.method.constraint().copied() else {
+            return Err(WotError::NotThere { asked: "an int8 network", needed: "a quantizing method" });
+        };
+        let clamped_at_end = self.count_large(&constraint)?;
+        self.clamp(&constraint)?;
+        let mut activations = BTreeMap::new();
+        for point in self.network.graph().quantization_points() {
+            let Some(scale) = self.network.activation_scale(point.node) else {
+                return Err(WotError::NotThere { asked: "an activation scale", needed: "a check or a step" });
+            };
+            activations.insert(self.network.graph().nodes()[point.node].name.clone(), scale);
+        }
+        let mut parameters = self.network.parameters()?;
+        let rounding = self.network.rounding.as_ref().expect("a quantizing method rounds");
+        let mut weights = Vec::new();
+        for spec in self.network.graph().stored_weights() {
+            let real = parameters.remove(&spec.name).expect("a stored weight is a parameter");
+            let scale = rounding.scales[&spec.name];
+            let values = levels(real.values(), scale);
+            if let Some((index, value)) = constraint.violations(&values).next() {
+                unreachable!("weight {index} of {} is stored as {value}", spec.name);
+            }
+            weights.push(QuantTensor { name: spec.name, shape: spec.shape, values, scale });
+        }
+        Ok(Trained { weights, parameters, activations, clamped_at_end })
+    }
+}

@@ -1,0 +1,316 @@
+//! Whole trainings of a small network on a small set.
+
+use data::{ImageSet, ImageShape, Split};
+use ecc::Constraint;
+use quant::{FloatTensor, ModelSpec, Preprocessing};
+use wot::{
+    Augmentation, Check, Method, Recipe, Schedule, StateError, Trained, Trainer, Validation, WotError,
+};
+use zoo::Graph;
+
+use crate::noise::noise;
+
+const NARROW: Constraint =
+    Constraint { low: [-32, -32, -32, -32, -32, -32, -32, -64], high: [31, 31, 31, 31, 31, 31, 31, 63] };
+
+fn graph() -> Graph {
+    let spec = ModelSpec { architecture: "resnet20".into(), classes: 4, input: [3, 8, 8], width: 0.25 };
+    zoo::build(&spec).unwrap()
+}
+
+/// Four classes of noisy colours.
+fn images(count: usize) -> ImageSet {
+    let shape = ImageShape { channels: 3, height: 8, width: 8 };
+    let labels: Vec<u16> = (0..count).map(|i| (i * 7 % 4) as u16).collect();
+    let values = noise(count * 192, 5);
+    let pixels = values.iter().enumerate().map(|(i, noise)| {
+        let (label, channel) = (labels[i / 192], i / 64 % 3);
+        let center = if usize::from(label) == channel { 160.0 } else { 100.0 };
+        (center + noise * 150.0) as u8
+    });
+    ImageSet::new("colours", Split::Train, shape, 4, pixels.collect(), labels.clone()).unwrap()
+}
+
+fn preprocessing() -> Preprocessing {
+    Preprocessing { mean: vec![0.45; 3], std: vec![0.25; 3] }
+}
+
+fn recipe(method: Method) -> Recipe {
+    Recipe {
+        method,
+        iterations: 12,
+        batch_images: 8,
+        schedule: Schedule::Cosine { rate: 0.01 },
+        momentum: 0.9,
+        weight_decay: 1e-4,
+        augmentation: Some(Augmentation { shift: 1, mirror: true }),
+        validation: Validation { images: 20, seed: 1 },
+        check_every: 4,
+        seed: 2,
+    }
+}
+
+fn trainer(method: Method) -> Trainer {
+    Trainer::new(&graph(), wot::initialize(&graph(), 3), &preprocessing(), recipe(method)).unwrap()
+}
+
+fn methods() -> [Method; 4] {
+    let admm = Method::Admm { constraint: Constraint::WOT, beta: 0.0015, dual_every: 3 };
+    [Method::Float, Method::QATT, Method::Qatt { constraint: NARROW }, admm]
+}
+
+fn run(trainer: &mut Trainer) -> Vec<Check> {
+    std::iter::from_fn(|| trainer.next_check(&images(70), |_, _| {}).unwrap()).collect()
+}
+
+fn bits(trainer: &Trainer) -> Vec<(String, Vec<u32>)> {
+    let bits =
+        |(name, tensor): (String, FloatTensor)| (name, tensor.values().iter().map(|v| v.to_bits()).collect());
+    trainer.parameters().unwrap().into_iter().map(bits).collect()
+}
+
+#[test]
+fn stopping_and_resuming_changes_no_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.safetensors");
+    for method in methods() {
+        let mut whole = trainer(method);
+        let expected = run(&mut whole);
+        assert_eq!(expected.iter().map(|check| check.iteration).collect::<Vec<_>>(), [0, 4, 8, 12]);
+        for stop in 1..4 {
+            let mut first = trainer(method);
+            let mut checks: Vec<Check> =
+                (0..stop).map(|_| first.next_check(&images(70), |_, _| {}).unwrap().unwrap()).collect();
+            first.save(&path).unwrap();
+            drop(first);
+            let mut second = Trainer::resume(&graph(), &preprocessing(), recipe(method), &path).unwrap();
+            checks.extend(run(&mut second));
+            assert_eq!(format!("{checks:?}"), format!("{expected:?}"), "{method:?}, stopped at check {stop}");
+            assert_eq!(bits(&second), bits(&whole), "{method:?}, stopped at check {stop}");
+            if method != Method::Float && stop == 1 {
+                let second = Trainer::resume(&graph(), &preprocessing(), recipe(method), &path).unwrap();
+                second.save(&path).unwrap();
+                let mut second = Trainer::resume(&graph(), &preprocessing(), recipe(method), &path).unwrap();
+                run(&mut second);
+                assert_eq!(second.finish().unwrap(), finish(method));
+            }
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "a temporary file is left");
+    }
+}
+
+fn finish(method: Method) -> Trained {
+    let mut trainer = trainer(method);
+    run(&mut trainer);
+    trainer.finish().unwrap()
+}
+
+#[test]
+fn threads_change_no_bit() {
+    let on = |threads: usize, method: Method| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let mut trainer = trainer(method);
+            let checks = run(&mut trainer);
+            (format!("{checks:?}"), bits(&trainer))
+        })
+    };
+    for method in [Method::Float, Method::QATT] {
+        let expected = on(1, method);
+        for threads in [2, 5] {
+            assert!(on(threads, method) == expected, "{method:?} on {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn every_stored_weight_satisfies_the_constraint() {
+    for method in methods() {
+        let Some(constraint) = method.constraint().copied() else { continue };
+        let initial = wot::initialize(&graph(), 3);
+        let trained = finish(method);
+        let names: Vec<String> = graph().stored_weights().into_iter().map(|spec| spec.name).collect();
+        assert_eq!(trained.weights.iter().map(|w| w.name.clone()).collect::<Vec<_>>(), names);
+        for tensor in &trained.weights {
+            assert_eq!(constraint.violations(&tensor.values).count(), 0, "{method:?}: {}", tensor.name);
+            assert!(tensor.values.iter().all(|&value| value != i8::MIN));
+            // The scale is the initial weights' own, to the last bit.
+            let start = quant::QuantTensor::quantize(&tensor.name, &initial[&tensor.name]).unwrap();
+            assert_eq!(tensor.scale, start.scale, "{method:?}: {}", tensor.name);
+        }
+        // The levels survive the way through real numbers that a reader may take.
+        for tensor in &trained.weights {
+            let back: Vec<i8> = tensor
+                .dequantize()
+                .values()
+                .iter()
+                .map(|w| (w * tensor.scale).round_ties_even() as i8)
+                .collect();
+            assert_eq!(back, tensor.values);
+        }
+    }
+}
+
+#[test]
+fn training_learns_and_throttling_leaves_less_to_throttle() {
+    let graph = graph();
+    let float = Recipe { iterations: 60, check_every: 60, ..recipe(Method::Float) };
+    let mut first =
+        Trainer::new(&graph, wot::initialize(&graph, 3), &preprocessing(), float.clone()).unwrap();
+    let mut seen = Vec::new();
+    let mut last = None;
+    while let Some(check) = first.next_check(&images(200), |i, loss| seen.push((i, loss))).unwrap() {
+        last = Some(check);
+    }
+    let last = last.unwrap();
+    assert!(last.throttled.is_none());
+    assert!(last.correct >= 16, "{last:?}");
+    assert_eq!(seen.iter().map(|(i, _)| *i).collect::<Vec<_>>(), (1..=60).collect::<Vec<_>>());
+
+    let parameters = first.parameters().unwrap();
+    for method in [Method::QATT, Method::ADMM] {
+        let recipe = Recipe { method, iterations: 30, check_every: 10, ..float.clone() };
+        let mut second = Trainer::new(&graph, parameters.clone(), &preprocessing(), recipe).unwrap();
+        let checks: Vec<Check> =
+            std::iter::from_fn(|| second.next_check(&images(200), |_, _| {}).unwrap()).collect();
+        let large: Vec<usize> =
+            checks.iter().map(|check| check.throttled.as_ref().unwrap().large_values).collect();
+        assert!(large[0] > 0 && checks[0].loss.is_nan(), "{checks:?}");
+        if method == Method::QATT {
+            assert!(large[1..].iter().all(|later| *later < large[0]), "{large:?}");
+        }
+        let trained = second.finish().unwrap();
+        // What QATT leaves was throttled at the last check; ADMM's weights go on as they are until the end.
+        let left = if method == Method::QATT { 0 } else { *large.last().unwrap() };
+        assert_eq!(trained.clamped_at_end, left);
+    }
+}
+
+#[test]
+fn another_training_or_a_damaged_file_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.safetensors");
+    let mut saved = trainer(Method::QATT);
+    saved.next_check(&images(70), |_, _| {}).unwrap();
+    saved.save(&path).unwrap();
+    let resume = |recipe: Recipe, preprocessing: &Preprocessing| {
+        Trainer::resume(&graph(), preprocessing, recipe, &path).map(|_| ()).unwrap_err()
+    };
+    let other = [
+        Recipe { seed: 9, ..recipe(Method::QATT) },
+        Recipe { momentum: 0.8, ..recipe(Method::QATT) },
+        recipe(Method::ADMM),
+    ];
+    for recipe in other {
+        let error = resume(recipe, &preprocessing());
+        assert!(
+            matches!(error, WotError::State { kind: StateError::OtherTraining { what: "recipe", .. }, .. }),
+            "{error}"
+        );
+    }
+    let error = resume(recipe(Method::QATT), &Preprocessing { mean: vec![0.0; 3], std: vec![1.0; 3] });
+    assert!(error.to_string().contains("preprocessing is Preprocessing"), "{error}");
+
+    let bytes = std::fs::read(&path).unwrap();
+    for len in [0, 7, 100, bytes.len() - 1] {
+        std::fs::write(&path, &bytes[..len]).unwrap();
+        assert!(matches!(resume(recipe(Method::QATT), &preprocessing()), WotError::State { .. }));
+    }
+    std::fs::remove_file(&path).unwrap();
+    let error = resume(recipe(Method::QATT), &preprocessing());
+    assert!(matches!(error, WotError::State { kind: StateError::Io(_), .. }), "{error}");
+}
+
+#[test]
+fn recipes_that_cannot_be_used_are_refused() {
+    let base = || recipe(Method::QATT);
+    let bad = [
+        ("iterations", Recipe { iterations: 0, ..base() }),
+        ("check_every", Recipe { check_every: 0, ..base() }),
+        ("batch_images", Recipe { batch_images: 1, ..base() }),
+        ("momentum", Recipe { momentum: 1.0, ..base() }),
+        ("weight_decay", Recipe { weight_decay: f32::NAN, ..base() }),
+        ("rate", Recipe { schedule: Schedule::Constant { rate: 0.0 }, ..base() }),
+        ("every", Recipe { schedule: Schedule::Step { rate: 0.1, every: 0, factor: 0.5 }, ..base() }),
+        ("factor", Recipe { schedule: Schedule::Step { rate: 0.1, every: 1, factor: -0.5 }, ..base() }),
+        ("beta", Recipe { method: Method::Admm { constraint: NARROW, beta: 0.0, dual_every: 1 }, ..base() }),
+        (
+            "dual_every",
+            Recipe { method: Method::Admm { constraint: NARROW, beta: 0.1, dual_every: 0 }, ..base() },
+        ),
+        (
+            "constraint",
+            Recipe {
+                method: Method::Qatt { constraint: Constraint { low: [1; 8], high: [5; 8] } },
+                ..base()
+            },
+        ),
+    ];
+    for (name, recipe) in bad {
+        let result = Trainer::new(&graph(), wot::initialize(&graph(), 3), &preprocessing(), recipe);
+        match result.map(|_| ()) {
+            Err(WotError::Recipe { field, .. }) => assert_eq!(field, name),
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn images_and_parameters_that_do_not_fit_are_refused() {
+    let error = trainer(Method::QATT).next_check(&images(27), |_, _| {}).unwrap_err();
+    assert_eq!(error.to_string(), "27 training images, expected at least 28: 20 held out and a batch");
+    let grey = ImageShape { channels: 1, height: 8, width: 8 };
+    let grey = ImageSet::new("grey", Split::Train, grey, 4, vec![0; 64 * 40], vec![0; 40]).unwrap();
+    let error = trainer(Method::QATT).next_check(&grey, |_, _| {}).unwrap_err();
+    assert!(matches!(error, WotError::Images { found: [1, 8, 8], .. }), "{error}");
+
+    let mut parameters = wot::initialize(&graph(), 3);
+    parameters.insert("linear.bias".into(), FloatTensor::new(vec![4], vec![0.0, f32::NAN, 0.0, 0.0]));
+    let new = |parameters, preprocessing: &Preprocessing| {
+        Trainer::new(&graph(), parameters, preprocessing, recipe(Method::QATT)).map(|_| ()).unwrap_err()
+    };
+    assert_eq!(
+        new(parameters, &preprocessing()).to_string(),
+        "value 1 of linear.bias is NaN, expected a finite number"
+    );
+    let flat = Preprocessing { mean: vec![0.0; 3], std: vec![1.0, 0.0, 1.0] };
+    let error = new(wot::initialize(&graph(), 3), &flat);
+    assert!(matches!(error, WotError::Preprocessing { channels: 3, .. }), "{error}");
+    let error = new(Default::default(), &preprocessing());
+    assert!(matches!(error, WotError::Mismatch(_)), "{error}");
+}
+
+#[test]
+fn a_training_that_diverges_says_so() {
+    let recipe =
+        Recipe { schedule: Schedule::Constant { rate: 1e30 }, iterations: 50, ..recipe(Method::Float) };
+    let mut trainer = Trainer::new(&graph(), wot::initialize(&graph(), 3), &preprocessing(), recipe).unwrap();
+    let error =
+        std::iter::repeat_with(|| trainer.next_check(&images(70), |_, _| {})).find_map(Result::err).unwrap();
+    assert!(matches!(error, WotError::Diverged { iteration: 2.., .. }), "{error}");
+}
+
+#[test]
+fn a_float_network_has_no_int8_form() {
+    let error = trainer(Method::Float).finish().unwrap_err();
+    assert_eq!(error.to_string(), "an int8 network was asked for, which needs a quantizing method");
+    let error = trainer(Method::QATT).finish().unwrap_err();
+    assert_eq!(error.to_string(), "an activation scale was asked for, which needs a check or a step");
+}
+
+#[test]
+fn initial_parameters_are_hes() {
+    let graph = graph();
+    let parameters = wot::initialize(&graph, 3);
+    assert_eq!(parameters, wot::initialize(&graph, 3));
+    assert_ne!(parameters, wot::initialize(&graph, 4));
+    assert!(zoo::bind(&graph, parameters.clone()).is_ok());
+    let weights = parameters["layer3.2.conv2.weight"].values();
+    let square = weights.iter().map(|w| w * w).sum::<f32>() / weights.len() as f32;
+    let expected = 2.0 / (16.0 * 9.0);
+    assert!((square / expected - 1.0).abs() < 0.15, "{square}, expected {expected}");
+    assert!(parameters["bn1.weight"].values().iter().all(|&v| v == 1.0));
+    assert!(parameters["bn1.running_var"].values().iter().all(|&v| v == 1.0));
+    assert!(parameters["bn1.running_mean"].values().iter().all(|&v| v == 0.0));
+    assert!(parameters["linear.bias"].values().iter().all(|&v| v == 0.0));
+}
