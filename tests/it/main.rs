@@ -8,3 +8,4 @@ mod messages;
 mod program;
 mod real;
 mod tidy;
+mod training;

@@ -13,9 +13,12 @@ mod output;
 mod plan;
 mod progress;
 mod quantize;
+mod recipe;
 mod report;
 mod run;
 mod status;
+mod train;
+mod training_log;
 
 use std::process::ExitCode;
 
@@ -53,6 +56,7 @@ struct Arguments {
 enum Verb {
     Quantize(quantize::Arguments),
     Inspect(inspect::Arguments),
+    Train(train::Arguments),
     Plan(plan::Arguments),
     Run(run::Arguments),
     Status(status::Arguments),
@@ -65,6 +69,7 @@ fn main() -> ExitCode {
     let result: Result<Outcome, Failure> = match arguments.verb {
         Verb::Quantize(arguments) => quantize::execute(&arguments),
         Verb::Inspect(arguments) => inspect::execute(&arguments),
+        Verb::Train(arguments) => train::execute(&arguments),
         Verb::Plan(arguments) => plan::execute(&arguments),
         Verb::Run(arguments) => run::execute(&arguments),
         Verb::Status(arguments) => status::execute(&arguments),

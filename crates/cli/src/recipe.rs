@@ -1,0 +1,187 @@
+//! The recipe file of `zerospace train`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+use ecc::Constraint;
+use serde::Deserialize;
+use wot::{Augmentation, Method, Schedule, Validation};
+
+/// Seed of the choice of held-out images: one for all stages and recipes, so that what a float network was
+/// judged on is never trained on later.
+const VALIDATION_SEED: u64 = 0;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Recipe {
+    /// Names the output folder.
+    pub(crate) name: String,
+    /// Seed of initialization, order of images and augmentation.
+    pub(crate) seed: u64,
+    pub(crate) network: Network,
+    pub(crate) data: Data,
+    /// Float training from scratch; absent when `network.import` names a checkpoint.
+    pub(crate) float: Option<Stage>,
+    /// Int8 trainings, each from the float network.
+    #[serde(default)]
+    pub(crate) wot: Vec<Stage>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Network {
+    pub(crate) architecture: String,
+    #[serde(default = "one")]
+    pub(crate) width: f64,
+    pub(crate) mean: Vec<f32>,
+    pub(crate) std: Vec<f32>,
+    /// A float checkpoint to begin with; a relative path is relative to the recipe.
+    pub(crate) import: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Data {
+    pub(crate) set: String,
+    /// Training images, from the first; all when absent.
+    pub(crate) images: Option<usize>,
+    /// Of these, held out to judge by.
+    pub(crate) validation: usize,
+    /// Test images that measure the result; all when absent.
+    pub(crate) test_images: Option<usize>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Stage {
+    /// Names the checkpoint and the log's lines; `float` for the float stage.
+    #[serde(default = "float")]
+    pub(crate) name: String,
+    method: MethodName,
+    /// Penalty of ADMM (default: the release's 0.0015).
+    #[serde(default = "release_beta")]
+    beta: f32,
+    /// Iterations from one dual update of ADMM to the next.
+    #[serde(default = "hundred")]
+    dual_every: u64,
+    pub(crate) iterations: u64,
+    batch: usize,
+    rate: f32,
+    schedule: ScheduleName,
+    #[serde(default = "momentum")]
+    momentum: f32,
+    #[serde(default = "weight_decay")]
+    weight_decay: f32,
+    /// Shift by up to so many pixels and mirror half of the images; no augmentation when absent.
+    shift: Option<usize>,
+    check_every: u64,
+    /// Stop when held-out accuracy after throttling reaches that of the network before training.
+    #[serde(default)]
+    pub(crate) early_stop: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum MethodName {
+    Float,
+    Qatt,
+    Admm,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ScheduleName {
+    Constant,
+    Cosine,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn float() -> String {
+    "float".into()
+}
+
+fn release_beta() -> f32 {
+    0.0015
+}
+
+fn hundred() -> u64 {
+    100
+}
+
+fn momentum() -> f32 {
+    0.9
+}
+
+fn weight_decay() -> f32 {
+    1e-4
+}
+
+impl Recipe {
+    /// Reads and checks a recipe.
+    pub(crate) fn load(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+        let mut recipe: Self = toml::from_str(&text).map_err(|error| {
+            let line = error.span().map_or(0, |span| 1 + text[..span.start].matches('\n').count());
+            anyhow!("{}: line {line}: {}", path.display(), error.message())
+        })?;
+        recipe.check().with_context(|| path.display().to_string())?;
+        if let Some(import) = &mut recipe.network.import {
+            *import = path.parent().unwrap_or(Path::new("")).join(&import);
+        }
+        Ok(recipe)
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        let plain = |name: &String| {
+            !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+        };
+        let names: Vec<&String> = self.wot.iter().map(|stage| &stage.name).collect();
+        if let Some(bad) = names.iter().copied().chain([&self.name]).find(|name| !plain(name)) {
+            return Err(anyhow!("name is {bad:?}, expected letters, digits, `-` and `_`"));
+        }
+        for (i, name) in names.iter().enumerate() {
+            if names[..i].contains(name) || ["float", "int8"].contains(&name.as_str()) {
+                return Err(anyhow!("wot.name is {name:?}, expected a name of its own"));
+            }
+        }
+        if self.float.is_some() == self.network.import.is_some() {
+            return Err(anyhow!("expected either a [float] stage or network.import"));
+        }
+        if self.float.as_ref().is_some_and(|stage| stage.method != MethodName::Float) {
+            return Err(anyhow!("float.method is not \"float\""));
+        }
+        if self.wot.iter().any(|stage| stage.method == MethodName::Float) {
+            return Err(anyhow!("wot.method is \"float\", expected \"qatt\" or \"admm\""));
+        }
+        Ok(())
+    }
+}
+
+impl Stage {
+    /// The trainer's recipe.
+    pub(crate) fn recipe(&self, seed: u64, validation: usize) -> wot::Recipe {
+        let constraint = Constraint::WOT;
+        wot::Recipe {
+            method: match self.method {
+                MethodName::Float => Method::Float,
+                MethodName::Qatt => Method::Qatt { constraint },
+                MethodName::Admm => Method::Admm { constraint, beta: self.beta, dual_every: self.dual_every },
+            },
+            iterations: self.iterations,
+            batch_images: self.batch,
+            schedule: match self.schedule {
+                ScheduleName::Constant => Schedule::Constant { rate: self.rate },
+                ScheduleName::Cosine => Schedule::Cosine { rate: self.rate },
+            },
+            momentum: self.momentum,
+            weight_decay: self.weight_decay,
+            augmentation: self.shift.map(|shift| Augmentation { shift, mirror: true }),
+            validation: Validation { images: validation, seed: VALIDATION_SEED },
+            check_every: self.check_every,
+            seed,
+        }
+    }
+}

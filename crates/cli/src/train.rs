@@ -1,0 +1,199 @@
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Args;
+use data::ImageSet;
+use ecc::Constraint;
+use quant::{Checkpoint, ModelSpec, Parameters, Preprocessing, Provenance};
+use wot::Trainer;
+use zoo::Graph;
+
+use crate::exit::{Failure, Outcome};
+use crate::loading::Machine;
+use crate::making::{FloatNetwork, import, int8_top1, violations};
+use crate::output::{data, markdown, percent, progress_line};
+use crate::progress::bar;
+use crate::recipe::{Recipe, Stage};
+use crate::training_log::TrainingLog;
+
+/// Training images that fix the activation scales of the network that is only quantized.
+const CALIBRATION_IMAGES: usize = 512;
+
+const HELP: &str = "\
+A recipe (TOML) names a network, a data set, and stages: float training from scratch, or a checkpoint to
+import, and then any number of int8 trainings that bring the weights into the range of in-place
+protection, each beginning with the float network. They are judged on images held out of the training
+split; the test split only measures the results.
+
+The folder takes int8.safetensors (the float network, only quantized), an int8 checkpoint for each
+training, and for each a log with every check and the state. After a kill the same command goes on, to
+the same weights.
+
+Example:
+  zerospace train experiments/recipes/resnet18-synthetic.toml";
+
+/// Train a network whose int8 weights leave room for a code (WOT)
+#[derive(Args)]
+#[command(after_help = HELP)]
+pub(crate) struct Arguments {
+    /// Recipe file (TOML)
+    recipe: PathBuf,
+    /// Folder for the results [default: runs/train/NAME, by the recipe's name]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    machine: Machine,
+}
+
+pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
+    arguments.machine.start()?;
+    let recipe = Recipe::load(&arguments.recipe).map_err(Failure::Input)?;
+    let out = arguments.out.clone().unwrap_or_else(|| Path::new("runs/train").join(&recipe.name));
+    let training = arguments.machine.images(&recipe.data.set, "train", recipe.data.images)?;
+    let test = arguments.machine.images(&recipe.data.set, "test", recipe.data.test_images)?;
+    std::fs::create_dir_all(&out).with_context(|| out.display().to_string()).map_err(Failure::Machine)?;
+    let rows = Job::new(&recipe, &out, &training)
+        .and_then(|job| job.run(&arguments.recipe, &test))
+        .with_context(|| arguments.recipe.display().to_string())
+        .map_err(Failure::Input)?;
+    let columns = [
+        "network",
+        ">correct",
+        ">images",
+        ">top-1 %",
+        ">against int8, points",
+        ">iterations",
+        ">violations",
+        ">clamped at the end",
+    ];
+    data(&format!("{}\n{}", markdown(&columns, &rows), out.display()));
+    Ok(Outcome::Done)
+}
+
+/// A recipe with what its trainings share.
+struct Job<'a> {
+    recipe: &'a Recipe,
+    out: &'a Path,
+    training: &'a ImageSet,
+    graph: Graph,
+    preprocessing: Preprocessing,
+}
+
+impl<'a> Job<'a> {
+    fn new(recipe: &'a Recipe, out: &'a Path, training: &'a ImageSet) -> anyhow::Result<Self> {
+        let shape = training.shape();
+        let model = ModelSpec {
+            architecture: recipe.network.architecture.clone(),
+            classes: training.classes(),
+            input: [shape.channels, shape.height, shape.width],
+            width: recipe.network.width,
+        };
+        let network = &recipe.network;
+        let preprocessing = Preprocessing { mean: network.mean.clone(), std: network.std.clone() };
+        Ok(Self { recipe, out, training, graph: zoo::build(&model)?, preprocessing })
+    }
+
+    /// Runs all stages; returns a table row for each network.
+    fn run(&self, file: &Path, test: &ImageSet) -> anyhow::Result<Vec<Vec<String>>> {
+        let parameters = self.float_parameters()?;
+        let calibration = self.training.take(self.training.len().min(CALIBRATION_IMAGES))?;
+        let float = FloatNetwork {
+            graph: &self.graph,
+            parameters: &parameters,
+            preprocessing: &self.preprocessing,
+            calibration: &calibration,
+            source: self.recipe.network.import.as_deref().unwrap_or(file),
+        };
+        let int8 = float.quantized(&Constraint::NONE)?;
+        int8.save(&self.out.join("int8.safetensors"))?;
+
+        let images = test.len();
+        let baseline = int8_top1(&int8, test)?;
+        let row = |name: &str, correct: usize, rest: [String; 3]| {
+            let top1 = percent(correct, images);
+            let against = format!("{:+.2}", top1 - percent(baseline, images));
+            let mut row =
+                vec![name.into(), correct.to_string(), images.to_string(), format!("{top1:.2}"), against];
+            row.extend(rest);
+            row
+        };
+        let none = String::new;
+        let mut rows = vec![
+            row("float", float.top1(test)?, [none(), none(), none()]),
+            row("int8", baseline, [none(), violations(&int8).0.to_string(), none()]),
+        ];
+        for stage in &self.recipe.wot {
+            let (trainer, log) = self.train(stage, parameters.clone())?;
+            let iterations = trainer.iteration();
+            let trained = trainer.finish()?;
+            let last = log.last().expect("a training gives a check before its first iteration");
+            let held_out = last.throttled.as_ref().map_or(last.correct, |t| t.correct);
+            let checkpoint = Checkpoint {
+                model: self.graph.spec().clone(),
+                preprocessing: self.preprocessing.clone(),
+                weights: trained.weights,
+                parameters: trained.parameters,
+                activations: trained.activations,
+                provenance: Provenance {
+                    calibration: format!("{}, moving ranges while training", self.training.name()),
+                    calibration_digest: self.training.digest(),
+                    weight_edits: format!(
+                        "{} of recipe {}, {iterations} iterations: {held_out} of {} held-out images correct, {} weights clamped at the end",
+                        stage.name, self.recipe.name, last.validation_images, trained.clamped_at_end
+                    ),
+                    ..int8.provenance.clone()
+                },
+            };
+            checkpoint.save(&self.out.join(format!("{}.safetensors", stage.name)))?;
+            let rest = [
+                iterations.to_string(),
+                violations(&checkpoint).0.to_string(),
+                trained.clamped_at_end.to_string(),
+            ];
+            rows.push(row(&stage.name, int8_top1(&checkpoint, test)?, rest));
+        }
+        Ok(rows)
+    }
+
+    /// The float network: trained by the recipe, or imported.
+    fn float_parameters(&self) -> anyhow::Result<Parameters> {
+        match (&self.recipe.float, &self.recipe.network.import) {
+            (Some(stage), _) => {
+                let start = wot::initialize(&self.graph, self.recipe.seed);
+                Ok(self.train(stage, start)?.0.parameters()?)
+            }
+            (None, Some(path)) => import(&self.graph, path),
+            (None, None) => unreachable!("a recipe without a float stage imports, which was checked"),
+        }
+    }
+
+    /// Trains one stage to its end, or goes on with it.
+    fn train(&self, stage: &Stage, start: Parameters) -> anyhow::Result<(Trainer, TrainingLog)> {
+        let name = &stage.name;
+        let recipe = stage.recipe(self.recipe.seed, self.recipe.data.validation);
+        let state = self.out.join(format!("{name}.state"));
+        let log = self.out.join(format!("{name}.csv"));
+        let (mut trainer, mut log) = if state.exists() {
+            let trainer = Trainer::resume(&self.graph, &self.preprocessing, recipe, &state)?;
+            let done = trainer.iteration();
+            (trainer, TrainingLog::open(&log, Some(done))?)
+        } else {
+            let trainer = Trainer::new(&self.graph, start, &self.preprocessing, recipe)?;
+            (trainer, TrainingLog::open(&log, None)?)
+        };
+        let bar = bar(stage.iterations, &format!("iterations of {name}"));
+        while !(stage.early_stop && log.reached_the_baseline()) {
+            let check = trainer.next_check(self.training, |done, loss| {
+                bar.set_position(done);
+                bar.set_message(format!("loss {loss:.3}"));
+            })?;
+            let Some(check) = check else { break };
+            // The log first: a check whose state is lost to a kill comes again.
+            log.push(check)?;
+            trainer.save(&state)?;
+        }
+        bar.finish_and_clear();
+        progress_line(&format!("{name}: {} iterations", trainer.iteration()));
+        Ok((trainer, log))
+    }
+}

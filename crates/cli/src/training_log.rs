@@ -1,0 +1,81 @@
+//! The checks of a training as CSV, kept beside its state so that a resumed training knows its past.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+use wot::{Check, Throttled};
+
+use records::write_durably;
+
+const HEADER: &str = "iteration,loss,validation_images,correct,large_values,throttled_correct";
+
+/// All checks of one training, in order.
+pub(crate) struct TrainingLog {
+    path: PathBuf,
+    checks: Vec<Check>,
+}
+
+impl TrainingLog {
+    /// Reads the log of a training that has done `iterations`, or begins one. Checks of later iterations, whose
+    /// state was lost to a kill, are dropped: they will come again.
+    pub(crate) fn open(path: &Path, iterations: Option<u64>) -> anyhow::Result<Self> {
+        let mut checks = Vec::new();
+        if let Some(iterations) = iterations {
+            let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+            for (number, line) in text.lines().enumerate().skip(1) {
+                let check = parse(line).ok_or_else(|| {
+                    anyhow!("{}: line {} is no check of a training", path.display(), number + 1)
+                })?;
+                checks.push(check);
+            }
+            checks.retain(|check: &Check| check.iteration <= iterations);
+        }
+        Ok(Self { path: path.into(), checks })
+    }
+
+    /// Adds a check; the file is whole at any moment.
+    pub(crate) fn push(&mut self, check: Check) -> anyhow::Result<()> {
+        self.checks.push(check);
+        let lines: Vec<String> = self.checks.iter().map(line).collect();
+        let text = format!("{HEADER}\n{}\n", lines.join("\n"));
+        write_durably(&self.path, text.as_bytes()).with_context(|| self.path.display().to_string())
+    }
+
+    pub(crate) fn last(&self) -> Option<&Check> {
+        self.checks.last()
+    }
+
+    /// Whether the throttled network is as good as the network was before training, only quantized: the paper's
+    /// criterion, judged on held-out images.
+    pub(crate) fn reached_the_baseline(&self) -> bool {
+        let (Some(first), Some(last)) = (self.checks.first(), self.checks.last()) else { return false };
+        last.iteration > 0 && last.throttled.as_ref().is_some_and(|t| t.correct >= first.correct)
+    }
+}
+
+fn line(check: &Check) -> String {
+    let Check { iteration, loss, validation_images, correct, throttled } = check;
+    let (large, after) = match throttled {
+        Some(t) => (t.large_values.to_string(), t.correct.to_string()),
+        None => (String::new(), String::new()),
+    };
+    format!("{iteration},{loss},{validation_images},{correct},{large},{after}")
+}
+
+fn parse(line: &str) -> Option<Check> {
+    let mut fields = line.split(',');
+    let mut next = || fields.next();
+    let check = Check {
+        iteration: next()?.parse().ok()?,
+        loss: next()?.parse().ok()?,
+        validation_images: next()?.parse().ok()?,
+        correct: next()?.parse().ok()?,
+        throttled: match (next()?, next()?) {
+            ("", "") => None,
+            (large, after) => {
+                Some(Throttled { large_values: large.parse().ok()?, correct: after.parse().ok()? })
+            }
+        },
+    };
+    next().is_none().then_some(check)
+}

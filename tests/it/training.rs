@@ -1,0 +1,153 @@
+//! `zerospace train`: made-up images, a real training, a kill in the middle.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use crate::program::{command, experiment, prepare, succeed, workshop, zerospace};
+
+const RECIPE: &str = r#"
+name = "tiny"
+seed = 3
+
+[network]
+architecture = "resnet20"
+width = 0.5
+mean = [0.5, 0.5, 0.5]
+std = [0.25, 0.25, 0.25]
+
+[data]
+set = "cifar10"
+validation = 8
+
+[float]
+method = "float"
+iterations = 6
+batch = 8
+rate = 0.05
+schedule = "cosine"
+shift = 2
+check_every = 2
+
+[[wot]]
+name = "qatt"
+method = "qatt"
+iterations = 4
+batch = 8
+rate = 0.01
+schedule = "constant"
+check_every = 1
+
+[[wot]]
+name = "admm"
+method = "admm"
+iterations = 4
+batch = 8
+rate = 0.01
+schedule = "constant"
+dual_every = 2
+check_every = 2
+"#;
+
+fn results(folder: &Path) -> Vec<Vec<u8>> {
+    let files =
+        ["int8.safetensors", "qatt.safetensors", "admm.safetensors", "float.csv", "qatt.csv", "admm.csv"];
+    files.iter().map(|file| std::fs::read(folder.join(file)).unwrap()).collect()
+}
+
+#[test]
+fn a_trained_network_fits_the_code_and_a_killed_training_ends_in_the_same_weights() {
+    let workshop = workshop();
+    let folder = workshop.path();
+    std::fs::write(folder.join("r.toml"), RECIPE).unwrap();
+    let table = succeed(folder, &["train", "r.toml", "--out", "whole"]);
+    let reference = results(&folder.join("whole"));
+    for row in ["| float ", "| int8 ", "| qatt ", "| admm "] {
+        assert!(table.contains(row), "{table}");
+    }
+    let log = String::from_utf8(reference[4].clone()).unwrap();
+    assert!(
+        log.starts_with("iteration,loss,validation_images,correct,large_values,throttled_correct\n0,NaN,8,"),
+        "{log}"
+    );
+    assert_eq!(log.lines().count(), 1 + 5);
+
+    // Killed once its first states are there, on another number of threads.
+    let mut child = command(folder, &["train", "r.toml", "--out", "killed", "--threads", "1"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    while !folder.join("killed/float.state").exists() && child.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!folder.join("killed/admm.safetensors").exists(), "it was killed too late to show anything");
+    succeed(folder, &["train", "r.toml", "--out", "killed", "--threads", "3"]);
+    assert_eq!(results(&folder.join("killed")), reference);
+
+    // What came out can be stored in place and run.
+    prepare(folder, 3);
+    for network in ["qatt", "admm"] {
+        let file = format!("whole/{network}.safetensors");
+        let report = succeed(folder, &["inspect", &file]);
+        assert!(report.contains("in-place-64-57 can store this network"), "{report}");
+        std::fs::write(folder.join("x.toml"), experiment(3).replace("net.safetensors", &file)).unwrap();
+        succeed(folder, &["run", "x.toml", "--out", &format!("run-{network}")]);
+    }
+}
+
+#[test]
+fn another_recipe_does_not_go_on_with_a_training() {
+    let workshop = workshop();
+    let folder = workshop.path();
+    let short = RECIPE.replace("iterations = 6", "iterations = 2");
+    std::fs::write(folder.join("r.toml"), &short).unwrap();
+    succeed(folder, &["train", "r.toml", "--out", "t"]);
+    std::fs::write(folder.join("r.toml"), short.replace("rate = 0.05", "rate = 0.06")).unwrap();
+    let said = zerospace(folder, &["train", "r.toml", "--out", "t"]);
+    assert_eq!(said.code, 2);
+    assert!(said.stderr.starts_with("error: r.toml: t/float.state: "), "{}", said.stderr);
+}
+
+#[test]
+fn wrong_recipes_are_named() {
+    let workshop = workshop();
+    let folder = workshop.path();
+    for (from, to, message) in [
+        (
+            "width",
+            "with",
+            "r.toml: line 7: unknown field `with`, expected one of `architecture`, `width`, `mean`, `std`, `import`",
+        ),
+        (
+            "method = \"qatt\"",
+            "method = \"float\"",
+            "r.toml: wot.method is \"float\", expected \"qatt\" or \"admm\"",
+        ),
+        ("name = \"admm\"", "name = \"qatt\"", "r.toml: wot.name is \"qatt\", expected a name of its own"),
+        (
+            "std = [0.25, 0.25, 0.25]",
+            "std = [0.25, 0.25, 0.25]\nimport = \"f\"",
+            "r.toml: expected either a [float] stage or network.import",
+        ),
+        ("batch = 8", "batch = 1", "r.toml: batch_images is 1, expected at least 2"),
+        ("rate = 0.05", "rate = -1.0", "r.toml: rate is -1, expected a finite number above 0"),
+        (
+            "validation = 8",
+            "validation = 39",
+            "r.toml: 40 training images, expected at least 47: 39 held out and a batch",
+        ),
+        (
+            "architecture = \"resnet20\"",
+            "architecture = \"lenet\"",
+            "r.toml: architecture is `lenet`, expected one of resnet20",
+        ),
+    ] {
+        assert!(RECIPE.contains(from));
+        std::fs::write(folder.join("r.toml"), RECIPE.replacen(from, to, 1)).unwrap();
+        let said = zerospace(folder, &["train", "r.toml"]);
+        assert_eq!(said.code, 2, "{}", said.stderr);
+        assert!(said.stderr.starts_with(&format!("error: {message}")), "{} is not {message}", said.stderr);
+    }
+}
