@@ -1,14 +1,20 @@
 //! Milliseconds of a QATT step (forward, backward, update, throttle) of ResNet-18 for CIFAR, full width,
-//! batch 32: `cargo bench -p zerospace-wot -- 2` for two threads (default: 2).
+//! batch 32: `cargo bench -p zerospace-wot -- 2` for two threads (default 2). In the same run, for reference:
+//! forward and backward of that network's 3x3 convolutions alone, by these operations and by stock candle.
+//! `pytorch_qat_step.py` beside this file is PyTorch's side.
 #![allow(clippy::print_stdout, reason = "a benchmark's result is what it prints")]
 
 use std::time::Instant;
 
+use candle_core::{Device, Tensor, Var};
 use quant::{FloatTensor, ModelSpec, Preprocessing};
 use wot::{Method, Recipe, Schedule, Trainer, Validation};
+use zoo::Window;
 
 const BATCH: usize = 32;
 const STEPS: usize = 7;
+/// Channels, side, and number of the convolutions with stride 1 that the network has of each size.
+const CONVOLUTIONS: [(usize, usize, usize); 4] = [(64, 32, 4), (128, 16, 3), (256, 8, 3), (512, 4, 3)];
 
 fn main() {
     let threads = std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(2);
@@ -42,4 +48,30 @@ fn main() {
             start.elapsed().as_secs_f64() * 1e3
         );
     }
+    for _ in 0..2 {
+        let ours = pool.install(|| convolutions(|x, w| wot::conv2d(x, w, &Window::square(3, 1, 1), 1), true));
+        let stock = pool.install(|| convolutions(|x, w| x.conv2d(w, 1, 1, 1, 1), false));
+        println!("3x3 convolutions alone: {ours:8.1} ms here, {stock:8.1} ms in stock candle");
+    }
+}
+
+/// Milliseconds of forward and backward of all of [`CONVOLUTIONS`].
+fn convolutions(conv: impl Fn(&Tensor, &Tensor) -> candle_core::Result<Tensor>, channels_last: bool) -> f64 {
+    let random = |shape: [usize; 4]| {
+        let values: Vec<f32> =
+            (0..shape.iter().product()).map(|i: usize| (i * 7919 % 1009) as f32 / 504.5 - 1.0).collect();
+        let tensor = Tensor::from_vec(values, shape.to_vec(), &Device::Cpu).expect("values of that shape");
+        Var::from_tensor(&tensor).expect("a new tensor")
+    };
+    let mut seconds = 0.0;
+    for (channels, side, count) in CONVOLUTIONS {
+        let images =
+            if channels_last { [BATCH, side, side, channels] } else { [BATCH, channels, side, side] };
+        let (x, weight) = (random(images), random([channels, channels, 3, 3]));
+        let start = Instant::now();
+        let y = conv(&x, &weight).expect("shapes that fit");
+        std::hint::black_box(y.backward().expect("a gradient"));
+        seconds += start.elapsed().as_secs_f64() * count as f64;
+    }
+    seconds * 1e3
 }

@@ -5,7 +5,7 @@
 //! networks that satisfy such a constraint exactly, and the float networks that one begins with.
 //!
 //! **Training** is a [`Trainer`]: a `zoo` graph, its parameters, and a [`Recipe`]. [`Method::Float`] trains
-//! from scratch ([`initialize`]); [`Method::Qatt`] is the paper's quantization-aware training with
+//! from scratch ([`initialize()`]); [`Method::Qatt`] is the paper's quantization-aware training with
 //! throttling, [`Method::Admm`] its alternating direction method of multipliers, with a penalty that has a
 //! gradient (the released one has none). Weights and activations are rounded exactly where the int8 network
 //! rounds them. The result is [`Trained`]: int8 tensors with their scales, every weight inside the

@@ -167,7 +167,6 @@ impl Trainer {
             return self.check(images, sampler.held_out()).map(Some);
         }
         while self.iteration < self.recipe.iterations {
-            self.throttle()?;
             let batch = sampler.batch(images, &self.table, self.iteration)?;
             let loss = self.update(&batch.images, &batch.labels)?;
             self.losses = (self.losses.0 + f64::from(loss), self.losses.1 + 1);
@@ -177,19 +176,22 @@ impl Trainer {
             if due || self.iteration == self.recipe.iterations {
                 return self.check(images, sampler.held_out()).map(Some);
             }
+            self.throttle()?;
         }
         Ok(None)
     }
 
     /// One iteration on a batch of the caller's: images as `[n, channels, height, width]`, normalized.
-    /// Returns the loss before the update. For [`Method::Qatt`] throttles before and after.
+    /// Returns the loss before the update. [`Method::Qatt`] throttles after it, and before the very first.
     ///
     /// # Errors
     /// Images or labels that do not fit the network; a loss that is not finite.
     pub fn step(&mut self, images: &FloatTensor, labels: &[u16]) -> Result<f32, WotError> {
         let images = tensor(images.values().to_vec(), images.shape())?;
         let images = images.permute((0, 2, 3, 1))?.contiguous()?;
-        self.throttle()?;
+        if self.iteration == 0 {
+            self.throttle()?;
+        }
         let loss = self.update(&images, labels)?;
         self.throttle()?;
         Ok(loss)
@@ -281,10 +283,6 @@ impl Trainer {
             let variable = &self.network.variables[name];
             let mut weights = read(variable, <[f32]>::to_vec)?;
             clamped += throttle(&mut weights, scale, constraint);
-            let stored = levels(&weights, scale);
-            if let Some((index, value)) = constraint.violations(&stored).next() {
-                unreachable!("weight {index} of {name} was throttled to {value}");
-            }
             variable.set(&tensor(weights, variable.shape())?)?;
         }
         Ok(clamped)

@@ -2,7 +2,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
 use super::values::{output, read, slice, tensor};
 
-/// Mean over the batch of -log softmax(logits)[label]: a scalar. `logits` is `[n, classes]`.
+/// Mean over the batch of minus the logarithm of the label's softmax: a scalar. `logits` is `[n, classes]`.
 ///
 /// # Errors
 /// No images, another number of labels than rows, a label that is no class.

@@ -3,10 +3,7 @@ use quant::{ActivationScale, MAX_LEVEL};
 use rayon::prelude::*;
 
 use super::values::{CHUNK, output, read, slice, tensor};
-
-/// 1.5 * 2^23: adding it and taking it away rounds a value below 2^22 to an integer, half to even, as
-/// [`f32::round_ties_even`] does, in two instructions that every machine has.
-const TO_INTEGER: f32 = 12_582_912.0;
+use crate::throttle::round;
 
 /// `x` rounded to 8 bits as [`ActivationScale::quantize`] does, and back: any shape.
 ///
@@ -45,8 +42,7 @@ struct Rounding {
 impl Rounding {
     /// Clamping before rounding gives the same level, since the bounds are integers.
     fn apply(self, x: f32) -> f32 {
-        let level = (x * self.scale).clamp(self.low, self.high) + TO_INTEGER - TO_INTEGER;
-        level / self.scale
+        round((x * self.scale).clamp(self.low, self.high)) / self.scale
     }
 
     fn holds(self, x: f32) -> bool {
