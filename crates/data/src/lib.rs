@@ -1,4 +1,5 @@
-//! Labelled image sets: CIFAR-10, CIFAR-100 and MNIST-like sets, from the files in which they are published.
+//! Labelled image sets: CIFAR-10, CIFAR-100 and MNIST-like sets, from the files in which they are published,
+//! and a synthetic one that needs no file.
 //!
 //! An [`ImageSet`] holds decoded images as `u8` in CHW order, one after the other, with one label each, in
 //! the order in which the files store them. Nothing is shuffled, augmented or normalised here: mean and
@@ -10,9 +11,11 @@
 //! | CIFAR-100 binary version | [`cifar100_binary`] | `train.bin`, `test.bin` |
 //! | Hugging Face parquet | [`hugging_face_parquet`] | `train-00000-of-00002.parquet`, ... holding JPEG or PNG images |
 //! | IDX, as MNIST | [`idx`] | `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, ... |
+//! | none: drawn on the spot | [`synthetic`] | none |
 //!
 //! [`ImageSet::open`] takes a root directory and one of the known [`DataSource`]s, and picks the loader by
-//! what it finds.
+//! what it finds. [`ImageSet::is_synthetic`] tells drawn images from photographs; whoever reports a result must
+//! say so.
 //!
 //! # Identity
 //! [`ImageSet::digest`] is a SHA-256 over decoded content, so a set has one digest whichever layout it came
@@ -34,6 +37,7 @@ mod idx;
 mod pages;
 mod set;
 mod source;
+mod synthetic;
 
 pub use cifar::{cifar10_binary, cifar100_binary};
 pub use error::DataError;
@@ -41,3 +45,4 @@ pub use hugging_face::{MAX_PIXEL_BYTES, hugging_face_parquet};
 pub use idx::idx;
 pub use set::{ImageSet, ImageShape, MAX_SIDE, Split};
 pub use source::DataSource;
+pub use synthetic::{SYNTHETIC_IMAGES, SYNTHETIC_SEED, synthetic};

@@ -88,6 +88,7 @@ pub struct ImageSet {
     shape: ImageShape,
     classes: usize,
     class_names: Option<&'static [&'static str]>,
+    synthetic: bool,
     pixels: Vec<u8>,
     labels: Vec<u16>,
 }
@@ -133,7 +134,7 @@ impl ImageSet {
                 classes,
             });
         }
-        Ok(Self { name, split, shape, classes, class_names: None, pixels, labels })
+        Ok(Self { name, split, shape, classes, class_names: None, synthetic: false, pixels, labels })
     }
 
     /// The same set, its classes named in the order of their labels.
@@ -143,9 +144,21 @@ impl ImageSet {
         self
     }
 
+    /// The same set, marked as drawn by this crate.
+    pub(crate) fn marked_synthetic(mut self) -> Self {
+        self.synthetic = true;
+        self
+    }
+
     /// The name of the data set, such as `cifar10`.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether the images were drawn by this crate ([`synthetic`](crate::synthetic)) and not read from files.
+    /// What reports a result on such images must say so.
+    pub fn is_synthetic(&self) -> bool {
+        self.synthetic
     }
 
     /// Which part of the data set this is.
@@ -216,6 +229,7 @@ impl ImageSet {
             shape: self.shape,
             classes: self.classes,
             class_names: self.class_names,
+            synthetic: self.synthetic,
             pixels: self.pixels[..count * self.shape.image_bytes()].to_vec(),
             labels: self.labels[..count].to_vec(),
         })

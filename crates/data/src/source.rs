@@ -4,10 +4,12 @@ use std::str::FromStr;
 
 use crate::hugging_face::shards;
 use crate::{
-    DataError, ImageSet, ImageShape, Split, cifar10_binary, cifar100_binary, hugging_face_parquet, idx,
+    DataError, ImageSet, ImageShape, SYNTHETIC_SEED, Split, cifar10_binary, cifar100_binary,
+    hugging_face_parquet, idx, synthetic,
 };
 
-/// A data set known by name, whose shape and classes are published. Written `cifar10`, `cifar100`, `mnist`.
+/// A data set known by name, whose shape and classes are fixed. Written `cifar10`, `cifar100`, `mnist`,
+/// `synthetic`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DataSource {
     /// CIFAR-10: 50,000 + 10,000 images, 3x32x32, 10 classes (<https://www.cs.toronto.edu/~kriz/cifar.html>).
@@ -16,22 +18,36 @@ pub enum DataSource {
     Cifar100,
     /// MNIST: 60,000 + 10,000 images, 1x28x28, 10 classes.
     Mnist,
+    /// Shapes and textures drawn by this crate: the first 20,000 + 5,000 images of [`synthetic`] with
+    /// [`SYNTHETIC_SEED`], 3x32x32, 10 classes.
+    Synthetic,
 }
 
 impl DataSource {
+    /// Every data set known here.
+    const ALL: [DataSource; 4] =
+        [DataSource::Cifar10, DataSource::Cifar100, DataSource::Mnist, DataSource::Synthetic];
+
     /// The name, which is also the name of the set's directory.
     pub fn name(self) -> &'static str {
         match self {
             DataSource::Cifar10 => "cifar10",
             DataSource::Cifar100 => "cifar100",
             DataSource::Mnist => "mnist",
+            DataSource::Synthetic => "synthetic",
         }
+    }
+
+    /// Whether the images are drawn by this crate and not read from files. What reports a result on such
+    /// images must say so.
+    pub fn is_synthetic(self) -> bool {
+        self == DataSource::Synthetic
     }
 
     /// The shape of every image.
     pub fn shape(self) -> ImageShape {
         let (channels, side) = match self {
-            DataSource::Cifar10 | DataSource::Cifar100 => (3, 32),
+            DataSource::Cifar10 | DataSource::Cifar100 | DataSource::Synthetic => (3, 32),
             DataSource::Mnist => (1, 28),
         };
         ImageShape { channels, height: side, width: side }
@@ -43,6 +59,7 @@ impl DataSource {
             DataSource::Cifar10 => &CIFAR10,
             DataSource::Cifar100 => &CIFAR100,
             DataSource::Mnist => &MNIST,
+            DataSource::Synthetic => &SYNTHETIC,
         }
     }
 }
@@ -59,19 +76,19 @@ impl FromStr for DataSource {
     /// # Errors
     /// [`DataError::UnknownName`] for a name that is not one of a set known here.
     fn from_str(name: &str) -> Result<Self, DataError> {
-        [DataSource::Cifar10, DataSource::Cifar100, DataSource::Mnist]
-            .into_iter()
-            .find(|source| source.name() == name)
-            .ok_or_else(|| DataError::UnknownName {
+        DataSource::ALL.into_iter().find(|source| source.name() == name).ok_or_else(|| {
+            DataError::UnknownName {
                 kind: "data set",
                 found: name.into(),
-                expected: "cifar10, cifar100, mnist",
-            })
+                expected: "cifar10, cifar100, mnist, synthetic",
+            }
+        })
     }
 }
 
 impl ImageSet {
-    /// A known data set, from whichever layout lies in the directory `root/<name>`.
+    /// A known data set, from whichever layout lies in the directory `root/<name>`. The synthetic set is
+    /// drawn on the spot, and `root` need not exist.
     ///
     /// Looked for, and taken in this order:
     ///
@@ -89,7 +106,8 @@ impl ImageSet {
     pub fn open(root: &Path, source: DataSource, split: Split) -> Result<ImageSet, DataError> {
         let dir = root.join(source.name());
         let classes = source.class_names().len();
-        let set = if dir.is_dir() && !shards(&dir, split)?.is_empty() {
+        let in_files = !source.is_synthetic();
+        let set = if in_files && dir.is_dir() && !shards(&dir, split)?.is_empty() {
             hugging_face_parquet(&dir, source.name(), split, classes)?
         } else {
             open_published(&dir, source, split)?
@@ -106,7 +124,15 @@ impl ImageSet {
     }
 }
 
-/// The set in the format in which its authors published it.
+/// How much of the synthetic set is taken unless a caller of [`synthetic`] says otherwise.
+fn default_images(split: Split) -> usize {
+    match split {
+        Split::Train => 20_000,
+        Split::Test => 5_000,
+    }
+}
+
+/// The set in the format in which its authors published it; the synthetic set is drawn.
 fn open_published(dir: &Path, source: DataSource, split: Split) -> Result<ImageSet, DataError> {
     let mut looked_for = vec![format!("{split}-*-of-*.parquet")];
     let mut found = |file: &str| {
@@ -150,6 +176,7 @@ fn open_published(dir: &Path, source: DataSource, split: Split) -> Result<ImageS
                 }
             }
         }
+        DataSource::Synthetic => return synthetic(split, default_images(split), SYNTHETIC_SEED),
     }
     Err(DataError::NotFound { dir: dir.into(), data_source: source, split, looked_for })
 }
@@ -158,6 +185,10 @@ const CIFAR10: [&str; 10] =
     ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
 const MNIST: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+
+/// In the order of `Shape::random` of the synthetic set.
+pub(crate) const SYNTHETIC: [&str; 10] =
+    ["disc", "ring", "triangle", "square", "hexagon", "star", "cross", "crescent", "stripes", "checkerboard"];
 
 /// `fine_label_names.txt` of the published archive.
 #[rustfmt::skip]

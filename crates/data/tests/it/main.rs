@@ -13,3 +13,4 @@ mod jpeg;
 mod open;
 mod real;
 mod set;
+mod synthetic;

@@ -96,7 +96,7 @@ fn names_parse_and_print() {
         "Test".parse::<Split>().unwrap_err().to_string(),
         "split is \"Test\", expected one of train, test"
     );
-    for source in [DataSource::Cifar10, DataSource::Cifar100, DataSource::Mnist] {
+    for source in [DataSource::Cifar10, DataSource::Cifar100, DataSource::Mnist, DataSource::Synthetic] {
         assert_eq!(source.to_string().parse::<DataSource>().unwrap(), source);
         let names = source.class_names();
         assert!(names.iter().enumerate().all(|(i, n)| !names[..i].contains(n)));
@@ -105,6 +105,6 @@ fn names_parse_and_print() {
     assert!(DataSource::Cifar100.class_names().is_sorted());
     assert_eq!(
         "imagenet".parse::<DataSource>().unwrap_err().to_string(),
-        "data set is \"imagenet\", expected one of cifar10, cifar100, mnist"
+        "data set is \"imagenet\", expected one of cifar10, cifar100, mnist, synthetic"
     );
 }
