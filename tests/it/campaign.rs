@@ -275,3 +275,20 @@ fn a_reader_that_stops_early_ends_the_program_quietly() {
     assert_eq!(ended.status.code(), Some(0));
     assert!(ended.stderr.is_empty());
 }
+
+#[test]
+fn synthetic_images_need_no_files_and_every_output_says_what_they_are() {
+    let workshop = workshop();
+    let folder = workshop.path();
+    std::fs::remove_dir_all(folder.join("data")).unwrap();
+    let quantize = "quantize float.safetensors --arch resnet20 --width 0.5 --set synthetic --throttle --calibration-images 8 --images 100 -o net.safetensors";
+    let said = zerospace(folder, &quantize.split(' ').collect::<Vec<_>>());
+    assert!(said.code == 0 && said.stderr.contains("the images are synthetic"), "{}", said.stderr);
+    std::fs::write(folder.join("x.toml"), experiment(3).replace("cifar10", "synthetic")).unwrap();
+    let said = zerospace(folder, &["run", "x.toml"]);
+    assert!(said.code == 0 && said.stderr.contains("the images are synthetic"), "{}", said.stderr);
+    let report = std::fs::read_to_string(folder.join("runs/x/report.md")).unwrap();
+    assert!(report.contains("the images are synthetic"), "{report}");
+    let figure = std::fs::read_to_string(folder.join("runs/x/accuracy-vs-rate.svg")).unwrap();
+    assert!(figure.contains("synthetic test, 40 images"));
+}

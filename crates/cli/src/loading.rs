@@ -11,6 +11,11 @@ use quant::Checkpoint;
 use records::{CellSpec, EvaluationSet, NetworkEntry};
 
 use crate::exit::Failure;
+use crate::output::progress_line;
+
+/// Said once for each synthetic set, and in reports.
+pub(crate) const SYNTHETIC: &str =
+    "the images are synthetic, drawn by this program: they compare protections, not networks";
 
 /// Where data sets lie and how many threads may work.
 #[derive(Args)]
@@ -43,6 +48,9 @@ impl Machine {
             let split: Split = split.parse()?;
             let all = ImageSet::open(&self.data_root, source, split)
                 .context("choose the directory of data sets with --data DIR or ZEROSPACE_DATA")?;
+            if all.is_synthetic() {
+                progress_line(SYNTHETIC);
+            }
             Ok(match images {
                 Some(count) => all.take(count)?,
                 None => all,

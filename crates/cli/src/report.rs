@@ -1,12 +1,15 @@
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use analysis::{Context, Report, Statistic};
 use clap::Args;
+use data::DataSource;
 use records::{Manifest, Store, TableError, read_trials};
 
 use crate::exit::{Failure, Outcome};
+use crate::loading::SYNTHETIC;
 use crate::merge::merge;
-use crate::output::data;
+use crate::output;
 
 /// Write tables and the figure of a merged run
 ///
@@ -55,7 +58,7 @@ fn report(store: &Store, out: &Path) -> Result<Outcome, Failure> {
     };
     let written = analysis::write_report(&report, &context, out).map_err(Failure::machine)?;
     let paths: Vec<String> = written.iter().map(|path| path.display().to_string()).collect();
-    data(&format!("{}\n{}", report.drop_table(Statistic::AllTrials), paths.join("\n")));
+    output::data(&format!("{}\n{}", report.drop_table(Statistic::AllTrials), paths.join("\n")));
     Ok(Outcome::Done)
 }
 
@@ -73,6 +76,9 @@ fn notes(manifest: &Manifest) -> String {
     }
     if let Some(cell) = manifest.cells.first() {
         let set = &cell.spec.evaluation;
+        if DataSource::from_str(&set.name).is_ok_and(DataSource::is_synthetic) {
+            lines.push(format!("- **{SYNTHETIC}**"));
+        }
         lines.push(format!(
             "- **evaluation**: first {} images of {} {}, SHA-256 of the decoded images `{}`",
             set.images, set.name, set.split, set.digest

@@ -2,7 +2,7 @@ use crate::{BLOCK, MemoryLayout};
 
 /// Which values the weights of a block may take, by position in the block.
 ///
-/// A position is a weight's flat row-major index in its tensor, modulo 8 (paper section 4.1); since
+/// A position is a weight's flat row-major index in its tensor, modulo 8, as in the paper; since
 /// tensors begin on block boundaries, it is also its plane index modulo 8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Constraint {

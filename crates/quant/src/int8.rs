@@ -42,7 +42,7 @@ pub struct QuantTensor {
 }
 
 impl QuantTensor {
-    /// Quantizes symmetrically with `127 / max|w|`, rounding half to even (paper section 3).
+    /// Quantizes symmetrically with `127 / max|w|`, rounding half to even, as the paper does.
     ///
     /// The product `w * scale` is taken in f32, as PyTorch does, so the levels agree with it. A tensor
     /// of zeros gets scale 1.

@@ -1,6 +1,6 @@
 //! Float tensors to int8 tensors, and the checkpoint file that keeps them.
 //!
-//! **Quantization** is the paper's (section 3; `Distiller`'s symmetric mode): linear, symmetric,
+//! **Quantization** is the paper's (`Distiller`'s symmetric mode): linear, symmetric,
 //! range-based, one scale a tensor. A scale is written here as *levels per unit*,
 //!
 //! ```text

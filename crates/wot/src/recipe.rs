@@ -32,14 +32,14 @@ pub struct Recipe {
 pub enum Method {
     /// Real weights and activations.
     Float,
-    /// Quantization-aware training with throttling (paper section 4.2): rounded weights and activations,
+    /// Quantization-aware training with throttling (the paper's QATT): rounded weights and activations,
     /// and after every iteration the weights are clamped into the constraint.
     Qatt {
         /// Allowed levels, by position.
         constraint: Constraint,
     },
-    /// Quantization-aware training with the alternating direction method of multipliers (paper section
-    /// 4.2): the loss is augmented by beta / 2 * |W - Z + U|^2, Z being the nearest point to W + U
+    /// Quantization-aware training with the alternating direction method of multipliers (the
+    /// paper's other solver): the loss is augmented by beta / 2 * |W - Z + U|^2, Z being the nearest point to W + U
     /// that satisfies the constraint and U the scaled dual variable. What is still outside at the
     /// end is clamped.
     Admm {

@@ -120,8 +120,8 @@ pub struct ParameterSpec {
 }
 
 impl ParameterSpec {
-    /// Whether the parameter lives in the faulty weight memory: two or more dimensions (paper section
-    /// 3); biases and batch-norm parameters do not.
+    /// Whether the parameter lives in the faulty weight memory: two or more dimensions, as
+    /// in the paper; biases and batch-norm parameters do not.
     pub fn is_stored_weight(&self) -> bool {
         self.shape.len() >= 2
     }
