@@ -11,7 +11,7 @@ use std::path::Path;
 ///
 /// # Panics
 /// When `path` does not end in a file name.
-pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut name = path.file_name().expect("a file has a name").to_os_string();
     name.push(format!(".{}.partial", std::process::id()));
     let temporary = path.with_file_name(name);

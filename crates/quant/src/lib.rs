@@ -23,6 +23,7 @@ mod int8;
 mod spec;
 
 pub use checkpoint::{CHECKPOINT_VERSION, Checkpoint, CheckpointError};
+pub use durable::write_durably;
 pub use float::{FloatTensor, Parameters};
 pub use int8::{ActivationScale, MAX_LEVEL, QuantError, QuantTensor};
 pub use spec::{ModelSpec, Preprocessing, Provenance};

@@ -3,6 +3,7 @@
 //! forward and backward of that network's 3x3 convolutions alone, by these operations and by stock candle.
 //! `pytorch_qat_step.py` beside this file is PyTorch's side.
 #![allow(clippy::print_stdout, reason = "a benchmark's result is what it prints")]
+#![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock and its arguments")]
 
 use std::time::Instant;
 

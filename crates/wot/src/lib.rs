@@ -67,9 +67,9 @@ mod trainer;
 pub use error::{StateError, WotError};
 pub use initialize::initialize;
 pub use ops::{
-    BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM, BatchStatistics, RunningStatistics, add_bias, batch_norm,
-    batch_norm_inference, conv2d, cross_entropy, fake_quantize_activation, fake_quantize_weight,
-    global_avg_pool, linear, max_pool, pad_shortcut, relu,
+    BATCH_NORM_MOMENTUM, BatchStatistics, RunningStatistics, add_bias, batch_norm, batch_norm_inference,
+    conv2d, cross_entropy, fake_quantize_activation, fake_quantize_weight, global_avg_pool, linear, max_pool,
+    pad_shortcut, relu,
 };
 pub use recipe::{Augmentation, Method, Recipe, Schedule, Validation};
 pub use trainer::{Check, Throttled, Trained, Trainer};

@@ -17,8 +17,7 @@ mod values;
 
 pub use activation::relu;
 pub use batch_norm::{
-    BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM, BatchStatistics, RunningStatistics, batch_norm,
-    batch_norm_inference,
+    BATCH_NORM_MOMENTUM, BatchStatistics, RunningStatistics, batch_norm, batch_norm_inference,
 };
 pub use bias::add_bias;
 pub use convolution::{conv2d, linear};

@@ -58,16 +58,8 @@ impl Trainer {
     /// When the file cannot be written; `path` is then as it was before.
     pub fn save(&self, path: &Path) -> Result<(), WotError> {
         let bytes = self.to_bytes()?;
-        let write = || -> std::io::Result<()> {
-            let mut name = path.file_name().unwrap_or_default().to_os_string();
-            name.push(".partial");
-            let temporary = path.with_file_name(name);
-            let mut file = std::fs::File::create(&temporary)?;
-            std::io::Write::write_all(&mut file, &bytes)?;
-            file.sync_all()?;
-            std::fs::rename(&temporary, path)
-        };
-        write().map_err(|error| WotError::State { path: path.into(), kind: error.into() })
+        quant::write_durably(path, &bytes)
+            .map_err(|error| WotError::State { path: path.into(), kind: error.into() })
     }
 
     /// Continues a training that was saved: the same graph, preprocessing and recipe, and from there on the

@@ -6,8 +6,7 @@ use rayon::prelude::*;
 use super::channel_sums::channel_sums;
 use super::values::{output, read, slice, tensor};
 
-/// PyTorch's default epsilon, added to a variance; `zoo` uses the same.
-pub const BATCH_NORM_EPSILON: f32 = 1e-5;
+const EPSILON: f32 = zoo::BATCH_NORM_EPSILON as f32;
 /// PyTorch's default momentum: the weight of the newest batch in running statistics.
 pub const BATCH_NORM_MOMENTUM: f32 = 0.1;
 
@@ -86,7 +85,7 @@ pub fn batch_norm_inference(
 }
 
 fn factors(weight: &[f32], variance: &[f32]) -> Vec<f32> {
-    weight.iter().zip(variance).map(|(weight, v)| weight / (v + BATCH_NORM_EPSILON).sqrt()).collect()
+    weight.iter().zip(variance).map(|(weight, v)| weight / (v + EPSILON).sqrt()).collect()
 }
 
 /// (x - mean) * factor + bias.
@@ -187,7 +186,7 @@ impl CustomOp3 for BatchNorm {
                     }
                 });
                 let inverse: Vec<f64> =
-                    variance.iter().map(|&v| 1.0 / f64::from(v + BATCH_NORM_EPSILON).sqrt()).collect();
+                    variance.iter().map(|&v| 1.0 / f64::from(v + EPSILON).sqrt()).collect();
                 let dw: Vec<f32> = products.iter().zip(&inverse).map(|(p, inv)| (p * inv) as f32).collect();
                 let db: Vec<f32> = sums.iter().map(|&sum| sum as f32).collect();
                 // dx = factor * (dy - mean(dy) - (x - mean) / variance * mean(dy * (x - mean)))
