@@ -24,7 +24,7 @@ pub const SYNTHETIC_IMAGES: usize = 1 << 20;
 /// crescent vary in proportion, the textures in period and in the outline of the patch. Its colour is that of
 /// the background moved by 50 to 130 levels in a random direction of the RGB cube. The background is uneven,
 /// up to two stray strokes lie on it, a bar crosses every third thing, and each value has noise of 2 to 12
-/// levels (standard deviation). Brightness and colour say nothing about the class.
+/// levels (standard deviation). Brightness and colour say next to nothing about the class.
 ///
 /// Contrast, size and noise vary without steps, some proportions come close to another class, and so images
 /// are hard by degrees: accuracy falls gradually when a network's weights are damaged.
@@ -39,7 +39,7 @@ pub const SYNTHETIC_IMAGES: usize = 1 << 20;
 /// operations that IEEE 754 defines to the last bit (+, -, *, /, square root, comparisons, conversions).
 ///
 /// # Cost
-/// 25 to 50 microseconds an image on one core of a Xeon.
+/// 27 microseconds of processor time an image on an AMD EPYC, hashing included.
 ///
 /// # Errors
 /// [`DataError::NotEnough`] for more than [`SYNTHETIC_IMAGES`].
