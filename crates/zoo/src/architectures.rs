@@ -10,7 +10,7 @@ mod vgg16;
 
 /// Ids of the architectures that [`build`] knows.
 pub const ARCHITECTURES: &[&str] =
-    &["resnet20", "resnet18", "vgg16", "vgg16_bn", "squeezenet1_0", "squeezenet1_1"];
+    &["resnet20", "resnet18", "vgg16", "vgg16_bn", "squeezenet1_0", "squeezenet1_1", "squeezenet1_1_bn"];
 
 /// Wider networks than this are a typing error; the bound also keeps every size far from overflow.
 const MAX_WIDTH: f64 = 16.0;
@@ -27,7 +27,7 @@ const MAX_SIDE: usize = 4096;
 /// | | 64..=4096 | torchvision's |
 /// | `vgg16`, `vgg16_bn` | 32x32 | classifier of 512-512-classes |
 /// | | 224x224 | torchvision's |
-/// | `squeezenet1_0`, `squeezenet1_1` | 32x32 | 3x3 stem with stride 1, torchvision's three pools |
+/// | `squeezenet1_0`, `squeezenet1_1`, `squeezenet1_1_bn` | 32x32 | 3x3 stem with stride 1, torchvision's three pools |
 /// | | 64..=4096 | torchvision's |
 ///
 /// `width` multiplies every hidden channel and feature count, rounded to the nearest multiple of 8 (a
@@ -79,6 +79,7 @@ pub fn build(spec: &ModelSpec) -> Result<Graph, ZooError> {
         "vgg16" => vgg16::build(builder, channels, spec.classes, cifar, false),
         "vgg16_bn" => vgg16::build(builder, channels, spec.classes, cifar, true),
         "squeezenet1_0" => squeezenet::build_1_0(builder, channels, spec.classes, cifar),
-        _ => squeezenet::build_1_1(builder, channels, spec.classes, cifar),
+        "squeezenet1_1" => squeezenet::build_1_1(builder, channels, spec.classes, cifar, false),
+        _ => squeezenet::build_1_1(builder, channels, spec.classes, cifar, true),
     })
 }

@@ -2,8 +2,12 @@
 //! and <0.5MB model size", 2016, <https://arxiv.org/abs/1602.07360>; 1.1 is the authors' later release.
 //! Names as in torchvision's `squeezenet1_0` and `squeezenet1_1`. For CIFAR the stem is a 3x3 convolution
 //! with stride 1 and padding 1; all three pools stay, so the last maps are 4x4.
+//!
+//! `squeezenet1_1_bn` is 1.1 with a batch norm behind every convolution but the last, named after its
+//! convolution (`features.3.squeeze_bn`). torchvision has no such network; like `vgg16_bn` it trains from
+//! scratch where the plain one does not leave the start.
 
-use crate::graph::{Graph, GraphBuilder, NodeId, Window};
+use crate::graph::{Graph, GraphBuilder, Window};
 
 /// One entry of torchvision's `features`, after the stem and its ReLU.
 enum Feature {
@@ -33,7 +37,7 @@ pub(super) fn build_1_0(
         Fire(64, 256),
     ];
     let stem = if cifar { Window::square(3, 1, 1) } else { Window::square(7, 2, 0) };
-    build(g, channels, classes, 96, stem, &features)
+    build(g, channels, classes, 96, stem, &features, false)
 }
 
 pub(super) fn build_1_1(
@@ -41,6 +45,7 @@ pub(super) fn build_1_1(
     channels: impl Fn(usize) -> usize,
     classes: usize,
     cifar: bool,
+    batch_norm: bool,
 ) -> Graph {
     let features = [
         Pool,
@@ -56,7 +61,7 @@ pub(super) fn build_1_1(
         Fire(64, 256),
     ];
     let stem = if cifar { Window::square(3, 1, 1) } else { Window::square(3, 2, 0) };
-    build(g, channels, classes, 64, stem, &features)
+    build(g, channels, classes, 64, stem, &features, batch_norm)
 }
 
 fn build(
@@ -66,28 +71,35 @@ fn build(
     stem_channels: usize,
     stem: Window,
     features: &[Feature],
+    batch_norm: bool,
 ) -> Graph {
-    let x = g.conv("features.0", GraphBuilder::INPUT, channels(stem_channels), stem, true);
-    let mut x = g.relu("features.1", x);
+    let conv = |g: &mut GraphBuilder, name: &str, relu: &str, x, channels, window| {
+        let mut x = g.conv(name, x, channels, window, true);
+        if batch_norm {
+            x = g.batch_norm(&format!("{name}_bn"), x);
+        }
+        g.relu(relu, x)
+    };
+    let point = Window::square(1, 1, 0);
+    let mut x = conv(&mut g, "features.0", "features.1", GraphBuilder::INPUT, channels(stem_channels), stem);
     for (index, feature) in (2..).zip(features) {
         let name = format!("features.{index}");
         x = match feature {
             Pool => g.max_pool(&name, x, Window { ceil: true, ..Window::square(3, 2, 0) }),
-            Fire(squeeze, expand) => fire(&mut g, &name, x, channels(*squeeze), channels(*expand)),
+            Fire(squeeze, expand) => {
+                let mut part = |part: &str, x, planes, window| {
+                    let name = format!("{name}.{part}");
+                    conv(&mut g, &name, &format!("{name}_activation"), x, channels(planes), window)
+                };
+                let x = part("squeeze", x, *squeeze, point);
+                let narrow = part("expand1x1", x, *expand, point);
+                let wide = part("expand3x3", x, *expand, Window::square(3, 1, 1));
+                g.concat(&name, &[narrow, wide])
+            }
         };
     }
-    let x = g.conv("classifier.1", x, classes, Window::square(1, 1, 0), true);
+    let x = g.conv("classifier.1", x, classes, point, true);
     let x = g.relu("classifier.2", x);
     g.global_avg_pool("classifier.3", x);
     g.finish()
-}
-
-fn fire(g: &mut GraphBuilder, name: &str, x: NodeId, squeeze: usize, expand: usize) -> NodeId {
-    let x = g.conv(&format!("{name}.squeeze"), x, squeeze, Window::square(1, 1, 0), true);
-    let x = g.relu(&format!("{name}.squeeze_activation"), x);
-    let narrow = g.conv(&format!("{name}.expand1x1"), x, expand, Window::square(1, 1, 0), true);
-    let narrow = g.relu(&format!("{name}.expand1x1_activation"), narrow);
-    let wide = g.conv(&format!("{name}.expand3x3"), x, expand, Window::square(3, 1, 1), true);
-    let wide = g.relu(&format!("{name}.expand3x3_activation"), wide);
-    g.concat(name, &[narrow, wide])
 }

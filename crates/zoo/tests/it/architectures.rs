@@ -59,6 +59,12 @@ fn parameters_have_pytorch_names() {
     let squeezenet = names(&published("squeezenet1_0", 1000, 224));
     assert!(squeezenet.contains(&"features.12.expand3x3.bias".into()));
     assert!(squeezenet.contains(&"classifier.1.weight".into()));
+    // Ours: not in torchvision.
+    let plain = names(&published("squeezenet1_1", 10, 32));
+    let squeezenet_bn = names(&published("squeezenet1_1_bn", 10, 32));
+    assert!(squeezenet_bn.contains(&"features.12.expand3x3_bn.running_var".into()), "{squeezenet_bn:?}");
+    let without: Vec<String> = squeezenet_bn.into_iter().filter(|name| !name.contains("_bn.")).collect();
+    assert_eq!(without, plain);
 }
 
 #[test]
@@ -103,7 +109,7 @@ fn a_bad_specification_is_refused_with_its_field() {
     assert_eq!(
         error(spec("resnet50", 10, 32, 1.0)),
         "architecture is `resnet50`, expected one of resnet20, resnet18, vgg16, vgg16_bn, squeezenet1_0, \
-         squeezenet1_1"
+         squeezenet1_1, squeezenet1_1_bn"
     );
     assert_eq!(error(spec("vgg16", 0, 32, 1.0)), "classes of vgg16 is 0, expected 1..=1048576");
     for width in [0.0, -1.0, 17.0, f64::NAN, f64::INFINITY] {
