@@ -4,8 +4,9 @@
 //! with stride 1 and padding 1; all three pools stay, so the last maps are 4x4.
 //!
 //! `squeezenet1_1_bn` is 1.1 with a batch norm behind every convolution but the last, named after its
-//! convolution (`features.3.squeeze_bn`). torchvision has no such network; like `vgg16_bn` it trains from
-//! scratch where the plain one does not leave the start.
+//! convolution (`features.3.squeeze_bn`), and without the ReLU behind the last, which can silence a class
+//! for good. torchvision has no such network; it trains from scratch where the plain one does not leave
+//! the start.
 
 use crate::graph::{Graph, GraphBuilder, Window};
 
@@ -98,8 +99,10 @@ fn build(
             }
         };
     }
-    let x = g.conv("classifier.1", x, classes, point, true);
-    let x = g.relu("classifier.2", x);
+    let mut x = g.conv("classifier.1", x, classes, point, true);
+    if !batch_norm {
+        x = g.relu("classifier.2", x);
+    }
     g.global_avg_pool("classifier.3", x);
     g.finish()
 }
