@@ -1,16 +1,29 @@
 use quant::ModelSpec;
 
 use crate::ZooError;
+use crate::architectures::resnet::Block;
 use crate::graph::{Graph, GraphBuilder};
 
-mod resnet18;
+mod alexnet;
+mod resnet;
 mod resnet20;
 mod squeezenet;
 mod vgg16;
 
 /// Ids of the architectures that [`build`] knows.
-pub const ARCHITECTURES: &[&str] =
-    &["resnet20", "resnet18", "vgg16", "vgg16_bn", "squeezenet1_0", "squeezenet1_1", "squeezenet1_1_bn"];
+pub const ARCHITECTURES: &[&str] = &[
+    "alexnet",
+    "resnet18",
+    "resnet20",
+    "resnet34",
+    "resnet50",
+    "resnet152",
+    "squeezenet1_0",
+    "squeezenet1_1",
+    "squeezenet1_1_bn",
+    "vgg16",
+    "vgg16_bn",
+];
 
 /// Wider networks than this are a typing error; the bound also keeps every size far from overflow.
 const MAX_WIDTH: f64 = 16.0;
@@ -22,8 +35,9 @@ const MAX_SIDE: usize = 4096;
 ///
 /// | architecture | input | network |
 /// |---|---|---|
+/// | `alexnet` | 224x224 | torchvision's |
 /// | `resnet20` | height and width 8..=4096 | the CIFAR ResNet with option-A shortcuts |
-/// | `resnet18` | 32x32 | 3x3 stem with stride 1 and no max pool |
+/// | `resnet18`, `resnet34`, `resnet50`, `resnet152` | 32x32 | 3x3 stem with stride 1 and no max pool |
 /// | | 64..=4096 | torchvision's |
 /// | `vgg16`, `vgg16_bn` | 32x32 | classifier of 512-512-classes |
 /// | | 224x224 | torchvision's |
@@ -58,6 +72,10 @@ pub fn build(spec: &ModelSpec) -> Result<Graph, ZooError> {
     let cifar = [height, wide] == [32, 32];
     let (fits, expected) = match spec.architecture.as_str() {
         "resnet20" => (sides(8), "height and width in 8..=4096"),
+        "alexnet" => (
+            [height, wide] == [224, 224],
+            "224x224, where the adaptive pooling before the classifier does nothing",
+        ),
         "vgg16" | "vgg16_bn" => (
             cifar || [height, wide] == [224, 224],
             "32x32, or 224x224 where the adaptive pooling before the classifier does nothing",
@@ -73,9 +91,15 @@ pub fn build(spec: &ModelSpec) -> Result<Graph, ZooError> {
         let scaled = (published as f64 * spec.width / 8.0).round() as usize * 8;
         scaled.max(8)
     };
+    let resnet =
+        |builder, block, blocks| resnet::build(builder, channels, spec.classes, cifar, block, blocks);
     Ok(match spec.architecture.as_str() {
+        "alexnet" => alexnet::build(builder, channels, spec.classes),
+        "resnet18" => resnet(builder, Block::Basic, [2, 2, 2, 2]),
         "resnet20" => resnet20::build(builder, channels, spec.classes),
-        "resnet18" => resnet18::build(builder, channels, spec.classes, cifar),
+        "resnet34" => resnet(builder, Block::Basic, [3, 4, 6, 3]),
+        "resnet50" => resnet(builder, Block::Bottleneck, [3, 4, 6, 3]),
+        "resnet152" => resnet(builder, Block::Bottleneck, [3, 8, 36, 3]),
         "vgg16" => vgg16::build(builder, channels, spec.classes, cifar, false),
         "vgg16_bn" => vgg16::build(builder, channels, spec.classes, cifar, true),
         "squeezenet1_0" => squeezenet::build_1_0(builder, channels, spec.classes, cifar),

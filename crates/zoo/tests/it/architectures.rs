@@ -26,6 +26,10 @@ fn counts(graph: &Graph) -> (usize, usize, usize) {
 fn parameter_counts_are_the_published_ones() {
     // torchvision's documentation gives the first number of each ImageNet network.
     assert_eq!(counts(&published("resnet18", 1000, 224)), (11_689_512, 11_678_912, 21));
+    assert_eq!(counts(&published("alexnet", 1000, 224)).0, 61_100_840);
+    assert_eq!(counts(&published("resnet34", 1000, 224)).0, 21_797_672);
+    assert_eq!(counts(&published("resnet50", 1000, 224)).0, 25_557_032);
+    assert_eq!(counts(&published("resnet152", 1000, 224)).0, 60_192_808);
     assert_eq!(counts(&published("squeezenet1_0", 1000, 224)), (1_248_424, 1_244_448, 26));
     assert_eq!(counts(&published("squeezenet1_1", 1000, 224)).0, 1_235_496);
     assert_eq!(counts(&published("vgg16", 1000, 224)), (138_357_544, 138_344_128, 16));
@@ -46,6 +50,12 @@ fn parameters_have_pytorch_names() {
     assert!(resnet18.contains(&"layer2.0.downsample.0.weight".into()));
     assert!(resnet18.contains(&"layer4.0.downsample.1.running_mean".into()));
     assert_eq!(resnet18[resnet18.len() - 2..], ["fc.weight", "fc.bias"]);
+    let resnet50 = names(&published("resnet50", 1000, 224));
+    assert!(resnet50.contains(&"layer1.0.downsample.0.weight".into()));
+    assert!(resnet50.contains(&"layer4.2.bn3.running_var".into()));
+    let alexnet = names(&published("alexnet", 1000, 224));
+    let expected = [0, 3, 6, 8, 10].map(|i| format!("features.{i}.weight"));
+    assert!(expected.iter().all(|name| alexnet.contains(name)), "{alexnet:?}");
     let vgg = published("vgg16", 1000, 224);
     let convs: Vec<String> =
         vgg.stored_weights().into_iter().map(|p| p.name.trim_end_matches(".weight").to_string()).collect();
@@ -107,9 +117,9 @@ fn width_scales_hidden_channels_to_multiples_of_eight() {
 fn a_bad_specification_is_refused_with_its_field() {
     let error = |spec: ModelSpec| build(&spec).unwrap_err().to_string();
     assert_eq!(
-        error(spec("resnet50", 10, 32, 1.0)),
-        "architecture is `resnet50`, expected one of resnet20, resnet18, vgg16, vgg16_bn, squeezenet1_0, \
-         squeezenet1_1, squeezenet1_1_bn"
+        error(spec("resnet19", 10, 32, 1.0)),
+        "architecture is `resnet19`, expected one of alexnet, resnet18, resnet20, resnet34, resnet50, \
+         resnet152, squeezenet1_0, squeezenet1_1, squeezenet1_1_bn, vgg16, vgg16_bn"
     );
     assert_eq!(error(spec("vgg16", 0, 32, 1.0)), "classes of vgg16 is 0, expected 1..=1048576");
     for width in [0.0, -1.0, 17.0, f64::NAN, f64::INFINITY] {
