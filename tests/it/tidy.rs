@@ -24,7 +24,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// Where heavy dependencies may live.
 const HOMES: &[(&str, &[&str])] = &[
-    ("candle-core", &["wot", "zoo"]),
+    ("candle-core", &["zoo"]),
     ("polars-core", &["analysis"]),
     ("plotters", &["analysis"]),
     ("clap", &["cli"]),

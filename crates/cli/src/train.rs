@@ -160,7 +160,7 @@ impl<'a> Job<'a> {
         match (&self.recipe.float, &self.recipe.network.import) {
             (Some(stage), _) => {
                 let start = wot::initialize(&self.graph, self.recipe.seed);
-                Ok(self.train(stage, start)?.0.parameters()?)
+                Ok(self.train(stage, start)?.0.parameters())
             }
             (None, Some(path)) => import(&self.graph, path),
             (None, None) => unreachable!("a recipe without a float stage imports, which was checked"),

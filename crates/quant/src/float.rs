@@ -34,6 +34,11 @@ impl FloatTensor {
         &self.values
     }
 
+    /// The elements in row-major order, to be changed.
+    pub fn values_mut(&mut self) -> &mut [f32] {
+        &mut self.values
+    }
+
     /// Index and value of the first element that is NaN or infinite.
     pub fn first_non_finite(&self) -> Option<(usize, f32)> {
         let index = self.values.iter().position(|v| !v.is_finite())?;

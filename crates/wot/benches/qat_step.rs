@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use candle_core::{Device, Tensor, Var};
 use quant::{FloatTensor, ModelSpec, Preprocessing};
+use wot::ops::{Conv2d, Pool};
 use wot::{Method, Recipe, Schedule, Trainer, Validation};
 use zoo::Window;
 
@@ -50,27 +51,49 @@ fn main() {
         );
     }
     for _ in 0..2 {
-        let ours = pool.install(|| convolutions(|x, w| wot::conv2d(x, w, &Window::square(3, 1, 1), 1), true));
-        let stock = pool.install(|| convolutions(|x, w| x.conv2d(w, 1, 1, 1, 1), false));
+        let ours = pool.install(convolutions);
+        let stock = pool.install(stock_convolutions);
         println!("3x3 convolutions alone: {ours:8.1} ms here, {stock:8.1} ms in stock candle");
     }
 }
 
+fn noise(len: usize) -> Vec<f32> {
+    (0..len).map(|i| (i * 7919 % 1009) as f32 / 504.5 - 1.0).collect()
+}
+
 /// Milliseconds of forward and backward of all of [`CONVOLUTIONS`].
-fn convolutions(conv: impl Fn(&Tensor, &Tensor) -> candle_core::Result<Tensor>, channels_last: bool) -> f64 {
-    let random = |shape: [usize; 4]| {
-        let values: Vec<f32> =
-            (0..shape.iter().product()).map(|i: usize| (i * 7919 % 1009) as f32 / 504.5 - 1.0).collect();
-        let tensor = Tensor::from_vec(values, shape.to_vec(), &Device::Cpu).expect("values of that shape");
-        Var::from_tensor(&tensor).expect("a new tensor")
-    };
+fn convolutions() -> f64 {
     let mut seconds = 0.0;
     for (channels, side, count) in CONVOLUTIONS {
-        let images =
-            if channels_last { [BATCH, side, side, channels] } else { [BATCH, channels, side, side] };
-        let (x, weight) = (random(images), random([channels, channels, 3, 3]));
+        let images = [BATCH, side, side, channels];
+        let (x, weight) = (noise(images.iter().product()), noise(channels * channels * 9));
+        let [mut y, mut dx] = [vec![0.0; x.len()], vec![0.0; x.len()]];
+        let mut dw = vec![0.0; weight.len()];
         let start = Instant::now();
-        let y = conv(&x, &weight).expect("shapes that fit");
+        let conv = Conv2d::new(images, channels, &Window::square(3, 1, 1), 1, &Pool::default());
+        conv.forward(&x, &weight, None, &mut y);
+        conv.input_gradient(&y, &weight, &mut dx, false);
+        conv.weight_gradient(&x, &y, &mut dw);
+        seconds += start.elapsed().as_secs_f64() * count as f64;
+        std::hint::black_box((dx, dw));
+    }
+    seconds * 1e3
+}
+
+/// The same by stock candle, which uses its own threads besides the pool's.
+fn stock_convolutions() -> f64 {
+    let mut seconds = 0.0;
+    for (channels, side, count) in CONVOLUTIONS {
+        let variable = |shape: [usize; 4]| {
+            let values = noise(shape.iter().product());
+            let tensor =
+                Tensor::from_vec(values, shape.to_vec(), &Device::Cpu).expect("values of that shape");
+            Var::from_tensor(&tensor).expect("a new tensor")
+        };
+        let x = variable([BATCH, channels, side, side]);
+        let weight = variable([channels, channels, 3, 3]);
+        let start = Instant::now();
+        let y = x.conv2d(&weight, 1, 1, 1, 1).expect("shapes that fit");
         std::hint::black_box(y.backward().expect("a gradient"));
         seconds += start.elapsed().as_secs_f64() * count as f64;
     }

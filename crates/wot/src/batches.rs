@@ -1,20 +1,19 @@
 //! From an image set to normalized NHWC batches.
 
-use candle_core::Tensor;
 use data::ImageSet;
-use quant::Preprocessing;
+use quant::{FloatTensor, Preprocessing};
 use rand_core::RngCore;
 use zoo::Graph;
 
 use crate::WotError;
-use crate::ops::tensor;
+use crate::ops::{Buffer, Pool};
 use crate::random::{Purpose, below, permutation, stream};
 use crate::recipe::{Augmentation, Recipe};
 
 /// A batch as a network takes it.
 pub(crate) struct Batch {
     /// `[images, height, width, channels]`, normalized.
-    pub(crate) images: Tensor,
+    pub(crate) images: Buffer,
     pub(crate) labels: Vec<u16>,
 }
 
@@ -101,7 +100,8 @@ impl Sampler {
         images: &ImageSet,
         table: &PixelTable,
         iteration: u64,
-    ) -> Result<Batch, WotError> {
+        pool: &Pool,
+    ) -> Batch {
         let batches = (self.training.len() / self.batch_images) as u64;
         let (epoch, first) = (iteration / batches, (iteration % batches) as usize * self.batch_images);
         if self.epoch.as_ref().is_none_or(|(drawn, _)| *drawn != epoch) {
@@ -119,14 +119,14 @@ impl Sampler {
             }
         };
         let order: Vec<(u32, Change)> = order.iter().map(|&index| (index, changes())).collect();
-        gather(images, table, &order)
+        gather(images, table, &order, pool)
     }
 }
 
 /// Images as they are.
-pub(crate) fn plain(images: &ImageSet, table: &PixelTable, indices: &[u32]) -> Result<Batch, WotError> {
+pub(crate) fn plain(images: &ImageSet, table: &PixelTable, indices: &[u32], pool: &Pool) -> Batch {
     let order: Vec<(u32, Change)> = indices.iter().map(|&index| (index, Change::default())).collect();
-    gather(images, table, &order)
+    gather(images, table, &order, pool)
 }
 
 /// How an image is changed: output pixel (y, x) is input pixel (y + shift[0], x + shift[1]), x counted from
@@ -137,10 +137,29 @@ struct Change {
     mirror: bool,
 }
 
-fn gather(images: &ImageSet, table: &PixelTable, order: &[(u32, Change)]) -> Result<Batch, WotError> {
+/// Writes NCHW images into NHWC ones of the same size.
+///
+/// # Panics
+/// When `images` has not four dimensions.
+pub(crate) fn channels_last(images: &FloatTensor, to: &mut [f32]) {
+    let [_, channels, height, width] = images.shape()[..] else {
+        panic!("images have shape {:?}, expected four dimensions", images.shape());
+    };
+    let pixels = height * width;
+    for (image, to) in
+        images.values().chunks_exact(channels * pixels).zip(to.chunks_exact_mut(channels * pixels))
+    {
+        for (channel, values) in image.chunks_exact(pixels).enumerate() {
+            to[channel..].iter_mut().step_by(channels).zip(values).for_each(|(to, value)| *to = *value);
+        }
+    }
+}
+
+fn gather(images: &ImageSet, table: &PixelTable, order: &[(u32, Change)], pool: &Pool) -> Batch {
     let shape = images.shape();
     let (height, width) = (shape.height, shape.width);
-    let mut values = Vec::with_capacity(order.len() * shape.image_bytes());
+    let mut batch = pool.take(order.len() * shape.image_bytes());
+    let mut values = batch.iter_mut();
     let mut labels = Vec::with_capacity(order.len());
     for &(index, change) in order {
         let pixels = images.image(index as usize);
@@ -153,13 +172,12 @@ fn gather(images: &ImageSet, table: &PixelTable, order: &[(u32, Change)]) -> Res
                 let inside = row < height && column < width;
                 for (channel, table) in table.0.iter().enumerate() {
                     let pixel = if inside { pixels[(channel * height + row) * width + column] } else { 0 };
-                    values.push(table[usize::from(pixel)]);
+                    *values.next().expect("a value for each pixel") = table[usize::from(pixel)];
                 }
             }
         }
     }
-    let images = tensor(values, (order.len(), height, width, shape.channels))?;
-    Ok(Batch { images, labels })
+    Batch { images: batch, labels }
 }
 
 #[cfg(test)]
@@ -197,8 +215,7 @@ mod tests {
     }
 
     fn pixels(batch: &Batch) -> Vec<Vec<u8>> {
-        let values: Vec<f32> = batch.images.flatten_all().unwrap().to_vec1().unwrap();
-        values.chunks(72).map(|image| image.iter().map(|v| v.round() as u8).collect()).collect()
+        batch.images.chunks(72).map(|image| image.iter().map(|v| v.round() as u8).collect()).collect()
     }
 
     #[test]
@@ -206,7 +223,8 @@ mod tests {
         let (mut sampler, table) = sampler(None, 3);
         let mut epochs = Vec::new();
         for epoch in 0..2 {
-            let batches = (0..4).map(|i| pixels(&sampler.batch(&set(), &table, epoch * 4 + i).unwrap()));
+            let batches =
+                (0..4).map(|i| pixels(&sampler.batch(&set(), &table, epoch * 4 + i, &Pool::default())));
             let order: Vec<u8> = batches.flatten().map(|image| image[0]).collect();
             let mut sorted = order.clone();
             sorted.sort_unstable();
@@ -224,7 +242,7 @@ mod tests {
         let augmentation = Some(Augmentation { shift: 2, mirror: true });
         let draw = |iterations: &[u64], seed| {
             let (mut sampler, table) = sampler(augmentation, seed);
-            let draws = iterations.iter().map(|&i| sampler.batch(&set(), &table, i).unwrap());
+            let draws = iterations.iter().map(|&i| sampler.batch(&set(), &table, i, &Pool::default()));
             draws.map(|batch| (pixels(&batch), batch.labels)).last().unwrap()
         };
         assert_eq!(draw(&[0, 1, 2, 3, 4, 5, 6], 3), draw(&[6], 3));
@@ -240,7 +258,7 @@ mod tests {
         };
         let mut seen = std::collections::BTreeSet::new();
         for iteration in 0..200 {
-            for image in pixels(&sampler.batch(&set(), &table, iteration).unwrap()) {
+            for image in pixels(&sampler.batch(&set(), &table, iteration, &Pool::default())) {
                 let matches = |dy: isize, dx: isize, mirror: bool| {
                     (0..72).all(|p| {
                         let (y, x) = (p / 9, p % 9);

@@ -19,7 +19,8 @@
 
 use rayon::prelude::*;
 
-use crate::kernel::{Kernel, LANES, Pixels, Run, Segment, Vector, Windows};
+use crate::buffer::{Buffer, Pool};
+use crate::kernel::{Kernel, LANES, Pixels, Run, Segment, Vector, Windows, Write};
 
 /// Output pixels that one task computes with one reading of the weights, at least.
 const PIXELS: usize = 256;
@@ -58,11 +59,6 @@ impl Geometry {
         self.kernel[0] * self.kernel[1]
     }
 
-    /// Row-major index of an OIHW weight; `input` counts inside the group.
-    fn weight(&self, output: usize, input: usize, tap: usize) -> usize {
-        (output * self.group_in() + input) * self.taps() + tap
-    }
-
     fn tap(&self, ky: usize, kx: usize) -> usize {
         ky * self.kernel[1] + kx
     }
@@ -77,8 +73,8 @@ struct Phase {
     count: [usize; 2],
 }
 
-/// A correlation of whole images.
-struct Correlation {
+/// The shape of a correlation of whole images.
+struct Shape {
     images: usize,
     groups: usize,
     source: [usize; 2],
@@ -92,13 +88,70 @@ struct Correlation {
     target_channels: usize,
     /// Distance of neighbouring output pixels of a phase.
     target_step: [usize; 2],
-    phases: Vec<Phase>,
 }
 
-/// The convolution of NHWC `x` with OIHW `weights`, NHWC.
-pub(crate) fn forward(kernel: Kernel, g: &Geometry, x: &[f32], weights: &[f32]) -> Vec<f32> {
+/// A convolution of a given shape, with all that does not depend on values worked out.
+pub(crate) struct Plan {
+    geometry: Geometry,
+    kernel: Kernel,
+    forward: Correlation,
+    backward: Correlation,
+    pool: Pool,
+}
+
+impl Plan {
+    pub(crate) fn new(kernel: Kernel, geometry: &Geometry, pool: &Pool) -> Self {
+        Self {
+            geometry: *geometry,
+            kernel,
+            forward: forward(geometry),
+            backward: backward(geometry),
+            pool: pool.clone(),
+        }
+    }
+
+    /// Writes into `y` the convolution of NHWC `x` with OIHW `weights`, plus a bias for each channel; NHWC.
+    pub(crate) fn forward(&self, x: &[f32], weights: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
+        let g = &self.geometry;
+        self.check(weights);
+        let layout = Layout {
+            group: g.group_out() * g.group_in() * g.taps(),
+            from: g.taps(),
+            to: g.group_in() * g.taps(),
+        };
+        assert!(bias.is_none_or(|bias| bias.len() == g.out_channels), "a bias of other channels");
+        let write = bias.map_or(Write::Set, Write::Biased);
+        self.forward.run(self.kernel, &self.pool, x, weights, layout, write, y);
+    }
+
+    /// The gradient of the input, NHWC, from the gradient of the output: written into `dx`, or added.
+    pub(crate) fn input_gradient(&self, dy: &[f32], weights: &[f32], dx: &mut [f32], adds: bool) {
+        let g = &self.geometry;
+        self.check(weights);
+        let layout = Layout {
+            group: g.group_out() * g.group_in() * g.taps(),
+            from: g.group_in() * g.taps(),
+            to: g.taps(),
+        };
+        let write = if adds { Write::Add } else { Write::Set };
+        self.backward.run(self.kernel, &self.pool, dy, weights, layout, write, dx);
+    }
+
+    fn check(&self, weights: &[f32]) {
+        let g = &self.geometry;
+        let expected = g.out_channels * g.group_in() * g.taps();
+        assert_eq!(weights.len(), expected, "weights of another shape than {g:?}");
+    }
+
+    /// Writes into `dw` the gradient of the weights, OIHW, from NHWC `x` and the gradient of the output.
+    pub(crate) fn weight_gradient(&self, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+        weight_gradient(self.kernel, &self.pool, &self.geometry, x, dy, dw);
+    }
+}
+
+fn forward(g: &Geometry) -> Correlation {
     let taps = (0..g.kernel[0]).flat_map(|ky| (0..g.kernel[1]).map(move |kx| ([ky, kx], g.tap(ky, kx))));
-    let plan = Correlation {
+    let shape = Shape {
         images: g.images,
         groups: g.groups,
         source: g.input,
@@ -111,13 +164,11 @@ pub(crate) fn forward(kernel: Kernel, g: &Geometry, x: &[f32], weights: &[f32]) 
         target: g.output,
         target_channels: g.out_channels,
         target_step: [1, 1],
-        phases: vec![Phase { taps: taps.collect(), first: [0, 0], count: g.output }],
     };
-    plan.run(kernel, x, |group, from, to, tap| weights[g.weight(group * g.group_out() + to, from, tap)])
+    Correlation::new(shape, vec![Phase { taps: taps.collect(), first: [0, 0], count: g.output }])
 }
 
-/// The gradient of the input, NHWC, from the gradient of the output.
-pub(crate) fn input_gradient(kernel: Kernel, g: &Geometry, dy: &[f32], weights: &[f32]) -> Vec<f32> {
+fn backward(g: &Geometry) -> Correlation {
     // For each axis and phase, the taps, and how many output rows before the window's own each reads.
     let axis_taps = |axis: usize, phase: usize| -> Vec<(isize, usize)> {
         let (s, p) = (g.stride[axis], g.padding[axis]);
@@ -154,7 +205,7 @@ pub(crate) fn input_gradient(kernel: Kernel, g: &Geometry, dy: &[f32], weights: 
             phases.push(Phase { taps, first, count });
         }
     }
-    let plan = Correlation {
+    let shape = Shape {
         images: g.images,
         groups: g.groups,
         source: g.output,
@@ -165,46 +216,74 @@ pub(crate) fn input_gradient(kernel: Kernel, g: &Geometry, dy: &[f32], weights: 
         target: g.input,
         target_channels: g.in_channels,
         target_step: g.stride,
-        phases,
     };
-    plan.run(kernel, dy, |group, from, to, tap| weights[g.weight(group * g.group_out() + from, to, tap)])
+    Correlation::new(shape, phases)
 }
 
-/// A phase with its weights in the kernel's order: group by group, panel by panel, a vector of output
-/// channels for each tap and input channel.
-struct Packed {
+/// Where the weight from source channel `from` to target channel `to`, both counted inside a group, lies:
+/// distances of neighbours in OIHW weights, whose taps lie one after the other.
+#[derive(Clone, Copy)]
+struct Layout {
+    group: usize,
+    from: usize,
+    to: usize,
+}
+
+/// A phase with its addresses worked out.
+struct Prepared {
+    /// Index in the kernel of each tap.
+    taps: Vec<usize>,
     runs: Vec<Run>,
-    vectors: Vec<Vector>,
     /// Where the windows of a batch of images begin, and the output pixels they belong to.
     windows: Vec<u32>,
     pixels: Vec<u32>,
+    /// Output pixels of an image.
+    image_pixels: usize,
+}
+
+/// A correlation of whole images.
+struct Correlation {
+    shape: Shape,
+    /// Images that a task takes.
+    together: usize,
+    phases: Vec<Prepared>,
 }
 
 impl Correlation {
-    /// Runs the correlation; `weight(group, from, to, tap)` is the weight from source channel `from` to
-    /// target channel `to`, both counted inside the group.
+    fn new(shape: Shape, phases: Vec<Phase>) -> Self {
+        let image_pixels = shape.target[0] * shape.target[1];
+        let together =
+            PIXELS.div_ceil(image_pixels).clamp(1, shape.images.div_ceil(rayon::current_num_threads()));
+        let phases = phases.iter().map(|phase| shape.prepare(phase, together)).collect();
+        Self { shape, together, phases }
+    }
+
+    /// Runs the correlation of `source` with weights.
+    #[expect(clippy::too_many_arguments, reason = "each is one thing, and both callers stand above")]
     fn run(
         &self,
         kernel: Kernel,
+        pool: &Pool,
         source: &[f32],
-        weight: impl Fn(usize, usize, usize, usize) -> f32 + Sync,
-    ) -> Vec<f32> {
-        let image_pixels = self.target[0] * self.target[1];
-        let image = image_pixels * self.target_channels;
-        let together =
-            PIXELS.div_ceil(image_pixels).clamp(1, self.images.div_ceil(rayon::current_num_threads()));
-        let phases: Vec<Packed> =
-            self.phases.iter().map(|phase| self.pack(phase, together, &weight)).collect();
-
-        let source_image = self.source[0] * self.source[1] * self.source_channels;
-        let padded_image = self.padded[0] * self.padded[1] * self.source_channels;
-        let bare = self.padded == self.source;
-        let mut output = vec![0.0; self.images * image];
+        weights: &[f32],
+        layout: Layout,
+        write: Write<'_>,
+        output: &mut [f32],
+    ) {
+        let shape = &self.shape;
+        let image = shape.target[0] * shape.target[1] * shape.target_channels;
+        let source_image = shape.source[0] * shape.source[1] * shape.source_channels;
+        let padded_image = shape.padded[0] * shape.padded[1] * shape.source_channels;
+        assert_eq!(source.len(), shape.images * source_image, "images of another shape");
+        assert_eq!(output.len(), shape.images * image, "a result of another shape");
+        let packed: Vec<Buffer> =
+            self.phases.iter().map(|phase| shape.pack(pool, phase, weights, layout)).collect();
+        let bare = shape.padded == shape.source;
         output
-            .par_chunks_mut(together * image)
-            .zip(source.par_chunks(together * source_image))
+            .par_chunks_mut(self.together * image)
+            .zip(source.par_chunks(self.together * source_image))
             .for_each_init(
-                || if bare { Vec::new() } else { vec![0.0; together * padded_image] },
+                || if bare { pool.take(0) } else { pool.take(self.together * padded_image) },
                 |padded, (output, source)| {
                     let input = if bare {
                         source
@@ -212,62 +291,83 @@ impl Correlation {
                         for (to, from) in
                             padded.chunks_exact_mut(padded_image).zip(source.chunks_exact(source_image))
                         {
-                            self.place(from, to);
+                            shape.place(from, to);
                         }
                         &padded[..]
                     };
-                    for (phase, packed) in self.phases.iter().zip(&phases) {
-                        let pixels = output.len() / image * phase.count[0] * phase.count[1];
-                        self.run_phase(kernel, packed, pixels, input, output);
+                    // Pixels that no tap reaches are zero.
+                    if matches!(write, Write::Set) && self.phases.iter().any(|phase| phase.runs.is_empty()) {
+                        output.fill(0.0);
+                    }
+                    for (phase, packed) in self.phases.iter().zip(&packed) {
+                        let pixels = output.len() / image * phase.image_pixels;
+                        let vectors = packed.as_chunks().0;
+                        shape.run_phase(kernel, phase, vectors, pixels, input, write, output);
                     }
                 },
             );
-        output
     }
+}
 
+impl Shape {
     /// Computes the first `pixels` output pixels of a phase.
-    fn run_phase(&self, kernel: Kernel, packed: &Packed, pixels: usize, input: &[f32], output: &mut [f32]) {
+    #[expect(clippy::too_many_arguments, reason = "each is one thing, and its caller stands above")]
+    fn run_phase(
+        &self,
+        kernel: Kernel,
+        phase: &Prepared,
+        vectors: &[Vector],
+        pixels: usize,
+        input: &[f32],
+        write: Write<'_>,
+        output: &mut [f32],
+    ) {
         let (from, to) = (self.source_channels / self.groups, self.target_channels / self.groups);
-        let needed: usize = packed.runs.iter().map(|run| run.len).sum();
+        let needed = phase.taps.len() * from;
         if needed == 0 {
-            return; // No tap reaches these pixels: they stay zero.
+            return;
         }
-        let mut panels = packed.vectors.chunks_exact(needed);
+        let mut panels = vectors.chunks_exact(needed);
         for group in 0..self.groups {
             for first in (0..to).step_by(LANES) {
+                let channel = group * to + first;
                 let windows = Windows {
-                    runs: &packed.runs,
+                    runs: &phase.runs,
                     weights: panels.next().expect("a panel for each 16 channels of a group"),
                     input: &input[group * from..],
-                    windows: &packed.windows[..pixels],
-                    pixels: &packed.pixels[..pixels],
+                    windows: &phase.windows[..pixels],
+                    pixels: &phase.pixels[..pixels],
                     lanes: LANES.min(to - first),
+                    write: match write {
+                        Write::Biased(bias) => Write::Biased(&bias[channel..]),
+                        other => other,
+                    },
                 };
-                kernel.correlate(&windows, &mut output[group * to + first..]);
+                kernel.correlate(&windows, &mut output[channel..]);
             }
         }
     }
 
-    /// Copies an image into its zero borders, which it leaves as they are.
+    /// Copies an image into its borders, which become zero.
     fn place(&self, image: &[f32], padded: &mut [f32]) {
         let row = self.source[1] * self.source_channels;
         let padded_row = self.padded[1] * self.source_channels;
         let left = self.before[1] * self.source_channels;
-        for (y, from) in image.chunks_exact(row).enumerate() {
-            let start = (y + self.before[0]) * padded_row + left;
+        let (above, rest) = padded.split_at_mut(self.before[0] * padded_row);
+        above.fill(0.0);
+        let mut rows = rest.chunks_exact_mut(padded_row);
+        for (from, to) in image.chunks_exact(row).zip(rows.by_ref()) {
             // Rows and columns that no window reaches (a stride that does not divide) need no place.
-            let Some(to) = padded.get_mut(start..start + row) else { break };
-            to.copy_from_slice(from);
+            let len = row.min(padded_row - left);
+            to[..left].fill(0.0);
+            to[left..left + len].copy_from_slice(&from[..len]);
+            to[left + len..].fill(0.0);
         }
+        rows.for_each(|below| below.fill(0.0));
     }
 
-    fn pack(
-        &self,
-        phase: &Phase,
-        images: usize,
-        weight: &(impl Fn(usize, usize, usize, usize) -> f32 + Sync),
-    ) -> Packed {
-        let (from, to) = (self.source_channels / self.groups, self.target_channels / self.groups);
+    fn prepare(&self, phase: &Phase, images: usize) -> Prepared {
+        let from = self.source_channels / self.groups;
         let mut runs: Vec<Run> = Vec::new();
         for ([y, x], _) in &phase.taps {
             let offset = (y * self.padded[1] + x) * self.source_channels;
@@ -276,123 +376,139 @@ impl Correlation {
                 _ => runs.push(Run { offset, len: from }),
             }
         }
-        let panels = to.div_ceil(LANES);
-        let needed = phase.taps.len() * from;
-        let mut vectors = vec![[0.0; LANES]; self.groups * panels * needed];
-        if needed > 0 {
-            vectors.par_chunks_exact_mut(needed).enumerate().for_each(|(index, panel)| {
-                let (group, first) = (index / panels, index % panels * LANES);
-                for ((_, tap), vectors) in phase.taps.iter().zip(panel.chunks_exact_mut(from)) {
-                    for (from, vector) in vectors.iter_mut().enumerate() {
-                        for (lane, value) in vector.iter_mut().take(to - first).enumerate() {
-                            *value = weight(group, from, first + lane, *tap);
-                        }
-                    }
-                }
-            });
-        }
         let mut windows = Vec::new();
         let mut pixels = Vec::new();
         for image in 0..images {
             for y in 0..phase.count[0] {
                 for x in 0..phase.count[1] {
                     let row = image * self.padded[0] + y * self.window_step[0];
-                    windows.push(self.index(
-                        row,
-                        x * self.window_step[1],
-                        self.padded[1],
-                        self.source_channels,
-                    ));
+                    windows.push(index(row, x * self.window_step[1], self.padded[1], self.source_channels));
                     let row = image * self.target[0] + phase.first[0] + y * self.target_step[0];
                     let column = phase.first[1] + x * self.target_step[1];
-                    pixels.push(self.index(row, column, self.target[1], self.target_channels));
+                    pixels.push(index(row, column, self.target[1], self.target_channels));
                 }
             }
         }
-        Packed { runs, vectors, windows, pixels }
+        let taps = phase.taps.iter().map(|(_, tap)| *tap).collect();
+        Prepared { taps, runs, windows, pixels, image_pixels: phase.count[0] * phase.count[1] }
     }
 
-    fn index(&self, row: usize, column: usize, width: usize, channels: usize) -> u32 {
-        u32::try_from((row * width + column) * channels).expect("a few images have less than 2^32 values")
+    /// A phase's weights in the kernel's order: group by group, panel by panel, a vector of output channels for
+    /// each tap and input channel.
+    fn pack(&self, pool: &Pool, phase: &Prepared, weights: &[f32], layout: Layout) -> Buffer {
+        let (from, to) = (self.source_channels / self.groups, self.target_channels / self.groups);
+        let panels = to.div_ceil(LANES);
+        let needed = phase.taps.len() * from;
+        let mut packed = pool.take(self.groups * panels * needed * LANES);
+        if needed > 0 {
+            packed.par_chunks_exact_mut(needed * LANES).enumerate().for_each(|(index, panel)| {
+                let (group, first) = (index / panels, index % panels * LANES);
+                let lanes = LANES.min(to - first);
+                let vectors: &mut [Vector] = panel.as_chunks_mut().0;
+                // A few channels at a time, whose weights then stay in the cache for all taps.
+                for block in (0..from).step_by(ROWS) {
+                    let block = block..(block + ROWS).min(from);
+                    for (place, tap) in phase.taps.iter().enumerate() {
+                        let start = group * layout.group + first * layout.to + tap;
+                        for (c, vector) in block.clone().zip(&mut vectors[place * from + block.start..]) {
+                            let weights = &weights[start + c * layout.from..];
+                            for (lane, value) in vector[..lanes].iter_mut().enumerate() {
+                                *value = weights[lane * layout.to];
+                            }
+                            vector[lanes..].fill(0.0);
+                        }
+                    }
+                }
+            });
+        }
+        packed
     }
 }
 
-/// The gradient of the weights, OIHW, from NHWC `x` and the gradient of the output.
-pub(crate) fn weight_gradient(kernel: Kernel, g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
+fn index(row: usize, column: usize, width: usize, channels: usize) -> u32 {
+    u32::try_from((row * width + column) * channels).expect("a few images have less than 2^32 values")
+}
+
+/// Writes into `dw` the gradient of the weights, OIHW, from NHWC `x` and the gradient of the output.
+fn weight_gradient(kernel: Kernel, pool: &Pool, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let (group_in, group_out) = (g.group_in(), g.group_out());
+    assert_eq!(x.len(), g.images * g.input[0] * g.input[1] * g.in_channels, "images of another shape");
+    assert_eq!(dy.len(), g.images * g.output[0] * g.output[1] * g.out_channels, "another shape's gradient");
+    assert_eq!(dw.len(), g.out_channels * group_in * g.taps(), "weights of another shape");
     let panels = group_out.div_ceil(LANES);
     // Whole vectors of output channels: with zeros behind, where a group is not a multiple of 16.
     let padded_out = panels * LANES;
-    let widened = (group_out != padded_out).then(|| widen(dy, group_out, padded_out));
+    let widened = (group_out != padded_out).then(|| widen(pool, dy, group_out, padded_out));
     let dy = widened.as_deref().unwrap_or(dy);
     let pixel_vectors = g.groups * padded_out;
 
     // One unit is up to ROWS input channels of one tap of one group.
-    let mut units = Vec::new();
-    for group in 0..g.groups {
-        for tap in 0..g.taps() {
-            for first in (0..group_in).step_by(ROWS) {
-                units.push((group, tap, first));
-            }
-        }
-    }
+    let blocks = group_in.div_ceil(ROWS);
+    let units = g.groups * g.taps() * blocks;
     let image_bytes =
         4 * (g.input[0] * g.input[1] * g.in_channels + g.output[0] * g.output[1] * pixel_vectors);
     let together = (CACHED_BYTES / image_bytes.max(1)).max(1);
-    let share = units.len().div_ceil(rayon::current_num_threads());
-
-    let sums: Vec<Vec<Vector>> = units
-        .par_chunks(share)
-        .map(|units| {
-            // For each unit and panel, ROWS vectors.
-            let mut sums = vec![[0.0; LANES]; units.len() * panels * ROWS];
-            for first_image in (0..g.images).step_by(together) {
-                let images = first_image..(first_image + together).min(g.images);
-                let mut reach = (usize::MAX, Vec::new(), 0);
-                for (&(group, tap, first), sums) in units.iter().zip(sums.chunks_exact_mut(panels * ROWS)) {
-                    if reach.0 != tap {
-                        let (segments, count) = segments(g, tap, images.clone(), pixel_vectors);
-                        reach = (tap, segments, count);
-                    }
-                    let pixels = Pixels {
-                        segments: &reach.1,
-                        count: reach.2,
-                        broadcast_step: g.stride[1] * g.in_channels,
-                        vector_step: pixel_vectors,
-                    };
-                    let rows = ROWS.min(group_in - first);
-                    let x = &x[group * group_in + first..];
-                    for (panel, sums) in sums.chunks_exact_mut(ROWS).enumerate() {
-                        let dy = &dy[group * padded_out + panel * LANES..];
-                        kernel.accumulate(&pixels, x, dy, &mut sums[..rows]);
-                    }
+    let share = units.div_ceil(rayon::current_num_threads());
+    // For each unit and panel, ROWS vectors.
+    let unit = panels * ROWS * LANES;
+    let mut sums = pool.take(units * unit);
+    sums.par_chunks_mut(share * unit).enumerate().for_each(|(part, sums)| {
+        let sums: &mut [Vector] = sums.as_chunks_mut().0;
+        sums.fill([0.0; LANES]);
+        for first_image in (0..g.images).step_by(together) {
+            let images = first_image..(first_image + together).min(g.images);
+            let mut reach = (usize::MAX, Vec::new(), 0);
+            for (unit, sums) in (part * share..).zip(sums.chunks_exact_mut(panels * ROWS)) {
+                let (group, tap) = (unit / blocks / g.taps(), unit / blocks % g.taps());
+                let first = unit % blocks * ROWS;
+                if reach.0 != tap {
+                    let (segments, count) = segments(g, tap, images.clone(), pixel_vectors);
+                    reach = (tap, segments, count);
                 }
-            }
-            sums
-        })
-        .collect();
-
-    let mut gradient = vec![0.0; g.out_channels * group_in * g.taps()];
-    for (units, sums) in units.chunks(share).zip(&sums) {
-        for (&(group, tap, first), sums) in units.iter().zip(sums.chunks_exact(panels * ROWS)) {
-            for (panel, sums) in sums.chunks_exact(ROWS).enumerate() {
-                for (row, vector) in sums.iter().take(group_in - first).enumerate() {
-                    for (lane, value) in vector.iter().take(group_out - panel * LANES).enumerate() {
-                        let output = group * group_out + panel * LANES + lane;
-                        gradient[g.weight(output, first + row, tap)] = *value;
-                    }
+                let pixels = Pixels {
+                    segments: &reach.1,
+                    count: reach.2,
+                    broadcast_step: g.stride[1] * g.in_channels,
+                    vector_step: pixel_vectors,
+                };
+                let rows = ROWS.min(group_in - first);
+                let x = &x[group * group_in + first..];
+                for (panel, sums) in sums.chunks_exact_mut(ROWS).enumerate() {
+                    let dy = &dy[group * padded_out + panel * LANES..];
+                    kernel.accumulate(&pixels, x, dy, &mut sums[..rows]);
                 }
             }
         }
+    });
+
+    // Back to OIHW, a few input channels of all taps at a time: their sums stay in the cache.
+    let sums: &[Vector] = sums.as_chunks().0;
+    let row = group_in * g.taps();
+    for (group, dw) in dw.chunks_exact_mut(group_out * row).enumerate() {
+        dw.par_chunks_mut(LANES * row).enumerate().for_each(|(panel, dw)| {
+            for block in 0..blocks {
+                let first = block * ROWS;
+                for (lane, dw) in dw.chunks_exact_mut(row).enumerate() {
+                    let dw = &mut dw[first * g.taps()..];
+                    for tap in 0..g.taps() {
+                        let unit = (group * g.taps() + tap) * blocks + block;
+                        let vectors = &sums[(unit * panels + panel) * ROWS..][..ROWS.min(group_in - first)];
+                        for (c, vector) in vectors.iter().enumerate() {
+                            dw[c * g.taps() + tap] = vector[lane];
+                        }
+                    }
+                }
+            }
+        });
     }
-    gradient
 }
 
 /// Pixels (all groups of all channels) with each group of `from` channels continued by zeros to `to`.
-fn widen(values: &[f32], from: usize, to: usize) -> Vec<f32> {
-    let mut wide = vec![0.0; values.len() / from * to];
+fn widen(pool: &Pool, values: &[f32], from: usize, to: usize) -> Buffer {
+    let mut wide = pool.take(values.len() / from * to);
     for (to, from) in wide.chunks_exact_mut(to).zip(values.chunks_exact(from)) {
         to[..from.len()].copy_from_slice(from);
+        to[from.len()..].fill(0.0);
     }
     wide
 }
@@ -453,7 +569,7 @@ mod tests {
                         for c in 0..g.group_in() {
                             let channel = o / g.group_out() * g.group_in() + c;
                             let from = ((n * g.input[0] + iy) * g.input[1] + ix) * g.in_channels + channel;
-                            let w = g.weight(o, c, tap);
+                            let w = (o * g.group_in() + c) * g.taps() + tap;
                             y[out] += f64::from(x[from]) * f64::from(weights[w]);
                             dx[from] += f64::from(dy[out]) * f64::from(weights[w]);
                             dw[w] += f64::from(dy[out]) * f64::from(x[from]);
@@ -520,11 +636,13 @@ mod tests {
 
     fn all_three(kernel: Kernel, g: &Geometry) -> [Vec<f32>; 3] {
         let [x, weights, dy] = operands(g);
-        [
-            forward(kernel, g, &x, &weights),
-            input_gradient(kernel, g, &dy, &weights),
-            weight_gradient(kernel, g, &x, &dy),
-        ]
+        // NaN, so that a value which is not written shows.
+        let [mut y, mut dx, mut dw] = [&dy, &x, &weights].map(|like| vec![f32::NAN; like.len()]);
+        let plan = Plan::new(kernel, g, &Pool::default());
+        plan.forward(&x, &weights, None, &mut y);
+        plan.input_gradient(&dy, &weights, &mut dx, false);
+        plan.weight_gradient(&x, &dy, &mut dw);
+        [y, dx, dw]
     }
 
     fn operands(g: &Geometry) -> [Vec<f32>; 3] {
@@ -543,6 +661,23 @@ mod tests {
             for (what, (found, expected)) in ["y", "dx", "dw"].iter().zip(found.iter().zip(&expected)) {
                 close(found, expected, &format!("{what} of {g:?}"));
             }
+        }
+    }
+
+    #[test]
+    fn a_bias_and_an_earlier_gradient_are_added_last() {
+        for g in geometries() {
+            let [x, weights, dy] = operands(&g);
+            let [mut y, mut dx, _] = all_three(Kernel::fastest(), &g);
+            let bias = noise(g.out_channels, 4);
+            let earlier = noise(x.len(), 5);
+            y.iter_mut().zip(bias.iter().cycle()).for_each(|(y, bias)| *y += bias);
+            dx.iter_mut().zip(&earlier).for_each(|(dx, earlier)| *dx += earlier);
+            let (mut biased, mut added) = (vec![f32::NAN; y.len()], earlier);
+            let plan = Plan::new(Kernel::fastest(), &g, &Pool::default());
+            plan.forward(&x, &weights, Some(&bias), &mut biased);
+            plan.input_gradient(&dy, &weights, &mut added, true);
+            assert!(biased == y && added == dx, "{g:?}");
         }
     }
 

@@ -89,9 +89,28 @@ pub enum WotError {
         #[source]
         kind: StateError,
     },
-    /// candle failed.
-    #[error(transparent)]
-    Candle(#[from] candle_core::Error),
+    /// A batch of the caller's is not two images or more of the network's shape, each with a label.
+    #[error(
+        "a batch is {found:?} with {labels} labels, expected at least 2 images of {expected:?}, each with one"
+    )]
+    Batch {
+        /// Shape of the images.
+        found: Vec<usize>,
+        /// Labels given.
+        labels: usize,
+        /// Channels, height and width that the network takes.
+        expected: [usize; 3],
+    },
+    /// A label is no class of the network.
+    #[error("label {index} is {label}, expected less than {classes}")]
+    Label {
+        /// Place in the batch.
+        index: usize,
+        /// The label.
+        label: u16,
+        /// Classes of the network.
+        classes: usize,
+    },
 }
 
 /// What is wrong with a file of training state.

@@ -24,8 +24,8 @@
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
-    __m256, __m512, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_storeu_ps, _mm512_fmadd_ps,
-    _mm512_loadu_ps, _mm512_set1_ps, _mm512_storeu_ps,
+    __m256, __m512, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_storeu_ps,
+    _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_storeu_ps,
 };
 
 /// Output channels in a vector.
@@ -57,6 +57,18 @@ pub(crate) struct Windows<'a> {
     pub(crate) pixels: &'a [u32],
     /// Lanes that are written, at most [`LANES`].
     pub(crate) lanes: usize,
+    pub(crate) write: Write<'a>,
+}
+
+/// How [`Kernel::correlate`] writes a sum.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Write<'a> {
+    /// In place of what was there.
+    Set,
+    /// Added to what was there.
+    Add,
+    /// Plus one value for each written lane, in place of what was there.
+    Biased(&'a [f32]),
 }
 
 /// Where the pixels of one row of an image lie in the two operands of [`Kernel::accumulate`].
@@ -157,6 +169,44 @@ impl Kernel {
     }
 }
 
+/// A loop that the compiler vectorizes; [`Kernel::enter`] runs it compiled for the machine's instructions.
+///
+/// `run` must be `#[inline(always)]`, and so must all that it calls.
+pub(crate) trait Loop {
+    /// What it gives.
+    type Output;
+    /// Runs the loop.
+    fn run(self) -> Self::Output;
+}
+
+impl Kernel {
+    /// Runs a loop. Its operations are the same in every form, none is contracted or reordered, and so are
+    /// its results.
+    pub(crate) fn enter<L: Loop>(self, work: L) -> L::Output {
+        match self.0 {
+            Form::Portable => work.run(),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `available` made this form, so the machine has AVX2 and FMA.
+            Form::Avx2 => unsafe { enter_avx2(work) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `available` made this form, so the machine has AVX-512F.
+            Form::Avx512 => unsafe { enter_avx512(work) },
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn enter_avx2<L: Loop>(work: L) -> L::Output {
+    work.run()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn enter_avx512<L: Loop>(work: L) -> L::Output {
+    work.run()
+}
+
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn correlate_avx2(operands: &Windows<'_>, output: &mut [f32]) {
@@ -242,16 +292,41 @@ unsafe fn windows_at_once<S: Sums, const P: usize, const U: usize>(
             }
         }
     }
+    let mut bias = [0.0; LANES];
+    if let Write::Biased(values) = o.write {
+        bias[..o.lanes].copy_from_slice(&values[..o.lanes]);
+    }
+    // SAFETY: as above.
+    let bias = unsafe { S::load(&bias) };
     for (sum, &pixel) in sums.into_iter().zip(pixels) {
         let out = &mut output[pixel as usize..];
         match out.first_chunk_mut::<LANES>() {
-            // SAFETY: as above.
-            Some(whole) if o.lanes == LANES => unsafe { sum.store(whole) },
-            _ => {
-                let mut all = [0.0; LANES];
+            Some(whole) if o.lanes == LANES => {
                 // SAFETY: as above.
-                unsafe { sum.store(&mut all) };
-                out[..o.lanes].copy_from_slice(&all[..o.lanes]);
+                let value = unsafe {
+                    match o.write {
+                        Write::Set => sum,
+                        Write::Add => sum.add(S::load(whole)),
+                        Write::Biased(_) => sum.add(bias),
+                    }
+                };
+                // SAFETY: as above.
+                unsafe { value.store(whole) };
+            }
+            _ => {
+                let out = &mut out[..o.lanes];
+                let mut all = [0.0; LANES];
+                all[..o.lanes].copy_from_slice(out);
+                // SAFETY: as above.
+                unsafe {
+                    let value = match o.write {
+                        Write::Set => sum,
+                        Write::Add => sum.add(S::load(&all)),
+                        Write::Biased(_) => sum.add(bias),
+                    };
+                    value.store(&mut all);
+                }
+                out.copy_from_slice(&all[..out.len()]);
             }
         }
     }
@@ -353,6 +428,7 @@ trait Sums: Copy {
     unsafe fn splat(value: f32) -> Self;
     unsafe fn load(values: &Vector) -> Self;
     unsafe fn store(self, to: &mut Vector);
+    unsafe fn add(self, other: Self) -> Self;
     /// self + a * b, rounded once.
     unsafe fn add_product(self, a: Self, b: Self) -> Self;
 }
@@ -371,6 +447,11 @@ impl Sums for Vector {
     #[inline(always)]
     unsafe fn store(self, to: &mut Vector) {
         *to = self;
+    }
+
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        std::array::from_fn(|lane| self[lane] + other[lane])
     }
 
     #[inline(always)]
@@ -405,6 +486,12 @@ impl Sums for [__m256; 2] {
     }
 
     #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        // SAFETY: the caller promises AVX2.
+        unsafe { [_mm256_add_ps(self[0], other[0]), _mm256_add_ps(self[1], other[1])] }
+    }
+
+    #[inline(always)]
     unsafe fn add_product(self, a: Self, b: Self) -> Self {
         // SAFETY: the caller promises FMA.
         unsafe { [_mm256_fmadd_ps(a[0], b[0], self[0]), _mm256_fmadd_ps(a[1], b[1], self[1])] }
@@ -429,6 +516,12 @@ impl Sums for __m512 {
     unsafe fn store(self, to: &mut Vector) {
         // SAFETY: the caller promises AVX-512F; `to` is 16 floats, one unaligned vector.
         unsafe { _mm512_storeu_ps(to.as_mut_ptr(), self) };
+    }
+
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        // SAFETY: the caller promises AVX-512F.
+        unsafe { _mm512_add_ps(self, other) }
     }
 
     #[inline(always)]
@@ -457,40 +550,48 @@ mod tests {
 
     #[test]
     fn every_form_correlates_to_the_same_bits() {
-        let input = noise(400, 1);
+        let (input, bias) = (noise(400, 1), noise(LANES, 6));
         for (lanes, lens) in [(16, [9, 5]), (16, [4, 8]), (3, [1, 2]), (8, [16, 0])] {
             let runs = [Run { offset: 2, len: lens[0] }, Run { offset: 31, len: lens[1] }];
             let weights = vectors(lens[0] + lens[1], 2);
             for count in 0..40 {
                 let windows: Vec<u32> = (0..count).map(|i| i * 7).collect();
                 let pixels: Vec<u32> = (0..count).map(|i| (count - 1 - i) * 20).collect();
-                // The definition, in the order that the module promises.
-                let mut expected = vec![7.0f32; 1000];
-                for (&window, &pixel) in windows.iter().zip(&pixels) {
-                    for lane in 0..lanes {
-                        let (mut sum, mut row) = (0f32, 0);
-                        for run in &runs {
-                            for i in 0..run.len {
-                                sum =
-                                    input[window as usize + run.offset + i].mul_add(weights[row][lane], sum);
-                                row += 1;
+                for write in [Write::Set, Write::Add, Write::Biased(&bias[..lanes])] {
+                    // The definition, in the order that the module promises.
+                    let mut expected = vec![7.0f32; 1000];
+                    for (&window, &pixel) in windows.iter().zip(&pixels) {
+                        for lane in 0..lanes {
+                            let (mut sum, mut row) = (0f32, 0);
+                            for run in &runs {
+                                for i in 0..run.len {
+                                    sum = input[window as usize + run.offset + i]
+                                        .mul_add(weights[row][lane], sum);
+                                    row += 1;
+                                }
                             }
+                            let place = &mut expected[pixel as usize + lane];
+                            *place = match write {
+                                Write::Set => sum,
+                                Write::Add => sum + *place,
+                                Write::Biased(bias) => sum + bias[lane],
+                            };
                         }
-                        expected[pixel as usize + lane] = sum;
                     }
-                }
-                for kernel in Kernel::available() {
-                    let mut output = vec![7.0; 1000];
-                    let operands = Windows {
-                        runs: &runs,
-                        weights: &weights,
-                        input: &input,
-                        windows: &windows,
-                        pixels: &pixels,
-                        lanes,
-                    };
-                    kernel.correlate(&operands, &mut output);
-                    assert!(output == expected, "{kernel:?}, {count} windows, {lanes} lanes");
+                    for kernel in Kernel::available() {
+                        let mut output = vec![7.0; 1000];
+                        let operands = Windows {
+                            runs: &runs,
+                            weights: &weights,
+                            input: &input,
+                            windows: &windows,
+                            pixels: &pixels,
+                            lanes,
+                            write,
+                        };
+                        kernel.correlate(&operands, &mut output);
+                        assert!(output == expected, "{kernel:?}, {count} windows, {lanes} lanes, {write:?}");
+                    }
                 }
             }
         }

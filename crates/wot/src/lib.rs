@@ -11,8 +11,8 @@
 //! rounds them. The result is [`Trained`]: int8 tensors with their scales, every weight inside the
 //! constraint.
 //!
-//! **Operations.** [`conv2d`] and its companions are candle operations on channels-last f32 tensors with
-//! gradients checked against PyTorch and against finite differences.
+//! **Operations.** [`ops`] has the forward and the backward pass of every operation on channels-last f32 values,
+//! checked against PyTorch and against finite differences.
 //!
 //! # Repeatability
 //! A training is a function of graph, parameters, preprocessing, recipe and images: the number of threads,
@@ -52,12 +52,13 @@
 //! ```
 
 mod batches;
+mod buffer;
 mod conv;
 mod error;
 mod initialize;
 mod kernel;
 mod network;
-mod ops;
+pub mod ops;
 mod random;
 mod recipe;
 mod state;
@@ -66,10 +67,5 @@ mod trainer;
 
 pub use error::{StateError, WotError};
 pub use initialize::initialize;
-pub use ops::{
-    BATCH_NORM_MOMENTUM, BatchStatistics, RunningStatistics, add_bias, batch_norm, batch_norm_inference,
-    conv2d, cross_entropy, fake_quantize_activation, fake_quantize_weight, global_avg_pool, linear, max_pool,
-    pad_shortcut, relu,
-};
 pub use recipe::{Augmentation, Method, Recipe, Schedule, Validation};
 pub use trainer::{Check, Throttled, Trained, Trainer};

@@ -1,21 +1,32 @@
-//! A graph run for training, or judged during it.
+//! A graph run for training, or judged during it: its forward and its backward pass.
 //!
 //! Rounding happens exactly where the int8 network rounds: every stored weight to its level, and every
 //! quantization point of the graph ([`Graph::quantization_points`]) to 8 bits with the signedness given
 //! there. The range of a point is a moving average of the largest magnitude in each batch, widened or
 //! narrowed before the batch itself is rounded (PyTorch's `MovingAverageMinMaxObserver`, whose averaging
 //! constant is used too); the input's range is that of its pixels, as `infer` has it.
+//!
+//! # Steps
+//!
+//! A graph is a list of nodes, each behind all that it reads, so the forward pass walks it from front to back,
+//! and the backward pass from back to front; no other record of what was computed is needed. A batch norm, a
+//! ReLU and a rounding behind a node that nobody else reads are the end of one [`Step`] with it ([`Finish`]),
+//! so that values are written twice (once raw, once finished) where four operations would write them four
+//! times. The raw values are all that the gradient of such an end needs.
+//!
+//! The first gradient to arrive at a step is taken as it is and later ones are added to it. All values live in
+//! buffers from a [`Pool`], so that from the second iteration on nothing is allocated.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use candle_core::{Tensor, Var};
 use quant::{ActivationScale, FloatTensor, Parameters};
-use rayon::prelude::*;
-use zoo::{Graph, Node, NodeId, Op};
+use zoo::{Graph, NodeId, Op};
 
 use crate::ops::{
-    RunningStatistics, add_bias, batch_norm, batch_norm_inference, conv2d, fake_quantize_activation,
-    fake_quantize_weight, global_avg_pool, linear, max_pool, pad_shortcut, read, relu, tensor,
+    BatchStatistics, Buffer, Conv2d, Extremes, Finish, MaxPool, Norm, PadShortcut, Pool, RunningStatistics,
+    add, add_in_place, concat, concat_backward, extremes, fake_quantize_weight, global_avg_pool,
+    global_avg_pool_backward,
 };
 
 /// Weight of the newest batch in the range of an activation.
@@ -24,7 +35,7 @@ const RANGE_MOMENTUM: f32 = 0.01;
 /// What a forward pass does besides computing.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// Batch statistics and gradients; running statistics and ranges move.
+    /// Batch statistics, and all is kept for [`Network::backward`]; running statistics and ranges move.
     Train,
     /// Running statistics, no rounding of activations; ranges are widened to hold every value.
     Calibrate,
@@ -36,14 +47,18 @@ pub(crate) enum Mode {
 pub(crate) struct Network {
     graph: Graph,
     /// Trained parameters, by name: all but running statistics.
-    pub(crate) variables: BTreeMap<String, Var>,
+    pub(crate) variables: BTreeMap<String, FloatTensor>,
     /// By batch norm's name.
     pub(crate) running: BTreeMap<String, RunningStatistics>,
     /// For each node, if it is a quantization point, whether its values can be negative.
     signed: Vec<Option<bool>>,
     pub(crate) rounding: Option<Rounding>,
-    /// The last node that reads each node's output.
-    last_use: Vec<NodeId>,
+    steps: Vec<Step>,
+    pool: Pool,
+    /// Images of the last forward pass.
+    images: usize,
+    /// What the backward pass of each step needs; empty unless a forward pass in training has run.
+    kept: Vec<Kept>,
 }
 
 /// Scales and ranges of a network that rounds.
@@ -55,9 +70,58 @@ pub(crate) struct Rounding {
     pub(crate) ranges: BTreeMap<String, f32>,
 }
 
+/// Gradients of variables, by name.
+pub(crate) type Gradients = BTreeMap<String, Buffer>;
+
+/// A node of the graph with what ends it.
+struct Step {
+    /// The node that computes, and the last one that it ends with.
+    first: NodeId,
+    last: NodeId,
+    /// The steps it reads.
+    inputs: Vec<usize>,
+    /// The last step that reads its result.
+    last_use: usize,
+    /// Name of the batch norm.
+    norm: Option<String>,
+    relu: bool,
+    /// What the first node does, in shapes; made for the batch size of the last pass.
+    work: Work,
+    /// Of a max pool.
+    winners: Vec<u32>,
+}
+
+/// How the first node of a step is computed.
+enum Work {
+    /// Not known before the first pass.
+    Unknown,
+    /// Its values are those of the input.
+    Same,
+    Convolve(Box<Conv2d>),
+    MaxPool(MaxPool),
+    Mean,
+    /// `[n, h * w, c]` to `[n, c, h * w]`.
+    Transpose {
+        pixels: usize,
+    },
+    Add,
+    Concat,
+    Shortcut(PadShortcut),
+}
+
+/// What the backward pass of a step needs.
+#[derive(Default)]
+struct Kept {
+    /// The input of a convolution, and its weights as it computed with them, if they were rounded.
+    input: Option<Arc<Buffer>>,
+    weights: Option<Buffer>,
+    /// What [`Finish::backward`] wants, and the finish, if there is any.
+    finish: Option<(Finish, Arc<Buffer>)>,
+}
+
 impl Network {
     /// `parameters` must be the graph's.
-    pub(crate) fn new(graph: &Graph, parameters: &Parameters) -> candle_core::Result<Self> {
+    pub(crate) fn new(graph: &Graph, parameters: &Parameters) -> Self {
         let mut variables = BTreeMap::new();
         let mut running = BTreeMap::new();
         for spec in graph.parameters() {
@@ -67,34 +131,30 @@ impl Network {
                 let variance = parameters[&format!("{node}.running_var")].values().to_vec();
                 running.insert(node.to_string(), RunningStatistics { mean, variance });
             } else if !spec.name.ends_with(".running_var") {
-                let values = tensor(values.values().to_vec(), values.shape())?;
-                variables.insert(spec.name, Var::from_tensor(&values)?);
+                variables.insert(spec.name, values.clone());
             }
         }
         let mut signed = vec![None; graph.nodes().len()];
         for point in graph.quantization_points() {
             signed[point.node] = Some(point.signed);
         }
-        let mut last_use: Vec<NodeId> = (0..graph.nodes().len()).collect();
-        for (id, node) in graph.nodes().iter().enumerate() {
-            for &input in &node.inputs {
-                last_use[input] = id;
-            }
-        }
-        Ok(Self { graph: graph.clone(), variables, running, signed, rounding: None, last_use })
+        let steps = steps(graph, &signed);
+        let (graph, pool) = (graph.clone(), Pool::default());
+        Self { graph, variables, running, signed, rounding: None, steps, pool, images: 0, kept: Vec::new() }
     }
 
     pub(crate) fn graph(&self) -> &Graph {
         &self.graph
     }
 
+    /// Where batches and gradients get their memory.
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
     /// All parameters as they are, running statistics included.
-    pub(crate) fn parameters(&self) -> candle_core::Result<Parameters> {
-        let mut parameters = Parameters::new();
-        for (name, variable) in &self.variables {
-            let values = read(variable, <[f32]>::to_vec)?;
-            parameters.insert(name.clone(), FloatTensor::new(variable.dims().to_vec(), values));
-        }
+    pub(crate) fn parameters(&self) -> Parameters {
+        let mut parameters = self.variables.clone();
         for (node, statistics) in &self.running {
             for (suffix, values) in
                 [("running_mean", &statistics.mean), ("running_var", &statistics.variance)]
@@ -103,7 +163,7 @@ impl Network {
                 parameters.insert(format!("{node}.{suffix}"), values);
             }
         }
-        Ok(parameters)
+        parameters
     }
 
     /// The scale of a quantization point, once its range is known.
@@ -113,90 +173,380 @@ impl Network {
     }
 
     /// The logits, `[n, classes]`, of normalized images, `[n, height, width, channels]`.
-    pub(crate) fn forward(&mut self, images: &Tensor, mode: Mode) -> candle_core::Result<Tensor> {
-        let mut outputs: Vec<Option<Tensor>> = vec![None; self.signed.len()];
-        for id in 0..outputs.len() {
-            let node = self.graph.nodes()[id].clone();
-            let inputs: Vec<Tensor> = node
-                .inputs
-                .iter()
-                .map(|&i| outputs[i].clone().expect("a tensor lives until its last reader"))
-                .collect();
-            for &i in &node.inputs {
-                if self.last_use[i] == id {
+    pub(crate) fn forward(&mut self, images: Buffer, mode: Mode) -> Arc<Buffer> {
+        self.prepare(&images);
+        let mut images = Some(Arc::new(images));
+        let mut outputs: Vec<Option<Arc<Buffer>>> = vec![None; self.steps.len()];
+        for id in 0..self.steps.len() {
+            let inputs: Vec<Arc<Buffer>> = match images.take() {
+                Some(images) => vec![images],
+                None => {
+                    let outputs = self.steps[id].inputs.iter().map(|&i| &outputs[i]);
+                    outputs.map(|o| o.clone().expect("a result lives until its last reader")).collect()
+                }
+            };
+            for &i in &self.steps[id].inputs {
+                if self.steps[i].last_use == id {
                     outputs[i] = None;
                 }
             }
-            let output = if node.op == Op::Input { images.clone() } else { self.run(&node, &inputs, mode)? };
-            outputs[id] = Some(self.round(id, output, mode)?);
-        }
-        Ok(outputs.pop().flatten().expect("the last node has no reader"))
-    }
-
-    fn run(&mut self, node: &Node, inputs: &[Tensor], mode: Mode) -> candle_core::Result<Tensor> {
-        let x = &inputs[0];
-        let parameter = |suffix: &str| self.parameter(&format!("{}.{suffix}", node.name), mode);
-        match &node.op {
-            Op::Input => unreachable!("the input is not computed"),
-            Op::Conv2d { window, groups, bias, .. } => {
-                let y = conv2d(x, &parameter("weight")?, window, *groups)?;
-                if *bias { add_bias(&y, &parameter("bias")?) } else { Ok(y) }
+            let mut kept = Kept::default();
+            let (raw, bounds) = self.compute(id, inputs, &mut kept);
+            outputs[id] = Some(self.finish(id, raw, bounds, mode, &mut kept));
+            if mode == Mode::Train {
+                self.kept.push(kept);
             }
-            Op::BatchNorm => {
-                let (weight, bias) = (parameter("weight")?, parameter("bias")?);
-                let running = self.running.get_mut(&node.name).expect("every batch norm has statistics");
-                if mode != Mode::Train {
-                    return batch_norm_inference(x, &weight, &bias, running);
-                }
-                let (y, statistics) = batch_norm(x, &weight, &bias)?;
-                running.update(&statistics);
-                Ok(y)
-            }
-            Op::Relu => relu(x),
-            Op::MaxPool(window) => max_pool(x, window),
-            Op::GlobalAvgPool => global_avg_pool(x),
-            // Memory order of the features is [channels, height, width].
-            Op::Flatten => x.permute((0, 3, 1, 2))?.flatten_from(1),
-            Op::Linear { .. } => add_bias(&linear(x, &parameter("weight")?)?, &parameter("bias")?),
-            Op::Add => x + &inputs[1],
-            Op::Concat => Tensor::cat(inputs, 3),
-            Op::PadShortcut { stride, before, after } => pad_shortcut(x, *stride, *before, *after),
         }
+        outputs.pop().flatten().expect("the last step has no reader")
     }
 
-    /// A parameter as the network computes with it: a stored weight is rounded to its level.
-    fn parameter(&self, name: &str, mode: Mode) -> candle_core::Result<Tensor> {
-        let variable = &self.variables[name];
-        let value =
-            if mode == Mode::Train { variable.as_tensor().clone() } else { variable.as_detached_tensor() };
-        match self.rounding.as_ref().and_then(|rounding| rounding.scales.get(name)) {
-            Some(&scale) => fake_quantize_weight(&value, scale),
-            None => Ok(value),
+    /// Forgets what an earlier pass kept, and works out shapes for another batch size.
+    fn prepare(&mut self, images: &[f32]) {
+        self.kept.clear();
+        let n = images.len() / self.graph.spec().input.iter().product::<usize>();
+        if n == self.images {
+            return;
         }
-    }
-
-    fn round(&mut self, id: NodeId, output: Tensor, mode: Mode) -> candle_core::Result<Tensor> {
-        let node = &self.graph.nodes()[id];
-        let (Some(rounding), Some(_)) = (&mut self.rounding, self.signed[id]) else { return Ok(output) };
-        if mode != Mode::Evaluate && node.op != Op::Input {
-            let seen = read(&output, max_abs)?;
-            let range = rounding.ranges.entry(node.name.clone()).or_insert(seen);
-            *range = match mode {
-                Mode::Calibrate => range.max(seen),
-                _ => *range + RANGE_MOMENTUM * (seen - *range),
+        self.images = n;
+        self.pool.clear();
+        for id in 0..self.steps.len() {
+            self.steps[id].work = self.work(id);
+            let winners = match &self.steps[id].work {
+                Work::MaxPool(pool) => pool.output_shape().iter().product(),
+                _ => 0,
             };
+            self.steps[id].winners.resize(winners, 0);
         }
-        match self.activation_scale(id) {
-            Some(scale) if mode != Mode::Calibrate => fake_quantize_activation(&output, scale),
-            _ => Ok(output),
+    }
+
+    /// `[n, height, width, channels]` of a node; height and width are 1 where it has none.
+    fn shape(&self, node: NodeId) -> [usize; 4] {
+        match self.graph.nodes()[node].shape[..] {
+            [channels, height, width] => [self.images, height, width, channels],
+            [features] => [self.images, 1, 1, features],
+            ref other => unreachable!("a node has shape {other:?}"),
         }
+    }
+
+    fn work(&self, id: usize) -> Work {
+        let node = &self.graph.nodes()[self.steps[id].first];
+        let from = || self.shape(node.inputs[0]);
+        match &node.op {
+            Op::Input | Op::BatchNorm | Op::Relu => Work::Same,
+            Op::Conv2d { out_channels, window, groups, .. } => {
+                Work::Convolve(Box::new(Conv2d::new(from(), *out_channels, window, *groups, &self.pool)))
+            }
+            Op::Linear { out_features } => {
+                Work::Convolve(Box::new(Conv2d::linear(self.images, from()[3], *out_features, &self.pool)))
+            }
+            Op::MaxPool(window) => Work::MaxPool(MaxPool::new(from(), window)),
+            Op::GlobalAvgPool => Work::Mean,
+            Op::Flatten => {
+                // Memory order of the features is [channels, height, width].
+                let [_, height, width, _] = from();
+                if height * width == 1 { Work::Same } else { Work::Transpose { pixels: height * width } }
+            }
+            Op::Add => Work::Add,
+            Op::Concat => Work::Concat,
+            Op::PadShortcut { stride, before, after } => {
+                Work::Shortcut(PadShortcut::new(from(), *stride, *before, *after))
+            }
+        }
+    }
+
+    /// What the first node of a step gives, and the extremes of it, where they come for nothing.
+    fn compute(
+        &mut self,
+        id: usize,
+        mut inputs: Vec<Arc<Buffer>>,
+        kept: &mut Kept,
+    ) -> (Arc<Buffer>, Option<Extremes>) {
+        let mut winners = std::mem::take(&mut self.steps[id].winners);
+        let step = &self.steps[id];
+        if let Work::Same = step.work {
+            return (inputs.remove(0), None);
+        }
+        let mut bounds = None;
+        let mut raw = self.pool.take(self.shape(step.first).iter().product());
+        let x = &inputs[0];
+        match &step.work {
+            Work::Unknown | Work::Same => unreachable!("a step was prepared, and its values are new"),
+            Work::Convolve(conv) => {
+                let name = &self.graph.nodes()[step.first].name;
+                let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
+                kept.weights = self.rounded(&weight);
+                let weights = kept.weights.as_deref().unwrap_or(self.variables[&weight].values());
+                conv.forward(x, weights, self.variables.get(&bias).map(FloatTensor::values), &mut raw);
+                kept.input = Some(x.clone());
+            }
+            Work::MaxPool(pool) => pool.forward(x, &mut raw, &mut winners),
+            Work::Mean => global_avg_pool(x, self.shape(step.first)[3], &mut raw),
+            Work::Transpose { pixels } => {
+                let image = raw.len() / self.images;
+                for (y, x) in raw.chunks_exact_mut(image).zip(x.chunks_exact(image)) {
+                    transpose(x, *pixels, y);
+                }
+            }
+            Work::Add => bounds = Some(add(x, &inputs[1], &mut raw)),
+            Work::Concat => {
+                let channels = step.inputs.iter().map(|&i| self.shape(self.steps[i].last)[3]);
+                let parts: Vec<(&[f32], usize)> =
+                    inputs.iter().map(|input| &input[..]).zip(channels).collect();
+                concat(&parts, &mut raw);
+            }
+            Work::Shortcut(shortcut) => shortcut.forward(x, &mut raw),
+        }
+        self.steps[id].winners = winners;
+        (Arc::new(raw), bounds)
+    }
+
+    /// A stored weight rounded to its level; none where nothing is rounded.
+    fn rounded(&self, name: &str) -> Option<Buffer> {
+        let scale = *self.rounding.as_ref()?.scales.get(name)?;
+        let weights = self.variables[name].values();
+        let mut rounded = self.pool.take(weights.len());
+        fake_quantize_weight(weights, scale, &mut rounded);
+        Some(rounded)
+    }
+
+    /// Batch norm, ReLU and rounding of a step.
+    fn finish(
+        &mut self,
+        id: usize,
+        mut raw: Arc<Buffer>,
+        mut bounds: Option<Extremes>,
+        mode: Mode,
+        kept: &mut Kept,
+    ) -> Arc<Buffer> {
+        let step = &self.steps[id];
+        let channels = self.shape(step.last)[3];
+        let norm = step.norm.as_ref().map(|name| {
+            let [weight, bias] = ["weight", "bias"].map(|s| self.variables[&format!("{name}.{s}")].values());
+            let running = self.running.get_mut(name).expect("every batch norm has statistics");
+            if mode != Mode::Train {
+                return Norm::new(&running.mean, &running.variance, weight, bias);
+            }
+            let batch = BatchStatistics::of(&raw, channels);
+            running.update(&batch);
+            let norm = Norm::new(&batch.mean, &batch.variance, weight, bias);
+            bounds = Some(batch.extremes);
+            norm
+        });
+        let mut finish = Finish { norm, relu: step.relu, rounding: None };
+        let (first, last) = (step.first, step.last);
+        if let (Some(rounding), Some(_)) = (&mut self.rounding, self.signed[last]) {
+            let node = &self.graph.nodes()[last];
+            if mode != Mode::Evaluate && self.graph.nodes()[first].op != Op::Input {
+                let bounds = bounds.unwrap_or_else(|| extremes(&raw, channels));
+                let seen = finish.largest(&bounds);
+                let range = rounding.ranges.entry(node.name.clone()).or_insert(seen);
+                *range = match mode {
+                    Mode::Calibrate => range.max(seen),
+                    _ => *range + RANGE_MOMENTUM * (seen - *range),
+                };
+            }
+            if mode != Mode::Calibrate {
+                finish.rounding = self.activation_scale(last);
+            }
+        }
+        if finish.norm.is_none() && !finish.relu && finish.rounding.is_none() {
+            return raw;
+        }
+        if finish.norm.is_none()
+            && finish.rounding.is_none()
+            && let Some(values) = Arc::get_mut(&mut raw)
+        {
+            finish.forward_in_place(values);
+            kept.finish = Some((finish, raw.clone()));
+            return raw;
+        }
+        let mut output = self.pool.take(raw.len());
+        finish.forward(&raw, &mut output);
+        kept.finish = Some((finish, raw));
+        Arc::new(output)
+    }
+
+    /// The gradients of all variables, from that of the logits of the last forward pass, which must have been
+    /// one in training.
+    pub(crate) fn backward(&mut self, logits: Buffer) -> Gradients {
+        let mut variables = Gradients::new();
+        // Of the result of each step; two steps may have the same one.
+        let mut gradients: Vec<Option<Arc<Buffer>>> = vec![None; self.steps.len()];
+        *gradients.last_mut().expect("a graph has nodes") = Some(Arc::new(logits));
+        let mut all = std::mem::take(&mut self.kept);
+        assert_eq!(all.len(), self.steps.len(), "a backward pass follows a forward pass in training");
+        // Step 0 is the images, which have no use for a gradient.
+        for id in (1..self.steps.len()).rev() {
+            let kept = all.pop().expect("a record of each step");
+            let Some(mut gradient) = gradients[id].take() else { continue };
+            if let Some((finish, x)) = kept.finish {
+                let norm = match Arc::get_mut(&mut gradient) {
+                    Some(gradient) => finish.backward(&x, None, gradient),
+                    None => {
+                        let mut dx = self.pool.take(x.len());
+                        let norm = finish.backward(&x, Some(&gradient), &mut dx);
+                        gradient = Arc::new(dx);
+                        norm
+                    }
+                };
+                if let (Some(norm), Some(name)) = (norm, &self.steps[id].norm) {
+                    for (suffix, values) in [("weight", norm.weight), ("bias", norm.bias)] {
+                        let mut buffer = self.pool.take(values.len());
+                        buffer.copy_from_slice(&values);
+                        variables.insert(format!("{name}.{suffix}"), buffer);
+                    }
+                }
+            }
+            self.compute_backward(id, gradient, kept.input, kept.weights, &mut gradients, &mut variables);
+        }
+        variables
+    }
+
+    /// The gradients of what the first node of a step reads.
+    fn compute_backward(
+        &self,
+        id: usize,
+        dy: Arc<Buffer>,
+        input: Option<Arc<Buffer>>,
+        weights: Option<Buffer>,
+        gradients: &mut [Option<Arc<Buffer>>],
+        variables: &mut Gradients,
+    ) {
+        let step = &self.steps[id];
+        let from = step.inputs[0];
+        let values = |i: usize| self.shape(self.steps[i].last).iter().product();
+        match &step.work {
+            Work::Unknown => unreachable!("the forward pass has run"),
+            Work::Same => self.arrive(gradients, from, dy),
+            Work::Convolve(conv) => {
+                let name = &self.graph.nodes()[step.first].name;
+                let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
+                let x = input.expect("the forward pass keeps it");
+                let mut dw = self.pool.take(self.variables[&weight].values().len());
+                conv.weight_gradient(&x, &dy, &mut dw);
+                if let Some(values) = self.variables.get(&bias) {
+                    let mut db = self.pool.take(values.values().len());
+                    conv.bias_gradient(&dy, &mut db);
+                    variables.insert(bias, db);
+                }
+                drop(x);
+                if from > 0 {
+                    let weights = weights.as_deref().unwrap_or(self.variables[&weight].values());
+                    match gradients[from].as_mut().and_then(Arc::get_mut) {
+                        Some(dx) => conv.input_gradient(&dy, weights, dx, true),
+                        None => {
+                            let mut dx = self.pool.take(values(from));
+                            conv.input_gradient(&dy, weights, &mut dx, false);
+                            self.arrive(gradients, from, Arc::new(dx));
+                        }
+                    }
+                }
+                variables.insert(weight, dw);
+            }
+            Work::MaxPool(pool) => {
+                let mut dx = self.pool.take(values(from));
+                pool.backward(&dy, &step.winners, &mut dx);
+                self.arrive(gradients, from, Arc::new(dx));
+            }
+            Work::Mean => {
+                let mut dx = self.pool.take(values(from));
+                global_avg_pool_backward(&dy, self.shape(step.first)[3], &mut dx);
+                self.arrive(gradients, from, Arc::new(dx));
+            }
+            Work::Transpose { pixels } => {
+                let mut dx = self.pool.take(values(from));
+                let image = dx.len() / self.images;
+                for (dx, dy) in dx.chunks_exact_mut(image).zip(dy.chunks_exact(image)) {
+                    transpose(dy, image / pixels, dx);
+                }
+                self.arrive(gradients, from, Arc::new(dx));
+            }
+            Work::Add => {
+                self.arrive(gradients, from, dy.clone());
+                self.arrive(gradients, step.inputs[1], dy);
+            }
+            Work::Concat => {
+                let mut parts: Vec<Buffer> = step.inputs.iter().map(|&i| self.pool.take(values(i))).collect();
+                let channels = step.inputs.iter().map(|&i| self.shape(self.steps[i].last)[3]);
+                let mut slices: Vec<(&mut [f32], usize)> =
+                    parts.iter_mut().map(|part| &mut part[..]).zip(channels).collect();
+                concat_backward(&dy, &mut slices);
+                for (&i, part) in step.inputs.iter().zip(parts) {
+                    self.arrive(gradients, i, Arc::new(part));
+                }
+            }
+            Work::Shortcut(shortcut) => {
+                let mut dx = self.pool.take(values(from));
+                shortcut.backward(&dy, &mut dx);
+                self.arrive(gradients, from, Arc::new(dx));
+            }
+        }
+    }
+
+    /// Takes a gradient of the result of a step: the first as it is, later ones are added.
+    fn arrive(&self, gradients: &mut [Option<Arc<Buffer>>], step: usize, gradient: Arc<Buffer>) {
+        let Some(sum) = &mut gradients[step] else {
+            gradients[step] = Some(gradient);
+            return;
+        };
+        if let Some(sum) = Arc::get_mut(sum) {
+            add_in_place(sum, &gradient);
+            return;
+        }
+        let mut new = self.pool.take(sum.len());
+        add(sum, &gradient, &mut new);
+        *sum = Arc::new(new);
     }
 }
 
-/// Largest magnitude; a maximum does not depend on who finds it.
-fn max_abs(values: &[f32]) -> f32 {
-    let largest = |values: &[f32]| values.iter().fold(0f32, |largest, value| largest.max(value.abs()));
-    values.par_chunks(1 << 15).map(largest).reduce(|| 0.0, f32::max)
+/// Rows of `columns` values each become columns: `[rows, columns]` to `[columns, rows]`.
+fn transpose(x: &[f32], rows: usize, y: &mut [f32]) {
+    let columns = x.len() / rows;
+    for (row, x) in x.chunks_exact(columns).enumerate() {
+        y[row..].iter_mut().step_by(rows).zip(x).for_each(|(y, x)| *y = *x);
+    }
+}
+
+/// The nodes of a graph, grouped: a batch norm or a ReLU ends the step that it reads, if nobody else reads
+/// that, nothing is rounded in between, and the order is that of [`Finish`].
+fn steps(graph: &Graph, signed: &[Option<bool>]) -> Vec<Step> {
+    let mut readers = vec![0; signed.len()];
+    for &input in graph.nodes().iter().flat_map(|node| &node.inputs) {
+        readers[input] += 1;
+    }
+    let mut steps: Vec<Step> = Vec::new();
+    let mut step_of = Vec::new();
+    for (id, node) in graph.nodes().iter().enumerate() {
+        let norm = (node.op == Op::BatchNorm).then(|| node.name.clone());
+        let relu = node.op == Op::Relu;
+        if norm.is_some() || relu {
+            let (before, place) = (node.inputs[0], step_of[node.inputs[0]]);
+            let step: &mut Step = &mut steps[place];
+            let alone = before > 0 && readers[before] == 1 && signed[before].is_none();
+            if alone && !step.relu && (relu || step.norm.is_none()) {
+                (step.last, step.relu) = (id, relu);
+                step.norm = step.norm.take().or(norm);
+                step_of.push(place);
+                continue;
+            }
+        }
+        let inputs: Vec<usize> = node.inputs.iter().map(|&input| step_of[input]).collect();
+        for &input in &inputs {
+            steps[input].last_use = steps.len();
+        }
+        step_of.push(steps.len());
+        steps.push(Step {
+            first: id,
+            last: id,
+            inputs,
+            last_use: steps.len(),
+            norm,
+            relu,
+            work: Work::Unknown,
+            winners: Vec::new(),
+        });
+    }
+    steps
 }
 
 #[cfg(test)]
@@ -204,6 +554,7 @@ mod tests {
     use quant::{ModelSpec, QuantTensor};
 
     use super::*;
+    use crate::batches::channels_last;
     use crate::random::{Purpose, normal, stream};
 
     #[test]
@@ -230,15 +581,18 @@ mod tests {
                     values.values().iter().zip(noise).map(|(v, noise)| v + noise.abs()).collect();
                 *values = FloatTensor::new(values.shape().to_vec(), values_now);
             }
-            let mut network = Network::new(&graph, &parameters).unwrap();
-            assert_eq!(network.parameters().unwrap(), parameters);
+            let mut network = Network::new(&graph, &parameters);
+            assert_eq!(network.parameters(), parameters);
             let images = normal(&mut stream(3, Purpose::Weights, 0), 1.0, 4 * 3 * side * side);
-            let nchw = FloatTensor::new(vec![4, 3, side, side], images.clone());
-            let images = tensor(images, (4, 3, side, side)).unwrap();
-            let images = images.permute((0, 2, 3, 1)).unwrap().contiguous().unwrap();
-            let close = |found: &Tensor, expected: &FloatTensor, bound: f32| {
-                let found: Vec<f32> = found.flatten_all().unwrap().to_vec1().unwrap();
-                let largest = max_abs(expected.values());
+            let nchw = FloatTensor::new(vec![4, 3, side, side], images);
+            let pool = Pool::default();
+            let images = || {
+                let mut batch = pool.take(nchw.values().len());
+                channels_last(&nchw, &mut batch);
+                batch
+            };
+            let close = |found: &[f32], expected: &FloatTensor, bound: f32| {
+                let largest = expected.values().iter().fold(0f32, |largest, v| largest.max(v.abs()));
                 for (found, expected) in found.iter().zip(expected.values()) {
                     let off = (found - expected).abs() / largest;
                     assert!(off < bound, "{architecture}: a logit is {found}, expected {expected}");
@@ -246,14 +600,14 @@ mod tests {
             };
 
             let executor = zoo::Executor::new(&graph, &parameters).unwrap();
-            let logits = network.forward(&images, Mode::Evaluate).unwrap();
+            let logits = network.forward(images(), Mode::Evaluate);
             close(&logits, &executor.forward(&nchw).unwrap(), 1e-4);
 
             let scales = weights.iter().map(|w| (w.name.clone(), w.scale)).collect();
             let ranges = BTreeMap::from([("input".to_string(), 3.0)]);
             network.rounding = Some(Rounding { scales, ranges });
-            network.forward(&images, Mode::Calibrate).unwrap();
-            let logits = network.forward(&images, Mode::Evaluate).unwrap();
+            network.forward(images(), Mode::Calibrate);
+            let logits = network.forward(images(), Mode::Evaluate);
             let points = graph.quantization_points();
             let scales: BTreeMap<_, _> = points
                 .iter()

@@ -1,28 +1,30 @@
-//! Operations on f32 CPU tensors with gradients that are right (candle's own are not, for max pooling,
-//! ReLU at 0 and some convolutions) and the same bits for any number of threads.
+//! Operations of a training and their gradients, on slices of f32: right for every shape, and the same bits for
+//! any number of threads.
 //!
 //! Activations are channels-last: `[images, height, width, channels]` (NHWC). Weights keep PyTorch's
-//! layout, OIHW and OI.
+//! layout, OIHW and OI. Results are written into slices that the caller brings, usually from a [`Pool`]. A
+//! shape that does not fit is a bug of the caller and panics.
 
-mod activation;
 mod batch_norm;
-mod bias;
 mod channel_sums;
+mod concat;
 mod convolution;
 mod cross_entropy;
 mod fake_quantize;
+mod finish;
 mod pool;
 mod shortcut;
-mod values;
+mod sum;
 
-pub use activation::relu;
-pub use batch_norm::{
-    BATCH_NORM_MOMENTUM, BatchStatistics, RunningStatistics, batch_norm, batch_norm_inference,
-};
-pub use bias::add_bias;
-pub use convolution::{conv2d, linear};
-pub use cross_entropy::cross_entropy;
-pub use fake_quantize::{fake_quantize_activation, fake_quantize_weight};
-pub use pool::{global_avg_pool, max_pool};
-pub use shortcut::pad_shortcut;
-pub(crate) use values::{read, tensor};
+pub use batch_norm::{BATCH_NORM_MOMENTUM, BatchStatistics, Norm, NormGradient, RunningStatistics, extremes};
+pub use channel_sums::Extremes;
+pub use concat::{concat, concat_backward};
+pub use convolution::Conv2d;
+pub use cross_entropy::{cross_entropy, cross_entropy_backward};
+pub use fake_quantize::fake_quantize_weight;
+pub use finish::Finish;
+pub use pool::{MaxPool, global_avg_pool, global_avg_pool_backward};
+pub use shortcut::PadShortcut;
+pub use sum::{add, add_in_place};
+
+pub use crate::buffer::{Buffer, Pool};

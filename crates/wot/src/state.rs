@@ -57,7 +57,7 @@ impl Trainer {
     /// # Errors
     /// When the file cannot be written; `path` is then as it was before.
     pub fn save(&self, path: &Path) -> Result<(), WotError> {
-        let bytes = self.to_bytes()?;
+        let bytes = self.to_bytes();
         quant::write_durably(path, &bytes)
             .map_err(|error| WotError::State { path: path.into(), kind: error.into() })
     }
@@ -86,9 +86,9 @@ impl Trainer {
         Ok(trainer)
     }
 
-    fn to_bytes(&self) -> Result<Vec<u8>, WotError> {
+    fn to_bytes(&self) -> Vec<u8> {
         let mut tensors: Vec<(String, Vec<f32>)> = Vec::new();
-        for (name, values) in self.network.parameters()? {
+        for (name, values) in self.network.parameters() {
             tensors.push((format!("parameter.{name}"), values.values().to_vec()));
         }
         for (name, values) in &self.momentum {
@@ -126,7 +126,7 @@ impl Trainer {
         });
         let json = serde_json::to_string(&metadata).expect("plain data always serializes");
         let entry = HashMap::from([(KEY.to_string(), json)]);
-        Ok(safetensors::serialize(views, Some(entry)).expect("names are distinct"))
+        safetensors::serialize(views, Some(entry)).expect("names are distinct")
     }
 }
 

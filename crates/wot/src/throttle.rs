@@ -22,6 +22,8 @@ use ecc::{BLOCK, Constraint};
 use quant::MAX_LEVEL;
 use rayon::prelude::*;
 
+use crate::kernel::{Kernel, Loop};
+
 /// Weights that one thread throttles at a time; whole blocks of the constraint.
 const CHUNK: usize = 1 << 14;
 
@@ -30,6 +32,7 @@ const CHUNK: usize = 1 << 14;
 const TO_INTEGER: f32 = 12_582_912.0;
 
 /// Rounds half to even; `value` must be below 2^22.
+#[inline(always)]
 pub(crate) fn round(value: f32) -> f32 {
     value + TO_INTEGER - TO_INTEGER
 }
@@ -63,20 +66,48 @@ pub(crate) fn throttle(weights: &mut [f32], scale: f32, constraint: &Constraint)
     let limit = f32::from(MAX_LEVEL);
     let bounds: [[f32; 2]; BLOCK] =
         std::array::from_fn(|position| bounds(constraint, position).map(f32::from));
-    let throttle_block = |block: &mut [f32]| {
-        let mut throttled = 0;
-        for (weight, [low, high]) in block.iter_mut().zip(bounds) {
-            let scaled = *weight * scale;
-            let stored = round(scaled.clamp(-limit, limit));
-            let allowed = stored.clamp(low, high);
-            let outside = allowed != stored;
-            throttled += usize::from(outside);
-            *weight = if outside || scaled.abs() > limit { allowed / scale } else { *weight };
-        }
-        throttled
-    };
+    let [low, high] = [0, 1].map(|side| bounds.map(|bounds| bounds[side]));
+    let kernel = Kernel::fastest();
     let chunks = weights.par_chunks_mut(CHUNK);
-    chunks.map(|chunk| chunk.chunks_mut(BLOCK).map(throttle_block).sum::<usize>()).sum()
+    chunks.map(|weights| kernel.enter(Throttle { weights, scale, limit, low, high }) as usize).sum()
+}
+
+struct Throttle<'a> {
+    weights: &'a mut [f32],
+    scale: f32,
+    limit: f32,
+    low: [f32; BLOCK],
+    high: [f32; BLOCK],
+}
+
+impl Loop for Throttle<'_> {
+    /// Weights that the constraint forbade.
+    type Output = u32;
+
+    #[inline(always)]
+    fn run(self) -> u32 {
+        let Self { scale, limit, low, high, .. } = self;
+        let mut throttled = [0; BLOCK];
+        for block in self.weights.chunks_mut(BLOCK) {
+            let bounds = low.iter().zip(&high).zip(&mut throttled);
+            for (weight, ((&low, &high), throttled)) in block.iter_mut().zip(bounds) {
+                let scaled = *weight * scale;
+                let stored = round(clamp(scaled, -limit, limit));
+                let allowed = clamp(stored, low, high);
+                let outside = allowed != stored;
+                *throttled += u32::from(outside);
+                *weight = if outside | (scaled.abs() > limit) { allowed / scale } else { *weight };
+            }
+        }
+        throttled.iter().sum()
+    }
+}
+
+/// [`f32::clamp`], without its check of the bounds in every loop.
+#[inline(always)]
+pub(crate) fn clamp(value: f32, low: f32, high: f32) -> f32 {
+    let value = if value < low { low } else { value };
+    if value > high { high } else { value }
 }
 
 /// The nearest tensor whose weights lie in the constraint's box, `[low / scale, high / scale]` by position.

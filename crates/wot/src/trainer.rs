@@ -1,7 +1,5 @@
 use std::collections::BTreeMap;
 
-use candle_core::Tensor;
-use candle_core::backprop::GradStore;
 use data::ImageSet;
 use ecc::Constraint;
 use quant::{ActivationScale, FloatTensor, Parameters, Preprocessing, QuantTensor};
@@ -9,14 +7,17 @@ use rayon::prelude::*;
 use zoo::Graph;
 
 use crate::WotError;
-use crate::batches::{PixelTable, Sampler, plain};
-use crate::network::{Mode, Network, Rounding};
-use crate::ops::{cross_entropy, read, tensor};
+use crate::batches::{PixelTable, Sampler, channels_last, plain};
+use crate::kernel::{Kernel, Loop};
+use crate::network::{Gradients, Mode, Network, Rounding};
+use crate::ops::{Buffer, cross_entropy, cross_entropy_backward};
 use crate::recipe::{Method, Recipe};
 use crate::throttle::{count_outside, levels, project, scale_of, throttle};
 
 /// Images in one pass of a validation or calibration.
 const PASS: usize = 50;
+/// Weights that one thread updates at a time.
+const CHUNK: usize = 1 << 14;
 /// Training images from which the first ranges of activations are taken.
 const CALIBRATION_IMAGES: usize = 500;
 
@@ -109,7 +110,7 @@ impl Trainer {
             }
         }
         let table = PixelTable::new(graph, preprocessing)?;
-        let mut network = Network::new(graph, &parameters)?;
+        let mut network = Network::new(graph, &parameters);
         let mut admm = BTreeMap::new();
         if recipe.method != Method::Float {
             let mut scales = BTreeMap::new();
@@ -127,7 +128,7 @@ impl Trainer {
             network.rounding = Some(Rounding { scales, ranges: BTreeMap::from([(input, table.max_abs())]) });
         }
         let momentum =
-            network.variables.iter().map(|(name, v)| (name.clone(), vec![0.0; v.elem_count()])).collect();
+            network.variables.iter().map(|(name, v)| (name.clone(), vec![0.0; v.values().len()])).collect();
         Ok(Self {
             network,
             recipe,
@@ -163,20 +164,20 @@ impl Trainer {
     ) -> Result<Option<Check>, WotError> {
         let mut sampler = Sampler::new(self.network.graph(), &self.recipe, images)?;
         if self.iteration == 0 && !self.checked {
-            self.calibrate(images, sampler.training())?;
-            return self.check(images, sampler.held_out()).map(Some);
+            self.calibrate(images, sampler.training());
+            return Ok(Some(self.check(images, sampler.held_out())));
         }
         while self.iteration < self.recipe.iterations {
-            let batch = sampler.batch(images, &self.table, self.iteration)?;
-            let loss = self.update(&batch.images, &batch.labels)?;
+            let batch = sampler.batch(images, &self.table, self.iteration, self.network.pool());
+            let loss = self.update(batch.images, &batch.labels)?;
             self.losses = (self.losses.0 + f64::from(loss), self.losses.1 + 1);
             self.checked = false;
             progress(self.iteration, loss);
             let due = self.iteration.is_multiple_of(self.recipe.check_every);
             if due || self.iteration == self.recipe.iterations {
-                return self.check(images, sampler.held_out()).map(Some);
+                return Ok(Some(self.check(images, sampler.held_out())));
             }
-            self.throttle()?;
+            self.throttle();
         }
         Ok(None)
     }
@@ -187,180 +188,172 @@ impl Trainer {
     /// # Errors
     /// Images or labels that do not fit the network; a loss that is not finite.
     pub fn step(&mut self, images: &FloatTensor, labels: &[u16]) -> Result<f32, WotError> {
-        let images = tensor(images.values().to_vec(), images.shape())?;
-        let images = images.permute((0, 2, 3, 1))?.contiguous()?;
-        if self.iteration == 0 {
-            self.throttle()?;
+        let (expected, classes) = {
+            let spec = self.network.graph().spec();
+            (spec.input, spec.classes)
+        };
+        let n = labels.len();
+        if n < 2 || images.shape() != [n, expected[0], expected[1], expected[2]] {
+            return Err(WotError::Batch { found: images.shape().to_vec(), labels: n, expected });
         }
-        let loss = self.update(&images, labels)?;
-        self.throttle()?;
+        if let Some(index) = labels.iter().position(|&label| usize::from(label) >= classes) {
+            return Err(WotError::Label { index, label: labels[index], classes });
+        }
+        let mut batch = self.network.pool().take(images.values().len());
+        channels_last(images, &mut batch);
+        if self.iteration == 0 {
+            self.throttle();
+        }
+        let loss = self.update(batch, labels)?;
+        self.throttle();
         Ok(loss)
     }
 
     /// Forward, backward, SGD; nothing is throttled.
-    fn update(&mut self, images: &Tensor, labels: &[u16]) -> Result<f32, WotError> {
-        let logits = self.network.forward(images, Mode::Train)?;
-        let loss = cross_entropy(&logits, labels)?;
-        drop(logits);
-        let value = loss.to_scalar::<f32>()?;
-        if !value.is_finite() {
-            return Err(WotError::Diverged { iteration: self.iteration + 1, loss: value });
+    fn update(&mut self, images: Buffer, labels: &[u16]) -> Result<f32, WotError> {
+        let logits = self.network.forward(images, Mode::Train);
+        let loss = cross_entropy(&logits, labels);
+        if !loss.is_finite() {
+            return Err(WotError::Diverged { iteration: self.iteration + 1, loss });
         }
-        let gradients = loss.backward()?;
-        self.descend(&gradients)?;
+        let mut gradient = self.network.pool().take(logits.len());
+        cross_entropy_backward(&logits, labels, &mut gradient);
+        drop(logits);
+        let gradients = self.network.backward(gradient);
+        self.descend(&gradients);
         self.iteration += 1;
         if let Method::Admm { constraint, dual_every, .. } = self.recipe.method
             && self.iteration.is_multiple_of(dual_every)
         {
-            self.update_dual(&constraint)?;
+            self.update_dual(&constraint);
         }
-        Ok(value)
+        Ok(loss)
     }
 
     /// PyTorch's SGD: d = g + decay * w; m = momentum * m + d; w = w - rate * m. ADMM adds its penalty's
     /// gradient, beta * (w - z + u), to g.
-    fn descend(&mut self, gradients: &GradStore) -> Result<(), WotError> {
+    fn descend(&mut self, gradients: &Gradients) {
         let rate = self.recipe.schedule.rate(self.iteration, self.recipe.iterations);
         let (factor, decay) = (self.recipe.momentum, self.recipe.weight_decay);
-        for (name, variable) in &self.network.variables {
+        let beta = match self.recipe.method {
+            Method::Admm { beta, .. } => beta,
+            Method::Float | Method::Qatt { .. } => 0.0,
+        };
+        let kernel = Kernel::fastest();
+        for (name, gradient) in gradients {
             let momentum = self.momentum.get_mut(name).expect("a momentum for each variable");
-            let Some(gradient) = gradients.get(variable) else { continue };
-            let gradient = gradient.contiguous()?;
-            let penalty = match self.recipe.method {
-                Method::Admm { beta, .. } => self.admm.get(name).map(|admm| (beta, admm)),
-                _ => None,
-            };
-            let weights = read(variable, |weights| {
-                read(&gradient, |gradient| {
-                    let mut new = weights.to_vec();
-                    let tasks = new.par_iter_mut().with_min_len(1 << 14).zip(momentum.par_iter_mut());
-                    tasks.zip(gradient).enumerate().for_each(|(i, ((w, m), g))| {
-                        let mut d = *g;
-                        if let Some((beta, admm)) = penalty {
-                            d += beta * (*w - admm.target[i] + admm.dual[i]);
-                        }
-                        d += decay * *w;
-                        *m = factor * *m + d;
-                        *w -= rate * *m;
-                    });
-                    new
-                })
-            })??;
-            variable.set(&tensor(weights, variable.shape())?)?;
+            let weights = self.network.variables.get_mut(name).expect("gradients are of variables");
+            let admm = self.admm.get(name);
+            let tasks = weights.values_mut().par_chunks_mut(CHUNK).zip(momentum.par_chunks_mut(CHUNK));
+            tasks.zip(gradient.par_chunks(CHUNK)).enumerate().for_each(
+                |(index, ((weights, momentum), gradient))| {
+                    let range = index * CHUNK..index * CHUNK + weights.len();
+                    let penalty = admm.map(|Admm { target, dual }| (&target[range.clone()], &dual[range]));
+                    kernel.enter(Descend { weights, momentum, gradient, penalty, beta, rate, factor, decay });
+                },
+            );
         }
-        Ok(())
     }
 
     /// Z = projection of W + U; U = U + W - Z.
-    fn update_dual(&mut self, constraint: &Constraint) -> Result<(), WotError> {
+    fn update_dual(&mut self, constraint: &Constraint) {
         let rounding = self.network.rounding.as_ref().expect("ADMM rounds");
         for (name, Admm { target, dual }) in &mut self.admm {
-            read(&self.network.variables[name], |weights| {
-                for ((target, weight), dual) in target.iter_mut().zip(weights).zip(dual.iter()) {
-                    *target = weight + dual;
-                }
-                project(target, rounding.scales[name], constraint);
-                for ((target, weight), dual) in target.iter().zip(weights).zip(dual) {
-                    *dual += weight - target;
-                }
-            })?;
-        }
-        Ok(())
-    }
-
-    /// Clamps the weights of a QATT training into the constraint; returns how many were outside.
-    fn throttle(&mut self) -> Result<usize, WotError> {
-        match self.recipe.method {
-            Method::Qatt { constraint } => self.clamp(&constraint),
-            Method::Float | Method::Admm { .. } => Ok(0),
+            let weights = self.network.variables[name].values();
+            for ((target, weight), dual) in target.iter_mut().zip(weights).zip(dual.iter()) {
+                *target = weight + dual;
+            }
+            project(target, rounding.scales[name], constraint);
+            for ((target, weight), dual) in target.iter().zip(weights).zip(dual) {
+                *dual += weight - target;
+            }
         }
     }
 
-    fn clamp(&mut self, constraint: &Constraint) -> Result<usize, WotError> {
+    /// Clamps the weights of a QATT training into the constraint.
+    fn throttle(&mut self) {
+        if let Method::Qatt { constraint } = self.recipe.method {
+            self.clamp(&constraint);
+        }
+    }
+
+    /// Clamps all stored weights into the constraint; returns how many were outside.
+    fn clamp(&mut self, constraint: &Constraint) -> usize {
         let rounding = self.network.rounding.as_ref().expect("a constraint is on rounded weights");
         let mut clamped = 0;
         for (name, &scale) in &rounding.scales {
-            let variable = &self.network.variables[name];
-            let mut weights = read(variable, <[f32]>::to_vec)?;
-            clamped += throttle(&mut weights, scale, constraint);
-            variable.set(&tensor(weights, variable.shape())?)?;
+            let weights = self.network.variables.get_mut(name).expect("a stored weight is a variable");
+            clamped += throttle(weights.values_mut(), scale, constraint);
         }
-        Ok(clamped)
+        clamped
     }
 
     /// Large values that there are now.
-    fn count_large(&self, constraint: &Constraint) -> Result<usize, WotError> {
+    fn count_large(&self, constraint: &Constraint) -> usize {
         let rounding = self.network.rounding.as_ref().expect("a constraint is on rounded weights");
-        let counts = rounding.scales.iter().map(|(name, &scale)| {
-            read(&self.network.variables[name], |weights| count_outside(weights, scale, constraint))
-        });
-        Ok(counts.sum::<candle_core::Result<usize>>()?)
+        let counts = rounding
+            .scales
+            .iter()
+            .map(|(name, &scale)| count_outside(self.network.variables[name].values(), scale, constraint));
+        counts.sum()
     }
 
     /// Takes the first ranges of activations from some training images.
-    fn calibrate(&mut self, images: &ImageSet, training: &[u32]) -> Result<(), WotError> {
+    fn calibrate(&mut self, images: &ImageSet, training: &[u32]) {
         if self.network.rounding.is_some() {
             for indices in training[..CALIBRATION_IMAGES.min(training.len())].chunks(PASS) {
-                let batch = plain(images, &self.table, indices)?;
-                self.network.forward(&batch.images, Mode::Calibrate)?;
+                let batch = plain(images, &self.table, indices, self.network.pool());
+                self.network.forward(batch.images, Mode::Calibrate);
             }
         }
-        Ok(())
     }
 
-    fn check(&mut self, images: &ImageSet, held_out: &[u32]) -> Result<Check, WotError> {
-        let correct = self.correct(images, held_out)?;
+    fn check(&mut self, images: &ImageSet, held_out: &[u32]) -> Check {
+        let correct = self.correct(images, held_out);
         let throttled = match self.recipe.method {
             Method::Float => None,
             Method::Qatt { constraint } => {
-                let large_values = self.clamp(&constraint)?;
-                Some(Throttled { large_values, correct: self.correct(images, held_out)? })
+                let large_values = self.clamp(&constraint);
+                Some(Throttled { large_values, correct: self.correct(images, held_out) })
             }
             Method::Admm { constraint, .. } => {
                 // The weights go on as they are: only a copy is throttled.
-                let kept = self.network.parameters()?;
-                let large_values = self.clamp(&constraint)?;
-                let correct = self.correct(images, held_out)?;
-                for (name, variable) in &self.network.variables {
-                    variable.set(&tensor(kept[name].values().to_vec(), variable.shape())?)?;
-                }
+                let kept = self.network.variables.clone();
+                let large_values = self.clamp(&constraint);
+                let correct = self.correct(images, held_out);
+                self.network.variables = kept;
                 Some(Throttled { large_values, correct })
             }
         };
         let (sum, count) = std::mem::take(&mut self.losses);
         self.checked = true;
-        Ok(Check {
+        Check {
             iteration: self.iteration,
             loss: sum / count as f64,
             validation_images: held_out.len(),
             correct,
             throttled,
-        })
+        }
     }
 
     /// Images among `indices` that the network classifies correctly now (the first of equal logits wins).
-    fn correct(&mut self, images: &ImageSet, indices: &[u32]) -> Result<usize, WotError> {
+    fn correct(&mut self, images: &ImageSet, indices: &[u32]) -> usize {
         let mut correct = 0;
         for indices in indices.chunks(PASS) {
-            let batch = plain(images, &self.table, indices)?;
-            let logits = self.network.forward(&batch.images, Mode::Evaluate)?;
-            let classes = logits.dim(1)?;
+            let batch = plain(images, &self.table, indices, self.network.pool());
+            let logits = self.network.forward(batch.images, Mode::Evaluate);
+            let classes = logits.len() / indices.len();
             let best =
                 |row: &[f32]| (1..classes).fold(0, |best, i| if row[i] > row[best] { i } else { best });
-            correct += read(&logits, |logits| {
-                let rows = logits.chunks_exact(classes).zip(&batch.labels);
-                rows.filter(|(row, label)| best(row) == usize::from(**label)).count()
-            })?;
+            let rows = logits.chunks_exact(classes).zip(&batch.labels);
+            correct += rows.filter(|(row, label)| best(row) == usize::from(**label)).count();
         }
-        Ok(correct)
+        correct
     }
 
     /// All parameters as they are, real weights and running statistics included.
-    ///
-    /// # Errors
-    /// None that a trainer's own tensors cause.
-    pub fn parameters(&self) -> Result<Parameters, WotError> {
-        Ok(self.network.parameters()?)
+    pub fn parameters(&self) -> Parameters {
+        self.network.parameters()
     }
 
     /// The int8 network: clamps what is still outside the constraint, and stores every weight with the scale
@@ -373,8 +366,8 @@ impl Trainer {
         let Some(constraint) = self.recipe.method.constraint().copied() else {
             return Err(WotError::NotThere { asked: "an int8 network", needed: "a quantizing method" });
         };
-        let clamped_at_end = self.count_large(&constraint)?;
-        self.clamp(&constraint)?;
+        let clamped_at_end = self.count_large(&constraint);
+        self.clamp(&constraint);
         let mut activations = BTreeMap::new();
         for point in self.network.graph().quantization_points() {
             let Some(scale) = self.network.activation_scale(point.node) else {
@@ -382,7 +375,7 @@ impl Trainer {
             };
             activations.insert(self.network.graph().nodes()[point.node].name.clone(), scale);
         }
-        let mut parameters = self.network.parameters()?;
+        let mut parameters = self.network.parameters();
         let rounding = self.network.rounding.as_ref().expect("a quantizing method rounds");
         let mut weights = Vec::new();
         for spec in self.network.graph().stored_weights() {
@@ -395,5 +388,43 @@ impl Trainer {
             weights.push(QuantTensor { name: spec.name, shape: spec.shape, values, scale });
         }
         Ok(Trained { weights, parameters, activations, clamped_at_end })
+    }
+}
+
+/// One step of SGD; see [`Trainer::descend`].
+struct Descend<'a> {
+    weights: &'a mut [f32],
+    momentum: &'a mut [f32],
+    gradient: &'a [f32],
+    /// ADMM's target and dual.
+    penalty: Option<(&'a [f32], &'a [f32])>,
+    beta: f32,
+    rate: f32,
+    factor: f32,
+    decay: f32,
+}
+
+impl Loop for Descend<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { rate, factor, decay, .. } = self;
+        let n = self.weights.len();
+        let (weights, momentum, gradient) = (self.weights, &mut self.momentum[..n], &self.gradient[..n]);
+        if let Some((target, dual)) = self.penalty {
+            let (target, dual) = (&target[..n], &dual[..n]);
+            for i in 0..n {
+                let d = gradient[i] + self.beta * (weights[i] - target[i] + dual[i]) + decay * weights[i];
+                momentum[i] = factor * momentum[i] + d;
+                weights[i] -= rate * momentum[i];
+            }
+        } else {
+            for i in 0..n {
+                let d = gradient[i] + decay * weights[i];
+                momentum[i] = factor * momentum[i] + d;
+                weights[i] -= rate * momentum[i];
+            }
+        }
     }
 }

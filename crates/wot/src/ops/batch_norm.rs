@@ -1,10 +1,5 @@
-use std::sync::{Arc, OnceLock};
-
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
-use rayon::prelude::*;
-
-use super::channel_sums::channel_sums;
-use super::values::{output, read, slice, tensor};
+use super::channel_sums::{Extremes, channel_sums};
+use crate::kernel::{Kernel, Loop};
 
 const EPSILON: f32 = zoo::BATCH_NORM_EPSILON as f32;
 /// PyTorch's default momentum: the weight of the newest batch in running statistics.
@@ -19,6 +14,105 @@ pub struct BatchStatistics {
     pub variance: Vec<f32>,
     /// Values of a channel that were averaged.
     pub count: usize,
+    /// Smallest and largest value.
+    pub extremes: Extremes,
+}
+
+impl BatchStatistics {
+    /// The statistics of `x`, `[.., channels]`.
+    ///
+    /// # Panics
+    /// When `x` is not whole pixels, or fewer than two, which have no unbiased variance.
+    pub fn of(x: &[f32], channels: usize) -> Self {
+        assert!(
+            channels > 0 && x.len().is_multiple_of(channels),
+            "{} values are not pixels of {channels}",
+            x.len()
+        );
+        let count = x.len() / channels;
+        assert!(count >= 2, "batch norm over {count} values of a channel, expected at least 2");
+        // Around the first pixel, so that a mean far from 0 costs no digits of the variance.
+        let origin = &x[..channels];
+        let kernel = Kernel::fastest();
+        let ([sums, squares], extremes) =
+            channel_sums(x.len(), channels, |range, [sums, squares], extremes| {
+                kernel.enter(Moments { x: &x[range], origin, sums, squares, extremes });
+            });
+        let n = count as f64;
+        let means = sums.iter().map(|sum| sum / n);
+        let variance: Vec<f32> = means
+            .clone()
+            .zip(&squares)
+            .map(|(mean, square)| (square / n - mean * mean).max(0.0) as f32)
+            .collect();
+        let mean = means.zip(origin).map(|(mean, &origin)| (mean + f64::from(origin)) as f32).collect();
+        Self { mean, variance, count, extremes }
+    }
+}
+
+/// Adds distances from the origin and their squares; widens the extremes.
+struct Moments<'a> {
+    x: &'a [f32],
+    origin: &'a [f32],
+    sums: &'a mut [f32],
+    squares: &'a mut [f32],
+    extremes: &'a mut Extremes,
+}
+
+impl Loop for Moments<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let channels = self.origin.len();
+        let (sums, squares) = (&mut self.sums[..channels], &mut self.squares[..channels]);
+        let (low, high) = (&mut self.extremes.low[..channels], &mut self.extremes.high[..channels]);
+        for pixel in self.x.chunks_exact(channels) {
+            for c in 0..channels {
+                let x = pixel[c];
+                let d = x - self.origin[c];
+                sums[c] += d;
+                squares[c] += d * d;
+                low[c] = if x < low[c] { x } else { low[c] };
+                high[c] = if x > high[c] { x } else { high[c] };
+            }
+        }
+    }
+}
+
+/// Smallest and largest value of each channel of `x`, `[.., channels]`.
+///
+/// # Panics
+/// When `x` is not whole pixels.
+pub fn extremes(x: &[f32], channels: usize) -> Extremes {
+    assert!(channels > 0 && x.len().is_multiple_of(channels), "{} values, {channels} channels", x.len());
+    let kernel = Kernel::fastest();
+    channel_sums(x.len(), channels, |range, [], extremes| {
+        kernel.enter(Bounds { x: &x[range], extremes });
+    })
+    .1
+}
+
+struct Bounds<'a> {
+    x: &'a [f32],
+    extremes: &'a mut Extremes,
+}
+
+impl Loop for Bounds<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let channels = self.extremes.low.len();
+        let (low, high) = (&mut self.extremes.low[..channels], &mut self.extremes.high[..channels]);
+        for pixel in self.x.chunks_exact(channels) {
+            for c in 0..channels {
+                let x = pixel[c];
+                low[c] = if x < low[c] { x } else { low[c] };
+                high[c] = if x > high[c] { x } else { high[c] };
+            }
+        }
+    }
 }
 
 /// The mean and variance that inference uses, for each channel.
@@ -51,164 +145,67 @@ impl RunningStatistics {
     }
 }
 
-/// Batch normalization as in training: by the batch's own mean and variance, over all but the last
-/// dimension. `x` is `[n, h, w, channels]`, `weight` and `bias` are `[channels]`; all three have gradients.
-/// The statistics are for [`RunningStatistics::update`].
-///
-/// # Errors
-/// Shapes that do not fit; fewer than two values a channel, which have no unbiased variance.
-pub fn batch_norm(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<(Tensor, BatchStatistics)> {
-    let statistics = Arc::new(OnceLock::new());
-    let y = x.contiguous()?.apply_op3(weight, bias, BatchNorm { statistics: statistics.clone() })?;
-    let statistics = statistics.get().expect("the forward pass has run").clone();
-    Ok((y, statistics))
+/// Batch normalization with given statistics: y = (x - mean) * factor + bias in each channel, factor being
+/// weight / sqrt(variance + epsilon).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Norm {
+    pub(super) mean: Vec<f32>,
+    pub(super) factor: Vec<f32>,
+    pub(super) bias: Vec<f32>,
+    weight: Vec<f32>,
+    variance: Vec<f32>,
 }
 
-/// Batch normalization as in inference, by running statistics. Shapes as in [`batch_norm`]; no gradient.
-///
-/// # Errors
-/// Shapes that do not fit.
-pub fn batch_norm_inference(
-    x: &Tensor,
-    weight: &Tensor,
-    bias: &Tensor,
-    running: &RunningStatistics,
-) -> Result<Tensor> {
-    let x = x.contiguous()?;
-    let channels = running.mean.len();
-    if x.dims().last() != Some(&channels) || weight.dims() != [channels] || bias.dims() != [channels] {
-        bail!("batch norm of {channels} channels does not take {:?}", x.shape());
-    }
-    let factors = factors(&weight.to_vec1()?, &running.variance);
-    let y = read(&x, |x| scaled(x, &running.mean, &factors, &bias.to_vec1()?))??;
-    tensor(y, x.shape())
+/// What the gradient of a batch norm in training needs for each channel: dx = factor * (dy - average - (x -
+/// mean) * slope).
+pub(super) struct Slopes {
+    pub(super) factor: Vec<f32>,
+    pub(super) average: Vec<f32>,
+    pub(super) slope: Vec<f32>,
 }
 
-fn factors(weight: &[f32], variance: &[f32]) -> Vec<f32> {
-    weight.iter().zip(variance).map(|(weight, v)| weight / (v + EPSILON).sqrt()).collect()
+/// Gradients of a batch norm's weight and bias.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NormGradient {
+    /// Of the weight.
+    pub weight: Vec<f32>,
+    /// Of the bias.
+    pub bias: Vec<f32>,
 }
 
-/// (x - mean) * factor + bias.
-fn scaled(x: &[f32], mean: &[f32], factors: &[f32], bias: &[f32]) -> Result<Vec<f32>> {
-    let channels = mean.len();
-    let mut y = x.to_vec();
-    y.par_chunks_mut(channels * 64).for_each(|pixels| {
-        for pixel in pixels.chunks_exact_mut(channels) {
-            for (((y, mean), factor), bias) in pixel.iter_mut().zip(mean).zip(factors).zip(bias) {
-                *y = (*y - mean) * factor + bias;
-            }
-        }
-    });
-    Ok(y)
-}
-
-struct BatchNorm {
-    /// Written by the forward pass, read by the backward pass and the caller.
-    statistics: Arc<OnceLock<BatchStatistics>>,
-}
-
-impl CustomOp3 for BatchNorm {
-    fn name(&self) -> &'static str {
-        "batch-norm"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        weight: &CpuStorage,
-        weight_layout: &Layout,
-        bias: &CpuStorage,
-        bias_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (x, weight) = (slice(x, x_layout)?, slice(weight, weight_layout)?);
-        let bias = slice(bias, bias_layout)?;
-        let channels = weight.len();
-        if channels == 0 || x_layout.dims().last() != Some(&channels) || bias.len() != channels {
-            bail!("batch norm of {channels} channels does not take {:?}", x_layout.shape());
-        }
-        let count = x.len() / channels;
-        if count < 2 {
-            bail!("batch norm over {count} values of a channel, expected at least 2");
-        }
-        // Around the first pixel, so that a mean far from 0 costs no digits of the variance.
-        let origin = &x[..channels];
-        let [sums, squares] = channel_sums(x.len(), channels, |range, [sums, squares]| {
-            for pixel in x[range].chunks_exact(channels) {
-                let sums = sums.iter_mut().zip(squares.iter_mut());
-                for (((sum, square), x), origin) in sums.zip(pixel).zip(origin) {
-                    let d = x - origin;
-                    *sum += d;
-                    *square += d * d;
-                }
-            }
-        });
-        let n = count as f64;
-        let means = sums.iter().map(|sum| sum / n);
-        let variance: Vec<f32> = means
-            .clone()
-            .zip(&squares)
-            .map(|(mean, square)| (square / n - mean * mean).max(0.0) as f32)
-            .collect();
-        let mean: Vec<f32> =
-            means.zip(origin).map(|(mean, &origin)| (mean + f64::from(origin)) as f32).collect();
-        let y = scaled(x, &mean, &factors(weight, &variance), bias)?;
-        self.statistics
-            .set(BatchStatistics { mean, variance, count })
-            .expect("an operation runs forward once");
-        output(y, x_layout.shape())
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        weight: &Tensor,
-        _bias: &Tensor,
-        _y: &Tensor,
-        dy: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let BatchStatistics { mean, variance, count } =
-            self.statistics.get().expect("the forward pass has run");
+impl Norm {
+    /// A batch norm with the statistics of the batch (training) or the running ones (inference); all
+    /// `[channels]`.
+    ///
+    /// # Panics
+    /// When the lengths differ.
+    pub fn new(mean: &[f32], variance: &[f32], weight: &[f32], bias: &[f32]) -> Self {
         let channels = mean.len();
-        let dy = dy.contiguous()?;
-        let weight: Vec<f32> = weight.to_vec1()?;
-        let (dx, dw, db) = read(x, |x| {
-            read(&dy, |dy| {
-                let [sums, products] = channel_sums(x.len(), channels, |range, [sums, products]| {
-                    let pixels =
-                        x[range.clone()].chunks_exact(channels).zip(dy[range].chunks_exact(channels));
-                    for (x, dy) in pixels {
-                        let sums = sums.iter_mut().zip(products.iter_mut());
-                        for ((((sum, product), x), dy), mean) in sums.zip(x).zip(dy).zip(mean) {
-                            *sum += dy;
-                            *product += dy * (x - mean);
-                        }
-                    }
-                });
-                let inverse: Vec<f64> =
-                    variance.iter().map(|&v| 1.0 / f64::from(v + EPSILON).sqrt()).collect();
-                let dw: Vec<f32> = products.iter().zip(&inverse).map(|(p, inv)| (p * inv) as f32).collect();
-                let db: Vec<f32> = sums.iter().map(|&sum| sum as f32).collect();
-                // dx = factor * (dy - mean(dy) - (x - mean) / variance * mean(dy * (x - mean)))
-                let n = *count as f64;
-                let terms: Vec<[f32; 4]> = (0..channels)
-                    .map(|c| {
-                        let slope = products[c] / n * inverse[c] * inverse[c];
-                        let factor = f64::from(weight[c]) * inverse[c];
-                        [factor as f32, (sums[c] / n) as f32, slope as f32, mean[c]]
-                    })
-                    .collect();
-                let mut dx = dy.to_vec();
-                dx.par_chunks_mut(channels * 64).zip(x.par_chunks(channels * 64)).for_each(|(dx, x)| {
-                    for (dx, x) in dx.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
-                        for ((dx, x), [factor, average, slope, mean]) in dx.iter_mut().zip(x).zip(&terms) {
-                            *dx = factor * (*dx - average - (x - mean) * slope);
-                        }
-                    }
-                });
-                (dx, dw, db)
-            })
-        })??;
-        Ok((Some(tensor(dx, x.shape())?), Some(tensor(dw, channels)?), Some(tensor(db, channels)?)))
+        assert!(
+            [variance.len(), weight.len(), bias.len()] == [channels; 3],
+            "a batch norm of {channels} channels has {} variances, {} weights and {} biases",
+            variance.len(),
+            weight.len(),
+            bias.len()
+        );
+        let factor = weight.iter().zip(variance).map(|(weight, v)| weight / (v + EPSILON).sqrt()).collect();
+        let [mean, variance, weight, bias] = [mean, variance, weight, bias].map(<[f32]>::to_vec);
+        Self { mean, factor, bias, weight, variance }
+    }
+
+    /// `sums` of dy and `products` of dy * (x - mean) over the `count` values of each channel, which mean and
+    /// variance were taken from.
+    pub(super) fn gradient(&self, sums: &[f64], products: &[f64], count: usize) -> (NormGradient, Slopes) {
+        let inverse: Vec<f64> = self.variance.iter().map(|&v| 1.0 / f64::from(v + EPSILON).sqrt()).collect();
+        let weight = products.iter().zip(&inverse).map(|(p, inv)| (p * inv) as f32).collect();
+        let bias = sums.iter().map(|&sum| sum as f32).collect();
+        let n = count as f64;
+        let of = |value: &dyn Fn(usize) -> f64| (0..inverse.len()).map(|c| value(c) as f32).collect();
+        let slopes = Slopes {
+            factor: of(&|c| f64::from(self.weight[c]) * inverse[c]),
+            average: of(&|c| sums[c] / n),
+            slope: of(&|c| products[c] / n * inverse[c] * inverse[c]),
+        };
+        (NormGradient { weight, bias }, slopes)
     }
 }

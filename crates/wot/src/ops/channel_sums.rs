@@ -9,39 +9,62 @@ const BLOCK: usize = 32;
 /// Parts into which the pixels are divided, at most. Fixed, so that the order of additions is.
 const PARTS: usize = 64;
 
-/// `N` sums for each channel. `add(range, sums)` adds the terms of a range of values, which is whole
-/// pixels and at most [`BLOCK`] of them, to `N` times `channels` f32 sums.
+/// Smallest and largest value of each channel; NaNs are passed over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Extremes {
+    /// Smallest.
+    pub low: Vec<f32>,
+    /// Largest.
+    pub high: Vec<f32>,
+}
+
+impl Extremes {
+    pub(super) fn none(channels: usize) -> Self {
+        Self { low: vec![f32::INFINITY; channels], high: vec![f32::NEG_INFINITY; channels] }
+    }
+
+    pub(super) fn join(&mut self, other: &Self) {
+        self.low.iter_mut().zip(&other.low).for_each(|(low, other)| *low = low.min(*other));
+        self.high.iter_mut().zip(&other.high).for_each(|(high, other)| *high = high.max(*other));
+    }
+}
+
+/// `N` sums for each channel, and what `add` keeps of the extremes. `add(range, sums, extremes)` adds the terms
+/// of a range of values, which is whole pixels and at most [`BLOCK`] of them, to `N` times `channels` f32 sums.
 ///
 /// Within a block terms are added in f32, blocks in f64, in the order of memory.
 pub(super) fn channel_sums<const N: usize>(
     values: usize,
     channels: usize,
-    add: impl Fn(Range<usize>, &mut [Vec<f32>; N]) + Sync,
-) -> [Vec<f64>; N] {
+    add: impl Fn(Range<usize>, &mut [Vec<f32>; N], &mut Extremes) + Sync,
+) -> ([Vec<f64>; N], Extremes) {
     let pixels = values / channels;
     let blocks = pixels.div_ceil(BLOCK);
     let part = blocks.div_ceil(PARTS).max(1) * BLOCK;
-    let parts: Vec<[Vec<f64>; N]> = (0..pixels.div_ceil(part))
+    let parts: Vec<([Vec<f64>; N], Extremes)> = (0..pixels.div_ceil(part))
         .into_par_iter()
         .map(|index| {
             let mut sums: [Vec<f64>; N] = std::array::from_fn(|_| vec![0.0; channels]);
             let mut block: [Vec<f32>; N] = std::array::from_fn(|_| vec![0.0; channels]);
+            let mut extremes = Extremes::none(channels);
             let end = ((index + 1) * part).min(pixels);
             for first in (index * part..end).step_by(BLOCK) {
                 block.iter_mut().for_each(|sums| sums.fill(0.0));
-                add(first * channels..(first + BLOCK).min(end) * channels, &mut block);
+                add(first * channels..(first + BLOCK).min(end) * channels, &mut block, &mut extremes);
                 for (sums, block) in sums.iter_mut().zip(&block) {
                     sums.iter_mut().zip(block).for_each(|(sum, &term)| *sum += f64::from(term));
                 }
             }
-            sums
+            (sums, extremes)
         })
         .collect();
     let mut total: [Vec<f64>; N] = std::array::from_fn(|_| vec![0.0; channels]);
-    for part in &parts {
-        for (total, part) in total.iter_mut().zip(part) {
-            total.iter_mut().zip(part).for_each(|(total, part)| *total += part);
+    let mut extremes = Extremes::none(channels);
+    for (sums, part) in &parts {
+        for (total, sums) in total.iter_mut().zip(sums) {
+            total.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
         }
+        extremes.join(part);
     }
-    total
+    (total, extremes)
 }

@@ -1,114 +1,114 @@
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use zoo::Window;
 
-use super::values::{output, read, slice, tensor};
-use crate::conv::{Geometry, forward, input_gradient, weight_gradient};
-use crate::kernel::Kernel;
+use super::channel_sums::channel_sums;
+use crate::buffer::Pool;
+use crate::conv::{Geometry, Plan};
+use crate::kernel::{Kernel, Loop};
 
-/// Two-dimensional convolution (cross-correlation, as in every framework).
+/// Two-dimensional convolution (cross-correlation, as in every framework) of images of one shape, with a bias
+/// if one is given. Images `[images, height, width, in_channels]`, weights `[out_channels, in_channels /
+/// groups, kh, kw]`, results `[images, oh, ow, out_channels]`.
 ///
-/// `x` is `[images, height, width, in_channels]`, `weight` is `[out_channels, in_channels / groups, kh,
-/// kw]`; the result is `[images, oh, ow, out_channels]`. Both have gradients.
-///
-/// # Errors
-/// Shapes that do not fit together, a window that does not fit into the image, `groups` that do not divide
-/// the channels, `window.ceil`.
-pub fn conv2d(x: &Tensor, weight: &Tensor, window: &Window, groups: usize) -> Result<Tensor> {
-    x.contiguous()?.apply_op2(&weight.contiguous()?, Conv2d { window: *window, groups })
-}
-
-/// y = x W^T, `[n, in]` and `[out, in]` to `[n, out]`.
-///
-/// # Errors
-/// Shapes that do not fit together.
-pub fn linear(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-    // A 1x1 convolution of images of one pixel: same kernels, same promise of repeatability.
-    let (n, features) = x.dims2()?;
-    let (outputs, inputs) = weight.dims2()?;
-    let x = x.reshape((n, 1, 1, features))?;
-    let weight = weight.reshape((outputs, inputs, 1, 1))?;
-    conv2d(&x, &weight, &Window::square(1, 1, 0), 1)?.reshape((n, outputs))
-}
-
-#[derive(Clone, Copy)]
-struct Conv2d {
-    window: Window,
-    groups: usize,
+/// All methods panic when a slice has another length than these shapes.
+pub struct Conv2d {
+    geometry: Geometry,
+    plan: Plan,
 }
 
 impl Conv2d {
-    fn geometry(&self, x: &Shape, weight: &Shape) -> Result<Geometry> {
-        let (images, height, width, in_channels) = x.dims4()?;
-        let (out_channels, group_in, kh, kw) = weight.dims4()?;
-        let Window { kernel, stride, padding, ceil } = self.window;
-        let fits = kernel == [kh, kw]
-            && !ceil
-            && stride.iter().all(|&s| s > 0)
-            && height + 2 * padding[0] >= kh
-            && width + 2 * padding[1] >= kw
-            && kh * kw > 0
-            && self.groups > 0
-            && in_channels == group_in * self.groups
-            && out_channels.is_multiple_of(self.groups)
-            && images * in_channels * out_channels > 0;
-        if !fits {
-            bail!(
-                "{:?} with {} groups does not take images {x:?} and weights {weight:?}",
-                self.window,
-                self.groups
-            );
-        }
-        Ok(Geometry {
-            images,
+    /// A convolution of `images`, `[images, height, width, in_channels]`. Working memory comes from `pool`.
+    ///
+    /// # Panics
+    /// For a window that does not fit into the image, `groups` that do not divide the channels, a size of 0,
+    /// `window.ceil`.
+    pub fn new(images: [usize; 4], out_channels: usize, window: &Window, groups: usize, pool: &Pool) -> Self {
+        let [count, height, width, in_channels] = images;
+        let Window { kernel, stride, padding, ceil } = *window;
+        let fits = !ceil
+            && stride.iter().chain(&kernel).all(|&size| size > 0)
+            && height + 2 * padding[0] >= kernel[0]
+            && width + 2 * padding[1] >= kernel[1]
+            && groups > 0
+            && in_channels.is_multiple_of(groups)
+            && out_channels.is_multiple_of(groups)
+            && images.iter().product::<usize>() * out_channels > 0;
+        assert!(fits, "{window:?} with {groups} groups does not make {out_channels} channels of {images:?}");
+        let geometry = Geometry {
+            images: count,
             input: [height, width],
             in_channels,
-            output: self.window.output(height, width),
+            output: window.output(height, width),
             out_channels,
             kernel,
             stride,
             padding,
-            groups: self.groups,
-        })
+            groups,
+        };
+        Self { geometry, plan: Plan::new(Kernel::fastest(), &geometry, pool) }
+    }
+
+    /// y = x W^T + b, `[n, inputs]` and `[outputs, inputs]` to `[n, outputs]`: a 1x1 convolution of images of
+    /// one pixel.
+    ///
+    /// # Panics
+    /// For a size of 0.
+    pub fn linear(n: usize, inputs: usize, outputs: usize, pool: &Pool) -> Self {
+        Self::new([n, 1, 1, inputs], outputs, &Window::square(1, 1, 0), 1, pool)
+    }
+
+    /// Images that it takes.
+    pub fn images(&self) -> usize {
+        self.geometry.images
+    }
+
+    /// `[images, oh, ow, out_channels]`.
+    pub fn output_shape(&self) -> [usize; 4] {
+        let g = &self.geometry;
+        [g.images, g.output[0], g.output[1], g.out_channels]
+    }
+
+    /// Writes the convolution into `y`. `bias` is `[out_channels]`.
+    pub fn forward(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
+        self.plan.forward(x, weight, bias, y);
+    }
+
+    /// The gradient of the images from that of the result: written into `dx`, or added to what is there.
+    pub fn input_gradient(&self, dy: &[f32], weight: &[f32], dx: &mut [f32], adds: bool) {
+        self.plan.input_gradient(dy, weight, dx, adds);
+    }
+
+    /// Writes the gradient of the weights into `dw`.
+    pub fn weight_gradient(&self, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+        self.plan.weight_gradient(x, dy, dw);
+    }
+
+    /// Writes the gradient of the bias into `db`.
+    pub fn bias_gradient(&self, dy: &[f32], db: &mut [f32]) {
+        let channels = self.geometry.out_channels;
+        assert_eq!(db.len(), channels, "a bias for each channel");
+        let kernel = Kernel::fastest();
+        let ([sums], _) = channel_sums(dy.len(), channels, |range, [sums], _| {
+            kernel.enter(Sums { values: &dy[range], sums });
+        });
+        db.iter_mut().zip(sums).for_each(|(db, sum)| *db = sum as f32);
     }
 }
 
-impl CustomOp2 for Conv2d {
-    fn name(&self) -> &'static str {
-        "conv2d"
-    }
+/// Adds all pixels.
+struct Sums<'a> {
+    values: &'a [f32],
+    sums: &'a mut [f32],
+}
 
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        weight: &CpuStorage,
-        weight_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let g = self.geometry(x_layout.shape(), weight_layout.shape())?;
-        let y = forward(Kernel::fastest(), &g, slice(x, x_layout)?, slice(weight, weight_layout)?);
-        output(y, (g.images, g.output[0], g.output[1], g.out_channels))
-    }
+impl Loop for Sums<'_> {
+    type Output = ();
 
-    fn bwd(
-        &self,
-        x: &Tensor,
-        weight: &Tensor,
-        _y: &Tensor,
-        dy: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let g = self.geometry(x.shape(), weight.shape())?;
-        let kernel = Kernel::fastest();
-        let dy = dy.contiguous()?;
-        read(&dy, |dy| {
-            // The images themselves have no use for a gradient.
-            let dx = if x.track_op() {
-                let dx = read(weight, |weight| input_gradient(kernel, &g, dy, weight))?;
-                Some(tensor(dx, x.shape())?)
-            } else {
-                None
-            };
-            let dw = read(x, |x| weight_gradient(kernel, &g, x, dy))?;
-            Ok((dx, Some(tensor(dw, weight.shape())?)))
-        })?
+    #[inline(always)]
+    fn run(self) {
+        for pixel in self.values.chunks_exact(self.sums.len()) {
+            for (sum, value) in self.sums.iter_mut().zip(pixel) {
+                *sum += value;
+            }
+        }
     }
 }

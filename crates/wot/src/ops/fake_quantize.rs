@@ -1,38 +1,46 @@
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use quant::{ActivationScale, MAX_LEVEL};
 use rayon::prelude::*;
 
-use super::values::{CHUNK, output, read, slice, tensor};
-use crate::throttle::round;
+use crate::kernel::{Kernel, Loop};
+use crate::throttle::{clamp, round};
 
-/// `x` rounded to 8 bits as [`ActivationScale::quantize`] does, and back: any shape.
+/// Values that one task takes.
+const CHUNK: usize = 1 << 15;
+
+/// Writes into `rounded` the weights rounded to levels `clamp(round_half_even(w * scale), -127, 127)`, and back;
+/// `scale` in levels per unit, as in [`quant::QuantTensor`]. The gradient passes everywhere (straight-through
+/// estimator), so there is no backward pass.
 ///
-/// The gradient is the straight-through estimator's: 1 where `x` lies in the range of the scale (both ends
-/// included), 0 where it was clamped.
-///
-/// # Errors
-/// A tensor that is not f32 on the CPU.
-pub fn fake_quantize_activation(x: &Tensor, scale: ActivationScale) -> Result<Tensor> {
-    let (low, high) = scale.levels();
-    let rounding = Rounding { scale: scale.levels_per_unit, low: f32::from(low), high: f32::from(high) };
-    x.contiguous()?.apply_op1(FakeQuantize { rounding, clamps: true })
+/// # Panics
+/// When the lengths differ.
+pub fn fake_quantize_weight(weights: &[f32], scale: f32, rounded: &mut [f32]) {
+    assert_eq!(weights.len(), rounded.len(), "a result for each weight");
+    let high = f32::from(MAX_LEVEL);
+    let (rounding, kernel) = (Rounding { scale, low: -high, high }, Kernel::fastest());
+    rounded.par_chunks_mut(CHUNK).zip(weights.par_chunks(CHUNK)).for_each(|(y, x)| {
+        kernel.enter(Apply { x, y, rounding });
+    });
 }
 
-/// Weights rounded to levels `clamp(round_half_even(w * scale), -127, 127)`, and back: any shape; `scale`
-/// in levels per unit, as in [`quant::QuantTensor`].
-///
-/// The gradient passes everywhere (straight-through estimator).
-///
-/// # Errors
-/// A tensor that is not f32 on the CPU.
-pub fn fake_quantize_weight(weight: &Tensor, scale: f32) -> Result<Tensor> {
-    let high = f32::from(MAX_LEVEL);
-    let rounding = Rounding { scale, low: -high, high };
-    weight.contiguous()?.apply_op1(FakeQuantize { rounding, clamps: false })
+struct Apply<'a> {
+    x: &'a [f32],
+    y: &'a mut [f32],
+    rounding: Rounding,
+}
+
+impl Loop for Apply<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for (y, x) in self.y.iter_mut().zip(self.x) {
+            *y = self.rounding.apply(*x);
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
-struct Rounding {
+pub(super) struct Rounding {
     /// Levels per unit.
     scale: f32,
     low: f32,
@@ -40,51 +48,24 @@ struct Rounding {
 }
 
 impl Rounding {
+    /// Stands where nothing is rounded.
+    pub(super) const NONE: Self = Self { scale: 1.0, low: 0.0, high: 0.0 };
+
+    pub(super) fn of(scale: ActivationScale) -> Self {
+        let (low, high) = scale.levels();
+        Self { scale: scale.levels_per_unit, low: f32::from(low), high: f32::from(high) }
+    }
+
     /// Clamping before rounding gives the same level, since the bounds are integers.
-    fn apply(self, x: f32) -> f32 {
-        round((x * self.scale).clamp(self.low, self.high)) / self.scale
+    #[inline(always)]
+    pub(super) fn apply(self, x: f32) -> f32 {
+        round(clamp(x * self.scale, self.low, self.high)) / self.scale
     }
 
-    fn holds(self, x: f32) -> bool {
+    #[inline(always)]
+    pub(super) fn holds(self, x: f32) -> bool {
         let level = x * self.scale;
-        self.low <= level && level <= self.high
-    }
-}
-
-struct FakeQuantize {
-    rounding: Rounding,
-    /// Whether the gradient is 0 outside the range.
-    clamps: bool,
-}
-
-impl CustomOp1 for FakeQuantize {
-    fn name(&self) -> &'static str {
-        "fake-quantize"
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let mut y = slice(x, layout)?.to_vec();
-        let rounding = self.rounding;
-        y.par_chunks_mut(CHUNK).for_each(|y| y.iter_mut().for_each(|y| *y = rounding.apply(*y)));
-        output(y, layout.shape())
-    }
-
-    fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        let dy = dy.contiguous()?;
-        if !self.clamps {
-            return Ok(Some(dy));
-        }
-        let rounding = self.rounding;
-        let dx = read(x, |x| {
-            read(&dy, |dy| {
-                let mut dx = dy.to_vec();
-                dx.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(dx, x)| {
-                    dx.iter_mut().zip(x).for_each(|(dx, &x)| *dx = if rounding.holds(x) { *dx } else { 0.0 });
-                });
-                dx
-            })
-        })??;
-        Ok(Some(tensor(dx, x.shape())?))
+        (self.low <= level) & (level <= self.high)
     }
 }
 
@@ -96,9 +77,7 @@ mod tests {
     fn rounding_is_the_scales_own() {
         for (max_abs, signed) in [(1.0, true), (3.7, false), (127.0, true), (255.0, false)] {
             let scale = ActivationScale::from_range(max_abs, signed);
-            let (low, high) = scale.levels();
-            let rounding =
-                Rounding { scale: scale.levels_per_unit, low: f32::from(low), high: f32::from(high) };
+            let rounding = Rounding::of(scale);
             for step in -4000..4000 {
                 let x = step as f32 / 1000.0 * max_abs;
                 let expected = f32::from(scale.quantize(x)) / scale.levels_per_unit;

@@ -1,58 +1,53 @@
-use std::sync::Mutex;
-
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 use zoo::Window;
 
-use super::values::{output, read, slice, tensor};
-
-/// Maximum over a window, NHWC to NHWC; padding never wins. The gradient goes to the first of equal
-/// maxima in row-major order, as in PyTorch.
+/// Maximum over a window, NHWC to NHWC; padding never wins. The gradient goes to the first of equal maxima in
+/// row-major order, as in PyTorch.
 ///
-/// # Errors
-/// A window that does not fit, or whose padding is more than half of it.
-pub fn max_pool(x: &Tensor, window: &Window) -> Result<Tensor> {
-    x.contiguous()?.apply_op1(MaxPool { window: *window, winners: Mutex::default() })
-}
-
-/// Mean over height and width, `[n, h, w, c]` to `[n, c]`.
-///
-/// # Errors
-/// Images without pixels.
-pub fn global_avg_pool(x: &Tensor) -> Result<Tensor> {
-    x.contiguous()?.apply_op1(GlobalAvgPool)
-}
-
-struct MaxPool {
+/// All methods panic when a slice has another length than the shapes.
+pub struct MaxPool {
     window: Window,
-    /// For each output value, the index in its image of the input value that won. Written by the forward
-    /// pass, read by the backward pass.
-    winners: Mutex<Vec<u32>>,
+    /// `[images, height, width, channels]`.
+    images: [usize; 4],
+    output: [usize; 2],
 }
 
-impl CustomOp1 for MaxPool {
-    fn name(&self) -> &'static str {
-        "max-pool"
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (images, height, width, channels) = layout.shape().dims4()?;
-        let Window { kernel, stride, padding, .. } = self.window;
+impl MaxPool {
+    /// A pool of `[images, height, width, channels]`.
+    ///
+    /// # Panics
+    /// For a window that does not fit, or whose padding is more than half of it.
+    pub fn new(images: [usize; 4], window: &Window) -> Self {
+        let [count, height, width, channels] = images;
+        let Window { kernel, stride, padding, .. } = *window;
         let fits = (0..2).all(|a| {
             stride[a] > 0
                 && kernel[a] > 0
                 && 2 * padding[a] <= kernel[a]
                 && [height, width][a] + 2 * padding[a] >= kernel[a]
         });
-        if !fits || images * channels == 0 {
-            bail!("{:?} does not take images {:?}", self.window, layout.shape());
-        }
-        let x = slice(x, layout)?;
-        let [oh, ow] = self.window.output(height, width);
-        let mut y = vec![0.0; images * oh * ow * channels];
-        let mut winners = vec![0u32; y.len()];
-        let image = height * width * channels;
-        let tasks = y.par_chunks_mut(oh * ow * channels).zip(winners.par_chunks_mut(oh * ow * channels));
+        assert!(fits && count * channels > 0, "{window:?} does not take images {images:?}");
+        Self { window: *window, images, output: window.output(height, width) }
+    }
+
+    /// `[images, oh, ow, channels]`.
+    pub fn output_shape(&self) -> [usize; 4] {
+        [self.images[0], self.output[0], self.output[1], self.images[3]]
+    }
+
+    /// Writes the maxima into `y`, and into `winners`, for each, the index in its image of the value that won.
+    pub fn forward(&self, x: &[f32], y: &mut [f32], winners: &mut [u32]) {
+        let [images, height, width, channels] = self.images;
+        let [oh, ow] = self.output;
+        let Window { kernel, stride, padding, .. } = self.window;
+        let (image, pooled) = (height * width * channels, oh * ow * channels);
+        assert!(
+            x.len() == images * image && y.len() == images * pooled && winners.len() == y.len(),
+            "{} values are not images {:?}",
+            x.len(),
+            self.images
+        );
+        let tasks = y.par_chunks_mut(pooled).zip(winners.par_chunks_mut(pooled));
         tasks.zip(x.par_chunks(image)).for_each(|((y, winners), x)| {
             let pixels = y.chunks_exact_mut(channels).zip(winners.chunks_exact_mut(channels));
             for (at, (best, winners)) in pixels.enumerate() {
@@ -67,76 +62,70 @@ impl CustomOp1 for MaxPool {
                     for column in columns.clone() {
                         let start = (row * width + column) * channels;
                         let values = &x[start..start + channels];
-                        for (c, &value) in values.iter().enumerate() {
-                            if first || value > best[c] || value.is_nan() {
-                                best[c] = value;
-                                winners[c] = (start + c) as u32;
-                            }
+                        let places = best.iter_mut().zip(winners.iter_mut());
+                        for ((c, &value), (best, winner)) in (0..).zip(values).zip(places) {
+                            let wins = first | (value > *best) | value.is_nan();
+                            *best = if wins { value } else { *best };
+                            *winner = if wins { start as u32 + c } else { *winner };
                         }
                         first = false;
                     }
                 }
             }
         });
-        *self.winners.lock().expect("nothing panics while it holds the lock") = winners;
-        output(y, (images, oh, ow, channels))
     }
 
-    fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        let winners = self.winners.lock().expect("nothing panics while it holds the lock");
-        let images = x.dim(0)?;
-        let dy = dy.contiguous()?;
-        let dx = read(&dy, |dy| {
-            let mut dx = vec![0.0f32; x.elem_count()];
-            let image = dx.len() / images;
-            let pooled = dy.len() / images;
-            let tasks = dx.par_chunks_mut(image).zip(dy.par_chunks(pooled)).zip(winners.par_chunks(pooled));
-            tasks.for_each(|((dx, dy), winners)| {
-                dy.iter().zip(winners).for_each(|(dy, &winner)| dx[winner as usize] += dy);
-            });
-            dx
-        })?;
-        Ok(Some(tensor(dx, x.shape())?))
+    /// Writes into `dx` the gradient of the images.
+    pub fn backward(&self, dy: &[f32], winners: &[u32], dx: &mut [f32]) {
+        let [images, height, width, channels] = self.images;
+        let (image, pooled) = (height * width * channels, self.output[0] * self.output[1] * channels);
+        assert!(
+            dx.len() == images * image && dy.len() == images * pooled && winners.len() == dy.len(),
+            "{} gradients are not images {:?}",
+            dx.len(),
+            self.images
+        );
+        let tasks = dx.par_chunks_mut(image).zip(dy.par_chunks(pooled)).zip(winners.par_chunks(pooled));
+        tasks.for_each(|((dx, dy), winners)| {
+            dx.fill(0.0);
+            dy.iter().zip(winners).for_each(|(dy, &winner)| dx[winner as usize] += dy);
+        });
     }
 }
 
-struct GlobalAvgPool;
-
-impl CustomOp1 for GlobalAvgPool {
-    fn name(&self) -> &'static str {
-        "global-avg-pool"
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (images, height, width, channels) = layout.shape().dims4()?;
-        if layout.shape().elem_count() == 0 {
-            bail!("images are {:?}, expected at least one pixel", layout.shape());
+/// Writes into `y`, `[n, channels]`, the means over the pixels of `x`, `[n, h, w, channels]`.
+///
+/// # Panics
+/// When `x` is not at least one whole pixel for each image.
+pub fn global_avg_pool(x: &[f32], channels: usize, y: &mut [f32]) {
+    let (image, pixels) = image(x.len(), channels, y.len());
+    y.par_chunks_mut(channels).zip(x.par_chunks(image)).for_each(|(y, x)| {
+        y.fill(0.0);
+        for pixel in x.chunks_exact(channels) {
+            y.iter_mut().zip(pixel).for_each(|(y, x)| *y += x);
         }
-        let x = slice(x, layout)?;
-        let mut y = vec![0.0f32; images * channels];
-        let pixels = (height * width) as f32;
-        y.par_chunks_mut(channels).zip(x.par_chunks(height * width * channels)).for_each(|(y, x)| {
-            for pixel in x.chunks_exact(channels) {
-                y.iter_mut().zip(pixel).for_each(|(y, x)| *y += x);
-            }
-            y.iter_mut().for_each(|y| *y /= pixels);
-        });
-        output(y, (images, channels))
-    }
+        y.iter_mut().for_each(|y| *y /= pixels);
+    });
+}
 
-    fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        let (_, height, width, channels) = x.dims4()?;
-        let pixels = (height * width) as f32;
-        let dy = dy.contiguous()?;
-        let dx = read(&dy, |dy| {
-            let mut dx = vec![0.0; x.elem_count()];
-            dx.par_chunks_mut(height * width * channels).zip(dy.par_chunks(channels)).for_each(|(dx, dy)| {
-                for pixel in dx.chunks_exact_mut(channels) {
-                    pixel.iter_mut().zip(dy).for_each(|(dx, dy)| *dx = dy / pixels);
-                }
-            });
-            dx
-        })?;
-        Ok(Some(tensor(dx, x.shape())?))
-    }
+/// The gradient of [`global_avg_pool`], written into `dx`.
+///
+/// # Panics
+/// As [`global_avg_pool`].
+pub fn global_avg_pool_backward(dy: &[f32], channels: usize, dx: &mut [f32]) {
+    let (image, pixels) = image(dx.len(), channels, dy.len());
+    dx.par_chunks_mut(image).zip(dy.par_chunks(channels)).for_each(|(dx, dy)| {
+        for pixel in dx.chunks_exact_mut(channels) {
+            pixel.iter_mut().zip(dy).for_each(|(dx, dy)| *dx = dy / pixels);
+        }
+    });
+}
+
+/// Values and pixels of an image.
+fn image(values: usize, channels: usize, means: usize) -> (usize, f32) {
+    assert!(
+        channels > 0 && means > 0 && values > 0 && values.is_multiple_of(means),
+        "{values} values, {means} means of {channels} channels"
+    );
+    (values / means * channels, (values / means) as f32)
 }

@@ -1,66 +1,68 @@
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
-
-use super::values::{output, read, slice, tensor};
-
-/// ResNet's shortcut without parameters ([`zoo::Op::PadShortcut`]): every `stride`-th row and column,
-/// `before` zero channels in front and `after` behind. NHWC to NHWC.
+/// ResNet's shortcut without parameters ([`zoo::Op::PadShortcut`]): every `stride`-th row and column, `before`
+/// zero channels in front and `after` behind. NHWC to NHWC.
 ///
-/// # Errors
-/// A stride of 0, images without pixels.
-pub fn pad_shortcut(x: &Tensor, stride: usize, before: usize, after: usize) -> Result<Tensor> {
-    x.contiguous()?.apply_op1(PadShortcut { stride, before, after })
-}
-
-struct PadShortcut {
+/// All methods panic when a slice has another length than the shapes.
+pub struct PadShortcut {
+    /// `[images, height, width, channels]`.
+    images: [usize; 4],
     stride: usize,
     before: usize,
     after: usize,
 }
 
 impl PadShortcut {
+    /// A shortcut of `[images, height, width, channels]`.
+    ///
+    /// # Panics
+    /// For a stride of 0, images without pixels.
+    pub fn new(images: [usize; 4], stride: usize, before: usize, after: usize) -> Self {
+        assert!(
+            stride > 0 && images.iter().product::<usize>() > 0,
+            "a shortcut with stride {stride} does not take images {images:?}"
+        );
+        Self { images, stride, before, after }
+    }
+
+    /// `[images, oh, ow, channels]`.
+    pub fn output_shape(&self) -> [usize; 4] {
+        let [images, height, width, channels] = self.images;
+        let [oh, ow] = [height, width].map(|size| size.div_ceil(self.stride));
+        [images, oh, ow, self.before + channels + self.after]
+    }
+
+    /// Writes what stays, and zeros around it, into `y`.
+    pub fn forward(&self, x: &[f32], y: &mut [f32]) {
+        self.check(x.len(), y.len());
+        let [.., wide] = self.output_shape();
+        let inside = self.before..wide - self.after;
+        for (y, from) in y.chunks_exact_mut(wide).zip(self.kept()) {
+            y.fill(0.0);
+            y[inside.clone()].copy_from_slice(&x[from..from + self.images[3]]);
+        }
+    }
+
+    /// Writes the gradient of the images into `dx`.
+    pub fn backward(&self, dy: &[f32], dx: &mut [f32]) {
+        self.check(dx.len(), dy.len());
+        let [.., wide] = self.output_shape();
+        let inside = self.before..wide - self.after;
+        dx.fill(0.0);
+        for (dy, to) in dy.chunks_exact(wide).zip(self.kept()) {
+            dx[to..to + self.images[3]].copy_from_slice(&dy[inside.clone()]);
+        }
+    }
+
+    fn check(&self, x: usize, y: usize) {
+        let [values, results] =
+            [self.images, self.output_shape()].map(|shape| shape.iter().product::<usize>());
+        assert!(x == values && y == results, "{x} values are not images {:?}", self.images);
+    }
+
     /// The pixels that stay: where each lies in the input, in values.
-    fn kept(&self, x: &Shape) -> Result<Vec<usize>> {
-        let (images, height, width, channels) = x.dims4()?;
-        if self.stride == 0 || x.elem_count() == 0 {
-            bail!("a shortcut with stride {} does not take images {x:?}", self.stride);
-        }
-        let mut kept = Vec::new();
-        for row in (0..images).flat_map(|n| (0..height).step_by(self.stride).map(move |y| n * height + y)) {
-            kept.extend((0..width).step_by(self.stride).map(|x| (row * width + x) * channels));
-        }
-        Ok(kept)
-    }
-}
-
-impl CustomOp1 for PadShortcut {
-    fn name(&self) -> &'static str {
-        "pad-shortcut"
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let kept = self.kept(layout.shape())?;
-        let (images, height, width, channels) = layout.shape().dims4()?;
-        let x = slice(x, layout)?;
-        let wide = self.before + channels + self.after;
-        let mut y = vec![0.0; kept.len() * wide];
-        for (y, from) in y.chunks_exact_mut(wide).zip(kept) {
-            y[self.before..][..channels].copy_from_slice(&x[from..from + channels]);
-        }
-        output(y, (images, height.div_ceil(self.stride), width.div_ceil(self.stride), wide))
-    }
-
-    fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        let kept = self.kept(x.shape())?;
-        let channels = x.dim(3)?;
-        let wide = self.before + channels + self.after;
-        let dy = dy.contiguous()?;
-        let dx = read(&dy, |dy| {
-            let mut dx = vec![0.0; x.elem_count()];
-            for (dy, to) in dy.chunks_exact(wide).zip(kept) {
-                dx[to..to + channels].copy_from_slice(&dy[self.before..][..channels]);
-            }
-            dx
-        })?;
-        Ok(Some(tensor(dx, x.shape())?))
+    fn kept(&self) -> impl Iterator<Item = usize> {
+        let [images, height, width, channels] = self.images;
+        let stride = self.stride;
+        let rows = (0..images).flat_map(move |n| (0..height).step_by(stride).map(move |y| n * height + y));
+        rows.flat_map(move |row| (0..width).step_by(stride).map(move |x| (row * width + x) * channels))
     }
 }

@@ -1,34 +1,42 @@
 //! Gradients against central differences of the operations themselves.
 
-use candle_core::{Result, Tensor, Var};
-use quant::ActivationScale;
+use quant::{ActivationScale, FloatTensor};
+use wot::ops::{BatchStatistics, Conv2d, Finish, Norm, Pool, extremes};
 use zoo::Window;
 
-use crate::noise::{noise, tensor, values, variable};
+use crate::noise::{noise, tensor};
+use crate::operation::{self, Outcome};
 
 /// Compares the gradient of every input, for a random linear function of the output, with central
 /// differences. `step` must be small against the distance to the next kink of the operation.
-fn check(what: &str, inputs: &[Var], step: f32, run: impl Fn(&[Tensor]) -> Result<Tensor>) {
-    let tracked: Vec<Tensor> = inputs.iter().map(|v| v.as_tensor().clone()).collect();
-    let y = run(&tracked).unwrap();
-    let weights = noise(y.elem_count(), 77);
-    let loss = (&y * tensor(weights.clone(), y.dims())).unwrap().sum_all().unwrap();
-    let gradients = loss.backward().unwrap();
+fn check(what: &str, inputs: &[FloatTensor], step: f32, run: impl Fn(&[FloatTensor]) -> Outcome) {
+    check_against(what, inputs, step, &run, |inputs| run(inputs).y);
+}
+
+/// As [`check`], with the differences of another function.
+fn check_against(
+    what: &str,
+    inputs: &[FloatTensor],
+    step: f32,
+    run: impl Fn(&[FloatTensor]) -> Outcome,
+    like: impl Fn(&[FloatTensor]) -> FloatTensor,
+) {
+    let outcome = run(inputs);
+    let is_loss = outcome.y.shape().is_empty();
+    let weights = if is_loss { vec![1.0] } else { noise(outcome.y.values().len(), 77) };
+    let gradients = outcome.gradients(&weights);
+    assert_eq!(gradients.len(), inputs.len(), "{what}");
     // In f64: the output has 24 bits, and differences of sums would lose the rest.
-    let function = |inputs: &[Tensor]| -> f64 {
-        let y = values(&run(inputs).unwrap());
-        y.iter().zip(&weights).map(|(y, w)| f64::from(*y) * f64::from(*w)).sum()
+    let function = |inputs: &[FloatTensor]| -> f64 {
+        like(inputs).values().iter().zip(&weights).map(|(y, w)| f64::from(*y) * f64::from(*w)).sum()
     };
-    for (which, input) in inputs.iter().enumerate() {
-        let gradient = values(gradients.get(input).unwrap());
-        let base = values(input);
+    for (which, (input, gradient)) in inputs.iter().zip(&gradients).enumerate() {
+        let len = input.values().len();
         // At most some 60 places of a large tensor.
-        for place in (0..base.len()).step_by(base.len().div_ceil(60)) {
+        for place in (0..len).step_by(len.div_ceil(60)) {
             let moved = |by: f32| {
-                let mut moved = base.clone();
-                moved[place] += by;
-                let mut inputs: Vec<Tensor> = inputs.iter().map(|v| v.detach()).collect();
-                inputs[which] = tensor(moved, input.dims());
+                let mut inputs = inputs.to_vec();
+                inputs[which].values_mut()[place] += by;
                 function(&inputs)
             };
             let expected = (moved(step) - moved(-step)) / (2.0 * f64::from(step));
@@ -59,12 +67,12 @@ fn conv2d_in_many_configurations() {
                         }
                         let window =
                             Window { kernel: [kh, kw], stride: [sh, sw], padding: [ph, pw], ceil: false };
-                        let x = variable(&[2, h, w, inputs], 1.0, 1);
-                        let weight = variable(&[outputs, inputs / groups, kh, kw], 1.0, 2);
+                        let x = tensor(&[2, h, w, inputs], 1.0, 1);
+                        let weight = tensor(&[outputs, inputs / groups, kh, kw], 1.0, 2);
                         // The function is bilinear: any step is exact.
-                        check(&format!("{window:?}, {h}x{w}, groups {groups}"), &[x, weight], 0.25, |v| {
-                            wot::conv2d(&v[0], &v[1], &window, groups)
-                        });
+                        let bias = tensor(&[outputs], 1.0, 3);
+                        let what = format!("{window:?}, {h}x{w}, groups {groups}");
+                        check(&what, &[x, weight, bias], 0.25, |v| operation::conv2d(v, &window, groups));
                     }
                 }
             }
@@ -76,9 +84,8 @@ fn conv2d_in_many_configurations() {
 #[test]
 fn linear_and_bias() {
     for (n, i, o) in [(1, 1, 1), (5, 33, 17), (40, 16, 10)] {
-        let (x, weight, bias) =
-            (variable(&[n, i], 1.0, 1), variable(&[o, i], 1.0, 2), variable(&[o], 1.0, 3));
-        check("linear", &[x, weight, bias], 0.25, |v| wot::add_bias(&wot::linear(&v[0], &v[1])?, &v[2]));
+        let (x, weight, bias) = (tensor(&[n, i], 1.0, 1), tensor(&[o, i], 1.0, 2), tensor(&[o], 1.0, 3));
+        check("linear", &[x, weight, bias], 0.25, operation::linear);
     }
 }
 
@@ -86,20 +93,92 @@ fn linear_and_bias() {
 fn batch_norm_in_many_shapes() {
     for shape in [[2, 1, 1, 3], [3, 4, 5, 2], [8, 2, 2, 17], [2, 9, 7, 1], [6, 8, 8, 3]] {
         let c = shape[3];
-        let (x, weight, bias) = (variable(&shape, 4.0, 1), variable(&[c], 1.0, 2), variable(&[c], 1.0, 3));
-        let x = if shape == [2, 1, 1, 3] { variable(&shape, 40.0, 5) } else { x };
-        check(&format!("{shape:?}"), &[x, weight, bias], 0.02, |v| {
-            Ok(wot::batch_norm(&v[0], &v[1], &v[2])?.0)
-        });
+        let (x, weight, bias) = (tensor(&shape, 4.0, 1), tensor(&[c], 1.0, 2), tensor(&[c], 1.0, 3));
+        let x = if shape == [2, 1, 1, 3] { tensor(&shape, 40.0, 5) } else { x };
+        check(&format!("{shape:?}"), &[x, weight, bias], 0.02, |v| operation::finish(v, true, false, None));
+    }
+}
+
+#[test]
+fn batch_norm_relu_and_rounding_in_one_are_their_gradients() {
+    for shape in [[3, 4, 5, 2], [8, 2, 2, 17], [2, 9, 7, 1], [6, 8, 8, 3], [40, 3, 3, 300]] {
+        let c = shape[3];
+        // Values around -1.5, -0.5, 0.5 and 1.5, far from where ReLU (0) and rounding (1) have their kinks.
+        let mut x = tensor(&shape, 0.2, 1);
+        x.values_mut().iter_mut().enumerate().for_each(|(i, v)| *v += (i / c * 7 % 4) as f32 - 1.5);
+        let (mut weight, mut bias) = (tensor(&[c], 0.2, 2), tensor(&[c], 0.1, 3));
+        weight.values_mut().iter_mut().for_each(|v| *v += 1.1);
+        // A gradient of 1e-2 must show too.
+        bias.values_mut()[0] += 0.01;
+        for norm in [false, true] {
+            for relu in [false, true] {
+                for high in [None, Some(1.0f32)] {
+                    let inputs = [x.clone(), weight.clone(), bias.clone()];
+                    let inputs = if norm { &inputs[..] } else { &inputs[..1] };
+                    let scale = high.map(|high| ActivationScale::from_range(high, !relu));
+                    // The straight-through gradient is that of clamping.
+                    let like = |v: &[FloatTensor]| {
+                        let mut y = operation::finish(v, norm, relu, None).y;
+                        let low = if relu { 0.0 } else { -1.0 };
+                        y.values_mut()
+                            .iter_mut()
+                            .for_each(|y| *y = high.map_or(*y, |high| y.clamp(low, high)));
+                        y
+                    };
+                    let what = format!("{shape:?}, norm {norm}, relu {relu}, rounding {scale:?}");
+                    check_against(&what, inputs, 0.02, |v| operation::finish(v, norm, relu, scale), like);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn in_one_is_one_after_the_other_to_the_bit() {
+    let inputs = [tensor(&[5, 6, 7, 19], 3.0, 1), tensor(&[19], 2.0, 2), tensor(&[19], 1.0, 3)];
+    let scale = Some(ActivationScale::from_range(0.9, false));
+    let norm = operation::finish(&inputs, true, false, None);
+    let relu = operation::finish(std::slice::from_ref(&norm.y), false, true, None);
+    let rounded = operation::finish(std::slice::from_ref(&relu.y), false, false, scale);
+    let whole = operation::finish(&inputs, true, true, scale);
+    assert!(whole.y == rounded.y);
+    let dy = noise(whole.y.values().len(), 4);
+    let after = relu.gradients(&rounded.gradients(&dy)[0]);
+    assert!(whole.gradients(&dy) == norm.gradients(&after[0]));
+}
+
+#[test]
+fn the_largest_magnitude_is_that_of_the_extremes() {
+    let (x, weight, bias) = (tensor(&[5, 6, 7, 19], 3.0, 1), tensor(&[19], 2.0, 2), tensor(&[19], 1.0, 3));
+    let batch = BatchStatistics::of(x.values(), 19);
+    assert_eq!(batch.extremes, extremes(x.values(), 19));
+    for norm in [None, Some(Norm::new(&batch.mean, &batch.variance, weight.values(), bias.values()))] {
+        for relu in [false, true] {
+            let finish = Finish { norm: norm.clone(), relu, rounding: None };
+            let mut y = vec![f32::NAN; x.values().len()];
+            finish.forward(x.values(), &mut y);
+            let expected = y.iter().fold(0f32, |largest, y| largest.max(y.abs()));
+            assert_eq!(finish.largest(&batch.extremes), expected);
+        }
+    }
+}
+
+#[test]
+fn sums_and_concatenations() {
+    for shape in [[1, 1, 1, 1], [2, 5, 3, 17], [3, 8, 8, 4]] {
+        let [n, h, w, _] = shape;
+        check("sum", &[tensor(&shape, 1.0, 1), tensor(&shape, 1.0, 2)], 0.25, operation::sum);
+        let parts = [tensor(&shape, 1.0, 1), tensor(&[n, h, w, 3], 1.0, 2), tensor(&[n, h, w, 20], 1.0, 3)];
+        check("concatenation", &parts, 0.25, operation::concatenate);
     }
 }
 
 /// Distinct values, at least 1 / len apart, in an order that looks random.
-fn distinct(shape: &[usize]) -> Var {
+fn distinct(shape: &[usize]) -> FloatTensor {
     let len: usize = shape.iter().product();
     let step = (0..).map(|i| len / 2 + 1 + i).find(|step| gcd(*step, len) == 1).unwrap();
     let values = (0..len).map(|i| ((i * step) % len) as f32 / len as f32 - 0.4971).collect();
-    Var::from_tensor(&tensor(values, shape)).unwrap()
+    FloatTensor::new(shape.to_vec(), values)
 }
 
 fn gcd(a: usize, b: usize) -> usize {
@@ -115,8 +194,10 @@ fn max_pool_in_many_configurations() {
                     for ceil in [false, true] {
                         let window = Window { kernel, stride, padding, ceil };
                         let x = distinct(&[2, h, w, 3]);
-                        let step = 0.3 / x.elem_count() as f32;
-                        check(&format!("{window:?}, {h}x{w}"), &[x], step, |v| wot::max_pool(&v[0], &window));
+                        let step = 0.3 / x.values().len() as f32;
+                        check(&format!("{window:?}, {h}x{w}"), &[x], step, |v| {
+                            operation::max_pool(v, &window)
+                        });
                     }
                 }
             }
@@ -127,10 +208,10 @@ fn max_pool_in_many_configurations() {
 #[test]
 fn pooling_over_everything_and_shortcuts() {
     for shape in [[1, 1, 1, 1], [2, 5, 3, 17], [3, 8, 8, 4]] {
-        check("mean", &[variable(&shape, 1.0, 1)], 0.25, |v| wot::global_avg_pool(&v[0]));
+        check("mean", &[tensor(&shape, 1.0, 1)], 0.25, operation::mean);
         for (stride, before, after) in [(1, 0, 0), (2, 1, 2), (3, 0, 4)] {
-            check("shortcut", &[variable(&shape, 1.0, 1)], 0.25, |v| {
-                wot::pad_shortcut(&v[0], stride, before, after)
+            check("shortcut", &[tensor(&shape, 1.0, 1)], 0.25, |v| {
+                operation::pad_shortcut(v, stride, before, after)
             });
         }
     }
@@ -140,69 +221,95 @@ fn pooling_over_everything_and_shortcuts() {
 fn cross_entropy_of_confident_and_unsure_rows() {
     let labels = [0, 4, 2, 2];
     for factor in [0.1, 4.0, 30.0] {
-        check("cross entropy", &[variable(&[4, 5], factor, 1)], 0.01, |v| wot::cross_entropy(&v[0], &labels));
+        check("cross entropy", &[tensor(&[4, 5], factor, 1)], 0.01, |v| operation::loss(v, &labels));
     }
     // A logit difference that would overflow a careless exponential.
-    let logits = tensor(vec![500.0, 0.0, 0.0, -500.0], &[2, 2]);
-    let loss = wot::cross_entropy(&logits, &[1, 0]).unwrap().to_scalar::<f32>().unwrap();
+    let loss = wot::ops::cross_entropy(&[500.0, 0.0, 0.0, -500.0], &[1, 0]);
     assert_eq!(loss, 250.0); // 500 for the first row, 0 for the second
 }
 
 #[test]
 fn relu_has_no_gradient_at_zero() {
-    check("relu", &[distinct(&[2, 5, 5, 3])], 1e-4, |v| wot::relu(&v[0]));
-    let x = Var::from_tensor(&tensor(vec![-1.0, -0.0, 0.0, 1.0], &[4])).unwrap();
-    let y = wot::relu(&x).unwrap();
-    let gradient = y.sum_all().unwrap().backward().unwrap();
-    assert_eq!(values(gradient.get(&x).unwrap()), [0.0, 0.0, 0.0, 1.0]);
+    check("relu", &[distinct(&[2, 5, 5, 3])], 1e-4, |v| operation::finish(v, false, true, None));
+    let relu = Finish { relu: true, ..Finish::default() };
+    let x = [-1.0, -0.0, 0.0, 1.0];
+    let mut dx = [1.0; 4];
+    relu.backward(&x, None, &mut dx);
+    assert_eq!(dx, [0.0, 0.0, 0.0, 1.0]);
+    // In place, the gradient is taken from the result, and is the same.
+    let mut y = x;
+    relu.forward_in_place(&mut y);
+    assert_eq!(y, [0.0, 0.0, 0.0, 1.0]);
+    let mut dx = [1.0; 4];
+    relu.backward(&y, None, &mut dx);
+    assert_eq!(dx, [0.0, 0.0, 0.0, 1.0]);
+    let mut not_a_number = [f32::NAN];
+    relu.forward_in_place(&mut not_a_number);
+    assert!(not_a_number[0].is_nan());
 }
 
 #[test]
 fn straight_through_gradients_stop_only_where_activations_are_clamped() {
-    let gradient = |x: &Var, y: Tensor| values(y.sum_all().unwrap().backward().unwrap().get(x).unwrap());
-    let x = Var::from_tensor(&tensor(vec![-1.1, -1.0, -0.3, 0.0, 0.3, 1.0, 1.1], &[7])).unwrap();
-    let signed = wot::fake_quantize_activation(&x, ActivationScale::from_range(1.0, true)).unwrap();
-    assert_eq!(values(&signed)[0], -1.0);
-    assert_eq!(gradient(&x, signed), [0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0]);
-    let unsigned = wot::fake_quantize_activation(&x, ActivationScale::from_range(1.0, false)).unwrap();
-    assert_eq!(gradient(&x, unsigned), [0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0]);
-    let weight = wot::fake_quantize_weight(&x, 127.0).unwrap();
-    assert_eq!(values(&weight)[..2], [-1.0, -1.0]);
-    assert_eq!(gradient(&x, weight), [1.0; 7]);
+    let x = FloatTensor::new(vec![7], vec![-1.1, -1.0, -0.3, 0.0, 0.3, 1.0, 1.1]);
+    let run = |signed| {
+        let scale = Some(ActivationScale::from_range(1.0, signed));
+        let outcome = operation::finish(std::slice::from_ref(&x), false, false, scale);
+        (outcome.y.values()[0], outcome.gradients(&[1.0; 7]).remove(0))
+    };
+    assert_eq!(run(true), (-1.0, vec![0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0]));
+    assert_eq!(run(false), (0.0, vec![0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0]));
+    let weight = operation::round_weight(std::slice::from_ref(&x), 127.0);
+    assert_eq!(weight.y.values()[..2], [-1.0, -1.0]);
+}
+
+/// What an operation says when it panics.
+fn refusal<T>(run: impl FnOnce() -> T) -> String {
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+    let words = caught.err().expect("a shape that does not fit was taken");
+    let words = words
+        .downcast::<String>()
+        .map_or_else(|other| other.downcast::<&str>().map(|s| s.to_string()), |s| Ok(*s));
+    words.expect("words")
 }
 
 #[test]
-fn operations_take_tensors_with_strides() {
-    let x = variable(&[2, 3, 4, 5], 1.0, 1);
-    let weight = variable(&[6, 5, 3, 3], 1.0, 2);
-    check("permuted", &[x, weight], 0.25, |v| {
-        let x = v[0].permute((0, 2, 1, 3))?;
-        wot::conv2d(&x, &v[1], &Window::square(3, 1, 1), 1)?.permute((3, 0, 1, 2))
-    });
-}
-
-#[test]
-fn shapes_that_do_not_fit_are_errors() {
-    let x = variable(&[1, 4, 4, 3], 1.0, 1);
-    let weight = |shape: &[usize]| variable(shape, 1.0, 2);
+fn shapes_that_do_not_fit_are_refused_with_words() {
+    let images = [1, 4, 4, 3];
     let square = Window::square;
-    for (weights, window, groups) in [
-        (weight(&[4, 2, 3, 3]), square(3, 1, 1), 1),
-        (weight(&[4, 3, 5, 5]), square(5, 1, 0), 1),
-        (weight(&[4, 3, 3, 3]), square(3, 0, 1), 1),
-        (weight(&[4, 1, 3, 3]), square(3, 1, 1), 3),
-        (weight(&[4, 3, 3, 3]), Window { ceil: true, ..square(3, 2, 1) }, 1),
-        (weight(&[4, 3, 3, 3]), square(3, 1, 1), 0),
+    for (out_channels, window, groups) in [
+        (4, square(5, 1, 0), 1),
+        (4, square(3, 0, 1), 1),
+        (4, square(3, 1, 1), 3),
+        (4, Window { ceil: true, ..square(3, 2, 1) }, 1),
+        (4, square(3, 1, 1), 0),
+        (0, square(3, 1, 1), 1),
     ] {
-        assert!(wot::conv2d(&x, &weights, &window, groups).is_err(), "{window:?}, {groups} groups");
+        let words = refusal(|| Conv2d::new(images, out_channels, &window, groups, &Pool::default()));
+        assert!(words.contains("does not make"), "{words}");
     }
-    assert!(wot::max_pool(&x, &square(5, 1, 0)).is_err());
-    assert!(wot::max_pool(&x, &square(2, 0, 0)).is_err());
-    assert!(wot::add_bias(&x, &weight(&[4])).is_err());
-    assert!(wot::batch_norm(&x, &weight(&[4]), &weight(&[4])).is_err());
-    assert!(wot::batch_norm(&variable(&[1, 1, 1, 2], 1.0, 1), &weight(&[2]), &weight(&[2])).is_err());
-    let logits = variable(&[2, 3], 1.0, 1);
-    assert!(wot::cross_entropy(&logits, &[0]).is_err());
-    assert!(wot::cross_entropy(&logits, &[0, 3]).is_err());
-    assert!(wot::pad_shortcut(&x, 0, 0, 0).is_err());
+    let x = tensor(&images, 1.0, 1);
+    let weight = |shape: &[usize]| tensor(shape, 1.0, 2);
+    for (wrong, shape) in [("weight", vec![4, 2, 3, 3]), ("weight", vec![4, 3, 5, 3])] {
+        let words = refusal(|| operation::conv2d(&[x.clone(), weight(&shape)], &square(3, 1, 1), 1));
+        assert!(words.contains(wrong), "{words}");
+    }
+    let bias = [x.clone(), weight(&[4, 3, 3, 3]), weight(&[3])];
+    assert!(refusal(|| operation::conv2d(&bias, &square(3, 1, 1), 1)).contains("bias"));
+    for window in [square(5, 1, 0), square(2, 0, 0)] {
+        let words = refusal(|| operation::max_pool(std::slice::from_ref(&x), &window));
+        assert!(words.contains("does not take"), "{words}");
+    }
+    let norm = [x.clone(), weight(&[5]), weight(&[5])];
+    let words = refusal(|| operation::finish(&norm, true, false, None));
+    assert_eq!(words, "48 values are not pixels of 5");
+    let one = [tensor(&[1, 1, 1, 2], 1.0, 1), weight(&[2]), weight(&[2])];
+    let words = refusal(|| operation::finish(&one, true, false, None));
+    assert_eq!(words, "batch norm over 1 values of a channel, expected at least 2");
+    let logits = tensor(&[2, 3], 1.0, 1);
+    let words = refusal(|| operation::loss(std::slice::from_ref(&logits), &[0, 1, 2, 0]));
+    assert!(words.contains("4 labels for 6 logits"), "{words}");
+    let words = refusal(|| operation::loss(std::slice::from_ref(&logits), &[0, 3]));
+    assert_eq!(words, "a label is 3, expected less than 3");
+    let words = refusal(|| operation::pad_shortcut(std::slice::from_ref(&x), 0, 0, 0));
+    assert!(words.contains("stride 0"), "{words}");
 }

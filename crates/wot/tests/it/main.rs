@@ -4,4 +4,5 @@ mod curves;
 mod golden;
 mod gradients;
 mod noise;
+mod operation;
 mod training;

@@ -1,7 +1,5 @@
 //! Numbers that the Python scripts in tests/golden make too.
 
-use candle_core::{Device, Tensor, Var};
-
 /// Uniform in [-0.5, 0.5): a linear congruential generator (Numerical Recipes), upper 24 bits.
 pub(crate) fn noise(len: usize, seed: u32) -> Vec<f32> {
     let mut state = seed;
@@ -12,16 +10,8 @@ pub(crate) fn noise(len: usize, seed: u32) -> Vec<f32> {
     (0..len).map(|_| next()).collect()
 }
 
-/// A variable of noise.
-pub(crate) fn variable(shape: &[usize], factor: f32, seed: u32) -> Var {
+/// A tensor of noise.
+pub(crate) fn tensor(shape: &[usize], factor: f32, seed: u32) -> quant::FloatTensor {
     let values = noise(shape.iter().product(), seed).into_iter().map(|v| v * factor).collect();
-    Var::from_tensor(&tensor(values, shape)).unwrap()
-}
-
-pub(crate) fn tensor(values: Vec<f32>, shape: &[usize]) -> Tensor {
-    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
-}
-
-pub(crate) fn values(tensor: &Tensor) -> Vec<f32> {
-    tensor.flatten_all().unwrap().to_vec1().unwrap()
+    quant::FloatTensor::new(shape.to_vec(), values)
 }

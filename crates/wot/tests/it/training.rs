@@ -66,7 +66,7 @@ fn run(trainer: &mut Trainer) -> Vec<Check> {
 fn bits(trainer: &Trainer) -> Vec<(String, Vec<u32>)> {
     let bits =
         |(name, tensor): (String, FloatTensor)| (name, tensor.values().iter().map(|v| v.to_bits()).collect());
-    trainer.parameters().unwrap().into_iter().map(bits).collect()
+    trainer.parameters().into_iter().map(bits).collect()
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn training_learns_and_throttling_leaves_less_to_throttle() {
     assert!(last.correct >= 16, "{last:?}");
     assert_eq!(seen.iter().map(|(i, _)| *i).collect::<Vec<_>>(), (1..=60).collect::<Vec<_>>());
 
-    let parameters = first.parameters().unwrap();
+    let parameters = first.parameters();
     for method in [Method::QATT, Method::ADMM] {
         let recipe = Recipe { method, iterations: 30, check_every: 10, ..float.clone() };
         let mut second = Trainer::new(&graph, parameters.clone(), &preprocessing(), recipe).unwrap();
@@ -278,6 +278,25 @@ fn images_and_parameters_that_do_not_fit_are_refused() {
     assert!(matches!(error, WotError::Preprocessing { channels: 3, .. }), "{error}");
     let error = new(Default::default(), &preprocessing());
     assert!(matches!(error, WotError::Mismatch(_)), "{error}");
+}
+
+#[test]
+fn batches_that_do_not_fit_are_refused() {
+    let mut trainer = trainer(Method::QATT);
+    let mut step = |shape: &[usize], labels: &[u16]| {
+        let images = FloatTensor::new(shape.to_vec(), vec![0.5; shape.iter().product()]);
+        trainer.step(&images, labels).map(|_| ()).map_err(|error| error.to_string())
+    };
+    let wrong = |found: &str, labels: usize| {
+        Err(format!(
+            "a batch is {found} with {labels} labels, expected at least 2 images of [3, 8, 8], each with one"
+        ))
+    };
+    assert_eq!(step(&[2, 3, 8, 9], &[0, 1]), wrong("[2, 3, 8, 9]", 2));
+    assert_eq!(step(&[2, 3, 8, 8], &[0, 1, 2]), wrong("[2, 3, 8, 8]", 3));
+    assert_eq!(step(&[1, 3, 8, 8], &[0]), wrong("[1, 3, 8, 8]", 1));
+    assert_eq!(step(&[2, 3, 8, 8], &[0, 4]), Err("label 1 is 4, expected less than 4".into()));
+    assert_eq!(step(&[2, 3, 8, 8], &[0, 3]), Ok(()));
 }
 
 #[test]

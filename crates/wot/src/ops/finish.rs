@@ -1,0 +1,291 @@
+//! Batch norm, ReLU and rounding, in this order and each if it is asked for, in one pass over the values.
+//!
+//! The backward pass needs no masks: it works out again, from the values that the forward pass read and with
+//! the same operations, where ReLU and rounding let a gradient through.
+
+use quant::ActivationScale;
+use rayon::prelude::*;
+
+use super::batch_norm::{Norm, NormGradient, Slopes};
+use super::channel_sums::{Extremes, channel_sums};
+use super::fake_quantize::Rounding;
+use crate::kernel::{Kernel, Loop};
+
+/// Values that the parameters of channels are repeated for, at least: so that the inner loop of a few
+/// channels is long too.
+const TILE: usize = 256;
+/// Values that one task takes, about.
+const CHUNK: usize = 1 << 14;
+
+/// What is done to every value behind a convolution, a sum or a pool. Values are `[.., channels]`; without a
+/// batch norm any shape.
+///
+/// - Batch norm: see [`Norm`]; its gradient is that of training, by the batch's own statistics.
+/// - ReLU: max(x, 0). The gradient at exactly 0 is 0, as in PyTorch; a NaN stays one.
+/// - Rounding: to 8 bits as [`ActivationScale::quantize`] does, and back. The gradient is the straight-through
+///   estimator's: 1 where the value lies in the range of the scale (both ends included), 0 where it was
+///   clamped.
+#[derive(Clone, Debug, Default)]
+pub struct Finish {
+    /// Batch normalization, first.
+    pub norm: Option<Norm>,
+    /// Then max(x, 0).
+    pub relu: bool,
+    /// Then rounding.
+    pub rounding: Option<ActivationScale>,
+}
+
+/// Runs a loop that is compiled for each combination of what is asked for.
+macro_rules! enter {
+    ($finish:expr, $kernel:expr, $name:ident $fields:tt) => {
+        match ($finish.norm.is_some(), $finish.relu, $finish.rounding.is_some()) {
+            (false, false, false) => $kernel.enter($name::<false, false, false> $fields),
+            (false, false, true) => $kernel.enter($name::<false, false, true> $fields),
+            (false, true, false) => $kernel.enter($name::<false, true, false> $fields),
+            (false, true, true) => $kernel.enter($name::<false, true, true> $fields),
+            (true, false, false) => $kernel.enter($name::<true, false, false> $fields),
+            (true, false, true) => $kernel.enter($name::<true, false, true> $fields),
+            (true, true, false) => $kernel.enter($name::<true, true, false> $fields),
+            (true, true, true) => $kernel.enter($name::<true, true, true> $fields),
+        }
+    };
+}
+
+impl Finish {
+    /// The largest magnitude before rounding, from the extremes of the values (of each channel, for a batch
+    /// norm). Exact, since every step is monotonic: the largest magnitude of a channel is that of its smallest
+    /// or its largest value.
+    ///
+    /// # Panics
+    /// When the extremes are of other channels than the batch norm.
+    pub fn largest(&self, extremes: &Extremes) -> f32 {
+        let Extremes { low, high } = extremes;
+        let mut largest = 0f32;
+        if let Some(norm) = &self.norm {
+            assert_eq!(low.len(), norm.mean.len(), "extremes of other channels");
+        }
+        for c in 0..low.len() {
+            // A channel without numbers has no extremes.
+            for x in [low[c], high[c]].into_iter().filter(|_| low[c] <= high[c]) {
+                let y = match &self.norm {
+                    Some(norm) => (x - norm.mean[c]) * norm.factor[c] + norm.bias[c],
+                    None => x,
+                };
+                largest = largest.max(if self.relu && y < 0.0 { 0.0 } else { y.abs() });
+            }
+        }
+        largest
+    }
+
+    /// Writes into `y` what becomes of `x`.
+    ///
+    /// # Panics
+    /// When lengths differ, or `x` is not whole pixels of the batch norm's channels.
+    pub fn forward(&self, x: &[f32], y: &mut [f32]) {
+        assert_eq!(x.len(), y.len(), "a result for each value");
+        let tiles = self.tiles(x.len());
+        let (kernel, rounding) = (Kernel::fastest(), self.rounding());
+        let chunk = tiles.chunk();
+        y.par_chunks_mut(chunk).zip(x.par_chunks(chunk)).for_each(|(y, x)| {
+            enter!(self, kernel, Forward { x: Some(x), y, tiles: &tiles, rounding });
+        });
+    }
+
+    /// ReLU alone, in place: its gradient needs no more than the result.
+    ///
+    /// # Panics
+    /// When anything else is asked for.
+    pub fn forward_in_place(&self, values: &mut [f32]) {
+        assert!(self.norm.is_none() && self.rounding.is_none(), "the gradient needs the values from before");
+        let tiles = self.tiles(values.len());
+        let (kernel, rounding) = (Kernel::fastest(), self.rounding());
+        values.par_chunks_mut(tiles.chunk()).for_each(|y| {
+            enter!(self, kernel, Forward { x: None, y, tiles: &tiles, rounding });
+        });
+    }
+
+    /// The gradient of `x` from that of the result: `dx` is written from `dy`, or, where `dy` is none, holds
+    /// the gradient of the result on entry. `x` is what the forward pass read (after
+    /// [`Finish::forward_in_place`], what it wrote). Gives the gradients of the batch norm.
+    ///
+    /// # Panics
+    /// As [`Finish::forward`].
+    pub fn backward(&self, x: &[f32], dy: Option<&[f32]>, dx: &mut [f32]) -> Option<NormGradient> {
+        assert_eq!(x.len(), dx.len(), "a gradient for each value");
+        assert!(dy.is_none_or(|dy| dy.len() == dx.len()), "a gradient for each value");
+        let mut tiles = self.tiles(x.len());
+        let (kernel, rounding) = (Kernel::fastest(), self.rounding());
+        let gradient = self.norm.as_ref().map(|norm| {
+            let channels = norm.mean.len();
+            let arrived = dy.unwrap_or(dx);
+            let ([sums, products], _) = channel_sums(x.len(), channels, |range, [sums, products], _| {
+                let (x, dy) = (&x[range.clone()], &arrived[range]);
+                enter!(self, kernel, Products { x, dy, norm, rounding, sums, products });
+            });
+            let (gradient, slopes) = norm.gradient(&sums, &products, x.len() / channels);
+            tiles.slopes = tiled(&slopes, tiles.len);
+            gradient
+        });
+        let chunk = tiles.chunk();
+        let tasks = dx.par_chunks_mut(chunk).zip(x.par_chunks(chunk)).enumerate();
+        tasks.for_each(|(index, (dx, x))| {
+            let dy = dy.map(|dy| &dy[index * chunk..][..dx.len()]);
+            enter!(self, kernel, Backward { x, dy, dx, tiles: &tiles, rounding });
+        });
+        gradient
+    }
+
+    fn rounding(&self) -> Rounding {
+        self.rounding.map_or(Rounding::NONE, Rounding::of)
+    }
+
+    fn tiles(&self, values: usize) -> Tiles {
+        let Some(Norm { mean, factor, bias, .. }) = &self.norm else {
+            let zeros = vec![0.0; TILE];
+            return Tiles {
+                len: TILE,
+                norm: [zeros.clone(), zeros.clone(), zeros.clone()],
+                slopes: [zeros.clone(), zeros.clone(), zeros],
+            };
+        };
+        let channels = mean.len();
+        assert!(values.is_multiple_of(channels), "{values} values are not pixels of {channels}");
+        let len = TILE.div_ceil(channels) * channels;
+        let zeros = vec![0.0; len];
+        Tiles {
+            len,
+            norm: [mean, factor, bias].map(|values| repeated(values, len)),
+            slopes: [zeros.clone(), zeros.clone(), zeros],
+        }
+    }
+}
+
+fn repeated(values: &[f32], len: usize) -> Vec<f32> {
+    values.iter().copied().cycle().take(len).collect()
+}
+
+fn tiled(slopes: &Slopes, len: usize) -> [Vec<f32>; 3] {
+    [&slopes.factor, &slopes.average, &slopes.slope].map(|values| repeated(values, len))
+}
+
+/// Parameters of channels, repeated for some pixels.
+struct Tiles {
+    len: usize,
+    /// Mean, factor and bias.
+    norm: [Vec<f32>; 3],
+    /// Factor, average and slope of the gradient.
+    slopes: [Vec<f32>; 3],
+}
+
+impl Tiles {
+    /// Values that a task takes: whole tiles.
+    fn chunk(&self) -> usize {
+        CHUNK.div_ceil(self.len) * self.len
+    }
+}
+
+/// A value before rounding.
+#[inline(always)]
+fn unrounded<const NORM: bool, const RELU: bool>(x: f32, mean: f32, factor: f32, bias: f32) -> f32 {
+    let y = if NORM { (x - mean) * factor + bias } else { x };
+    // Not `max`, which would turn a NaN into 0.
+    if RELU && y < 0.0 { 0.0 } else { y }
+}
+
+/// The part of a gradient that ReLU and rounding let through, from the value before rounding.
+#[inline(always)]
+fn through<const RELU: bool, const ROUND: bool>(y: f32, dy: f32, rounding: Rounding) -> f32 {
+    let passes = (!RELU || y > 0.0) & (!ROUND || rounding.holds(y));
+    if passes { dy } else { 0.0 }
+}
+
+struct Forward<'a, const NORM: bool, const RELU: bool, const ROUND: bool> {
+    /// None: `y` holds the values.
+    x: Option<&'a [f32]>,
+    y: &'a mut [f32],
+    tiles: &'a Tiles,
+    rounding: Rounding,
+}
+
+impl<const NORM: bool, const RELU: bool, const ROUND: bool> Loop for Forward<'_, NORM, RELU, ROUND> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let [mean, factor, bias] = &self.tiles.norm;
+        for (index, y) in self.y.chunks_mut(self.tiles.len).enumerate() {
+            let n = y.len();
+            if let Some(x) = self.x {
+                y.copy_from_slice(&x[index * self.tiles.len..][..n]);
+            }
+            let (mean, factor, bias) = (&mean[..n], &factor[..n], &bias[..n]);
+            for i in 0..n {
+                let value = unrounded::<NORM, RELU>(y[i], mean[i], factor[i], bias[i]);
+                y[i] = if ROUND { self.rounding.apply(value) } else { value };
+            }
+        }
+    }
+}
+
+/// Adds the gradients that pass, and their products with the distance from the mean.
+struct Products<'a, const NORM: bool, const RELU: bool, const ROUND: bool> {
+    x: &'a [f32],
+    dy: &'a [f32],
+    norm: &'a Norm,
+    rounding: Rounding,
+    sums: &'a mut [f32],
+    products: &'a mut [f32],
+}
+
+impl<const NORM: bool, const RELU: bool, const ROUND: bool> Loop for Products<'_, NORM, RELU, ROUND> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let channels = self.norm.mean.len();
+        let mean = &self.norm.mean[..channels];
+        let (factor, bias) = (&self.norm.factor[..channels], &self.norm.bias[..channels]);
+        let (sums, products) = (&mut self.sums[..channels], &mut self.products[..channels]);
+        for (x, dy) in self.x.chunks_exact(channels).zip(self.dy.chunks_exact(channels)) {
+            for c in 0..channels {
+                let y = unrounded::<NORM, RELU>(x[c], mean[c], factor[c], bias[c]);
+                let dy = through::<RELU, ROUND>(y, dy[c], self.rounding);
+                sums[c] += dy;
+                products[c] += dy * (x[c] - mean[c]);
+            }
+        }
+    }
+}
+
+struct Backward<'a, const NORM: bool, const RELU: bool, const ROUND: bool> {
+    x: &'a [f32],
+    /// None: `dx` holds the gradients.
+    dy: Option<&'a [f32]>,
+    dx: &'a mut [f32],
+    tiles: &'a Tiles,
+    rounding: Rounding,
+}
+
+impl<const NORM: bool, const RELU: bool, const ROUND: bool> Loop for Backward<'_, NORM, RELU, ROUND> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let len = self.tiles.len;
+        let [mean, factor, bias] = &self.tiles.norm;
+        let [scale, average, slope] = &self.tiles.slopes;
+        for (index, (dx, x)) in self.dx.chunks_mut(len).zip(self.x.chunks(len)).enumerate() {
+            let n = dx.len();
+            if let Some(dy) = self.dy {
+                dx.copy_from_slice(&dy[index * len..][..n]);
+            }
+            let (x, mean, factor, bias) = (&x[..n], &mean[..n], &factor[..n], &bias[..n]);
+            let (scale, average, slope) = (&scale[..n], &average[..n], &slope[..n]);
+            for i in 0..n {
+                let y = unrounded::<NORM, RELU>(x[i], mean[i], factor[i], bias[i]);
+                let dy = through::<RELU, ROUND>(y, dx[i], self.rounding);
+                dx[i] = if NORM { scale[i] * (dy - average[i] - (x[i] - mean[i]) * slope[i]) } else { dy };
+            }
+        }
+    }
+}

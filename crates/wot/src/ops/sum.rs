@@ -1,0 +1,72 @@
+use rayon::prelude::*;
+
+use super::channel_sums::Extremes;
+use crate::kernel::{Kernel, Loop};
+
+/// Values that one task takes.
+const CHUNK: usize = 1 << 14;
+/// Values that are compared side by side.
+const SIDE: usize = 64;
+
+/// Writes a + b into `sum`, any shape; gives the extremes of the sums, as of one channel. Both inputs have the
+/// gradient of the sum.
+///
+/// # Panics
+/// When lengths differ.
+pub fn add(a: &[f32], b: &[f32], sum: &mut [f32]) -> Extremes {
+    assert!(a.len() == sum.len() && b.len() == sum.len(), "{} and {} values", a.len(), b.len());
+    let kernel = Kernel::fastest();
+    let tasks = sum.par_chunks_mut(CHUNK).zip(a.par_chunks(CHUNK)).zip(b.par_chunks(CHUNK));
+    let parts: Vec<Extremes> = tasks.map(|((sum, a), b)| kernel.enter(Add { a: Some(a), b, sum })).collect();
+    joined(&parts)
+}
+
+/// Adds `more` to `sum`, any shape.
+///
+/// # Panics
+/// When lengths differ.
+pub fn add_in_place(sum: &mut [f32], more: &[f32]) {
+    assert_eq!(sum.len(), more.len(), "as many values in both");
+    let kernel = Kernel::fastest();
+    sum.par_chunks_mut(CHUNK).zip(more.par_chunks(CHUNK)).for_each(|(sum, b)| {
+        kernel.enter(Add { a: None, b, sum });
+    });
+}
+
+fn joined(parts: &[Extremes]) -> Extremes {
+    let mut all = Extremes::none(1);
+    parts.iter().for_each(|part| all.join(part));
+    all
+}
+
+struct Add<'a> {
+    /// None: `sum` holds the values.
+    a: Option<&'a [f32]>,
+    b: &'a [f32],
+    sum: &'a mut [f32],
+}
+
+impl Loop for Add<'_> {
+    type Output = Extremes;
+
+    #[inline(always)]
+    fn run(self) -> Extremes {
+        let (mut low, mut high) = ([f32::INFINITY; SIDE], [f32::NEG_INFINITY; SIDE]);
+        for (index, (sum, b)) in self.sum.chunks_mut(SIDE).zip(self.b.chunks(SIDE)).enumerate() {
+            let n = sum.len();
+            if let Some(a) = self.a {
+                sum.copy_from_slice(&a[index * SIDE..][..n]);
+            }
+            let (b, low, high) = (&b[..n], &mut low[..n], &mut high[..n]);
+            for i in 0..n {
+                let value = sum[i] + b[i];
+                sum[i] = value;
+                low[i] = if value < low[i] { value } else { low[i] };
+                high[i] = if value > high[i] { value } else { high[i] };
+            }
+        }
+        let low = low.into_iter().fold(f32::INFINITY, f32::min);
+        let high = high.into_iter().fold(f32::NEG_INFINITY, f32::max);
+        Extremes { low: vec![low], high: vec![high] }
+    }
+}

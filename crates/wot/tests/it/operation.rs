@@ -1,0 +1,199 @@
+//! Operations of `wot::ops` as functions of tensors, with their results and gradients.
+
+use quant::{ActivationScale, FloatTensor};
+use wot::ops::{
+    BatchStatistics, Conv2d, Finish, MaxPool, Norm, PadShortcut, Pool, add, add_in_place, concat,
+    concat_backward, cross_entropy, cross_entropy_backward, fake_quantize_weight, global_avg_pool,
+    global_avg_pool_backward,
+};
+use zoo::Window;
+
+/// A result, and the gradients of all inputs as a function of its own.
+pub(crate) struct Outcome {
+    pub(crate) y: FloatTensor,
+    backward: Box<Backward>,
+}
+
+/// From the gradient of the result to those of the inputs.
+type Backward = dyn Fn(&[f32]) -> Vec<Vec<f32>>;
+
+impl Outcome {
+    fn new(
+        shape: impl Into<Vec<usize>>,
+        y: Vec<f32>,
+        backward: impl Fn(&[f32]) -> Vec<Vec<f32>> + 'static,
+    ) -> Self {
+        Self { y: FloatTensor::new(shape.into(), y), backward: Box::new(backward) }
+    }
+
+    pub(crate) fn gradients(&self, dy: &[f32]) -> Vec<Vec<f32>> {
+        (self.backward)(dy)
+    }
+}
+
+/// NaNs, so that a value which an operation does not write shows.
+fn unwritten(len: usize) -> Vec<f32> {
+    vec![f32::NAN; len]
+}
+
+fn four(x: &FloatTensor) -> [usize; 4] {
+    x.shape().try_into().expect("NHWC")
+}
+
+/// Inputs: images, weights, and a bias or not.
+pub(crate) fn conv2d(inputs: &[FloatTensor], window: &Window, groups: usize) -> Outcome {
+    let (x, weight) = (&inputs[0], &inputs[1]);
+    let conv = Conv2d::new(four(x), weight.shape()[0], window, groups, &Pool::default());
+    convolve(conv, inputs, None)
+}
+
+/// As [`conv2d`]; x is `[n, features]`.
+pub(crate) fn linear(inputs: &[FloatTensor]) -> Outcome {
+    let (&[n, features], &[outputs, _]) = (inputs[0].shape(), inputs[1].shape()) else {
+        panic!("two dimensions");
+    };
+    convolve(Conv2d::linear(n, features, outputs, &Pool::default()), inputs, Some(vec![n, outputs]))
+}
+
+fn convolve(conv: Conv2d, inputs: &[FloatTensor], shape: Option<Vec<usize>>) -> Outcome {
+    let bias = inputs.get(2).map(FloatTensor::values);
+    let mut y = unwritten(conv.output_shape().iter().product());
+    conv.forward(inputs[0].values(), inputs[1].values(), bias, &mut y);
+    let inputs = inputs.to_vec();
+    Outcome::new(shape.unwrap_or(conv.output_shape().to_vec()), y, move |dy| {
+        let mut gradients: Vec<Vec<f32>> = inputs.iter().map(|v| unwritten(v.values().len())).collect();
+        conv.input_gradient(dy, inputs[1].values(), &mut gradients[0], false);
+        conv.weight_gradient(inputs[0].values(), dy, &mut gradients[1]);
+        if let Some(db) = gradients.get_mut(2) {
+            conv.bias_gradient(dy, db);
+        }
+        gradients
+    })
+}
+
+/// A bias alone: that of the convolution with the identity. Inputs: x, `[.., channels]`, and the bias.
+pub(crate) fn add_bias(inputs: &[FloatTensor]) -> Outcome {
+    let channels = inputs[1].values().len();
+    let pixels = inputs[0].values().len() / channels;
+    let mut identity = vec![0.0; channels * channels];
+    identity.iter_mut().step_by(channels + 1).for_each(|v| *v = 1.0);
+    let x = FloatTensor::new(vec![pixels, channels], inputs[0].values().to_vec());
+    let whole = linear(&[x, FloatTensor::new(vec![channels; 2], identity), inputs[1].clone()]);
+    Outcome::new(inputs[0].shape(), whole.y.values().to_vec(), move |dy| {
+        let mut gradients = whole.gradients(dy);
+        gradients.remove(1);
+        gradients
+    })
+}
+
+/// Inputs: x, and with `norm` the batch norm's weight and bias.
+pub(crate) fn finish(
+    inputs: &[FloatTensor],
+    norm: bool,
+    relu: bool,
+    rounding: Option<ActivationScale>,
+) -> Outcome {
+    let x = inputs[0].clone();
+    let norm = norm.then(|| {
+        let [weight, bias] = [&inputs[1], &inputs[2]].map(FloatTensor::values);
+        let batch = BatchStatistics::of(x.values(), weight.len());
+        Norm::new(&batch.mean, &batch.variance, weight, bias)
+    });
+    let finish = Finish { norm, relu, rounding };
+    let mut y = unwritten(x.values().len());
+    finish.forward(x.values(), &mut y);
+    Outcome::new(x.shape().to_vec(), y, move |dy| {
+        let mut dx = unwritten(dy.len());
+        let norm = finish.backward(x.values(), Some(dy), &mut dx);
+        // In place is the same.
+        let mut in_place = dy.to_vec();
+        assert_eq!(finish.backward(x.values(), None, &mut in_place), norm);
+        assert!(dx == in_place);
+        [vec![dx], norm.map_or(vec![], |norm| vec![norm.weight, norm.bias])].concat()
+    })
+}
+
+pub(crate) fn round_weight(inputs: &[FloatTensor], scale: f32) -> Outcome {
+    let mut y = unwritten(inputs[0].values().len());
+    fake_quantize_weight(inputs[0].values(), scale, &mut y);
+    Outcome::new(inputs[0].shape(), y, |dy| vec![dy.to_vec()])
+}
+
+pub(crate) fn max_pool(inputs: &[FloatTensor], window: &Window) -> Outcome {
+    let pool = MaxPool::new(four(&inputs[0]), window);
+    let len = pool.output_shape().iter().product();
+    let (mut y, mut winners) = (unwritten(len), vec![u32::MAX; len]);
+    pool.forward(inputs[0].values(), &mut y, &mut winners);
+    let values = inputs[0].values().len();
+    Outcome::new(pool.output_shape(), y, move |dy| {
+        let mut dx = unwritten(values);
+        pool.backward(dy, &winners, &mut dx);
+        vec![dx]
+    })
+}
+
+pub(crate) fn mean(inputs: &[FloatTensor]) -> Outcome {
+    let [n, _, _, channels] = four(&inputs[0]);
+    let mut y = unwritten(n * channels);
+    global_avg_pool(inputs[0].values(), channels, &mut y);
+    let values = inputs[0].values().len();
+    Outcome::new([n, channels], y, move |dy| {
+        let mut dx = unwritten(values);
+        global_avg_pool_backward(dy, channels, &mut dx);
+        vec![dx]
+    })
+}
+
+pub(crate) fn pad_shortcut(inputs: &[FloatTensor], stride: usize, before: usize, after: usize) -> Outcome {
+    let shortcut = PadShortcut::new(four(&inputs[0]), stride, before, after);
+    let mut y = unwritten(shortcut.output_shape().iter().product());
+    shortcut.forward(inputs[0].values(), &mut y);
+    let values = inputs[0].values().len();
+    Outcome::new(shortcut.output_shape(), y, move |dy| {
+        let mut dx = unwritten(values);
+        shortcut.backward(dy, &mut dx);
+        vec![dx]
+    })
+}
+
+pub(crate) fn sum(inputs: &[FloatTensor]) -> Outcome {
+    let mut y = unwritten(inputs[0].values().len());
+    let extremes = add(inputs[0].values(), inputs[1].values(), &mut y);
+    assert_eq!(extremes.low[0], y.iter().copied().fold(f32::INFINITY, f32::min));
+    assert_eq!(extremes.high[0], y.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    let mut in_place = inputs[0].values().to_vec();
+    add_in_place(&mut in_place, inputs[1].values());
+    assert!(in_place == y);
+    Outcome::new(inputs[0].shape(), y, |dy| vec![dy.to_vec(); 2])
+}
+
+/// Of `[.., channels]`.
+pub(crate) fn concatenate(inputs: &[FloatTensor]) -> Outcome {
+    let channels: Vec<usize> = inputs.iter().map(|input| *input.shape().last().unwrap()).collect();
+    let mut shape = inputs[0].shape().to_vec();
+    *shape.last_mut().unwrap() = channels.iter().sum();
+    let mut y = unwritten(shape.iter().product());
+    let parts: Vec<(&[f32], usize)> =
+        inputs.iter().map(FloatTensor::values).zip(channels.iter().copied()).collect();
+    concat(&parts, &mut y);
+    let lens: Vec<usize> = inputs.iter().map(|input| input.values().len()).collect();
+    Outcome::new(shape, y, move |dy| {
+        let mut gradients: Vec<Vec<f32>> = lens.iter().map(|&len| unwritten(len)).collect();
+        let mut parts: Vec<(&mut [f32], usize)> =
+            gradients.iter_mut().map(|part| &mut part[..]).zip(channels.iter().copied()).collect();
+        concat_backward(dy, &mut parts);
+        gradients
+    })
+}
+
+/// Its gradient is that of the loss itself.
+pub(crate) fn loss(inputs: &[FloatTensor], labels: &[u16]) -> Outcome {
+    let (logits, labels) = (inputs[0].clone(), labels.to_vec());
+    let loss = cross_entropy(logits.values(), &labels);
+    Outcome::new(Vec::new(), vec![loss], move |dy| {
+        assert_eq!(dy, [1.0]);
+        let mut gradient = unwritten(logits.values().len());
+        cross_entropy_backward(logits.values(), &labels, &mut gradient);
+        vec![gradient]
+    })
+}
