@@ -7,5 +7,6 @@ mod campaign;
 mod messages;
 mod program;
 mod real;
+mod reproduce;
 mod tidy;
 mod training;

@@ -15,6 +15,7 @@ mod progress;
 mod quantize;
 mod recipe;
 mod report;
+mod reproduce;
 mod run;
 mod status;
 mod train;
@@ -37,6 +38,7 @@ Exit codes:
 
 const EXAMPLES: &str = "\
 Start here:
+  zerospace reproduce
   zerospace quantize resnet20.th --arch resnet20 --set cifar10 --throttle -o resnet20.safetensors
   zerospace inspect resnet20.safetensors
   zerospace run experiments/resnet20-cifar10.toml
@@ -54,6 +56,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
+    Reproduce(reproduce::Arguments),
     Quantize(quantize::Arguments),
     Inspect(inspect::Arguments),
     Train(train::Arguments),
@@ -67,6 +70,7 @@ enum Verb {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result: Result<Outcome, Failure> = match arguments.verb {
+        Verb::Reproduce(arguments) => reproduce::execute(&arguments),
         Verb::Quantize(arguments) => quantize::execute(&arguments),
         Verb::Inspect(arguments) => inspect::execute(&arguments),
         Verb::Train(arguments) => train::execute(&arguments),

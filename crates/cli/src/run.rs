@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use campaign::{RunError, Subject};
@@ -33,11 +33,16 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
-    let threads = arguments.machine.start()?;
-    let prepared = Prepared::load(&arguments.experiment, &arguments.machine)?;
+    run(&arguments.experiment, arguments.out.as_deref(), &arguments.machine)
+}
+
+/// Runs an experiment in `out` (default: `runs/NAME`), or what is left of it; then merges and reports.
+pub(crate) fn run(experiment: &Path, out: Option<&Path>, machine: &Machine) -> Result<Outcome, Failure> {
+    let threads = machine.start()?;
+    let prepared = Prepared::load(experiment, machine)?;
     let evaluators = prepared.evaluators()?;
     let experiment = &prepared.experiment;
-    let root = arguments.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&experiment.name));
+    let root = out.map_or_else(|| Path::new("runs").join(&experiment.name), Path::to_path_buf);
     let manifest = Manifest::new(
         &experiment.title,
         &prepared.source,

@@ -1,0 +1,52 @@
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use records::write_durably;
+
+use crate::exit::{Failure, Outcome};
+use crate::loading::Machine;
+use crate::run;
+
+macro_rules! carried {
+    ($($name:literal),*) => { [$(($name, include_bytes!(concat!("../../../experiments/", $name)))),*] };
+}
+
+/// The experiment and its networks, as they lie in the repository under `experiments/`.
+const FILES: [(&str, &[u8]); 4] = carried![
+    "reproduce.toml",
+    "networks/vgg16-synthetic.safetensors",
+    "networks/resnet18-synthetic.safetensors",
+    "networks/squeezenet-synthetic.safetensors"
+];
+
+const HELP: &str = "\
+Needs no data and no network connection: the program carries three thin networks, trained with WOT on
+images that it draws itself, and their experiment. Both are written into the run directory, to be read,
+changed and run with `zerospace run`. After a kill the same command resumes.
+
+Example:
+  zerospace reproduce";
+
+/// Run the paper's experiment offline: three networks, four protections, four fault rates
+#[derive(Args)]
+#[command(after_help = HELP)]
+pub(crate) struct Arguments {
+    /// Run directory
+    #[arg(long, value_name = "DIR", default_value = "runs/reproduce")]
+    out: PathBuf,
+    #[command(flatten)]
+    machine: Machine,
+}
+
+pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
+    let networks = arguments.out.join("networks");
+    std::fs::create_dir_all(&networks)
+        .with_context(|| networks.display().to_string())
+        .map_err(Failure::Machine)?;
+    for (name, bytes) in FILES {
+        let path = arguments.out.join(name);
+        write_durably(&path, bytes).with_context(|| path.display().to_string()).map_err(Failure::Machine)?;
+    }
+    run::run(&arguments.out.join("reproduce.toml"), Some(&arguments.out), &arguments.machine)
+}
