@@ -1,4 +1,4 @@
-//! One JPEG or PNG image to `u8` in CHW order.
+//! One JPEG or PNG image to `u8`.
 
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
@@ -7,16 +7,46 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 
 use crate::{ImageShape, MAX_SIDE};
 
+/// A decoded image, rows from the top, pixels from the left.
+pub(crate) struct Raster {
+    pub(crate) height: usize,
+    pub(crate) width: usize,
+    /// 1 (grey) or 3 (red, green, blue).
+    pub(crate) channels: usize,
+    /// Bytes a pixel; those after the first `channels` do not count (alpha).
+    pub(crate) samples: usize,
+    /// `height * width * samples` bytes.
+    pub(crate) pixels: Vec<u8>,
+}
+
+/// The largest image that is decoded; a header that declares more is refused before memory is reserved.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    /// Pixels along a side.
+    pub(crate) side: usize,
+    /// Pixels in all.
+    pub(crate) pixels: usize,
+}
+
+/// Of an image that becomes part of an [`ImageSet`](crate::ImageSet) as it is.
+const WHOLE: Limits = Limits { side: MAX_SIDE, pixels: MAX_SIDE * MAX_SIDE };
+
 /// Shape and pixels of an image, in CHW order; the text says why there is none.
+pub(crate) fn decode(bytes: &[u8]) -> Result<(ImageShape, Vec<u8>), String> {
+    Ok(raster(bytes, WHOLE)?.planar())
+}
+
+/// Decodes an image; the text says why there is none.
 ///
 /// JPEG and PNG are told apart by their first bytes. The image has one channel where the file is grey, and
-/// three otherwise. Of PNG, palettes are looked up, 16-bit samples keep their high byte, and alpha is
-/// dropped, not blended.
-pub(crate) fn decode(bytes: &[u8]) -> Result<(ImageShape, Vec<u8>), String> {
+/// three otherwise. Of JPEG, CMYK and YCCK are taken to be inverted, as Adobe's programs and Pillow do, and
+/// become RGB. Of PNG, palettes are looked up, 16-bit samples keep their high byte, and alpha is dropped, not
+/// blended.
+pub(crate) fn raster(bytes: &[u8], limits: Limits) -> Result<Raster, String> {
     if bytes.starts_with(&[0xff, 0xd8, 0xff]) {
-        jpeg(bytes)
+        jpeg(bytes, limits)
     } else if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
-        png(bytes)
+        png(bytes, limits)
     } else {
         let head: Vec<String> = bytes.iter().take(8).map(|b| format!("{b:02x}")).collect();
         Err(format!(
@@ -29,16 +59,18 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(ImageShape, Vec<u8>), String> {
 
 /// Decoded pixels enter a content hash and must be the same on every machine, so the decoder's vector paths,
 /// which need not round as its scalar ones do, are off.
-fn jpeg(bytes: &[u8]) -> Result<(ImageShape, Vec<u8>), String> {
-    // The decoder, even in strict mode, fills up an image that is cut off inside its last rows.
-    if !bytes.ends_with(&[0xff, 0xd9]) {
-        return Err("JPEG without an end marker (ff d9) as its last bytes: cut off".into());
+fn jpeg(bytes: &[u8], limits: Limits) -> Result<Raster, String> {
+    // The decoder, even in strict mode, fills up an image that is cut off inside its last rows. Bytes after
+    // the end marker are allowed; an end marker before the last scan is that of an embedded thumbnail.
+    let last = |marker: [u8; 2]| bytes.windows(2).rposition(|pair| pair == marker);
+    if last([0xff, 0xd9]) <= last([0xff, 0xda]) {
+        return Err("JPEG without an end marker (ff d9) after its last scan: cut off".into());
     }
     let options = DecoderOptions::default()
         .set_use_unsafe(false)
         .set_strict_mode(true)
-        .set_max_width(MAX_SIDE)
-        .set_max_height(MAX_SIDE)
+        .set_max_width(limits.side)
+        .set_max_height(limits.side)
         .jpeg_set_out_colorspace(ColorSpace::RGB);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
     let failed = |error| format!("not a sound JPEG: {error}");
@@ -49,17 +81,18 @@ fn jpeg(bytes: &[u8]) -> Result<(ImageShape, Vec<u8>), String> {
             decoder.set_options(options.jpeg_set_out_colorspace(ColorSpace::Luma));
             1
         }
-        3 => 3,
+        3 | 4 => 3,
         components => {
-            return Err(format!("JPEG of {components} components, expected 1 or 3"));
+            return Err(format!("JPEG of {components} components, expected 1, 3 or 4"));
         }
     };
-    let shape = checked_shape(channels, info.height.into(), info.width.into())?;
-    let interleaved = decoder.decode().map_err(failed)?;
-    planar(shape, &interleaved, channels)
+    let (height, width) = (info.height.into(), info.width.into());
+    check_size(height, width, limits)?;
+    let pixels = decoder.decode().map_err(failed)?;
+    Raster::new(height, width, channels, channels, pixels)
 }
 
-fn png(bytes: &[u8]) -> Result<(ImageShape, Vec<u8>), String> {
+fn png(bytes: &[u8], limits: Limits) -> Result<Raster, String> {
     let failed = |error| format!("not a sound PNG: {error}");
     let mut decoder = png::Decoder::new(bytes);
     decoder.set_ignore_text_chunk(true);
@@ -67,7 +100,7 @@ fn png(bytes: &[u8]) -> Result<(ImageShape, Vec<u8>), String> {
     decoder.set_transformations(png::Transformations::normalize_to_color8());
     let (width, height) = decoder.read_header_info().map_err(failed)?.size();
     let (height, width) = (height as usize, width as usize);
-    checked_shape(3, height, width)?;
+    check_size(height, width, limits)?;
     let mut reader = decoder.read_info().map_err(failed)?;
     let mut interleaved = vec![0; reader.output_buffer_size()];
     let frame = reader.next_frame(&mut interleaved).map_err(failed)?;
@@ -81,28 +114,45 @@ fn png(bytes: &[u8]) -> Result<(ImageShape, Vec<u8>), String> {
         png::ColorType::Grayscale | png::ColorType::GrayscaleAlpha => 1,
         png::ColorType::Rgb | png::ColorType::Rgba | png::ColorType::Indexed => 3,
     };
-    let shape = checked_shape(channels, height, width)?;
-    planar(shape, &interleaved, frame.color_type.samples())
+    Raster::new(height, width, channels, frame.color_type.samples(), interleaved)
 }
 
-fn checked_shape(channels: usize, height: usize, width: usize) -> Result<ImageShape, String> {
-    let shape = ImageShape { channels, height, width };
-    if shape.is_allowed() {
-        Ok(shape)
-    } else {
-        Err(format!("{height} rows of {width} pixels, expected 1 to {MAX_SIDE} of each"))
+fn check_size(height: usize, width: usize, limits: Limits) -> Result<(), String> {
+    if !(1..=limits.side).contains(&height) || !(1..=limits.side).contains(&width) {
+        return Err(format!("{height} rows of {width} pixels, expected 1 to {} of each", limits.side));
     }
+    if height * width > limits.pixels {
+        return Err(format!("{height} rows of {width} pixels, expected at most {} pixels", limits.pixels));
+    }
+    Ok(())
 }
 
-/// HWC with `samples` bytes a pixel to CHW, keeping the first `shape.channels` samples of each pixel.
-fn planar(shape: ImageShape, interleaved: &[u8], samples: usize) -> Result<(ImageShape, Vec<u8>), String> {
-    let expected = shape.height * shape.width * samples;
-    if interleaved.len() != expected {
-        return Err(format!("{} decoded bytes, expected {expected} for shape {shape}", interleaved.len()));
+impl Raster {
+    /// Checks that there are as many bytes as the size calls for.
+    fn new(
+        height: usize,
+        width: usize,
+        channels: usize,
+        samples: usize,
+        pixels: Vec<u8>,
+    ) -> Result<Self, String> {
+        let expected = height * width * samples;
+        if pixels.len() != expected {
+            return Err(format!(
+                "{} decoded bytes, expected {expected} for {height} rows of {width} pixels",
+                pixels.len()
+            ));
+        }
+        Ok(Self { height, width, channels, samples, pixels })
     }
-    let mut planes = Vec::with_capacity(shape.image_bytes());
-    for channel in 0..shape.channels {
-        planes.extend(interleaved.chunks_exact(samples).map(|pixel| pixel[channel]));
+
+    /// HWC to CHW, without the samples that do not count.
+    fn planar(&self) -> (ImageShape, Vec<u8>) {
+        let shape = ImageShape { channels: self.channels, height: self.height, width: self.width };
+        let mut planes = Vec::with_capacity(shape.image_bytes());
+        for channel in 0..self.channels {
+            planes.extend(self.pixels.chunks_exact(self.samples).map(|pixel| pixel[channel]));
+        }
+        (shape, planes)
     }
-    Ok((shape, planes))
 }

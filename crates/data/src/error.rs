@@ -22,10 +22,10 @@ pub enum DataError {
         /// What was to be read.
         path: PathBuf,
     },
-    /// The file holds no image.
+    /// The file or folder holds no image.
     #[error("{path}: holds no images, expected at least one")]
     NoImages {
-        /// The file, or the first of several.
+        /// The file or folder, or the first of several.
         path: PathBuf,
     },
     /// A file of fixed-size records ends inside a record.
@@ -249,6 +249,42 @@ pub enum DataError {
         first: usize,
         /// Shards of the other.
         second: usize,
+    },
+    /// A folder of images is not laid out as expected.
+    #[error("{path}: {found}, expected {expected}")]
+    Layout {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong.
+        found: String,
+        /// What should be there.
+        expected: &'static str,
+    },
+    /// No file of a folder of images could be decoded.
+    #[error("{dir}: none of {files} image files can be decoded; the first, {first}: {reason}")]
+    NoneReadable {
+        /// The folder.
+        dir: PathBuf,
+        /// Files tried.
+        files: usize,
+        /// The first, relative to the folder.
+        first: PathBuf,
+        /// What was wrong with it.
+        reason: String,
+    },
+    /// The decoded images would take more memory than
+    /// [`MAX_FOLDER_BYTES`](crate::MAX_FOLDER_BYTES).
+    #[error(
+        "{name}: {images} images of {image_bytes} bytes, expected at most {} together; ask for fewer images",
+        crate::MAX_FOLDER_BYTES
+    )]
+    TooManyImages {
+        /// The set.
+        name: String,
+        /// Images asked for.
+        images: usize,
+        /// Bytes an image.
+        image_bytes: usize,
     },
     /// None of the layouts of a data set was found.
     #[error("{dir}: no {split} set of {data_source} there; looked for {}", looked_for.join(", "))]

@@ -2,7 +2,6 @@
 //! `label: int64`, one or several shards a split.
 
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,7 +14,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::{ColumnDescPtr, SchemaDescriptor};
 
 use crate::set::check_classes;
-use crate::{DataError, ImageSet, ImageShape, Split, decode, file, pages};
+use crate::{DataError, ImageSet, ImageShape, Split, decode, file, pages, panics};
 
 /// The most bytes of decoded pixels that a parquet set may have, 4 GiB: image formats and dictionary encoding
 /// allow a small file to stand for an unbounded amount of pixels.
@@ -63,28 +62,13 @@ pub fn hugging_face_parquet(
     };
     let mut images = Images { classes, shape: None, pixels: Vec::new(), labels: Vec::new() };
     for file in &files {
-        caught(file, || images.read_file(file))?;
+        panics::caught(|| images.read_file(file))
+            .unwrap_or_else(|reason| Err(DataError::Decoder { path: file.clone(), reason }))?;
     }
     let Some(shape) = images.shape else {
         return Err(DataError::NoImages { path: files[0].clone() });
     };
     ImageSet::new(name, split, shape, classes, images.pixels, images.labels)
-}
-
-/// Turns a panic of a decoder into an error.
-///
-/// The parquet crate (60.1) indexes out of bounds where a page ends inside a value's length, and image
-/// decoders have had such faults too. Whatever was read so far is given up with the error, so nothing
-/// half-made is seen.
-fn caught(path: &Path, read: impl FnOnce() -> Result<(), DataError>) -> Result<(), DataError> {
-    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|payload| {
-        let reason = payload
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| payload.downcast_ref::<&str>().copied())
-            .unwrap_or("no message");
-        Err(DataError::Decoder { path: path.into(), reason: reason.into() })
-    })
 }
 
 /// The shards of a split in a directory, in their order; none when no file is named like one.

@@ -1,8 +1,8 @@
-//! Labelled image sets: CIFAR-10, CIFAR-100 and MNIST-like sets, from the files in which they are published,
-//! and a synthetic one that needs no file.
+//! Image sets: CIFAR-10, CIFAR-100 and MNIST-like sets, from the files in which they are published, folders of
+//! image files such as ImageNet's, and a synthetic set that needs no file.
 //!
-//! An [`ImageSet`] holds decoded images as `u8` in CHW order, one after the other, with one label each, in
-//! the order in which the files store them. Nothing is shuffled, augmented or normalised here: mean and
+//! An [`ImageSet`] holds decoded images as `u8` in CHW order, one after the other, with one label each (but
+//! for folders without labels), in the order in which the files store them. Nothing is shuffled, augmented or normalised here: mean and
 //! deviation belong to whoever feeds a network.
 //!
 //! | layout | loader | files |
@@ -11,10 +11,12 @@
 //! | CIFAR-100 binary version | [`cifar100_binary`] | `train.bin`, `test.bin` |
 //! | Hugging Face parquet | [`hugging_face_parquet`] | `train-00000-of-00002.parquet`, ... holding JPEG or PNG images |
 //! | IDX, as MNIST | [`idx`] | `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, ... |
+//! | torchvision's image folders | [`ImageFolder`] | `val/n01440764/ILSVRC2012_val_00000293.JPEG`, ... |
 //! | none: drawn on the spot | [`synthetic`] | none |
 //!
 //! [`ImageSet::open`] takes a root directory and one of the known [`DataSource`]s, and picks the loader by
-//! what it finds. [`ImageSet::is_synthetic`] tells drawn images from photographs; whoever reports a result must
+//! what it finds. An [`ImageFolder`] is opened by its [`FolderSource`], and its images, of any size, are cut to
+//! that of a network by a [`ResizeCrop`]. [`ImageSet::is_synthetic`] tells drawn images from photographs; whoever reports a result must
 //! say so.
 //!
 //! # Identity
@@ -25,24 +27,31 @@
 //! # Hostile files
 //! Files are checked, not trusted. Every loader returns a [`DataError`] that names file, place, value and
 //! what was expected. A size that a file declares is compared with the file's own length before memory is
-//! reserved for it, images are at most [`MAX_SIDE`] pixels a side, and a parquet set at most
-//! [`MAX_PIXEL_BYTES`] bytes once decoded.
+//! reserved for it, images are at most [`MAX_SIDE`] pixels a side, a parquet set at most
+//! [`MAX_PIXEL_BYTES`] bytes once decoded, and one from a folder [`MAX_FOLDER_BYTES`].
 
+mod cache;
 mod cifar;
 mod decode;
 mod error;
 mod file;
+mod folder;
 mod hugging_face;
 mod idx;
 mod pages;
+mod panics;
+mod resize;
 mod set;
 mod source;
 mod synthetic;
 
+pub use cache::CacheOutcome;
 pub use cifar::{cifar10_binary, cifar100_binary};
 pub use error::DataError;
+pub use folder::{FolderImages, FolderSource, ImageFolder, MAX_FOLDER_BYTES, Unreadable};
 pub use hugging_face::{MAX_PIXEL_BYTES, hugging_face_parquet};
 pub use idx::idx;
+pub use resize::ResizeCrop;
 pub use set::{ImageSet, ImageShape, MAX_SIDE, Split};
 pub use source::DataSource;
 pub use synthetic::{SYNTHETIC_IMAGES, SYNTHETIC_SEED, synthetic};

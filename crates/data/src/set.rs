@@ -74,7 +74,7 @@ impl fmt::Display for ImageShape {
     }
 }
 
-/// Labelled images of one shape, decoded to `u8`.
+/// Images of one shape, decoded to `u8`, with labels or, from a folder that has none, without.
 ///
 /// # Layout
 /// Image `i` takes the bytes `i * n .. (i + 1) * n` of [`pixels`](Self::pixels), `n` being
@@ -137,6 +137,27 @@ impl ImageSet {
         Ok(Self { name, split, shape, classes, class_names: None, synthetic: false, pixels, labels })
     }
 
+    /// A set without labels and classes. `pixels` holds images of `shape`, laid out as the type says.
+    pub(crate) fn without_labels(
+        name: impl Into<String>,
+        split: Split,
+        shape: ImageShape,
+        pixels: Vec<u8>,
+    ) -> Result<Self, DataError> {
+        let images = pixels.len() / shape.image_bytes().max(1);
+        let set = Self::new(name, split, shape, 1, pixels, vec![0; images])?;
+        Ok(Self { classes: 0, labels: Vec::new(), ..set })
+    }
+
+    /// The same images with other labels: for a set without labels, for instance the predictions of a network
+    /// with which others are to agree.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_labels(self, classes: usize, labels: Vec<u16>) -> Result<Self, DataError> {
+        Self::new(self.name, self.split, self.shape, classes, self.pixels, labels)
+    }
+
     /// The same set, its classes named in the order of their labels.
     pub(crate) fn with_class_names(mut self, names: &'static [&'static str]) -> Self {
         debug_assert_eq!(names.len(), self.classes);
@@ -168,12 +189,17 @@ impl ImageSet {
 
     /// The number of images.
     pub fn len(&self) -> usize {
-        self.labels.len()
+        self.pixels.len() / self.shape.image_bytes()
     }
 
     /// Whether there are no images.
     pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
+        self.pixels.is_empty()
+    }
+
+    /// Whether the images have labels.
+    pub fn is_labelled(&self) -> bool {
+        self.classes > 0
     }
 
     /// The shape of every image.
@@ -181,7 +207,7 @@ impl ImageSet {
         self.shape
     }
 
-    /// The number of classes; labels are below it.
+    /// The number of classes; labels are below it. 0 where there are no labels.
     pub fn classes(&self) -> usize {
         self.classes
     }
@@ -206,7 +232,7 @@ impl ImageSet {
         &self.pixels
     }
 
-    /// All labels, one an image.
+    /// All labels, one an image; none where there are no labels.
     pub fn labels(&self) -> &[u16] {
         &self.labels
     }
@@ -231,16 +257,16 @@ impl ImageSet {
             class_names: self.class_names,
             synthetic: self.synthetic,
             pixels: self.pixels[..count * self.shape.image_bytes()].to_vec(),
-            labels: self.labels[..count].to_vec(),
+            labels: self.labels.iter().copied().take(count).collect(),
         })
     }
 
     /// The identity of the content: 64 lowercase hex digits, the SHA-256 of the bytes
     ///
     /// 1. the ASCII text `zerospace image set 1` and a newline,
-    /// 2. channels, height, width and number of classes, each as `u32` little-endian,
+    /// 2. channels, height, width and number of classes (0 without labels), each as `u32` little-endian,
     /// 3. the number of images as `u64` little-endian,
-    /// 4. every label as `u16` little-endian,
+    /// 4. every label as `u16` little-endian, where there are labels,
     /// 5. every image in the layout of this type.
     ///
     /// Name, split and class names do not enter, nor does the file format that the images came from.

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// A data set known by name, whose shape and classes are fixed. Written `cifar10`, `cifar100`, `mnist`,
-/// `synthetic`.
+/// `synthetic`. Sets cut from image files to a network's size are [`FolderSource`](crate::FolderSource)s.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DataSource {
     /// CIFAR-10: 50,000 + 10,000 images, 3x32x32, 10 classes (<https://www.cs.toronto.edu/~kriz/cifar.html>).
@@ -74,13 +74,14 @@ impl FromStr for DataSource {
     type Err = DataError;
 
     /// # Errors
-    /// [`DataError::UnknownName`] for a name that is not one of a set known here.
+    /// [`DataError::UnknownName`] for a name that is not one of a set known here. It lists the names of
+    /// [`FolderSource`](crate::FolderSource)s too, for which callers look first.
     fn from_str(name: &str) -> Result<Self, DataError> {
         DataSource::ALL.into_iter().find(|source| source.name() == name).ok_or_else(|| {
             DataError::UnknownName {
                 kind: "data set",
                 found: name.into(),
-                expected: "cifar10, cifar100, mnist, synthetic",
+                expected: "cifar10, cifar100, mnist, synthetic, imagenet, images",
             }
         })
     }

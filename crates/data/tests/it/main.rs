@@ -6,6 +6,7 @@
 
 mod cifar;
 mod fixtures;
+mod folder;
 mod hostile;
 mod hugging_face;
 mod idx;

@@ -1,4 +1,4 @@
-use data::{DataError, DataSource, ImageSet, ImageShape, Split};
+use data::{DataError, DataSource, FolderSource, ImageSet, ImageShape, Split};
 
 const SHAPE: ImageShape = ImageShape { channels: 1, height: 2, width: 3 };
 
@@ -104,7 +104,11 @@ fn names_parse_and_print() {
     // CIFAR-100 numbers its classes in alphabetical order.
     assert!(DataSource::Cifar100.class_names().is_sorted());
     assert_eq!(
-        "imagenet".parse::<DataSource>().unwrap_err().to_string(),
-        "data set is \"imagenet\", expected one of cifar10, cifar100, mnist, synthetic"
+        "emnist".parse::<DataSource>().unwrap_err().to_string(),
+        "data set is \"emnist\", expected one of cifar10, cifar100, mnist, synthetic, imagenet, images"
     );
+    for source in [FolderSource::ImageNet, FolderSource::Images] {
+        assert_eq!(FolderSource::named(source.name()), Some(source));
+    }
+    assert_eq!(FolderSource::named("cifar10"), None);
 }

@@ -1,0 +1,211 @@
+//! Decoded pixels on disk, so that the files of a folder are decoded once.
+//!
+//! A cache file is named by what was asked for: folder, crop, number of images. It holds
+//!
+//! 1. the text `zerospace decoded images 1` and a newline,
+//! 2. the SHA-256 of the names, sizes and times of change of the files that were examined ([`FileState`]),
+//! 3. as `u64` little-endian the numbers of files examined, of files unreadable among them, and of bytes an
+//!    image,
+//! 4. for each unreadable file its number, the length of the reason, and the reason,
+//! 5. the pixels of the readable ones,
+//! 6. the SHA-256 of all bytes before it.
+//!
+//! It appears under its name only when it is whole. What a kill or a bad disk leaves behind does not match
+//! its SHA-256 and is written anew.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use sha2::{Digest, Sha256};
+
+use crate::{ResizeCrop, file};
+
+/// Raise the number when the layout changes, or when a file may decode to other pixels than before.
+const MAGIC: &[u8] = b"zerospace decoded images 1\n";
+
+const DIGEST_BYTES: usize = 32;
+
+/// Longer reasons are cut off.
+const MAX_REASON_BYTES: usize = 1000;
+
+/// What came of the cache.
+#[derive(Debug)]
+pub enum CacheOutcome {
+    /// No cache was asked for.
+    Off,
+    /// The pixels came from it; no image was decoded.
+    Read,
+    /// The images were decoded, and the pixels are there now.
+    Written {
+        /// What was wrong with a damaged file that was there before.
+        damage: Option<String>,
+    },
+    /// The images were decoded, but the pixels could not be written.
+    Failed {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+/// What decoding gave.
+pub(crate) struct Decoded {
+    /// Files read, from the first.
+    pub(crate) examined: usize,
+    /// Those that could not be decoded, ascending, and why.
+    pub(crate) unreadable: Vec<(usize, String)>,
+    /// Of the others, one after the other.
+    pub(crate) pixels: Vec<u8>,
+}
+
+/// Names, sizes and times of change of files, in order, as a hash.
+#[derive(Default)]
+pub(crate) struct FileState(Sha256);
+
+impl FileState {
+    /// Adds a file of `dir`. One that has vanished counts too.
+    pub(crate) fn add(&mut self, dir: &Path, path: &Path) {
+        let name = path.as_os_str().as_bytes();
+        self.0.update((name.len() as u64).to_le_bytes());
+        self.0.update(name);
+        let metadata = fs::metadata(dir.join(path)).ok();
+        let modified = metadata.as_ref().and_then(|m| m.modified().ok());
+        let since = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+        self.0.update(metadata.map_or(u64::MAX, |m| m.len()).to_le_bytes());
+        self.0.update(since.as_nanos().to_le_bytes());
+    }
+
+    fn digest(self) -> [u8; DIGEST_BYTES] {
+        self.0.finalize().into()
+    }
+}
+
+/// One cache file.
+pub(crate) struct Cache {
+    path: PathBuf,
+}
+
+impl Cache {
+    /// For the first `images` images of `folder`, or all.
+    pub(crate) fn new(dir: &Path, folder: &Path, crop: ResizeCrop, images: Option<usize>) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(folder.canonicalize().unwrap_or_else(|_| folder.into()).as_os_str().as_bytes());
+        hash.update([0]);
+        for number in [crop.resize(), crop.crop(), images.unwrap_or(usize::MAX)] {
+            hash.update((number as u64).to_le_bytes());
+        }
+        let name: String = hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { path: dir.join(format!("{name}.images")) }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What is there for `wanted` images, or for all that are readable of a folder of `files`; `None` when
+    /// there is nothing or the files have changed. `state` says how the first so many are now. The error says
+    /// what is damaged.
+    pub(crate) fn read(
+        &self,
+        (wanted, files): (usize, usize),
+        image_bytes: usize,
+        state: impl FnOnce(usize) -> FileState,
+    ) -> Result<Option<Decoded>, String> {
+        let Ok((file, length)) = file::open(&self.path) else { return Ok(None) };
+        let mut reader = Hashing { inner: io::BufReader::new(file), hash: Sha256::new() };
+        let cut_off = |error: io::Error| error.to_string();
+        if reader.array::<{ MAGIC.len() }>().map_err(cut_off)? != MAGIC {
+            return Err("does not begin as a cache file does".into());
+        }
+        let state_then = reader.array::<DIGEST_BYTES>().map_err(cut_off)?;
+        let [examined, bad, bytes] = [reader.number(), reader.number(), reader.number()];
+        let (examined, bad) = (examined.map_err(cut_off)?, bad.map_err(cut_off)?);
+        let fits = |readable: usize| readable == wanted || (readable < wanted && examined == files);
+        let readable = examined.checked_sub(bad).filter(|&readable| examined <= files && fits(readable));
+        let Some(readable) = readable else { return Ok(None) };
+        if bytes.map_err(cut_off)? != image_bytes || state(examined).digest() != state_then {
+            return Ok(None);
+        }
+        let mut unreadable = Vec::new();
+        for _ in 0..bad {
+            let index = reader.number().map_err(cut_off)?;
+            let reason_bytes = reader.number().map_err(cut_off)?;
+            if reason_bytes > MAX_REASON_BYTES || index >= examined {
+                return Err(format!("a reason of {reason_bytes} bytes for file {index} of {examined}"));
+            }
+            let mut reason = vec![0; reason_bytes];
+            reader.exactly(&mut reason).map_err(cut_off)?;
+            unreadable.push((index, String::from_utf8_lossy(&reason).into_owned()));
+        }
+        let pixel_bytes = readable * image_bytes;
+        if pixel_bytes as u64 > length {
+            return Err(format!("{length} bytes, expected {pixel_bytes} of pixels and more"));
+        }
+        let mut pixels = vec![0; pixel_bytes];
+        reader.exactly(&mut pixels).map_err(cut_off)?;
+        let mut digest = [0; DIGEST_BYTES];
+        reader.inner.read_exact(&mut digest).map_err(cut_off)?;
+        if digest != <[u8; DIGEST_BYTES]>::from(reader.hash.finalize()) {
+            return Err("the content does not match its SHA-256".into());
+        }
+        Ok(Some(Decoded { examined, unreadable, pixels }))
+    }
+
+    /// Puts `decoded` there, made of files that were in `state`.
+    pub(crate) fn write(&self, decoded: &Decoded, state: FileState, image_bytes: usize) -> io::Result<()> {
+        let mut head = MAGIC.to_vec();
+        head.extend(state.digest());
+        for number in [decoded.examined, decoded.unreadable.len(), image_bytes] {
+            head.extend((number as u64).to_le_bytes());
+        }
+        for (index, reason) in &decoded.unreadable {
+            let reason = &reason.as_bytes()[..reason.len().min(MAX_REASON_BYTES)];
+            head.extend((*index as u64).to_le_bytes());
+            head.extend((reason.len() as u64).to_le_bytes());
+            head.extend(reason);
+        }
+        let digest = Sha256::new().chain_update(&head).chain_update(&decoded.pixels).finalize();
+        fs::create_dir_all(self.path.parent().unwrap_or(Path::new("")))?;
+        let temporary = self.path.with_extension(format!("{}.partial", std::process::id()));
+        let write = || {
+            let mut file = File::create(&temporary)?;
+            file.write_all(&head)?;
+            file.write_all(&decoded.pixels)?;
+            file.write_all(&digest)?;
+            fs::rename(&temporary, &self.path)
+        };
+        write().inspect_err(|_| {
+            // Its loss is the error; a leftover would only fill the disk further.
+            let _ = fs::remove_file(&temporary);
+        })
+    }
+}
+
+/// Hashes what it reads.
+struct Hashing<R> {
+    inner: R,
+    hash: Sha256,
+}
+
+impl<R: Read> Hashing<R> {
+    fn exactly(&mut self, into: &mut [u8]) -> io::Result<()> {
+        self.inner.read_exact(into)?;
+        self.hash.update(into);
+        Ok(())
+    }
+
+    fn array<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+        let mut bytes = [0; N];
+        self.exactly(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn number(&mut self) -> io::Result<usize> {
+        // Numbers beyond the machine's are damage, and fail every check that follows.
+        Ok(usize::try_from(u64::from_le_bytes(self.array()?)).unwrap_or(usize::MAX))
+    }
+}

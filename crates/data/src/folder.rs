@@ -1,0 +1,412 @@
+//! Folders of image files, in torchvision's layout or in none.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use crate::cache::{Cache, CacheOutcome, Decoded, FileState};
+use crate::decode::{self, Limits};
+use crate::panics::caught;
+use crate::set::check_classes;
+use crate::{DataError, ImageSet, ImageShape, ResizeCrop, Split, file};
+
+/// The most bytes of decoded pixels that a set from a folder may have, 16 GiB: ImageNet's 50,000 validation
+/// images fit at 224 pixels a side (7.5 GB) and at 299 (13.4 GB), its training images do not.
+pub const MAX_FOLDER_BYTES: u64 = 1 << 34;
+
+/// The largest image file that is read, 256 MiB.
+const MAX_FILE_BYTES: u64 = 1 << 28;
+
+/// The largest image that is decoded before it is made smaller: 200 MB, as RGB.
+const LIMITS: Limits = Limits { side: 1 << 14, pixels: 1 << 26 };
+
+/// Folders in folders; more is a link that leads back.
+const MAX_DEPTH: usize = 16;
+
+/// torchvision's. Files of these names that are neither JPEG nor PNG count as unreadable.
+const EXTENSIONS: [&str; 9] = ["jpg", "jpeg", "png", "ppm", "bmp", "pgm", "tif", "tiff", "webp"];
+
+/// A data set that is a folder of image files. Written `imagenet`, `images`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FolderSource {
+    /// Labelled, as torchvision's `ImageFolder`: a folder a class in `imagenet/train` and `imagenet/val`.
+    ImageNet,
+    /// Any images, without labels, in `images/train` and `images/val`, or, without those two, in `images`.
+    Images,
+}
+
+impl FolderSource {
+    /// The source of this name, if it is one.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::ImageNet, Self::Images].into_iter().find(|source| source.name() == name)
+    }
+
+    /// The name, which is also the name of the set's directory.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ImageNet => "imagenet",
+            Self::Images => "images",
+        }
+    }
+
+    /// Whether the images have labels. Without, the class that a fault-free network predicts stands for the
+    /// label, and what reports a result must say so.
+    pub fn is_labelled(self) -> bool {
+        self == Self::ImageNet
+    }
+}
+
+/// The image files of one split, listed and not yet read.
+///
+/// # Classes and order
+/// As torchvision's `ImageFolder`: classes are the folders in the order of their names, and their numbers the
+/// labels; inside a class, files come in the order of their folder and name. A file counts when its name ends
+/// in an image format's extension, in lower or upper case.
+///
+/// The images of `val` ([`Split::Test`]) come class by class, so that the first 5,000 are those of the paper. Those
+/// of `train` come in turns, the first of every class, then the second of every class: the first few then
+/// speak for all classes.
+///
+/// Images without labels come in the order of their folder and name.
+#[derive(Debug, Clone)]
+pub struct ImageFolder {
+    source: FolderSource,
+    split: Split,
+    dir: PathBuf,
+    classes: Vec<String>,
+    files: Vec<ImageFile>,
+}
+
+#[derive(Debug, Clone)]
+struct ImageFile {
+    /// Relative to the folder of the split.
+    path: PathBuf,
+    /// 0 where there are no labels.
+    label: u16,
+}
+
+/// A file that is left out of a set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// The file.
+    pub path: PathBuf,
+    /// Why it could not be decoded.
+    pub reason: String,
+}
+
+/// Decoded images, and what came of decoding them.
+#[derive(Debug)]
+pub struct FolderImages {
+    /// The images, 3 x side x side.
+    pub images: ImageSet,
+    /// The files that were to be taken and could not be read, in order; others came in their place.
+    pub unreadable: Vec<Unreadable>,
+    /// What came of the cache.
+    pub cache: CacheOutcome,
+}
+
+impl ImageFolder {
+    /// Lists the files of a split in the directory `root/<name>`: of `imagenet`, those in the folders of
+    /// `train` or `val`; of `images`, all in `train` or `val`, or, when there is neither, all in the directory
+    /// itself as [`Split::Test`]. Folders may be nested.
+    ///
+    /// # Errors
+    /// [`DataError::Layout`] when a folder is missing or nested without end, [`DataError::NoImages`] for a
+    /// class or a split without files, [`DataError::Classes`] for more than 65536 classes, and
+    /// [`DataError::Io`].
+    pub fn open(root: &Path, source: FolderSource, split: Split) -> Result<Self, DataError> {
+        let set = root.join(source.name());
+        let part = match split {
+            Split::Train => "train",
+            Split::Test => "val",
+        };
+        let divided = ["train", "val"].iter().any(|part| set.join(part).is_dir());
+        let whole = !source.is_labelled() && split == Split::Test && !divided;
+        let dir = if whole { set } else { set.join(part) };
+        if !dir.is_dir() {
+            return Err(DataError::Layout {
+                path: dir,
+                found: "no such folder".into(),
+                expected: match source {
+                    FolderSource::ImageNet => "one that holds a folder of JPEG or PNG files for each class",
+                    FolderSource::Images => "one that holds JPEG or PNG files",
+                },
+            });
+        }
+        let mut folder = Self { source, split, dir, classes: Vec::new(), files: Vec::new() };
+        if source.is_labelled() {
+            folder.list_classes()?;
+        } else {
+            let paths = folder.list(Path::new(""))?;
+            folder.files = paths.into_iter().map(|path| ImageFile { path, label: 0 }).collect();
+        }
+        Ok(folder)
+    }
+
+    /// The names of the classes in the order of their labels; none where there are no labels.
+    pub fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    /// The number of files.
+    pub fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Whether there are no files; never.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// Decodes the first `images` readable images, or all, on all threads, and resizes and crops them.
+    ///
+    /// Pixels agree with Pillow's and torchvision's where the decoder does: PNG to the bit, JPEG to a
+    /// fraction of a level on average. They are the same on every machine.
+    ///
+    /// With a directory for `cache`, created if missing, decoded pixels are kept there and taken from there
+    /// as long as the files that were read have the same names, sizes and times of change. The cache is
+    /// verified by a SHA-256; what cannot be written or read there is no error.
+    ///
+    /// `on_image` is called after every file, from any thread.
+    ///
+    /// # Errors
+    /// [`DataError::NotEnough`] when fewer than `images` can be read, [`DataError::NoneReadable`] when none
+    /// can, [`DataError::TooManyImages`] when the pixels take more than [`MAX_FOLDER_BYTES`].
+    pub fn load(
+        &self,
+        crop: ResizeCrop,
+        images: Option<usize>,
+        cache: Option<&Path>,
+        on_image: &(dyn Fn() + Sync),
+    ) -> Result<FolderImages, DataError> {
+        let wanted = images.unwrap_or(self.len());
+        let name = || format!("{} {}", self.source.name(), self.split);
+        if wanted > self.len() {
+            return Err(DataError::NotEnough { name: name(), asked: wanted, available: self.len() });
+        }
+        if wanted.saturating_mul(crop.image_bytes()) as u64 > MAX_FOLDER_BYTES {
+            let image_bytes = crop.image_bytes();
+            return Err(DataError::TooManyImages { name: name(), images: wanted, image_bytes });
+        }
+        let cache = cache.map(|dir| Cache::new(dir, &self.dir, crop, images));
+        let mut outcome = CacheOutcome::Off;
+        if let Some(cache) = &cache {
+            match cache.read((wanted, self.len()), crop.image_bytes(), |examined| self.state(examined)) {
+                Ok(Some(decoded)) => return self.assemble(crop, images, decoded, CacheOutcome::Read),
+                Ok(None) => outcome = CacheOutcome::Written { damage: None },
+                Err(damage) => outcome = CacheOutcome::Written { damage: Some(damage) },
+            }
+        }
+        let (decoded, state) = self.decode(crop, wanted, on_image);
+        if let Some(cache) = &cache
+            && let Err(source) = cache.write(&decoded, state, crop.image_bytes())
+        {
+            outcome = CacheOutcome::Failed { path: cache.path().into(), source };
+        }
+        self.assemble(crop, images, decoded, outcome)
+    }
+
+    fn list_classes(&mut self) -> Result<(), DataError> {
+        let mut classes: Vec<Vec<PathBuf>> = Vec::new();
+        for (name, is_dir) in entries(&self.dir)? {
+            if !is_dir {
+                continue;
+            }
+            let files = self.list(Path::new(&name))?;
+            if files.is_empty() {
+                return Err(DataError::NoImages { path: self.dir.join(name) });
+            }
+            classes.push(files);
+            self.classes.push(name.to_string_lossy().into_owned());
+        }
+        if classes.is_empty() {
+            return Err(DataError::Layout {
+                path: self.dir.clone(),
+                found: "holds no folders".into(),
+                expected: "a folder of JPEG or PNG files for each class",
+            });
+        }
+        check_classes(self.source.name(), classes.len())?;
+        // At most 65536 classes, as was just checked.
+        let labelled = (0..).zip(classes).map(|(label, paths)| {
+            let file = move |path| ImageFile { path, label };
+            paths.into_iter().map(file).collect::<Vec<_>>()
+        });
+        self.files = match self.split {
+            Split::Test => labelled.flatten().collect(),
+            Split::Train => in_turns(labelled.collect()),
+        };
+        Ok(())
+    }
+
+    /// The image files below a folder, in the order of their folder and name.
+    fn list(&self, within: &Path) -> Result<Vec<PathBuf>, DataError> {
+        let mut folders = vec![(within.to_path_buf(), 0)];
+        let mut files = Vec::new();
+        while let Some((folder, depth)) = folders.pop() {
+            for (name, is_dir) in entries(&self.dir.join(&folder))? {
+                let path = folder.join(name);
+                if !is_dir {
+                    files.extend(is_image(&path).then_some((folder.clone(), path)));
+                } else if depth < MAX_DEPTH {
+                    folders.push((path, depth + 1));
+                } else {
+                    return Err(DataError::Layout {
+                        path: self.dir.join(path),
+                        found: format!("a folder {} deep in the set", depth + 1),
+                        expected: "at most 16, and no link that leads back",
+                    });
+                }
+            }
+        }
+        // As text, like Python: `a-b` goes before `a/b`.
+        files.sort_by(|(a_folder, a), (b_folder, b)| {
+            let folders = a_folder.as_os_str().cmp(b_folder.as_os_str());
+            folders.then_with(|| a.as_os_str().cmp(b.as_os_str()))
+        });
+        if files.is_empty() && within.as_os_str().is_empty() {
+            return Err(DataError::NoImages { path: self.dir.clone() });
+        }
+        Ok(files.into_iter().map(|(_, path)| path).collect())
+    }
+
+    /// Decodes files in order until `wanted` were readable or none is left. Also gives the state that the
+    /// files had before they were read.
+    fn decode(&self, crop: ResizeCrop, wanted: usize, on_image: &(dyn Fn() + Sync)) -> (Decoded, FileState) {
+        let image_bytes = crop.image_bytes();
+        let mut state = FileState::default();
+        let mut decoded =
+            Decoded { examined: 0, unreadable: Vec::new(), pixels: vec![0; wanted * image_bytes] };
+        let mut filled = 0;
+        while filled < wanted && decoded.examined < self.len() {
+            let first = decoded.examined;
+            let batch = &self.files[first..self.len().min(first + wanted - filled)];
+            batch.iter().for_each(|file| state.add(&self.dir, &file.path));
+            let places = decoded.pixels[filled * image_bytes..].par_chunks_exact_mut(image_bytes);
+            let failures: Vec<Option<String>> = places
+                .zip(batch)
+                .map(|(place, file)| {
+                    let failure = decode_file(&self.dir.join(&file.path), crop, place).err();
+                    on_image();
+                    failure
+                })
+                .collect();
+            // Those that follow a failure move up.
+            let start = filled;
+            for (i, failure) in failures.into_iter().enumerate() {
+                match failure {
+                    Some(reason) => decoded.unreadable.push((first + i, reason)),
+                    None => {
+                        let from = (start + i) * image_bytes;
+                        decoded.pixels.copy_within(from..from + image_bytes, filled * image_bytes);
+                        filled += 1;
+                    }
+                }
+            }
+            decoded.examined += batch.len();
+        }
+        decoded.pixels.truncate(filled * image_bytes);
+        (decoded, state)
+    }
+
+    /// The state of the first `examined` files.
+    fn state(&self, examined: usize) -> FileState {
+        let mut state = FileState::default();
+        self.files[..examined].iter().for_each(|file| state.add(&self.dir, &file.path));
+        state
+    }
+
+    fn assemble(
+        &self,
+        crop: ResizeCrop,
+        asked: Option<usize>,
+        decoded: Decoded,
+        cache: CacheOutcome,
+    ) -> Result<FolderImages, DataError> {
+        let Decoded { examined, unreadable, pixels } = decoded;
+        let available = examined - unreadable.len();
+        if let (0, Some((first, reason))) = (available, unreadable.first()) {
+            return Err(DataError::NoneReadable {
+                dir: self.dir.clone(),
+                files: examined,
+                first: self.files[*first].path.clone(),
+                reason: reason.clone(),
+            });
+        }
+        if let Some(asked) = asked.filter(|&asked| asked > available) {
+            let (name, bad) = (self.source.name(), unreadable.len());
+            let name = format!("{name} {} without {bad} unreadable files", self.split);
+            return Err(DataError::NotEnough { name, asked, available });
+        }
+        let shape = ImageShape { channels: 3, height: crop.crop(), width: crop.crop() };
+        let images = if self.source.is_labelled() {
+            let mut skipped = unreadable.iter().map(|(index, _)| *index).peekable();
+            let read = (0..examined).filter(|index| skipped.next_if_eq(index).is_none());
+            let labels = read.map(|index| self.files[index].label).collect();
+            ImageSet::new(self.source.name(), self.split, shape, self.classes.len(), pixels, labels)?
+        } else {
+            ImageSet::without_labels(self.source.name(), self.split, shape, pixels)?
+        };
+        let unreadable = unreadable
+            .into_iter()
+            .map(|(index, reason)| Unreadable { path: self.dir.join(&self.files[index].path), reason })
+            .collect();
+        Ok(FolderImages { images, unreadable, cache })
+    }
+}
+
+/// The first of every class, then the second of every class, and so on.
+fn in_turns(classes: Vec<Vec<ImageFile>>) -> Vec<ImageFile> {
+    let mut all = Vec::with_capacity(classes.iter().map(Vec::len).sum());
+    let mut rest: Vec<_> = classes.into_iter().map(Vec::into_iter).collect();
+    while !rest.is_empty() {
+        rest.retain_mut(|class| {
+            let next = class.next();
+            let some = next.is_some();
+            all.extend(next);
+            some
+        });
+    }
+    all
+}
+
+/// Names in a directory and whether each is one, or a link to one; sorted.
+fn entries(dir: &Path) -> Result<Vec<(OsString, bool)>, DataError> {
+    let failed = |source| file::io_error(dir, source);
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let kind = entry.file_type().map_err(failed)?;
+        let is_dir = kind.is_dir() || (kind.is_symlink() && entry.path().is_dir());
+        all.push((entry.file_name(), is_dir));
+    }
+    all.sort_unstable();
+    Ok(all)
+}
+
+fn is_image(path: &Path) -> bool {
+    let extension = path.extension().and_then(OsStr::to_str).unwrap_or_default();
+    EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension))
+}
+
+/// Reads, decodes, resizes and crops one file into `out`; the text says why not.
+fn decode_file(path: &Path, crop: ResizeCrop, out: &mut [u8]) -> Result<(), String> {
+    let (_, length) = file::open(path).map_err(|error| reason(&error))?;
+    if length > MAX_FILE_BYTES {
+        return Err(format!("{length} bytes, expected at most {MAX_FILE_BYTES}"));
+    }
+    let bytes = file::read(path).map_err(|error| reason(&error))?;
+    let raster = caught(|| decode::raster(&bytes, LIMITS))
+        .unwrap_or_else(|panic| Err(format!("damaged content, on which a decoder panicked: {panic}")))?;
+    crop.apply(&raster, out);
+    Ok(())
+}
+
+/// What is wrong with a file, without its name.
+fn reason(error: &DataError) -> String {
+    match error {
+        DataError::Io { source, .. } => source.to_string(),
+        other => other.to_string(),
+    }
+}
