@@ -5,25 +5,25 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use campaign::{Evaluation, Evaluator, Experiment, WeightChange};
 use clap::Args;
-use data::{DataSource, ImageSet, Split};
+use data::ImageSet;
 use ecc::MemoryLayout;
 use quant::Checkpoint;
 use records::{CellSpec, EvaluationSet, NetworkEntry};
 
 use crate::exit::Failure;
-use crate::output::progress_line;
-
-/// Said once for each synthetic set, and in reports.
-pub(crate) const SYNTHETIC: &str =
-    "the images are synthetic, drawn by this program: they compare protections, not networks";
+use crate::images::{DEFAULT_SIDE, Images, is_folder};
 
 /// Where data sets lie and how many threads may work.
 #[derive(Args)]
 pub(crate) struct Machine {
     /// Directory of data sets; `cifar10` is looked for in DIR/cifar10, in the published binary form or as
-    /// Hugging Face parquet
+    /// Hugging Face parquet, `imagenet` in DIR/imagenet/val/CLASS/*.JPEG
     #[arg(long = "data", value_name = "DIR", env = "ZEROSPACE_DATA", default_value = "data")]
     pub(crate) data_root: PathBuf,
+    /// Where decoded images of folders are kept, to be decoded once [default: .zerospace-cache in the
+    /// directory of data sets]
+    #[arg(long, value_name = "DIR", env = "ZEROSPACE_CACHE")]
+    pub(crate) cache: Option<PathBuf>,
     /// Threads; the results do not depend on it [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
@@ -39,24 +39,6 @@ impl Machine {
             .context("worker threads")
             .map_err(Failure::Machine)?;
         Ok(rayon::current_num_threads())
-    }
-
-    /// The first `images` images of a data set, or all.
-    pub(crate) fn images(&self, set: &str, split: &str, images: Option<usize>) -> Result<ImageSet, Failure> {
-        let open = || -> anyhow::Result<ImageSet> {
-            let source: DataSource = set.parse()?;
-            let split: Split = split.parse()?;
-            let all = ImageSet::open(&self.data_root, source, split)
-                .context("choose the directory of data sets with --data DIR or ZEROSPACE_DATA")?;
-            if all.is_synthetic() {
-                progress_line(SYNTHETIC);
-            }
-            Ok(match images {
-                Some(count) => all.take(count)?,
-                None => all,
-            })
-        };
-        open().map_err(Failure::Input)
     }
 }
 
@@ -123,11 +105,12 @@ impl Prepared {
     /// Reads and checks an experiment, its checkpoints and its data; runs nothing.
     pub(crate) fn load(path: &Path, machine: &Machine) -> Result<Self, Failure> {
         let (experiment, source) = Experiment::load(path).map_err(Failure::input)?;
-        let data = &experiment.data;
-        let images = machine.images(&data.set, &data.split, data.images)?;
         let load = |model: &campaign::ModelSection| Checkpoint::load(&model.checkpoint);
         let checkpoints: Vec<Checkpoint> =
             experiment.models.iter().map(load).collect::<Result<_, _>>().map_err(Failure::input)?;
+        let data = &experiment.data;
+        let side = input_side(&data.set, &checkpoints[0]).map_err(Failure::Input)?;
+        let Images { set: images, unreadable } = machine.images(&data.set, &data.split, data.images, side)?;
         let labelled = experiment.models.iter().zip(&checkpoints);
         let networks: Vec<_> = labelled.map(|(model, c)| stored_network(&model.label, c)).collect();
         let evaluation = EvaluationSet {
@@ -135,6 +118,7 @@ impl Prepared {
             split: images.split().to_string(),
             images: images.len() as u64,
             digest: images.digest(),
+            unreadable_files: unreadable as u64,
         };
         let cells =
             campaign::plan(&experiment, &networks, &evaluation, infer::EVALUATOR).map_err(Failure::input)?;
@@ -169,6 +153,18 @@ impl Prepared {
             }
         };
         networks.map(entry).collect()
+    }
+}
+
+/// Rows and columns that the images of a set are to have for a network.
+fn input_side(set: &str, checkpoint: &Checkpoint) -> anyhow::Result<usize> {
+    let [_, height, width] = checkpoint.model.input;
+    match is_folder(set) {
+        false => Ok(DEFAULT_SIDE),
+        true if height == width => Ok(height),
+        true => {
+            Err(anyhow!("the network takes images of {height} rows of {width} pixels, {set} has squares"))
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod exit;
+mod images;
 mod inspect;
 mod loading;
 mod making;

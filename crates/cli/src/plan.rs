@@ -38,8 +38,12 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     let columns =
         ["cell", "model", "protection", ">rate", ">data bits", ">check bits", ">expected flips a trial"];
     let set = &prepared.cells[0].evaluation;
+    let left_out = match set.unreadable_files {
+        0 => String::new(),
+        files => format!(", {files} unreadable files left out"),
+    };
     data(&format!(
-        "{}\n{} cells x {} trials = {} trials, {} faults, seed {}, on {} images of {} {}",
+        "{}\n{} cells x {} trials = {} trials, {} faults, seed {}, on {} images of {} {}{left_out}",
         markdown(&columns, &rows),
         rows.len(),
         experiment.trials,

@@ -2,24 +2,30 @@ use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use clap::Args;
+use data::DataError;
 use ecc::Constraint;
 use quant::{ModelSpec, Preprocessing};
 
 use crate::exit::{Failure, Outcome};
+use crate::images::{DEFAULT_SIDE, is_folder};
 use crate::loading::Machine;
 use crate::making::{FloatNetwork, import, int8_top1, violations};
-use crate::output::{data, markdown, percent, progress_line};
+use crate::output::{self, markdown, percent, progress_line};
 
 const HELP: &str = "\
 Weights: one symmetric scale for each tensor, 127 / max|w|, rounding half to even (the paper's).
 Activations: 8 bits, scales fixed from the ranges over the first training images.
+
+Images of a folder (imagenet: DIR/imagenet/val/CLASS/*.JPEG, for calibration DIR/imagenet/train) become
+those that torchvision's networks take: shorter side to 256 pixels, the middle 224 x 224 cut out.
 
 In-place protection stores its check bits in bit 6 of weights 0..6 of every 8, which must lie in
 [-64, 63]. --throttle clamps those that do not; what it costs in accuracy is printed.
 
 Examples:
   zerospace quantize resnet20.th --arch resnet20 --set cifar10 -o resnet20.safetensors
-  zerospace quantize resnet20.th --arch resnet20 --set cifar10 --throttle -o throttled.safetensors";
+  zerospace quantize resnet20.th --arch resnet20 --set cifar10 --throttle -o throttled.safetensors
+  zerospace quantize resnet18-f37072fd.pth --arch resnet18 --set imagenet --images 5000 -o resnet18.safetensors";
 
 /// Turn a float checkpoint into an int8 one, and say what that costs
 ///
@@ -44,6 +50,13 @@ pub(crate) struct Arguments {
     /// Clamp the weights at positions 0..6 of each 8 into [-64, 63], as in-place protection requires
     #[arg(long)]
     throttle: bool,
+    /// Rows and columns to which images of a folder are cut; the shorter side is resized to 8/7 of it before
+    /// (299 for Inception) [default: 224]
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u16).range(1..))]
+    side: Option<u16>,
+    /// Split whose first images fix the activation scales: `train`, or `test` where there is no other
+    #[arg(long, value_name = "SPLIT", default_value = "train")]
+    calibration_split: String,
     /// Training images that fix the activation scales
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
     calibration_images: u32,
@@ -63,9 +76,17 @@ pub(crate) struct Arguments {
 pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     arguments.machine.start()?;
     check_folder(&arguments.output)?;
-    let training =
-        arguments.machine.images(&arguments.set, "train", Some(arguments.calibration_images as usize))?;
-    let test = arguments.machine.images(&arguments.set, "test", arguments.images.map(|n| n as usize))?;
+    let set = &arguments.set;
+    if let (Some(side), false) = (arguments.side, is_folder(set)) {
+        let message = format!("--side is {side}, but images of {set} have a size of their own");
+        return Err(Failure::Input(anyhow!(message)));
+    }
+    let side = arguments.side.map_or(DEFAULT_SIDE, usize::from);
+    let images = |split: &str, count| arguments.machine.images(set, split, count, side);
+    let training = images(&arguments.calibration_split, Some(arguments.calibration_images as usize))
+        .map_err(|failure| without_training_images(failure, arguments))?
+        .set;
+    let test = images("test", arguments.images.map(|n| n as usize))?.set;
     let shape = test.shape();
     let model = ModelSpec {
         architecture: arguments.architecture.clone(),
@@ -100,7 +121,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     checkpoint.save(&arguments.output).map_err(Failure::machine)?;
 
     let columns = ["network", ">correct", ">images", ">top-1 %", ">against float, points"];
-    data(&format!(
+    output::data(&format!(
         "{}\n{outside} of {total} weights ({:.3} %) lie outside [-64, 63] at positions 0..6{}\n\n{}",
         markdown(&columns, &rows),
         percent(outside, total),
@@ -108,6 +129,21 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         arguments.output.display()
     ));
     Ok(Outcome::Done)
+}
+
+/// Says what to do when a folder has no training images.
+fn without_training_images(failure: Failure, arguments: &Arguments) -> Failure {
+    match failure {
+        Failure::Input(error)
+            if arguments.calibration_split == "train"
+                && matches!(error.downcast_ref(), Some(DataError::Layout { .. })) =>
+        {
+            Failure::Input(anyhow!(
+                "{error:#}; without training images, --calibration-split test takes the scales from test images"
+            ))
+        }
+        other => other,
+    }
 }
 
 /// Fails before the work and not after it when the output has nowhere to go.

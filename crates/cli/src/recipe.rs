@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::images::is_folder;
 use anyhow::{Context, anyhow};
 use ecc::Constraint;
 use serde::Deserialize;
@@ -49,6 +50,8 @@ pub(crate) struct Data {
     pub(crate) validation: usize,
     /// Test images that measure the result; all when absent.
     pub(crate) test_images: Option<usize>,
+    /// Rows and columns to which images of a folder are cut; 224 when absent.
+    pub(crate) side: Option<usize>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -152,6 +155,12 @@ impl Recipe {
         }
         if self.float.as_ref().is_some_and(|stage| stage.method != MethodName::Float) {
             return Err(anyhow!("float.method is not \"float\""));
+        }
+        if let (Some(side), false) = (self.data.side, is_folder(&self.data.set)) {
+            let set = &self.data.set;
+            return Err(anyhow!(
+                "data.side is {side}, expected none: images of {set} have a size of their own"
+            ));
         }
         if self.wot.iter().any(|stage| stage.method == MethodName::Float) {
             return Err(anyhow!("wot.method is \"float\", expected \"qatt\" or \"admm\""));

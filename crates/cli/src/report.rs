@@ -7,7 +7,7 @@ use data::DataSource;
 use records::{Manifest, Store, TableError, read_trials};
 
 use crate::exit::{Failure, Outcome};
-use crate::loading::SYNTHETIC;
+use crate::images::SYNTHETIC;
 use crate::merge::merge;
 use crate::output;
 
@@ -79,8 +79,12 @@ fn notes(manifest: &Manifest) -> String {
         if DataSource::from_str(&set.name).is_ok_and(DataSource::is_synthetic) {
             lines.push(format!("- **{SYNTHETIC}**"));
         }
+        let left_out = match set.unreadable_files {
+            0 => String::new(),
+            files => format!(", {files} unreadable files left out"),
+        };
         lines.push(format!(
-            "- **evaluation**: first {} images of {} {}, SHA-256 of the decoded images `{}`",
+            "- **evaluation**: first {} images of {} {}{left_out}, SHA-256 of the decoded images `{}`",
             set.images, set.name, set.split, set.digest
         ));
     }

@@ -9,9 +9,10 @@ use wot::Trainer;
 use zoo::Graph;
 
 use crate::exit::{Failure, Outcome};
+use crate::images::DEFAULT_SIDE;
 use crate::loading::Machine;
 use crate::making::{FloatNetwork, import, int8_top1, violations};
-use crate::output::{data, markdown, percent, progress_line};
+use crate::output::{self, markdown, percent, progress_line};
 use crate::progress::bar;
 use crate::recipe::{Recipe, Stage};
 use crate::training_log::TrainingLog;
@@ -49,8 +50,10 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     arguments.machine.start()?;
     let recipe = Recipe::load(&arguments.recipe).map_err(Failure::Input)?;
     let out = arguments.out.clone().unwrap_or_else(|| Path::new("runs/train").join(&recipe.name));
-    let training = arguments.machine.images(&recipe.data.set, "train", recipe.data.images)?;
-    let test = arguments.machine.images(&recipe.data.set, "test", recipe.data.test_images)?;
+    let data = &recipe.data;
+    let side = data.side.unwrap_or(DEFAULT_SIDE);
+    let training = arguments.machine.images(&data.set, "train", data.images, side)?.set;
+    let test = arguments.machine.images(&data.set, "test", data.test_images, side)?.set;
     std::fs::create_dir_all(&out).with_context(|| out.display().to_string()).map_err(Failure::Machine)?;
     let rows = Job::new(&recipe, &out, &training)
         .and_then(|job| job.run(&arguments.recipe, &test))
@@ -66,7 +69,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         ">violations",
         ">clamped at the end",
     ];
-    data(&format!("{}\n{}", markdown(&columns, &rows), out.display()));
+    output::data(&format!("{}\n{}", markdown(&columns, &rows), out.display()));
     Ok(Outcome::Done)
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// The images that a cell is evaluated on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvaluationSet {
     /// Name of the data set, e.g. `cifar10`; shown, not part of the identity.
@@ -15,6 +15,14 @@ pub struct EvaluationSet {
     pub images: u64,
     /// SHA-256 of the decoded images and labels.
     pub digest: String,
+    /// Files of a folder that could not be decoded and were left out, others coming in their place; shown, not
+    /// part of the identity, which is that of the images there are. Absent in JSON when 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unreadable_files: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// The memory that faults can hit.
@@ -124,6 +132,7 @@ mod tests {
                 split: "test".into(),
                 images: 7,
                 digest: "cd".into(),
+                unreadable_files: 0,
             },
         }
     }
@@ -133,6 +142,7 @@ mod tests {
         let mut renamed = spec();
         renamed.model = "other".into();
         renamed.evaluation.name = "other".into();
+        renamed.evaluation.unreadable_files = 1;
         assert_eq!(renamed.id(), spec().id());
         // Changing this value orphans every stored record: raise RECORD_VERSION instead.
         assert_eq!(spec().id().as_str(), "c0cdf2c363892b9f");

@@ -18,7 +18,13 @@ fn cell(rate: f64) -> CellSpec {
         rate,
         seed: u64::MAX,
         stored: StoredCells { weights: 5, padding_weights: 3, data_bits: 64, check_bits: 8 },
-        evaluation: EvaluationSet { name: "d".into(), split: "test".into(), images: 10, digest: "x".into() },
+        evaluation: EvaluationSet {
+            name: "d".into(),
+            split: "test".into(),
+            images: 10,
+            digest: "x".into(),
+            ..EvaluationSet::default()
+        },
     }
 }
 

@@ -1,0 +1,101 @@
+//! Image sets by name, and what people are told about them.
+
+use anyhow::{Context, anyhow};
+use data::{CacheOutcome, DataSource, FolderImages, FolderSource, ImageFolder, ImageSet, ResizeCrop, Split};
+
+use crate::exit::Failure;
+use crate::loading::Machine;
+use crate::output::progress_line;
+use crate::progress::bar;
+
+/// Said once for each synthetic set, and in reports.
+pub(crate) const SYNTHETIC: &str =
+    "the images are synthetic, drawn by this program: they compare protections, not networks";
+
+/// Rows and columns to which images from a folder are cut unless something else is said: what the published
+/// ImageNet networks take, but for Inception's 299.
+pub(crate) const DEFAULT_SIDE: usize = 224;
+
+/// Unreadable files that are named one by one.
+const NAMED: usize = 5;
+
+/// The first images of a data set, and what had to be left out.
+pub(crate) struct Images {
+    pub(crate) set: ImageSet,
+    /// Files of a folder that could not be decoded.
+    pub(crate) unreadable: usize,
+}
+
+/// Whether the images of a set are cut from files to the size that a network takes.
+pub(crate) fn is_folder(set: &str) -> bool {
+    FolderSource::named(set).is_some()
+}
+
+impl Machine {
+    /// The first `images` images of a data set, or all. Those of a folder are cut to `side` x `side` pixels.
+    pub(crate) fn images(
+        &self,
+        set: &str,
+        split: &str,
+        images: Option<usize>,
+        side: usize,
+    ) -> Result<Images, Failure> {
+        let open = || -> anyhow::Result<Images> {
+            let split: Split = split.parse()?;
+            if let Some(source) = FolderSource::named(set) {
+                return self.folder(source, split, images, side);
+            }
+            let source: DataSource = set.parse()?;
+            let all = ImageSet::open(&self.data_root, source, split).context(WHERE)?;
+            if all.is_synthetic() {
+                progress_line(SYNTHETIC);
+            }
+            let set = match images {
+                Some(count) => all.take(count)?,
+                None => all,
+            };
+            Ok(Images { set, unreadable: 0 })
+        };
+        open().map_err(Failure::Input)
+    }
+
+    fn folder(
+        &self,
+        source: FolderSource,
+        split: Split,
+        images: Option<usize>,
+        side: usize,
+    ) -> anyhow::Result<Images> {
+        let crop = ResizeCrop::for_side(side).ok_or_else(|| {
+            anyhow!("images of {side} x {side} pixels, expected 1 to {} a side", data::MAX_SIDE)
+        })?;
+        let folder = ImageFolder::open(&self.data_root, source, split).context(WHERE)?;
+        let bar = bar(images.unwrap_or(folder.len()) as u64, "images decoded");
+        let cache = self.cache.clone().unwrap_or_else(|| self.data_root.join(".zerospace-cache"));
+        let loaded = folder.load(crop, images, Some(&cache), &|| bar.inc(1));
+        bar.finish_and_clear();
+        let FolderImages { images, unreadable, cache } = loaded?;
+        match cache {
+            CacheOutcome::Failed { path, source } => {
+                progress_line(&format!(
+                    "decoded images are not kept: {}: {source} (choose a place with --cache DIR)",
+                    path.display()
+                ));
+            }
+            CacheOutcome::Written { damage: Some(damage) } => {
+                progress_line(&format!("images were decoded again, the cache was damaged: {damage}"));
+            }
+            CacheOutcome::Off | CacheOutcome::Read | CacheOutcome::Written { damage: None } => {}
+        }
+        for file in unreadable.iter().take(NAMED) {
+            progress_line(&format!("left out: {}: {}", file.path.display(), file.reason));
+        }
+        if !unreadable.is_empty() {
+            let count = unreadable.len();
+            progress_line(&format!("{count} unreadable files of {} {split} were left out", source.name()));
+        }
+        Ok(Images { set: images, unreadable: unreadable.len() })
+    }
+}
+
+const WHERE: &str = "choose the directory of data sets with --data DIR or ZEROSPACE_DATA";

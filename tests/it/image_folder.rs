@@ -1,0 +1,160 @@
+//! Images from folders: calibrated, evaluated, unreadable files left out.
+
+use std::path::Path;
+
+use quant::ModelSpec;
+
+use crate::program::{Numbers, experiment, float_checkpoint, succeed, zerospace};
+
+/// Images of different sizes and forms, all kinds of one class tinted alike.
+fn png(class: u8, numbers: &mut Numbers) -> Vec<u8> {
+    let (width, height) = (40 + (numbers.next() % 90) as u32, 40 + (numbers.next() % 90) as u32);
+    let pixel = |_| (numbers.next() % 160) as u8 + class * 40;
+    let pixels: Vec<u8> = (0..3 * width * height).map(pixel).collect();
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.write_header().unwrap().write_image_data(&pixels).unwrap();
+    bytes
+}
+
+/// A folder with a float SqueezeNet for 3 classes and, in `data/imagenet`, 3 training and 7 validation images
+/// of each, the first validation image a JPEG and the second broken.
+fn workshop() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let mut numbers = Numbers(3);
+    let photo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/tests/golden/folder/photo.JPEG");
+    for (part, images) in [("train", 3), ("val", 7)] {
+        for class in 0..3 {
+            let dir = folder.path().join(format!("data/imagenet/{part}/n0{class}"));
+            std::fs::create_dir_all(&dir).unwrap();
+            for i in 0..images {
+                std::fs::write(dir.join(format!("{i}.png")), png(class, &mut numbers)).unwrap();
+            }
+        }
+    }
+    let class = folder.path().join("data/imagenet/val/n00");
+    std::fs::copy(photo, class.join("0.JPEG")).unwrap();
+    std::fs::write(class.join("1.png"), "not an image").unwrap();
+    let spec =
+        ModelSpec { architecture: "squeezenet1_1".into(), classes: 3, input: [3, 64, 64], width: 0.125 };
+    std::fs::write(folder.path().join("float.safetensors"), float_checkpoint(&spec)).unwrap();
+    folder
+}
+
+fn quantize(more: &str) -> Vec<String> {
+    let common = "quantize float.safetensors --arch squeezenet1_1 --width 0.125 --side 64 --throttle -o net.safetensors";
+    format!("{common} {more}").split(' ').map(String::from).collect()
+}
+
+fn strs(arguments: &[String]) -> Vec<&str> {
+    arguments.iter().map(String::as_str).collect()
+}
+
+/// Two trials on the first images of a set.
+fn campaign(set: &str, images: usize) -> String {
+    experiment(2).replace("cifar10", set).replace("images = 40", &format!("images = {images}"))
+}
+
+#[test]
+fn a_campaign_on_an_image_folder_leaves_out_what_it_cannot_read_and_says_so() {
+    let workshop = workshop();
+    let folder = workshop.path();
+    let arguments = quantize("--set imagenet --calibration-images 9");
+    let said = zerospace(folder, &strs(&arguments));
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(said.stdout.contains("| int8, throttled |"), "{}", said.stdout);
+    assert!(
+        said.stderr.contains("left out: data/imagenet/val/n00/1.png: 12 bytes that begin with [6e 6f 74")
+            && said.stderr.contains("1 unreadable files of imagenet test were left out"),
+        "{}",
+        said.stderr
+    );
+    let inspect = succeed(folder, &["inspect", "net.safetensors"]);
+    assert!(inspect.contains("input 3x64x64, 3 classes"), "{inspect}");
+    assert!(inspect.contains("activation ranges from imagenet train, first 9 images"), "{inspect}");
+
+    std::fs::write(folder.join("x.toml"), campaign("imagenet", 12)).unwrap();
+    let plan = succeed(folder, &["plan", "x.toml"]);
+    assert!(plan.contains("on 12 images of imagenet test, 1 unreadable files left out"), "{plan}");
+    succeed(folder, &["run", "x.toml", "--out", "first"]);
+    let read = |run: &str, file: &str| std::fs::read(folder.join(run).join(file)).unwrap();
+    let report = String::from_utf8(read("first", "report.md")).unwrap();
+    assert!(
+        report.contains("first 12 images of imagenet test, 1 unreadable files left out, SHA-256"),
+        "{report}"
+    );
+    let manifest = String::from_utf8(read("first", "manifest.json")).unwrap();
+    assert!(manifest.contains("\"unreadable_files\": 1"), "{manifest}");
+
+    // Once decoded, images come from the cache, even a damaged one; on one thread, and without a cache.
+    let cache = folder.join("data/.zerospace-cache");
+    let kept: Vec<_> = std::fs::read_dir(&cache).unwrap().map(|e| e.unwrap().path()).collect();
+    assert_eq!(kept.len(), 3);
+    for path in kept {
+        let mut bytes = std::fs::read(&path).unwrap();
+        let last = bytes.len() - 40;
+        bytes[last] ^= 1;
+        std::fs::write(path, bytes).unwrap();
+    }
+    let said = zerospace(folder, &["run", "x.toml", "--out", "second", "--threads", "1"]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(
+        said.stderr.contains("images were decoded again, the cache was damaged: the content does not match"),
+        "{}",
+        said.stderr
+    );
+    assert_eq!(read("first", "trials.parquet"), read("second", "trials.parquet"));
+    let said = zerospace(folder, &["run", "x.toml", "--out", "third", "--cache", "x.toml"]);
+    assert!(
+        said.code == 0 && said.stderr.contains("decoded images are not kept: x.toml/"),
+        "{}",
+        said.stderr
+    );
+    assert_eq!(read("first", "trials.parquet"), read("third", "trials.parquet"));
+
+    // Other images, other records: the file that could not be read now can.
+    std::fs::copy(folder.join("data/imagenet/val/n00/2.png"), folder.join("data/imagenet/val/n00/1.png"))
+        .unwrap();
+    let said = zerospace(folder, &["run", "x.toml", "--out", "first"]);
+    assert!(said.code == 4 && said.stderr.contains("evaluation of cell"), "{}", said.stderr);
+}
+
+#[test]
+fn what_does_not_fit_an_image_folder_is_named() {
+    let workshop = workshop();
+    let folder = workshop.path();
+    let refused = |more: &str| {
+        let said = zerospace(folder, &strs(&quantize(more)));
+        assert_eq!(said.code, 2, "{more}: {}{}", said.stdout, said.stderr);
+        said.stderr.lines().last().unwrap().to_string()
+    };
+    std::fs::rename(folder.join("data/imagenet/train"), folder.join("data/imagenet/elsewhere")).unwrap();
+    assert_eq!(
+        refused("--set imagenet"),
+        "error: choose the directory of data sets with --data DIR or ZEROSPACE_DATA: data/imagenet/train: no such \
+         folder, expected one that holds a folder of JPEG or PNG files for each class; without training images, \
+         --calibration-split test takes the scales from test images"
+    );
+    assert_eq!(
+        refused("--set imagenet --calibration-split test"),
+        "error: imagenet test: asked for the first 512 images, but there are 22"
+    );
+    succeed(folder, &strs(&quantize("--set imagenet --calibration-split test --calibration-images 6")));
+    assert_eq!(
+        refused("--set cifar10"),
+        "error: --side is 64, but images of cifar10 have a size of their own"
+    );
+
+    // A class too few for the network.
+    std::fs::rename(folder.join("data/imagenet/val/n02"), folder.join("data/imagenet/n02")).unwrap();
+    std::fs::write(folder.join("x.toml"), campaign("imagenet", 6)).unwrap();
+    let said = zerospace(folder, &["run", "x.toml"]);
+    assert_eq!(said.code, 2);
+    assert!(
+        said.stderr
+            .ends_with("the network takes [3, 64, 64] images of 3 classes, imagenet has [3, 64, 64] of 2\n"),
+        "{}",
+        said.stderr
+    );
+}
