@@ -19,7 +19,7 @@ fn png(class: u8, numbers: &mut Numbers) -> Vec<u8> {
 }
 
 /// A folder with a float SqueezeNet for 3 classes and, in `data/imagenet`, 3 training and 7 validation images
-/// of each, the first validation image a JPEG and the second broken.
+/// of each; a JPEG goes before the first class's, and the file after its first is broken.
 fn workshop() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let mut numbers = Numbers(3);
@@ -129,6 +129,10 @@ fn what_does_not_fit_an_image_folder_is_named() {
         assert_eq!(said.code, 2, "{more}: {}{}", said.stdout, said.stderr);
         said.stderr.lines().last().unwrap().to_string()
     };
+    assert_eq!(
+        refused("--set imagenet --calibration-images 9 --classes 4"),
+        "error: --classes is 4, but imagenet has 3"
+    );
     std::fs::rename(folder.join("data/imagenet/train"), folder.join("data/imagenet/elsewhere")).unwrap();
     assert_eq!(
         refused("--set imagenet"),
@@ -157,4 +161,89 @@ fn what_does_not_fit_an_image_folder_is_named() {
         "{}",
         said.stderr
     );
+}
+
+#[test]
+fn images_without_labels_measure_agreement_and_every_output_says_so() {
+    let workshop = workshop();
+    let folder = workshop.path();
+    std::fs::rename(folder.join("data/imagenet"), folder.join("data/images")).unwrap();
+    let arguments = quantize("--set images --classes 3 --calibration-images 9");
+    let said = zerospace(folder, &strs(&arguments));
+    let label_free = "the images have no labels: what counts is agreement with the fault-free network";
+    assert!(said.code == 0 && said.stderr.contains(label_free), "{}", said.stderr);
+    let float = said.stdout.lines().find(|line| line.starts_with("| float ")).unwrap();
+    let cells: Vec<&str> = float.split('|').map(str::trim).collect();
+    assert_eq!(cells[2..6], ["21", "21", "100.00", "+0.00"], "{}", said.stdout);
+    assert!(said.stdout.contains("agreement %") && !said.stdout.contains("top-1"), "{}", said.stdout);
+
+    std::fs::write(folder.join("x.toml"), campaign("images", 12)).unwrap();
+    let headline = succeed(folder, &["run", "x.toml"]);
+    assert!(
+        headline.contains("Images whose prediction is not that of the fault-free network, in %"),
+        "{headline}"
+    );
+    let run = folder.join("runs/x");
+    let rows = records::read_trials(&run.join("trials.parquet")).unwrap();
+    assert_eq!(rows.len(), 4 * 4 * 2);
+    assert!(rows.iter().all(|row| row.clean_correct == 12 && row.record.correct == row.record.agree));
+    assert!(rows.iter().any(|row| row.record.agree < 12), "the highest rate changes predictions");
+    let report = std::fs::read_to_string(run.join("report.md")).unwrap();
+    for part in [label_free, "(agreement-vs-rate.svg)", "## Agreement drop", "agreement %", "SDC rate"] {
+        assert!(report.contains(part), "{part} is not in {report}");
+    }
+    assert!(!report.contains("accuracy drop") && !report.contains("Accuracy"), "{report}");
+    let figure = std::fs::read_to_string(run.join("agreement-vs-rate.svg")).unwrap();
+    assert!(figure.contains("agreement with the fault-free network, %") && !figure.contains("chance"));
+    let summary = std::fs::read_to_string(run.join("summary.csv")).unwrap();
+    assert!(summary.contains(",clean_agreement_percent,agreement_percent,"), "{summary}");
+    let manifest = std::fs::read_to_string(run.join("manifest.json")).unwrap();
+    assert!(manifest.contains("\"label_free\": true"), "{manifest}");
+
+    // The same images with labels are another set.
+    std::fs::rename(folder.join("data/images"), folder.join("data/imagenet")).unwrap();
+    std::fs::write(folder.join("y.toml"), campaign("imagenet", 12)).unwrap();
+    let said = zerospace(folder, &["run", "y.toml", "--out", "runs/x"]);
+    assert_eq!(said.code, 4, "{}", said.stderr);
+    let cells = |plan: String| -> Vec<String> {
+        plan.lines().skip(2).filter_map(|line| Some(line.split('|').nth(1)?.trim().to_string())).collect()
+    };
+    let with_labels = cells(succeed(folder, &["plan", "y.toml"]));
+    assert!(rows.iter().all(|row| !with_labels.contains(&row.cell)));
+}
+
+#[test]
+fn training_needs_labels() {
+    let workshop = workshop();
+    let recipe = r#"
+name = "r"
+seed = 1
+[network]
+architecture = "squeezenet1_1"
+width = 0.125
+mean = [0.5, 0.5, 0.5]
+std = [0.5, 0.5, 0.5]
+import = "float.safetensors"
+[data]
+set = "images"
+validation = 2
+side = 64
+"#;
+    let train = |recipe: &str| {
+        std::fs::write(workshop.path().join("r.toml"), recipe).unwrap();
+        zerospace(workshop.path(), &["train", "r.toml"])
+    };
+    let said = train(recipe);
+    assert_eq!(
+        (said.code, said.stderr.as_str()),
+        (2, "error: r.toml: data.set is \"images\", expected a set with labels to train on\n")
+    );
+    let said = train(&recipe.replace("\"images\"", "\"cifar10\""));
+    assert_eq!(
+        (said.code, said.stderr.as_str()),
+        (2, "error: r.toml: data.side is 64, expected none: images of cifar10 have a size of their own\n")
+    );
+    // No stage to run: the imported network is quantized and measured.
+    let said = train(&recipe.replace("\"images\"", "\"imagenet\""));
+    assert!(said.code == 0 && said.stdout.contains("| int8 "), "{}{}", said.stdout, said.stderr);
 }

@@ -23,7 +23,7 @@ use crate::cell::{Cell, points, rate_label};
 use crate::estimate::CellSummary;
 use crate::folder::Context;
 use crate::interval::{INTERVAL_METHOD, Interval};
-use crate::report::{Report, panels};
+use crate::report::{Measure, Report, panels};
 use crate::style::{Marker, Style, display_name, styles_of};
 
 const WIDTH: i32 = 1600;
@@ -108,6 +108,7 @@ struct Figure {
     /// Rows of entries.
     legend: Vec<Vec<LegendEntry>>,
     panels: Vec<Panel>,
+    measure: Measure,
     accuracy: AccuracyAxis,
     chance_percent: Option<f64>,
 }
@@ -190,6 +191,7 @@ impl Figure {
             title: wrap(context.title, TITLE, FontStyle::Bold, width)?,
             subtitle,
             legend: legend(entries, width)?,
+            measure: report.measure,
             accuracy: AccuracyAxis::covering(&panels, context.chance_percent),
             panels,
             chance_percent: context.chance_percent,
@@ -536,7 +538,7 @@ fn draw_panel<DB: DrawingBackend>(
     let label = TextLook { size: LABEL, h: HPos::Center, ..PLAIN };
     canvas.text("bit error rate", (middle, frame.bottom + 58), label)?;
     let at = (x + 4, (frame.top + frame.bottom) / 2);
-    canvas.text("top-1 accuracy, %", at, TextLook { upright: false, ..label })?;
+    canvas.text(&format!("{}, %", figure.measure.name()), at, TextLook { upright: false, ..label })?;
 
     let across = (left, right);
     let mut clean: Vec<i32> = panel.series.iter().map(|s| frame.y(s.clean_percent)).collect();

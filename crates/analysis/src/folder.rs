@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::report::Report;
+use crate::report::{Measure, Report};
 use crate::table::{Statistic, Table};
 use crate::{AnalysisError, INTERVAL_METHOD};
 
@@ -17,18 +17,21 @@ pub struct Context<'a> {
 }
 
 /// Writes `report.md` and what it refers to into `dir`, which is created if missing: `summary.csv`,
-/// `outcomes.csv`, `paired.csv`, `accuracy-vs-rate.svg`, `accuracy-vs-rate.png`. Each file appears
+/// `outcomes.csv`, `paired.csv`, `accuracy-vs-rate.svg`, `accuracy-vs-rate.png` (`agreement-vs-rate` when that
+/// was measured). Each file appears
 /// under its name only when it is whole; `report.md` is the last. Equal input gives equal bytes.
 ///
 /// # Errors
 /// When the figure cannot be drawn or a file cannot be written.
 pub fn write_report(report: &Report, context: &Context, dir: &Path) -> Result<Vec<PathBuf>, AnalysisError> {
+    let figure = figure_stem(report.measure);
+    let (svg, png) = (format!("{figure}.svg"), format!("{figure}.png"));
     let files = [
         ("summary.csv", report.csv(Table::Summary).into_bytes()),
         ("outcomes.csv", report.csv(Table::Outcomes).into_bytes()),
         ("paired.csv", report.csv(Table::Paired).into_bytes()),
-        ("accuracy-vs-rate.svg", report.figure_svg(context)?.into_bytes()),
-        ("accuracy-vs-rate.png", report.figure_png(context)?),
+        (svg.as_str(), report.figure_svg(context)?.into_bytes()),
+        (png.as_str(), report.figure_png(context)?),
         ("report.md", report_markdown(report, context).into_bytes()),
     ];
     fs::create_dir_all(dir).map_err(|source| AnalysisError::Io { path: dir.into(), source })?;
@@ -42,18 +45,25 @@ pub fn write_report(report: &Report, context: &Context, dir: &Path) -> Result<Ve
     Ok(written)
 }
 
+fn figure_stem(measure: Measure) -> String {
+    format!("{}-vs-rate", measure.word())
+}
+
 fn report_markdown(report: &Report, context: &Context) -> String {
+    let (word, figure) = (report.measure.word(), figure_stem(report.measure));
+    let capital = word.replacen('a', "A", 1);
     let mut sections = vec![format!("# {}", context.title), format!("{}.", report.conditions())];
     if !context.notes.trim().is_empty() {
         sections.push(context.notes.trim().into());
     }
     sections.extend([
-        format!("![Accuracy versus bit error rate: {}](accuracy-vs-rate.svg)", context.title),
-        "Points: single trials. Line: mean of all trials. Band and bars: 95 % interval of the mean. Dashed: \
-         fault-free accuracy, also the markers at 0. Each shaded strip is one rate; protections are shifted \
-         within it so that they do not hide each other. The same figure as [PNG](accuracy-vs-rate.png)."
-            .into(),
-        "## Accuracy drop".into(),
+        format!("![{capital} versus bit error rate: {}]({figure}.svg)", context.title),
+        format!(
+            "Points: single trials. Line: mean of all trials. Band and bars: 95 % interval of the mean. Dashed: \
+         fault-free {word}, also the markers at 0. Each shaded strip is one rate; protections are shifted \
+         within it so that they do not hide each other. The same figure as [PNG]({figure}.png)."
+        ),
+        format!("## {capital} drop"),
         report.drop_table(Statistic::AllTrials),
         "The same with the paper's statistic (Guan et al., NeurIPS 2019, Table 2), for comparison with the \
          paper only:"
@@ -66,8 +76,11 @@ fn report_markdown(report: &Report, context: &Context) -> String {
         "## Paired differences".into(),
         report.markdown(Table::Paired),
         "## Method and limits".into(),
-        METHOD.replace("{method}", INTERVAL_METHOD),
+        METHOD.replace("{method}", INTERVAL_METHOD).replace("{word}", word).replace("{Word}", &capital),
     ]);
+    if report.measure == Measure::Agreement {
+        sections.push(AGREEMENT.into());
+    }
     let sections: Vec<&str> = sections.iter().map(|s| s.trim_end()).collect();
     sections.join("\n\n") + "\n"
 }
@@ -78,7 +91,7 @@ set of images. All trials count; none is discarded, except in the statistic mark
 intervals describe the randomness of the faults only. They do not cover the choice of images, nor that of the \
 trained weights: both are fixed here, and a difference between networks needs more than one network.
 
-Intervals: {method}. Accuracy drops have heavy tails, and every interval from few trials is then too short: a \
+Intervals: {method}. {Word} drops have heavy tails, and every interval from few trials is then too short: a \
 collapse that happens in one trial of ten is missed by a third of all samples of ten trials, and no method \
 can see it in those. In simulations the nominal 95 % was 62 to 90 % with 10 trials, 90 to 94 % with 30 and \
 91 to 96 % with 100. Read intervals from fewer than 30 trials as a lower bound on the uncertainty, and see \
@@ -88,4 +101,9 @@ Protections are compared in pairs: trials with the same number meet the same fau
 the paired difference is usually more precise than the two intervals side by side suggest. Where a protection has \
 check bits, those cells are hit as well, with faults of their own. The sign test asks only which of the two \
 loses less more often; its p values are not corrected for the number of comparisons. If a protection runs on \
-retrained weights, its fault-free accuracy differs, and drops are relative to its own.";
+retrained weights, its fault-free {word} differs, and drops are relative to its own.";
+
+const AGREEMENT: &str = "\
+The images have no labels: the prediction of the fault-free network stands for the label. Agreement is the share \
+of images on which the faulty network predicts the same, a drop the share on which faults change the prediction \
+(SDC rate). Neither says how often the network is right.";

@@ -8,7 +8,8 @@
 //! [`Report::figure_png`] draw them, and [`write_report`] writes it all into a folder.
 //!
 //! An **accuracy drop** is clean - faulty accuracy in points, each in % of the evaluated images;
-//! negative when faults happened to help. All trials count. The statistic of the paper (Guan et al.,
+//! negative when faults happened to help; for images without labels agreement with the fault-free network takes
+//! the place of accuracy ([`Measure`]). All trials count. The statistic of the paper (Guan et al.,
 //! "In-Place Zero-Space Memory Protection for CNN", NeurIPS 2019), which drops the best and the worst
 //! trial, is computed beside it for comparison only ([`Trimmed`]).
 //!
@@ -31,6 +32,6 @@ pub use error::AnalysisError;
 pub use estimate::{CellOutcomes, CellSummary, DropStatistics, PairedDifference, Trimmed};
 pub use folder::{Context, write_report};
 pub use interval::{INTERVAL_METHOD, Interval};
-pub use report::Report;
+pub use report::{Measure, Report};
 pub use style::{Marker, Style, paper_name, style_of, styles_of};
 pub use table::{Statistic, Table};

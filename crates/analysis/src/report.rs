@@ -6,6 +6,35 @@ use crate::AnalysisError;
 use crate::cell::{Cell, cells, first_appearances};
 use crate::estimate::{CellOutcomes, CellSummary, PairedDifference, outcomes, paired, summary};
 
+/// What the records count as correct.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Measure {
+    /// Images whose prediction is the label.
+    #[default]
+    Accuracy,
+    /// Images whose prediction is that of the fault-free network, for images without labels: 100 % without
+    /// faults. A drop is then the share of images on which faults change the prediction (SDC rate).
+    Agreement,
+}
+
+impl Measure {
+    /// For file and column names.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Accuracy => "accuracy",
+            Self::Agreement => "agreement",
+        }
+    }
+
+    /// For titles and axes.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Accuracy => "top-1 accuracy",
+            Self::Agreement => "agreement with the fault-free network",
+        }
+    }
+}
+
 /// Everything that is estimated from the trials of one experiment.
 ///
 /// Models, fault models and protections come in order of first appearance in the rows (the plan's
@@ -15,6 +44,7 @@ pub struct Report {
     pub(crate) cells: Vec<Cell>,
     /// Protections in plan order.
     pub(crate) protections: Vec<String>,
+    pub(crate) measure: Measure,
     summaries: Vec<CellSummary>,
     outcomes: Vec<CellOutcomes>,
     paired: Vec<PairedDifference>,
@@ -41,8 +71,14 @@ impl Report {
             summaries: cells.iter().map(summary).collect(),
             outcomes: cells.iter().map(outcomes).collect(),
             paired: pairs(&cells),
+            measure: Measure::default(),
             cells,
         })
+    }
+
+    /// The same report, whose tables and figure say what was measured; [`Measure::Accuracy`] unless set here.
+    pub fn with_measure(self, measure: Measure) -> Self {
+        Self { measure, ..self }
     }
 
     /// Accuracy of every cell.

@@ -7,7 +7,7 @@ use crate::cell::{CellKey, rate_label};
 use crate::column::{count, real, text};
 use crate::estimate::{CellOutcomes, CellSummary, PairedDifference};
 use crate::interval::Interval;
-use crate::report::{Report, panels};
+use crate::report::{Measure, Report, panels};
 use crate::style::{display_name, paper_name};
 
 /// The tables of a report.
@@ -39,7 +39,7 @@ impl Report {
     /// `differing_at_most` holds the bound that [`Interval::AllEqual`] explains.
     pub fn frame(&self, table: Table) -> DataFrame {
         let columns = match table {
-            Table::Summary => summary_columns(self.summaries()),
+            Table::Summary => summary_columns(self.summaries(), self.measure),
             Table::Outcomes => outcome_columns(self.outcomes()),
             Table::Paired => paired_columns(self.paired()),
         };
@@ -54,9 +54,9 @@ impl Report {
     /// A table for people, with a footnote on its method where one is needed.
     pub fn markdown(&self, table: Table) -> String {
         match table {
-            Table::Summary => summary_markdown(self.summaries()),
+            Table::Summary => summary_markdown(self.summaries(), self.measure),
             Table::Outcomes => outcomes_markdown(self.outcomes()),
-            Table::Paired => paired_markdown(self.paired()),
+            Table::Paired => paired_markdown(self.paired(), self.measure),
         }
     }
 
@@ -91,16 +91,19 @@ impl Report {
             }
             text.push_str(&format!("**{model}**, {fault_model}:\n\n{}", markdown(&columns, &rows)));
         }
-        text.push_str(match statistic {
+        let drop = match self.measure {
+            Measure::Accuracy => "Accuracy drop in points",
+            Measure::Agreement => "Images whose prediction is not that of the fault-free network, in %",
+        };
+        text + &match statistic {
             Statistic::AllTrials => {
-                "\nAccuracy drop in points: mean ± standard deviation (divisor n - 1) of all trials.\n"
+                format!("\n{drop}: mean ± standard deviation (divisor n - 1) of all trials.\n")
             }
-            Statistic::Trimmed => {
-                "\nAccuracy drop in points, the paper's statistic: the best and the worst trial are dropped, \
-                 mean ± population standard deviation of the others.\n"
-            }
-        });
-        text
+            Statistic::Trimmed => format!(
+                "\n{drop}, the paper's statistic: the best and the worst trial are dropped, mean ± population \
+                 standard deviation of the others.\n"
+            ),
+        }
     }
 }
 
@@ -155,7 +158,8 @@ const INTERVAL_NOTE: &str = "95 % interval of the mean: bias-corrected and accel
      nothing to resample; at 95 % confidence a trial differs with a probability of at most \
      p = 1 - 0.05^(1/n). An en dash: too few trials.\n";
 
-fn summary_markdown(summaries: &[CellSummary]) -> String {
+fn summary_markdown(summaries: &[CellSummary], measure: Measure) -> String {
+    let word = measure.word();
     let columns = [
         MarkdownColumn::text("model"),
         MarkdownColumn::text("fault model"),
@@ -163,7 +167,7 @@ fn summary_markdown(summaries: &[CellSummary]) -> String {
         MarkdownColumn::number("rate"),
         MarkdownColumn::number("n"),
         MarkdownColumn::number("clean %"),
-        MarkdownColumn::number("accuracy %"),
+        MarkdownColumn::number(&format!("{word} %")),
         MarkdownColumn::number("drop"),
         MarkdownColumn::number("95 % interval"),
         MarkdownColumn::number("sd"),
@@ -195,7 +199,7 @@ fn summary_markdown(summaries: &[CellSummary]) -> String {
         })
         .collect();
     format!(
-        "{}\n`drop` to `trimmed`: accuracy drop in points, clean - faulty accuracy. `drop` is the mean of all \
+        "{}\n`drop` to `trimmed`: {word} drop in points, clean - faulty {word}. `drop` is the mean of all \
          n trials and `sd` their standard deviation (divisor n - 1); `trimmed` is the paper's statistic: \
          without the best and the worst trial, mean ± population standard deviation. {INTERVAL_NOTE}",
         markdown(&columns, &rows)
@@ -256,7 +260,8 @@ fn outcomes_markdown(outcomes: &[CellOutcomes]) -> String {
     )
 }
 
-fn paired_markdown(paired: &[PairedDifference]) -> String {
+fn paired_markdown(paired: &[PairedDifference], measure: Measure) -> String {
+    let word = measure.word();
     let columns = [
         MarkdownColumn::text("model"),
         MarkdownColumn::text("fault model"),
@@ -291,7 +296,7 @@ fn paired_markdown(paired: &[PairedDifference]) -> String {
         })
         .collect();
     let mut text = format!(
-        "{}\n`first - second`: mean difference of the accuracy drops in points over the trials that both have; \
+        "{}\n`first - second`: mean difference of the {word} drops in points over the trials that both have; \
          negative when the first loses less. `wins`: trials in which the first lost less. Sign test: exact, \
          two-sided, over the trials without ties, not corrected for the number of comparisons. \
          {INTERVAL_NOTE}",
@@ -378,13 +383,15 @@ fn csv(frame: &DataFrame) -> String {
     text
 }
 
-fn summary_columns(summaries: &[CellSummary]) -> Vec<Column> {
+fn summary_columns(summaries: &[CellSummary], measure: Measure) -> Vec<Column> {
+    let percent = format!("{}_percent", measure.word());
+    let clean_percent = format!("clean_{percent}");
     let mut columns = key_columns(summaries, |s| &s.key);
     columns.extend([
         count("trials", summaries, |s| s.trials),
         count("images", summaries, |s| s.images),
-        real("clean_accuracy_percent", summaries, |s| Some(s.clean_accuracy_percent)),
-        real("accuracy_percent", summaries, |s| Some(s.accuracy_percent)),
+        real(&clean_percent, summaries, |s| Some(s.clean_accuracy_percent)),
+        real(&percent, summaries, |s| Some(s.accuracy_percent)),
         real("drop_mean_points", summaries, |s| Some(s.drop_points.mean)),
         real("drop_sd_points", summaries, |s| s.drop_points.sd),
         real("drop_median_points", summaries, |s| Some(s.drop_points.median)),

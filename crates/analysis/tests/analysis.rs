@@ -1,8 +1,8 @@
 //! The public API on small sets of rows whose answers can be worked out by hand.
 
 use analysis::{
-    AnalysisError, Context, Interval, Marker, Report, Statistic, Table, paper_name, rate_label, style_of,
-    styles_of, trials_frame, write_report,
+    AnalysisError, Context, Interval, Marker, Measure, Report, Statistic, Table, paper_name, rate_label,
+    style_of, styles_of, trials_frame, write_report,
 };
 use records::{TrialRecord, TrialRow};
 
@@ -422,6 +422,21 @@ fn the_png_has_the_size_of_the_svg() {
     assert_eq!(width, 1600);
     let svg = report.figure_svg(&Context::default()).expect("drawn");
     assert!(svg.starts_with(&format!("<svg width=\"{width}\" height=\"{height}\"")));
+}
+
+#[test]
+fn without_labels_everything_speaks_of_agreement() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let context = Context { title: "Squeeze", chance_percent: None, notes: "" };
+    let report = report(&four_protections()).with_measure(Measure::Agreement);
+    let written = write_report(&report, &context, dir.path()).expect("written");
+    assert!(written.iter().any(|path| path.ends_with("agreement-vs-rate.svg")));
+    for path in written.iter().filter(|path| path.extension().is_some_and(|e| e != "png")) {
+        let text = std::fs::read_to_string(path).expect("text");
+        assert!(!text.to_lowercase().contains("accuracy"), "{}: {text}", path.display());
+    }
+    let svg = report.figure_svg(&context).expect("drawn");
+    assert!(svg.contains("agreement with the fault-free network, %"), "{svg}");
 }
 
 #[test]

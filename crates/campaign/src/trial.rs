@@ -40,6 +40,12 @@ impl Evaluation {
         Self { labels, clean }
     }
 
+    /// For images without labels: the fault-free predictions stand for them, so that what a trial gets right
+    /// is what it agrees on.
+    pub fn label_free(clean: Vec<u16>) -> Self {
+        Self { labels: clean.clone(), clean }
+    }
+
     /// Images that the fault-free network classifies correctly.
     pub fn clean_correct(&self) -> u64 {
         agreement(&self.clean, &self.labels)

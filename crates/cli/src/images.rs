@@ -12,6 +12,10 @@ use crate::progress::bar;
 pub(crate) const SYNTHETIC: &str =
     "the images are synthetic, drawn by this program: they compare protections, not networks";
 
+/// Said once for each set without labels, and in reports.
+pub(crate) const LABEL_FREE: &str =
+    "the images have no labels: what counts is agreement with the fault-free network, not accuracy";
+
 /// Rows and columns to which images from a folder are cut unless something else is said: what the published
 /// ImageNet networks take, but for Inception's 299.
 pub(crate) const DEFAULT_SIDE: usize = 224;
@@ -86,6 +90,9 @@ impl Machine {
                 progress_line(&format!("images were decoded again, the cache was damaged: {damage}"));
             }
             CacheOutcome::Off | CacheOutcome::Read | CacheOutcome::Written { damage: None } => {}
+        }
+        if !source.is_labelled() {
+            progress_line(LABEL_FREE);
         }
         for file in unreadable.iter().take(NAMED) {
             progress_line(&format!("left out: {}: {}", file.path.display(), file.reason));

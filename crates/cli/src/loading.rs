@@ -17,7 +17,8 @@ use crate::images::{DEFAULT_SIDE, Images, is_folder};
 #[derive(Args)]
 pub(crate) struct Machine {
     /// Directory of data sets; `cifar10` is looked for in DIR/cifar10, in the published binary form or as
-    /// Hugging Face parquet, `imagenet` in DIR/imagenet/val/CLASS/*.JPEG
+    /// Hugging Face parquet, `imagenet` in DIR/imagenet/val/CLASS/*.JPEG, `images` (any, without labels) in
+    /// DIR/images
     #[arg(long = "data", value_name = "DIR", env = "ZEROSPACE_DATA", default_value = "data")]
     pub(crate) data_root: PathBuf,
     /// Where decoded images of folders are kept, to be decoded once [default: .zerospace-cache in the
@@ -52,7 +53,8 @@ impl Int8 {
     pub(crate) fn new(checkpoint: &Checkpoint, images: &ImageSet) -> anyhow::Result<Self> {
         let shape = images.shape();
         let given = [shape.channels, shape.height, shape.width];
-        if given != checkpoint.model.input || images.classes() != checkpoint.model.classes {
+        let other_classes = images.is_labelled() && images.classes() != checkpoint.model.classes;
+        if given != checkpoint.model.input || other_classes {
             return Err(anyhow!(
                 "the network takes {:?} images of {} classes, {} has {given:?} of {}",
                 checkpoint.model.input,
@@ -119,6 +121,7 @@ impl Prepared {
             images: images.len() as u64,
             digest: images.digest(),
             unreadable_files: unreadable as u64,
+            label_free: !images.is_labelled(),
         };
         let cells =
             campaign::plan(&experiment, &networks, &evaluation, infer::EVALUATOR).map_err(Failure::input)?;
@@ -132,7 +135,11 @@ impl Prepared {
                 .with_context(|| model.checkpoint.display().to_string())
                 .map_err(Failure::Input)?;
             let clean = network.predict_clean();
-            Ok((network, Evaluation::new(self.images.labels().to_vec(), clean)))
+            let evaluation = match self.images.is_labelled() {
+                true => Evaluation::new(self.images.labels().to_vec(), clean),
+                false => Evaluation::label_free(clean),
+            };
+            Ok((network, evaluation))
         };
         self.experiment.models.iter().zip(&self.checkpoints).map(ready).collect()
     }

@@ -68,14 +68,15 @@ impl FloatNetwork<'_> {
         Ok(checkpoint)
     }
 
-    /// Images that the float network classifies correctly.
-    pub(crate) fn top1(&self, images: &ImageSet) -> anyhow::Result<usize> {
+    /// Top-1 class of every image, by the float network.
+    pub(crate) fn predict(&self, images: &ImageSet) -> anyhow::Result<Vec<u16>> {
         let executor = zoo::Executor::new(self.graph, self.parameters)?;
         let shape = images.shape();
         let plane = shape.height * shape.width;
+        let classes = self.graph.spec().classes;
         let bar = bar(images.len() as u64, "images");
         let batches: Vec<usize> = (0..images.len()).step_by(FLOAT_BATCH).collect();
-        let correct = batches.into_par_iter().map(|first| -> anyhow::Result<usize> {
+        let predictions = batches.into_par_iter().map(|first| -> anyhow::Result<Vec<u16>> {
             let batch = first..(first + FLOAT_BATCH).min(images.len());
             let pixels = &images.pixels()[batch.start * shape.image_bytes()..batch.end * shape.image_bytes()];
             let value =
@@ -83,14 +84,17 @@ impl FloatNetwork<'_> {
             let values = pixels.iter().enumerate().map(value).collect();
             let batch_shape = vec![batch.len(), shape.channels, shape.height, shape.width];
             let logits = executor.forward(&FloatTensor::new(batch_shape, values))?;
-            let labels = &images.labels()[batch];
-            let rows = logits.values().chunks_exact(images.classes());
-            bar.inc(labels.len() as u64);
-            Ok(rows.zip(labels).filter(|(row, label)| largest(row) == usize::from(**label)).count())
+            bar.inc(batch.len() as u64);
+            Ok(logits.values().chunks_exact(classes).map(largest).collect())
         });
-        let correct = correct.sum::<anyhow::Result<usize>>()?;
+        let predictions = predictions.collect::<anyhow::Result<Vec<_>>>()?;
         bar.finish_and_clear();
-        Ok(correct)
+        Ok(predictions.concat())
+    }
+
+    /// Images that the float network classifies correctly.
+    pub(crate) fn top1(&self, images: &ImageSet) -> anyhow::Result<usize> {
+        Ok(agreeing(&self.predict(images)?, images))
     }
 }
 
@@ -102,8 +106,12 @@ pub(crate) fn import(graph: &Graph, path: &Path) -> anyhow::Result<Parameters> {
 
 /// Images that an int8 network classifies correctly.
 pub(crate) fn int8_top1(checkpoint: &Checkpoint, images: &ImageSet) -> anyhow::Result<usize> {
-    let predictions = Int8::new(checkpoint, images)?.predict_clean();
-    Ok(predictions.iter().zip(images.labels()).filter(|(p, label)| p == label).count())
+    Ok(agreeing(&Int8::new(checkpoint, images)?.predict_clean(), images))
+}
+
+/// Images whose prediction is the label.
+pub(crate) fn agreeing(predictions: &[u16], images: &ImageSet) -> usize {
+    predictions.iter().zip(images.labels()).filter(|(prediction, label)| prediction == label).count()
 }
 
 /// Weights that in-place protection could not store, and all weights.
@@ -113,8 +121,8 @@ pub(crate) fn violations(checkpoint: &Checkpoint) -> (usize, usize) {
 }
 
 /// Index of the largest logit, the first of equals.
-fn largest(logits: &[f32]) -> usize {
-    (1..logits.len()).fold(0, |best, i| if logits[i] > logits[best] { i } else { best })
+fn largest(logits: &[f32]) -> u16 {
+    (1..logits.len()).fold(0, |best, i| if logits[i] > logits[best] { i } else { best }) as u16
 }
 
 fn file_name(path: &Path) -> String {

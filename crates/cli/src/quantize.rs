@@ -2,22 +2,27 @@ use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use clap::Args;
-use data::DataError;
+use data::{DataError, ImageSet};
 use ecc::Constraint;
 use quant::{ModelSpec, Preprocessing};
 
 use crate::exit::{Failure, Outcome};
 use crate::images::{DEFAULT_SIDE, is_folder};
 use crate::loading::Machine;
-use crate::making::{FloatNetwork, import, int8_top1, violations};
+use crate::making::{FloatNetwork, agreeing, import, int8_top1, violations};
 use crate::output::{self, markdown, percent, progress_line};
+
+/// Of a network for images without labels: ImageNet's.
+const DEFAULT_CLASSES: usize = 1000;
 
 const HELP: &str = "\
 Weights: one symmetric scale for each tensor, 127 / max|w|, rounding half to even (the paper's).
 Activations: 8 bits, scales fixed from the ranges over the first training images.
 
 Images of a folder (imagenet: DIR/imagenet/val/CLASS/*.JPEG, for calibration DIR/imagenet/train) become
-those that torchvision's networks take: shorter side to 256 pixels, the middle 224 x 224 cut out.
+those that torchvision's networks take: shorter side to 256 pixels, the middle 224 x 224 cut out. The set
+`images` is any folder of images without labels (DIR/images, for calibration DIR/images/train): instead of
+accuracy, agreement with the float network is printed.
 
 In-place protection stores its check bits in bit 6 of weights 0..6 of every 8, which must lie in
 [-64, 63]. --throttle clamps those that do not; what it costs in accuracy is printed.
@@ -54,6 +59,9 @@ pub(crate) struct Arguments {
     /// (299 for Inception) [default: 224]
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u16).range(1..))]
     side: Option<u16>,
+    /// Classes of the network [default: those of the data set; 1000 for images without labels]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    classes: Option<u16>,
     /// Split whose first images fix the activation scales: `train`, or `test` where there is no other
     #[arg(long, value_name = "SPLIT", default_value = "train")]
     calibration_split: String,
@@ -90,7 +98,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     let shape = test.shape();
     let model = ModelSpec {
         architecture: arguments.architecture.clone(),
-        classes: test.classes(),
+        classes: classes(arguments, &test).map_err(Failure::Input)?,
         input: [shape.channels, shape.height, shape.width],
         width: arguments.width,
     };
@@ -107,7 +115,13 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         source: &arguments.checkpoint,
     };
     progress_line("float network ...");
-    let float = network.top1(&test).map_err(Failure::Input)?;
+    let predictions = network.predict(&test).map_err(Failure::Input)?;
+    let labelled = test.is_labelled();
+    let test = match labelled {
+        true => test,
+        false => test.with_labels(graph.spec().classes, predictions.clone()).map_err(Failure::input)?,
+    };
+    let float = agreeing(&predictions, &test);
     progress_line("int8 network ...");
     let mut checkpoint = network.quantized(&Constraint::NONE).map_err(Failure::Input)?;
     let (outside, total) = violations(&checkpoint);
@@ -120,7 +134,10 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     }
     checkpoint.save(&arguments.output).map_err(Failure::machine)?;
 
-    let columns = ["network", ">correct", ">images", ">top-1 %", ">against float, points"];
+    let columns = match labelled {
+        true => ["network", ">correct", ">images", ">top-1 %", ">against float, points"],
+        false => ["network", ">as float", ">images", ">agreement %", ">against float, points"],
+    };
     output::data(&format!(
         "{}\n{outside} of {total} weights ({:.3} %) lie outside [-64, 63] at positions 0..6{}\n\n{}",
         markdown(&columns, &rows),
@@ -129,6 +146,20 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         arguments.output.display()
     ));
     Ok(Outcome::Done)
+}
+
+/// Classes of the network that is read.
+fn classes(arguments: &Arguments, images: &ImageSet) -> anyhow::Result<usize> {
+    let asked = arguments.classes.map(usize::from);
+    if !images.is_labelled() {
+        return Ok(asked.unwrap_or(DEFAULT_CLASSES));
+    }
+    match asked {
+        Some(asked) if asked != images.classes() => {
+            Err(anyhow!("--classes is {asked}, but {} has {}", images.name(), images.classes()))
+        }
+        _ => Ok(images.classes()),
+    }
 }
 
 /// Says what to do when a folder has no training images.

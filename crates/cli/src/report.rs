@@ -1,20 +1,21 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use analysis::{Context, Report, Statistic};
+use analysis::{Context, Measure, Report, Statistic};
 use clap::Args;
 use data::DataSource;
 use records::{Manifest, Store, TableError, read_trials};
 
 use crate::exit::{Failure, Outcome};
-use crate::images::SYNTHETIC;
+use crate::images::{LABEL_FREE, SYNTHETIC};
 use crate::merge::merge;
 use crate::output;
 
 /// Write tables and the figure of a merged run
 ///
 /// Writes report.md, summary.csv, outcomes.csv, paired.csv, accuracy-vs-rate.svg and .png beside
-/// trials.parquet, and prints the headline table.
+/// trials.parquet, and prints the headline table. For images without labels agreement with the fault-free
+/// network takes the place of accuracy, in file names too.
 #[derive(Args)]
 #[command(after_help = "Example:\n  zerospace report runs/resnet20-cifar10 --out results/resnet20-cifar10")]
 pub(crate) struct Arguments {
@@ -47,13 +48,15 @@ fn report(store: &Store, out: &Path) -> Result<Outcome, Failure> {
         TableError::Schema { .. } => Failure::input(error),
         TableError::Io { .. } | TableError::Parquet(_) => Failure::machine(error),
     })?;
-    let report = Report::from_rows(&rows).map_err(Failure::input)?;
+    let label_free = label_free(manifest);
+    let measure = if label_free { Measure::Agreement } else { Measure::Accuracy };
+    let report = Report::from_rows(&rows).map_err(Failure::input)?.with_measure(measure);
     let notes = notes(manifest);
     let classes: Vec<u64> = manifest.networks.iter().map(|n| n.classes).collect();
     let chance = classes.first().filter(|c| classes.iter().all(|d| d == *c));
     let context = Context {
         title: &manifest.experiment,
-        chance_percent: chance.map(|&classes| 100.0 / classes as f64),
+        chance_percent: chance.filter(|_| !label_free).map(|&classes| 100.0 / classes as f64),
         notes: &notes,
     };
     let written = analysis::write_report(&report, &context, out).map_err(Failure::machine)?;
@@ -62,15 +65,25 @@ fn report(store: &Store, out: &Path) -> Result<Outcome, Failure> {
     Ok(Outcome::Done)
 }
 
+/// Whether the fault-free predictions stand for labels.
+fn label_free(manifest: &Manifest) -> bool {
+    manifest.cells.first().is_some_and(|cell| cell.spec.evaluation.label_free)
+}
+
 /// What the report says of the run itself.
 fn notes(manifest: &Manifest) -> String {
     let environment = &manifest.environment;
+    let label_free = label_free(manifest);
     let mut lines =
         vec![format!("Reproduce with `zerospace {}`.", environment.command.join(" ")), String::new()];
     for network in &manifest.networks {
+        let correct = match label_free {
+            true => String::new(),
+            false => format!("; {} images correct without faults", network.clean_correct),
+        };
         lines.push(format!(
-            "- **{}**: {}; content hash `{}`; {} images correct without faults",
-            network.label, network.architecture, network.network, network.clean_correct
+            "- **{}**: {}; content hash `{}`{correct}",
+            network.label, network.architecture, network.network
         ));
         lines.extend(network.provenance.iter().map(|line| format!("  - {line}")));
     }
@@ -78,6 +91,9 @@ fn notes(manifest: &Manifest) -> String {
         let set = &cell.spec.evaluation;
         if DataSource::from_str(&set.name).is_ok_and(DataSource::is_synthetic) {
             lines.push(format!("- **{SYNTHETIC}**"));
+        }
+        if label_free {
+            lines.push(format!("- **{LABEL_FREE}**"));
         }
         let left_out = match set.unreadable_files {
             0 => String::new(),

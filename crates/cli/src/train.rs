@@ -1,8 +1,8 @@
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::Args;
-use data::ImageSet;
+use data::{FolderSource, ImageSet};
 use ecc::Constraint;
 use quant::{Checkpoint, ModelSpec, Parameters, Preprocessing, Provenance};
 use wot::Trainer;
@@ -51,6 +51,10 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     let recipe = Recipe::load(&arguments.recipe).map_err(Failure::Input)?;
     let out = arguments.out.clone().unwrap_or_else(|| Path::new("runs/train").join(&recipe.name));
     let data = &recipe.data;
+    if data.set == FolderSource::Images.name() {
+        let message = "data.set is \"images\", expected a set with labels to train on";
+        return Err(Failure::Input(anyhow!("{}: {message}", arguments.recipe.display())));
+    }
     let side = data.side.unwrap_or(DEFAULT_SIDE);
     let training = arguments.machine.images(&data.set, "train", data.images, side)?.set;
     let test = arguments.machine.images(&data.set, "test", data.test_images, side)?.set;

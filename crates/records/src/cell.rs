@@ -19,6 +19,15 @@ pub struct EvaluationSet {
     /// part of the identity, which is that of the images there are. Absent in JSON when 0.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unreadable_files: u64,
+    /// Whether the images have no labels, so that the class which the fault-free network predicts stands for
+    /// the label: `correct` is then `agree`, and `clean_correct` all images. Shown; the digest tells such a set
+    /// from one with labels. Absent in JSON when false.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub label_free: bool,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 fn is_zero(count: &u64) -> bool {
@@ -133,6 +142,7 @@ mod tests {
                 images: 7,
                 digest: "cd".into(),
                 unreadable_files: 0,
+                label_free: false,
             },
         }
     }
@@ -143,9 +153,23 @@ mod tests {
         renamed.model = "other".into();
         renamed.evaluation.name = "other".into();
         renamed.evaluation.unreadable_files = 1;
+        renamed.evaluation.label_free = true;
         assert_eq!(renamed.id(), spec().id());
         // Changing this value orphans every stored record: raise RECORD_VERSION instead.
         assert_eq!(spec().id().as_str(), "c0cdf2c363892b9f");
+    }
+
+    /// Manifests from before these fields read, and ordinary ones still look like them.
+    #[test]
+    fn what_is_unusual_about_a_set_is_absent_when_it_is_not() {
+        let old = r#"{"name":"a","split":"test","images":7,"digest":"cd"}"#;
+        let set: EvaluationSet = serde_json::from_str(old).unwrap();
+        assert_eq!(set, spec().evaluation);
+        assert_eq!(serde_json::to_string(&set).unwrap(), old);
+        let unusual = EvaluationSet { unreadable_files: 2, label_free: true, ..set };
+        let text = serde_json::to_string(&unusual).unwrap();
+        assert!(text.ends_with(r#","unreadable_files":2,"label_free":true}"#), "{text}");
+        assert_eq!(serde_json::from_str::<EvaluationSet>(&text).unwrap(), unusual);
     }
 
     #[test]
