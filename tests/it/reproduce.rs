@@ -19,7 +19,7 @@ fn the_papers_experiment_runs_offline_to_the_published_records() {
     assert!(said.stderr.contains("the images are synthetic"), "{}", said.stderr);
     let run = folder.path().join("runs/reproduce");
     for network in ["vgg16", "resnet18", "squeezenet"] {
-        assert!(said.stdout.contains(&format!("| {network}")), "{}", said.stdout);
+        assert!(said.stdout.contains(&format!("**{network}**")), "{}", said.stdout);
     }
     for file in ["report.md", "accuracy-vs-rate.svg"] {
         assert!(said.stdout.contains(&format!("runs/reproduce/{file}")), "{}", said.stdout);

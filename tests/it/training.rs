@@ -141,7 +141,7 @@ fn wrong_recipes_are_named() {
         (
             "architecture = \"resnet20\"",
             "architecture = \"lenet\"",
-            "r.toml: architecture is `lenet`, expected one of resnet20",
+            "r.toml: architecture is `lenet`, expected one of alexnet",
         ),
     ] {
         assert!(RECIPE.contains(from));
