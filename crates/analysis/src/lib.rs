@@ -16,6 +16,8 @@
 //! Everything here is a function of its arguments: equal rows give equal bytes, figures included. The
 //! bootstrap behind the intervals ([`Interval`]) has a fixed seed.
 
+mod axis;
+mod canvas;
 mod cell;
 mod column;
 mod error;
