@@ -15,15 +15,18 @@ use plotters::style::{
 use crate::AnalysisError;
 use crate::style::{Marker, Style};
 
+/// Width of a figure for one column of a paper, in pixels.
+pub(crate) const COLUMN_WIDTH: i32 = 1000;
+
 const FAMILY: &str = "sans-serif";
 /// Sizes of text, in pixels.
 pub(crate) const PANEL_TITLE: i32 = 36;
 pub(crate) const TICK: i32 = 32;
-const SUBTITLE: i32 = 28;
+pub(crate) const SUBTITLE: i32 = 28;
 
 const WHITE: RGBColor = RGBColor(255, 255, 255);
 pub(crate) const INK: RGBColor = RGBColor(30, 30, 30);
-const SOFT_INK: RGBColor = RGBColor(85, 85, 85);
+pub(crate) const SOFT_INK: RGBColor = RGBColor(85, 85, 85);
 pub(crate) const GUIDE: RGBColor = RGBColor(120, 120, 120);
 pub(crate) const GRID: RGBColor = RGBColor(225, 225, 225);
 
@@ -31,6 +34,12 @@ pub(crate) const GRID: RGBColor = RGBColor(225, 225, 225);
 pub(crate) const DASH: &[i32] = &[14, 9];
 
 const MARKER_RADIUS: i32 = 10;
+/// White around a marker keeps it apart from what it overlaps.
+const RIM: i32 = 3;
+/// Of an open marker: so large that a marker in it leaves a ring to see.
+const OPEN_RADIUS: i32 = 16;
+/// Width of the outline of an open marker.
+const OUTLINE: i32 = 4;
 
 pub(crate) type Point = (i32, i32);
 
@@ -90,7 +99,7 @@ fn register_fonts() -> Result<(), AnalysisError> {
     if *registered { Ok(()) } else { Err(AnalysisError::Figure("the embedded font is unreadable".into())) }
 }
 
-fn line_height(size: i32) -> i32 {
+pub(crate) fn line_height(size: i32) -> i32 {
     size * 6 / 5
 }
 
@@ -102,7 +111,12 @@ pub(crate) fn text_width(text: &str, size: i32, style: FontStyle) -> Result<i32,
 }
 
 /// Breaks at spaces; a single word may stick out.
-fn wrap(text: &str, size: i32, style: FontStyle, width: i32) -> Result<Vec<String>, AnalysisError> {
+pub(crate) fn wrap(
+    text: &str,
+    size: i32,
+    style: FontStyle,
+    width: i32,
+) -> Result<Vec<String>, AnalysisError> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
         let longer = lines.last().map(|line| format!("{line} {word}"));
@@ -270,9 +284,29 @@ impl<DB: DrawingBackend> Canvas<'_, DB> {
     }
 
     pub(crate) fn marker(&self, at: Point, style: Style) -> Result<(), AnalysisError> {
-        // A white rim keeps overlapping markers apart.
-        self.shape(at, style.marker, MARKER_RADIUS + 3, WHITE.to_rgba())?;
+        self.rim(at, style)?;
+        self.rimless_marker(at, style)
+    }
+
+    /// The white around a marker, for what is drawn between the two.
+    pub(crate) fn rim(&self, at: Point, style: Style) -> Result<(), AnalysisError> {
+        self.shape(at, style.marker, MARKER_RADIUS + RIM, WHITE.to_rgba())
+    }
+
+    pub(crate) fn rimless_marker(&self, at: Point, style: Style) -> Result<(), AnalysisError> {
         self.shape(at, style.marker, MARKER_RADIUS, color_of(style))
+    }
+
+    /// A larger marker of which only the outline has the colour.
+    pub(crate) fn open_marker(&self, at: Point, style: Style) -> Result<(), AnalysisError> {
+        self.shape(at, style.marker, OPEN_RADIUS, color_of(style))?;
+        // A triangle's edges are nearer to its middle than its tips, and that lies towards its base.
+        let (inner, lower) = match style.marker {
+            Marker::TriangleUp => (OPEN_RADIUS - OUTLINE - 1, 1),
+            Marker::TriangleDown => (OPEN_RADIUS - OUTLINE - 1, -1),
+            _ => (OPEN_RADIUS - OUTLINE, 0),
+        };
+        self.shape((at.0, at.1 + lower), style.marker, inner, WHITE.to_rgba())
     }
 
     fn shape(&self, (x, y): Point, marker: Marker, r: i32, color: RGBAColor) -> Result<(), AnalysisError> {

@@ -2,12 +2,46 @@ use std::path::PathBuf;
 
 use polars_core::error::PolarsError;
 
-/// Why records cannot be turned into a report.
+/// Why records cannot be turned into a report or a figure.
 #[derive(Debug, thiserror::Error)]
 pub enum AnalysisError {
     /// Nothing to analyse.
     #[error("there are no trials")]
     NoTrials,
+    /// No training to draw.
+    #[error("there are no trainings")]
+    NoTrainings,
+    /// A training without checks.
+    #[error("{training} has no checks")]
+    NoChecks {
+        /// The training.
+        training: String,
+    },
+    /// The checks of a training are not in order.
+    #[error("{training}: iteration {iteration} follows iteration {before}")]
+    Iterations {
+        /// The training.
+        training: String,
+        /// An iteration.
+        before: u64,
+        /// That of the next check.
+        iteration: u64,
+    },
+    /// No network to draw.
+    #[error("there are no networks")]
+    NoNetworks,
+    /// More large weights at one position than blocks, or more blocks than weights.
+    #[error("{network}: {most} large weights at a position of {blocks} blocks of {weights} weights")]
+    Blocks {
+        /// The network.
+        network: String,
+        /// Large weights at the position with most of them.
+        most: u64,
+        /// Blocks of 8 weights.
+        blocks: u64,
+        /// Weights.
+        weights: u64,
+    },
     /// The bit error rate is not a probability.
     #[error("{cell}: the bit error rate {rate} is outside [0, 1]")]
     Rate {
@@ -19,7 +53,7 @@ pub enum AnalysisError {
     /// The number of evaluated images is zero or absurd.
     #[error("{cell}: {images} images, outside [1, {max}]", max = u32::MAX)]
     Images {
-        /// The cell.
+        /// The cell, or the check of a training.
         cell: String,
         /// The number found.
         images: u64,
@@ -27,25 +61,25 @@ pub enum AnalysisError {
     /// More images classified correctly than were evaluated.
     #[error("{place}: {field} is {correct} of {images} images")]
     Correct {
-        /// The trial and its cell.
+        /// The trial and its cell, or the check of a training.
         place: String,
-        /// `correct` or `clean_correct`.
+        /// `correct`, `clean_correct` or `throttled_correct`.
         field: &'static str,
         /// The number found.
         correct: u64,
         /// Images evaluated.
         images: u64,
     },
-    /// Two trials that must share a condition do not.
+    /// Two trials, or checks of trainings, that must share a condition do not.
     #[error("{field} is {one_value} in {one}, but {other_value} in {other}")]
     Disagreement {
-        /// The column of the trials table.
+        /// The column of their table.
         field: &'static str,
-        /// A trial and its cell.
+        /// A trial and its cell, or a check and its training.
         one: String,
         /// Its value.
         one_value: String,
-        /// Another trial and its cell.
+        /// Another.
         other: String,
         /// Its value.
         other_value: String,

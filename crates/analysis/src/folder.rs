@@ -34,11 +34,16 @@ pub fn write_report(report: &Report, context: &Context, dir: &Path) -> Result<Ve
         (png.as_str(), report.figure_png(context)?),
         ("report.md", report_markdown(report, context).into_bytes()),
     ];
+    write_files(dir, &files)
+}
+
+/// Writes files into `dir`, in order; each appears under its name only when it is whole.
+pub(crate) fn write_files(dir: &Path, files: &[(&str, Vec<u8>)]) -> Result<Vec<PathBuf>, AnalysisError> {
     fs::create_dir_all(dir).map_err(|source| AnalysisError::Io { path: dir.into(), source })?;
     let mut written = Vec::new();
     for (name, bytes) in files {
         let path = dir.join(name);
-        records::write_durably(&path, &bytes)
+        records::write_durably(&path, bytes)
             .map_err(|source| AnalysisError::Io { path: path.clone(), source })?;
         written.push(path);
     }

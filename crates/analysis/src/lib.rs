@@ -13,6 +13,9 @@
 //! "In-Place Zero-Space Memory Protection for CNN", NeurIPS 2019), which drops the best and the worst
 //! trial, is computed beside it for comparison only ([`Trimmed`]).
 //!
+//! Beside campaigns, it draws what happens to weights before them: [`LargeWeights`], where in their blocks
+//! the large weights are, and [`Trainings`], how training removes them and what that costs.
+//!
 //! Everything here is a function of its arguments: equal rows give equal bytes, figures included. The
 //! bootstrap behind the intervals ([`Interval`]) has a fixed seed.
 
@@ -25,15 +28,20 @@ mod estimate;
 mod figure;
 mod folder;
 mod interval;
+mod large_weights;
 mod report;
 mod style;
 mod table;
+mod training;
+mod training_figure;
 
 pub use cell::{CellKey, rate_label, trials_frame};
 pub use error::AnalysisError;
 pub use estimate::{CellOutcomes, CellSummary, DropStatistics, PairedDifference, Trimmed};
 pub use folder::{Context, write_report};
 pub use interval::{INTERVAL_METHOD, Interval};
+pub use large_weights::{LargeWeightCounts, LargeWeights};
 pub use report::{Measure, Report};
 pub use style::{Marker, Style, paper_name, style_of, styles_of};
 pub use table::{Statistic, Table};
+pub use training::{Training, TrainingCheck, Trainings};

@@ -1,4 +1,4 @@
-//! How a protection looks and what it is called, the same in every figure and table.
+//! How a protection or a training looks and what it is called, the same in every figure and table.
 
 /// Shape of a marker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,6 +44,38 @@ const FURTHER: [Style; 6] = [
     Style { rgb: [213, 94, 0], marker: Marker::TriangleUp },
     Style { rgb: [86, 180, 233], marker: Marker::Diamond },
 ];
+
+/// How the line of a training looks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LineStyle {
+    pub(crate) style: Style,
+    /// Strokes and gaps in pixels; a solid line without any.
+    pub(crate) pattern: &'static [i32],
+}
+
+/// The trainings of the paper. Colours that no protection has.
+const KNOWN_TRAININGS: [(&str, LineStyle); 2] = [
+    ("qatt", LineStyle { style: Style { rgb: [213, 94, 0], marker: Marker::Circle }, pattern: &[] }),
+    (
+        "admm",
+        LineStyle { style: Style { rgb: [86, 180, 233], marker: Marker::TriangleUp }, pattern: &[22, 10] },
+    ),
+];
+
+/// For other trainings, in their order.
+const FURTHER_TRAININGS: [LineStyle; 3] = [
+    LineStyle { style: Style { rgb: [204, 121, 167], marker: Marker::Diamond }, pattern: &[22, 7, 5, 7] },
+    LineStyle { style: Style { rgb: [0, 0, 0], marker: Marker::Square }, pattern: &[5, 7] },
+    LineStyle { style: Style { rgb: [0, 158, 115], marker: Marker::TriangleDown }, pattern: &[10, 6] },
+];
+
+/// A style for each training: the fixed one, or the next of three further entries, which repeat.
+pub(crate) fn training_styles(names: &[&str]) -> Vec<LineStyle> {
+    let mut further = FURTHER_TRAININGS.iter().cycle();
+    let mut next = || *further.next().expect("a cycle has no end");
+    let known = |name: &str| KNOWN_TRAININGS.iter().find(|(known, _)| *known == name).map(|(_, line)| *line);
+    names.iter().map(|name| known(name).unwrap_or_else(&mut next)).collect()
+}
 
 /// The fixed style of a protection of the paper. Other protections get further palette entries in plan
 /// order, see [`styles_of`].

@@ -363,7 +363,8 @@ fn markdown(columns: &[MarkdownColumn], rows: &[Vec<String>]) -> String {
     text
 }
 
-fn csv(frame: &DataFrame) -> String {
+/// A frame as CSV (RFC 4180).
+pub(crate) fn csv(frame: &DataFrame) -> String {
     let quote = |text: &str| match text.contains(['"', ',', '\r', '\n']) {
         true => format!("\"{}\"", text.replace('"', "\"\"")),
         false => text.to_string(),

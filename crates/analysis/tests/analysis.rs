@@ -1,8 +1,9 @@
 //! The public API on small sets of rows whose answers can be worked out by hand.
 
 use analysis::{
-    AnalysisError, Context, Interval, Marker, Measure, Report, Statistic, Table, paper_name, rate_label,
-    style_of, styles_of, trials_frame, write_report,
+    AnalysisError, Context, Interval, LargeWeightCounts, LargeWeights, Marker, Measure, Report, Statistic,
+    Table, Training, TrainingCheck, Trainings, paper_name, rate_label, style_of, styles_of, trials_frame,
+    write_report,
 };
 use records::{TrialRecord, TrialRow};
 
@@ -483,4 +484,231 @@ fn a_report_is_a_folder_of_whole_files() {
     std::fs::write(&blocked, "").expect("written");
     let error = write_report(&report, &context, &blocked).expect_err("a file is no directory");
     assert!(matches!(error, AnalysisError::Io { ref path, .. } if *path == blocked), "{error}");
+}
+
+/// A training of which each check is (iteration, large values, correct before, correct after) of 1,000 images.
+fn training(name: &str, checks: &[(u64, u64, u64, u64)]) -> Training {
+    let check = |&(iteration, large_values, correct, throttled_correct): &_| TrainingCheck {
+        iteration,
+        large_values,
+        images: 1_000,
+        correct,
+        throttled_correct,
+    };
+    Training { name: name.into(), checks: checks.iter().map(check).collect() }
+}
+
+fn trainings(all: Vec<Training>) -> Trainings {
+    Trainings::new("r20 <tiny>", "the images are synthetic", all).expect("good trainings")
+}
+
+fn three_trainings() -> Trainings {
+    trainings(vec![
+        training("qatt", &[(0, 2_795, 800, 600), (60, 3, 790, 789), (120, 0, 805, 805)]),
+        training("admm", &[(0, 2_795, 800, 600), (300, 2_780, 820, 640), (600, 2_772, 830, 650)]),
+        training("admm-strong", &[(0, 2_795, 800, 600), (600, 40, 780, 770)]),
+    ])
+}
+
+/// Discs of the colour of qatt: its markers.
+fn qatt_markers(svg: &str) -> usize {
+    svg.lines().filter(|line| line.starts_with("<circle") && line.contains("#D55E00")).count()
+}
+
+fn assert_says(svg: &str, labels: &[&str]) {
+    assert_well_formed(svg);
+    for label in labels {
+        assert!(svg.contains(label), "{label:?} is missing");
+    }
+}
+
+#[test]
+fn large_values_have_a_line_for_each_training_and_an_axis_with_zero() {
+    let figure = three_trainings();
+    let svg = figure.large_values_svg().expect("drawn");
+    let labels = [
+        "r20 &lt;tiny&gt;",
+        "\nthe images are synthetic\n",
+        "\nqatt: 2,795 → 0\n",
+        "\nadmm: 2,795 → 2,772\n",
+        "\nadmm-strong: 2,795 → 40\n",
+        "\nlarge values, log(1 + n)\n",
+        "\n0\n",
+        "\n1\n",
+        "\n10\n",
+        "\n100\n",
+        "\n1,000\n",
+        "\n600\n",
+        "\ntraining iterations\n",
+    ];
+    assert_says(&svg, &labels);
+    assert!(!svg.contains("\n10,000\n"), "no tick beyond the values");
+    assert_eq!(qatt_markers(&svg), 3 + 1, "a marker for each check and one in the legend");
+    assert_eq!(svg, figure.large_values_svg().expect("drawn"));
+}
+
+#[test]
+fn throttled_accuracy_has_a_panel_for_each_training_and_the_network_without_wot() {
+    let figure = three_trainings();
+    let svg = figure.throttled_accuracy_svg().expect("drawn");
+    let labels = [
+        "\nr20 &lt;tiny&gt; · 1,000 held-out images\n",
+        "\nthe images are synthetic\n",
+        "\nbefore throttling\n",
+        "\nafter throttling\n",
+        "\nint8 network without WOT, 80.00 %\n",
+        "\nqatt\n",
+        "\nadmm\n",
+        "\nadmm-strong\n",
+        "\niteration 600: 83.00 % before, 65.00 % after throttling\n",
+    ];
+    assert_says(&svg, &labels);
+    assert_eq!(svg.matches("\naccuracy, %\n").count(), 3);
+    assert_eq!(qatt_markers(&svg), 2 * 3, "before and after at each check");
+
+    // Each training with another start: the line has no one number.
+    let other = training("admm", &[(0, 9, 700, 600)]);
+    let svg = trainings(vec![training("qatt", &[(0, 9, 800, 600)]), other]).throttled_accuracy_svg();
+    assert!(svg.expect("drawn").contains("\nint8 network without WOT\n"));
+    // A log that begins later does not know the network without WOT.
+    let svg = trainings(vec![training("qatt", &[(5, 9, 800, 600)])]).throttled_accuracy_svg();
+    assert!(!svg.expect("drawn").contains("without WOT"));
+}
+
+#[test]
+fn short_flat_and_long_trainings_are_drawn() {
+    let long: Vec<_> = (0..1_000).map(|i| (i, i % 7, 500, 499)).collect();
+    for (checks, markers) in [
+        (&[(0, 0, 0, 0)][..], 1),
+        (&[(0, 0, 1_000, 1_000), (1, 0, 1_000, 1_000)], 2),
+        (&[(7, u64::MAX, 1, 1)], 1),
+        (&long, 22),
+    ] {
+        let figure = trainings(vec![training("qatt", checks)]);
+        let (values, accuracy) = (figure.large_values_svg(), figure.throttled_accuracy_svg());
+        for (svg, markers) in [(values, markers + 1), (accuracy, 2 * markers)] {
+            let svg = svg.expect("drawn");
+            assert_well_formed(&svg);
+            assert!(!svg.contains("NaN") && !svg.contains("-2147483648"), "{checks:?}");
+            assert_eq!(qatt_markers(&svg), markers, "{checks:?}");
+        }
+    }
+}
+
+#[test]
+fn bad_trainings_are_refused_with_their_name() {
+    let message = |all: Vec<Training>| Trainings::new("r20", "", all).expect_err("bad trainings").to_string();
+    let good = || training("qatt", &[(0, 9, 800, 600), (5, 8, 800, 600)]);
+    assert_eq!(message(vec![]), "there are no trainings");
+    assert_eq!(message(vec![good(), training("admm", &[])]), "admm has no checks");
+    assert_eq!(
+        message(vec![training("qatt", &[(5, 9, 8, 6), (5, 8, 8, 6)])]),
+        "qatt: iteration 5 follows iteration 5"
+    );
+    let mut other = good();
+    other.checks[1].images = 900;
+    assert_eq!(
+        message(vec![good(), other]),
+        "images is 1000 in iteration 0 of qatt, but 900 in iteration 5 of qatt"
+    );
+    assert_eq!(
+        message(vec![training("qatt", &[(0, 9, 800, 1_001)])]),
+        "iteration 0 of qatt: throttled_correct is 1001 of 1000 images"
+    );
+    let mut empty = good();
+    empty.checks[0].images = 0;
+    assert!(message(vec![empty]).starts_with("iteration 0 of qatt: 0 images"));
+}
+
+fn before_and_after() -> Vec<LargeWeightCounts> {
+    let counts = |network: &str, large_at| LargeWeightCounts {
+        network: network.into(),
+        weights: 20_000,
+        blocks: 2_500,
+        large_at,
+        note: "synthetic".into(),
+    };
+    vec![
+        counts("r20/int8: resnet20", [310, 1_290, 300, 305, 299, 310, 320, 301]),
+        counts("r20/qatt: resnet20", [0, 0, 0, 0, 0, 0, 0, 290]),
+    ]
+}
+
+#[test]
+fn large_weights_have_a_bar_for_each_position() {
+    let figure = LargeWeights::new(before_and_after()).expect("good counts");
+    let svg = figure.svg().expect("drawn");
+    let labels = [
+        "\nsynthetic\n",
+        "\nnot allowed by in-place protection\n",
+        "\nfree\n",
+        "\nr20/int8: resnet20\n",
+        "\nr20/qatt: resnet20\n",
+        "\n20,000 weights in 2,500 blocks of 8\n",
+        "\nlarge weights at 0 to 6: 3,134 (15.670 %); at 7: 301 (1.505 %)\n",
+        "\n1,290\n",
+        "\n290\n",
+    ];
+    assert_says(&svg, &labels);
+    assert_eq!(svg.matches("fill=\"#D55E00\"").count(), 7 + 1, "no bar of height 0; one in the legend");
+    assert_eq!(svg.matches("\nposition in the block\n").count(), 2);
+    assert_eq!(
+        figure.csv().lines().collect::<Vec<_>>()[..3],
+        [
+            "network,weights,blocks,position,blocks_with_large_weight",
+            "r20/int8: resnet20,20000,2500,0,310",
+            "r20/int8: resnet20,20000,2500,1,1290",
+        ]
+    );
+    assert_eq!(figure.csv().lines().count(), 1 + 2 * 8);
+
+    // Without any large weight there are only zeros.
+    let mut nothing = before_and_after();
+    nothing.iter_mut().for_each(|counts| counts.large_at = [0; 8]);
+    let svg = LargeWeights::new(nothing).expect("good counts").svg().expect("drawn");
+    assert_well_formed(&svg);
+    assert_eq!(svg.matches("fill=\"#D55E00\"").count(), 1);
+}
+
+#[test]
+fn impossible_counts_of_large_weights_are_refused() {
+    let message = |networks| LargeWeights::new(networks).expect_err("bad counts").to_string();
+    assert_eq!(message(vec![]), "there are no networks");
+    let mut counts = before_and_after();
+    counts[1].large_at[7] = 2_501;
+    assert_eq!(
+        message(counts),
+        "r20/qatt: resnet20: 2501 large weights at a position of 2500 blocks of 20000 weights"
+    );
+}
+
+#[test]
+fn figures_of_training_and_weights_are_whole_files() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let target = dir.path().join("new/figures");
+    let mut written = three_trainings().write_figures(&target).expect("written");
+    let weights = LargeWeights::new(before_and_after()).expect("good counts");
+    written.extend(weights.write(&target).expect("written"));
+    let names: Vec<&str> =
+        written.iter().map(|p| p.file_name().expect("a name").to_str().expect("text")).collect();
+    assert_eq!(
+        names,
+        [
+            "large-values.svg",
+            "large-values.png",
+            "throttled-accuracy.svg",
+            "throttled-accuracy.png",
+            "large-weights.csv",
+            "large-weights.svg",
+            "large-weights.png"
+        ]
+    );
+    assert_eq!(std::fs::read_dir(&target).expect("a directory").count(), 7, "no temporary file stays");
+    for name in names.iter().filter_map(|name| name.strip_suffix(".png")) {
+        let png = std::fs::read(target.join(format!("{name}.png"))).expect("a file");
+        let svg = std::fs::read_to_string(target.join(format!("{name}.svg"))).expect("a file");
+        let number = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().expect("four bytes"));
+        let size = format!("<svg width=\"{}\" height=\"{}\"", number(16), number(20));
+        assert!(number(16) == 1_000 && svg.starts_with(&size), "{name}");
+    }
 }

@@ -1,0 +1,135 @@
+use std::path::{Path, PathBuf};
+
+use crate::AnalysisError;
+use crate::canvas::{png, svg};
+use crate::folder::write_files;
+use crate::training_figure::{LargeValuesFigure, ThrottledAccuracyFigure};
+
+/// A look at an int8 network in training, on held-out images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrainingCheck {
+    /// Iterations done; 0 before the first, when the network is only quantized.
+    pub iteration: u64,
+    /// Weights outside [-64, 63] at positions 0 to 6 of their 8-byte block, before throttling.
+    pub large_values: u64,
+    /// Held-out images.
+    pub images: u64,
+    /// Of these, classified correctly before throttling.
+    pub correct: u64,
+    /// Of these, classified correctly after throttling.
+    pub throttled_correct: u64,
+}
+
+/// A training that brings weights into the range of in-place protection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Training {
+    /// Its name, such as `qatt`, which also fixes how it looks.
+    pub name: String,
+    /// Iterations ascend.
+    pub checks: Vec<TrainingCheck>,
+}
+
+/// Trainings of one network, judged by the same held-out images.
+#[derive(Clone, Debug)]
+pub struct Trainings {
+    pub(crate) network: String,
+    pub(crate) note: String,
+    pub(crate) trainings: Vec<Training>,
+}
+
+impl Trainings {
+    /// Takes the trainings of `network`, a name for subtitles; `note` is a line for what readers must know of
+    /// the images, and may be empty.
+    ///
+    /// # Errors
+    /// Without trainings; when one has no checks; when iterations do not ascend; when the number of held-out
+    /// images is not the same everywhere, or more are correct. Each error names the training.
+    pub fn new(network: &str, note: &str, trainings: Vec<Training>) -> Result<Self, AnalysisError> {
+        let first = trainings.first().ok_or(AnalysisError::NoTrainings)?;
+        let images = first.checks.first().map_or(0, |check| check.images);
+        for Training { name, checks } in &trainings {
+            if checks.is_empty() {
+                return Err(AnalysisError::NoChecks { training: name.clone() });
+            }
+            if let Some(pair) = checks.windows(2).find(|pair| pair[0].iteration >= pair[1].iteration) {
+                let (before, iteration) = (pair[0].iteration, pair[1].iteration);
+                return Err(AnalysisError::Iterations { training: name.clone(), before, iteration });
+            }
+            for check in checks {
+                let place = |training: &str, iteration: u64| format!("iteration {iteration} of {training}");
+                let here = place(name, check.iteration);
+                if !(1..=u64::from(u32::MAX)).contains(&check.images) {
+                    return Err(AnalysisError::Images { cell: here, images: check.images });
+                }
+                if check.images != images {
+                    return Err(AnalysisError::Disagreement {
+                        field: "images",
+                        one: place(&first.name, first.checks[0].iteration),
+                        one_value: images.to_string(),
+                        other: here,
+                        other_value: check.images.to_string(),
+                    });
+                }
+                for (field, correct) in
+                    [("correct", check.correct), ("throttled_correct", check.throttled_correct)]
+                {
+                    if correct > check.images {
+                        let images = check.images;
+                        return Err(AnalysisError::Correct { place: here, field, correct, images });
+                    }
+                }
+            }
+        }
+        Ok(Self { network: network.into(), note: note.into(), trainings })
+    }
+
+    /// Large values before throttling against iterations, as SVG. The axis is logarithmic in 1 + n, and so
+    /// shows 0.
+    ///
+    /// # Errors
+    /// Only when the drawing library refuses.
+    pub fn large_values_svg(&self) -> Result<String, AnalysisError> {
+        svg(&LargeValuesFigure::new(self)?)
+    }
+
+    /// The same figure as PNG (8-bit RGB, same size in pixels).
+    ///
+    /// # Errors
+    /// Only when the drawing library refuses.
+    pub fn large_values_png(&self) -> Result<Vec<u8>, AnalysisError> {
+        png(&LargeValuesFigure::new(self)?)
+    }
+
+    /// Held-out accuracy before and after throttling against iterations, as SVG: a panel for each training,
+    /// and in each the accuracy before the first iteration as a line.
+    ///
+    /// # Errors
+    /// Only when the drawing library refuses.
+    pub fn throttled_accuracy_svg(&self) -> Result<String, AnalysisError> {
+        svg(&ThrottledAccuracyFigure::new(self)?)
+    }
+
+    /// The same figure as PNG (8-bit RGB, same size in pixels).
+    ///
+    /// # Errors
+    /// Only when the drawing library refuses.
+    pub fn throttled_accuracy_png(&self) -> Result<Vec<u8>, AnalysisError> {
+        png(&ThrottledAccuracyFigure::new(self)?)
+    }
+
+    /// Writes `large-values.svg`, `large-values.png`, `throttled-accuracy.svg` and `throttled-accuracy.png`
+    /// into `dir`, which is created if missing. Each file appears only when it is whole; equal input gives
+    /// equal bytes.
+    ///
+    /// # Errors
+    /// When a figure cannot be drawn or a file cannot be written.
+    pub fn write_figures(&self, dir: &Path) -> Result<Vec<PathBuf>, AnalysisError> {
+        let files = [
+            ("large-values.svg", self.large_values_svg()?.into_bytes()),
+            ("large-values.png", self.large_values_png()?),
+            ("throttled-accuracy.svg", self.throttled_accuracy_svg()?.into_bytes()),
+            ("throttled-accuracy.png", self.throttled_accuracy_png()?),
+        ];
+        write_files(dir, &files)
+    }
+}
