@@ -49,8 +49,16 @@ check_every = 2
 "#;
 
 fn results(folder: &Path) -> Vec<Vec<u8>> {
-    let files =
-        ["int8.safetensors", "qatt.safetensors", "admm.safetensors", "float.csv", "qatt.csv", "admm.csv"];
+    let files = [
+        "int8.safetensors",
+        "qatt.safetensors",
+        "admm.safetensors",
+        "float.csv",
+        "qatt.csv",
+        "admm.csv",
+        "large-values.svg",
+        "throttled-accuracy.svg",
+    ];
     files.iter().map(|file| std::fs::read(folder.join(file)).unwrap()).collect()
 }
 
@@ -150,4 +158,65 @@ fn wrong_recipes_are_named() {
         assert_eq!(said.code, 2, "{}", said.stderr);
         assert!(said.stderr.starts_with(&format!("error: {message}")), "{} is not {message}", said.stderr);
     }
+}
+
+/// Shapes that mark a check, or a key of the legend: discs of qatt's colour, triangles of admm's.
+fn markers(svg: &str, shape: &str, color: &str) -> usize {
+    svg.lines().filter(|line| line.starts_with(shape) && line.contains(color)).count()
+}
+
+#[test]
+fn a_training_ends_in_figures_that_can_be_drawn_again_from_its_logs() {
+    let workshop = workshop();
+    let folder = workshop.path();
+    std::fs::remove_dir_all(folder.join("data")).unwrap();
+    let recipe =
+        RECIPE.replace("cifar10", "synthetic").replace("validation = 8", "images = 40\nvalidation = 8");
+    let recipe =
+        recipe.replace("iterations = 6", "iterations = 2").replace("[float]", "test_images = 10\n[float]");
+    std::fs::write(folder.join("r.toml"), &recipe).unwrap();
+    let table = succeed(folder, &["train", "r.toml"]);
+    let files = ["large-values.svg", "large-values.png", "throttled-accuracy.svg", "throttled-accuracy.png"];
+    let read = |run: &str| files.map(|file| std::fs::read(folder.join(run).join(file)).unwrap());
+    let paths = files.map(|file| format!("runs/train/tiny/{file}\n")).concat();
+    assert!(table.ends_with(&paths), "{table}");
+
+    let drawn = read("runs/train/tiny");
+    assert!(drawn[1].starts_with(b"\x89PNG") && drawn[3].starts_with(b"\x89PNG"));
+    for (svg, markers_of_a_check, keys) in [(&drawn[0], 1, 1), (&drawn[2], 2, 0)] {
+        let svg = std::str::from_utf8(svg).unwrap();
+        assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{svg}");
+        assert!(svg.contains("tiny: resnet20, width 0.5") && svg.contains("\nSynthetic images: "), "{svg}");
+        assert!(svg.contains("\nqatt") && svg.contains("\nadmm"), "{svg}");
+        // Checks at 0, 1, 2, 3, 4 and at 0, 2, 4.
+        assert_eq!(markers(svg, "<circle", "#D55E00"), 5 * markers_of_a_check + keys);
+        assert_eq!(markers(svg, "<polygon", "#56B4E9"), 3 * markers_of_a_check + keys);
+    }
+
+    // Nothing but logs, and the same figures.
+    std::fs::create_dir(folder.join("logs")).unwrap();
+    for log in ["qatt.csv", "admm.csv"] {
+        std::fs::copy(folder.join("runs/train/tiny").join(log), folder.join("logs").join(log)).unwrap();
+    }
+    let said = succeed(folder, &["train", "r.toml", "--out", "logs", "--figures-only"]);
+    assert_eq!(said, files.map(|file| format!("logs/{file}\n")).concat());
+    assert_eq!(read("logs"), drawn);
+
+    // One log damaged; none at all.
+    let log = std::fs::read_to_string(folder.join("logs/qatt.csv")).unwrap();
+    std::fs::write(folder.join("logs/qatt.csv"), log.replace("\n2,", "\ntwo,")).unwrap();
+    let said = zerospace(folder, &["train", "r.toml", "--out", "logs", "--figures-only"]);
+    assert_eq!(
+        (said.code, said.stderr.as_str()),
+        (2, "error: logs/qatt.csv: line 4 is no check of a training\n")
+    );
+    let said = zerospace(folder, &["train", "r.toml", "--out", "elsewhere", "--figures-only"]);
+    assert_eq!(said.code, 2);
+    assert_eq!(said.stderr, "error: elsewhere: no log of an int8 training of tiny\n");
+    assert!(!folder.join("elsewhere").exists());
+
+    // A float training has nothing to throttle.
+    std::fs::write(folder.join("f.toml"), &recipe[..recipe.find("[[wot]]").unwrap()]).unwrap();
+    let table = succeed(folder, &["train", "f.toml", "--out", "float"]);
+    assert!(table.ends_with("\nfloat\n") && !folder.join("float/large-values.svg").exists(), "{table}");
 }

@@ -12,6 +12,9 @@ use crate::progress::bar;
 pub(crate) const SYNTHETIC: &str =
     "the images are synthetic, drawn by this program: they compare protections, not networks";
 
+/// Said in figures, which have little room.
+pub(crate) const SYNTHETIC_SHORT: &str = "Synthetic images: they compare methods, not networks";
+
 /// Said once for each set without labels, and in reports.
 pub(crate) const LABEL_FREE: &str =
     "the images have no labels: what counts is agreement with the fault-free network, not accuracy";

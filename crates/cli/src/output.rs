@@ -1,6 +1,7 @@
 //! The only places that print.
 
 use std::io::{ErrorKind, Write};
+use std::path::PathBuf;
 
 /// Prints data to stdout. A reader that has seen enough (`| head`) ends the program quietly.
 pub(crate) fn data(text: &str) {
@@ -18,6 +19,12 @@ pub(crate) fn data(text: &str) {
 pub(crate) fn progress_line(text: &str) {
     // Without a stderr there is nobody left to tell.
     let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Paths, one a line.
+pub(crate) fn lines(paths: &[PathBuf]) -> String {
+    let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    paths.join("\n")
 }
 
 /// A Markdown table, columns padded to equal width; columns whose name starts with `>` are aligned

@@ -15,7 +15,8 @@ use crate::output;
 ///
 /// Writes report.md, summary.csv, outcomes.csv, paired.csv, accuracy-vs-rate.svg and .png beside
 /// trials.parquet, and prints the headline table. For images without labels agreement with the fault-free
-/// network takes the place of accuracy, in file names too.
+/// network takes the place of accuracy, in file names too. (The figures of a training are drawn by
+/// `zerospace train --figures-only`.)
 #[derive(Args)]
 #[command(after_help = "Example:\n  zerospace report runs/resnet20-cifar10 --out results/resnet20-cifar10")]
 pub(crate) struct Arguments {
@@ -60,8 +61,7 @@ fn report(store: &Store, out: &Path) -> Result<Outcome, Failure> {
         notes: &notes,
     };
     let written = analysis::write_report(&report, &context, out).map_err(Failure::machine)?;
-    let paths: Vec<String> = written.iter().map(|path| path.display().to_string()).collect();
-    output::data(&format!("{}\n{}", report.drop_table(Statistic::AllTrials), paths.join("\n")));
+    output::data(&format!("{}\n{}", report.drop_table(Statistic::AllTrials), output::lines(&written)));
     Ok(Outcome::Done)
 }
 

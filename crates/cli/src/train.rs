@@ -1,20 +1,21 @@
 use std::path::{Path, PathBuf};
 
+use analysis::{Training, TrainingCheck, Trainings};
 use anyhow::{Context, anyhow};
 use clap::Args;
-use data::{FolderSource, ImageSet};
+use data::{DataSource, FolderSource, ImageSet};
 use ecc::Constraint;
 use quant::{Checkpoint, ModelSpec, Parameters, Preprocessing, Provenance};
-use wot::Trainer;
+use wot::{Check, Trainer};
 use zoo::Graph;
 
 use crate::exit::{Failure, Outcome};
-use crate::images::DEFAULT_SIDE;
+use crate::images::{DEFAULT_SIDE, SYNTHETIC_SHORT};
 use crate::loading::Machine;
 use crate::making::{FloatNetwork, import, int8_top1, violations};
-use crate::output::{self, markdown, percent, progress_line};
+use crate::output::{self, lines, markdown, percent, progress_line};
 use crate::progress::bar;
-use crate::recipe::{Recipe, Stage};
+use crate::recipe::{Network, Recipe, Stage};
 use crate::training_log::TrainingLog;
 
 /// Training images that fix the activation scales of the network that is only quantized.
@@ -30,8 +31,14 @@ The folder takes int8.safetensors (the float network, only quantized), an int8 c
 training, and for each a log with every check and the state. After a kill the same command goes on, to
 the same weights.
 
-Example:
-  zerospace train experiments/recipes/resnet18-synthetic.toml";
+At the end come two figures, as SVG and PNG, of all int8 trainings: large-values, the weights out of
+range before throttling, and throttled-accuracy, held-out accuracy before and after throttling, both
+against iterations. --figures-only draws them again from the logs, at any time: also while a training
+runs, and in a folder that has nothing but logs.
+
+Examples:
+  zerospace train experiments/recipes/resnet18-synthetic.toml
+  zerospace train experiments/recipes/resnet18-synthetic.toml --figures-only";
 
 /// Train a network whose int8 weights leave room for a code (WOT)
 #[derive(Args)]
@@ -42,6 +49,9 @@ pub(crate) struct Arguments {
     /// Folder for the results [default: runs/train/NAME, by the recipe's name]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Train nothing: only draw the figures, from the logs in the folder; needs no images
+    #[arg(long)]
+    figures_only: bool,
     #[command(flatten)]
     machine: Machine,
 }
@@ -50,6 +60,15 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     arguments.machine.start()?;
     let recipe = Recipe::load(&arguments.recipe).map_err(Failure::Input)?;
     let out = arguments.out.clone().unwrap_or_else(|| Path::new("runs/train").join(&recipe.name));
+    if arguments.figures_only {
+        let drawn = draw(&recipe, &out).map_err(Failure::Input)?;
+        if drawn.is_empty() {
+            let nothing = anyhow!("{}: no log of an int8 training of {}", out.display(), recipe.name);
+            return Err(Failure::Input(nothing));
+        }
+        output::data(&lines(&drawn));
+        return Ok(Outcome::Done);
+    }
     let data = &recipe.data;
     if data.set == FolderSource::Images.name() {
         let message = "data.set is \"images\", expected a set with labels to train on";
@@ -73,8 +92,42 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         ">violations",
         ">clamped at the end",
     ];
-    output::data(&format!("{}\n{}", markdown(&columns, &rows), out.display()));
+    let drawn = draw(&recipe, &out).map_err(Failure::Machine)?;
+    output::data(&format!("{}\n{}\n{}", markdown(&columns, &rows), out.display(), lines(&drawn)));
     Ok(Outcome::Done)
+}
+
+/// Draws the int8 trainings of a recipe from the logs that are in `out`; returns the files, none without logs.
+fn draw(recipe: &Recipe, out: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut trainings = Vec::new();
+    for stage in &recipe.wot {
+        let path = out.join(format!("{}.csv", stage.name));
+        if path.exists() {
+            let log = TrainingLog::read(&path)?;
+            let checks = log.checks().iter().filter_map(drawn_check).collect();
+            trainings.push(Training { name: stage.name.clone(), checks });
+        }
+    }
+    if trainings.is_empty() {
+        return Ok(Vec::new());
+    }
+    let Network { architecture, width, .. } = &recipe.network;
+    let network = format!("{}: {architecture}, width {width}", recipe.name);
+    let synthetic = recipe.data.set.parse().is_ok_and(DataSource::is_synthetic);
+    let note = if synthetic { SYNTHETIC_SHORT } else { "" };
+    let trainings = Trainings::new(&network, note, trainings).with_context(|| out.display().to_string())?;
+    Ok(trainings.write_figures(out)?)
+}
+
+/// What the figures take of a check of an int8 training.
+fn drawn_check(check: &Check) -> Option<TrainingCheck> {
+    check.throttled.as_ref().map(|throttled| TrainingCheck {
+        iteration: check.iteration,
+        large_values: throttled.large_values as u64,
+        images: check.validation_images as u64,
+        correct: check.correct as u64,
+        throttled_correct: throttled.correct as u64,
+    })
 }
 
 /// A recipe with what its trainings share.
@@ -183,10 +236,10 @@ impl<'a> Job<'a> {
         let (mut trainer, mut log) = if state.exists() {
             let trainer = Trainer::resume(&self.graph, &self.preprocessing, recipe, &state)?;
             let done = trainer.iteration();
-            (trainer, TrainingLog::open(&log, Some(done))?)
+            (trainer, TrainingLog::resume(&log, done)?)
         } else {
             let trainer = Trainer::new(&self.graph, start, &self.preprocessing, recipe)?;
-            (trainer, TrainingLog::open(&log, None)?)
+            (trainer, TrainingLog::begin(&log))
         };
         let bar = bar(stage.iterations, &format!("iterations of {name}"));
         while !(stage.early_stop && log.reached_the_baseline()) {

@@ -16,21 +16,30 @@ pub(crate) struct TrainingLog {
 }
 
 impl TrainingLog {
-    /// Reads the log of a training that has done `iterations`, or begins one. Checks of later iterations, whose
-    /// state was lost to a kill, are dropped: they will come again.
-    pub(crate) fn open(path: &Path, iterations: Option<u64>) -> anyhow::Result<Self> {
-        let mut checks = Vec::new();
-        if let Some(iterations) = iterations {
-            let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-            for (number, line) in text.lines().enumerate().skip(1) {
-                let check = parse(line).ok_or_else(|| {
-                    anyhow!("{}: line {} is no check of a training", path.display(), number + 1)
-                })?;
-                checks.push(check);
-            }
-            checks.retain(|check: &Check| check.iteration <= iterations);
+    /// Begins the log of a training.
+    pub(crate) fn begin(path: &Path) -> Self {
+        Self { path: path.into(), checks: Vec::new() }
+    }
+
+    /// Reads the log of a training, finished or not.
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
+        let mut log = Self::begin(path);
+        let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+        for (number, line) in text.lines().enumerate().skip(1) {
+            let check = parse(line).ok_or_else(|| {
+                anyhow!("{}: line {} is no check of a training", path.display(), number + 1)
+            })?;
+            log.checks.push(check);
         }
-        Ok(Self { path: path.into(), checks })
+        Ok(log)
+    }
+
+    /// Reads the log of a training that has done `iterations`. Checks of later iterations, whose state was lost
+    /// to a kill, are dropped: they will come again.
+    pub(crate) fn resume(path: &Path, iterations: u64) -> anyhow::Result<Self> {
+        let mut log = Self::read(path)?;
+        log.checks.retain(|check| check.iteration <= iterations);
+        Ok(log)
     }
 
     /// Adds a check; the file is whole at any moment.
@@ -39,6 +48,11 @@ impl TrainingLog {
         let lines: Vec<String> = self.checks.iter().map(line).collect();
         let text = format!("{HEADER}\n{}\n", lines.join("\n"));
         write_durably(&self.path, text.as_bytes()).with_context(|| self.path.display().to_string())
+    }
+
+    /// The checks so far.
+    pub(crate) fn checks(&self) -> &[Check] {
+        &self.checks
     }
 
     pub(crate) fn last(&self) -> Option<&Check> {
