@@ -220,3 +220,31 @@ fn a_training_ends_in_figures_that_can_be_drawn_again_from_its_logs() {
     let table = succeed(folder, &["train", "f.toml", "--out", "float"]);
     assert!(table.ends_with("\nfloat\n") && !folder.join("float/large-values.svg").exists(), "{table}");
 }
+
+#[test]
+fn inspect_draws_large_weights_before_and_after() {
+    let workshop = workshop();
+    let folder = workshop.path();
+    prepare(folder, 3);
+    let quantize =
+        "quantize float.safetensors --arch resnet20 --width 0.5 --calibration-images 8 -o free.safetensors";
+    succeed(folder, &quantize.split(' ').collect::<Vec<_>>());
+    let alone = succeed(folder, &["inspect", "free.safetensors"]);
+    let both = succeed(folder, &["inspect", "free.safetensors", "net.safetensors", "--figure", "figures"]);
+    assert!(both.starts_with(alone.trim_end()), "the tables do not change: {both}");
+    let paths = ["csv", "svg", "png"].map(|kind| format!("figures/large-weights.{kind}\n")).concat();
+    assert!(both.ends_with(&paths), "{both}");
+
+    let svg = std::fs::read_to_string(folder.join("figures/large-weights.svg")).unwrap();
+    assert!(svg.contains("\nfree: resnet20, width 0.5\n"), "{svg}");
+    assert!(svg.contains("\nnet: resnet20, width 0.5\n") && !svg.contains("Synthetic"), "{svg}");
+    let csv = std::fs::read_to_string(folder.join("figures/large-weights.csv")).unwrap();
+    let lines: Vec<Vec<&str>> = csv.lines().map(|line| line.rsplit(',').collect()).collect();
+    assert_eq!(lines.len(), 1 + 2 * 8, "{csv}");
+    let large = |line: &[&str]| line[0].parse::<u64>().unwrap();
+    for (position, (before, after)) in lines[1..9].iter().zip(&lines[9..]).enumerate() {
+        assert!(alone.contains(&format!("| {position}        | {:>6} |", before[0])), "{alone}");
+        assert!(large(before) > 0, "{csv}");
+        assert_eq!(large(after), if position == 7 { large(before) } else { 0 }, "{csv}");
+    }
+}

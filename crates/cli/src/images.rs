@@ -2,6 +2,7 @@
 
 use anyhow::{Context, anyhow};
 use data::{CacheOutcome, DataSource, FolderImages, FolderSource, ImageFolder, ImageSet, ResizeCrop, Split};
+use quant::Checkpoint;
 
 use crate::exit::Failure;
 use crate::loading::Machine;
@@ -109,3 +110,9 @@ impl Machine {
 }
 
 const WHERE: &str = "choose the directory of data sets with --data DIR or ZEROSPACE_DATA";
+
+/// Whether synthetic images fixed a checkpoint's activation ranges: its provenance begins with their name.
+pub(crate) fn calibrated_on_synthetic(checkpoint: &Checkpoint) -> bool {
+    let name = checkpoint.provenance.calibration.split([' ', ',']).next().unwrap_or_default();
+    name.parse::<DataSource>().is_ok_and(DataSource::is_synthetic)
+}

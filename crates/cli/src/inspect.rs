@@ -1,29 +1,75 @@
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 
+use analysis::{LargeWeightCounts, LargeWeights};
 use clap::Args;
 use ecc::{BLOCK, Constraint};
-use quant::Checkpoint;
+use quant::{Checkpoint, ModelSpec};
 
 use crate::exit::{Failure, Outcome};
+use crate::images::{SYNTHETIC_SHORT, calibrated_on_synthetic};
 use crate::loading::{architecture, provenance};
-use crate::output::{data, markdown, percent};
+use crate::output::{data, lines, markdown, percent};
 
 /// Width of the bars in the table by position.
 const BAR: usize = 40;
 
-/// Show an int8 checkpoint: weight distribution, large values by position, the in-place constraint
+const HELP: &str = "\
+--figure draws the second table, a panel for each checkpoint, such as before and after training:
+large-weights.svg, .png, and the numbers as .csv.
+
+Examples:
+  zerospace inspect resnet20.safetensors
+  zerospace inspect runs/train/r20/int8.safetensors runs/train/r20/qatt.safetensors --figure runs/train/r20";
+
+/// Show int8 checkpoints: weight distribution, large values by position, the in-place constraint
 ///
 /// The first table is the paper's Table 1 for each tensor: shares of |q| below 32, below 64, and up to 128.
 /// The second is its Figure 1: how many 8-byte blocks have a large value at each byte position.
 #[derive(Args)]
-#[command(after_help = "Example:\n  zerospace inspect resnet20.safetensors")]
+#[command(after_help = HELP)]
 pub(crate) struct Arguments {
-    /// Int8 checkpoint, made by `zerospace quantize`
-    checkpoint: PathBuf,
+    /// Int8 checkpoints, made by `zerospace quantize` or `zerospace train`
+    #[arg(required = true, value_name = "CHECKPOINT")]
+    checkpoints: Vec<PathBuf>,
+    /// Draw the large values by position, into this folder
+    #[arg(long, value_name = "DIR")]
+    figure: Option<PathBuf>,
 }
 
 pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
-    let checkpoint = Checkpoint::load(&arguments.checkpoint).map_err(Failure::input)?;
+    let mut texts = Vec::new();
+    let mut counts = Vec::new();
+    for path in &arguments.checkpoints {
+        let checkpoint = Checkpoint::load(path).map_err(Failure::input)?;
+        let (text, total) = describe(path, &checkpoint);
+        texts.push(text);
+        counts.push(LargeWeightCounts {
+            network: network(path, &checkpoint.model),
+            weights: total.weights as u64,
+            blocks: total.blocks as u64,
+            large_at: total.large_at.map(|large| large as u64),
+            note: if calibrated_on_synthetic(&checkpoint) { SYNTHETIC_SHORT.into() } else { String::new() },
+        });
+    }
+    if let Some(dir) = &arguments.figure {
+        let figure = LargeWeights::new(counts).map_err(Failure::input)?;
+        texts.push(lines(&figure.write(dir).map_err(Failure::machine)?));
+    }
+    data(&texts.join("\n\n"));
+    Ok(Outcome::Done)
+}
+/// Folder, file and architecture: what training has made of which network.
+fn network(path: &Path, model: &ModelSpec) -> String {
+    let text = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+    let folder = text(path.parent().and_then(Path::file_name));
+    let file = text(path.file_stem());
+    let name = if folder.is_empty() { file } else { format!("{folder}/{file}") };
+    format!("{name}: {}, width {}", model.architecture, model.width)
+}
+
+/// The tables of a checkpoint, and its weights in total.
+fn describe(path: &Path, checkpoint: &Checkpoint) -> (String, Distribution) {
     let columns = [
         "tensor",
         "shape",
@@ -51,13 +97,13 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     });
     let positions: Vec<Vec<String>> = positions.collect();
 
-    data(&format!(
+    let text = format!(
         "{}: {}\ncontent hash {}\n{}\n\n{}\n\
          Blocks of 8 weights with a value outside [-64, 63], by position (position 7 is free in place):\n\n{}\n{}",
-        arguments.checkpoint.display(),
+        path.display(),
         architecture(&checkpoint.model),
         checkpoint.digest(),
-        provenance(&checkpoint).join("\n"),
+        provenance(checkpoint).join("\n"),
         markdown(&columns, &rows),
         markdown(&["position", ">blocks", ""], &positions),
         match total.violations {
@@ -66,14 +112,16 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
                 "in-place-64-57 cannot store this network: {n} weights violate its range (quantize --throttle)"
             ),
         }
-    ));
-    Ok(Outcome::Done)
+    );
+    (text, total)
 }
 
 /// How the weights of a tensor are distributed.
 #[derive(Default)]
 struct Distribution {
     weights: usize,
+    /// Of 8 weights, the last padded.
+    blocks: usize,
     /// |q| below 32, below 64, and above.
     magnitudes: [usize; 3],
     /// Values outside [-64, 63], by position in their block.
@@ -83,7 +131,7 @@ struct Distribution {
 
 impl Distribution {
     fn of(values: &[i8]) -> Self {
-        let mut d = Self { weights: values.len(), ..Self::default() };
+        let mut d = Self { weights: values.len(), blocks: values.len().div_ceil(BLOCK), ..Self::default() };
         for (index, &value) in values.iter().enumerate() {
             d.magnitudes[usize::from(value.unsigned_abs() / 32).min(2)] += 1;
             d.large_at[index % BLOCK] += usize::from(!(-64..=63).contains(&value));
@@ -94,6 +142,7 @@ impl Distribution {
 
     fn add(&mut self, other: &Self) {
         self.weights += other.weights;
+        self.blocks += other.blocks;
         self.violations += other.violations;
         self.magnitudes.iter_mut().zip(other.magnitudes).for_each(|(a, b)| *a += b);
         self.large_at.iter_mut().zip(other.large_at).for_each(|(a, b)| *a += b);
