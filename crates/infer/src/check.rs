@@ -1,5 +1,5 @@
 use quant::{Checkpoint, FloatTensor, ModelSpec, Preprocessing};
-use zoo::{BATCH_NORM_EPSILON, Graph, ParameterSpec};
+use zoo::{Graph, Op, ParameterSpec};
 
 use crate::InferError;
 
@@ -71,11 +71,13 @@ fn parameters(graph: &Graph, checkpoint: &Checkpoint) -> Result<(), InferError> 
             return Err(InferError::ParameterShape { name, found: tensor.shape().to_vec(), expected: shape });
         }
         finite(&name, tensor)?;
-        if name.ends_with(".running_var") {
-            let unusable = |&v: &f32| f64::from(v) <= -BATCH_NORM_EPSILON;
-            if let Some(index) = tensor.values().iter().position(unusable) {
-                return Err(InferError::Variance { index, value: tensor.values()[index], name });
-            }
+    }
+    for node in graph.nodes() {
+        let Op::BatchNorm { epsilon } = node.op else { continue };
+        let name = format!("{}.running_var", node.name);
+        let variances = checkpoint.parameters[&name].values();
+        if let Some(index) = variances.iter().position(|&v| f64::from(v) <= -epsilon) {
+            return Err(InferError::Variance { name, index, value: variances[index], epsilon });
         }
     }
     Ok(())

@@ -3,8 +3,8 @@
 //! The graph says where an int8 network rounds (its quantization points). A convolution, linear layer,
 //! batch norm or sum that is no such point opens a *chain*, which the following nodes extend until one of
 //! them is: the chain becomes one step. The last node ends a chain without rounding; its step writes the
-//! logits. Every other node is a step of its own and keeps the scale of what it reads, except that means
-//! and concatenations round as well.
+//! logits. Every other node is a step of its own and keeps the scale of what it reads, except that means,
+//! concatenations and clipped ReLUs of their own round as well.
 //!
 //! With s levels per unit on either side, g = gamma / sqrt(variance + epsilon) (or 1), and s_out = 1 for
 //! logits, a chain's integer sum becomes its output by
@@ -18,7 +18,7 @@
 use std::collections::HashMap;
 
 use quant::{ActivationScale, Checkpoint, Parameters};
-use zoo::{BATCH_NORM_EPSILON, Graph, Node, NodeId, Op, Window};
+use zoo::{Graph, Node, NodeId, Op, Window};
 
 use crate::InferError;
 use crate::check::check;
@@ -40,11 +40,12 @@ const LARGEST_TILE: usize = 16;
 /// Nodes that become one step.
 #[derive(Clone, Copy, Debug)]
 struct Chain {
-    /// The convolution, linear layer, batch norm or sum.
+    /// The convolution, linear layer, batch norm, sum or clipped ReLU.
     head: NodeId,
     /// A batch norm, where the head is a convolution.
     norm: Option<NodeId>,
-    relu: bool,
+    /// Bound of a ReLU at the end: infinite, or that of a clipped one.
+    ceiling: Option<f32>,
 }
 
 /// What compilation yields: plain data.
@@ -125,13 +126,13 @@ impl<'a> Compiler<'a> {
     /// Extends or closes the chain that a node belongs to, or makes it a step.
     fn node(&mut self, id: NodeId) -> Result<(), InferError> {
         let node = &self.nodes[id];
-        let opened = Chain { head: id, norm: None, relu: false };
+        let opened = Chain { head: id, norm: None, ceiling: None };
         let continued = node.inputs.first().and_then(|input| self.open.remove(input));
         let chain = match (&node.op, continued) {
-            (Op::Conv2d { .. } | Op::Linear { .. } | Op::Add, None) => opened,
-            (Op::BatchNorm, None) => opened,
-            (Op::BatchNorm, Some(chain)) => Chain { norm: Some(id), ..chain },
-            (Op::Relu, Some(chain)) => Chain { relu: true, ..chain },
+            (Op::Conv2d { .. } | Op::Linear { .. } | Op::Add | Op::BatchNorm { .. }, None) => opened,
+            (Op::BatchNorm { .. }, Some(chain)) => Chain { norm: Some(id), ..chain },
+            (Op::Relu, Some(chain)) => Chain { ceiling: Some(f32::INFINITY), ..chain },
+            (Op::ClippedRelu { max }, chain) => Chain { ceiling: Some(*max), ..chain.unwrap_or(opened) },
             (_, Some(chain)) => unreachable!("{chain:?} continues in {node:?}"),
             (_, None) => return self.single(id),
         };
@@ -155,14 +156,22 @@ impl<'a> Compiler<'a> {
         f64::from(self.scales[id].expect("a step reads only stored levels").levels_per_unit)
     }
 
-    /// Levels per unit and bounds of what node `id` writes: levels, or logits if it is the last.
-    fn output(&self, id: NodeId, relu: bool) -> (f64, Bounds) {
+    /// Levels per unit and bounds of what node `id` writes: levels, or logits if it is the last. `ceiling` is
+    /// the bound of a ReLU that it ends in.
+    fn output(&self, id: NodeId, ceiling: Option<f32>) -> (f64, Bounds) {
         if self.is_last(id) {
-            let low = if relu { 0.0 } else { f32::NEG_INFINITY };
-            return (1.0, Bounds { low, high: f32::INFINITY });
+            let bounds = match ceiling {
+                Some(high) => Bounds { low: 0.0, high },
+                None => Bounds { low: f32::NEG_INFINITY, high: f32::INFINITY },
+            };
+            return (1.0, bounds);
         }
-        let (low, high) = self.scales[id].expect("a rounding node has a scale").levels();
-        let low = if relu { low.max(0) } else { low };
+        let scale = self.scales[id].expect("a rounding node has a scale");
+        let (low, high) = match ceiling {
+            // Rounding is monotonic, so clipping at the bound's level equals clipping at the bound.
+            Some(ceiling) => (0, scale.quantize(ceiling)),
+            None => scale.levels(),
+        };
         (self.levels_per_unit(id), Bounds { low: low.into(), high: high.into() })
     }
 
@@ -185,7 +194,7 @@ impl<'a> Compiler<'a> {
 
     fn close(&mut self, chain: Chain, id: NodeId) -> Result<(), InferError> {
         let head = &self.nodes[chain.head];
-        let (out, bounds) = self.output(id, chain.relu);
+        let (out, bounds) = self.output(id, chain.ceiling);
         let scale = |i: usize| self.levels_per_unit(head.inputs[i]);
         let work = match &head.op {
             Op::Add => {
@@ -193,7 +202,10 @@ impl<'a> Compiler<'a> {
                 self.check_multipliers(id, &multipliers)?;
                 Work::Add(multipliers, bounds)
             }
-            Op::BatchNorm => Work::Affine(self.affine(id, Some(chain.head), None, scale(0), out)?, bounds),
+            Op::BatchNorm { .. } => {
+                Work::Affine(self.affine(id, Some(chain.head), None, scale(0), out)?, bounds)
+            }
+            Op::ClippedRelu { .. } => Work::Affine(self.affine(id, None, None, scale(0), out)?, bounds),
             op => {
                 let weight = &self.checkpoint.weights[self.layers.len()];
                 let (shape, bias) = self.conv_shape(chain.head, op);
@@ -244,10 +256,14 @@ impl<'a> Compiler<'a> {
         let beta = values(norm, "bias");
         let mean = values(norm, "running_mean");
         let variance = values(norm, "running_var");
+        let epsilon = norm.map_or(0.0, |norm| match self.nodes[norm].op {
+            Op::BatchNorm { epsilon } => epsilon,
+            _ => unreachable!("a chain's norm is a batch norm"),
+        });
         let mut affine = Affine { multiplier: Vec::new(), offset: Vec::new() };
         for channel in 0..self.dims(id).channels {
             let at = |values: Option<&[f32]>, absent: f64| values.map_or(absent, |v| f64::from(v[channel]));
-            let deviation = variance.map_or(1.0, |v| (f64::from(v[channel]) + BATCH_NORM_EPSILON).sqrt());
+            let deviation = variance.map_or(1.0, |v| (f64::from(v[channel]) + epsilon).sqrt());
             let g = at(gamma, 1.0) / deviation;
             let multiplier = (out * g / product) as f32;
             let offset = (((at(bias, 0.0) - at(mean, 0.0)) * g + at(beta, 0.0)) * out) as f32;
@@ -282,7 +298,7 @@ impl<'a> Compiler<'a> {
         let work = match &node.op {
             Op::Input => self.input(id),
             Op::GlobalAvgPool => {
-                let (out, bounds) = self.output(id, false);
+                let (out, bounds) = self.output(id, None);
                 let input = node.inputs[0];
                 let pixels = self.dims(input).pixels();
                 self.check_terms(id, pixels)?;
@@ -290,8 +306,19 @@ impl<'a> Compiler<'a> {
                 self.check_multipliers(id, &[multiplier])?;
                 Work::Mean(multiplier, bounds)
             }
+            Op::AvgPool { window, count_include_pad } => {
+                let (out, bounds) = self.output(id, None);
+                let input = node.inputs[0];
+                let whole = window.kernel[0] * window.kernel[1];
+                self.check_terms(id, whole)?;
+                let divisor = |inside| if *count_include_pad { whole } else { inside };
+                let multipliers: Vec<f32> =
+                    (1..=whole).map(|inside| rescaled(input, out, divisor(inside))).collect();
+                self.check_multipliers(id, &multipliers)?;
+                Work::AvgPool { window: *window, multipliers, bounds }
+            }
             Op::Concat => {
-                let (out, bounds) = self.output(id, false);
+                let (out, bounds) = self.output(id, None);
                 let multipliers: Vec<f32> = node.inputs.iter().map(|&i| rescaled(i, out, 1)).collect();
                 self.check_multipliers(id, &multipliers)?;
                 Work::Concat(multipliers, bounds)
@@ -308,6 +335,7 @@ impl<'a> Compiler<'a> {
             Op::Relu => Work::Relu,
             Op::MaxPool(window) => Work::MaxPool(*window),
             Op::Flatten => Work::Flatten,
+            Op::Pad { before, .. } => Work::Pad { before: *before },
             Op::PadShortcut { stride, before, .. } => Work::PadShortcut { stride: *stride, before: *before },
             _ => unreachable!("{op:?} has a scale of its own"),
         };
@@ -316,7 +344,7 @@ impl<'a> Compiler<'a> {
         self.push(id, inputs, work, Target::Slot(id));
         if self.is_last(id) {
             let affine = self.affine(id, None, None, self.levels_per_unit(id), 1.0)?;
-            let (_, bounds) = self.output(id, false);
+            let (_, bounds) = self.output(id, None);
             self.push(id, &[id], Work::Affine(affine, bounds), Target::Logits);
         }
         Ok(())

@@ -77,7 +77,7 @@ pub enum InferError {
         value: f32,
     },
     /// A variance whose square root, epsilon added, does not exist.
-    #[error("value {index} of {name} is {value}, expected a variance above -1e-5")]
+    #[error("value {index} of {name} is {value}, expected a variance above -{epsilon:?}")]
     Variance {
         /// Parameter name.
         name: String,
@@ -85,6 +85,8 @@ pub enum InferError {
         index: usize,
         /// The value.
         value: f32,
+        /// The batch norm's epsilon.
+        epsilon: f64,
     },
     /// A quantization point without a scale.
     #[error("the checkpoint has no activation scale for {name}")]

@@ -11,10 +11,11 @@
 //! ```text
 //! acc   = sum of level * weight                                     exact, i32
 //! value = (acc as f32) * multiplier[c] + offset[c]                  one f32 product, one f32 sum
-//! level = round_half_even(clamp(value, low, high))                  a fused ReLU is low = 0
+//! level = round_half_even(clamp(value, low, high))                  a fused ReLU is low = 0, a clipped
+//!                                                                   one also high = the level of its bound
 //!
 //! multiplier[c] = s_out * g / (s_in * s_weight)                     in f64, rounded to f32 once
-//! offset[c]     = ((bias - mean) * g + beta) * s_out                g = gamma / sqrt(variance + 1e-5)
+//! offset[c]     = ((bias - mean) * g + beta) * s_out                g = gamma / sqrt(variance + epsilon)
 //! ```
 //!
 //! with scales in levels per unit, g = 1 and mean = beta = 0 without a batch norm. The other operations:
@@ -24,8 +25,10 @@
 //! | input | level of `Preprocessing::value(channel, pixel)`, from a table |
 //! | sum | `(a as f32) * (s_out / s_a) + (b as f32) * (s_out / s_b)`, clamped and rounded as above |
 //! | mean over height and width | exact sum, times `s_out / (s_in * pixels)` |
+//! | mean over a window | exact sum, times `s_out / (s_in * count)`; count: the window's size, or its values inside the input |
+//! | clipped ReLU of its own | `level * (s_out / s_in)`, from 0 to the level of its bound |
 //! | concatenation | each input times `s_out / s_in`; unchanged where the scales are equal |
-//! | max pooling, flattening, padded shortcut, ReLU of its own | levels moved or compared, scale kept |
+//! | max pooling, flattening, padding, padded shortcut, ReLU of its own | levels moved or compared, scale kept |
 //! | last layer | `value` with s_out = 1: the logits, unrounded |
 //!
 //! The prediction is the class of the largest logit, the lowest class on ties.

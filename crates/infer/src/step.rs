@@ -36,8 +36,8 @@ pub(crate) enum Work {
     Input(Vec<[i16; 256]>),
     /// Convolution or linear layer, with what was fused into it.
     Conv(Conv),
-    /// `x * multiplier + offset` a channel: a batch norm that no convolution could absorb, or levels to
-    /// logits.
+    /// `x * multiplier + offset` a channel: a batch norm that no convolution could absorb, a clipped ReLU of
+    /// its own, or levels to logits.
     Affine(Affine, Bounds),
     /// `a * multipliers[0] + b * multipliers[1]`.
     Add([f32; 2], Bounds),
@@ -48,8 +48,19 @@ pub(crate) enum Work {
     /// max(x, 0) on levels.
     Relu,
     MaxPool(Window),
+    /// Sum over the part of a window that lies inside the input, times the multiplier for that many values;
+    /// `multipliers` begins with the one for a single value.
+    AvgPool {
+        window: Window,
+        multipliers: Vec<f32>,
+        bounds: Bounds,
+    },
     /// Channels-last to row-major [channels, height, width], the order of a linear layer's weights.
     Flatten,
+    /// Rows of zeros above and columns on the left, and the rest on the other sides.
+    Pad {
+        before: [usize; 2],
+    },
     /// Every stride-th row and column, with `before` zero channels in front and the rest behind.
     PadShortcut {
         stride: usize,
@@ -106,7 +117,42 @@ impl Work {
                     *out = E::from((*x).max(0));
                 }
             }
-            Work::MaxPool(window) => max_pool(window, x, from, dims, output),
+            Work::MaxPool(window) => {
+                for (out, values) in windows(window, x, from, dims, output) {
+                    out.fill(E::from(i16::MIN));
+                    for x in values {
+                        for (out, x) in out.iter_mut().zip(x) {
+                            let x = E::from(*x);
+                            if x > *out {
+                                *out = x;
+                            }
+                        }
+                    }
+                }
+            }
+            Work::AvgPool { window, multipliers, bounds } => {
+                let mut sums = vec![0i32; dims.channels];
+                for (out, values) in windows(window, x, from, dims, output) {
+                    sums.fill(0);
+                    let mut count = 0;
+                    for x in values {
+                        count += 1;
+                        sums.iter_mut().zip(x).for_each(|(sum, x)| *sum += i32::from(*x));
+                    }
+                    for (out, sum) in out.iter_mut().zip(&sums) {
+                        *out = bounds.finish(*sum as f32 * multipliers[count - 1]);
+                    }
+                }
+            }
+            Work::Pad { before: [top, left] } => {
+                output.fill(E::from(0));
+                for (y, x) in x.chunks_exact(from.width * from.channels).enumerate() {
+                    let begin = ((y + top) * dims.width + left) * dims.channels;
+                    for (out, x) in output[begin..].iter_mut().zip(x) {
+                        *out = E::from(*x);
+                    }
+                }
+            }
             Work::Flatten => {
                 for (pixel, x) in x.chunks_exact(from.channels).enumerate() {
                     for (channel, x) in x.iter().enumerate() {
@@ -128,29 +174,23 @@ impl Work {
     }
 }
 
-fn max_pool<E: Element>(window: &Window, x: &[i16], from: Dims, dims: Dims, output: &mut [E]) {
-    // The part of a window that lies inside the input.
-    let span = |out: usize, axis: usize, size: usize| {
-        let begin = out * window.stride[axis];
-        let (end, padding) = (begin + window.kernel[axis], window.padding[axis]);
-        begin.saturating_sub(padding)..end.saturating_sub(padding).min(size)
-    };
-    for (pixel, out) in output.chunks_exact_mut(dims.channels).enumerate() {
-        let rows = span(pixel / dims.width, 0, from.height);
-        let columns = span(pixel % dims.width, 1, from.width);
-        out.fill(E::from(i16::MIN));
-        for y in rows {
-            for x_ in columns.clone() {
-                let x = &x[(y * from.width + x_) * from.channels..][..from.channels];
-                for (out, x) in out.iter_mut().zip(x) {
-                    let x = E::from(*x);
-                    if x > *out {
-                        *out = x;
-                    }
-                }
-            }
-        }
-    }
+/// For each output pixel, its channels, and the pixels of the window that lie inside the input.
+fn windows<'a, E>(
+    window: &'a Window,
+    x: &'a [i16],
+    from: Dims,
+    dims: Dims,
+    output: &'a mut [E],
+) -> impl Iterator<Item = (&'a mut [E], impl Iterator<Item = &'a [i16]>)> {
+    output.chunks_exact_mut(dims.channels).enumerate().map(move |(pixel, out)| {
+        let rows = window.inside(0, pixel / dims.width, from.height);
+        let columns = window.inside(1, pixel % dims.width, from.width);
+        let row = move |y| {
+            let begin = (y * from.width + columns.start) * from.channels;
+            x[begin..][..columns.len() * from.channels].chunks_exact(from.channels)
+        };
+        (out, rows.flat_map(row))
+    })
 }
 
 #[cfg(test)]
@@ -225,6 +265,24 @@ mod tests {
         let levels = [-9, -8, -7, -6, -5, -4, -3, -2, -1];
         let pooled = run(&Work::MaxPool(window), &[(&levels, dims(1, 3, 3))], dims(1, 2, 2));
         assert_eq!(pooled, [-5, -4, -2, -1]);
+    }
+
+    #[test]
+    fn a_window_mean_divides_by_the_values_it_has() {
+        let window = Window { kernel: [2, 2], stride: [1, 2], padding: [1, 1], ceil: false };
+        let multipliers = vec![1.0, 1.0 / 2.0, 1.0 / 3.0, 1.0 / 4.0];
+        let work = Work::AvgPool { window, multipliers, bounds: LEVELS };
+        let from = dims(1, 2, 3);
+        // [1 2 6 / 3 4 9]: corners hold one value, edges two, the middle four; 2.5 and 5.25 round down.
+        let pooled = run(&work, &[(&[1, 2, 6, 3, 4, 9], from)], dims(1, 3, 2));
+        assert_eq!(pooled, [1, 4, 2, 5, 3, 6]);
+    }
+
+    #[test]
+    fn padding_moves_levels() {
+        let levels = [1, 10, 2, 20];
+        let padded = run(&Work::Pad { before: [1, 0] }, &[(&levels, dims(2, 1, 2))], dims(2, 2, 3));
+        assert_eq!(padded, [0, 0, 0, 0, 0, 0, 1, 10, 2, 20, 0, 0]);
     }
 
     #[test]

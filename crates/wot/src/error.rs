@@ -16,6 +16,14 @@ pub enum WotError {
     /// The parameters are not the graph's.
     #[error(transparent)]
     Mismatch(#[from] zoo::MismatchError),
+    /// An operation that has no gradient here.
+    #[error("not trainable yet: {operation} at node {node}")]
+    Untrainable {
+        /// The operation, in words.
+        operation: String,
+        /// Node name.
+        node: String,
+    },
     /// A parameter holds a NaN or an infinity.
     #[error("value {index} of {tensor} is {value}, expected a finite number")]
     NonFinite {

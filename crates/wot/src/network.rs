@@ -232,7 +232,7 @@ impl Network {
         let node = &self.graph.nodes()[self.steps[id].first];
         let from = || self.shape(node.inputs[0]);
         match &node.op {
-            Op::Input | Op::BatchNorm | Op::Relu => Work::Same,
+            Op::Input | Op::BatchNorm { .. } | Op::Relu => Work::Same,
             Op::Conv2d { out_channels, window, groups, .. } => {
                 Work::Convolve(Box::new(Conv2d::new(from(), *out_channels, window, *groups, &self.pool)))
             }
@@ -250,6 +250,9 @@ impl Network {
             Op::Concat => Work::Concat,
             Op::PadShortcut { stride, before, after } => {
                 Work::Shortcut(PadShortcut::new(from(), *stride, *before, *after))
+            }
+            op @ (Op::ClippedRelu { .. } | Op::AvgPool { .. } | Op::Pad { .. }) => {
+                unreachable!("the trainer refuses {op:?}")
             }
         }
     }
@@ -517,7 +520,7 @@ fn steps(graph: &Graph, signed: &[Option<bool>]) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let mut step_of = Vec::new();
     for (id, node) in graph.nodes().iter().enumerate() {
-        let norm = (node.op == Op::BatchNorm).then(|| node.name.clone());
+        let norm = matches!(node.op, Op::BatchNorm { .. }).then(|| node.name.clone());
         let relu = node.op == Op::Relu;
         if norm.is_some() || relu {
             let (before, place) = (node.inputs[0], step_of[node.inputs[0]]);

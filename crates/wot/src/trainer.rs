@@ -4,7 +4,7 @@ use data::ImageSet;
 use ecc::Constraint;
 use quant::{ActivationScale, FloatTensor, Parameters, Preprocessing, QuantTensor};
 use rayon::prelude::*;
-use zoo::Graph;
+use zoo::{BATCH_NORM_EPSILON, Graph, Op};
 
 use crate::WotError;
 use crate::batches::{PixelTable, Sampler, channels_last, plain};
@@ -88,6 +88,23 @@ pub struct Trained {
     pub clamped_at_end: usize,
 }
 
+/// Whether every operation of a graph has a gradient here.
+fn check_trainable(graph: &Graph) -> Result<(), WotError> {
+    for node in graph.nodes() {
+        let operation = match node.op {
+            Op::BatchNorm { epsilon } if epsilon != BATCH_NORM_EPSILON => {
+                format!("batch norm with epsilon {epsilon}")
+            }
+            Op::ClippedRelu { .. } => "clipped ReLU".into(),
+            Op::AvgPool { .. } => "average pooling".into(),
+            Op::Pad { .. } => "padding".into(),
+            _ => continue,
+        };
+        return Err(WotError::Untrainable { operation, node: node.name.clone() });
+    }
+    Ok(())
+}
+
 impl Trainer {
     /// Begins a training with the given parameters, which must be exactly the graph's.
     ///
@@ -95,7 +112,8 @@ impl Trainer {
     /// [`Method::Qatt`] nothing is throttled before the first check.
     ///
     /// # Errors
-    /// Parameters that do not fit or are not finite; a recipe or preprocessing that cannot be used.
+    /// Parameters that do not fit or are not finite; a recipe or preprocessing that cannot be used; an
+    /// operation that has no gradient here.
     pub fn new(
         graph: &Graph,
         parameters: Parameters,
@@ -103,6 +121,7 @@ impl Trainer {
         recipe: Recipe,
     ) -> Result<Self, WotError> {
         recipe.check()?;
+        check_trainable(graph)?;
         let parameters = zoo::bind(graph, parameters)?;
         for (name, values) in &parameters {
             if let Some((index, value)) = values.first_non_finite() {

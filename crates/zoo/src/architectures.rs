@@ -5,6 +5,7 @@ use crate::architectures::resnet::Block;
 use crate::graph::{Graph, GraphBuilder};
 
 mod alexnet;
+mod inception_v3;
 mod resnet;
 mod resnet20;
 mod squeezenet;
@@ -13,6 +14,7 @@ mod vgg16;
 /// Ids of the architectures that [`build`] knows.
 pub const ARCHITECTURES: &[&str] = &[
     "alexnet",
+    "inception_v3",
     "resnet18",
     "resnet20",
     "resnet34",
@@ -36,6 +38,7 @@ const MAX_SIDE: usize = 4096;
 /// | architecture | input | network |
 /// |---|---|---|
 /// | `alexnet` | 224x224 | torchvision's |
+/// | `inception_v3` | height and width 75..=4096, published 299 | torchvision's, without its auxiliary classifier |
 /// | `resnet20` | height and width 8..=4096 | the CIFAR ResNet with option-A shortcuts |
 /// | `resnet18`, `resnet34`, `resnet50`, `resnet152` | 32x32 | 3x3 stem with stride 1 and no max pool |
 /// | | 64..=4096 | torchvision's |
@@ -76,6 +79,7 @@ pub fn build(spec: &ModelSpec) -> Result<Graph, ZooError> {
             [height, wide] == [224, 224],
             "224x224, where the adaptive pooling before the classifier does nothing",
         ),
+        "inception_v3" => (sides(75), "height and width in 75..=4096"),
         "vgg16" | "vgg16_bn" => (
             cifar || [height, wide] == [224, 224],
             "32x32, or 224x224 where the adaptive pooling before the classifier does nothing",
@@ -95,6 +99,7 @@ pub fn build(spec: &ModelSpec) -> Result<Graph, ZooError> {
         |builder, block, blocks| resnet::build(builder, channels, spec.classes, cifar, block, blocks);
     Ok(match spec.architecture.as_str() {
         "alexnet" => alexnet::build(builder, channels, spec.classes),
+        "inception_v3" => inception_v3::build(builder, channels, spec.classes),
         "resnet18" => resnet(builder, Block::Basic, [2, 2, 2, 2]),
         "resnet20" => resnet20::build(builder, channels, spec.classes),
         "resnet34" => resnet(builder, Block::Basic, [3, 4, 6, 3]),
@@ -106,4 +111,10 @@ pub fn build(spec: &ModelSpec) -> Result<Graph, ZooError> {
         "squeezenet1_1" => squeezenet::build_1_1(builder, channels, spec.classes, cifar, false),
         _ => squeezenet::build_1_1(builder, channels, spec.classes, cifar, true),
     })
+}
+
+/// Whether a parameter of a published state dict belongs to a part of the network that only training uses,
+/// which the graph leaves out.
+pub(crate) fn is_left_out(architecture: &str, parameter: &str) -> bool {
+    architecture == "inception_v3" && parameter.starts_with(inception_v3::AUXILIARY)
 }

@@ -2,6 +2,7 @@ use std::fmt;
 
 use quant::Parameters;
 
+use crate::architectures::is_left_out;
 use crate::graph::{Graph, ParameterSpec};
 
 /// How many names of each kind a [`MismatchError`] prints.
@@ -64,12 +65,14 @@ fn list(
 
 /// Keeps exactly the parameters of `graph`, each in exactly its shape.
 ///
-/// `*.num_batches_tracked`, the step counters of PyTorch's batch normalization, are dropped.
+/// `*.num_batches_tracked`, the step counters of PyTorch's batch normalization, are dropped, and so are the
+/// parameters of Inception v3's auxiliary classifier (`AuxLogits.*`), which only training uses.
 ///
 /// # Errors
 /// All missing, unexpected and mis-shaped parameters.
 pub fn bind(graph: &Graph, mut parameters: Parameters) -> Result<Parameters, MismatchError> {
-    parameters.retain(|name, _| !name.ends_with(".num_batches_tracked"));
+    let architecture = &graph.spec().architecture;
+    parameters.retain(|name, _| !name.ends_with(".num_batches_tracked") && !is_left_out(architecture, name));
     check(graph, &parameters)?;
     Ok(parameters)
 }

@@ -7,7 +7,7 @@ use quant::{ActivationScale, FloatTensor, Parameters};
 
 use crate::ZooError;
 use crate::bind::check;
-use crate::graph::{BATCH_NORM_EPSILON, Graph, Node, NodeId, Op, Window};
+use crate::graph::{Graph, Node, NodeId, Op, Window};
 
 /// Smallest and largest value that a node has computed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -215,7 +215,7 @@ fn prepare(node: &Node, parameters: &Parameters) -> Result<Prepared, ZooError> {
             weight: tensor(parameter("weight"))?,
             bias: if bias { Some(per_channel(parameter("bias").values().to_vec())?) } else { None },
         },
-        Op::BatchNorm => {
+        Op::BatchNorm { epsilon } => {
             let variance = parameter("running_var").values();
             if let Some(index) = variance.iter().position(|&v| v < 0.0) {
                 let tensor = format!("{}.running_var", node.name);
@@ -225,7 +225,7 @@ fn prepare(node: &Node, parameters: &Parameters) -> Result<Prepared, ZooError> {
                 .values()
                 .iter()
                 .zip(variance)
-                .map(|(weight, variance)| weight / (variance + BATCH_NORM_EPSILON as f32).sqrt())
+                .map(|(weight, variance)| weight / (variance + epsilon as f32).sqrt())
                 .collect();
             let shift = parameter("bias")
                 .values()
@@ -242,11 +242,14 @@ fn prepare(node: &Node, parameters: &Parameters) -> Result<Prepared, ZooError> {
         },
         Op::Input
         | Op::Relu
+        | Op::ClippedRelu { .. }
         | Op::MaxPool(_)
+        | Op::AvgPool { .. }
         | Op::GlobalAvgPool
         | Op::Flatten
         | Op::Add
         | Op::Concat
+        | Op::Pad { .. }
         | Op::PadShortcut { .. } => Prepared::None,
     })
 }
@@ -261,16 +264,23 @@ fn run(op: &Op, prepared: &Prepared, inputs: &[Tensor]) -> candle_core::Result<T
                 None => Ok(y),
             }
         }
-        (Op::BatchNorm, Prepared::BatchNorm { scale, shift }) => x.broadcast_mul(scale)?.broadcast_add(shift),
+        (Op::BatchNorm { .. }, Prepared::BatchNorm { scale, shift }) => {
+            x.broadcast_mul(scale)?.broadcast_add(shift)
+        }
         (Op::Linear { .. }, Prepared::Linear { transposed, bias }) => {
             x.matmul(transposed)?.broadcast_add(bias)
         }
         (Op::Relu, _) => x.relu(),
+        (Op::ClippedRelu { max }, _) => x.clamp(0f32, *max),
         (Op::MaxPool(window), _) => max_pool(x, window),
+        (Op::AvgPool { window, count_include_pad }, _) => avg_pool(x, window, *count_include_pad),
         (Op::GlobalAvgPool, _) => x.mean((2, 3)),
         (Op::Flatten, _) => x.flatten_from(1),
         (Op::Add, _) => x + &inputs[1],
         (Op::Concat, _) => Tensor::cat(inputs, 1),
+        (Op::Pad { before, after }, _) => {
+            x.pad_with_zeros(2, before[0], after[0])?.pad_with_zeros(3, before[1], after[1])
+        }
         (Op::PadShortcut { stride, before, after }, _) => {
             subsample(x, [*stride; 2])?.pad_with_zeros(1, *before, *after)
         }
@@ -304,6 +314,24 @@ fn max_pool(x: &Tensor, window: &Window) -> candle_core::Result<Tensor> {
     }
     let [kernel, stride] = [window.kernel, window.stride].map(|[height, width]| (height, width));
     padded.max_pool2d_with_stride(kernel, stride)
+}
+
+/// candle's pooling has no padding and always divides by the whole window.
+fn avg_pool(x: &Tensor, window: &Window, count_include_pad: bool) -> candle_core::Result<Tensor> {
+    let (_, _, height, width) = x.dims4()?;
+    let [ph, pw] = window.padding;
+    let [kernel, stride] = [window.kernel, window.stride].map(|[height, width]| (height, width));
+    let padded = x.pad_with_zeros(2, ph, ph)?.pad_with_zeros(3, pw, pw)?;
+    let mean = padded.avg_pool2d_with_stride(kernel, stride)?;
+    if count_include_pad || window.padding == [0, 0] {
+        return Ok(mean);
+    }
+    let [rows, columns] = window.output(height, width);
+    let whole = (kernel.0 * kernel.1) as f32;
+    let factors: Vec<f32> = (0..rows * columns)
+        .map(|i| whole / window.values_inside([i / columns, i % columns], [height, width]) as f32)
+        .collect();
+    mean.broadcast_mul(&Tensor::from_vec(factors, (1, 1, rows, columns), &Device::Cpu)?)
 }
 
 fn pad_with_minus_infinity(

@@ -6,8 +6,7 @@
 
 use quant::ModelSpec;
 
-/// Added to the variance in every batch normalization: PyTorch's default, which all published networks
-/// here use.
+/// What PyTorch adds to the variance in a batch normalization unless told otherwise.
 pub const BATCH_NORM_EPSILON: f64 = 1e-5;
 
 /// Position of a node in [`Graph::nodes`].
@@ -47,6 +46,20 @@ impl Window {
             if self.ceil && !span.is_multiple_of(s) && floor * s < size + p { floor + 1 } else { floor }
         })
     }
+
+    /// The part of the `out`-th window that lies inside an input of `size` values along `axis` (0 height,
+    /// 1 width).
+    pub fn inside(&self, axis: usize, out: usize, size: usize) -> std::ops::Range<usize> {
+        let begin = out * self.stride[axis];
+        let (end, padding) = (begin + self.kernel[axis], self.padding[axis]);
+        begin.saturating_sub(padding)..end.saturating_sub(padding).min(size)
+    }
+
+    /// How many values of the window at an output row and column lie inside an input of `size` (height and
+    /// width).
+    pub fn values_inside(&self, output: [usize; 2], size: [usize; 2]) -> usize {
+        (0..2).map(|axis| self.inside(axis, output[axis], size[axis]).len()).product()
+    }
 }
 
 /// What a node computes.
@@ -65,13 +78,29 @@ pub enum Op {
         /// Whether `<name>.bias` exists.
         bias: bool,
     },
-    /// Inference-mode batch normalization with [`BATCH_NORM_EPSILON`]; parameters `<name>.weight`, `.bias`,
-    /// `.running_mean`, `.running_var`.
-    BatchNorm,
+    /// Inference-mode batch normalization; parameters `<name>.weight`, `.bias`, `.running_mean`,
+    /// `.running_var`.
+    BatchNorm {
+        /// Added to the variance; at least 0. PyTorch's default is [`BATCH_NORM_EPSILON`].
+        epsilon: f64,
+    },
     /// max(x, 0).
     Relu,
+    /// min(max(x, 0), max), e.g. ReLU6.
+    ClippedRelu {
+        /// The largest output; finite and positive.
+        max: f32,
+    },
     /// Maximum over a window; padding never wins.
     MaxPool(Window),
+    /// Mean over a window.
+    AvgPool {
+        /// Kernel, stride, padding; the size is rounded down.
+        window: Window,
+        /// Whether the divisor counts the zeros of the padding (PyTorch's default) or only the values
+        /// inside the input.
+        count_include_pad: bool,
+    },
     /// Mean over height and width, giving `[channels]`.
     GlobalAvgPool,
     /// `[channels, height, width]` to `[channels * height * width]`, row-major.
@@ -85,6 +114,13 @@ pub enum Op {
     Add,
     /// Channels of all inputs, one after the other.
     Concat,
+    /// Zeros around an image.
+    Pad {
+        /// Rows above, columns on the left.
+        before: [usize; 2],
+        /// Rows below, columns on the right.
+        after: [usize; 2],
+    },
     /// ResNet's parameter-free shortcut (option A of the CIFAR ResNets): every `stride`-th row and
     /// column, with `before` zero channels in front and `after` behind.
     PadShortcut {
@@ -161,7 +197,7 @@ impl Graph {
                         push("bias", vec![*out_channels]);
                     }
                 }
-                Op::BatchNorm => {
+                Op::BatchNorm { .. } => {
                     for suffix in ["weight", "bias", "running_mean", "running_var"] {
                         push(suffix, vec![node.shape[0]]);
                     }
@@ -172,11 +208,14 @@ impl Graph {
                 }
                 Op::Input
                 | Op::Relu
+                | Op::ClippedRelu { .. }
                 | Op::MaxPool(_)
+                | Op::AvgPool { .. }
                 | Op::GlobalAvgPool
                 | Op::Flatten
                 | Op::Add
                 | Op::Concat
+                | Op::Pad { .. }
                 | Op::PadShortcut { .. } => {}
             }
         }
@@ -210,8 +249,9 @@ impl Graph {
 
     /// Where an 8-bit network rounds its activations: the input, and the end of every fused chain
     /// `conv [-> batch norm] [-> relu]`, `linear [-> relu]`, `add [-> relu]`, every mean and every
-    /// concatenation. A chain is fused as long as nobody else reads its inner values. All other nodes
-    /// move or compare levels and keep the scale of what they read; the logits stay unrounded.
+    /// concatenation. A chain is fused as long as nobody else reads its inner values, and a clipped ReLU
+    /// ends one like a ReLU; on its own it rounds too, since its bound need not be a level. All other
+    /// nodes move or compare levels and keep the scale of what they read; the logits stay unrounded.
     pub fn quantization_points(&self) -> Vec<QuantizationPoint> {
         let consumers = self.consumers();
         let last = self.nodes.len() - 1;
@@ -224,23 +264,27 @@ impl Graph {
                     && self.nodes[id + 1..].iter().any(|next| {
                         next.inputs.contains(&id)
                             && match next.op {
-                                Op::Relu => true,
-                                Op::BatchNorm => matches!(self.nodes[id].op, Op::Conv2d { .. }),
+                                Op::Relu | Op::ClippedRelu { .. } => true,
+                                Op::BatchNorm { .. } => matches!(self.nodes[id].op, Op::Conv2d { .. }),
                                 _ => false,
                             }
                     })
             };
             let (rounds, signed) = match node.op {
-                Op::Input | Op::Conv2d { .. } | Op::BatchNorm | Op::Linear { .. } | Op::Add => (true, true),
-                Op::Concat | Op::GlobalAvgPool => {
+                Op::Input | Op::Conv2d { .. } | Op::BatchNorm { .. } | Op::Linear { .. } | Op::Add => {
+                    (true, true)
+                }
+                Op::Concat | Op::AvgPool { .. } | Op::GlobalAvgPool => {
                     (true, node.inputs.iter().any(|&i| self.can_be_negative(i)))
                 }
                 Op::Relu => (open[node.inputs[0]], false),
-                Op::MaxPool(_) | Op::Flatten | Op::PadShortcut { .. } => (false, false),
+                Op::ClippedRelu { .. } => (true, false),
+                Op::MaxPool(_) | Op::Flatten | Op::Pad { .. } | Op::PadShortcut { .. } => (false, false),
             };
             if rounds && id != last {
-                open[id] = !matches!(node.op, Op::Input | Op::Relu | Op::Concat | Op::GlobalAvgPool)
-                    && continues(id);
+                let opens =
+                    matches!(node.op, Op::Conv2d { .. } | Op::BatchNorm { .. } | Op::Linear { .. } | Op::Add);
+                open[id] = opens && continues(id);
                 if !open[id] {
                     points.push(QuantizationPoint { node: id, signed });
                 }
@@ -252,10 +296,14 @@ impl Graph {
     fn can_be_negative(&self, id: NodeId) -> bool {
         let node = &self.nodes[id];
         match node.op {
-            Op::Relu => false,
-            Op::MaxPool(_) | Op::Flatten | Op::PadShortcut { .. } | Op::Concat | Op::GlobalAvgPool => {
-                node.inputs.iter().any(|&i| self.can_be_negative(i))
-            }
+            Op::Relu | Op::ClippedRelu { .. } => false,
+            Op::MaxPool(_)
+            | Op::AvgPool { .. }
+            | Op::GlobalAvgPool
+            | Op::Flatten
+            | Op::Concat
+            | Op::Pad { .. }
+            | Op::PadShortcut { .. } => node.inputs.iter().any(|&i| self.can_be_negative(i)),
             _ => true,
         }
     }
@@ -303,9 +351,14 @@ impl GraphBuilder {
         self.push(name, op, vec![x], vec![out_channels, oh, ow])
     }
 
+    /// With PyTorch's epsilon.
     pub(crate) fn batch_norm(&mut self, name: &str, x: NodeId) -> NodeId {
+        self.batch_norm_with(name, x, BATCH_NORM_EPSILON)
+    }
+
+    pub(crate) fn batch_norm_with(&mut self, name: &str, x: NodeId, epsilon: f64) -> NodeId {
         let shape = self.shape(x).to_vec();
-        self.push(name, Op::BatchNorm, vec![x], shape)
+        self.push(name, Op::BatchNorm { epsilon }, vec![x], shape)
     }
 
     pub(crate) fn relu(&mut self, name: &str, x: NodeId) -> NodeId {
@@ -317,6 +370,19 @@ impl GraphBuilder {
         let [c, h, w] = self.image_shape(x);
         let [oh, ow] = window.output(h, w);
         self.push(name, Op::MaxPool(window), vec![x], vec![c, oh, ow])
+    }
+
+    pub(crate) fn avg_pool(
+        &mut self,
+        name: &str,
+        x: NodeId,
+        window: Window,
+        count_include_pad: bool,
+    ) -> NodeId {
+        assert!(!window.ceil, "{name}: average pooling rounds its output size down");
+        let [c, h, w] = self.image_shape(x);
+        let [oh, ow] = window.output(h, w);
+        self.push(name, Op::AvgPool { window, count_include_pad }, vec![x], vec![c, oh, ow])
     }
 
     pub(crate) fn global_avg_pool(&mut self, name: &str, x: NodeId) -> NodeId {

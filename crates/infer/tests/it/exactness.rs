@@ -8,7 +8,7 @@ use crate::random::{self, SplitMix64};
 use crate::reference;
 
 /// Architectures, widths and sizes that reach every operation, with channels that fill no whole panel.
-const NETWORKS: [(&str, f64, usize); 7] = [
+const NETWORKS: [(&str, f64, usize); 8] = [
     ("resnet20", 0.5, 32),
     ("resnet20", 0.35, 19),
     ("resnet18", 0.125, 32),
@@ -16,6 +16,7 @@ const NETWORKS: [(&str, f64, usize); 7] = [
     ("vgg16_bn", 0.125, 32),
     ("squeezenet1_0", 0.125, 67),
     ("squeezenet1_1", 0.2, 32),
+    ("inception_v3", 0.125, 75),
 ];
 
 fn network(i: usize, seed: u64) -> (Graph, Checkpoint, Network) {

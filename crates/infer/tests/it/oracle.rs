@@ -15,6 +15,7 @@ fn logits_are_close_to_the_fake_quantized_network() {
         ("vgg16_bn", 0.125, 32),
         ("squeezenet1_0", 0.25, 32),
         ("squeezenet1_1", 0.25, 32),
+        ("inception_v3", 0.125, 75),
     ];
     for (architecture, width, size) in networks {
         let spec = random::spec(architecture, width, size);

@@ -16,9 +16,23 @@ pub(crate) struct Outcome {
 
 #[derive(Clone)]
 enum Value {
-    Levels { levels: Vec<i64>, scale: ActivationScale },
+    Levels {
+        levels: Vec<i64>,
+        scale: ActivationScale,
+    },
     Sums(Sums),
-    Pair { a: Vec<i64>, a_scale: f64, b: Vec<i64>, b_scale: f64, relu: bool },
+    /// Values in units of 1 / `levels_per_unit`, after the executor's one f32 product.
+    Units {
+        values: Vec<f32>,
+        levels_per_unit: f64,
+    },
+    Pair {
+        a: Vec<i64>,
+        a_scale: f64,
+        b: Vec<i64>,
+        b_scale: f64,
+        ceiling: Option<f64>,
+    },
 }
 
 /// Integer sums, `levels_per_unit` units each, and what is still to be done to them.
@@ -30,7 +44,8 @@ struct Sums {
     g: Vec<f64>,
     mean: Vec<f64>,
     beta: Vec<f64>,
-    relu: bool,
+    /// Bound of a ReLU, which may be infinite.
+    ceiling: Option<f64>,
 }
 
 /// Runs one image of u8 pixels, [channels, height, width].
@@ -57,7 +72,7 @@ pub(crate) fn run(graph: &Graph, checkpoint: &Checkpoint, pixels: &[u8]) -> Outc
             let channels = node.shape[0];
             let bias = bias.unwrap_or_else(|| vec![0.0; channels]);
             let (g, mean, beta) = (vec![1.0; channels], vec![0.0; channels], vec![0.0; channels]);
-            Value::Sums(Sums { sums, levels_per_unit, bias, g, mean, beta, relu: false })
+            Value::Sums(Sums { sums, levels_per_unit, bias, g, mean, beta, ceiling: None })
         };
         let value = match &node.op {
             Op::Input => {
@@ -87,7 +102,7 @@ pub(crate) fn run(graph: &Graph, checkpoint: &Checkpoint, pixels: &[u8]) -> Outc
                 let product = f64::from(scale.levels_per_unit) * f64::from(w_scale);
                 sums(y, product, Some(parameter(node, "bias")))
             }
-            Op::BatchNorm => {
+            Op::BatchNorm { epsilon } => {
                 let mut chain = match values[node.inputs[0]].clone() {
                     Value::Sums(chain) => chain,
                     Value::Levels { levels, scale } => {
@@ -96,27 +111,33 @@ pub(crate) fn run(graph: &Graph, checkpoint: &Checkpoint, pixels: &[u8]) -> Outc
                             _ => unreachable!(),
                         }
                     }
-                    Value::Pair { .. } => panic!("a batch norm cannot follow an unrounded sum"),
+                    _ => panic!("a batch norm cannot follow an unrounded sum"),
                 };
                 let (gamma, variance) = (parameter(node, "weight"), parameter(node, "running_var"));
-                chain.g = gamma.iter().zip(variance).map(|(g, v)| g / (v + 1e-5).sqrt()).collect();
+                chain.g = gamma.iter().zip(variance).map(|(g, v)| g / (v + epsilon).sqrt()).collect();
                 chain.mean = parameter(node, "running_mean");
                 chain.beta = parameter(node, "bias");
                 Value::Sums(chain)
             }
-            Op::Relu => match values[node.inputs[0]].clone() {
-                Value::Sums(chain) => Value::Sums(Sums { relu: true, ..chain }),
-                Value::Pair { a, a_scale, b, b_scale, .. } => {
-                    Value::Pair { a, a_scale, b, b_scale, relu: true }
-                }
+            Op::Relu => match rectified(values[node.inputs[0]].clone(), f64::INFINITY) {
                 Value::Levels { levels, scale } => {
                     Value::Levels { levels: levels.into_iter().map(|v| v.max(0)).collect(), scale }
                 }
+                chain => chain,
             },
+            Op::ClippedRelu { max } => {
+                let bound = f64::from(*max);
+                match values[node.inputs[0]].clone() {
+                    Value::Levels { levels, scale } => {
+                        rectified(sums(levels, f64::from(scale.levels_per_unit), None), bound)
+                    }
+                    chain => rectified(chain, bound),
+                }
+            }
             Op::Add => {
                 let ((a, a_scale), (b, b_scale)) = (levels(0), levels(1));
                 let (a_scale, b_scale) = (a_scale.levels_per_unit.into(), b_scale.levels_per_unit.into());
-                Value::Pair { a, a_scale, b, b_scale, relu: false }
+                Value::Pair { a, a_scale, b, b_scale, ceiling: None }
             }
             Op::MaxPool(window) => {
                 let (x, scale) = levels(0);
@@ -127,6 +148,29 @@ pub(crate) fn run(graph: &Graph, checkpoint: &Checkpoint, pixels: &[u8]) -> Outc
                 let pixels = shape(0)[1] * shape(0)[2];
                 let y = x.chunks(pixels).map(|channel| channel.iter().sum()).collect();
                 sums(y, f64::from(scale.levels_per_unit) * pixels as f64, None)
+            }
+            Op::AvgPool { window, count_include_pad } => {
+                let (x, scale) = levels(0);
+                let out = scale_of_output(id, nodes.len(), checkpoint, node);
+                let m = |count: usize| (out / (f64::from(scale.levels_per_unit) * count as f64)) as f32;
+                let whole = window.kernel[0] * window.kernel[1];
+                let means = window_sums(&x, shape(0), &node.shape, window)
+                    .into_iter()
+                    .map(|(sum, inside)| sum as f32 * m(if *count_include_pad { whole } else { inside }));
+                Value::Units { values: means.collect(), levels_per_unit: out }
+            }
+            Op::Pad { before: [top, left], .. } => {
+                let (x, scale) = levels(0);
+                let ([c, h, w], [_, oh, ow]) = (image(shape(0)), image(&node.shape));
+                let mut y = vec![0; c * oh * ow];
+                for c in 0..c {
+                    for i in 0..h {
+                        for j in 0..w {
+                            y[(c * oh + i + top) * ow + j + left] = x[(c * h + i) * w + j];
+                        }
+                    }
+                }
+                Value::Levels { levels: y, scale }
             }
             Op::Flatten => values[node.inputs[0]].clone(),
             Op::Concat => {
@@ -178,13 +222,45 @@ fn round(value: f32, scale: ActivationScale) -> i16 {
     value.round_ties_even().clamp(low.into(), high.into()) as i16
 }
 
+/// A chain with a ReLU at its end; `bound` is infinite but for a clipped one.
+fn rectified(chain: Value, bound: f64) -> Value {
+    match chain {
+        Value::Sums(chain) => Value::Sums(Sums { ceiling: Some(bound), ..chain }),
+        Value::Pair { a, a_scale, b, b_scale, .. } => {
+            Value::Pair { a, a_scale, b, b_scale, ceiling: Some(bound) }
+        }
+        other => other,
+    }
+}
+
+/// Levels per unit of what a node writes; 1 for logits.
+fn scale_of_output(id: usize, nodes: usize, checkpoint: &Checkpoint, node: &Node) -> f64 {
+    if id + 1 == nodes { 1.0 } else { checkpoint.activations[&node.name].levels_per_unit.into() }
+}
+
+fn image(shape: &[usize]) -> [usize; 3] {
+    shape.try_into().expect("an image")
+}
+
 /// The values of a node in units of 1 / `out`, in the executor's f32 operations.
 fn unrounded(value: &Value, out: f64) -> Vec<f32> {
-    let rectified = |v: f32, relu: bool| if relu && v < 0.0 { 0.0 } else { v };
+    // In levels the bound is the level nearest to it; logits are cut at the bound itself.
+    let bound = |ceiling: f64| match out {
+        1.0 => ceiling as f32,
+        _ => (ceiling as f32 * out as f32).round_ties_even(),
+    };
+    let cut = |v: f32, ceiling: Option<f64>| match ceiling {
+        Some(ceiling) => v.max(0.0).min(bound(ceiling)),
+        None => v,
+    };
     match value {
         Value::Levels { levels, scale } => {
             let m = (out / f64::from(scale.levels_per_unit)) as f32;
             levels.iter().map(|&v| v as f32 * m).collect()
+        }
+        Value::Units { values, levels_per_unit } => {
+            assert_eq!(*levels_per_unit, out, "a mean is rounded where it is");
+            values.clone()
         }
         Value::Sums(s) => {
             let plane = s.sums.len() / s.bias.len();
@@ -193,13 +269,13 @@ fn unrounded(value: &Value, out: f64) -> Vec<f32> {
                 let m = (out * s.g[c] / s.levels_per_unit) as f32;
                 let b = (((s.bias[c] - s.mean[c]) * s.g[c] + s.beta[c]) * out) as f32;
                 let sum = i32::try_from(sum).expect("sums fit into i32");
-                rectified(sum as f32 * m + b, s.relu)
+                cut(sum as f32 * m + b, s.ceiling)
             };
             s.sums.iter().enumerate().map(one).collect()
         }
-        Value::Pair { a, a_scale, b, b_scale, relu } => {
+        Value::Pair { a, a_scale, b, b_scale, ceiling } => {
             let (ma, mb) = ((out / a_scale) as f32, (out / b_scale) as f32);
-            a.iter().zip(b).map(|(&a, &b)| rectified(a as f32 * ma + b as f32 * mb, *relu)).collect()
+            a.iter().zip(b).map(|(&a, &b)| cut(a as f32 * ma + b as f32 * mb, *ceiling)).collect()
         }
     }
 }
@@ -251,6 +327,34 @@ fn max_pool(x: &[i64], from: &[usize], to: &[usize], window: &Window) -> Vec<i64
                         }
                     }
                 }
+            }
+        }
+    }
+    y
+}
+
+/// The sum of each window over the values inside the input, and how many those are.
+fn window_sums(x: &[i64], from: &[usize], to: &[usize], window: &Window) -> Vec<(i64, usize)> {
+    let ([c, h, w], [_, oh, ow]) = (image(from), image(to));
+    let mut y = Vec::new();
+    for c in 0..c {
+        for i in 0..oh {
+            for j in 0..ow {
+                let (mut sum, mut inside) = (0, 0);
+                for ki in 0..window.kernel[0] {
+                    for kj in 0..window.kernel[1] {
+                        let row = (i * window.stride[0] + ki).checked_sub(window.padding[0]);
+                        let column = (j * window.stride[1] + kj).checked_sub(window.padding[1]);
+                        if let (Some(row), Some(column)) = (row, column)
+                            && row < h
+                            && column < w
+                        {
+                            sum += x[(c * h + row) * w + column];
+                            inside += 1;
+                        }
+                    }
+                }
+                y.push((sum, inside));
             }
         }
     }

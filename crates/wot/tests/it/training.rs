@@ -281,6 +281,17 @@ fn images_and_parameters_that_do_not_fit_are_refused() {
 }
 
 #[test]
+fn operations_without_a_gradient_are_refused() {
+    let spec = ModelSpec { architecture: "inception_v3".into(), classes: 4, input: [3, 75, 75], width: 0.1 };
+    let graph = zoo::build(&spec).unwrap();
+    let trainer = Trainer::new(&graph, wot::initialize(&graph, 3), &preprocessing(), recipe(Method::Float));
+    assert_eq!(
+        trainer.map(|_| ()).unwrap_err().to_string(),
+        "not trainable yet: batch norm with epsilon 0.001 at node Conv2d_1a_3x3.bn"
+    );
+}
+
+#[test]
 fn batches_that_do_not_fit_are_refused() {
     let mut trainer = trainer(Method::QATT);
     let mut step = |shape: &[usize], labels: &[u16]| {

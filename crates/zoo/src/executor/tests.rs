@@ -161,14 +161,73 @@ fn max_pooling() {
     }
 }
 
+#[test]
+fn average_pooling() {
+    for (kernel, stride, padding) in [
+        ([3, 3], [1, 1], [1, 1]),
+        ([3, 3], [2, 2], [1, 1]),
+        ([2, 2], [2, 2], [0, 0]),
+        ([3, 2], [1, 2], [1, 0]),
+        ([2, 3], [3, 1], [0, 1]),
+        ([5, 5], [2, 3], [2, 2]),
+    ] {
+        for (h, w, count_include_pad) in [(5, 7, true), (5, 7, false), (6, 5, true), (6, 5, false)] {
+            let window = Window { kernel, stride, padding, ceil: false };
+            let graph =
+                graph([2, h, w], |g| g.avg_pool("pool", GraphBuilder::INPUT, window, count_include_pad));
+            let (found, images) = run(&graph);
+            let [oh, ow] = window.output(h, w);
+            let mut expected = Vec::new();
+            for (n, c, y, x) in product([N, 2, oh, ow]) {
+                let (mut sum, mut inside) = (0.0, 0);
+                for (ky, kx, _, _) in product([kernel[0], kernel[1], 1, 1]) {
+                    let iy = (y * stride[0] + ky) as isize - padding[0] as isize;
+                    let ix = (x * stride[1] + kx) as isize - padding[1] as isize;
+                    if let Some(value) = at(&images, n, c, iy, ix) {
+                        sum += value;
+                        inside += 1;
+                    }
+                }
+                let divisor = if count_include_pad { kernel[0] * kernel[1] } else { inside };
+                expected.push(sum / divisor as f64);
+            }
+            assert_close(&found, &expected);
+        }
+    }
+}
+
+#[test]
+fn clipped_relu() {
+    let graph = graph([1, 1, 4], |g| {
+        g.push("clip", Op::ClippedRelu { max: 6.0 }, vec![GraphBuilder::INPUT], vec![1, 1, 4])
+    });
+    let executor = Executor::new(&graph, &Parameters::new()).unwrap();
+    let images = FloatTensor::new(vec![1, 1, 1, 4], vec![-1.0, 0.5, 6.0, 7.5]);
+    assert_eq!(executor.forward(&images).unwrap().values(), [0.0, 0.5, 6.0, 6.0]);
+}
+
+#[test]
+fn zeros_around_an_image() {
+    let (before, after) = ([0, 2], [1, 0]);
+    let graph = graph([2, 3, 2], |g| {
+        g.push("pad", Op::Pad { before, after }, vec![GraphBuilder::INPUT], vec![2, 4, 4])
+    });
+    let (found, images) = run(&graph);
+    let expected: Vec<f64> = product([N, 2, 4, 4])
+        .map(|(n, c, y, x)| at(&images, n, c, y as isize, x as isize - 2).unwrap_or(0.0))
+        .collect();
+    assert_close(&found, &expected);
+}
+
 fn product([a, b, c, d]: [usize; 4]) -> impl Iterator<Item = (usize, usize, usize, usize)> {
     (0..a * b * c * d).map(move |i| (i / (b * c * d), i / (c * d) % b, i / d % c, i % d))
 }
 
 #[test]
 fn batch_norm_and_relu() {
+    // An epsilon that shows when it is ignored.
     let graph = graph([3, 4, 5], |g| {
-        let x = g.batch_norm("bn", GraphBuilder::INPUT);
+        let x = g.batch_norm_with("bn", GraphBuilder::INPUT, 0.25);
         g.relu("relu", x)
     });
     let (found, images) = run(&graph);
@@ -177,7 +236,7 @@ fn batch_norm_and_relu() {
         .map(|(n, c, y, x)| {
             let p = |suffix: &str| f64::from(parameters[&format!("bn.{suffix}")].values()[c]);
             let value = at(&images, n, c, y as isize, x as isize).unwrap();
-            let normal = (value - p("running_mean")) / (p("running_var") + 1e-5).sqrt();
+            let normal = (value - p("running_mean")) / (p("running_var") + 0.25).sqrt();
             (normal * p("weight") + p("bias")).max(0.0)
         })
         .collect();

@@ -27,6 +27,12 @@ fn parameter_counts_are_the_published_ones() {
     // torchvision's documentation gives the first number of each ImageNet network.
     assert_eq!(counts(&published("resnet18", 1000, 224)), (11_689_512, 11_678_912, 21));
     assert_eq!(counts(&published("alexnet", 1000, 224)).0, 61_100_840);
+    // 27,161,264 with the auxiliary classifier, whose convolutions (768 to 128, 1x1; 128 to 768, 5x5), batch
+    // norms and 768-1000 linear layer have 3,326,696. Of the rest 2 * 17,216 are batch norm's and 1,000 biases.
+    let inception = published("inception_v3", 1000, 299);
+    let auxiliary = 768 * 128 + 2 * 128 + 128 * 768 * 25 + 2 * 768 + 768 * 1000 + 1000;
+    assert_eq!(counts(&inception), (27_161_264 - auxiliary, 23_799_136, 95));
+    assert_eq!(counts(&inception).0, 23_834_568);
     assert_eq!(counts(&published("resnet34", 1000, 224)).0, 21_797_672);
     assert_eq!(counts(&published("resnet50", 1000, 224)).0, 25_557_032);
     assert_eq!(counts(&published("resnet152", 1000, 224)).0, 60_192_808);
@@ -56,6 +62,11 @@ fn parameters_have_pytorch_names() {
     let alexnet = names(&published("alexnet", 1000, 224));
     let expected = [0, 3, 6, 8, 10].map(|i| format!("features.{i}.weight"));
     assert!(expected.iter().all(|name| alexnet.contains(name)), "{alexnet:?}");
+    let inception = published("inception_v3", 1000, 299);
+    let names_of_weights = inception.stored_weights().into_iter().map(|p| p.name).collect::<Vec<_>>();
+    assert_eq!(names_of_weights[0], "Conv2d_1a_3x3.conv.weight");
+    assert!(names_of_weights.contains(&"Mixed_7c.branch3x3dbl_3b.conv.weight".into()));
+    assert!(names(&inception).contains(&"Mixed_6b.branch7x7_2.bn.running_var".into()));
     let vgg = published("vgg16", 1000, 224);
     let convs: Vec<String> =
         vgg.stored_weights().into_iter().map(|p| p.name.trim_end_matches(".weight").to_string()).collect();
@@ -94,6 +105,7 @@ fn small_images_get_the_cifar_stem() {
     assert_eq!(last_map("squeezenet1_1", 32), [10, 4, 4]);
     assert_eq!(last_map("squeezenet1_0", 224), [10, 13, 13]);
     assert_eq!(last_map("squeezenet1_1", 224), [10, 13, 13]);
+    assert_eq!(last_map("inception_v3", 299), [2048, 8, 8]);
     assert_eq!(last_map("vgg16", 32), [512, 1, 1]);
     assert_eq!(last_map("vgg16", 224), [512, 7, 7]);
     // 14.7 M of convolutions, and 512-512-10.
@@ -118,8 +130,8 @@ fn a_bad_specification_is_refused_with_its_field() {
     let error = |spec: ModelSpec| build(&spec).unwrap_err().to_string();
     assert_eq!(
         error(spec("resnet19", 10, 32, 1.0)),
-        "architecture is `resnet19`, expected one of alexnet, resnet18, resnet20, resnet34, resnet50, \
-         resnet152, squeezenet1_0, squeezenet1_1, squeezenet1_1_bn, vgg16, vgg16_bn"
+        "architecture is `resnet19`, expected one of alexnet, inception_v3, resnet18, resnet20, resnet34, \
+         resnet50, resnet152, squeezenet1_0, squeezenet1_1, squeezenet1_1_bn, vgg16, vgg16_bn"
     );
     assert_eq!(error(spec("vgg16", 0, 32, 1.0)), "classes of vgg16 is 0, expected 1..=1048576");
     for width in [0.0, -1.0, 17.0, f64::NAN, f64::INFINITY] {

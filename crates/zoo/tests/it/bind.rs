@@ -17,6 +17,19 @@ fn exactly_the_parameters_of_the_graph_are_kept() {
 }
 
 #[test]
+fn the_auxiliary_classifier_is_left_out_knowingly() {
+    let graph = build(&spec("inception_v3", 10, 75, 0.1)).unwrap();
+    let mut parameters = zeros(&graph);
+    parameters.insert("AuxLogits.fc.bias".into(), FloatTensor::new(vec![10], vec![0.0; 10]));
+    assert_eq!(bind(&graph, parameters).unwrap(), zeros(&graph));
+    // Elsewhere such a parameter is as unexpected as any other.
+    let graph = build(&spec("resnet20", 10, 32, 0.5)).unwrap();
+    let mut parameters = zeros(&graph);
+    parameters.insert("AuxLogits.fc.bias".into(), FloatTensor::new(vec![10], vec![0.0; 10]));
+    assert_eq!(bind(&graph, parameters).unwrap_err().unexpected, ["AuxLogits.fc.bias"]);
+}
+
+#[test]
 fn everything_that_does_not_fit_is_listed() {
     let graph = build(&spec("resnet20", 10, 32, 1.0)).unwrap();
     let mut parameters = zeros(&graph);

@@ -50,7 +50,7 @@ fn networks_agree_with_numpy() {
         let batch_norms: Vec<&str> = graph
             .nodes()
             .iter()
-            .filter(|node| node.op == Op::BatchNorm)
+            .filter(|node| matches!(node.op, Op::BatchNorm { .. }))
             .map(|node| node.name.as_str())
             .collect();
         let parameters: Parameters = graph
