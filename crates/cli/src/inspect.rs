@@ -101,7 +101,7 @@ fn describe(path: &Path, checkpoint: &Checkpoint) -> (String, Distribution) {
         "{}: {}\ncontent hash {}\n{}\n\n{}\n\
          Blocks of 8 weights with a value outside [-64, 63], by position (position 7 is free in place):\n\n{}\n{}",
         path.display(),
-        architecture(&checkpoint.model),
+        architecture(checkpoint),
         checkpoint.digest(),
         provenance(checkpoint).join("\n"),
         markdown(&columns, &rows),

@@ -7,7 +7,7 @@ use campaign::{Evaluation, Evaluator, Experiment, WeightChange};
 use clap::Args;
 use data::ImageSet;
 use ecc::MemoryLayout;
-use quant::Checkpoint;
+use quant::{Checkpoint, ModelSpec};
 use records::{CellSpec, EvaluationSet, NetworkEntry};
 
 use crate::exit::Failure;
@@ -51,19 +51,8 @@ pub(crate) struct Int8 {
 
 impl Int8 {
     pub(crate) fn new(checkpoint: &Checkpoint, images: &ImageSet) -> anyhow::Result<Self> {
-        let shape = images.shape();
-        let given = [shape.channels, shape.height, shape.width];
-        let other_classes = images.is_labelled() && images.classes() != checkpoint.model.classes;
-        if given != checkpoint.model.input || other_classes {
-            return Err(anyhow!(
-                "the network takes {:?} images of {} classes, {} has {given:?} of {}",
-                checkpoint.model.input,
-                checkpoint.model.classes,
-                images.name(),
-                images.classes(),
-            ));
-        }
-        let graph = zoo::build(&checkpoint.model)?;
+        check_fit(&checkpoint.model, images)?;
+        let graph = zoo::build_stored(&checkpoint.model, &checkpoint.layers)?;
         let network = infer::Network::new(&graph, checkpoint)?;
         let inputs = network.prepare(images.pixels())?;
         Ok(Self { network, inputs })
@@ -82,6 +71,23 @@ impl Evaluator for Int8 {
             .collect();
         self.network.predict(&self.inputs, &changes)
     }
+}
+
+/// Whether a network takes the images of a set and knows as many classes, where images have labels.
+pub(crate) fn check_fit(model: &ModelSpec, images: &ImageSet) -> anyhow::Result<()> {
+    let shape = images.shape();
+    let given = [shape.channels, shape.height, shape.width];
+    let same_classes = !images.is_labelled() || images.classes() == model.classes;
+    if given == model.input && same_classes {
+        return Ok(());
+    }
+    Err(anyhow!(
+        "the network takes {:?} images of {} classes, {} has {given:?} of {}",
+        model.input,
+        model.classes,
+        images.name(),
+        images.classes(),
+    ))
 }
 
 /// The weights of a checkpoint as the memory sees them.
@@ -153,7 +159,7 @@ impl Prepared {
             NetworkEntry {
                 label: network.label.clone(),
                 network: network.digest.clone(),
-                architecture: architecture(&checkpoint.model),
+                architecture: architecture(checkpoint),
                 classes: checkpoint.model.classes as u64,
                 clean_correct: evaluation.clean_correct(),
                 provenance: provenance(checkpoint),
@@ -176,9 +182,14 @@ fn input_side(set: &str, checkpoint: &Checkpoint) -> anyhow::Result<usize> {
 }
 
 /// Architecture, width and input size in words.
-pub(crate) fn architecture(model: &quant::ModelSpec) -> String {
+pub(crate) fn architecture(checkpoint: &Checkpoint) -> String {
+    let Checkpoint { model, layers, .. } = checkpoint;
     let [c, h, w] = model.input;
-    format!("{}, width {}, input {c}x{h}x{w}, {} classes", model.architecture, model.width, model.classes)
+    let variant = match layers.len() {
+        0 => format!("width {}", model.width),
+        listed => format!("{listed} listed layers"),
+    };
+    format!("{}, {variant}, input {c}x{h}x{w}, {} classes", model.architecture, model.classes)
 }
 
 /// Where a checkpoint came from, a line for each step.

@@ -45,6 +45,7 @@ impl FloatNetwork<'_> {
         };
         let mut checkpoint = Checkpoint {
             model: self.graph.spec().clone(),
+            layers: self.graph.layers().to_vec(),
             preprocessing: self.preprocessing.clone(),
             parameters: immune.map(|(name, tensor)| (name.clone(), tensor.clone())).collect(),
             weights,

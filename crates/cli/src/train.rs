@@ -190,6 +190,7 @@ impl<'a> Job<'a> {
             let held_out = last.throttled.as_ref().map_or(last.correct, |t| t.correct);
             let checkpoint = Checkpoint {
                 model: self.graph.spec().clone(),
+                layers: self.graph.layers().to_vec(),
                 preprocessing: self.preprocessing.clone(),
                 weights: trained.weights,
                 parameters: trained.parameters,

@@ -1,12 +1,13 @@
-use quant::{Checkpoint, FloatTensor, ModelSpec, Preprocessing};
+use quant::{Checkpoint, FloatTensor, Layer, ModelSpec, Preprocessing};
 use zoo::{Graph, Op, ParameterSpec};
 
 use crate::InferError;
 
 /// Whether a checkpoint has everything that a graph needs, and nothing in it would spoil the arithmetic.
 pub(crate) fn check(graph: &Graph, checkpoint: &Checkpoint) -> Result<(), InferError> {
-    if checkpoint.model != *graph.spec() {
-        let [found, expected] = [&checkpoint.model, graph.spec()].map(describe);
+    if checkpoint.model != *graph.spec() || checkpoint.layers != graph.layers() {
+        let found = describe(&checkpoint.model, &checkpoint.layers);
+        let expected = describe(graph.spec(), graph.layers());
         return Err(InferError::Model { found, expected });
     }
     // Predictions are u16.
@@ -110,7 +111,8 @@ fn scale(name: &str, value: f32) -> Result<(), InferError> {
     Err(InferError::Scale { name: name.into(), value })
 }
 
-fn describe(model: &ModelSpec) -> String {
+fn describe(model: &ModelSpec, layers: &[Layer]) -> String {
     let ModelSpec { architecture, classes, input: [c, h, w], width } = model;
-    format!("{architecture} ({classes} classes, input {c}x{h}x{w}, width {width})")
+    let listed = if layers.is_empty() { String::new() } else { format!(", {} listed layers", layers.len()) };
+    format!("{architecture} ({classes} classes, input {c}x{h}x{w}, width {width}{listed})")
 }

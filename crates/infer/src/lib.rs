@@ -48,7 +48,7 @@
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let checkpoint = quant::Checkpoint::load("resnet20.safetensors".as_ref())?;
-//! let graph = zoo::build(&checkpoint.model)?;
+//! let graph = zoo::build_stored(&checkpoint.model, &checkpoint.layers)?;
 //! let network = infer::Network::new(&graph, &checkpoint)?;
 //! let inputs = network.prepare(&[0; 3 * 32 * 32])?;
 //! let clean = network.predict_clean(&inputs);

@@ -6,10 +6,15 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::durable::write_durably;
-use crate::{ActivationScale, FloatTensor, ModelSpec, Parameters, Preprocessing, Provenance, QuantTensor};
+use crate::{
+    ActivationScale, FloatTensor, Layer, ModelSpec, Parameters, Preprocessing, Provenance, QuantTensor,
+};
 
-/// Version of the checkpoint format that this crate writes, and the newest one that it reads.
-pub const CHECKPOINT_VERSION: u32 = 1;
+/// Newest version of the checkpoint format that this crate reads. It writes the oldest that can hold a
+/// checkpoint: 1, or 2 when layers are listed.
+pub const CHECKPOINT_VERSION: u32 = 2;
+
+const VERSION_WITHOUT_LAYERS: u32 = 1;
 
 /// The one metadata key; a single key keeps the file's bytes a function of its content.
 const METADATA_KEY: &str = "zerospace";
@@ -19,6 +24,8 @@ const METADATA_KEY: &str = "zerospace";
 pub struct Checkpoint {
     /// The architecture, for `zoo` to build.
     pub model: ModelSpec,
+    /// The layers, for `zoo` to build, where no architecture name stands for them; otherwise none.
+    pub layers: Vec<Layer>,
     /// Input normalization.
     pub preprocessing: Preprocessing,
     /// The weights that faults can reach, in memory order.
@@ -79,6 +86,8 @@ struct Metadata {
     version: u32,
     digest: String,
     model: ModelSpec,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    layers: Vec<Layer>,
     preprocessing: Preprocessing,
     weights: Vec<WeightEntry>,
     parameters: Vec<String>,
@@ -101,7 +110,7 @@ struct VersionOnly {
 
 impl Checkpoint {
     /// Identity of the network: lowercase hex SHA-256 over everything that changes what it computes
-    /// (architecture, preprocessing, weights and their order, parameters, scales) and nothing else.
+    /// (architecture or layers, preprocessing, weights and their order, parameters, scales) and nothing else.
     pub fn digest(&self) -> String {
         let mut hash = Sha256::new();
         hash.update(b"zerospace checkpoint 1\n");
@@ -110,6 +119,10 @@ impl Checkpoint {
             hash.update(value);
         };
         json(to_json(&self.model));
+        // Where there are none, nothing is hashed: networks of version 1 keep their identity.
+        if !self.layers.is_empty() {
+            json(to_json(&self.layers));
+        }
         json(to_json(&self.preprocessing));
         json(to_json(&self.activations));
         for tensor in &self.weights {
@@ -154,9 +167,10 @@ impl Checkpoint {
 
     fn to_bytes(&self) -> Result<Vec<u8>, CheckpointErrorKind> {
         let metadata = Metadata {
-            version: CHECKPOINT_VERSION,
+            version: version(&self.layers),
             digest: self.digest(),
             model: self.model.clone(),
+            layers: self.layers.clone(),
             preprocessing: self.preprocessing.clone(),
             weights: self
                 .weights
@@ -185,11 +199,15 @@ impl Checkpoint {
         use CheckpointErrorKind as Kind;
         let (_, header) = SafeTensors::read_metadata(bytes)?;
         let text = header.metadata().as_ref().and_then(|m| m.get(METADATA_KEY)).ok_or(Kind::Foreign)?;
-        let VersionOnly { version } = serde_json::from_str(text)?;
-        if version > CHECKPOINT_VERSION || version == 0 {
-            return Err(Kind::Version { found: version });
+        let VersionOnly { version: found } = serde_json::from_str(text)?;
+        if !(VERSION_WITHOUT_LAYERS..=CHECKPOINT_VERSION).contains(&found) {
+            return Err(Kind::Version { found });
         }
         let metadata: Metadata = serde_json::from_str(text)?;
+        if found != version(&metadata.layers) {
+            let expected = "1 where no layers are listed, 2 where they are";
+            return Err(Kind::Field { field: "version".into(), value: found.to_string(), expected });
+        }
         let file = SafeTensors::deserialize(bytes)?;
 
         let tensor = |name: &str, expected: Dtype| -> Result<TensorView<'_>, Kind> {
@@ -237,6 +255,7 @@ impl Checkpoint {
 
         let checkpoint = Self {
             model: metadata.model,
+            layers: metadata.layers,
             preprocessing: metadata.preprocessing,
             weights,
             parameters,
@@ -249,6 +268,11 @@ impl Checkpoint {
         }
         Ok(checkpoint)
     }
+}
+
+/// The oldest version that can hold a network with these layers.
+fn version(layers: &[Layer]) -> u32 {
+    if layers.is_empty() { VERSION_WITHOUT_LAYERS } else { CHECKPOINT_VERSION }
 }
 
 fn check_scale(name: &str, value: f32) -> Result<(), CheckpointErrorKind> {

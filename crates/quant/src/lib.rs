@@ -20,10 +20,12 @@ mod checkpoint;
 mod durable;
 mod float;
 mod int8;
+mod layer;
 mod spec;
 
 pub use checkpoint::{CHECKPOINT_VERSION, Checkpoint, CheckpointError};
 pub use durable::write_durably;
 pub use float::{FloatTensor, Parameters};
 pub use int8::{ActivationScale, MAX_LEVEL, QuantError, QuantTensor};
+pub use layer::{Layer, LayerOp};
 pub use spec::{ModelSpec, Preprocessing, Provenance};

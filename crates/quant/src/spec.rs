@@ -1,6 +1,9 @@
 use serde::{Deserialize, Serialize};
 
 /// What an architecture needs to be built again: plain data, interpreted by `zoo`.
+///
+/// Where a [`crate::Checkpoint`] lists its layers, these say what is built; `architecture` is then only what
+/// its author called it, and `width` is 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelSpec {

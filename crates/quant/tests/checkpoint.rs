@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use quant::{
-    ActivationScale, Checkpoint, FloatTensor, ModelSpec, Parameters, Preprocessing, Provenance, QuantTensor,
+    ActivationScale, Checkpoint, FloatTensor, Layer, LayerOp, ModelSpec, Parameters, Preprocessing,
+    Provenance, QuantTensor,
 };
 use safetensors::{Dtype, tensor::TensorView};
 
@@ -13,6 +14,7 @@ fn checkpoint() -> Checkpoint {
     let fc = FloatTensor::new(vec![1, 2], vec![0.5, -0.25]);
     Checkpoint {
         model: ModelSpec { architecture: "toy".into(), classes: 1, input: [1, 1, 3], width: 1.0 },
+        layers: vec![],
         preprocessing: Preprocessing { mean: vec![0.5], std: vec![0.25] },
         weights: vec![
             QuantTensor::quantize("conv.weight", &conv).unwrap(),
@@ -22,6 +24,22 @@ fn checkpoint() -> Checkpoint {
         activations: BTreeMap::from([("input".into(), ActivationScale::from_range(2.0, true))]),
         provenance: Provenance { source: "toy.pth".into(), ..Provenance::default() },
     }
+}
+
+/// The same network, layer by layer.
+fn listed() -> Checkpoint {
+    let layer =
+        |name: &str, input, op: &LayerOp| Layer { name: name.into(), inputs: vec![input], op: op.clone() };
+    let pair = [1, 1];
+    let conv =
+        LayerOp::Conv { channels: 2, groups: 1, bias: false, kernel: [1, 3], stride: pair, padding: [0, 0] };
+    let layers = vec![
+        layer("conv", 0, &conv),
+        layer("clip", 1, &LayerOp::ClippedRelu { max: 6.0 }),
+        layer("mean", 2, &LayerOp::GlobalAvgPool),
+        layer("a.fc", 3, &LayerOp::Linear { features: 1 }),
+    ];
+    Checkpoint { layers, ..checkpoint() }
 }
 
 fn saved(checkpoint: &Checkpoint, folder: &Path) -> Vec<u8> {
@@ -39,10 +57,10 @@ fn refusal(bytes: &[u8]) -> String {
     message.strip_prefix(&format!("{}: ", path.display())).expect("the file is named").into()
 }
 
-/// The file again, with its metadata text edited.
-fn with_metadata(edit: impl Fn(String) -> String) -> Vec<u8> {
+/// The file of a checkpoint, with its metadata text edited.
+fn with_metadata(checkpoint: &Checkpoint, edit: impl Fn(String) -> String) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
-    let bytes = saved(&checkpoint(), folder.path());
+    let bytes = saved(checkpoint, folder.path());
     let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
     let text = edit(header.metadata().as_ref().unwrap()["zerospace"].clone());
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
@@ -52,13 +70,50 @@ fn with_metadata(edit: impl Fn(String) -> String) -> Vec<u8> {
 
 #[test]
 fn a_checkpoint_comes_back_as_it_was_with_the_same_bytes() {
-    let folder = tempfile::tempdir().unwrap();
-    let bytes = saved(&checkpoint(), folder.path());
-    let back = Checkpoint::load(&folder.path().join("c.safetensors")).unwrap();
-    assert_eq!(back, checkpoint());
-    assert_eq!(saved(&back, folder.path()), bytes);
-    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
-    assert_eq!(left.len(), 1, "no temporary file stays behind");
+    for checkpoint in [checkpoint(), listed()] {
+        let folder = tempfile::tempdir().unwrap();
+        let bytes = saved(&checkpoint, folder.path());
+        let back = Checkpoint::load(&folder.path().join("c.safetensors")).unwrap();
+        assert_eq!(back, checkpoint);
+        assert_eq!(saved(&back, folder.path()), bytes);
+        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+        assert_eq!(left.len(), 1, "no temporary file stays behind");
+    }
+}
+
+#[test]
+fn networks_by_name_keep_their_file_and_their_digest() {
+    // Recorded with the program that knew version 1 alone.
+    assert_eq!(checkpoint().digest(), "79a58983d7e8dbd44d3e49c095a80900524e5d0eec18d76f16cb534c4dbf83e3");
+    with_metadata(&checkpoint(), |text| {
+        assert!(text.starts_with(r#"{"version":1,"digest":"#), "{text}");
+        assert!(!text.contains("layers"), "{text}");
+        text
+    });
+}
+
+#[test]
+fn listed_layers_are_part_of_the_network() {
+    assert_ne!(listed().digest(), checkpoint().digest());
+    let mut changed = listed();
+    changed.layers[1].op = LayerOp::ClippedRelu { max: 5.0 };
+    assert_ne!(listed().digest(), changed.digest());
+    let edited = |from: &str, to: &str| {
+        refusal(&with_metadata(&listed(), |text| {
+            assert!(text.contains(from), "{from} is not in {text}");
+            text.replacen(from, to, 1)
+        }))
+    };
+    assert!(edited(r#""max":6.0"#, r#""max":5.0"#).starts_with("content hash is "));
+    let message = edited(r#""version":2"#, r#""version":1"#);
+    assert_eq!(message, "version is 1, expected 1 where no layers are listed, 2 where they are");
+    let message = edited("global_avg_pool", "hard_swish");
+    assert!(
+        message.starts_with("metadata: unknown variant `hard_swish`, expected one of `conv`"),
+        "{message}"
+    );
+    let message = edited(r#""groups":1"#, r#""groups":1,"dilation":2"#);
+    assert!(message.starts_with("metadata: unknown field `dilation`"), "{message}");
 }
 
 #[test]
@@ -88,7 +143,7 @@ fn the_digest_covers_what_is_computed_and_not_where_it_came_from() {
 #[test]
 fn edited_metadata_is_refused() {
     for (from, to, message) in [
-        (r#""version":1"#, r#""version":2"#, "format version 2, newest known is 1"),
+        (r#""version":1"#, r#""version":3"#, "format version 3, newest known is 2"),
         (r#""signed":true"#, r#""signed":1"#, "metadata: invalid type: integer `1`, expected a boolean"),
         (r#""model":"#, r#""modle":"#, "metadata: unknown field `modle`"),
         ("a.fc.bias", "b", "tensor b is named in the metadata and missing from the file"),
@@ -111,7 +166,7 @@ fn edited_metadata_is_refused() {
         (r#""mean":[0.5]"#, r#""mean":[]"#, "preprocessing.mean is [], expected one finite number a channel"),
         (r#""width":1.0"#, r#""width":2.0"#, "content hash is "),
     ] {
-        let error = refusal(&with_metadata(|text| {
+        let error = refusal(&with_metadata(&checkpoint(), |text| {
             assert!(text.contains(from), "{from} is not in {text}");
             text.replacen(from, to, 1)
         }));

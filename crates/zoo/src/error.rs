@@ -21,6 +21,14 @@ pub enum ZooError {
         /// What it may hold.
         expected: &'static str,
     },
+    /// A listed layer cannot be built.
+    #[error("layer {layer}: {problem}")]
+    Layer {
+        /// Name of the layer.
+        layer: String,
+        /// What is wrong with it, and what was expected.
+        problem: String,
+    },
     /// Parameters are missing, unexpected or of another shape.
     #[error(transparent)]
     Mismatch(#[from] MismatchError),

@@ -4,7 +4,7 @@
 //! int8 executor in `infer`, and the trainer. The order of the weights in it is the order of the
 //! weights in memory, which is what a fault model sees.
 
-use quant::ModelSpec;
+use quant::{Layer, ModelSpec};
 
 /// What PyTorch adds to the variance in a batch normalization unless told otherwise.
 pub const BATCH_NORM_EPSILON: f64 = 1e-5;
@@ -167,13 +167,25 @@ impl ParameterSpec {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Graph {
     spec: ModelSpec,
+    layers: Vec<Layer>,
     nodes: Vec<Node>,
 }
 
 impl Graph {
-    /// What the graph was built from.
+    /// `nodes` must be what `layers` say.
+    pub(crate) fn of_layers(spec: ModelSpec, layers: Vec<Layer>, nodes: Vec<Node>) -> Self {
+        Self { spec, layers, nodes }
+    }
+
+    /// What the graph was built from; with listed layers, `architecture` is only a name.
     pub fn spec(&self) -> &ModelSpec {
         &self.spec
+    }
+
+    /// The layers that the graph was built from where no architecture name stands for them
+    /// ([`crate::build_stored`]); otherwise none.
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
     }
 
     /// The steps in execution order; node 0 is the input and the last node gives the logits.
@@ -254,6 +266,7 @@ impl Graph {
     /// nodes move or compare levels and keep the scale of what they read; the logits stay unrounded.
     pub fn quantization_points(&self) -> Vec<QuantizationPoint> {
         let consumers = self.consumers();
+        let negative = self.can_be_negative();
         let last = self.nodes.len() - 1;
         // A chain is open at a node when its value is still unrounded.
         let mut open = vec![false; self.nodes.len()];
@@ -274,9 +287,7 @@ impl Graph {
                 Op::Input | Op::Conv2d { .. } | Op::BatchNorm { .. } | Op::Linear { .. } | Op::Add => {
                     (true, true)
                 }
-                Op::Concat | Op::AvgPool { .. } | Op::GlobalAvgPool => {
-                    (true, node.inputs.iter().any(|&i| self.can_be_negative(i)))
-                }
+                Op::Concat | Op::AvgPool { .. } | Op::GlobalAvgPool => (true, negative[id]),
                 Op::Relu => (open[node.inputs[0]], false),
                 Op::ClippedRelu { .. } => (true, false),
                 Op::MaxPool(_) | Op::Flatten | Op::Pad { .. } | Op::PadShortcut { .. } => (false, false),
@@ -293,19 +304,23 @@ impl Graph {
         points
     }
 
-    fn can_be_negative(&self, id: NodeId) -> bool {
-        let node = &self.nodes[id];
-        match node.op {
-            Op::Relu | Op::ClippedRelu { .. } => false,
-            Op::MaxPool(_)
-            | Op::AvgPool { .. }
-            | Op::GlobalAvgPool
-            | Op::Flatten
-            | Op::Concat
-            | Op::Pad { .. }
-            | Op::PadShortcut { .. } => node.inputs.iter().any(|&i| self.can_be_negative(i)),
-            _ => true,
+    /// For each node, whether its values can be negative.
+    fn can_be_negative(&self) -> Vec<bool> {
+        let mut negative: Vec<bool> = Vec::new();
+        for node in &self.nodes {
+            negative.push(match node.op {
+                Op::Relu | Op::ClippedRelu { .. } => false,
+                Op::MaxPool(_)
+                | Op::AvgPool { .. }
+                | Op::GlobalAvgPool
+                | Op::Flatten
+                | Op::Concat
+                | Op::Pad { .. }
+                | Op::PadShortcut { .. } => node.inputs.iter().any(|&i| negative[i]),
+                Op::Input | Op::Conv2d { .. } | Op::BatchNorm { .. } | Op::Linear { .. } | Op::Add => true,
+            });
         }
+        negative
     }
 }
 
@@ -442,7 +457,7 @@ impl GraphBuilder {
     pub(crate) fn finish(self) -> Graph {
         let logits = &self.nodes.last().expect("a graph has an input").shape;
         assert_eq!(logits.as_slice(), [self.spec.classes], "the last layer must give one logit a class");
-        Graph { spec: self.spec, nodes: self.nodes }
+        Graph { spec: self.spec, layers: vec![], nodes: self.nodes }
     }
 
     fn image_shape(&self, id: NodeId) -> [usize; 3] {

@@ -1,7 +1,8 @@
 //! Architectures as layer graphs, their float executor, and the import of foreign checkpoints.
 //!
 //! **A network is data**: [`build`] turns a [`quant::ModelSpec`] into a [`Graph`], a list of nodes in
-//! execution order with PyTorch's parameter names. [`ARCHITECTURES`] lists what can be built.
+//! execution order with PyTorch's parameter names. [`ARCHITECTURES`] lists what can be built. A network that
+//! none of these names stands for lists its layers, and [`build_stored`] takes either.
 //!
 //! **Parameters** come from elsewhere: [`read_state_dict`] reads safetensors and both of PyTorch's
 //! formats without running anything in them, and [`bind()`] keeps exactly what a graph needs or lists
@@ -30,6 +31,7 @@ mod error;
 mod executor;
 mod graph;
 mod import;
+mod layers;
 
 pub use architectures::{ARCHITECTURES, build};
 pub use bind::{MismatchError, Misshaped, bind};
@@ -37,3 +39,4 @@ pub use error::ZooError;
 pub use executor::{Executor, Range};
 pub use graph::{BATCH_NORM_EPSILON, Graph, Node, NodeId, Op, ParameterSpec, QuantizationPoint, Window};
 pub use import::{ImportError, read_state_dict};
+pub use layers::build_stored;

@@ -30,6 +30,18 @@ fn another_model() {
 }
 
 #[test]
+fn other_layers() {
+    let graph = crate::listed::graph();
+    let mut checkpoint = random::checkpoint(&graph, 3);
+    checkpoint.layers.clear();
+    assert_eq!(
+        Network::new(&graph, &checkpoint).unwrap_err().to_string(),
+        "the checkpoint is of listed (10 classes, input 3x13x11, width 1), expected listed (10 classes, input \
+         3x13x11, width 1, 18 listed layers), which the graph was built from"
+    );
+}
+
+#[test]
 fn weights_out_of_order_or_shape() {
     assert_eq!(
         refusal(|c| {

@@ -4,6 +4,7 @@ use infer::{Network, WeightChange};
 use quant::Checkpoint;
 use zoo::Graph;
 
+use crate::listed;
 use crate::random::{self, SplitMix64};
 use crate::reference;
 
@@ -19,9 +20,12 @@ const NETWORKS: [(&str, f64, usize); 8] = [
     ("inception_v3", 0.125, 75),
 ];
 
+/// The networks of this list, and then [`listed::graph`].
 fn network(i: usize, seed: u64) -> (Graph, Checkpoint, Network) {
-    let (architecture, width, size) = NETWORKS[i];
-    let graph = zoo::build(&random::spec(architecture, width, size)).unwrap();
+    let graph = match NETWORKS.get(i) {
+        Some((architecture, width, size)) => zoo::build(&random::spec(architecture, *width, *size)).unwrap(),
+        None => listed::graph(),
+    };
     let checkpoint = random::checkpoint(&graph, seed);
     let network = Network::new(&graph, &checkpoint).unwrap();
     (graph, checkpoint, network)
@@ -50,7 +54,8 @@ fn changed(checkpoint: &Checkpoint, changes: &[WeightChange]) -> Checkpoint {
 
 #[test]
 fn levels_and_logits_equal_the_plain_reference() {
-    for (i, name) in NETWORKS.iter().enumerate() {
+    for i in 0..=NETWORKS.len() {
+        let name = NETWORKS.get(i);
         let (graph, checkpoint, network) = network(i, 100 + i as u64);
         let mut random = SplitMix64(i as u64);
         let pixels = random::pixels(3, graph.spec(), 7);
@@ -80,7 +85,8 @@ fn levels_and_logits_equal_the_plain_reference() {
 #[test]
 fn activations_are_alive_in_the_tested_networks() {
     // Dead networks would make every comparison above trivial.
-    for (i, name) in NETWORKS.iter().enumerate() {
+    for i in 0..=NETWORKS.len() {
+        let name = NETWORKS.get(i);
         let (graph, _, network) = network(i, 100 + i as u64);
         let inputs = network.prepare(&random::pixels(3, graph.spec(), 7)).unwrap();
         for (node, levels) in network.levels(&inputs, &[]) {
@@ -92,6 +98,26 @@ fn activations_are_alive_in_the_tested_networks() {
             );
         }
     }
+}
+
+#[test]
+fn a_clipped_relu_cuts_at_the_level_of_its_bound() {
+    let (graph, mut checkpoint, _) = network(NETWORKS.len(), 5);
+    // Coarser than calibration makes them: 1.5 becomes level 45, 0.375 becomes 11.25 and so 11.
+    for node in ["stem_clip", "alone"] {
+        checkpoint.activations.get_mut(node).unwrap().levels_per_unit = 30.0;
+    }
+    let network = Network::new(&graph, &checkpoint).unwrap();
+    let pixels = random::pixels(1, graph.spec(), 7);
+    let levels = network.levels(&network.prepare(&pixels).unwrap(), &[]);
+    let expected = reference::run(&graph, &checkpoint, &pixels);
+    for (node, highest) in [("stem_clip", 45), ("alone", 11)] {
+        assert_eq!(levels[node].iter().max(), Some(&highest), "{node}");
+        assert_eq!(levels[node], expected.levels[node], "{node}");
+    }
+    let logits = network.logits(&network.prepare(&pixels).unwrap(), &[]);
+    assert_eq!(logits, expected.logits);
+    assert!(logits.iter().all(|v| (0.0..=0.5).contains(v)) && logits.contains(&0.5), "{logits:?}");
 }
 
 #[test]

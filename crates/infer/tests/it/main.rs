@@ -5,6 +5,7 @@ extern crate infer as infer; // its name in the rest of the workspace
 mod calibration;
 mod errors;
 mod exactness;
+mod listed;
 mod oracle;
 mod random;
 mod reference;

@@ -4,7 +4,7 @@
 use infer::Network;
 use quant::FloatTensor;
 
-use crate::random;
+use crate::{listed, random};
 
 #[test]
 fn logits_are_close_to_the_fake_quantized_network() {
@@ -17,23 +17,25 @@ fn logits_are_close_to_the_fake_quantized_network() {
         ("squeezenet1_1", 0.25, 32),
         ("inception_v3", 0.125, 75),
     ];
-    for (architecture, width, size) in networks {
-        let spec = random::spec(architecture, width, size);
-        let graph = zoo::build(&spec).unwrap();
+    let build = |(architecture, width, size)| zoo::build(&random::spec(architecture, width, size)).unwrap();
+    for graph in networks.into_iter().map(build).chain([listed::graph()]) {
+        let spec = graph.spec();
+        let architecture = &spec.architecture;
         let checkpoint = random::checkpoint(&graph, 11);
         let network = Network::new(&graph, &checkpoint).unwrap();
-        let pixels = random::pixels(16, &spec, 12);
+        let pixels = random::pixels(16, spec, 12);
         let inputs = network.prepare(&pixels).unwrap();
         let found = network.logits(&inputs, &[]);
         let classes = network.predict_clean(&inputs);
 
-        let plane = size * size;
+        let [_, height, width] = spec.input;
+        let plane = height * width;
         let values: Vec<f32> = pixels
             .iter()
             .enumerate()
             .map(|(i, &pixel)| checkpoint.preprocessing.value(i / plane % 3, pixel))
             .collect();
-        let images = FloatTensor::new(vec![16, 3, size, size], values);
+        let images = FloatTensor::new(vec![16, 3, height, width], values);
         let executor = zoo::Executor::new(&graph, &checkpoint.dequantized()).unwrap();
         let emulated = executor.forward_fake_quantized(&images, &checkpoint.activations).unwrap();
 

@@ -58,6 +58,7 @@ pub(crate) fn checkpoint(graph: &Graph, seed: u64) -> Checkpoint {
     let preprocessing = Preprocessing { mean: vec![0.5, 0.45, 0.4], std: vec![0.25, 0.2, 0.3] };
     let mut checkpoint = Checkpoint {
         model: graph.spec().clone(),
+        layers: graph.layers().to_vec(),
         preprocessing,
         weights,
         parameters,

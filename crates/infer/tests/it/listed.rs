@@ -1,0 +1,48 @@
+//! A network of listed layers that reaches every operation no architecture has: clipped ReLUs inside and
+//! outside of chains, grouped and depthwise convolution, window means with either divisor, padding.
+
+use quant::{Layer, LayerOp, ModelSpec};
+use zoo::Graph;
+
+pub(crate) fn graph() -> Graph {
+    let conv = |channels, groups, bias, kernel, stride, padding| LayerOp::Conv {
+        channels,
+        groups,
+        bias,
+        kernel,
+        stride,
+        padding,
+    };
+    let average = |count_include_pad| LayerOp::AvgPool {
+        kernel: [3, 3],
+        stride: [1, 1],
+        padding: [1, 1],
+        count_include_pad,
+    };
+    let layers = [
+        ("stem", vec![0], conv(8, 1, true, [3, 3], [1, 1], [1, 1])),
+        ("stem_clip", vec![1], LayerOp::ClippedRelu { max: 1.5 }),
+        ("depthwise", vec![2], conv(16, 8, false, [5, 5], [2, 2], [2, 2])),
+        ("depthwise_bn", vec![3], LayerOp::BatchNorm { epsilon: 0.125 }),
+        ("depthwise_clip", vec![4], LayerOp::ClippedRelu { max: 1.25 }),
+        // Read twice: its clipped ReLU stands alone, and rounds a second time.
+        ("grouped", vec![5], conv(12, 4, true, [1, 7], [1, 1], [0, 3])),
+        ("alone", vec![6], LayerOp::ClippedRelu { max: 0.375 }),
+        ("with_padding", vec![6], average(true)),
+        ("without_padding", vec![7], average(false)),
+        ("sum", vec![8, 9], LayerOp::Add),
+        ("sum_clip", vec![10], LayerOp::ClippedRelu { max: 0.5 }),
+        ("padded", vec![11], LayerOp::Pad { before: [1, 0], after: [0, 2] }),
+        ("narrow", vec![12], conv(20, 1, false, [2, 3], [1, 1], [0, 0])),
+        ("narrow_relu", vec![13], LayerOp::Relu),
+        ("both", vec![11, 14], LayerOp::Concat),
+        ("flat", vec![15], LayerOp::Flatten),
+        ("logits", vec![16], LayerOp::Linear { features: 10 }),
+        // The last layer cuts its logits.
+        ("cut", vec![17], LayerOp::ClippedRelu { max: 0.5 }),
+    ];
+    let layers: Vec<Layer> =
+        layers.into_iter().map(|(name, inputs, op)| Layer { name: name.into(), inputs, op }).collect();
+    let model = ModelSpec { architecture: "listed".into(), classes: 10, input: [3, 13, 11], width: 1.0 };
+    zoo::build_stored(&model, &layers).unwrap()
+}
