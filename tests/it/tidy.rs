@@ -25,6 +25,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// Where heavy dependencies may live.
 const HOMES: &[(&str, &[&str])] = &[
     ("candle-core", &["zoo"]),
+    ("prost", &["zoo"]),
     ("polars-core", &["analysis"]),
     ("plotters", &["analysis"]),
     ("clap", &["cli"]),

@@ -6,6 +6,8 @@
 //! | `\x80` | `torch.save` before 1.6: five pickles, then the storages | [`legacy`] |
 //! | u64 length, `{` | safetensors | [`safetensors_file`] |
 //!
+//! ONNX files, which hold a network and not only its parameters, have a reader of their own, [`onnx`].
+//!
 //! Both PyTorch readers take the pickle apart with [`pickle`], which runs nothing, and hand its objects
 //! and a [`state_dict::Storages`] to [`state_dict`].
 
@@ -15,12 +17,15 @@ use quant::Parameters;
 
 mod dtype;
 mod legacy;
+mod onnx;
 mod pickle;
 mod safetensors_file;
 mod state_dict;
 mod zipped;
 
-/// Why a file cannot be read as a state dict.
+pub use onnx::{OnnxModel, read_onnx};
+
+/// Why a file cannot be read as a state dict or as an ONNX model.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {kind}", path = .path.display())]
 pub struct ImportError {
@@ -44,6 +49,8 @@ enum Kind {
     ByteOrder { found: String },
     #[error("{what} takes more than {limit} bytes, which a file of this size cannot need")]
     TooLarge { what: String, limit: usize },
+    #[error("{0}")]
+    Onnx(#[from] onnx::OnnxProblem),
     #[error("pickle: {0}")]
     Pickle(#[from] pickle::PickleError),
     #[error("not written by torch.save: the first pickle is not PyTorch's magic number")]

@@ -6,7 +6,7 @@
 //!
 //! **Parameters** come from elsewhere: [`read_state_dict`] reads safetensors and both of PyTorch's
 //! formats without running anything in them, and [`bind()`] keeps exactly what a graph needs or lists
-//! everything that does not fit.
+//! everything that does not fit. [`read_onnx`] reads a network and its parameters from an ONNX file.
 //!
 //! **The float executor** ([`Executor`]) runs a graph with candle on the CPU: plainly, while watching
 //! the range of every node (calibration), or with activations rounded as the int8 network rounds them
@@ -38,5 +38,5 @@ pub use bind::{MismatchError, Misshaped, bind};
 pub use error::ZooError;
 pub use executor::{Executor, Range};
 pub use graph::{BATCH_NORM_EPSILON, Graph, Node, NodeId, Op, ParameterSpec, QuantizationPoint, Window};
-pub use import::{ImportError, read_state_dict};
+pub use import::{ImportError, OnnxModel, read_onnx, read_state_dict};
 pub use layers::build_stored;

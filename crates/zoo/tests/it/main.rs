@@ -8,3 +8,4 @@ mod architectures;
 mod bind;
 mod golden;
 mod import;
+mod onnx;

@@ -1,0 +1,81 @@
+//! Zeros around an image, and what they mean for the windows that slide over it.
+
+use super::attribute::{attribute, extent, ints};
+use super::convert::Done;
+use super::message::Node;
+use crate::import::shown;
+
+/// Rows above and columns on the left; rows below and columns on the right.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Border {
+    pub(super) before: [usize; 2],
+    pub(super) after: [usize; 2],
+}
+
+impl Border {
+    pub(super) fn plus(self, other: Self) -> Self {
+        let sum = |a: [usize; 2], b: [usize; 2]| [a[0] + b[0], a[1] + b[1]];
+        Self { before: sum(self.before, other.before), after: sum(self.after, other.after) }
+    }
+
+    /// Output size of a window that slides over an image of `size` with this border; none when it does not
+    /// fit.
+    pub(super) fn output(
+        self,
+        size: [usize; 2],
+        kernel: [usize; 2],
+        stride: [usize; 2],
+    ) -> Option<[usize; 2]> {
+        let axis = |i: usize| {
+            let room = (size[i] + self.before[i] + self.after[i]).checked_sub(kernel[i])?;
+            Some(room / stride[i] + 1)
+        };
+        Some([axis(0)?, axis(1)?])
+    }
+
+    /// The padding on both sides that lets a window meet the same values at the same places, if there is one.
+    pub(super) fn symmetric(
+        self,
+        size: [usize; 2],
+        kernel: [usize; 2],
+        stride: [usize; 2],
+    ) -> Option<[usize; 2]> {
+        let both = Self { before: self.before, after: self.before };
+        (both.output(size, kernel, stride)? == self.output(size, kernel, stride)?).then_some(self.before)
+    }
+}
+
+/// The border that a node itself adds to an image of `size`, which has the border `outer` already.
+pub(super) fn border(
+    node: &Node,
+    outer: Border,
+    size: [usize; 2],
+    kernel: [usize; 2],
+    stride: [usize; 2],
+) -> Done<Border> {
+    let mode = attribute(node, "auto_pad").map_or("NOTSET".into(), |a| String::from_utf8_lossy(&a.s));
+    let upper = match &*mode {
+        "NOTSET" => {
+            return match ints(node, "pads") {
+                None => Ok(Border::default()),
+                Some(&[top, left, bottom, right]) => Ok(Border {
+                    before: [extent(top, 0, "pads")?, extent(left, 0, "pads")?],
+                    after: [extent(bottom, 0, "pads")?, extent(right, 0, "pads")?],
+                }),
+                Some(other) => Err(format!("pads are {other:?}, expected four")),
+            };
+        }
+        "VALID" => return Ok(Border::default()),
+        "SAME_UPPER" => true,
+        "SAME_LOWER" => false,
+        other => return Err(format!("auto_pad is {}, expected one of ONNX's", shown(other))),
+    };
+    let mut own = Border::default();
+    for i in 0..2 {
+        let size = size[i] + outer.before[i] + outer.after[i];
+        let total = ((size.div_ceil(stride[i]) - 1) * stride[i] + kernel[i]).saturating_sub(size);
+        let (less, more) = (total / 2, total - total / 2);
+        (own.before[i], own.after[i]) = if upper { (less, more) } else { (more, less) };
+    }
+    Ok(own)
+}

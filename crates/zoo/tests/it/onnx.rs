@@ -1,0 +1,419 @@
+//! ONNX models against ONNX Runtime, whose logits `onnx/make.py` recorded, and files that are damaged.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use quant::{FloatTensor, LayerOp};
+use serde_json::Value;
+use zoo::{Executor, Graph, OnnxModel, bind, build_stored, read_onnx};
+
+const MODELS: [&str; 4] = ["mobilenet_v2", "mobilenet_v2_traced", "efficientnet_lite", "mixed"];
+
+fn file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/it/onnx/{name}.onnx"))
+}
+
+fn read(name: &str) -> OnnxModel {
+    read_onnx(&file(name)).unwrap()
+}
+
+fn executor(model: OnnxModel) -> (Graph, Executor) {
+    let graph = build_stored(&model.model, &model.layers).unwrap();
+    let parameters = bind(&graph, model.parameters).unwrap();
+    let executor = Executor::new(&graph, &parameters).unwrap();
+    (graph, executor)
+}
+
+/// The image of `onnx/make.py`.
+fn image([channels, height, width]: [usize; 3]) -> FloatTensor {
+    let value = |i: u64| {
+        let hashed = i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+        (hashed % 4001) as f32 / 1000.0 - 2.0
+    };
+    let values = (0..(channels * height * width) as u64).map(value).collect();
+    FloatTensor::new(vec![1, channels, height, width], values)
+}
+
+#[test]
+fn models_agree_with_onnx_runtime() {
+    let golden: Value = serde_json::from_str(include_str!("onnx/golden.json")).unwrap();
+    for name in MODELS {
+        let (graph, executor) = executor(read(name));
+        let logits = executor.forward(&image(graph.spec().input)).unwrap();
+        let expected: Vec<f64> =
+            golden[name]["logits"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
+        let mut found: Vec<f64> = logits.values().iter().map(|&v| v.into()).collect();
+        if name == "mixed" {
+            // The file ends in a Softmax, which the layers do not have.
+            let sum: f64 = found.iter().map(|v| v.exp()).sum();
+            found.iter_mut().for_each(|v| *v = v.exp() / sum);
+        }
+        assert_eq!(found.len(), expected.len(), "{name}");
+        let largest = expected.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+        for (found, expected) in found.iter().zip(&expected) {
+            // Measured: at most 3e-6.
+            assert!((found - expected).abs() < 1e-5 * largest, "{name}: {found}, expected {expected}");
+        }
+    }
+}
+
+fn count(model: &OnnxModel, wanted: impl Fn(&LayerOp) -> bool) -> usize {
+    model.layers.iter().filter(|layer| wanted(&layer.op)).count()
+}
+
+#[test]
+fn both_exporters_of_pytorch_give_the_same_network() {
+    let [new, traced] = ["mobilenet_v2", "mobilenet_v2_traced"].map(read);
+    assert_eq!(new.model, traced.model);
+    assert_eq!(new.model.architecture, "main_graph");
+    let ops = |model: &OnnxModel| model.layers.iter().map(|layer| layer.op.clone()).collect::<Vec<_>>();
+    assert_eq!(ops(&new), ops(&traced));
+    // Weights that keep PyTorch's names name their layers, others are called after their node.
+    let names: Vec<&str> = new.layers.iter().map(|layer| layer.name.as_str()).collect();
+    assert_eq!(names[0], "features.0.0");
+    assert_eq!(traced.layers[0].name, "/features/features.0/features.0.0/Conv");
+    assert_eq!(traced.layers.last().unwrap().name, "classifier.1");
+    let depthwise = count(&new, |op| matches!(op, LayerOp::Conv { groups, .. } if *groups > 1));
+    assert_eq!(depthwise, 9);
+    assert!(new.layers.iter().any(|layer| layer.op == LayerOp::ClippedRelu { max: 6.0 }));
+    // Memory order is execution order.
+    let (graph, _) = executor(new);
+    let weights: Vec<String> = graph.stored_weights().into_iter().map(|p| p.name).collect();
+    assert_eq!(weights[..2], ["features.0.0.weight", "features.1.conv.0.0.weight"]);
+    assert_eq!(weights.last().unwrap(), "classifier.1.weight");
+}
+
+#[test]
+fn batch_norms_and_padding_become_layers_only_where_they_must() {
+    let model = read("efficientnet_lite");
+    assert_eq!(count(&model, |op| matches!(op, LayerOp::BatchNorm { epsilon: 1e-3 })), 28);
+    // Stride 2 with "same" padding has more zeros below and on the right, but not for 3 pixels, the last;
+    // the others are symmetric.
+    assert_eq!(count(&model, |op| matches!(op, LayerOp::Pad { .. })), 4);
+    let same =
+        |op: &LayerOp| matches!(op, LayerOp::Conv { kernel: [5, 5], stride: [1, 1], padding: [2, 2], .. });
+    assert!(count(&model, same) > 0);
+}
+
+#[test]
+fn what_the_other_models_lack() {
+    let model = read("mixed");
+    let ops: Vec<&LayerOp> = model.layers.iter().map(|layer| &layer.op).collect();
+    let average = |included: bool| {
+        ops.iter().any(
+            |op| matches!(op, LayerOp::AvgPool { count_include_pad, .. } if *count_include_pad == included),
+        )
+    };
+    assert!(average(true) && average(false));
+    assert!(ops.contains(&&LayerOp::Pad { before: [0, 1], after: [2, 2] }));
+    assert!(ops.contains(&&LayerOp::ClippedRelu { max: 2.5 }));
+    assert!(ops.iter().any(|op| matches!(op, LayerOp::MaxPool { ceil: true, .. })));
+    assert!(matches!(ops.last().unwrap(), LayerOp::Linear { features: 10 }), "the Softmax is dropped");
+    // MatMul's weights are stored as OI; the one without an Add has a bias of zeros.
+    assert_eq!(model.parameters["hidden.weight"].shape(), [20, 144]);
+    assert!(model.parameters["hidden.bias"].values().iter().all(|&v| v == 0.0));
+    assert!(model.parameters["logits.bias"].values().iter().any(|&v| v != 0.0));
+}
+
+/// The smallest protobuf: fields of bytes.
+fn message(field: u8, content: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![field << 3 | 2];
+    let mut length = content.len();
+    while length >= 0x80 {
+        bytes.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    bytes.push(length as u8);
+    bytes.extend(content);
+    bytes
+}
+
+/// `TensorProto` with f32 values.
+fn tensor(name: &str, dims: &[u8], values: &[f32]) -> Vec<u8> {
+    let mut bytes: Vec<u8> = dims.iter().flat_map(|&n| [1 << 3, n]).collect();
+    bytes.extend([2 << 3, 1]);
+    bytes.extend(message(8, name.as_bytes()));
+    bytes.extend(message(9, &values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>()));
+    bytes
+}
+
+fn node(operator: &str, name: &str, inputs: &[&str], output: &str, attributes: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes: Vec<u8> = inputs.iter().flat_map(|input| message(1, input.as_bytes())).collect();
+    bytes.extend(message(2, output.as_bytes()));
+    bytes.extend(message(3, name.as_bytes()));
+    bytes.extend(message(4, operator.as_bytes()));
+    bytes.extend(attributes.iter().flat_map(|attribute| message(5, attribute)));
+    bytes
+}
+
+/// `AttributeProto` with integers.
+fn ints(name: &str, values: &[u8]) -> Vec<u8> {
+    let mut bytes = message(1, name.as_bytes());
+    bytes.extend(values.iter().flat_map(|&n| [8 << 3, n]));
+    bytes
+}
+
+/// A model of an image `x`, `[batch, 2, 4, 4]`, and logits `y`. A size of 0 is symbolic.
+fn model(opset: u8, batch: u8, nodes: &[Vec<u8>], initializers: &[Vec<u8>]) -> Vec<u8> {
+    let dims = [batch, 2, 4, 4].map(|n| if n == 0 { message(2, b"N") } else { vec![1 << 3, n] });
+    let shape: Vec<u8> = dims.iter().flat_map(|dim| message(1, dim)).collect();
+    let image = [message(1, b"x"), message(2, &message(1, &message(2, &shape)))].concat();
+    let mut graph: Vec<u8> = nodes.iter().flat_map(|node| message(1, node)).collect();
+    graph.extend(message(2, b"tiny"));
+    graph.extend(initializers.iter().flat_map(|tensor| message(5, tensor)));
+    graph.extend(message(11, &image));
+    graph.extend(message(12, &message(1, b"y")));
+    [message(7, &graph), message(8, &[2 << 3, opset])].concat()
+}
+
+/// What reading such a file says, without the file's name.
+fn outcome(bytes: &[u8]) -> Result<OnnxModel, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.onnx");
+    std::fs::write(&path, bytes).unwrap();
+    outcome_of(&path)
+}
+
+fn outcome_of(path: &Path) -> Result<OnnxModel, String> {
+    read_onnx(path).map_err(|error| {
+        let message = error.to_string();
+        message.strip_prefix(&format!("{}: ", path.display())).expect("the file is named").into()
+    })
+}
+
+fn classifier() -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+    let nodes = vec![
+        node("GlobalAveragePool", "mean", &["x"], "m", &[]),
+        node("Flatten", "flat", &["m"], "f", &[]),
+        node("Gemm", "fc", &["f", "w"], "y", &[]),
+    ];
+    (nodes, vec![tensor("w", &[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])])
+}
+
+#[test]
+fn gemm_without_transb_is_stored_transposed() {
+    let (nodes, weights) = classifier();
+    for batch in [0, 1] {
+        let read = outcome(&model(13, batch, &nodes, &weights)).unwrap();
+        assert_eq!((read.model.classes, read.model.architecture.as_str()), (3, "tiny"));
+        assert_eq!(read.parameters["fc.weight"].shape(), [3, 2]);
+        assert_eq!(read.parameters["fc.weight"].values(), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
+    }
+}
+
+#[test]
+fn a_pointwise_convolution_of_a_mean_is_a_linear_layer() {
+    let nodes = [
+        node("GlobalAveragePool", "mean", &["x"], "m", &[]),
+        node("Conv", "fc", &["m", "w"], "c", &[]),
+        node("Flatten", "flat", &["c"], "y", &[]),
+    ];
+    let weights = [tensor("w", &[3, 2, 1, 1], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])];
+    let read = outcome(&model(13, 1, &nodes, &weights)).unwrap();
+    let ops: Vec<&LayerOp> = read.layers.iter().map(|layer| &layer.op).collect();
+    assert_eq!(ops, [&LayerOp::GlobalAvgPool, &LayerOp::Linear { features: 3 }]);
+    assert_eq!(read.parameters["fc.weight"].shape(), [3, 2]);
+}
+
+#[test]
+fn a_bias_is_added_only_to_a_product_that_nobody_else_reads() {
+    let (mut nodes, mut weights) = classifier();
+    weights.push(tensor("b", &[3], &[1.0, 2.0, 3.0]));
+    nodes[2] = node("MatMul", "fc", &["f", "w"], "h", &[]);
+    nodes.push(node("Add", "bias", &["b", "h"], "y", &[]));
+    let read = outcome(&model(13, 1, &nodes, &weights)).unwrap();
+    assert_eq!(read.parameters["fc.bias"].values(), [1.0, 2.0, 3.0]);
+    assert_eq!(read.layers.len(), 2);
+    nodes[3] = node("Add", "bias", &["b", "h"], "z", &[]);
+    nodes.push(node("Add", "sum", &["z", "h"], "y", &[]));
+    assert_eq!(
+        outcome(&model(13, 1, &nodes, &weights)).unwrap_err(),
+        "node bias (Add): adds a constant, expected a bias right after a MatMul"
+    );
+}
+
+#[test]
+fn what_cannot_be_expressed_is_named() {
+    let (nodes, weights) = classifier();
+    let with = |replaced: usize, node: Vec<u8>| {
+        let mut nodes = nodes.clone();
+        nodes.splice(replaced..=replaced, [node]);
+        outcome(&model(17, 1, &nodes, &weights)).unwrap_err()
+    };
+    let message = with(0, node("HardSwish", "body/act", &["x"], "m", &[]));
+    assert!(message.starts_with("node body/act has operator HardSwish, expected one of Add, AveragePool, "));
+    let unnamed = with(0, node("Sigmoid", "", &["x"], "m", &[]));
+    assert!(unnamed.starts_with("node m has operator Sigmoid, expected one of"), "{unnamed}");
+    for (replaced, node, message) in [
+        (
+            0,
+            node("Conv", "c", &["x", "w"], "m", &[]),
+            "node c (Conv): weight w is [2, 3], expected 4 dimensions",
+        ),
+        (
+            0,
+            node("MaxPool", "p", &["x"], "m", &[ints("kernel_shape", &[3, 3]), ints("pads", &[0, 1, 2, 2])]),
+            "node p (MaxPool): pads are [0, 1] before and [2, 2] after, expected equal ones",
+        ),
+        (
+            0,
+            node("MaxPool", "p", &["x"], "m", &[ints("kernel_shape", &[9, 3])]),
+            "node p (MaxPool): kernel [9, 3] with padding [0, 0], expected one that fits into [4, 4]",
+        ),
+        (
+            0,
+            node("Add", "a", &["x", "w"], "m", &[]),
+            "node a (Add): adds a constant, expected a bias right after a MatMul",
+        ),
+        (
+            0,
+            node("Softmax", "s", &["x"], "m", &[]),
+            "node flat (Flatten): input m is a Softmax's output, expected it at the end only",
+        ),
+        (0, node("Relu", "r", &["z"], "m", &[]), "node r (Relu): input z is computed by no node before it"),
+        (
+            1,
+            node("Identity", "i", &["x"], "f", &[]),
+            "node fc (Gemm): reads an image [1, [2, 4, 4]], expected features",
+        ),
+        (
+            0,
+            node("Clip", "c", &["x"], "m", &[]),
+            "node c (Clip): clips to [-inf, inf], expected [0, a positive number]",
+        ),
+    ] {
+        assert_eq!(with(replaced, node), message);
+    }
+    let (nodes, weights) = classifier();
+    assert_eq!(
+        outcome(&model(12, 1, &nodes, &weights)).unwrap_err(),
+        "the operator set is version 12, expected 13 or newer: export it again"
+    );
+    assert_eq!(
+        outcome(&model(13, 8, &nodes, &weights)).unwrap_err(),
+        "input of the graph: x is [8, 2, 4, 4], expected [1 or a name, channels, height, width] with fixed sizes"
+    );
+    let mut shared = nodes.clone();
+    shared[2] = node("MatMul", "fc", &["f", "w"], "h", &[]);
+    shared.push(node("MatMul", "again", &["h", "w"], "y", &[]));
+    let square = [tensor("w", &[2, 2], &[1.0; 4])];
+    assert_eq!(
+        outcome(&model(13, 1, &shared, &square)).unwrap_err(),
+        "node again (MatMul): shares weight w with node fc, expected one of its own"
+    );
+    assert!(outcome(b"PK\x03\x04").unwrap_err().starts_with("not an ONNX model: "));
+    assert_eq!(outcome(b"").unwrap_err(), "not an ONNX model: it holds no graph");
+}
+
+#[test]
+fn external_data_lies_beside_the_model_and_nowhere_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let values: Vec<u8> = (1..=6).flat_map(|n| (n as f32).to_le_bytes()).collect();
+    std::fs::write(folder.path().join("w.data"), [vec![0; 8], values].concat()).unwrap();
+    let (nodes, _) = classifier();
+    let read = |location: &str, length: &str| {
+        let entry = |key: &str, value: &str| {
+            message(13, &[message(1, key.as_bytes()), message(2, value.as_bytes())].concat())
+        };
+        let weight = [
+            vec![1 << 3, 2, 1 << 3, 3, 2 << 3, 1, 14 << 3, 1],
+            message(8, b"w"),
+            entry("location", location),
+            entry("offset", "8"),
+            entry("length", length),
+        ];
+        let path = folder.path().join("m.onnx");
+        std::fs::write(&path, model(13, 1, &nodes, &[weight.concat()])).unwrap();
+        read_onnx(&path).map_err(|error| error.to_string())
+    };
+    assert_eq!(read("w.data", "24").unwrap().parameters["fc.weight"].values()[1], 4.0);
+    for location in ["../w.data", "/etc/passwd", ""] {
+        let message = read(location, "24").unwrap_err();
+        assert!(message.ends_with(&format!("lies in `{location}`, expected a file beside the model")));
+    }
+    assert!(read("w.data", "4000").unwrap_err().ends_with("takes 4000 bytes of w.data, expected 24"));
+    assert!(read("none.data", "24").unwrap_err().contains("none.data, which holds tensor w: "));
+}
+
+/// Goes as far as a caller would; what is left of a damaged file may still be a network.
+fn survive(path: &Path, bytes: &[u8]) {
+    std::fs::write(path, bytes).unwrap();
+    let Ok(read) = outcome_of(path) else { return };
+    let Ok(graph) = build_stored(&read.model, &read.layers) else { return };
+    let _ = bind(&graph, read.parameters);
+}
+
+#[test]
+fn no_truncation_and_no_flipped_bit_panics() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.onnx");
+    for name in MODELS {
+        let bytes = std::fs::read(file(name)).unwrap();
+        // The two exports of MobileNetV2 have nothing that these lack.
+        let lengths = if name.starts_with("mobilenet") { 0..0 } else { 0..bytes.len() };
+        for length in lengths.step_by(64) {
+            survive(&path, &bytes[..length]);
+        }
+        let mut flipped = bytes.clone();
+        for (index, bit) in (0..bytes.len()).step_by(bytes.len() / 500).zip(0..) {
+            flipped[index] ^= 1 << (bit % 8);
+            survive(&path, &flipped);
+            flipped[index] = bytes[index];
+        }
+    }
+    let (nodes, weights) = classifier();
+    let bytes = model(13, 1, &nodes, &weights);
+    for length in 0..bytes.len() {
+        survive(&path, &bytes[..length]);
+    }
+    for bit in 0..8 * bytes.len() {
+        let mut flipped = bytes.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        survive(&path, &flipped);
+    }
+}
+
+#[test]
+fn listed_layers_are_checked_one_by_one() {
+    let read = read("mixed");
+    let refused = |edit: &dyn Fn(&mut OnnxModel)| {
+        let mut edited = read.clone();
+        edit(&mut edited);
+        build_stored(&edited.model, &edited.layers).unwrap_err().to_string()
+    };
+    assert_eq!(
+        refused(&|m| m.layers[1].name = "stem".into()),
+        "layer stem: the name is empty or taken, expected one of its own"
+    );
+    assert_eq!(
+        refused(&|m| m.layers[1].inputs = vec![7]),
+        "layer node_relu: reads place 7, expected one before 2"
+    );
+    assert_eq!(
+        refused(&|m| m.model.classes = 9),
+        "layer logits: is the last and gives [10], expected [9] logits"
+    );
+    assert_eq!(
+        refused(&|m| m.model.width = 0.5),
+        "width of main_graph is 0.5, expected 1, since its layers are listed"
+    );
+    assert_eq!(
+        refused(&|m| m.layers[1].op = LayerOp::Add),
+        "layer node_relu: reads 1 places, expected another number for Add"
+    );
+    assert_eq!(
+        refused(&|m| {
+            let LayerOp::Conv { groups, .. } = &mut m.layers[0].op else { panic!("a convolution") };
+            *groups = 3;
+        }),
+        "layer stem: 3 groups, expected a divisor of its 1 input and 8 output channels"
+    );
+    assert_eq!(
+        refused(&|m| {
+            m.layers.pop();
+        }),
+        "layer node_relu_2: is the last and gives [20], expected [10] logits"
+    );
+    let names: BTreeMap<&str, usize> = read.layers.iter().map(|l| (l.name.as_str(), 1)).collect();
+    assert_eq!(names.len(), read.layers.len());
+}
