@@ -6,6 +6,7 @@
 mod campaign;
 mod image_folder;
 mod messages;
+mod onnx;
 mod program;
 mod real;
 mod reproduce;

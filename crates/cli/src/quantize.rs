@@ -1,14 +1,15 @@
 use std::path::{Path, PathBuf};
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use clap::Args;
 use data::{DataError, ImageSet};
 use ecc::Constraint;
-use quant::{ModelSpec, Preprocessing};
+use quant::{ModelSpec, Parameters, Preprocessing};
+use zoo::Graph;
 
 use crate::exit::{Failure, Outcome};
 use crate::images::{DEFAULT_SIDE, is_folder};
-use crate::loading::Machine;
+use crate::loading::{Machine, check_fit};
 use crate::making::{FloatNetwork, agreeing, import, int8_top1, violations};
 use crate::output::{self, markdown, percent, progress_line};
 
@@ -27,22 +28,30 @@ accuracy, agreement with the float network is printed.
 In-place protection stores its check bits in bit 6 of weights 0..6 of every 8, which must lie in
 [-64, 63]. --throttle clamps those that do not; what it costs in accuracy is printed.
 
+An ONNX model (operator set 13 or newer) brings its own layers and needs no --arch; classes and image
+size must be those of the set. The weights in memory are its weights of two or more dimensions in the
+order of its nodes; those of MatMul, and of Gemm without transB, are transposed to (output, input).
+
+torchvision's pretrained inception_v3 expects --mean 0.5,0.5,0.5 --std 0.5,0.5,0.5.
+
 Examples:
   zerospace quantize resnet20.th --arch resnet20 --set cifar10 -o resnet20.safetensors
+  zerospace quantize mobilenet.onnx --set cifar10 -o mobilenet.safetensors
   zerospace quantize resnet20.th --arch resnet20 --set cifar10 --throttle -o throttled.safetensors
   zerospace quantize resnet18-f37072fd.pth --arch resnet18 --set imagenet --images 5000 -o resnet18.safetensors";
 
 /// Turn a float checkpoint into an int8 one, and say what that costs
 ///
-/// Reads PyTorch files (zip and legacy pickle, without running anything in them) and safetensors.
+/// Reads PyTorch files (zip and legacy pickle, without running anything in them) and safetensors, whose
+/// architecture --arch names, and ONNX models.
 #[derive(Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Arguments {
-    /// Float checkpoint: a PyTorch state dict (.pth, .th, .pt, .tar) or safetensors
+    /// Float checkpoint: a PyTorch state dict (.pth, .th, .pt, .tar), safetensors, or an ONNX model
     checkpoint: PathBuf,
-    /// Architecture
+    /// Architecture of a state dict; an ONNX model needs none
     #[arg(long = "arch", value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(zoo::ARCHITECTURES))]
-    architecture: String,
+    architecture: Option<String>,
     /// Where to write the int8 checkpoint
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
@@ -50,7 +59,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAME", default_value = "cifar10")]
     set: String,
     /// Multiplier on the channel counts
-    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    #[arg(long, value_name = "X", default_value_t = 1.0, requires = "architecture")]
     width: f64,
     /// Clamp the weights at positions 0..6 of each 8 into [-64, 63], as in-place protection requires
     #[arg(long)]
@@ -95,17 +104,9 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         .map_err(|failure| without_training_images(failure, arguments))?
         .set;
     let test = images("test", arguments.images.map(|n| n as usize))?.set;
-    let shape = test.shape();
-    let model = ModelSpec {
-        architecture: arguments.architecture.clone(),
-        classes: classes(arguments, &test).map_err(Failure::Input)?,
-        input: [shape.channels, shape.height, shape.width],
-        width: arguments.width,
-    };
+    let (graph, parameters) = float_network(arguments, &test).map_err(Failure::Input)?;
     let preprocessing = Preprocessing { mean: arguments.mean.clone(), std: arguments.std.clone() };
-    check_preprocessing(&preprocessing, shape.channels).map_err(Failure::Input)?;
-    let graph = zoo::build(&model).map_err(Failure::input)?;
-    let parameters = import(&graph, &arguments.checkpoint).map_err(Failure::Input)?;
+    check_preprocessing(&preprocessing, test.shape().channels).map_err(Failure::Input)?;
 
     let network = FloatNetwork {
         graph: &graph,
@@ -175,6 +176,26 @@ fn without_training_images(failure: Failure, arguments: &Arguments) -> Failure {
         }
         other => other,
     }
+}
+
+/// The network for the images of a set: of the architecture that was named, or what an ONNX model says.
+fn float_network(arguments: &Arguments, images: &ImageSet) -> anyhow::Result<(Graph, Parameters)> {
+    let file = &arguments.checkpoint;
+    let shape = images.shape();
+    let input = [shape.channels, shape.height, shape.width];
+    let Some(architecture) = arguments.architecture.clone() else {
+        let onnx = zoo::read_onnx(file).context("without --arch, expected an ONNX model")?;
+        check_fit(&onnx.model, images)?;
+        let graph =
+            zoo::build_stored(&onnx.model, &onnx.layers).with_context(|| file.display().to_string())?;
+        let parameters = zoo::bind(&graph, onnx.parameters).with_context(|| file.display().to_string())?;
+        return Ok((graph, parameters));
+    };
+    let model =
+        ModelSpec { architecture, classes: classes(arguments, images)?, input, width: arguments.width };
+    let graph = zoo::build(&model)?;
+    let parameters = import(&graph, file)?;
+    Ok((graph, parameters))
 }
 
 /// Fails before the work and not after it when the output has nowhere to go.
