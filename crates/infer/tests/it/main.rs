@@ -9,3 +9,6 @@ mod listed;
 mod oracle;
 mod random;
 mod reference;
+#[path = "../../../zoo/tests/it/seeded.rs"]
+mod seeded;
+mod torchvision;

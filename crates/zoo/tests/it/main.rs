@@ -9,3 +9,4 @@ mod bind;
 mod golden;
 mod import;
 mod onnx;
+mod seeded;
