@@ -1,5 +1,6 @@
 //! The recipe file of `zerospace train`.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::images::is_folder;
@@ -38,6 +39,12 @@ pub(crate) struct Network {
     pub(crate) std: Vec<f32>,
     /// A float checkpoint to begin with; a relative path is relative to the recipe.
     pub(crate) import: Option<PathBuf>,
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, width {}", self.architecture, self.width)
+    }
 }
 
 #[derive(Debug, Deserialize)]

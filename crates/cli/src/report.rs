@@ -61,8 +61,15 @@ fn report(store: &Store, out: &Path) -> Result<Outcome, Failure> {
         notes: &notes,
     };
     let written = analysis::write_report(&report, &context, out).map_err(Failure::machine)?;
-    output::data(&format!("{}\n{}", report.drop_table(Statistic::AllTrials), output::lines(&written)));
+    let note = if synthetic(manifest) { format!("\n{SYNTHETIC}\n") } else { String::new() };
+    let table = report.drop_table(Statistic::AllTrials);
+    output::data(&format!("{table}{note}\n{}", output::lines(&written)));
     Ok(Outcome::Done)
+}
+
+fn synthetic(manifest: &Manifest) -> bool {
+    let set = manifest.cells.first().map(|cell| cell.spec.evaluation.name.as_str());
+    set.is_some_and(|name| DataSource::from_str(name).is_ok_and(DataSource::is_synthetic))
 }
 
 /// Whether the fault-free predictions stand for labels.
@@ -89,7 +96,7 @@ fn notes(manifest: &Manifest) -> String {
     }
     if let Some(cell) = manifest.cells.first() {
         let set = &cell.spec.evaluation;
-        if DataSource::from_str(&set.name).is_ok_and(DataSource::is_synthetic) {
+        if synthetic(manifest) {
             lines.push(format!("- **{SYNTHETIC}**"));
         }
         if label_free {

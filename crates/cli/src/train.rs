@@ -6,6 +6,7 @@ use clap::Args;
 use data::{DataSource, FolderSource, ImageSet};
 use ecc::Constraint;
 use quant::{Checkpoint, ModelSpec, Parameters, Preprocessing, Provenance};
+use records::write_durably;
 use wot::{Check, Trainer};
 use zoo::Graph;
 
@@ -15,11 +16,16 @@ use crate::loading::Machine;
 use crate::making::{FloatNetwork, import, int8_top1, violations};
 use crate::output::{self, lines, markdown, percent, progress_line};
 use crate::progress::bar;
-use crate::recipe::{Network, Recipe, Stage};
+use crate::recipe::{Recipe, Stage};
 use crate::training_log::TrainingLog;
 
 /// Training images that fix the activation scales of the network that is only quantized.
 const CALIBRATION_IMAGES: usize = 512;
+
+/// What the columns of the final table mean.
+const TABLE: &str = "\
+Accuracy on test images, which took no part in training. *Violations*: weights that in-place protection cannot
+store, after training. *Clamped at the end*: those that training had left out of range and the last step clamped.";
 
 const HELP: &str = "\
 A recipe (TOML) names a network, a data set, and stages: float training from scratch, or a checkpoint to
@@ -28,7 +34,7 @@ protection, each beginning with the float network. They are judged on images hel
 split; the test split only measures the results.
 
 The folder takes int8.safetensors (the float network, only quantized), an int8 checkpoint for each
-training, and for each a log with every check and the state. After a kill the same command goes on, to
+training, for each a log with every check and the state, and the final table in training.md. After a kill the same command goes on, to
 the same weights.
 
 At the end come two figures, as SVG and PNG, of all int8 trainings: large-values, the weights out of
@@ -92,8 +98,17 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         ">violations",
         ">clamped at the end",
     ];
-    let drawn = draw(&recipe, &out).map_err(Failure::Machine)?;
-    output::data(&format!("{}\n{}\n{}", markdown(&columns, &rows), out.display(), lines(&drawn)));
+    let mut table = markdown(&columns, &rows);
+    if test.is_synthetic() {
+        table += &format!("\n{SYNTHETIC_SHORT}.\n");
+    }
+    let mut written = vec![out.join("training.md")];
+    let page = format!("# {}: {}\n\n{TABLE}\n\n{table}", recipe.name, recipe.network);
+    write_durably(&written[0], page.as_bytes())
+        .with_context(|| written[0].display().to_string())
+        .map_err(Failure::Machine)?;
+    written.extend(draw(&recipe, &out).map_err(Failure::Machine)?);
+    output::data(&format!("{table}\n{}\n{}", out.display(), lines(&written)));
     Ok(Outcome::Done)
 }
 
@@ -111,8 +126,7 @@ fn draw(recipe: &Recipe, out: &Path) -> anyhow::Result<Vec<PathBuf>> {
     if trainings.is_empty() {
         return Ok(Vec::new());
     }
-    let Network { architecture, width, .. } = &recipe.network;
-    let network = format!("{}: {architecture}, width {width}", recipe.name);
+    let network = format!("{}: {}", recipe.name, recipe.network);
     let synthetic = recipe.data.set.parse().is_ok_and(DataSource::is_synthetic);
     let note = if synthetic { SYNTHETIC_SHORT } else { "" };
     let trainings = Trainings::new(&network, note, trainings).with_context(|| out.display().to_string())?;
