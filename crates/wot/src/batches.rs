@@ -3,6 +3,7 @@
 use data::ImageSet;
 use quant::{FloatTensor, Preprocessing};
 use rand_core::RngCore;
+use rayon::prelude::*;
 use zoo::Graph;
 
 use crate::WotError;
@@ -159,24 +160,21 @@ fn gather(images: &ImageSet, table: &PixelTable, order: &[(u32, Change)], pool: 
     let shape = images.shape();
     let (height, width) = (shape.height, shape.width);
     let mut batch = pool.take(order.len() * shape.image_bytes());
-    let mut values = batch.iter_mut();
-    let mut labels = Vec::with_capacity(order.len());
-    for &(index, change) in order {
+    batch.par_chunks_mut(shape.image_bytes()).zip(order).for_each(|(values, &(index, change))| {
         let pixels = images.image(index as usize);
-        labels.push(images.labels()[index as usize]);
-        for y in 0..height {
+        for (place, values) in values.chunks_exact_mut(shape.channels).enumerate() {
+            let (y, x) = (place / width, place % width);
             let row = y.wrapping_add_signed(change.shift[0]);
-            for x in 0..width {
-                let x = if change.mirror { width - 1 - x } else { x };
-                let column = x.wrapping_add_signed(change.shift[1]);
-                let inside = row < height && column < width;
-                for (channel, table) in table.0.iter().enumerate() {
-                    let pixel = if inside { pixels[(channel * height + row) * width + column] } else { 0 };
-                    *values.next().expect("a value for each pixel") = table[usize::from(pixel)];
-                }
+            let x = if change.mirror { width - 1 - x } else { x };
+            let column = x.wrapping_add_signed(change.shift[1]);
+            let inside = row < height && column < width;
+            for ((channel, table), value) in table.0.iter().enumerate().zip(values) {
+                let pixel = if inside { pixels[(channel * height + row) * width + column] } else { 0 };
+                *value = table[usize::from(pixel)];
             }
         }
-    }
+    });
+    let labels = order.iter().map(|&(index, _)| images.labels()[index as usize]).collect();
     Batch { images: batch, labels }
 }
 

@@ -22,12 +22,15 @@ use rayon::prelude::*;
 use crate::buffer::{Buffer, Pool};
 use crate::kernel::{Kernel, LANES, Pixels, Run, Segment, Vector, Windows, Write};
 
-/// Output pixels that one task computes with one reading of the weights, at least.
+/// Pixels that one task takes, at least: it reads the weights once for all of them.
 const PIXELS: usize = 256;
 /// Bytes of images and gradients that stay in the cache while all weights' gradients pass over them.
-const CACHED_BYTES: usize = 384 << 10;
+const CACHED_BYTES: usize = 768 << 10;
 /// Input channels that are summed together in the gradient of the weights.
 const ROWS: usize = 16;
+/// Taps of which [`ROWS`] channels by [`LANES`] weights make a tile, when weights change their order. In memory
+/// they lie at distances of large powers of two, which the cache cannot hold at the same time.
+const TILE_TAPS: usize = 9;
 
 /// The shape of a convolution; activations are NHWC, weights OIHW.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -273,12 +276,12 @@ impl Correlation {
         let shape = &self.shape;
         let image = shape.target[0] * shape.target[1] * shape.target_channels;
         let source_image = shape.source[0] * shape.source[1] * shape.source_channels;
-        let padded_image = shape.padded[0] * shape.padded[1] * shape.source_channels;
+        let padded_image = shape.padded[0] * shape.padded[1] * shape.pitch();
         assert_eq!(source.len(), shape.images * source_image, "images of another shape");
         assert_eq!(output.len(), shape.images * image, "a result of another shape");
         let packed: Vec<Buffer> =
             self.phases.iter().map(|phase| shape.pack(pool, phase, weights, layout)).collect();
-        let bare = shape.padded == shape.source;
+        let bare = shape.padded == shape.source && shape.pitch() == shape.source_channels;
         output
             .par_chunks_mut(self.together * image)
             .zip(source.par_chunks(self.together * source_image))
@@ -348,20 +351,35 @@ impl Shape {
         }
     }
 
+    /// Values from one pixel to the next inside the borders. Where the windows that are summed side by side would
+    /// lie a multiple of 2 KiB apart, and thus in a few sets of the cache that cannot hold them all, pixels are
+    /// moved apart.
+    fn pitch(&self) -> usize {
+        let crowded = (self.window_step[1] * self.source_channels).is_multiple_of(512);
+        self.source_channels + if crowded { LANES } else { 0 }
+    }
+
     /// Copies an image into its borders, which become zero.
     fn place(&self, image: &[f32], padded: &mut [f32]) {
-        let row = self.source[1] * self.source_channels;
-        let padded_row = self.padded[1] * self.source_channels;
-        let left = self.before[1] * self.source_channels;
+        let (channels, pitch) = (self.source_channels, self.pitch());
+        let row = self.source[1] * channels;
+        let padded_row = self.padded[1] * pitch;
+        let left = self.before[1] * pitch;
         let (above, rest) = padded.split_at_mut(self.before[0] * padded_row);
         above.fill(0.0);
         let mut rows = rest.chunks_exact_mut(padded_row);
         for (from, to) in image.chunks_exact(row).zip(rows.by_ref()) {
-            // Rows and columns that no window reaches (a stride that does not divide) need no place.
-            let len = row.min(padded_row - left);
-            to[..left].fill(0.0);
-            to[left..left + len].copy_from_slice(&from[..len]);
-            to[left + len..].fill(0.0);
+            let (before, to) = to.split_at_mut(left);
+            before.fill(0.0);
+            let (inside, after) = to.split_at_mut(self.source[1] * pitch);
+            after.fill(0.0);
+            if pitch == channels {
+                inside.copy_from_slice(from);
+                continue;
+            }
+            for (from, to) in from.chunks_exact(channels).zip(inside.chunks_exact_mut(pitch)) {
+                to[..channels].copy_from_slice(from);
+            }
         }
         rows.for_each(|below| below.fill(0.0));
     }
@@ -370,7 +388,7 @@ impl Shape {
         let from = self.source_channels / self.groups;
         let mut runs: Vec<Run> = Vec::new();
         for ([y, x], _) in &phase.taps {
-            let offset = (y * self.padded[1] + x) * self.source_channels;
+            let offset = (y * self.padded[1] + x) * self.pitch();
             match runs.last_mut() {
                 Some(last) if last.offset + last.len == offset => last.len += from,
                 _ => runs.push(Run { offset, len: from }),
@@ -382,7 +400,7 @@ impl Shape {
             for y in 0..phase.count[0] {
                 for x in 0..phase.count[1] {
                     let row = image * self.padded[0] + y * self.window_step[0];
-                    windows.push(index(row, x * self.window_step[1], self.padded[1], self.source_channels));
+                    windows.push(index(row, x * self.window_step[1], self.padded[1], self.pitch()));
                     let row = image * self.target[0] + phase.first[0] + y * self.target_step[0];
                     let column = phase.first[1] + x * self.target_step[1];
                     pixels.push(index(row, column, self.target[1], self.target_channels));
@@ -404,18 +422,26 @@ impl Shape {
             packed.par_chunks_exact_mut(needed * LANES).enumerate().for_each(|(index, panel)| {
                 let (group, first) = (index / panels, index % panels * LANES);
                 let lanes = LANES.min(to - first);
+                let weights = &weights[group * layout.group + first * layout.to..];
                 let vectors: &mut [Vector] = panel.as_chunks_mut().0;
-                // A few channels at a time, whose weights then stay in the cache for all taps.
+                let mut tile = [[0.0; LANES]; TILE_TAPS * ROWS];
                 for block in (0..from).step_by(ROWS) {
-                    let block = block..(block + ROWS).min(from);
-                    for (place, tap) in phase.taps.iter().enumerate() {
-                        let start = group * layout.group + first * layout.to + tap;
-                        for (c, vector) in block.clone().zip(&mut vectors[place * from + block.start..]) {
-                            let weights = &weights[start + c * layout.from..];
-                            for (lane, value) in vector[..lanes].iter_mut().enumerate() {
-                                *value = weights[lane * layout.to];
+                    let rows = ROWS.min(from - block);
+                    for (places, taps) in (0..).step_by(TILE_TAPS).zip(phase.taps.chunks(TILE_TAPS)) {
+                        let mut one = |row: usize, lane: usize| {
+                            let weights = &weights[(block + row) * layout.from + lane * layout.to..];
+                            for (tile, &tap) in tile[row..].iter_mut().step_by(ROWS).zip(taps) {
+                                tile[lane] = weights[tap];
                             }
-                            vector[lanes..].fill(0.0);
+                        };
+                        // In the order of memory.
+                        if layout.from < layout.to {
+                            (0..lanes).for_each(|lane| (0..rows).for_each(|row| one(row, lane)));
+                        } else {
+                            (0..rows).for_each(|row| (0..lanes).for_each(|lane| one(row, lane)));
+                        }
+                        for (place, tile) in (places..).zip(tile.chunks_exact(ROWS)).take(taps.len()) {
+                            vectors[place * from + block..][..rows].copy_from_slice(&tile[..rows]);
                         }
                     }
                 }
@@ -481,20 +507,30 @@ fn weight_gradient(kernel: Kernel, pool: &Pool, g: &Geometry, x: &[f32], dy: &[f
         }
     });
 
-    // Back to OIHW, a few input channels of all taps at a time: their sums stay in the cache.
+    // Back to OIHW, a tile at a time.
     let sums: &[Vector] = sums.as_chunks().0;
     let row = group_in * g.taps();
     for (group, dw) in dw.chunks_exact_mut(group_out * row).enumerate() {
         dw.par_chunks_mut(LANES * row).enumerate().for_each(|(panel, dw)| {
+            let mut tile = [[0.0; LANES]; TILE_TAPS * ROWS];
             for block in 0..blocks {
                 let first = block * ROWS;
-                for (lane, dw) in dw.chunks_exact_mut(row).enumerate() {
-                    let dw = &mut dw[first * g.taps()..];
-                    for tap in 0..g.taps() {
+                let rows = ROWS.min(group_in - first);
+                for taps in (0..g.taps()).step_by(TILE_TAPS) {
+                    let taps = taps..(taps + TILE_TAPS).min(g.taps());
+                    for (tap, tile) in taps.clone().zip(tile.chunks_exact_mut(ROWS)) {
                         let unit = (group * g.taps() + tap) * blocks + block;
-                        let vectors = &sums[(unit * panels + panel) * ROWS..][..ROWS.min(group_in - first)];
-                        for (c, vector) in vectors.iter().enumerate() {
-                            dw[c * g.taps() + tap] = vector[lane];
+                        tile.copy_from_slice(&sums[(unit * panels + panel) * ROWS..][..ROWS]);
+                    }
+                    for (lane, dw) in dw.chunks_exact_mut(row).enumerate() {
+                        for (c, dw) in
+                            dw[first * g.taps()..].chunks_exact_mut(g.taps()).take(rows).enumerate()
+                        {
+                            for (value, tile) in
+                                dw[taps.clone()].iter_mut().zip(tile[c..].iter().step_by(ROWS))
+                            {
+                                *value = tile[lane];
+                            }
                         }
                     }
                 }
@@ -506,10 +542,13 @@ fn weight_gradient(kernel: Kernel, pool: &Pool, g: &Geometry, x: &[f32], dy: &[f
 /// Pixels (all groups of all channels) with each group of `from` channels continued by zeros to `to`.
 fn widen(pool: &Pool, values: &[f32], from: usize, to: usize) -> Buffer {
     let mut wide = pool.take(values.len() / from * to);
-    for (to, from) in wide.chunks_exact_mut(to).zip(values.chunks_exact(from)) {
-        to[..from.len()].copy_from_slice(from);
-        to[from.len()..].fill(0.0);
-    }
+    let tasks = wide.par_chunks_mut(to * PIXELS).zip(values.par_chunks(from * PIXELS));
+    tasks.for_each(|(wide, values)| {
+        for (to, from) in wide.chunks_exact_mut(to).zip(values.chunks_exact(from)) {
+            to[..from.len()].copy_from_slice(from);
+            to[from.len()..].fill(0.0);
+        }
+    });
     wide
 }
 
@@ -607,9 +646,16 @@ mod tests {
             ([10, 10], [2, 2], [4, 4], [0, 0]),
             ([4, 4], [5, 5], [1, 1], [4, 4]),
         ] {
-            for (images, in_channels, out_channels, groups) in
-                [(1, 3, 8, 1), (3, 16, 16, 1), (2, 20, 33, 1), (2, 6, 4, 2), (2, 5, 5, 5), (1, 34, 68, 2)]
-            {
+            for (images, in_channels, out_channels, groups) in [
+                (1, 3, 8, 1),
+                (3, 16, 16, 1),
+                (2, 20, 33, 1),
+                (2, 6, 4, 2),
+                (2, 5, 5, 5),
+                (1, 34, 68, 2),
+                (1, 512, 64, 64),
+                (1, 64, 512, 64),
+            ] {
                 let output = std::array::from_fn(|a| (input[a] + 2 * padding[a] - kernel[a]) / stride[a] + 1);
                 all.push(Geometry {
                     images,

@@ -134,7 +134,7 @@ impl Kernel {
     pub(crate) fn correlate(self, operands: &Windows<'_>, output: &mut [f32]) {
         match self.0 {
             // SAFETY: plain arithmetic needs no instruction-set extension.
-            Form::Portable => unsafe { correlate::<Vector, 4, 1>(operands, output) },
+            Form::Portable => unsafe { correlate::<Vector, 4>(operands, output) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: `available` made this form, so the machine has AVX2 and FMA.
             Form::Avx2 => unsafe { correlate_avx2(operands, output) },
@@ -211,23 +211,22 @@ fn enter_avx512<L: Loop>(work: L) -> L::Output {
 #[target_feature(enable = "avx2,fma")]
 fn correlate_avx2(operands: &Windows<'_>, output: &mut [f32]) {
     // SAFETY: this function is compiled for, and only called with, AVX2 and FMA.
-    unsafe { correlate::<[__m256; 2], 6, 1>(operands, output) }
+    unsafe { correlate::<[__m256; 2], 6>(operands, output) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 fn correlate_avx512(operands: &Windows<'_>, output: &mut [f32]) {
     // SAFETY: this function is compiled for, and only called with, AVX-512F.
-    unsafe { correlate::<__m512, 16, 4>(operands, output) }
+    unsafe { correlate::<__m512, 28>(operands, output) }
 }
 
-/// All windows: `P` at a time, then 4, then singly. `U` values of a run are taken together, so that the
-/// addresses of `P` windows, which do not fit into registers, are read once for all of them.
+/// All windows: `P` at a time, then 4, then singly. The more there are, the fewer times the weights are read.
 ///
 /// # Safety
 /// The machine must have the instructions of `S`.
 #[inline(always)]
-unsafe fn correlate<S: Sums, const P: usize, const U: usize>(o: &Windows<'_>, output: &mut [f32]) {
+unsafe fn correlate<S: Sums, const P: usize>(o: &Windows<'_>, output: &mut [f32]) {
     assert_eq!(o.windows.len(), o.pixels.len(), "a window for each pixel");
     let needed: usize = o.runs.iter().map(|run| run.len).sum();
     assert_eq!(o.weights.len(), needed, "a weight vector for each value of a window");
@@ -235,24 +234,24 @@ unsafe fn correlate<S: Sums, const P: usize, const U: usize>(o: &Windows<'_>, ou
     let (pixels, pixels_left) = o.pixels.as_chunks::<P>();
     for (windows, pixels) in windows.iter().zip(pixels) {
         // SAFETY: the caller's promise about `S` is this function's own.
-        unsafe { windows_at_once::<S, P, U>(o, windows, pixels, output) };
+        unsafe { windows_at_once::<S, P>(o, windows, pixels, output) };
     }
     let (windows, windows_left) = windows_left.as_chunks::<4>();
     let (pixels, pixels_left) = pixels_left.as_chunks::<4>();
     for (windows, pixels) in windows.iter().zip(pixels) {
         // SAFETY: as above.
-        unsafe { windows_at_once::<S, 4, U>(o, windows, pixels, output) };
+        unsafe { windows_at_once::<S, 4>(o, windows, pixels, output) };
     }
     for (window, pixel) in windows_left.iter().zip(pixels_left) {
         // SAFETY: as above.
-        unsafe { windows_at_once::<S, 1, U>(o, &[*window], &[*pixel], output) };
+        unsafe { windows_at_once::<S, 1>(o, &[*window], &[*pixel], output) };
     }
 }
 
 /// # Safety
 /// The machine must have the instructions of `S`.
 #[inline(always)]
-unsafe fn windows_at_once<S: Sums, const P: usize, const U: usize>(
+unsafe fn windows_at_once<S: Sums, const P: usize>(
     o: &Windows<'_>,
     windows: &[u32; P],
     pixels: &[u32; P],
@@ -268,27 +267,12 @@ unsafe fn windows_at_once<S: Sums, const P: usize, const U: usize>(
         }
         let (vectors, rest) = weights.split_at(run.len);
         weights = rest;
-        let mut at = 0;
-        while at + U <= run.len {
-            let mut loaded = [sums[0]; U];
-            for (u, loaded) in loaded.iter_mut().enumerate() {
-                // SAFETY: at + u < run.len, the length of `vectors`; and as above.
-                *loaded = unsafe { S::load(vectors.get_unchecked(at + u)) };
-            }
-            for (sum, values) in sums.iter_mut().zip(&values) {
-                for (u, loaded) in loaded.iter().enumerate() {
-                    // SAFETY: at + u < run.len, the length of every slice in `values`; and as above.
-                    *sum = unsafe { sum.add_product(S::splat(*values.get_unchecked(at + u)), *loaded) };
-                }
-            }
-            at += U;
-        }
-        for at in at..run.len {
+        for (at, vector) in vectors.iter().enumerate() {
             // SAFETY: as above.
-            let vector = unsafe { S::load(&vectors[at]) };
+            let vector = unsafe { S::load(vector) };
             for (sum, values) in sums.iter_mut().zip(&values) {
-                // SAFETY: as above.
-                *sum = unsafe { sum.add_product(S::splat(values[at]), vector) };
+                // SAFETY: at < run.len, the length of `vectors` and of every slice in `values`; and as above.
+                *sum = unsafe { sum.add_product(S::splat(*values.get_unchecked(at)), vector) };
             }
         }
     }
@@ -550,16 +534,16 @@ mod tests {
 
     #[test]
     fn every_form_correlates_to_the_same_bits() {
-        let (input, bias) = (noise(400, 1), noise(LANES, 6));
+        let (input, bias) = (noise(500, 1), noise(LANES, 6));
         for (lanes, lens) in [(16, [9, 5]), (16, [4, 8]), (3, [1, 2]), (8, [16, 0])] {
             let runs = [Run { offset: 2, len: lens[0] }, Run { offset: 31, len: lens[1] }];
             let weights = vectors(lens[0] + lens[1], 2);
-            for count in 0..40 {
+            for count in 0..64 {
                 let windows: Vec<u32> = (0..count).map(|i| i * 7).collect();
                 let pixels: Vec<u32> = (0..count).map(|i| (count - 1 - i) * 20).collect();
                 for write in [Write::Set, Write::Add, Write::Biased(&bias[..lanes])] {
                     // The definition, in the order that the module promises.
-                    let mut expected = vec![7.0f32; 1000];
+                    let mut expected = vec![7.0f32; 1300];
                     for (&window, &pixel) in windows.iter().zip(&pixels) {
                         for lane in 0..lanes {
                             let (mut sum, mut row) = (0f32, 0);
@@ -579,7 +563,7 @@ mod tests {
                         }
                     }
                     for kernel in Kernel::available() {
-                        let mut output = vec![7.0; 1000];
+                        let mut output = vec![7.0; 1300];
                         let operands = Windows {
                             runs: &runs,
                             weights: &weights,

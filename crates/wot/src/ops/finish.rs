@@ -215,13 +215,23 @@ impl<const NORM: bool, const RELU: bool, const ROUND: bool> Loop for Forward<'_,
         let [mean, factor, bias] = &self.tiles.norm;
         for (index, y) in self.y.chunks_mut(self.tiles.len).enumerate() {
             let n = y.len();
-            if let Some(x) = self.x {
-                y.copy_from_slice(&x[index * self.tiles.len..][..n]);
-            }
             let (mean, factor, bias) = (&mean[..n], &factor[..n], &bias[..n]);
-            for i in 0..n {
-                let value = unrounded::<NORM, RELU>(y[i], mean[i], factor[i], bias[i]);
-                y[i] = if ROUND { self.rounding.apply(value) } else { value };
+            let finished = |i: usize, x: f32| {
+                let value = unrounded::<NORM, RELU>(x, mean[i], factor[i], bias[i]);
+                if ROUND { self.rounding.apply(value) } else { value }
+            };
+            match self.x {
+                Some(x) => {
+                    let x = &x[index * self.tiles.len..][..n];
+                    for i in 0..n {
+                        y[i] = finished(i, x[i]);
+                    }
+                }
+                None => {
+                    for i in 0..n {
+                        y[i] = finished(i, y[i]);
+                    }
+                }
             }
         }
     }
@@ -276,15 +286,25 @@ impl<const NORM: bool, const RELU: bool, const ROUND: bool> Loop for Backward<'_
         let [scale, average, slope] = &self.tiles.slopes;
         for (index, (dx, x)) in self.dx.chunks_mut(len).zip(self.x.chunks(len)).enumerate() {
             let n = dx.len();
-            if let Some(dy) = self.dy {
-                dx.copy_from_slice(&dy[index * len..][..n]);
-            }
             let (x, mean, factor, bias) = (&x[..n], &mean[..n], &factor[..n], &bias[..n]);
             let (scale, average, slope) = (&scale[..n], &average[..n], &slope[..n]);
-            for i in 0..n {
+            let gradient = |i: usize, dy: f32| {
                 let y = unrounded::<NORM, RELU>(x[i], mean[i], factor[i], bias[i]);
-                let dy = through::<RELU, ROUND>(y, dx[i], self.rounding);
-                dx[i] = if NORM { scale[i] * (dy - average[i] - (x[i] - mean[i]) * slope[i]) } else { dy };
+                let dy = through::<RELU, ROUND>(y, dy, self.rounding);
+                if NORM { scale[i] * (dy - average[i] - (x[i] - mean[i]) * slope[i]) } else { dy }
+            };
+            match self.dy {
+                Some(dy) => {
+                    let dy = &dy[index * len..][..n];
+                    for i in 0..n {
+                        dx[i] = gradient(i, dy[i]);
+                    }
+                }
+                None => {
+                    for i in 0..n {
+                        dx[i] = gradient(i, dx[i]);
+                    }
+                }
             }
         }
     }

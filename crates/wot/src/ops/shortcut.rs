@@ -1,3 +1,5 @@
+use rayon::prelude::*;
+
 /// ResNet's shortcut without parameters ([`zoo::Op::PadShortcut`]): every `stride`-th row and column, `before`
 /// zero channels in front and `after` behind. NHWC to NHWC.
 ///
@@ -35,10 +37,13 @@ impl PadShortcut {
         self.check(x.len(), y.len());
         let [.., wide] = self.output_shape();
         let inside = self.before..wide - self.after;
-        for (y, from) in y.chunks_exact_mut(wide).zip(self.kept()) {
-            y.fill(0.0);
-            y[inside.clone()].copy_from_slice(&x[from..from + self.images[3]]);
-        }
+        let [x_image, y_image] = [x, &*y].map(|values| values.len() / self.images[0]);
+        y.par_chunks_mut(y_image).zip(x.par_chunks(x_image)).for_each(|(y, x)| {
+            for (y, from) in y.chunks_exact_mut(wide).zip(self.kept()) {
+                y.fill(0.0);
+                y[inside.clone()].copy_from_slice(&x[from..from + self.images[3]]);
+            }
+        });
     }
 
     /// Writes the gradient of the images into `dx`.
@@ -46,10 +51,13 @@ impl PadShortcut {
         self.check(dx.len(), dy.len());
         let [.., wide] = self.output_shape();
         let inside = self.before..wide - self.after;
-        dx.fill(0.0);
-        for (dy, to) in dy.chunks_exact(wide).zip(self.kept()) {
-            dx[to..to + self.images[3]].copy_from_slice(&dy[inside.clone()]);
-        }
+        let [x_image, y_image] = [&*dx, dy].map(|values| values.len() / self.images[0]);
+        dx.par_chunks_mut(x_image).zip(dy.par_chunks(y_image)).for_each(|(dx, dy)| {
+            dx.fill(0.0);
+            for (dy, to) in dy.chunks_exact(wide).zip(self.kept()) {
+                dx[to..to + self.images[3]].copy_from_slice(&dy[inside.clone()]);
+            }
+        });
     }
 
     fn check(&self, x: usize, y: usize) {
@@ -58,11 +66,11 @@ impl PadShortcut {
         assert!(x == values && y == results, "{x} values are not images {:?}", self.images);
     }
 
-    /// The pixels that stay: where each lies in the input, in values.
+    /// The pixels of an image that stay: where each lies in the input, in values.
     fn kept(&self) -> impl Iterator<Item = usize> {
-        let [images, height, width, channels] = self.images;
+        let [_, height, width, channels] = self.images;
         let stride = self.stride;
-        let rows = (0..images).flat_map(move |n| (0..height).step_by(stride).map(move |y| n * height + y));
-        rows.flat_map(move |row| (0..width).step_by(stride).map(move |x| (row * width + x) * channels))
+        let rows = (0..height).step_by(stride);
+        rows.flat_map(move |y| (0..width).step_by(stride).map(move |x| (y * width + x) * channels))
     }
 }

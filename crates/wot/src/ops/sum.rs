@@ -54,15 +54,25 @@ impl Loop for Add<'_> {
         let (mut low, mut high) = ([f32::INFINITY; SIDE], [f32::NEG_INFINITY; SIDE]);
         for (index, (sum, b)) in self.sum.chunks_mut(SIDE).zip(self.b.chunks(SIDE)).enumerate() {
             let n = sum.len();
-            if let Some(a) = self.a {
-                sum.copy_from_slice(&a[index * SIDE..][..n]);
-            }
             let (b, low, high) = (&b[..n], &mut low[..n], &mut high[..n]);
-            for i in 0..n {
-                let value = sum[i] + b[i];
-                sum[i] = value;
+            let mut one = |i: usize, a: f32| {
+                let value = a + b[i];
                 low[i] = if value < low[i] { value } else { low[i] };
                 high[i] = if value > high[i] { value } else { high[i] };
+                value
+            };
+            match self.a {
+                Some(a) => {
+                    let a = &a[index * SIDE..][..n];
+                    for i in 0..n {
+                        sum[i] = one(i, a[i]);
+                    }
+                }
+                None => {
+                    for i in 0..n {
+                        sum[i] = one(i, sum[i]);
+                    }
+                }
             }
         }
         let low = low.into_iter().fold(f32::INFINITY, f32::min);
