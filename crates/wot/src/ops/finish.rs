@@ -223,13 +223,13 @@ impl<const NORM: bool, const RELU: bool, const ROUND: bool> Loop for Forward<'_,
             match self.x {
                 Some(x) => {
                     let x = &x[index * self.tiles.len..][..n];
-                    for i in 0..n {
-                        y[i] = finished(i, x[i]);
+                    for (i, (y, &x)) in y.iter_mut().zip(x).enumerate() {
+                        *y = finished(i, x);
                     }
                 }
                 None => {
-                    for i in 0..n {
-                        y[i] = finished(i, y[i]);
+                    for (i, y) in y.iter_mut().enumerate() {
+                        *y = finished(i, *y);
                     }
                 }
             }
@@ -296,13 +296,13 @@ impl<const NORM: bool, const RELU: bool, const ROUND: bool> Loop for Backward<'_
             match self.dy {
                 Some(dy) => {
                     let dy = &dy[index * len..][..n];
-                    for i in 0..n {
-                        dx[i] = gradient(i, dy[i]);
+                    for (i, (dx, &dy)) in dx.iter_mut().zip(dy).enumerate() {
+                        *dx = gradient(i, dy);
                     }
                 }
                 None => {
-                    for i in 0..n {
-                        dx[i] = gradient(i, dx[i]);
+                    for (i, dx) in dx.iter_mut().enumerate() {
+                        *dx = gradient(i, *dx);
                     }
                 }
             }

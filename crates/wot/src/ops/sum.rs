@@ -64,13 +64,13 @@ impl Loop for Add<'_> {
             match self.a {
                 Some(a) => {
                     let a = &a[index * SIDE..][..n];
-                    for i in 0..n {
-                        sum[i] = one(i, a[i]);
+                    for (i, (sum, &a)) in sum.iter_mut().zip(a).enumerate() {
+                        *sum = one(i, a);
                     }
                 }
                 None => {
-                    for i in 0..n {
-                        sum[i] = one(i, sum[i]);
+                    for (i, sum) in sum.iter_mut().enumerate() {
+                        *sum = one(i, *sum);
                     }
                 }
             }
