@@ -60,6 +60,8 @@ fn what_does_not_fit_is_refused() {
     assert!(message.contains(expected), "{message}");
     let message = refused(&[&model("mobilenet_v2"), "--width", "0.5"]);
     assert!(message.contains("--arch <NAME>"), "{message}");
+    let message = refused(&[&model("mobilenet_v2"), "--classes", "10"]);
+    assert!(message.contains("--arch <NAME>"), "{message}");
     let message = refused(&[&model("mobilenet_v2"), "--arch", "resnet20"]);
     assert!(message.contains("expected a safetensors file or one written by torch.save"), "{message}");
 }

@@ -5,7 +5,7 @@ use clap::Args;
 use data::{DataError, ImageSet};
 use ecc::Constraint;
 use quant::{ModelSpec, Parameters, Preprocessing};
-use zoo::Graph;
+use zoo::{Graph, OnnxModel};
 
 use crate::exit::{Failure, Outcome};
 use crate::images::{DEFAULT_SIDE, is_folder};
@@ -65,11 +65,11 @@ pub(crate) struct Arguments {
     #[arg(long)]
     throttle: bool,
     /// Rows and columns to which images of a folder are cut; the shorter side is resized to 8/7 of it before
-    /// (299 for Inception) [default: 224]
+    /// (299 for Inception) [default: 224, or what an ONNX model takes]
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u16).range(1..))]
     side: Option<u16>,
     /// Classes of the network [default: those of the data set; 1000 for images without labels]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", requires = "architecture", value_parser = clap::value_parser!(u16).range(1..))]
     classes: Option<u16>,
     /// Split whose first images fix the activation scales: `train`, or `test` where there is no other
     #[arg(long, value_name = "SPLIT", default_value = "train")]
@@ -98,13 +98,18 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         let message = format!("--side is {side}, but images of {set} have a size of their own");
         return Err(Failure::Input(anyhow!(message)));
     }
-    let side = arguments.side.map_or(DEFAULT_SIDE, usize::from);
+    let onnx = match arguments.architecture {
+        Some(_) => None,
+        None => Some(read_onnx(&arguments.checkpoint).map_err(Failure::Input)?),
+    };
+    let own_side = onnx.as_ref().map_or(DEFAULT_SIDE, |onnx| onnx.model.input[1]);
+    let side = arguments.side.map_or(own_side, usize::from);
     let images = |split: &str, count| arguments.machine.images(set, split, count, side);
     let training = images(&arguments.calibration_split, Some(arguments.calibration_images as usize))
         .map_err(|failure| without_training_images(failure, arguments))?
         .set;
     let test = images("test", arguments.images.map(|n| n as usize))?.set;
-    let (graph, parameters) = float_network(arguments, &test).map_err(Failure::Input)?;
+    let (graph, parameters) = float_network(arguments, onnx, &test).map_err(Failure::Input)?;
     let preprocessing = Preprocessing { mean: arguments.mean.clone(), std: arguments.std.clone() };
     check_preprocessing(&preprocessing, test.shape().channels).map_err(Failure::Input)?;
 
@@ -178,19 +183,27 @@ fn without_training_images(failure: Failure, arguments: &Arguments) -> Failure {
     }
 }
 
+fn read_onnx(file: &Path) -> anyhow::Result<OnnxModel> {
+    zoo::read_onnx(file).context("without --arch, expected an ONNX model")
+}
+
 /// The network for the images of a set: of the architecture that was named, or what an ONNX model says.
-fn float_network(arguments: &Arguments, images: &ImageSet) -> anyhow::Result<(Graph, Parameters)> {
+fn float_network(
+    arguments: &Arguments,
+    onnx: Option<OnnxModel>,
+    images: &ImageSet,
+) -> anyhow::Result<(Graph, Parameters)> {
     let file = &arguments.checkpoint;
     let shape = images.shape();
     let input = [shape.channels, shape.height, shape.width];
-    let Some(architecture) = arguments.architecture.clone() else {
-        let onnx = zoo::read_onnx(file).context("without --arch, expected an ONNX model")?;
+    if let Some(onnx) = onnx {
         check_fit(&onnx.model, images)?;
         let graph =
             zoo::build_stored(&onnx.model, &onnx.layers).with_context(|| file.display().to_string())?;
         let parameters = zoo::bind(&graph, onnx.parameters).with_context(|| file.display().to_string())?;
         return Ok((graph, parameters));
-    };
+    }
+    let architecture = arguments.architecture.clone().expect("what is no ONNX model names its architecture");
     let model =
         ModelSpec { architecture, classes: classes(arguments, images)?, input, width: arguments.width };
     let graph = zoo::build(&model)?;
