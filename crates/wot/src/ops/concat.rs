@@ -20,10 +20,10 @@ pub fn concat(parts: &[(&[f32], usize)], y: &mut [f32]) {
     });
 }
 
-/// The gradient of [`concat`]: writes into each part of `dx`, with its channels, its share of `dy`.
+/// The gradient of [`concat()`]: writes into each part of `dx`, with its channels, its share of `dy`.
 ///
 /// # Panics
-/// As [`concat`].
+/// As [`concat()`].
 pub fn concat_backward(dy: &[f32], dx: &mut [(&mut [f32], usize)]) {
     let channels = dx.iter().map(|(_, channels)| channels).sum();
     let pixels = pixels(dy.len(), channels, dx.iter().map(|(part, channels)| (part.len(), *channels)));
