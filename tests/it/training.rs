@@ -218,7 +218,10 @@ fn a_training_ends_in_figures_that_can_be_drawn_again_from_its_logs() {
     // A float training has nothing to throttle.
     std::fs::write(folder.join("f.toml"), &recipe[..recipe.find("[[wot]]").unwrap()]).unwrap();
     let table = succeed(folder, &["train", "f.toml", "--out", "float"]);
-    assert!(table.ends_with("\nfloat\n") && !folder.join("float/large-values.svg").exists(), "{table}");
+    assert!(
+        table.ends_with("\nfloat\nfloat/training.md\n") && !folder.join("float/large-values.svg").exists(),
+        "{table}"
+    );
 }
 
 #[test]
