@@ -154,7 +154,7 @@ fn every_stored_weight_satisfies_the_constraint() {
 #[test]
 fn training_learns_and_throttling_leaves_less_to_throttle() {
     let graph = graph();
-    let float = Recipe { iterations: 60, check_every: 60, ..recipe(Method::Float) };
+    let float = Recipe { iterations: 100, check_every: 100, ..recipe(Method::Float) };
     let mut first =
         Trainer::new(&graph, wot::initialize(&graph, 3), &preprocessing(), float.clone()).unwrap();
     let mut seen = Vec::new();
@@ -165,7 +165,7 @@ fn training_learns_and_throttling_leaves_less_to_throttle() {
     let last = last.unwrap();
     assert!(last.throttled.is_none());
     assert!(last.correct >= 16, "{last:?}");
-    assert_eq!(seen.iter().map(|(i, _)| *i).collect::<Vec<_>>(), (1..=60).collect::<Vec<_>>());
+    assert_eq!(seen.iter().map(|(i, _)| *i).collect::<Vec<_>>(), (1..=100).collect::<Vec<_>>());
 
     let parameters = first.parameters();
     for method in [Method::QATT, Method::ADMM] {
