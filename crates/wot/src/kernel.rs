@@ -179,6 +179,24 @@ pub(crate) trait Loop {
     fn run(self) -> Self::Output;
 }
 
+/// Writes into each place i of `to` what `value` makes of i and the value there, or, where `from` is given, of i
+/// and that value of `from`. For loops that work in place as well as from one slice to another.
+#[inline(always)]
+pub(crate) fn replace(to: &mut [f32], from: Option<&[f32]>, mut value: impl FnMut(usize, f32) -> f32) {
+    match from {
+        Some(from) => {
+            for (i, (to, &from)) in to.iter_mut().zip(from).enumerate() {
+                *to = value(i, from);
+            }
+        }
+        None => {
+            for (i, to) in to.iter_mut().enumerate() {
+                *to = value(i, *to);
+            }
+        }
+    }
+}
+
 impl Kernel {
     /// Runs a loop. Its operations are the same in every form, none is contracted or reordered, and so are
     /// its results.

@@ -1,4 +1,4 @@
-use super::channel_sums::{Extremes, channel_sums};
+use super::channel_sums::{Extremes, channel_sums, widen};
 use crate::kernel::{Kernel, Loop};
 
 const EPSILON: f32 = zoo::BATCH_NORM_EPSILON as f32;
@@ -73,8 +73,7 @@ impl Loop for Moments<'_> {
                 let d = x - self.origin[c];
                 sums[c] += d;
                 squares[c] += d * d;
-                low[c] = if x < low[c] { x } else { low[c] };
-                high[c] = if x > high[c] { x } else { high[c] };
+                widen(&mut low[c], &mut high[c], x);
             }
         }
     }
@@ -107,9 +106,7 @@ impl Loop for Bounds<'_> {
         let (low, high) = (&mut self.extremes.low[..channels], &mut self.extremes.high[..channels]);
         for pixel in self.x.chunks_exact(channels) {
             for c in 0..channels {
-                let x = pixel[c];
-                low[c] = if x < low[c] { x } else { low[c] };
-                high[c] = if x > high[c] { x } else { high[c] };
+                widen(&mut low[c], &mut high[c], pixel[c]);
             }
         }
     }

@@ -29,6 +29,13 @@ impl Extremes {
     }
 }
 
+/// Makes room for `value` between `low` and `high`; a NaN is passed over.
+#[inline(always)]
+pub(super) fn widen(low: &mut f32, high: &mut f32, value: f32) {
+    *low = if value < *low { value } else { *low };
+    *high = if value > *high { value } else { *high };
+}
+
 /// `N` sums for each channel, and what `add` keeps of the extremes. `add(range, sums, extremes)` adds the terms
 /// of a range of values, which is whole pixels and at most [`BLOCK`] of them, to `N` times `channels` f32 sums.
 ///

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::batch_norm::{Norm, NormGradient, Slopes};
 use super::channel_sums::{Extremes, channel_sums};
 use super::fake_quantize::Rounding;
-use crate::kernel::{Kernel, Loop};
+use crate::kernel::{Kernel, Loop, replace};
 
 /// Values that the parameters of channels are repeated for, at least: so that the inner loop of a few
 /// channels is long too.
@@ -220,19 +220,7 @@ impl<const NORM: bool, const RELU: bool, const ROUND: bool> Loop for Forward<'_,
                 let value = unrounded::<NORM, RELU>(x, mean[i], factor[i], bias[i]);
                 if ROUND { self.rounding.apply(value) } else { value }
             };
-            match self.x {
-                Some(x) => {
-                    let x = &x[index * self.tiles.len..][..n];
-                    for (i, (y, &x)) in y.iter_mut().zip(x).enumerate() {
-                        *y = finished(i, x);
-                    }
-                }
-                None => {
-                    for (i, y) in y.iter_mut().enumerate() {
-                        *y = finished(i, *y);
-                    }
-                }
-            }
+            replace(y, self.x.map(|x| &x[index * self.tiles.len..][..n]), finished);
         }
     }
 }
@@ -293,19 +281,7 @@ impl<const NORM: bool, const RELU: bool, const ROUND: bool> Loop for Backward<'_
                 let dy = through::<RELU, ROUND>(y, dy, self.rounding);
                 if NORM { scale[i] * (dy - average[i] - (x[i] - mean[i]) * slope[i]) } else { dy }
             };
-            match self.dy {
-                Some(dy) => {
-                    let dy = &dy[index * len..][..n];
-                    for (i, (dx, &dy)) in dx.iter_mut().zip(dy).enumerate() {
-                        *dx = gradient(i, dy);
-                    }
-                }
-                None => {
-                    for (i, dx) in dx.iter_mut().enumerate() {
-                        *dx = gradient(i, *dx);
-                    }
-                }
-            }
+            replace(dx, self.dy.map(|dy| &dy[index * len..][..n]), gradient);
         }
     }
 }

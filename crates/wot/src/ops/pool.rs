@@ -39,7 +39,6 @@ impl MaxPool {
     pub fn forward(&self, x: &[f32], y: &mut [f32], winners: &mut [u32]) {
         let [images, height, width, channels] = self.images;
         let [oh, ow] = self.output;
-        let Window { kernel, stride, padding, .. } = self.window;
         let (image, pooled) = (height * width * channels, oh * ow * channels);
         assert!(
             x.len() == images * image && y.len() == images * pooled && winners.len() == y.len(),
@@ -51,12 +50,8 @@ impl MaxPool {
         tasks.zip(x.par_chunks(image)).for_each(|((y, winners), x)| {
             let pixels = y.chunks_exact_mut(channels).zip(winners.chunks_exact_mut(channels));
             for (at, (best, winners)) in pixels.enumerate() {
-                // The part of the window that lies inside the image.
-                let [rows, columns] = std::array::from_fn(|a| {
-                    let from = [at / ow, at % ow][a] * stride[a];
-                    let end = (from + kernel[a]).saturating_sub(padding[a]).min([height, width][a]);
-                    from.saturating_sub(padding[a])..end
-                });
+                let rows = self.window.inside(0, at / ow, height);
+                let columns = self.window.inside(1, at % ow, width);
                 let mut first = true;
                 for row in rows {
                     for column in columns.clone() {

@@ -1,7 +1,7 @@
 use rayon::prelude::*;
 
-use super::channel_sums::Extremes;
-use crate::kernel::{Kernel, Loop};
+use super::channel_sums::{Extremes, widen};
+use crate::kernel::{Kernel, Loop, replace};
 
 /// Values that one task takes.
 const CHUNK: usize = 1 << 14;
@@ -55,25 +55,12 @@ impl Loop for Add<'_> {
         for (index, (sum, b)) in self.sum.chunks_mut(SIDE).zip(self.b.chunks(SIDE)).enumerate() {
             let n = sum.len();
             let (b, low, high) = (&b[..n], &mut low[..n], &mut high[..n]);
-            let mut one = |i: usize, a: f32| {
+            let one = |i: usize, a: f32| {
                 let value = a + b[i];
-                low[i] = if value < low[i] { value } else { low[i] };
-                high[i] = if value > high[i] { value } else { high[i] };
+                widen(&mut low[i], &mut high[i], value);
                 value
             };
-            match self.a {
-                Some(a) => {
-                    let a = &a[index * SIDE..][..n];
-                    for (i, (sum, &a)) in sum.iter_mut().zip(a).enumerate() {
-                        *sum = one(i, a);
-                    }
-                }
-                None => {
-                    for (i, sum) in sum.iter_mut().enumerate() {
-                        *sum = one(i, *sum);
-                    }
-                }
-            }
+            replace(sum, self.a.map(|a| &a[index * SIDE..][..n]), one);
         }
         let low = low.into_iter().fold(f32::INFINITY, f32::min);
         let high = high.into_iter().fold(f32::NEG_INFINITY, f32::max);
