@@ -29,8 +29,8 @@ pub const ARCHITECTURES: &[&str] = &[
 
 /// Wider networks than this are a typing error; the bound also keeps every size far from overflow.
 const MAX_WIDTH: f64 = 16.0;
-pub(crate) const MAX_CLASSES: usize = 1 << 20;
-pub(crate) const MAX_CHANNELS: usize = 1024;
+const MAX_CLASSES: usize = 1 << 20;
+const MAX_CHANNELS: usize = 1024;
 pub(crate) const MAX_SIDE: usize = 4096;
 
 /// Builds the layer graph of an architecture.
@@ -55,22 +55,16 @@ pub(crate) const MAX_SIDE: usize = 4096;
 /// An unknown architecture; `classes` outside 1..=2^20; `width` outside (0, 16]; input channels outside
 /// 1..=1024; a height or width that the architecture has no variant for.
 pub fn build(spec: &ModelSpec) -> Result<Graph, ZooError> {
-    let error = |field, value: String, expected| {
-        Err(ZooError::Spec { architecture: spec.architecture.clone(), field, value, expected })
-    };
+    let error = |field, value: String, expected| Err(refused(spec, field, value, expected));
     if !ARCHITECTURES.contains(&spec.architecture.as_str()) {
         return Err(ZooError::UnknownArchitecture { found: spec.architecture.clone() });
     }
-    if !(1..=MAX_CLASSES).contains(&spec.classes) {
-        return error("classes", spec.classes.to_string(), "1..=1048576");
-    }
+    check_classes(spec)?;
     if !(spec.width > 0.0 && spec.width <= MAX_WIDTH) {
         return error("width", spec.width.to_string(), "a number above 0 and at most 16");
     }
-    let [channels, height, wide] = spec.input;
-    if !(1..=MAX_CHANNELS).contains(&channels) {
-        return error("input channels", channels.to_string(), "1..=1024");
-    }
+    check_channels(spec)?;
+    let [_, height, wide] = spec.input;
     let sides = |low: usize| [height, wide].iter().all(|side| (low..=MAX_SIDE).contains(side));
     let cifar = [height, wide] == [32, 32];
     let (fits, expected) = match spec.architecture.as_str() {
@@ -111,6 +105,30 @@ pub fn build(spec: &ModelSpec) -> Result<Graph, ZooError> {
         "squeezenet1_1" => squeezenet::build_1_1(builder, channels, spec.classes, cifar, false),
         _ => squeezenet::build_1_1(builder, channels, spec.classes, cifar, true),
     })
+}
+
+pub(crate) fn check_classes(spec: &ModelSpec) -> Result<(), ZooError> {
+    if (1..=MAX_CLASSES).contains(&spec.classes) {
+        return Ok(());
+    }
+    Err(refused(spec, "classes", spec.classes.to_string(), "1..=1048576"))
+}
+
+pub(crate) fn check_channels(spec: &ModelSpec) -> Result<(), ZooError> {
+    if (1..=MAX_CHANNELS).contains(&spec.input[0]) {
+        return Ok(());
+    }
+    Err(refused(spec, "input channels", spec.input[0].to_string(), "1..=1024"))
+}
+
+/// The error for a field of a specification.
+pub(crate) fn refused(
+    spec: &ModelSpec,
+    field: &'static str,
+    value: String,
+    expected: &'static str,
+) -> ZooError {
+    ZooError::Spec { architecture: spec.architecture.clone(), field, value, expected }
 }
 
 /// Whether a parameter of a published state dict belongs to a part of the network that only training uses,

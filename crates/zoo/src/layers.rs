@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use quant::{Layer, LayerOp, ModelSpec};
 
 use crate::ZooError;
-use crate::architectures::{MAX_CHANNELS, MAX_CLASSES, MAX_SIDE, build};
+use crate::architectures::{MAX_SIDE, build, check_channels, check_classes, refused};
 use crate::graph::{Graph, Node, Op, Window};
 
 /// Longest list; published networks have up to about a thousand layers.
@@ -65,16 +65,10 @@ pub fn build_stored(model: &ModelSpec, layers: &[Layer]) -> Result<Graph, ZooErr
 }
 
 fn check_model(model: &ModelSpec, layers: &[Layer]) -> Result<(), ZooError> {
-    let error = |field, value: String, expected| {
-        Err(ZooError::Spec { architecture: model.architecture.clone(), field, value, expected })
-    };
-    if !(1..=MAX_CLASSES).contains(&model.classes) {
-        return error("classes", model.classes.to_string(), "1..=1048576");
-    }
-    let [channels, height, width] = model.input;
-    if !(1..=MAX_CHANNELS).contains(&channels) {
-        return error("input channels", channels.to_string(), "1..=1024");
-    }
+    let error = |field, value: String, expected| Err(refused(model, field, value, expected));
+    check_classes(model)?;
+    check_channels(model)?;
+    let [_, height, width] = model.input;
     let sides = [height, width].iter().all(|side| (1..=MAX_SIDE).contains(side));
     if !sides || height * width > MAX_PIXELS {
         let expected = "height and width in 1..=4096, at most 4194304 pixels";

@@ -230,12 +230,14 @@ impl<'a> Converter<'a> {
             }
             "Squeeze" | "Unsqueeze" if self.integers(node, 0).is_ok() => return self.lookup(node, 0),
             "Pad" => return self.pad(node),
-            "Transpose" if self.floats(node, 0).is_ok() => {
-                let weight = self.floats(node, 0)?;
-                if ints(node, "perm").is_some_and(|perm| perm != [1, 0]) || weight.shape().len() != 2 {
-                    return Err("expected perm [1, 0] of a matrix".into());
+            "Transpose" => {
+                // Read once: it may be the largest weight of the model.
+                if let Ok(weight) = self.floats(node, 0) {
+                    if ints(node, "perm").is_some_and(|perm| perm != [1, 0]) || weight.shape().len() != 2 {
+                        return Err("expected perm [1, 0] of a matrix".into());
+                    }
+                    return Ok(Value::Constant(Constant::Float(transposed(&weight))));
                 }
-                return Ok(Value::Constant(Constant::Float(transposed(&weight))));
             }
             _ => {}
         }
