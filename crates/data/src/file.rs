@@ -19,7 +19,11 @@ pub(crate) fn open(path: &Path) -> Result<(File, u64), DataError> {
 
 /// The whole of a regular file.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, DataError> {
-    let (file, length) = open(path)?;
+    read_opened(path, open(path)?)
+}
+
+/// The content of a file that [`open`] gave.
+pub(crate) fn read_opened(path: &Path, (file, length): (File, u64)) -> Result<Vec<u8>, DataError> {
     let mut bytes = Vec::new();
     file.take(length).read_to_end(&mut bytes).map_err(|source| io_error(path, source))?;
     Ok(bytes)

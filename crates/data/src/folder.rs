@@ -392,11 +392,11 @@ fn is_image(path: &Path) -> bool {
 
 /// Reads, decodes, resizes and crops one file into `out`; the text says why not.
 fn decode_file(path: &Path, crop: ResizeCrop, out: &mut [u8]) -> Result<(), String> {
-    let (_, length) = file::open(path).map_err(|error| reason(&error))?;
+    let (file, length) = file::open(path).map_err(|error| reason(&error))?;
     if length > MAX_FILE_BYTES {
         return Err(format!("{length} bytes, expected at most {MAX_FILE_BYTES}"));
     }
-    let bytes = file::read(path).map_err(|error| reason(&error))?;
+    let bytes = file::read_opened(path, (file, length)).map_err(|error| reason(&error))?;
     let raster = caught(|| decode::raster(&bytes, LIMITS))
         .unwrap_or_else(|panic| Err(format!("damaged content, on which a decoder panicked: {panic}")))?;
     crop.apply(&raster, out);
