@@ -7,6 +7,11 @@ use quant::{ModelSpec, Parameters};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
+/// The repository.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
 /// What a finished process said.
 pub(crate) struct Said {
     pub(crate) code: i32,

@@ -1,15 +1,10 @@
 //! `zerospace reproduce`, and the networks that it carries.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use crate::program::{succeed, zerospace};
-
-/// The repository.
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
-}
+use crate::program::{root, succeed, zerospace};
 
 #[test]
 fn the_papers_experiment_runs_offline_to_the_published_records() {

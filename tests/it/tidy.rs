@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
-}
+use crate::program::root;
 
 /// Which of our crates each may use. crates/README.md says why.
 const ARROWS: &[(&str, &[&str])] = &[

@@ -69,16 +69,19 @@ fn experiment(text: &str) -> Result<Experiment, String> {
     loaded.map_err(|e| e.to_string().replace(&path.display().to_string(), "x.toml"))
 }
 
-fn manifest(network: &Network) -> Manifest {
-    let experiment = experiment(toml()).unwrap();
-    let set = EvaluationSet {
+fn evaluation_set() -> EvaluationSet {
+    EvaluationSet {
         name: "none".into(),
         split: "test".into(),
         images: 16,
         digest: "e".into(),
         ..EvaluationSet::default()
-    };
-    let cells = plan(&experiment, std::slice::from_ref(network), &set, "tiny-1").unwrap();
+    }
+}
+
+fn manifest(network: &Network) -> Manifest {
+    let experiment = experiment(toml()).unwrap();
+    let cells = plan(&experiment, std::slice::from_ref(network), &evaluation_set(), "tiny-1").unwrap();
     Manifest::new(
         "tiny",
         toml(),
@@ -220,14 +223,8 @@ fn another_plan_is_refused_with_the_difference() {
 fn a_network_that_a_protection_cannot_store_is_refused_when_planning() {
     let mut large = network();
     large.plane[50] = 90;
-    let set = EvaluationSet {
-        name: "none".into(),
-        split: "test".into(),
-        images: 16,
-        digest: "e".into(),
-        ..EvaluationSet::default()
-    };
-    let error = plan(&experiment(toml()).unwrap(), &[large], &set, "tiny-1").unwrap_err().to_string();
+    let error =
+        plan(&experiment(toml()).unwrap(), &[large], &evaluation_set(), "tiny-1").unwrap_err().to_string();
     assert_eq!(
         error,
         "in-place-64-57 cannot store tiny: weight 2 of fc.weight is 90, outside [-64, 63] \
@@ -238,14 +235,7 @@ fn a_network_that_a_protection_cannot_store_is_refused_when_planning() {
 #[test]
 fn a_network_can_have_protections_of_its_own() {
     let own = toml().replace("tiny.safetensors\"", "tiny.safetensors\"\nprotections = [\"ecc\"]");
-    let set = EvaluationSet {
-        name: "none".into(),
-        split: "test".into(),
-        images: 16,
-        digest: "e".into(),
-        ..EvaluationSet::default()
-    };
-    let cells = plan(&experiment(&own).unwrap(), &[network()], &set, "tiny-1").unwrap();
+    let cells = plan(&experiment(&own).unwrap(), &[network()], &evaluation_set(), "tiny-1").unwrap();
     let protections: Vec<&str> = cells.iter().map(|c| c.protection.as_str()).collect();
     assert_eq!(protections, ["secded-72-64"; 2]);
 }
@@ -254,15 +244,9 @@ fn a_network_can_have_protections_of_its_own() {
 fn one_network_under_two_labels_is_refused() {
     let mut twin = network();
     twin.label = "twin".into();
-    let set = EvaluationSet {
-        name: "none".into(),
-        split: "test".into(),
-        images: 16,
-        digest: "e".into(),
-        ..EvaluationSet::default()
-    };
     let second = toml().replace("[data]", "[[model]]\nlabel = \"twin\"\ncheckpoint = \"t\"\n[data]");
-    let error = plan(&experiment(&second).unwrap(), &[network(), twin], &set, "tiny-1").unwrap_err();
+    let error =
+        plan(&experiment(&second).unwrap(), &[network(), twin], &evaluation_set(), "tiny-1").unwrap_err();
     assert_eq!(error.to_string(), "models tiny and twin are the same network (content hash d1)");
 }
 

@@ -309,38 +309,24 @@ fn conv(x: &[i64], from: &[usize], weights: &[i8], to: &[usize], window: &Window
 }
 
 fn max_pool(x: &[i64], from: &[usize], to: &[usize], window: &Window) -> Vec<i64> {
-    let ([c, h, w], [_, oh, ow]) = ([from[0], from[1], from[2]], [to[0], to[1], to[2]]);
-    let mut y = vec![i64::MIN; c * oh * ow];
-    for c in 0..c {
-        for i in 0..oh {
-            for j in 0..ow {
-                for ki in 0..window.kernel[0] {
-                    for kj in 0..window.kernel[1] {
-                        let row = (i * window.stride[0] + ki).checked_sub(window.padding[0]);
-                        let column = (j * window.stride[1] + kj).checked_sub(window.padding[1]);
-                        if let (Some(row), Some(column)) = (row, column)
-                            && row < h
-                            && column < w
-                        {
-                            let best = &mut y[(c * oh + i) * ow + j];
-                            *best = (*best).max(x[(c * h + row) * w + column]);
-                        }
-                    }
-                }
-            }
-        }
-    }
-    y
+    let windows = windows(x, from, to, window).into_iter();
+    windows.map(|inside| inside.into_iter().max().unwrap_or(i64::MIN)).collect()
 }
 
 /// The sum of each window over the values inside the input, and how many those are.
 fn window_sums(x: &[i64], from: &[usize], to: &[usize], window: &Window) -> Vec<(i64, usize)> {
+    let windows = windows(x, from, to, window).into_iter();
+    windows.map(|inside| (inside.iter().sum(), inside.len())).collect()
+}
+
+/// The values of each window that lie inside the input.
+fn windows(x: &[i64], from: &[usize], to: &[usize], window: &Window) -> Vec<Vec<i64>> {
     let ([c, h, w], [_, oh, ow]) = (image(from), image(to));
     let mut y = Vec::new();
     for c in 0..c {
         for i in 0..oh {
             for j in 0..ow {
-                let (mut sum, mut inside) = (0, 0);
+                let mut inside = Vec::new();
                 for ki in 0..window.kernel[0] {
                     for kj in 0..window.kernel[1] {
                         let row = (i * window.stride[0] + ki).checked_sub(window.padding[0]);
@@ -349,12 +335,11 @@ fn window_sums(x: &[i64], from: &[usize], to: &[usize], window: &Window) -> Vec<
                             && row < h
                             && column < w
                         {
-                            sum += x[(c * h + row) * w + column];
-                            inside += 1;
+                            inside.push(x[(c * h + row) * w + column]);
                         }
                     }
                 }
-                y.push((sum, inside));
+                y.push(inside);
             }
         }
     }
