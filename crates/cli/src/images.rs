@@ -3,6 +3,7 @@
 use anyhow::{Context, anyhow};
 use data::{CacheOutcome, DataSource, FolderImages, FolderSource, ImageFolder, ImageSet, ResizeCrop, Split};
 use quant::Checkpoint;
+use records::EvaluationSet;
 
 use crate::exit::Failure;
 use crate::loading::Machine;
@@ -32,6 +33,19 @@ pub(crate) struct Images {
     pub(crate) set: ImageSet,
     /// Files of a folder that could not be decoded.
     pub(crate) unreadable: usize,
+}
+
+/// Whether the images of a set are drawn by this program.
+pub(crate) fn is_synthetic(set: &str) -> bool {
+    set.parse().is_ok_and(DataSource::is_synthetic)
+}
+
+/// What the name of an evaluation set is followed by when files of it were left out.
+pub(crate) fn left_out(set: &EvaluationSet) -> String {
+    match set.unreadable_files {
+        0 => String::new(),
+        files => format!(", {files} unreadable files left out"),
+    }
 }
 
 /// Whether the images of a set are cut from files to the size that a network takes.
@@ -113,6 +127,5 @@ const WHERE: &str = "choose the directory of data sets with --data DIR or ZEROSP
 
 /// Whether synthetic images fixed a checkpoint's activation ranges: its provenance begins with their name.
 pub(crate) fn calibrated_on_synthetic(checkpoint: &Checkpoint) -> bool {
-    let name = checkpoint.provenance.calibration.split([' ', ',']).next().unwrap_or_default();
-    name.parse::<DataSource>().is_ok_and(DataSource::is_synthetic)
+    is_synthetic(checkpoint.provenance.calibration.split([' ', ',']).next().unwrap_or_default())
 }

@@ -59,6 +59,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     data(&texts.join("\n\n"));
     Ok(Outcome::Done)
 }
+
 /// Folder, file and architecture: what training has made of which network.
 fn network(path: &Path, model: &ModelSpec) -> String {
     let text = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();

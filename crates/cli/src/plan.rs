@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::exit::{Failure, Outcome};
+use crate::images::left_out;
 use crate::loading::{Machine, Prepared};
 use crate::output::{data, markdown};
 
@@ -38,12 +39,8 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     let columns =
         ["cell", "model", "protection", ">rate", ">data bits", ">check bits", ">expected flips a trial"];
     let set = &prepared.cells[0].evaluation;
-    let left_out = match set.unreadable_files {
-        0 => String::new(),
-        files => format!(", {files} unreadable files left out"),
-    };
     data(&format!(
-        "{}\n{} cells x {} trials = {} trials, {} faults, seed {}, on {} images of {} {}{left_out}",
+        "{}\n{} cells x {} trials = {} trials, {} faults, seed {}, on {} images of {} {}{}",
         markdown(&columns, &rows),
         rows.len(),
         experiment.trials,
@@ -53,6 +50,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         set.images,
         set.name,
         set.split,
+        left_out(set),
     ));
     Ok(Outcome::Done)
 }

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::images::is_folder;
 use anyhow::{Context, anyhow};
 use ecc::Constraint;
 use serde::Deserialize;
 use wot::{Augmentation, Method, Schedule, Validation};
+
+use crate::images::is_folder;
 
 /// Seed of the choice of held-out images: one for all stages and recipes, so that what a float network was
 /// judged on is never trained on later.

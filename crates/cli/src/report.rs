@@ -1,13 +1,11 @@
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use analysis::{Context, Measure, Report, Statistic};
 use clap::Args;
-use data::DataSource;
 use records::{Manifest, Store, TableError, read_trials};
 
 use crate::exit::{Failure, Outcome};
-use crate::images::{LABEL_FREE, SYNTHETIC};
+use crate::images::{LABEL_FREE, SYNTHETIC, is_synthetic, left_out};
 use crate::merge::merge;
 use crate::output;
 
@@ -68,8 +66,7 @@ fn report(store: &Store, out: &Path) -> Result<Outcome, Failure> {
 }
 
 fn synthetic(manifest: &Manifest) -> bool {
-    let set = manifest.cells.first().map(|cell| cell.spec.evaluation.name.as_str());
-    set.is_some_and(|name| DataSource::from_str(name).is_ok_and(DataSource::is_synthetic))
+    manifest.cells.first().is_some_and(|cell| is_synthetic(&cell.spec.evaluation.name))
 }
 
 /// Whether the fault-free predictions stand for labels.
@@ -102,13 +99,13 @@ fn notes(manifest: &Manifest) -> String {
         if label_free {
             lines.push(format!("- **{LABEL_FREE}**"));
         }
-        let left_out = match set.unreadable_files {
-            0 => String::new(),
-            files => format!(", {files} unreadable files left out"),
-        };
         lines.push(format!(
-            "- **evaluation**: first {} images of {} {}{left_out}, SHA-256 of the decoded images `{}`",
-            set.images, set.name, set.split, set.digest
+            "- **evaluation**: first {} images of {} {}{}, SHA-256 of the decoded images `{}`",
+            set.images,
+            set.name,
+            set.split,
+            left_out(set),
+            set.digest
         ));
     }
     lines.push(format!(

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use analysis::{Training, TrainingCheck, Trainings};
 use anyhow::{Context, anyhow};
 use clap::Args;
-use data::{DataSource, FolderSource, ImageSet};
+use data::{FolderSource, ImageSet};
 use ecc::Constraint;
 use quant::{Checkpoint, ModelSpec, Parameters, Preprocessing, Provenance};
 use records::write_durably;
@@ -11,7 +11,7 @@ use wot::{Check, Trainer};
 use zoo::Graph;
 
 use crate::exit::{Failure, Outcome};
-use crate::images::{DEFAULT_SIDE, SYNTHETIC_SHORT};
+use crate::images::{DEFAULT_SIDE, SYNTHETIC_SHORT, is_synthetic};
 use crate::loading::Machine;
 use crate::making::{FloatNetwork, import, int8_top1, violations};
 use crate::output::{self, lines, markdown, percent, progress_line};
@@ -34,8 +34,8 @@ protection, each beginning with the float network. They are judged on images hel
 split; the test split only measures the results.
 
 The folder takes int8.safetensors (the float network, only quantized), an int8 checkpoint for each
-training, for each a log with every check and the state, and the final table in training.md. After a kill the same command goes on, to
-the same weights.
+training, for each a log with every check and the state, and the final table in training.md. After a
+kill the same command goes on, to the same weights.
 
 At the end come two figures, as SVG and PNG, of all int8 trainings: large-values, the weights out of
 range before throttling, and throttled-accuracy, held-out accuracy before and after throttling, both
@@ -127,8 +127,7 @@ fn draw(recipe: &Recipe, out: &Path) -> anyhow::Result<Vec<PathBuf>> {
         return Ok(Vec::new());
     }
     let network = format!("{}: {}", recipe.name, recipe.network);
-    let synthetic = recipe.data.set.parse().is_ok_and(DataSource::is_synthetic);
-    let note = if synthetic { SYNTHETIC_SHORT } else { "" };
+    let note = if is_synthetic(&recipe.data.set) { SYNTHETIC_SHORT } else { "" };
     let trainings = Trainings::new(&network, note, trainings).with_context(|| out.display().to_string())?;
     Ok(trainings.write_figures(out)?)
 }

@@ -3,9 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
-use wot::{Check, Throttled};
-
 use records::write_durably;
+use wot::{Check, Throttled};
 
 const HEADER: &str = "iteration,loss,validation_images,correct,large_values,throttled_correct";
 
