@@ -248,10 +248,16 @@ unsafe fn correlate<S: Sums, const P: usize>(o: &Windows<'_>, output: &mut [f32]
     assert_eq!(o.windows.len(), o.pixels.len(), "a window for each pixel");
     let needed: usize = o.runs.iter().map(|run| run.len).sum();
     assert_eq!(o.weights.len(), needed, "a weight vector for each value of a window");
+    // All windows at once: for each of them and each run anew, it takes as long as a tenth of the sums of a thin
+    // network.
+    let last = o.windows.iter().fold(0, |last, &window| last.max(window)) as usize;
+    let end = last + o.runs.iter().map(|run| run.offset + run.len).max().unwrap_or(0);
+    assert!(end <= o.input.len(), "a window ends at {end} of {}", o.input.len());
     let (windows, windows_left) = o.windows.as_chunks::<P>();
     let (pixels, pixels_left) = o.pixels.as_chunks::<P>();
     for (windows, pixels) in windows.iter().zip(pixels) {
-        // SAFETY: the caller's promise about `S` is this function's own.
+        // SAFETY: all runs of all windows were checked above; the caller's promise about `S` is this function's
+        // own.
         unsafe { windows_at_once::<S, P>(o, windows, pixels, output) };
     }
     let (windows, windows_left) = windows_left.as_chunks::<4>();
@@ -267,7 +273,7 @@ unsafe fn correlate<S: Sums, const P: usize>(o: &Windows<'_>, output: &mut [f32]
 }
 
 /// # Safety
-/// The machine must have the instructions of `S`.
+/// The machine must have the instructions of `S`; every run must lie in the input for every window.
 #[inline(always)]
 unsafe fn windows_at_once<S: Sums, const P: usize>(
     o: &Windows<'_>,
@@ -277,20 +283,20 @@ unsafe fn windows_at_once<S: Sums, const P: usize>(
 ) {
     // SAFETY: the caller's promise about `S` is this function's own.
     let mut sums = [unsafe { S::splat(0.0) }; P];
+    let starts = windows.map(|window| window as usize);
     let mut weights = o.weights;
     for run in o.runs {
-        let mut values: [&[f32]; P] = [&[]; P];
-        for (values, &window) in values.iter_mut().zip(windows) {
-            *values = &o.input[window as usize + run.offset..][..run.len];
-        }
         let (vectors, rest) = weights.split_at(run.len);
         weights = rest;
         for (at, vector) in vectors.iter().enumerate() {
-            // SAFETY: as above.
+            // SAFETY: the caller promises the instructions.
             let vector = unsafe { S::load(vector) };
-            for (sum, values) in sums.iter_mut().zip(&values) {
-                // SAFETY: at < run.len, the length of `vectors` and of every slice in `values`; and as above.
-                *sum = unsafe { sum.add_product(S::splat(*values.get_unchecked(at)), vector) };
+            // SAFETY: the caller promises that the run, whose length is that of `vectors`, lies in the input for
+            // every window, and `starts` has the windows.
+            let values = unsafe { o.input.as_ptr().add(run.offset + at) };
+            for (sum, &start) in sums.iter_mut().zip(&starts) {
+                // SAFETY: as above.
+                *sum = unsafe { sum.add_product(S::splat(*values.add(start)), vector) };
             }
         }
     }
@@ -348,7 +354,7 @@ fn accumulate_avx512(pixels: &Pixels<'_>, broadcast: &[f32], vector: &[f32], sum
     unsafe { accumulate::<__m512, 16>(pixels, broadcast, vector, sums) }
 }
 
-/// All rows of `sums`: `R` at a time, then 4, then singly.
+/// All rows of `sums`: `R` at a time, then 4, then the rest.
 ///
 /// # Safety
 /// The machine must have the instructions of `S`.
@@ -383,10 +389,16 @@ unsafe fn accumulate<S: Sums, const R: usize>(
         unsafe { rows_at_once::<S, 4>(pixels, broadcast, first, vector, rows) };
         first += 4;
     }
-    for row in sums.as_chunks_mut::<1>().0 {
+    // What is left at once too: sums that follow each other wait for each other.
+    if let Some(rows) = sums.first_chunk_mut::<3>() {
         // SAFETY: as above.
-        unsafe { rows_at_once::<S, 1>(pixels, broadcast, first, vector, row) };
-        first += 1;
+        unsafe { rows_at_once::<S, 3>(pixels, broadcast, first, vector, rows) };
+    } else if let Some(rows) = sums.first_chunk_mut::<2>() {
+        // SAFETY: as above.
+        unsafe { rows_at_once::<S, 2>(pixels, broadcast, first, vector, rows) };
+    } else if let Some(rows) = sums.first_chunk_mut::<1>() {
+        // SAFETY: as above.
+        unsafe { rows_at_once::<S, 1>(pixels, broadcast, first, vector, rows) };
     }
 }
 
@@ -603,7 +615,7 @@ mod tests {
     fn every_form_accumulates_to_the_same_bits() {
         let (x, g) = (noise(900, 3), noise(900, 4));
         let segments = [Segment { broadcast: 5, vector: 0 }, Segment { broadcast: 100, vector: 17 }];
-        for (rows, count) in [(1, 3), (3, 1), (6, 7), (16, 0), (20, 5), (33, 4)] {
+        for (rows, count) in [(1, 3), (2, 4), (3, 1), (6, 7), (16, 0), (20, 5), (23, 2), (33, 4)] {
             let pixels = Pixels { segments: &segments, count, broadcast_step: 40, vector_step: 24 };
             let start = vectors(rows, 5);
             let mut expected = start.clone();
@@ -623,6 +635,21 @@ mod tests {
                 assert!(sums == expected, "{kernel:?}, {rows} rows, {count} pixels");
             }
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "a window ends at 21 of 20")]
+    fn a_window_outside_is_a_bug() {
+        let operands = Windows {
+            runs: &[Run { offset: 0, len: 2 }, Run { offset: 7, len: 4 }],
+            weights: &[[0.0; LANES]; 6],
+            input: &[0.0; 20],
+            windows: &[3, 10, 9],
+            pixels: &[0, 16, 32],
+            lanes: LANES,
+            write: Write::Set,
+        };
+        Kernel::fastest().correlate(&operands, &mut [0.0; 48]);
     }
 
     #[test]
