@@ -1,5 +1,6 @@
 //! From files to what a verb works with.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
@@ -45,7 +46,7 @@ impl Machine {
 
 /// A network that can be run, for `campaign`.
 pub(crate) struct Int8 {
-    network: infer::Network,
+    network: RefCell<infer::Network>,
     inputs: infer::Inputs,
 }
 
@@ -55,11 +56,11 @@ impl Int8 {
         let graph = zoo::build_stored(&checkpoint.model, &checkpoint.layers)?;
         let network = infer::Network::new(&graph, checkpoint)?;
         let inputs = network.prepare(images.pixels())?;
-        Ok(Self { network, inputs })
+        Ok(Self { network: RefCell::new(network), inputs })
     }
 
     pub(crate) fn predict_clean(&self) -> Vec<u16> {
-        self.network.predict_clean(&self.inputs)
+        self.network.borrow().predict_clean(&self.inputs)
     }
 }
 
@@ -69,7 +70,7 @@ impl Evaluator for Int8 {
             .iter()
             .map(|&WeightChange { tensor, index, value }| infer::WeightChange { tensor, index, value })
             .collect();
-        self.network.predict(&self.inputs, &changes)
+        self.network.borrow_mut().predict(&self.inputs, &changes)
     }
 }
 

@@ -1,5 +1,6 @@
-//! Images per second of the executor and of the plain reference, in one run on ResNet-20 for CIFAR-10
-//! (40.6 M multiply-adds an image): `cargo bench -p zerospace-infer -- 2` for two threads (default 1).
+//! Images per second and multiply-adds per second of the executor, and of the plain reference in the same run:
+//! `cargo bench -p zerospace-infer -- THREADS [ARCHITECTURE SIDE IMAGES]`, by default one thread on ResNet-20 for
+//! CIFAR-10 and 1,024 images of 32 pixels a side. `pytorch_onnxruntime.py` beside this file is the peers' side.
 
 // A bench reads the clock and its arguments.
 #![allow(clippy::disallowed_methods)]
@@ -14,35 +15,47 @@ mod reference;
 
 use std::time::Instant;
 
-const IMAGES: usize = 1024;
-const REFERENCE_IMAGES: usize = 4;
 const ROUNDS: usize = 5;
 
 fn main() {
-    let threads = std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(1);
+    // cargo adds `--bench`.
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
+    let number = |i: usize, default| arguments.get(i).map_or(default, |a| a.parse().expect("a number"));
+    let (threads, side, images) = (number(0, 1), number(2, 32), number(3, 1024));
+    let architecture = arguments.get(1).map_or("resnet20", String::as_str);
+
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool");
-    let spec = random::spec("resnet20", 1.0, 32);
+    let spec = random::spec(architecture, 1.0, side);
     let graph = zoo::build(&spec).expect("a known architecture");
     let checkpoint = random::checkpoint(&graph, 1);
-    let network = infer::Network::new(&graph, &checkpoint).expect("a whole checkpoint");
-    let pixels = random::pixels(IMAGES, &spec, 2);
+    let mut network = infer::Network::new(&graph, &checkpoint).expect("a whole checkpoint");
+    let pixels = random::pixels(images, &spec, 2);
     let inputs = network.prepare(&pixels).expect("whole images");
+    let products = multiply_adds(&graph);
+    println!("{architecture} at {side} pixels, {:.1} M multiply-adds an image", products as f64 / 1e6);
 
     for _ in 0..ROUNDS {
         let start = Instant::now();
         let classes = pool.install(|| network.predict_clean(&inputs));
+        let rate = images as f64 / start.elapsed().as_secs_f64();
         println!(
-            "executor  {:8.1} images/s, {threads} threads",
-            IMAGES as f64 / start.elapsed().as_secs_f64()
+            "executor  {rate:9.1} images/s, {:6.1} G multiply-adds/s, {threads} threads",
+            rate * products as f64 / 1e9
         );
         std::hint::black_box(classes);
     }
-    let logits = network.logits(&inputs, &[]);
-    let classes = spec.classes;
+    let one = &pixels[..pixels.len() / images];
+    let logits = network.logits(&network.prepare(one).expect("an image"), &[]);
     let start = Instant::now();
-    for (n, image) in pixels.chunks(pixels.len() / IMAGES).take(REFERENCE_IMAGES).enumerate() {
-        assert_eq!(reference::run(&graph, &checkpoint, image).logits, logits[n * classes..][..classes]);
-    }
-    let seconds = start.elapsed().as_secs_f64();
-    println!("reference {:8.1} images/s, 1 thread", REFERENCE_IMAGES as f64 / seconds);
+    assert_eq!(reference::run(&graph, &checkpoint, one).logits, logits);
+    println!("reference {:9.1} images/s, 1 thread", 1.0 / start.elapsed().as_secs_f64());
+}
+
+/// Of all convolutions and linear layers, for one image.
+fn multiply_adds(graph: &zoo::Graph) -> usize {
+    let nodes = graph.nodes().iter();
+    let layers = nodes.filter(|node| matches!(node.op, zoo::Op::Conv2d { .. } | zoo::Op::Linear { .. }));
+    let pixels = layers.map(|node| node.shape[1..].iter().product::<usize>());
+    let weights = graph.stored_weights().into_iter().map(|spec| spec.shape.iter().product::<usize>());
+    pixels.zip(weights).map(|(pixels, weights)| pixels * weights).sum()
 }

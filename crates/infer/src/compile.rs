@@ -14,25 +14,35 @@
 //! ```
 //!
 //! in f64, in this order, each rounded to f32 once.
+//!
+//! # Segments
+//!
+//! Images go through a few steps together, as a *tile*, so that a layer's weights are read once for all of
+//! them and its activations stay in cache. The large first layers of a network want tiles of a single image,
+//! the small last ones many. So the steps are divided into segments with a tile each, at places where a single
+//! node is all that later steps read: that node is *carried*, for all images of a batch, and a segment takes
+//! the batch tile by tile.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use quant::{ActivationScale, Checkpoint, Parameters};
 use zoo::{Graph, Node, NodeId, Op, Window};
 
 use crate::InferError;
 use crate::check::check;
-use crate::conv::{Conv, ConvShape};
-use crate::dims::Dims;
+use crate::conv::{Conv, ConvShape, Frames};
+use crate::dims::{Dims, Frame};
+use crate::kernel::{Kernel, QUAD};
 use crate::requantize::{Affine, Bounds};
-use crate::step::{Step, Target, Work};
+use crate::step::{Operand, Step, Target, Work};
 
 /// Sums of this many products of a level (up to 255) and a weight (down to -128) may leave i32.
 const TERMS_THAT_OVERFLOW: usize = (1 << 31) / (255 * 128) + 1;
 const _: () = assert!((TERMS_THAT_OVERFLOW - 1) * 255 * 128 < 1 << 31);
 
-/// Levels that the images of a tile may take in a step: they should stay in a second-level cache.
-const TILE_LEVELS: usize = 128 * 1024;
+/// Bytes that the images of a tile may take in a step: they should stay in a second-level cache.
+const TILE_BYTES: usize = 256 * 1024;
 
 /// More images make a tile's weights no cheaper.
 const LARGEST_TILE: usize = 16;
@@ -48,16 +58,32 @@ struct Chain {
     ceiling: Option<f32>,
 }
 
+/// Steps that take a batch tile by tile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Segment {
+    pub(crate) steps: Range<usize>,
+    /// Images at once.
+    pub(crate) tile: usize,
+}
+
+/// Where the levels of some nodes lie, one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slot {
+    pub(crate) bytes: usize,
+    /// Whether it holds the whole batch and not a tile.
+    pub(crate) carried: bool,
+}
+
 /// What compilation yields: plain data.
 #[derive(Debug)]
 pub(crate) struct Compiled {
     pub(crate) steps: Vec<Step>,
+    pub(crate) segments: Vec<Segment>,
     /// The step of each stored weight tensor, in memory order; all are [`Work::Conv`].
     pub(crate) layers: Vec<usize>,
-    /// Values of one image in each slot.
-    pub(crate) slots: Vec<usize>,
-    /// Images that go through the steps together.
-    pub(crate) tile: usize,
+    pub(crate) slots: Vec<Slot>,
+    /// The most images that go through all segments together.
+    pub(crate) batch: usize,
     pub(crate) input: Dims,
     pub(crate) classes: usize,
 }
@@ -70,11 +96,23 @@ impl Compiled {
             other => unreachable!("weights belong to convolutions and linear layers, not {other:?}"),
         }
     }
+
+    /// As [`Compiled::layer`], to change a weight.
+    pub(crate) fn layer_mut(&mut self, tensor: usize) -> &mut Conv {
+        match &mut self.steps[self.layers[tensor]].work {
+            Work::Conv(conv) => conv,
+            other => unreachable!("weights belong to convolutions and linear layers, not {other:?}"),
+        }
+    }
 }
 
-pub(crate) fn compile(graph: &Graph, checkpoint: &Checkpoint) -> Result<Compiled, InferError> {
+pub(crate) fn compile(
+    graph: &Graph,
+    checkpoint: &Checkpoint,
+    kernel: Kernel,
+) -> Result<Compiled, InferError> {
     check(graph, checkpoint)?;
-    let mut compiler = Compiler::new(graph, checkpoint);
+    let mut compiler = Compiler::new(graph, checkpoint, kernel);
     for id in 0..graph.nodes().len() {
         compiler.node(id)?;
     }
@@ -84,7 +122,9 @@ pub(crate) fn compile(graph: &Graph, checkpoint: &Checkpoint) -> Result<Compiled
 struct Compiler<'a> {
     nodes: &'a [Node],
     checkpoint: &'a Checkpoint,
-    tile: usize,
+    kernel: Kernel,
+    /// Border of each node, the widest padding of the convolutions that read it.
+    borders: Vec<[usize; 2]>,
     /// Scale of each node that stores levels.
     scales: Vec<Option<ActivationScale>>,
     /// Whether a node is a quantization point.
@@ -98,7 +138,7 @@ struct Compiler<'a> {
 }
 
 impl<'a> Compiler<'a> {
-    fn new(graph: &'a Graph, checkpoint: &'a Checkpoint) -> Self {
+    fn new(graph: &'a Graph, checkpoint: &'a Checkpoint, kernel: Kernel) -> Self {
         let nodes = graph.nodes();
         let mut rounds = vec![false; nodes.len()];
         let mut scales = vec![None; nodes.len()];
@@ -106,15 +146,17 @@ impl<'a> Compiler<'a> {
             rounds[point.node] = true;
             scales[point.node] = Some(checkpoint.activations[&nodes[point.node].name]);
         }
-        let moved = |node: &Node| {
-            let inputs = node.inputs.iter().map(|&i| Dims::of(&nodes[i].shape).len());
-            inputs.sum::<usize>() + Dims::of(&node.shape).len()
-        };
-        let largest = nodes.iter().map(moved).max().expect("a graph has an input");
+        let mut borders = vec![[0, 0]; nodes.len()];
+        for node in nodes {
+            let Op::Conv2d { window, .. } = node.op else { continue };
+            let border: &mut [usize; 2] = &mut borders[node.inputs[0]];
+            *border = std::array::from_fn(|axis| border[axis].max(window.padding[axis]));
+        }
         Self {
             nodes,
             checkpoint,
-            tile: (TILE_LEVELS / largest).clamp(1, LARGEST_TILE),
+            kernel,
+            borders,
             scales,
             rounds,
             open: HashMap::new(),
@@ -151,6 +193,16 @@ impl<'a> Compiler<'a> {
         Dims::of(&self.nodes[id].shape)
     }
 
+    /// How a node's output lies.
+    fn frame(&self, id: NodeId) -> Frame {
+        let dims = self.dims(id);
+        if self.is_last(id) && self.scales[id].is_none() {
+            return Frame { dims, border: [0, 0], zero: 0 };
+        }
+        let scale = self.scales[id].expect("a step writes levels or logits");
+        Frame { dims, border: self.borders[id], zero: if scale.signed { 128 } else { 0 } }
+    }
+
     /// Levels per unit of a node that stores levels.
     fn levels_per_unit(&self, id: NodeId) -> f64 {
         f64::from(self.scales[id].expect("a step reads only stored levels").levels_per_unit)
@@ -160,11 +212,8 @@ impl<'a> Compiler<'a> {
     /// the bound of a ReLU that it ends in.
     fn output(&self, id: NodeId, ceiling: Option<f32>) -> (f64, Bounds) {
         if self.is_last(id) {
-            let bounds = match ceiling {
-                Some(high) => Bounds { low: 0.0, high },
-                None => Bounds { low: f32::NEG_INFINITY, high: f32::INFINITY },
-            };
-            return (1.0, bounds);
+            let (low, high) = ceiling.map_or((f32::NEG_INFINITY, f32::INFINITY), |high| (0.0, high));
+            return (1.0, Bounds::unrounded(low, high));
         }
         let scale = self.scales[id].expect("a rounding node has a scale");
         let (low, high) = match ceiling {
@@ -172,7 +221,7 @@ impl<'a> Compiler<'a> {
             Some(ceiling) => (0, scale.quantize(ceiling)),
             None => scale.levels(),
         };
-        (self.levels_per_unit(id), Bounds { low: low.into(), high: high.into() })
+        (self.levels_per_unit(id), Bounds::levels(low, high, self.frame(id).zero))
     }
 
     fn target(&self, id: NodeId) -> Target {
@@ -186,10 +235,18 @@ impl<'a> Compiler<'a> {
         self.steps.push(Step {
             name: self.nodes[id].name.clone(),
             work,
-            inputs: inputs.iter().map(|&i| (i, self.dims(i))).collect(),
+            inputs: inputs.iter().map(|&i| Operand { slot: i, frame: self.frame(i) }).collect(),
             target,
-            dims: self.dims(id),
+            frame: self.target_frame(id, target),
         });
+    }
+
+    /// How a step's output lies: logits have neither levels nor a border.
+    fn target_frame(&self, id: NodeId, target: Target) -> Frame {
+        match target {
+            Target::Slot(_) => self.frame(id),
+            Target::Logits => Frame { dims: self.dims(id), border: [0, 0], zero: 0 },
+        }
     }
 
     fn close(&mut self, chain: Chain, id: NodeId) -> Result<(), InferError> {
@@ -213,7 +270,12 @@ impl<'a> Compiler<'a> {
                 let bias = bias.then_some(chain.head);
                 let product = scale(0) * f64::from(weight.scale);
                 let affine = self.affine(id, chain.norm, bias, product, out)?;
-                Work::Conv(Conv::new(shape, &weight.values, &affine, bounds, self.tile))
+                let frames = Frames {
+                    input: self.frame(head.inputs[0]),
+                    output: self.target_frame(id, self.target(id)),
+                };
+                let conv = Conv::new(shape, frames, &weight.values, &affine, bounds, self.kernel);
+                Work::Conv(Box::new(conv))
             }
         };
         self.push(id, &head.inputs, work, self.target(id));
@@ -354,53 +416,109 @@ impl<'a> Compiler<'a> {
     fn input(&self, id: NodeId) -> Work {
         let scale = self.scales[id].expect("the input is a quantization point");
         let preprocessing = &self.checkpoint.preprocessing;
-        let table =
-            |channel| std::array::from_fn(|pixel| scale.quantize(preprocessing.value(channel, pixel as u8)));
+        let table = |channel| {
+            std::array::from_fn(|pixel| {
+                let level = scale.quantize(preprocessing.value(channel, pixel as u8));
+                (level + i16::from(self.frame(id).zero)) as u8
+            })
+        };
         Work::Input((0..self.dims(id).channels).map(table).collect())
     }
 
-    /// Gives slots to nodes: a slot is free again after the last step that reads it.
+    /// Divides the steps into segments and gives slots to nodes.
     fn finish(mut self) -> Compiled {
         let mut last_read = vec![0; self.nodes.len()];
         for (index, step) in self.steps.iter().enumerate() {
-            for &(node, _) in &step.inputs {
-                last_read[node] = index;
+            for input in &step.inputs {
+                last_read[input.slot] = index;
             }
         }
-        let mut slots: Vec<usize> = Vec::new();
+        let segments = segments(&self.steps, &last_read);
+        let batch = segments.iter().map(|segment| segment.tile).max().expect("a graph has steps");
+        for Segment { steps, tile } in &segments {
+            for step in &mut self.steps[steps.clone()] {
+                if let Work::Conv(conv) = &mut step.work {
+                    conv.place_windows(*tile);
+                }
+            }
+        }
+
+        let mut slots: Vec<Slot> = Vec::new();
         let mut free: Vec<usize> = Vec::new();
         let mut slot_of = vec![usize::MAX; self.nodes.len()];
-        for (index, step) in self.steps.iter_mut().enumerate() {
-            if let Target::Slot(node) = step.target {
-                let slot = free.pop().unwrap_or_else(|| {
-                    slots.push(0);
-                    slots.len() - 1
-                });
-                slots[slot] = slots[slot].max(step.dims.len());
-                slot_of[node] = slot;
-                step.target = Target::Slot(slot);
-            }
-            for (node, _) in &mut step.inputs {
-                let slot = slot_of[*node];
-                if last_read[*node] == index && !free.contains(&slot) {
-                    free.push(slot);
+        for Segment { steps, tile } in &segments {
+            // What a segment reads of a batch stays until its last tile.
+            let mut read_to_the_end = Vec::new();
+            for index in steps.clone() {
+                let step = &mut self.steps[index];
+                if let Target::Slot(node) = step.target {
+                    let carried = last_read[node] >= steps.end;
+                    let reusable = free.iter().position(|&slot| slots[slot].carried == carried);
+                    let slot = reusable.map(|place| free.swap_remove(place)).unwrap_or_else(|| {
+                        slots.push(Slot { bytes: 0, carried });
+                        slots.len() - 1
+                    });
+                    // A run that is no whole number of quads may read a little beyond the last image.
+                    let images = if carried { batch } else { *tile };
+                    slots[slot].bytes = slots[slot].bytes.max(images * step.frame.len() + QUAD);
+                    slot_of[node] = slot;
+                    step.target = Target::Slot(slot);
                 }
-                *node = slot;
+                for input in &mut step.inputs {
+                    let (node, slot) = (input.slot, slot_of[input.slot]);
+                    let freed = if slots[slot].carried { &mut read_to_the_end } else { &mut free };
+                    if last_read[node] == index && !freed.contains(&slot) {
+                        freed.push(slot);
+                    }
+                    input.slot = slot;
+                }
             }
+            free.append(&mut read_to_the_end);
         }
+        let last = self.nodes.last().expect("a graph has a last node");
         Compiled {
             steps: self.steps,
+            segments,
             layers: self.layers,
             slots,
-            tile: self.tile,
+            batch,
             input: self.nodes.first().map(|node| Dims::of(&node.shape)).expect("a graph has an input"),
-            classes: self
-                .nodes
-                .last()
-                .map(|node| Dims::of(&node.shape).len())
-                .expect("a graph has a last node"),
+            classes: Dims::of(&last.shape).len(),
         }
     }
+}
+
+/// Divides steps, whose slots are node ids as yet, where a single node is all that later steps read and the
+/// tile grows or shrinks by a factor of two at least.
+fn segments(steps: &[Step], last_read: &[usize]) -> Vec<Segment> {
+    let bytes = |step: &Step| {
+        let inputs = step.inputs.iter().map(|input| input.frame.len());
+        inputs.sum::<usize>() + step.frame.len()
+    };
+    let tile = |step: &Step| (TILE_BYTES / bytes(step)).clamp(1, LARGEST_TILE);
+    let mut segments: Vec<Segment> = Vec::new();
+    let mut begin = 0;
+    for index in 0..steps.len() {
+        let live = steps[..=index].iter().filter(|step| match step.target {
+            Target::Slot(node) => last_read[node] > index,
+            Target::Logits => false,
+        });
+        if live.count() > 1 {
+            continue;
+        }
+        // The steps since the last such place stay together.
+        let part = begin..index + 1;
+        begin = part.end;
+        let tile = steps[part.clone()].iter().map(tile).min().expect("a part has a step");
+        match segments.last_mut() {
+            Some(last) if tile < 2 * last.tile && last.tile < 2 * tile => {
+                last.steps.end = part.end;
+                last.tile = last.tile.min(tile);
+            }
+            _ => segments.push(Segment { steps: part, tile }),
+        }
+    }
+    segments
 }
 
 fn parameter<'a>(parameters: &'a Parameters, node: &str, suffix: &str) -> &'a [f32] {

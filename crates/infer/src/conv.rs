@@ -1,15 +1,15 @@
 //! Convolutions and linear layers: geometry, packed weights, and where each weight went.
 //!
-//! A linear layer is a convolution of a 1x1 image by a 1x1 kernel. Each group of a grouped convolution
-//! is an ordinary convolution of its share of the channels.
+//! A linear layer is a convolution of a 1x1 image by a 1x1 kernel. A window of a channels-last image with a
+//! border ([`Frame`]) never leaves it, and a row of the window is one run of consecutive bytes; the inner loop
+//! takes them as they lie. A run whose length is no multiple of four reads up to three bytes too many,
+//! whatever they are, against weights of zero.
 //!
-//! The kernel wants windows that never leave the input and whose rows are whole pairs of values. Where
-//! padding, groups or an odd row length stand against that, the images are first copied ("staged") into
-//! a buffer with a border of zeros. An odd row then reads one value too many, whatever it is, against a
-//! weight of zero.
+//! In a grouped convolution a panel reads only the channels of the groups that its own channels belong to:
+//! a run for each place of the window, and zeros where two groups share a panel.
 
-use crate::dims::Dims;
-use crate::kernel::{Kernel, LANES, PairWeights, Panel};
+use crate::dims::{Dims, Frame};
+use crate::kernel::{Kernel, LANES, Panel, QUAD, QuadWeights, Windows};
 use crate::requantize::{Affine, Bounds, Element};
 
 /// The shape of a convolution.
@@ -35,11 +35,6 @@ impl ConvShape {
         self.output.channels / self.groups
     }
 
-    /// Panels that cover one group.
-    fn group_panels(&self) -> usize {
-        self.group_outputs().div_ceil(LANES)
-    }
-
     /// Number of products in one sum.
     pub(crate) fn terms(&self) -> usize {
         self.group_inputs() * self.kernel[0] * self.kernel[1]
@@ -49,39 +44,23 @@ impl ConvShape {
     pub(crate) fn weights(&self) -> usize {
         self.output.channels * self.terms()
     }
+}
 
-    /// Pairs of values in one row of a window.
-    fn row_pairs(&self) -> usize {
-        (self.kernel[1] * self.group_inputs()).div_ceil(2)
-    }
-
-    fn is_staged(&self) -> bool {
-        self.padding != [0, 0] || self.groups > 1 || !(self.kernel[1] * self.group_inputs()).is_multiple_of(2)
-    }
-
-    /// Height and width of the image that the windows slide over.
-    fn padded(&self) -> [usize; 2] {
-        [self.input.height + 2 * self.padding[0], self.input.width + 2 * self.padding[1]]
-    }
-
-    /// Values of one image that the windows slide over.
-    fn window_image(&self) -> usize {
-        let [height, width] = self.padded();
-        height * width * self.group_inputs()
-    }
-
-    /// Values that staging `images` images takes; one more for the last odd row.
-    pub(crate) fn staging(&self, images: usize) -> usize {
-        if self.is_staged() { images * self.window_image() + 1 } else { 0 }
-    }
+/// The runs of a window: where each begins from the window's own beginning, and the quads in each.
+#[derive(Debug)]
+struct Runs {
+    begins: Vec<u32>,
+    quads: usize,
+    /// First channel that they read, where they do not read all.
+    first_channel: usize,
 }
 
 /// Where a weight lies in the packed form.
 struct Place {
     panel: usize,
-    pair: usize,
+    run: usize,
+    in_run: usize,
     lane: usize,
-    half: usize,
 }
 
 /// A convolution with its packed weights and its requantization.
@@ -89,66 +68,83 @@ struct Place {
 pub(crate) struct Conv {
     shape: ConvShape,
     bounds: Bounds,
-    /// Where each output pixel's window begins, for a whole tile of images.
-    windows: Vec<u32>,
-    /// For each group, its panels in channel order.
+    /// The largest magnitude of a weight that the inner loop takes; the rest is kept apart.
+    limit: Option<i8>,
+    frames: Frames,
+    /// Where each output pixel's window begins in the input, for a whole tile of images.
+    begins: Vec<u32>,
+    /// Where each output pixel begins.
+    pixels: Vec<u32>,
+    /// One for all panels, or one for each.
+    runs: Vec<Runs>,
+    /// In channel order.
     panels: Vec<PanelData>,
 }
 
 #[derive(Debug)]
 struct PanelData {
-    weights: Vec<PairWeights>,
+    weights: Vec<QuadWeights>,
+    /// Ascending by their place.
+    excess: Vec<(u32, QuadWeights)>,
+    /// What makes a sum of bytes one of levels: minus the input's zero times the sum of the weights.
+    start: [i32; LANES],
     multiplier: [f32; LANES],
     offset: [f32; LANES],
 }
 
+/// How a convolution's input and its output lie.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Frames {
+    pub(crate) input: Frame,
+    pub(crate) output: Frame,
+}
+
 impl Conv {
     /// Packs `weights`, row-major in (output channel, input channel of the group, row, column).
-    /// `tile` is the largest number of images that [`Conv::run`] will get.
     pub(crate) fn new(
         shape: ConvShape,
+        frames: Frames,
         weights: &[i8],
         affine: &Affine,
         bounds: Bounds,
-        tile: usize,
+        kernel: Kernel,
     ) -> Self {
         assert_eq!(weights.len(), shape.weights(), "{shape:?} got the wrong number of weights");
-        let pairs = shape.kernel[0] * shape.row_pairs();
-        let panels = (0..shape.groups * shape.group_panels())
-            .map(|panel| {
-                let (group, block) = (panel / shape.group_panels(), panel % shape.group_panels());
-                let first = group * shape.group_outputs() + block * LANES;
-                let lanes = LANES.min(shape.group_outputs() - block * LANES);
-                let mut multiplier = [0.0; LANES];
-                multiplier[..lanes].copy_from_slice(&affine.multiplier[first..][..lanes]);
-                let mut offset = [0.0; LANES];
-                offset[..lanes].copy_from_slice(&affine.offset[first..][..lanes]);
-                PanelData { weights: vec![[[0; 2]; LANES]; pairs], multiplier, offset }
-            })
-            .collect();
-
-        let [_, padded_width] = shape.padded();
-        let mut windows = Vec::with_capacity(tile * shape.output.pixels());
-        for image in 0..tile {
-            for y in 0..shape.output.height {
-                for x in 0..shape.output.width {
-                    let pixel = y * shape.stride[0] * padded_width + x * shape.stride[1];
-                    let begin = image * shape.window_image() + pixel * shape.group_inputs();
-                    windows.push(u32::try_from(begin).expect("a tile of images has fewer than 2^32 values"));
-                }
-            }
-        }
-
-        let mut conv = Self { shape, bounds, windows, panels };
+        let channels = shape.output.channels;
+        let runs = runs(&shape, &frames.input);
+        let panels = (0..channels.div_ceil(LANES)).map(|panel| {
+            let first = panel * LANES;
+            let lanes = LANES.min(channels - first);
+            let mut multiplier = [0.0; LANES];
+            multiplier[..lanes].copy_from_slice(&affine.multiplier[first..][..lanes]);
+            let mut offset = [0.0; LANES];
+            offset[..lanes].copy_from_slice(&affine.offset[first..][..lanes]);
+            let Runs { begins, quads, .. } = &runs[panel.min(runs.len() - 1)];
+            let weights = vec![[[0; QUAD]; LANES]; begins.len() * quads];
+            PanelData { weights, excess: Vec::new(), start: [0; LANES], multiplier, offset }
+        });
+        let panels = panels.collect();
+        let (begins, pixels) = (Vec::new(), Vec::new());
+        let mut conv = Self { shape, bounds, limit: kernel.limit(), frames, begins, pixels, runs, panels };
         for (index, &weight) in weights.iter().enumerate() {
-            let Place { panel, pair, lane, half } = conv.place(index);
-            conv.panels[panel].weights[pair][lane][half] = i16::from(weight);
+            if weight != 0 {
+                conv.set(index, weight);
+            }
         }
         conv
     }
 
     pub(crate) fn shape(&self) -> &ConvShape {
         &self.shape
+    }
+
+    /// Number of panels.
+    pub(crate) fn panels(&self) -> usize {
+        self.panels.len()
+    }
+
+    fn runs_of(&self, panel: usize) -> &Runs {
+        &self.runs[panel.min(self.runs.len() - 1)]
     }
 
     /// Where the weight with a row-major index lies.
@@ -158,96 +154,122 @@ impl Conv {
         let (rest, column) = (index / columns, index % columns);
         let (rest, row) = (rest / rows, rest % rows);
         let (output, input) = (rest / shape.group_inputs(), rest % shape.group_inputs());
-        let (group, channel) = (output / shape.group_outputs(), output % shape.group_outputs());
-        let in_row = column * shape.group_inputs() + input;
-        Place {
-            panel: group * shape.group_panels() + channel / LANES,
-            pair: row * shape.row_pairs() + in_row / 2,
-            lane: channel % LANES,
-            half: in_row % 2,
-        }
+        let (panel, lane) = (output / LANES, output % LANES);
+        let (run, in_run) = match shape.groups {
+            1 => (row, column * shape.input.channels + input),
+            _ => {
+                let channel = output / shape.group_outputs() * shape.group_inputs() + input;
+                (row * columns + column, channel - self.runs_of(panel).first_channel)
+            }
+        };
+        Place { panel, run, in_run, lane }
     }
 
-    /// The panel that holds a weight.
-    pub(crate) fn panel_of(&self, index: usize) -> usize {
-        self.place(index).panel
-    }
-
-    /// A panel's own weights.
-    pub(crate) fn panel_weights(&self, panel: usize) -> &[PairWeights] {
-        &self.panels[panel].weights
-    }
-
-    /// Sets the weight with a row-major index in a copy of its panel.
-    pub(crate) fn set(&self, copy: &mut [PairWeights], index: usize, value: i8) {
-        let Place { pair, lane, half, .. } = self.place(index);
-        copy[pair][lane][half] = i16::from(value);
-    }
-
-    /// Computes `images` images. `changed` gives the weights to use instead of a panel's own.
-    /// `staging` has room for [`ConvShape::staging`] values.
-    pub(crate) fn run<'a, E: Element>(
-        &'a self,
-        kernel: Kernel,
-        images: usize,
-        input: &[i16],
-        changed: impl Fn(usize) -> Option<&'a [PairWeights]>,
-        staging: &mut [i16],
-        output: &mut [E],
-    ) {
-        let shape = &self.shape;
-        for group in 0..shape.groups {
-            let source = if shape.is_staged() {
-                self.stage(group, images, input, staging);
-                &staging[..shape.staging(images)]
-            } else {
-                input
-            };
-            for block in 0..shape.group_panels() {
-                let index = group * shape.group_panels() + block;
-                let data = &self.panels[index];
-                let panel = Panel {
-                    weights: changed(index).unwrap_or(&data.weights),
-                    rows: shape.kernel[0],
-                    row_stride: shape.padded()[1] * shape.group_inputs(),
-                    row_pairs: shape.row_pairs(),
-                    windows: &self.windows[..images * shape.output.pixels()],
-                    multiplier: &data.multiplier,
-                    offset: &data.offset,
-                    bounds: self.bounds,
-                    lanes: LANES.min(shape.group_outputs() - block * LANES),
-                    pixel_stride: shape.output.channels,
-                };
-                let first = group * shape.group_outputs() + block * LANES;
-                kernel.run(&panel, source, &mut output[first..]);
+    /// Sets the weight with a row-major index; returns what it was.
+    pub(crate) fn set(&mut self, index: usize, value: i8) -> i8 {
+        let Place { panel, run, in_run, lane } = self.place(index);
+        let Runs { begins, quads, .. } = &self.runs[panel.min(self.runs.len() - 1)];
+        let (quad, at) = (in_run / QUAD, in_run % QUAD);
+        let data = &mut self.panels[panel];
+        let weight = &mut data.weights[run * quads + quad][lane][at];
+        let mut old = *weight;
+        *weight = self.limit.map_or(value, |limit| value.clamp(-limit, limit));
+        if self.limit.is_some() {
+            let excess = value - *weight;
+            let place = begins[run] + (quad * QUAD) as u32;
+            match data.excess.binary_search_by_key(&place, |(place, _)| *place) {
+                Ok(found) => {
+                    old += data.excess[found].1[lane][at];
+                    data.excess[found].1[lane][at] = excess;
+                }
+                Err(_) if excess == 0 => {}
+                Err(before) => {
+                    let mut weights = [[0; QUAD]; LANES];
+                    weights[lane][at] = excess;
+                    data.excess.insert(before, (place, weights));
+                }
             }
         }
+        data.start[lane] -= i32::from(self.frames.input.zero) * (i32::from(value) - i32::from(old));
+        old
     }
 
-    /// Copies a group's channels of each image into the middle of zeros.
-    fn stage(&self, group: usize, images: usize, input: &[i16], staging: &mut [i16]) {
-        let shape = &self.shape;
-        let [top, left] = shape.padding;
-        let (channels, share) = (shape.input.channels, shape.group_inputs());
-        let row = shape.input.width * channels;
-        let padded_row = shape.padded()[1] * share;
-        let staging = &mut staging[..shape.staging(images)];
-        staging.fill(0);
-        for image in 0..images {
-            for y in 0..shape.input.height {
-                let from = &input[image * shape.input.len() + y * row..][..row];
-                let begin = image * shape.window_image() + (y + top) * padded_row + left * share;
-                let to = &mut staging[begin..][..shape.input.width * share];
-                if share == channels {
-                    to.copy_from_slice(from);
-                } else {
-                    for (to, from) in to.chunks_exact_mut(share).zip(from.chunks_exact(channels)) {
-                        to.copy_from_slice(&from[group * share..][..share]);
-                    }
+    /// Prepares for tiles of up to `tile` images.
+    pub(crate) fn place_windows(&mut self, tile: usize) {
+        let Self { shape, frames: Frames { input, output }, .. } = self;
+        let [above, left] = std::array::from_fn(|axis| input.border[axis] - shape.padding[axis]);
+        let offset = |at: usize| u32::try_from(at).expect("a tile of images has fewer than 2^32 values");
+        self.begins.clear();
+        self.pixels.clear();
+        for image in 0..tile {
+            for y in 0..shape.output.height {
+                for x in 0..shape.output.width {
+                    let row = (y * shape.stride[0] + above) * input.row();
+                    let column = (x * shape.stride[1] + left) * shape.input.channels;
+                    self.begins.push(offset(image * input.len() + row + column));
+                    self.pixels.push(offset(image * output.len() + output.pixel(y, x)));
                 }
             }
         }
     }
+
+    /// Where the windows of the first `images` images of a tile begin, and their output pixels.
+    pub(crate) fn windows(&self, images: usize) -> (&[u32], &[u32]) {
+        let windows = images * self.shape.output.pixels();
+        (&self.begins[..windows], &self.pixels[..windows])
+    }
+
+    /// Computes some panels' channels of some output pixels: those that begin at `pixels`, whose windows begin
+    /// at `begins`.
+    pub(crate) fn run<E: Element>(
+        &self,
+        kernel: Kernel,
+        panels: std::ops::Range<usize>,
+        input: &[u8],
+        (begins, pixels): (&[u32], &[u32]),
+        output: &mut [E],
+    ) {
+        let together = if self.runs.len() == 1 { panels.len() } else { 1 };
+        let indexes: Vec<usize> = panels.collect();
+        for indexes in indexes.chunks(together.max(1)) {
+            let panels: Vec<Panel<'_>> = indexes.iter().map(|&index| self.panel(index)).collect();
+            let runs = self.runs_of(indexes[0]);
+            let windows = Windows::new(&input[runs.first_channel..], begins, &runs.begins, runs.quads);
+            kernel.run(&windows, &panels, pixels, output);
+        }
+    }
+
+    fn panel(&self, index: usize) -> Panel<'_> {
+        let PanelData { weights, excess, start, multiplier, offset } = &self.panels[index];
+        let channel = index * LANES;
+        let lanes = LANES.min(self.shape.output.channels - channel);
+        Panel { weights, excess, start, multiplier, offset, bounds: self.bounds, channel, lanes }
+    }
+}
+
+/// One set of runs for all panels, or where there are groups one for each.
+fn runs(shape: &ConvShape, input: &Frame) -> Vec<Runs> {
+    let [rows, columns] = shape.kernel;
+    let offset = |row: usize, column: usize| (row * input.row() + column * shape.input.channels) as u32;
+    if shape.groups == 1 {
+        let begins = (0..rows).map(|row| offset(row, 0)).collect();
+        return vec![Runs {
+            begins,
+            quads: (columns * shape.input.channels).div_ceil(QUAD),
+            first_channel: 0,
+        }];
+    }
+    let panel = |first: usize| {
+        let last = (first + LANES).min(shape.output.channels) - 1;
+        let groups = first / shape.group_outputs()..last / shape.group_outputs() + 1;
+        let begins = (0..rows).flat_map(|row| (0..columns).map(move |column| offset(row, column)));
+        Runs {
+            begins: begins.collect(),
+            quads: (groups.len() * shape.group_inputs()).div_ceil(QUAD),
+            first_channel: groups.start * shape.group_inputs(),
+        }
+    };
+    (0..shape.output.channels).step_by(LANES).map(panel).collect()
 }
 
 #[cfg(test)]
@@ -287,10 +309,18 @@ mod tests {
         sums
     }
 
-    fn channels_last(dims: Dims, row_major: &[i64]) -> Vec<i16> {
-        let pixels = dims.pixels();
-        let at = |i: usize| row_major[i % dims.channels * pixels + i / dims.channels] as i16;
-        (0..dims.len()).map(at).collect()
+    /// Row-major levels of one image in a frame; the border is filled, the slack behind it not.
+    fn framed(frame: &Frame, row_major: &[i64]) -> Vec<u8> {
+        let mut image = vec![77; frame.len()];
+        frame.fill_border(&mut image);
+        let Dims { channels, height, width } = frame.dims;
+        for (at, level) in row_major.iter().enumerate() {
+            let (channel, pixel) = (at / (height * width), at % (height * width));
+            let place = frame.pixel(pixel / width, pixel % width) + channel;
+            image[place] = (level + i64::from(frame.zero)) as u8;
+        }
+        assert_eq!(row_major.len(), channels * height * width);
+        image
     }
 
     fn shapes() -> impl Strategy<Value = ConvShape> {
@@ -323,14 +353,15 @@ mod tests {
             shape in shapes(),
             images in 1usize..=3,
             spare in 0usize..=2,
+            wider in [0usize..=1, 0usize..=2],
             seed in any::<[u8; 16]>(),
             changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<i8>()), 0..4),
         ) {
             // Enough randomness without drawing each value: bytes of the seed, scrambled by position.
             let byte = |i: usize| seed[i % 16].wrapping_mul(2 * (i / 16) as u8 + 1).wrapping_add((i / 7) as u8);
-            let levels: Vec<i64> = (0..images * shape.input.len())
-                .map(|i| i64::from(byte(i)) - if seed[0] % 2 == 0 { 127 } else { 0 })
-                .collect();
+            let zero = if seed[0] % 2 == 0 { 128 } else { 0 };
+            let levels: Vec<i64> =
+                (0..images * shape.input.len()).map(|i| i64::from(byte(i)) - i64::from(zero)).collect();
             let mut weights: Vec<i8> = (0..shape.weights()).map(|i| byte(i + 5) as i8).collect();
 
             let channels = shape.output.channels;
@@ -339,25 +370,27 @@ mod tests {
                 multiplier: (0..channels).map(|c| 0.5f32.powi(c as i32 % 12)).collect(),
                 offset: (0..channels).map(|c| c as f32 - 3.5).collect(),
             };
-            let logits = Bounds { low: f32::NEG_INFINITY, high: f32::INFINITY };
-            let levels_only = Bounds { low: 0.0, high: 255.0 };
-            let conv = Conv::new(shape, &weights, &affine, logits, images + spare);
-            let rounding = Conv::new(shape, &weights, &affine, levels_only, images + spare);
-
-            let mut patches = std::collections::BTreeMap::new();
-            for (index, value) in changes {
-                let index = index.index(weights.len());
-                weights[index] = value;
-                let panel = conv.panel_of(index);
-                let copy = patches.entry(panel).or_insert_with(|| conv.panel_weights(panel).to_vec());
-                conv.set(copy, index, value);
-            }
+            let border = [0, 1].map(|axis| shape.padding[axis] + wider[axis]);
+            let input = Frame { dims: shape.input, border, zero };
+            let logits = Frame { dims: shape.output, border: [0, 0], zero: 0 };
+            let stored = Frame { dims: shape.output, border: wider, zero: 128 };
+            let unrounded = Bounds::unrounded(f32::NEG_INFINITY, f32::INFINITY);
+            let rounded = Bounds::levels(-127, 127, 128);
+            let conv = |kernel, output, bounds, weights: &[i8]| {
+                let mut conv = Conv::new(shape, Frames { input, output }, weights, &affine, bounds, kernel);
+                conv.place_windows(images + spare);
+                conv
+            };
+            let changes: Vec<(usize, i8)> =
+                changes.into_iter().map(|(index, value)| (index.index(weights.len()), value)).collect();
+            let clean = weights.clone();
+            changes.iter().for_each(|&(index, value)| weights[index] = value);
 
             let wide: Vec<i64> = weights.iter().map(|&w| w.into()).collect();
             let mut expected = Vec::new();
-            let mut input = Vec::new();
+            let mut bytes = Vec::new();
             for image in levels.chunks(shape.input.len()) {
-                input.extend(channels_last(shape.input, image));
+                bytes.extend(framed(&input, image));
                 let sums = plain(&shape, image, &wide);
                 for pixel in 0..shape.output.pixels() {
                     for c in 0..channels {
@@ -366,17 +399,37 @@ mod tests {
                     }
                 }
             }
+            // What lies behind the last image is read, and meets weights of zero.
+            bytes.extend([99; QUAD]);
             for kernel in Kernel::available() {
-                // Neither buffer is cleared between uses in a network.
-                let mut staging = vec![-1; shape.staging(images + spare)];
+                let mut changed = conv(kernel, logits, unrounded, &clean);
+                let before: Vec<i8> = changes.iter().map(|&(index, value)| changed.set(index, value)).collect();
                 let mut output = vec![f32::NAN; expected.len()];
-                let changed = |panel: usize| patches.get(&panel).map(Vec::as_slice);
-                conv.run(kernel, images, &input, changed, &mut staging, &mut output);
+                let all = 0..changed.panels();
+                changed.run(kernel, all.clone(), &bytes, changed.windows(images), &mut output);
                 prop_assert_eq!(&output, &expected, "{:?}", kernel);
-                let mut output = vec![-1i16; expected.len()];
-                rounding.run(kernel, images, &input, changed, &mut staging, &mut output);
-                let rounded = expected.iter().map(|v| v.round_ties_even().clamp(0.0, 255.0) as i16);
-                prop_assert!(output.iter().copied().eq(rounded), "levels, {:?}", kernel);
+
+                let packed = conv(kernel, stored, rounded, &weights);
+                let mut output = vec![3u8; images * stored.len()];
+                packed.run(kernel, all.clone(), &bytes, packed.windows(images), &mut output);
+                for (pixel, expected) in expected.chunks(channels).enumerate() {
+                    let (image, pixel) = (pixel / shape.output.pixels(), pixel % shape.output.pixels());
+                    let [row, column] = [pixel / shape.output.width, pixel % shape.output.width];
+                    let found = &output[image * stored.len() + stored.pixel(row, column)..][..channels];
+                    let expected =
+                        expected.iter().map(|v| (v.round_ties_even().clamp(-127.0, 127.0) + 128.0) as u8);
+                    prop_assert!(found.iter().copied().eq(expected), "levels, {kernel:?}");
+                }
+
+                // Undone in reverse, since one weight may be changed twice.
+                for (&(index, _), before) in changes.iter().zip(before).rev() {
+                    changed.set(index, before);
+                }
+                let (mut undone, mut fresh) = (vec![0f32; expected.len()], vec![1f32; expected.len()]);
+                changed.run(kernel, all.clone(), &bytes, changed.windows(images), &mut undone);
+                let packed = conv(kernel, logits, unrounded, &clean);
+                packed.run(kernel, all, &bytes, packed.windows(images), &mut fresh);
+                prop_assert_eq!(undone, fresh, "undone, {:?}", kernel);
             }
         }
     }
@@ -394,12 +447,14 @@ mod tests {
             groups: 1,
         };
         let affine = Affine { multiplier: vec![1.0], offset: vec![0.0] };
-        let bounds = Bounds { low: f32::NEG_INFINITY, high: f32::INFINITY };
-        let conv = Conv::new(shape, &vec![-128; 65_793], &affine, bounds, 1);
+        let bounds = Bounds::unrounded(f32::NEG_INFINITY, f32::INFINITY);
+        let frame = |dims| Frame { dims, border: [0, 0], zero: 0 };
+        let frames = Frames { input: frame(shape.input), output: frame(shape.output) };
         for kernel in Kernel::available() {
+            let mut conv = Conv::new(shape, frames, &vec![-128; 65_793], &affine, bounds, kernel);
+            conv.place_windows(1);
             let mut output = [0f32];
-            let mut staging = vec![0; shape.staging(1)];
-            conv.run(kernel, 1, &vec![255; 65_793], |_| None, &mut staging, &mut output);
+            conv.run(kernel, 0..1, &vec![255; 65_793 + QUAD], conv.windows(1), &mut output);
             assert_eq!(output, [(65_793i64 * 255 * -128) as f32], "{kernel:?}");
         }
     }

@@ -24,3 +24,56 @@ impl Dims {
         self.channels * self.pixels()
     }
 }
+
+/// How the levels of a node lie in memory: images of rows of pixels of channels, a byte each, with a border of
+/// zeros around every image that is as wide as the padding of the convolutions that read it.
+///
+/// A byte is a level plus `zero`: 0 where levels cannot be negative, 128 elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Frame {
+    pub(crate) dims: Dims,
+    /// Rows above and below, pixels on the left and on the right.
+    pub(crate) border: [usize; 2],
+    /// The byte of level 0.
+    pub(crate) zero: u8,
+}
+
+impl Frame {
+    /// Bytes of one row, its border included.
+    pub(crate) fn row(&self) -> usize {
+        (self.dims.width + 2 * self.border[1]) * self.dims.channels
+    }
+
+    /// Bytes of one image.
+    pub(crate) fn len(&self) -> usize {
+        (self.dims.height + 2 * self.border[0]) * self.row()
+    }
+
+    /// Where the pixel at a row and column begins. The border begins at minus its size.
+    pub(crate) fn pixel(&self, row: usize, column: usize) -> usize {
+        (row + self.border[0]) * self.row() + (column + self.border[1]) * self.dims.channels
+    }
+
+    /// The level of a byte, exact in f32.
+    #[inline(always)]
+    pub(crate) fn level(&self, byte: u8) -> f32 {
+        f32::from(i16::from(byte) - i16::from(self.zero))
+    }
+
+    /// Writes the border of one image.
+    pub(crate) fn fill_border(&self, image: &mut [u8]) {
+        let [above, left] = self.border;
+        if [above, left] == [0, 0] {
+            return;
+        }
+        let (row, side) = (self.row(), left * self.dims.channels);
+        let end = image.len();
+        image[..above * row].fill(self.zero);
+        image[end - above * row..].fill(self.zero);
+        for row in image[above * row..end - above * row].chunks_exact_mut(row) {
+            let end = row.len();
+            row[..side].fill(self.zero);
+            row[end - side..].fill(self.zero);
+        }
+    }
+}

@@ -1,26 +1,30 @@
-//! The inner loop: dot products of one panel of weights with many input windows.
+//! The inner loop: dot products of panels of weights with many input windows.
 //!
-//! A *panel* is the weights of [`LANES`] output channels. An output pixel reads a window of the
-//! channels-last input, which is `rows` runs (one for each kernel row) of `2 * row_pairs` consecutive
-//! values. The loop takes two neighbouring values of a run at a time, broadcasts them to all lanes, and
-//! lane l adds `x0 * w[l][0] + x1 * w[l][1]` to its sum: the shape of `vpmaddwd` (AVX2) and `vpdpwssd`
-//! (AVX-512 VNNI). A few pixels are carried side by side, so that each load of weights serves them all
-//! and enough independent sums hide the latency. LLVM does not find these instructions in plain loops
-//! (measured on Zen 4: 24 instead of 73 and 105 G multiply-adds a second), which is why they are named.
+//! A *panel* is the weights of [`LANES`] output channels. An output pixel reads a window of the channels-last
+//! input, which is a few *runs* of consecutive bytes, taken four at a time. The loop broadcasts four
+//! neighbouring bytes to all lanes, and lane l adds `x0 * w[l][0] + ... + x3 * w[l][3]` to its sum: the shape
+//! of `vpdpbusd` (AVX-512 VNNI, AVX-VNNI) and of `vpmaddubsw` (AVX2). A few pixels are carried side by side,
+//! so that each load of weights serves them all and enough independent sums hide the latency; where there are
+//! registers for it, so are two panels, which share each broadcast. LLVM does not find these instructions in
+//! plain loops, which is why they are named.
 //!
-//! All three forms compute the same i32 sums: a pair of products is at most 2 * 255 * 128 and the whole
-//! sum was checked at compilation to fit, so no order of additions wraps or saturates. The tests run
-//! every form that the machine has against nested loops.
+//! All forms compute the same i32 sums. A whole sum was checked at compilation to fit i32, so no order of
+//! additions wraps. Only `vpmaddubsw` could saturate: it adds two products in i16. It cannot where both
+//! weights lie in [-64, 64], since 2 * 255 * 64 = 32,640, and nearly all weights do (all but every eighth of
+//! a network trained for in-place protection). What a weight exceeds that range by is kept apart, as a sparse
+//! second panel ([`Panel::excess`]), and added by the same instruction. The tests run every form that the
+//! machine has against nested loops.
 //!
-//! This is the only module with `unsafe`, for two reasons: entering a function compiled for
-//! instructions that were found at run time, and the vector intrinsics in it that take pointers.
+//! This is the only module with `unsafe`, for two reasons: entering a function compiled for instructions that
+//! were found at run time, and the loads of the inner loop, whose bounds [`Windows::new`] checks once for all
+//! panels.
 #![allow(unsafe_code)]
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
-    __m256i, __m512i, _mm256_add_epi32, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_set1_epi32,
-    _mm256_setzero_si256, _mm256_storeu_si256, _mm512_dpwssd_epi32, _mm512_loadu_si512, _mm512_set1_epi32,
-    _mm512_setzero_si512, _mm512_storeu_si512,
+    __m256i, __m512i, _mm256_add_epi32, _mm256_dpbusd_avx_epi32, _mm256_loadu_si256, _mm256_madd_epi16,
+    _mm256_maddubs_epi16, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_storeu_si256, _mm512_dpbusd_epi32,
+    _mm512_loadu_si512, _mm512_set1_epi32, _mm512_storeu_si512,
 };
 
 use crate::requantize::{Bounds, Element};
@@ -28,28 +32,51 @@ use crate::requantize::{Bounds, Element};
 /// Output channels in a panel.
 pub(crate) const LANES: usize = 16;
 
-/// For each lane, the weights of one pair of neighbouring inputs.
-pub(crate) type PairWeights = [[i16; 2]; LANES];
+/// Neighbouring bytes of a window that meet their weights at once.
+pub(crate) const QUAD: usize = 4;
 
-/// Output channels that are computed together, and everything about them but the weights' values.
+/// For each lane, the weights of one quad of neighbouring inputs.
+pub(crate) type QuadWeights = [[i8; QUAD]; LANES];
+
+/// Input windows, all of one form.
+pub(crate) struct Windows<'a> {
+    input: &'a [u8],
+    begins: &'a [u32],
+    runs: &'a [u32],
+    run_quads: usize,
+}
+
+impl<'a> Windows<'a> {
+    /// `begins` says where each window begins in `input`, `runs` where each of its runs begins from there; a
+    /// run is `run_quads` quads of bytes.
+    ///
+    /// # Panics
+    /// When a window leaves the input.
+    pub(crate) fn new(input: &'a [u8], begins: &'a [u32], runs: &'a [u32], run_quads: usize) -> Self {
+        let largest = |values: &[u32]| values.iter().fold(0, |most, &value| most.max(value)) as usize;
+        let end = largest(begins) + largest(runs) + run_quads * QUAD;
+        assert!(begins.is_empty() || end <= input.len(), "a window ends at {end} of {}", input.len());
+        Self { input, begins, runs, run_quads }
+    }
+}
+
+/// Output channels that are computed together.
+#[derive(Clone, Copy)]
 pub(crate) struct Panel<'a> {
-    /// Row by row, `row_pairs` each.
-    pub(crate) weights: &'a [PairWeights],
-    /// Kernel rows.
-    pub(crate) rows: usize,
-    /// Input values from one kernel row to the next.
-    pub(crate) row_stride: usize,
-    /// Pairs in a kernel row.
-    pub(crate) row_pairs: usize,
-    /// For each output pixel, where its window begins in the input.
-    pub(crate) windows: &'a [u32],
+    /// Run by run, as many quads each as a run of the windows has.
+    pub(crate) weights: &'a [QuadWeights],
+    /// What weights exceed [-64, 64] by, at the byte of the window where their quad begins: for forms with
+    /// [`Kernel::limit`].
+    pub(crate) excess: &'a [(u32, QuadWeights)],
+    /// Where each lane's sum begins.
+    pub(crate) start: &'a [i32; LANES],
     pub(crate) multiplier: &'a [f32; LANES],
     pub(crate) offset: &'a [f32; LANES],
     pub(crate) bounds: Bounds,
-    /// Lanes in use; the panel's channels are the first of a pixel in the output slice.
+    /// Place of the panel's first channel in a pixel.
+    pub(crate) channel: usize,
+    /// Lanes in use.
     pub(crate) lanes: usize,
-    /// Output values from one pixel to the next.
-    pub(crate) pixel_stride: usize,
 }
 
 /// A form of the inner loop that this machine can run.
@@ -63,6 +90,8 @@ enum Form {
     #[cfg(target_arch = "x86_64")]
     Avx2,
     #[cfg(target_arch = "x86_64")]
+    AvxVnni,
+    #[cfg(target_arch = "x86_64")]
     Avx512Vnni,
 }
 
@@ -74,6 +103,9 @@ impl Kernel {
         {
             if is_x86_feature_detected!("avx2") {
                 forms.push(Form::Avx2);
+            }
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("avxvnni") {
+                forms.push(Form::AvxVnni);
             }
             if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni") {
                 forms.push(Form::Avx512Vnni);
@@ -87,93 +119,195 @@ impl Kernel {
         *Self::available().last().expect("the portable form is always there")
     }
 
-    /// Writes the panel's channels of every output pixel; `output` begins at the first of them.
+    /// The largest magnitude of a weight in [`Panel::weights`], where more would saturate.
+    pub(crate) fn limit(self) -> Option<i8> {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Form::Avx2 => Some(64),
+            _ => None,
+        }
+    }
+
+    /// Writes the panels' channels of every window's pixel, which begins at its place of `pixels` in `output`.
     ///
     /// # Panics
-    /// When a window or an output pixel lies outside its slice.
-    pub(crate) fn run<E: Element>(self, panel: &Panel<'_>, input: &[i16], output: &mut [E]) {
+    /// When panels and windows differ in size, or a pixel lies outside the output.
+    pub(crate) fn run<E: Element>(
+        self,
+        windows: &Windows<'_>,
+        panels: &[Panel<'_>],
+        pixels: &[u32],
+        output: &mut [E],
+    ) {
+        assert_eq!(windows.begins.len(), pixels.len(), "a pixel for each window");
+        let quads = windows.runs.len() * windows.run_quads;
+        assert!(panels.iter().all(|panel| panel.weights.len() == quads), "weights for each quad of a window");
         match self.0 {
-            // SAFETY: plain arithmetic needs no instruction-set extension.
-            Form::Portable => unsafe { sweep::<[i32; LANES], E, 4>(panel, input, output) },
+            // SAFETY: plain arithmetic needs no instruction-set extension; panels were measured above.
+            Form::Portable => unsafe { sweep_all::<[i32; LANES], E, 4>(windows, panels, pixels, output) },
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: `available` made this form, so the machine has AVX2.
-            Form::Avx2 => unsafe { sweep_avx2(panel, input, output) },
+            // SAFETY: `available` made this form, so the machine has AVX2; panels were measured above.
+            Form::Avx2 => unsafe { sweep_avx2(windows, panels, pixels, output) },
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: `available` made this form, so the machine has AVX-512F and VNNI.
-            Form::Avx512Vnni => unsafe { sweep_avx512vnni(panel, input, output) },
+            // SAFETY: `available` made this form, so the machine has AVX2 and AVX-VNNI; as above.
+            Form::AvxVnni => unsafe { sweep_avxvnni(windows, panels, pixels, output) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `available` made this form, so the machine has AVX-512F and VNNI; as above.
+            Form::Avx512Vnni => unsafe { sweep_avx512vnni(windows, panels, pixels, output) },
         }
     }
 }
 
+/// # Safety
+/// Every panel must have a weight for each quad of a window.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn sweep_avx2<E: Element>(panel: &Panel<'_>, input: &[i16], output: &mut [E]) {
-    // SAFETY: this function is compiled for, and only called with, AVX2.
-    unsafe { sweep::<[__m256i; 2], E, 4>(panel, input, output) }
+unsafe fn sweep_avx2<E: Element>(w: &Windows<'_>, panels: &[Panel<'_>], pixels: &[u32], output: &mut [E]) {
+    // SAFETY: compiled for, and only called with, AVX2; the caller's promise is this function's own.
+    unsafe { sweep_all::<Saturating, E, 4>(w, panels, pixels, output) }
 }
 
+/// # Safety
+/// Every panel must have a weight for each quad of a window.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,avxvnni")]
+unsafe fn sweep_avxvnni<E: Element>(w: &Windows<'_>, panels: &[Panel<'_>], pixels: &[u32], output: &mut [E]) {
+    // SAFETY: compiled for, and only called with, AVX2 and AVX-VNNI; the caller's promise is this function's own.
+    unsafe { sweep_all::<[__m256i; 2], E, 4>(w, panels, pixels, output) }
+}
+
+/// # Safety
+/// Every panel must have a weight for each quad of a window.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512vnni")]
-fn sweep_avx512vnni<E: Element>(panel: &Panel<'_>, input: &[i16], output: &mut [E]) {
-    // SAFETY: this function is compiled for, and only called with, AVX-512F and VNNI.
-    unsafe { sweep::<__m512i, E, 8>(panel, input, output) }
+unsafe fn sweep_avx512vnni<E: Element>(
+    w: &Windows<'_>,
+    panels: &[Panel<'_>],
+    pixels: &[u32],
+    output: &mut [E],
+) {
+    let (pairs, single) = panels.as_chunks::<2>();
+    for pair in pairs {
+        // SAFETY: compiled for, and only called with, AVX-512F and VNNI; the caller's promise is this
+        // function's own.
+        unsafe { sweep::<__m512i, E, 8, 2>(w, pair, pixels, output) };
+    }
+    // SAFETY: as above.
+    unsafe { sweep_all::<__m512i, E, 8>(w, single, pixels, output) };
 }
 
-/// All output pixels, `P` at a time and the rest singly.
+/// All panels, one after the other.
+///
+/// # Safety
+/// The machine must have the instructions of `S`; every panel must have a weight for each quad of a window.
+#[inline(always)]
+unsafe fn sweep_all<S: Sums, E: Element, const P: usize>(
+    w: &Windows<'_>,
+    panels: &[Panel<'_>],
+    pixels: &[u32],
+    output: &mut [E],
+) {
+    for panel in panels {
+        // SAFETY: the caller's promises are this function's own.
+        unsafe { sweep::<S, E, P, 1>(w, &[*panel], pixels, output) };
+    }
+}
+
+/// All windows, `P` at a time and the rest singly.
+///
+/// # Safety
+/// As [`sweep_all`].
+#[inline(always)]
+unsafe fn sweep<S: Sums, E: Element, const P: usize, const N: usize>(
+    w: &Windows<'_>,
+    panels: &[Panel<'_>; N],
+    pixels: &[u32],
+    output: &mut [E],
+) {
+    let (together, rest) = w.begins.as_chunks::<P>();
+    let (pixels_together, pixels_rest) = pixels.as_chunks::<P>();
+    for (begins, pixels) in together.iter().zip(pixels_together) {
+        // SAFETY: the caller's promises are this function's own, and `begins` are of `w`.
+        let sums = unsafe { dot::<S, P, N>(w, panels, begins) };
+        for (sums, &pixel) in sums.into_iter().zip(pixels) {
+            // SAFETY: as above.
+            unsafe { finish(sums, panels, &mut output[pixel as usize..]) };
+        }
+    }
+    for (begin, &pixel) in rest.iter().zip(pixels_rest) {
+        // SAFETY: as above.
+        let [sums] = unsafe { dot::<S, 1, N>(w, panels, &[*begin]) };
+        // SAFETY: as above.
+        unsafe { finish(sums, panels, &mut output[pixel as usize..]) };
+    }
+}
+
+/// Requantizes the sums of one pixel and writes them to their channels.
 ///
 /// # Safety
 /// The machine must have the instructions of `S`.
 #[inline(always)]
-unsafe fn sweep<S: Sums, E: Element, const P: usize>(panel: &Panel<'_>, input: &[i16], output: &mut [E]) {
-    let (together, rest) = panel.windows.as_chunks::<P>();
-    let mut pixels = output.chunks_mut(panel.pixel_stride);
-    let mut finish = |sums: [i32; LANES]| {
+unsafe fn finish<S: Sums, E: Element, const N: usize>(
+    sums: [S; N],
+    panels: &[Panel<'_>; N],
+    pixel: &mut [E],
+) {
+    for (sums, panel) in sums.into_iter().zip(panels) {
+        // SAFETY: the caller's promise is this function's own.
+        let sums = unsafe { sums.to_array() };
         let mut values = [E::default(); LANES];
         for (lane, value) in values.iter_mut().enumerate() {
             *value = panel.bounds.finish(sums[lane] as f32 * panel.multiplier[lane] + panel.offset[lane]);
         }
-        let pixel = pixels.next().expect("an output pixel for each window");
-        match pixel.first_chunk_mut::<LANES>() {
+        let channels = &mut pixel[panel.channel..];
+        match channels.first_chunk_mut::<LANES>() {
             Some(full) if panel.lanes == LANES => *full = values,
-            _ => pixel[..panel.lanes].copy_from_slice(&values[..panel.lanes]),
+            _ => {
+                for (channel, value) in channels[..panel.lanes].iter_mut().zip(values) {
+                    *channel = value;
+                }
+            }
         }
-    };
-    for windows in together {
-        // SAFETY: the caller's promise about `S` is this function's own.
-        let sums = unsafe { dot::<S, P>(panel, input, windows) };
-        for pixel in sums {
-            // SAFETY: as above.
-            finish(unsafe { pixel.to_array() });
-        }
-    }
-    for window in rest {
-        // SAFETY: as above.
-        finish(unsafe { dot::<S, 1>(panel, input, &[*window])[0].to_array() });
     }
 }
 
-/// The sums of all lanes for `P` windows.
+/// The sums of `N` panels for `P` windows.
 ///
 /// # Safety
-/// The machine must have the instructions of `S`.
+/// As [`sweep_all`]; `begins` must be some of the windows'.
 #[inline(always)]
-unsafe fn dot<S: Sums, const P: usize>(panel: &Panel<'_>, input: &[i16], windows: &[u32; P]) -> [S; P] {
+unsafe fn dot<S: Sums, const P: usize, const N: usize>(
+    w: &Windows<'_>,
+    panels: &[Panel<'_>; N],
+    begins: &[u32; P],
+) -> [[S; N]; P] {
     // SAFETY: the caller's promise about `S` is this function's own.
-    let mut sums = [unsafe { S::zero() }; P];
-    let pairs = panel.row_pairs;
-    for row in 0..panel.rows {
-        let mut runs: [&[[i16; 2]]; P] = [&[]; P];
-        for (run, &window) in runs.iter_mut().zip(windows) {
-            let begin = window as usize + row * panel.row_stride;
-            *run = input[begin..begin + 2 * pairs].as_chunks().0;
+    let mut sums = [panels.map(|panel| unsafe { S::start(panel.start) }); P];
+    let begins = begins.map(|begin| begin as usize);
+    for (run, &offset) in w.runs.iter().enumerate() {
+        // SAFETY: `Windows::new` found every run of every window inside the input.
+        let base = begins.map(|begin| unsafe { w.input.as_ptr().add(begin + offset as usize) });
+        for quad in 0..w.run_quads {
+            let weights = panels.map(|panel| {
+                // SAFETY: the caller promises a weight for each quad of a run.
+                unsafe { S::load(panel.weights.get_unchecked(run * w.run_quads + quad)) }
+            });
+            for (sums, base) in sums.iter_mut().zip(base) {
+                // SAFETY: the quad lies in the run, which is inside the input.
+                let x = unsafe { base.add(quad * QUAD).cast::<[u8; QUAD]>().read() };
+                for (sum, weights) in sums.iter_mut().zip(weights) {
+                    // SAFETY: the caller's promise about `S` is this function's own.
+                    *sum = unsafe { sum.add_products(x, weights) };
+                }
+            }
         }
-        let weights = &panel.weights[row * pairs..][..pairs];
-        // The slices' equal lengths are restated for the optimizer, which then drops the index checks.
-        let runs = runs.map(|run| &run[..pairs]);
-        for pair in 0..pairs {
-            for p in 0..P {
-                // SAFETY: as above.
-                sums[p] = unsafe { sums[p].add_products(runs[p][pair], &weights[pair]) };
+    }
+    for (n, panel) in panels.iter().enumerate() {
+        for (offset, weights) in panel.excess {
+            for (sums, begin) in sums.iter_mut().zip(begins) {
+                let x = w.input[begin + *offset as usize..].first_chunk().expect("a quad of the window");
+                // SAFETY: the caller's promise about `S` is this function's own.
+                sums[n] = unsafe { sums[n].add_products(*x, S::load(weights)) };
             }
         }
     }
@@ -184,22 +318,31 @@ unsafe fn dot<S: Sums, const P: usize>(panel: &Panel<'_>, input: &[i16], windows
 ///
 /// The methods are unsafe because an implementation may need instructions that the machine lacks.
 trait Sums: Copy {
-    unsafe fn zero() -> Self;
-    /// Adds `x[0] * weights[lane][0] + x[1] * weights[lane][1]` to each lane.
-    unsafe fn add_products(self, x: [i16; 2], weights: &PairWeights) -> Self;
+    type Weights: Copy;
+    unsafe fn start(values: &[i32; LANES]) -> Self;
+    unsafe fn load(weights: &QuadWeights) -> Self::Weights;
+    /// Adds the products of `x` with each lane's weights.
+    unsafe fn add_products(self, x: [u8; QUAD], weights: Self::Weights) -> Self;
     unsafe fn to_array(self) -> [i32; LANES];
 }
 
 impl Sums for [i32; LANES] {
+    type Weights = QuadWeights;
+
     #[inline(always)]
-    unsafe fn zero() -> Self {
-        [0; LANES]
+    unsafe fn start(values: &[i32; LANES]) -> Self {
+        *values
     }
 
     #[inline(always)]
-    unsafe fn add_products(mut self, x: [i16; 2], weights: &PairWeights) -> Self {
+    unsafe fn load(weights: &QuadWeights) -> QuadWeights {
+        *weights
+    }
+
+    #[inline(always)]
+    unsafe fn add_products(mut self, x: [u8; QUAD], weights: QuadWeights) -> Self {
         for (sum, w) in self.iter_mut().zip(weights) {
-            *sum += i32::from(x[0]) * i32::from(w[0]) + i32::from(x[1]) * i32::from(w[1]);
+            *sum += x.iter().zip(w).map(|(&x, w)| i32::from(x) * i32::from(w)).sum::<i32>();
         }
         self
     }
@@ -210,67 +353,121 @@ impl Sums for [i32; LANES] {
     }
 }
 
-/// Two neighbouring inputs as the 32 bits that a vector instruction broadcasts.
+/// The two halves of 16 lanes.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn packed(x: [i16; 2]) -> i32 {
-    i32::from(x[0] as u16) | i32::from(x[1]) << 16
+unsafe fn load_halves(lanes: *const __m256i) -> [__m256i; 2] {
+    // SAFETY: the caller promises AVX2 and 64 readable bytes.
+    unsafe { [_mm256_loadu_si256(lanes), _mm256_loadu_si256(lanes.add(1))] }
 }
 
 #[cfg(target_arch = "x86_64")]
-impl Sums for [__m256i; 2] {
+#[inline(always)]
+unsafe fn store_halves(halves: [__m256i; 2]) -> [i32; LANES] {
+    let mut out = [0; LANES];
+    let base = out.as_mut_ptr().cast::<__m256i>();
+    // SAFETY: the caller promises AVX2; `out` is 64 bytes, two unaligned vectors.
+    unsafe {
+        _mm256_storeu_si256(base, halves[0]);
+        _mm256_storeu_si256(base.add(1), halves[1]);
+    }
+    out
+}
+
+/// AVX2: products of two neighbours are added in i16, so weights must be in [-64, 64].
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy)]
+struct Saturating([__m256i; 2]);
+
+#[cfg(target_arch = "x86_64")]
+impl Sums for Saturating {
+    type Weights = [__m256i; 2];
+
     #[inline(always)]
-    unsafe fn zero() -> Self {
-        // SAFETY: the caller promises AVX2.
-        unsafe { [_mm256_setzero_si256(); 2] }
+    unsafe fn start(values: &[i32; LANES]) -> Self {
+        // SAFETY: the caller promises AVX2; `values` is 64 bytes.
+        Self(unsafe { load_halves(values.as_ptr().cast()) })
     }
 
     #[inline(always)]
-    unsafe fn add_products(self, x: [i16; 2], weights: &PairWeights) -> Self {
-        let [low, high] = self;
-        let base = weights.as_ptr().cast::<__m256i>();
-        // SAFETY: the caller promises AVX2; `weights` is 64 bytes, two unaligned vectors.
+    unsafe fn load(weights: &QuadWeights) -> [__m256i; 2] {
+        // SAFETY: the caller promises AVX2; `weights` is 64 bytes.
+        unsafe { load_halves(weights.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_products(self, x: [u8; QUAD], weights: [__m256i; 2]) -> Self {
+        let add = |sums: __m256i, weights: __m256i| {
+            // SAFETY: the caller promises AVX2.
+            unsafe {
+                let x = _mm256_set1_epi32(i32::from_le_bytes(x));
+                let pairs = _mm256_maddubs_epi16(x, weights);
+                _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+            }
+        };
+        Self([add(self.0[0], weights[0]), add(self.0[1], weights[1])])
+    }
+
+    #[inline(always)]
+    unsafe fn to_array(self) -> [i32; LANES] {
+        // SAFETY: the caller promises AVX2.
+        unsafe { store_halves(self.0) }
+    }
+}
+
+/// AVX-VNNI.
+#[cfg(target_arch = "x86_64")]
+impl Sums for [__m256i; 2] {
+    type Weights = [__m256i; 2];
+
+    #[inline(always)]
+    unsafe fn start(values: &[i32; LANES]) -> Self {
+        // SAFETY: the caller promises AVX2; `values` is 64 bytes.
+        unsafe { load_halves(values.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(weights: &QuadWeights) -> [__m256i; 2] {
+        // SAFETY: the caller promises AVX2; `weights` is 64 bytes.
+        unsafe { load_halves(weights.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_products(self, x: [u8; QUAD], weights: [__m256i; 2]) -> Self {
+        // SAFETY: the caller promises AVX2 and AVX-VNNI.
         unsafe {
-            let x = _mm256_set1_epi32(packed(x));
-            let (w_low, w_high) = (_mm256_loadu_si256(base), _mm256_loadu_si256(base.add(1)));
-            [
-                _mm256_add_epi32(low, _mm256_madd_epi16(x, w_low)),
-                _mm256_add_epi32(high, _mm256_madd_epi16(x, w_high)),
-            ]
+            let x = _mm256_set1_epi32(i32::from_le_bytes(x));
+            [_mm256_dpbusd_avx_epi32(self[0], x, weights[0]), _mm256_dpbusd_avx_epi32(self[1], x, weights[1])]
         }
     }
 
     #[inline(always)]
     unsafe fn to_array(self) -> [i32; LANES] {
-        let mut out = [0; LANES];
-        let base = out.as_mut_ptr().cast::<__m256i>();
-        // SAFETY: the caller promises AVX2; `out` is 64 bytes, two unaligned vectors.
-        unsafe {
-            _mm256_storeu_si256(base, self[0]);
-            _mm256_storeu_si256(base.add(1), self[1]);
-        }
-        out
+        // SAFETY: the caller promises AVX2.
+        unsafe { store_halves(self) }
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 impl Sums for __m512i {
+    type Weights = __m512i;
+
     #[inline(always)]
-    unsafe fn zero() -> Self {
-        // SAFETY: the caller promises AVX-512F.
-        unsafe { _mm512_setzero_si512() }
+    unsafe fn start(values: &[i32; LANES]) -> Self {
+        // SAFETY: the caller promises AVX-512F; `values` is 64 bytes.
+        unsafe { _mm512_loadu_si512(values.as_ptr().cast()) }
     }
 
     #[inline(always)]
-    unsafe fn add_products(self, x: [i16; 2], weights: &PairWeights) -> Self {
-        // SAFETY: the caller promises AVX-512F and VNNI; `weights` is 64 bytes, one unaligned vector.
-        unsafe {
-            _mm512_dpwssd_epi32(
-                self,
-                _mm512_set1_epi32(packed(x)),
-                _mm512_loadu_si512(weights.as_ptr().cast()),
-            )
-        }
+    unsafe fn load(weights: &QuadWeights) -> __m512i {
+        // SAFETY: the caller promises AVX-512F; `weights` is 64 bytes.
+        unsafe { _mm512_loadu_si512(weights.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_products(self, x: [u8; QUAD], weights: __m512i) -> Self {
+        // SAFETY: the caller promises AVX-512F and VNNI.
+        unsafe { _mm512_dpbusd_epi32(self, _mm512_set1_epi32(i32::from_le_bytes(x)), weights) }
     }
 
     #[inline(always)]
@@ -279,5 +476,21 @@ impl Sums for __m512i {
         // SAFETY: the caller promises AVX-512F; `out` is 64 bytes, one unaligned vector.
         unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), self) };
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "a window ends at 25 of 24")]
+    fn a_window_outside_is_a_bug() {
+        Windows::new(&[0; 24], &[0, 3, 1], &[0, 10], 3);
+    }
+
+    #[test]
+    fn no_windows_need_no_input() {
+        Windows::new(&[], &[], &[0, 10], 3);
     }
 }

@@ -41,15 +41,17 @@
 //!
 //! # Layout
 //!
-//! Pixels enter as u8 in [channels, height, width], image by image. Inside, levels are channels-last i16,
-//! the form that multiply-add instructions take. Weight changes are addressed as the fault model sees
+//! Pixels enter as u8 in [channels, height, width], image by image. Inside, levels are channels-last bytes
+//! (i8 levels plus 128), each image with a border of zeros, which is the form that dot-product instructions
+//! take; the sum of the weights, times 128, is subtracted from the sum. Weights are kept once, packed, and
+//! changed in place while a network with changes runs. Weight changes are addressed as the fault model sees
 //! the memory: tensor in memory order, row-major index in the tensor.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let checkpoint = quant::Checkpoint::load("resnet20.safetensors".as_ref())?;
 //! let graph = zoo::build_stored(&checkpoint.model, &checkpoint.layers)?;
-//! let network = infer::Network::new(&graph, &checkpoint)?;
+//! let mut network = infer::Network::new(&graph, &checkpoint)?;
 //! let inputs = network.prepare(&[0; 3 * 32 * 32])?;
 //! let clean = network.predict_clean(&inputs);
 //! let faulty = network.predict(&inputs, &[infer::WeightChange { tensor: 0, index: 0, value: -128 }]);

@@ -1,11 +1,11 @@
 //! Running a compiled network.
 //!
-//! Images are cut into tiles of a few; threads take whole tiles, and a tile goes through the steps one
-//! after the other, so that a layer's weights are read once for all its images and its activations stay
-//! in cache. A tile touches nothing shared but the network itself, and an image's result does not depend
-//! on its tile: this is why threads and batches cannot change a prediction.
+//! Images are cut into batches; threads take whole batches, and a batch goes through the segments one after
+//! the other, tile by tile in each. A batch touches nothing shared but the network itself, and an image's
+//! result does not depend on what else is in its batch: this is why threads and batches cannot change a
+//! prediction.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use quant::Checkpoint;
@@ -13,11 +13,11 @@ use rayon::prelude::*;
 use zoo::Graph;
 
 use crate::InferError;
-use crate::compile::{Compiled, compile};
-use crate::dims::Dims;
-use crate::kernel::{Kernel, PairWeights};
+use crate::compile::{Compiled, Slot, compile};
+use crate::dims::{Dims, Frame};
+use crate::kernel::Kernel;
 use crate::requantize::Element;
-use crate::step::{Step, Target, Work};
+use crate::step::{Operand, Step, Target, Work};
 
 /// Name of the rules in this crate's documentation. Records carry it; it changes when any prediction may.
 pub const EVALUATOR: &str = "int8-1";
@@ -54,42 +54,23 @@ impl Inputs {
 
 /// A compiled int8 network; see the crate's documentation for what it computes.
 ///
-/// Shared by reference between threads. Each method runs on the current rayon pool, and its results
-/// depend on nothing but its arguments.
+/// Each method runs on the current rayon pool, and its results depend on nothing but its arguments. Where a
+/// method takes changes, the network holds them while it runs and is as before when it returns.
 #[derive(Debug)]
 pub struct Network {
     compiled: Compiled,
     kernel: Kernel,
-    /// Arenas at rest. A thread takes one for a tile of images and puts it back, so there are as many as
+    /// Arenas at rest. A thread takes one for a batch of images and puts it back, so there are as many as
     /// threads have ever run at once, and nothing is allocated once each has its own.
     arenas: Mutex<Vec<Arena>>,
 }
 
-/// Buffers for one tile.
+/// Buffers for one batch.
 #[derive(Debug)]
 struct Arena {
-    slots: Vec<Vec<i16>>,
-    staging: Vec<i16>,
+    slots: Vec<Vec<u8>>,
     logits: Vec<f32>,
 }
-
-impl Arena {
-    fn new(compiled: &Compiled) -> Self {
-        let tile = compiled.tile;
-        let staging = |step: &Step| match &step.work {
-            Work::Conv(conv) => conv.shape().staging(tile),
-            _ => 0,
-        };
-        Self {
-            slots: compiled.slots.iter().map(|len| vec![0; len * tile]).collect(),
-            staging: vec![0; compiled.steps.iter().map(staging).max().unwrap_or(0)],
-            logits: vec![0.0; compiled.classes * tile],
-        }
-    }
-}
-
-/// Changed panels by (step, panel): weights are copied a panel at a time, and only where they change.
-type Patches = HashMap<(usize, usize), Vec<PairWeights>>;
 
 impl Network {
     /// Compiles a graph with the weights, parameters and scales of a checkpoint.
@@ -99,11 +80,8 @@ impl Network {
     /// are missing, misshaped, not finite or not positive; a running variance of -epsilon or less; a
     /// layer whose exact sum may leave i32.
     pub fn new(graph: &Graph, checkpoint: &Checkpoint) -> Result<Self, InferError> {
-        Ok(Self {
-            compiled: compile(graph, checkpoint)?,
-            kernel: Kernel::fastest(),
-            arenas: Mutex::new(Vec::new()),
-        })
+        let kernel = Kernel::fastest();
+        Ok(Self { compiled: compile(graph, checkpoint, kernel)?, kernel, arenas: Mutex::new(Vec::new()) })
     }
 
     /// Number of classes, the length of one image's logits.
@@ -133,22 +111,8 @@ impl Network {
     ///
     /// # Panics
     /// When a change names a weight that does not exist, or `inputs` were prepared for another image size.
-    pub fn predict(&self, inputs: &Inputs, changes: &[WeightChange]) -> Vec<u16> {
-        let patches = self.patches(changes);
-        let mut classes = vec![0u16; inputs.len()];
-        classes.par_chunks_mut(self.compiled.tile).zip(self.tiles(inputs)).for_each(|(out, pixels)| {
-            self.run_tile(
-                pixels,
-                &patches,
-                |_, _, _| {},
-                |logits| {
-                    for (class, logits) in out.iter_mut().zip(logits.chunks_exact(self.compiled.classes)) {
-                        *class = largest(logits);
-                    }
-                },
-            );
-        });
-        classes
+    pub fn predict(&mut self, inputs: &Inputs, changes: &[WeightChange]) -> Vec<u16> {
+        self.changed(changes, |network| network.predict_clean(inputs))
     }
 
     /// The class of each image with the checkpoint's weights.
@@ -156,19 +120,36 @@ impl Network {
     /// # Panics
     /// When `inputs` were prepared for another image size.
     pub fn predict_clean(&self, inputs: &Inputs) -> Vec<u16> {
-        self.predict(inputs, &[])
+        self.check(inputs);
+        let mut classes = vec![0; inputs.len()];
+        let batch = self.batch(inputs);
+        let batches = classes.par_chunks_mut(batch).zip(inputs.pixels.par_chunks(batch * inputs.image));
+        batches.for_each(|(classes, pixels)| {
+            self.run_batch(
+                pixels,
+                |_, _, _| {},
+                |logits| {
+                    let logits = logits.chunks_exact(self.compiled.classes);
+                    classes.iter_mut().zip(logits).for_each(|(class, logits)| *class = largest(logits));
+                },
+            );
+        });
+        classes
     }
 
     /// The logits, image by image, [`Network::classes`] each.
     ///
     /// # Panics
     /// As [`Network::predict`].
-    pub fn logits(&self, inputs: &Inputs, changes: &[WeightChange]) -> Vec<f32> {
-        let patches = self.patches(changes);
+    pub fn logits(&mut self, inputs: &Inputs, changes: &[WeightChange]) -> Vec<f32> {
+        self.check(inputs);
         let mut all = vec![0.0; inputs.len() * self.compiled.classes];
-        let tile = self.compiled.tile * self.compiled.classes;
-        all.par_chunks_mut(tile).zip(self.tiles(inputs)).for_each(|(out, pixels)| {
-            self.run_tile(pixels, &patches, |_, _, _| {}, |logits| out.copy_from_slice(logits));
+        let batch = self.batch(inputs);
+        self.changed(changes, |network| {
+            let logits = all.par_chunks_mut(batch * network.compiled.classes);
+            logits.zip(inputs.pixels.par_chunks(batch * inputs.image)).for_each(|(out, pixels)| {
+                network.run_batch(pixels, |_, _, _| {}, |logits| out.copy_from_slice(logits));
+            });
         });
         all
     }
@@ -178,28 +159,32 @@ impl Network {
     ///
     /// # Panics
     /// As [`Network::predict`].
-    pub fn levels(&self, inputs: &Inputs, changes: &[WeightChange]) -> BTreeMap<String, Vec<i16>> {
-        let patches = self.patches(changes);
+    pub fn levels(&mut self, inputs: &Inputs, changes: &[WeightChange]) -> BTreeMap<String, Vec<i16>> {
         self.check(inputs);
         let mut all: BTreeMap<String, Vec<i16>> = BTreeMap::new();
-        for pixels in inputs.pixels.chunks(self.compiled.tile * inputs.image) {
-            let collect = |name: &str, dims: Dims, levels: &[i16]| {
-                let out = all.entry(name.into()).or_default();
-                for image in levels.chunks_exact(dims.len()) {
-                    for channel in 0..dims.channels {
-                        out.extend(image[channel..].iter().step_by(dims.channels));
+        let mut collect = |name: &str, frame: &Frame, images: &[u8]| {
+            let out = all.entry(name.into()).or_default();
+            for image in images.chunks_exact(frame.len()) {
+                for channel in 0..frame.dims.channels {
+                    for row in 0..frame.dims.height {
+                        let bytes = image[frame.pixel(row, 0) + channel..].iter();
+                        let bytes = bytes.step_by(frame.dims.channels).take(frame.dims.width);
+                        out.extend(bytes.map(|&byte| i16::from(byte) - i16::from(frame.zero)));
                     }
                 }
-            };
-            self.run_tile(pixels, &patches, collect, |_| {});
-        }
+            }
+        };
+        self.changed(changes, |network| {
+            for pixels in inputs.pixels.chunks(network.compiled.batch * inputs.image) {
+                network.run_batch(pixels, &mut collect, |_| {});
+            }
+        });
         all
     }
 
-    /// The pixels of each tile.
-    fn tiles<'a>(&self, inputs: &'a Inputs) -> rayon::slice::Chunks<'a, u8> {
-        self.check(inputs);
-        inputs.pixels.par_chunks(self.compiled.tile * inputs.image)
+    /// Images in a batch: as many as gain by it, and a batch for each thread.
+    fn batch(&self, inputs: &Inputs) -> usize {
+        inputs.len().div_ceil(rayon::current_num_threads()).clamp(1, self.compiled.batch)
     }
 
     fn check(&self, inputs: &Inputs) {
@@ -210,48 +195,71 @@ impl Network {
         );
     }
 
-    fn patches(&self, changes: &[WeightChange]) -> Patches {
-        let mut patches = Patches::new();
-        for change in changes {
-            let layers = self.compiled.layers.len();
-            assert!(change.tensor < layers, "{change:?} names a tensor outside 0..{layers}");
-            let conv = self.compiled.layer(change.tensor);
-            let weights = conv.shape().weights();
-            assert!(change.index < weights, "{change:?} names a weight outside 0..{weights}");
-            let panel = conv.panel_of(change.index);
-            let copy = patches
-                .entry((self.compiled.layers[change.tensor], panel))
-                .or_insert_with(|| conv.panel_weights(panel).to_vec());
-            conv.set(copy, change.index, change.value);
-        }
-        patches
+    /// What `run` makes of the network with some weights changed.
+    fn changed<T>(&mut self, changes: &[WeightChange], run: impl FnOnce(&Self) -> T) -> T {
+        let before = self.change(changes);
+        let result = run(self);
+        self.change(&before);
+        result
     }
 
-    /// Runs the steps on up to a tile of images. `stored` sees each step's levels, `done` the logits.
-    fn run_tile(
+    /// Changes weights; returns the changes that undo it.
+    fn change(&mut self, changes: &[WeightChange]) -> Vec<WeightChange> {
+        let mut before: Vec<WeightChange> = changes
+            .iter()
+            .map(|&change| {
+                let WeightChange { tensor, index, value } = change;
+                let layers = self.compiled.layers.len();
+                assert!(tensor < layers, "{change:?} names a tensor outside 0..{layers}");
+                let conv = self.compiled.layer_mut(tensor);
+                let weights = conv.shape().weights();
+                assert!(index < weights, "{change:?} names a weight outside 0..{weights}");
+                WeightChange { value: conv.set(index, value), ..change }
+            })
+            .collect();
+        before.reverse();
+        before
+    }
+
+    /// Runs all segments on up to a batch of images. `stored` sees each step's levels, `done` the logits.
+    fn run_batch(
         &self,
         pixels: &[u8],
-        patches: &Patches,
-        mut stored: impl FnMut(&str, Dims, &[i16]),
+        mut stored: impl FnMut(&str, &Frame, &[u8]),
         done: impl FnOnce(&[f32]),
     ) {
         let compiled = &self.compiled;
         let images = pixels.len() / compiled.input.len();
         let resting = self.arenas.lock().expect("no thread panics while it holds the lock").pop();
-        let mut arena = resting.unwrap_or_else(|| Arena::new(compiled));
-        let Arena { slots, staging, logits } = &mut arena;
-        for (index, step) in compiled.steps.iter().enumerate() {
-            let run = StepRun { step, index, kernel: self.kernel, images, pixels, patches };
-            match step.target {
-                Target::Slot(slot) => {
-                    // The output leaves its place while the step reads the others; no step reads it.
-                    let mut output = std::mem::take(&mut slots[slot]);
-                    let levels = &mut output[..images * step.dims.len()];
-                    run.run(slots, staging, levels);
-                    stored(&step.name, step.dims, levels);
-                    slots[slot] = output;
+        let mut arena = resting.unwrap_or_else(|| Arena {
+            slots: compiled.slots.iter().map(|slot| vec![0; slot.bytes]).collect(),
+            logits: vec![0.0; compiled.classes * compiled.batch],
+        });
+        let Arena { slots, logits } = &mut arena;
+        for segment in &compiled.segments {
+            for first in (0..images).step_by(segment.tile) {
+                let tile = Tile { first, images: segment.tile.min(images - first) };
+                for step in &compiled.steps[segment.steps.clone()] {
+                    let run = StepRun { step, kernel: self.kernel, tile, slots: &compiled.slots };
+                    match step.target {
+                        Target::Slot(slot) => {
+                            // The output leaves its place while the step reads the others; no step reads it.
+                            let mut output = std::mem::take(&mut slots[slot]);
+                            let images = &mut output[run.begin(slot, &step.frame)..];
+                            let images = &mut images[..tile.images * step.frame.len()];
+                            for image in images.chunks_exact_mut(step.frame.len()) {
+                                step.frame.fill_border(image);
+                            }
+                            run.run(pixels, slots, images);
+                            stored(&step.name, &step.frame, images);
+                            slots[slot] = output;
+                        }
+                        Target::Logits => {
+                            let len = step.frame.len();
+                            run.run(pixels, slots, &mut logits[tile.first * len..][..tile.images * len]);
+                        }
+                    }
                 }
-                Target::Logits => run.run(slots, staging, &mut logits[..images * step.dims.len()]),
             }
         }
         done(&logits[..images * compiled.classes]);
@@ -259,45 +267,64 @@ impl Network {
     }
 }
 
+/// Images of a batch that go through a segment together.
+#[derive(Clone, Copy, Debug)]
+struct Tile {
+    first: usize,
+    images: usize,
+}
+
 /// One step on one tile.
 struct StepRun<'a> {
     step: &'a Step,
-    index: usize,
     kernel: Kernel,
-    images: usize,
-    pixels: &'a [u8],
-    patches: &'a Patches,
+    tile: Tile,
+    slots: &'a [Slot],
 }
 
 impl StepRun<'_> {
-    fn run<E: Element>(&self, slots: &[Vec<i16>], staging: &mut [i16], output: &mut [E]) {
-        let Step { work, inputs, dims, .. } = self.step;
+    /// Where the tile's first image lies in a slot.
+    fn begin(&self, slot: usize, frame: &Frame) -> usize {
+        if self.slots[slot].carried { self.tile.first * frame.len() } else { 0 }
+    }
+
+    /// Writes the images of the step's output, all but their border.
+    fn run<E: Element>(&self, pixels: &[u8], slots: &[Vec<u8>], output: &mut [E]) {
+        let Step { work, inputs, frame, .. } = self.step;
+        let Dims { channels, height, width } = frame.dims;
+        let input = |i: usize| {
+            let Operand { slot, frame } = inputs[i];
+            (&slots[slot][self.begin(slot, &frame)..], frame)
+        };
         match work {
             Work::Input(tables) => {
-                let images = self.pixels.chunks_exact(dims.len()).zip(output.chunks_exact_mut(dims.len()));
-                for (pixels, levels) in images {
-                    for (channel, plane) in pixels.chunks_exact(dims.pixels()).enumerate() {
+                let pixels = pixels[self.tile.first * frame.dims.len()..].chunks_exact(frame.dims.len());
+                for (pixels, image) in pixels.zip(output.chunks_exact_mut(frame.len())) {
+                    for (channel, plane) in pixels.chunks_exact(height * width).enumerate() {
                         let table = &tables[channel];
-                        let levels = levels[channel..].iter_mut().step_by(dims.channels);
-                        for (level, &pixel) in levels.zip(plane) {
-                            *level = E::from(table[usize::from(pixel)]);
+                        for (row, pixels) in plane.chunks_exact(width).enumerate() {
+                            let levels = image[frame.pixel(row, 0) + channel..].iter_mut().step_by(channels);
+                            for (level, &pixel) in levels.zip(pixels) {
+                                *level = E::from_byte(table[usize::from(pixel)], frame.zero);
+                            }
                         }
                     }
                 }
             }
             Work::Conv(conv) => {
-                let (slot, from) = inputs[0];
-                let input = &slots[slot][..self.images * from.len()];
-                let changed = |panel| self.patches.get(&(self.index, panel)).map(Vec::as_slice);
-                conv.run(self.kernel, self.images, input, changed, staging, output);
+                let all = 0..conv.panels();
+                conv.run(self.kernel, all, input(0).0, conv.windows(self.tile.images), output);
             }
             _ => {
-                for (image, output) in output.chunks_exact_mut(dims.len()).enumerate() {
+                for (image, output) in output.chunks_exact_mut(frame.len()).enumerate() {
                     let input = |i: usize| {
-                        let (slot, from) = inputs[i];
-                        (&slots[slot][image * from.len()..][..from.len()], from)
+                        let (images, frame) = input(i);
+                        (&images[image * frame.len()..][..frame.len()], frame)
                     };
-                    work.run_image(input, *dims, output);
+                    for row in 0..height {
+                        let out = &mut output[frame.pixel(row, 0)..][..width * channels];
+                        work.run_pixels(input, frame, row, 0..width, out);
+                    }
                 }
             }
         }

@@ -14,28 +14,42 @@
 //! apart, so adding 1.5 * 2^23 lets the addition itself round to the nearest integer, ties to even (the
 //! default rounding direction, which Rust guarantees), and leaves that integer in the low bits of the
 //! sum. Unlike `f32::round_ties_even`, which is a library call before SSE4.1, this needs nothing beyond
-//! an f32 addition and is a vector operation everywhere.
+//! an f32 addition and is a vector operation everywhere. A byte holds a level plus 0 or 128
+//! ([`Frame::zero`](crate::dims::Frame)); both are even, so adding them before the rounding changes no tie.
 
 /// 1.5 * 2^23; its bit pattern ends in 22 zeros.
 const ROUND: f32 = 12_582_912.0;
 
-/// An output element: a level, or an unrounded logit.
-pub(crate) trait Element: Copy + Default + PartialOrd + From<i16> {
-    /// From a value already clamped to the output's range.
-    fn from_clamped(value: f32) -> Self;
+/// An output element: the byte of a level, or an unrounded logit.
+pub(crate) trait Element: Copy + Default + PartialOrd {
+    /// From the byte of a level that is moved and not computed; `zero` is the byte of level 0.
+    fn from_byte(byte: u8, zero: u8) -> Self;
+
+    /// From a value already clamped to the output's range; `round` is [`Bounds::round`].
+    fn from_clamped(value: f32, round: f32) -> Self;
 }
 
-impl Element for i16 {
+impl Element for u8 {
     #[inline(always)]
-    fn from_clamped(value: f32) -> i16 {
-        // The low 16 bits hold the integer in two's complement, for any |value| < 2^15.
-        (value + ROUND).to_bits() as i16
+    fn from_byte(byte: u8, _: u8) -> u8 {
+        byte
+    }
+
+    #[inline(always)]
+    fn from_clamped(value: f32, round: f32) -> u8 {
+        // The low bits hold the integer.
+        (value + round).to_bits() as u8
     }
 }
 
 impl Element for f32 {
     #[inline(always)]
-    fn from_clamped(value: f32) -> f32 {
+    fn from_byte(byte: u8, zero: u8) -> f32 {
+        f32::from(byte) - f32::from(zero)
+    }
+
+    #[inline(always)]
+    fn from_clamped(value: f32, _: f32) -> f32 {
         value
     }
 }
@@ -43,18 +57,31 @@ impl Element for f32 {
 /// Bounds of an output, in units of its levels; infinite for logits. A fused ReLU is `low` = 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Bounds {
-    pub(crate) low: f32,
-    pub(crate) high: f32,
+    low: f32,
+    high: f32,
+    /// Added to a level to round it and to make it the byte of a frame.
+    round: f32,
 }
 
 impl Bounds {
+    /// Levels from `low` to `high`, in a frame where level 0 is the byte `zero`.
+    pub(crate) fn levels(low: i16, high: i16, zero: u8) -> Self {
+        debug_assert!(zero.is_multiple_of(2), "an odd zero would change ties");
+        Self { low: low.into(), high: high.into(), round: ROUND + f32::from(zero) }
+    }
+
+    /// Unrounded values from `low` to `high`.
+    pub(crate) fn unrounded(low: f32, high: f32) -> Self {
+        Self { low, high, round: 0.0 }
+    }
+
     /// Clamps and, for levels, rounds.
     #[inline(always)]
     pub(crate) fn finish<E: Element>(self, value: f32) -> E {
         // Two plain comparisons: `value` is never NaN, and this form is a max and a min instruction.
         let value = if value < self.low { self.low } else { value };
         let value = if value > self.high { self.high } else { value };
-        E::from_clamped(value)
+        E::from_clamped(value, self.round)
     }
 }
 
@@ -71,27 +98,30 @@ mod tests {
 
     use super::*;
 
-    const LEVELS: Bounds = Bounds { low: -127.0, high: 255.0 };
+    /// Each way of storing levels, with its zero.
+    fn ranges() -> [(Bounds, i16); 2] {
+        [(Bounds::levels(-127, 127, 128), 128), (Bounds::levels(0, 255, 0), 0)]
+    }
 
-    fn plain(value: f32) -> i16 {
-        value.round_ties_even().clamp(LEVELS.low, LEVELS.high) as i16
+    fn check(value: f32) {
+        for (bounds, zero) in ranges() {
+            let plain = value.round_ties_even().clamp(bounds.low, bounds.high) as i16;
+            assert_eq!(i16::from(bounds.finish::<u8>(value)), plain + zero, "{value}, zero {zero}");
+        }
     }
 
     #[test]
     fn every_half_and_its_neighbours_round_as_round_ties_even_does() {
         for twice in -2000..=2000i16 {
             let half = f32::from(twice) / 2.0;
-            for value in [half.next_down(), half, half.next_up()] {
-                assert_eq!(LEVELS.finish::<i16>(value), plain(value), "{value}");
-            }
+            [half.next_down(), half, half.next_up()].into_iter().for_each(check);
         }
     }
 
     #[test]
     fn the_extremes_are_clamped() {
-        for value in [f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN, -0.0, f32::MIN_POSITIVE] {
-            assert_eq!(LEVELS.finish::<i16>(value), plain(value), "{value}");
-        }
+        let values = [f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN, -0.0, f32::MIN_POSITIVE];
+        values.into_iter().for_each(check);
     }
 
     proptest! {
@@ -99,7 +129,7 @@ mod tests {
         #[test]
         fn any_value_rounds_as_round_ties_even_does(value in prop_oneof![-300f32..300.0, any::<f32>()]) {
             prop_assume!(!value.is_nan());
-            prop_assert_eq!(LEVELS.finish::<i16>(value), plain(value));
+            check(value);
         }
     }
 }

@@ -1,10 +1,12 @@
-//! The steps of a compiled network other than convolutions. All read and write channels-last images of
-//! levels in i16; the last step writes f32 logits.
+//! The steps of a compiled network other than convolutions. All read and write frames of levels; the last
+//! step writes f32 logits.
+
+use std::ops::Range;
 
 use zoo::Window;
 
 use crate::conv::Conv;
-use crate::dims::Dims;
+use crate::dims::{Dims, Frame};
 use crate::requantize::{Affine, Bounds, Element};
 
 /// Where a step's output goes.
@@ -16,26 +18,32 @@ pub(crate) enum Target {
     Logits,
 }
 
+/// What a step reads: a slot, and how its levels lie there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Operand {
+    pub(crate) slot: usize,
+    pub(crate) frame: Frame,
+}
+
 /// One step: reads slots, writes its target.
 #[derive(Debug)]
 pub(crate) struct Step {
     /// The node whose output this is.
     pub(crate) name: String,
     pub(crate) work: Work,
-    /// Slots it reads, with the size of what lies there.
-    pub(crate) inputs: Vec<(usize, Dims)>,
+    pub(crate) inputs: Vec<Operand>,
     pub(crate) target: Target,
-    /// Size of its output.
-    pub(crate) dims: Dims,
+    /// How its output lies; logits have no border.
+    pub(crate) frame: Frame,
 }
 
 /// What a step computes.
 #[derive(Debug)]
 pub(crate) enum Work {
-    /// Pixels to levels, a table for each channel.
-    Input(Vec<[i16; 256]>),
+    /// Pixels to the bytes of levels, a table for each channel.
+    Input(Vec<[u8; 256]>),
     /// Convolution or linear layer, with what was fused into it.
-    Conv(Conv),
+    Conv(Box<Conv>),
     /// `x * multiplier + offset` a channel: a batch norm that no convolution could absorb, a clipped ReLU of
     /// its own, or levels to logits.
     Affine(Affine, Bounds),
@@ -68,150 +76,201 @@ pub(crate) enum Work {
     },
 }
 
+/// Channels whose sums are carried at once.
+const SUMS: usize = 64;
+
 impl Work {
-    /// One image of every operation that is neither the input nor a convolution. `input` gives the levels
-    /// and the size of the i-th input.
-    pub(crate) fn run_image<'a, E: Element>(
+    /// Some neighbouring pixels of one row of one image, for every operation that is neither the input nor a
+    /// convolution. `input` gives the i-th input's image; `to` is how the output lies, and `output` the pixels.
+    pub(crate) fn run_pixels<'a, E: Element>(
         &self,
-        input: impl Fn(usize) -> (&'a [i16], Dims),
-        dims: Dims,
+        input: impl Fn(usize) -> (&'a [u8], Frame),
+        to: &Frame,
+        row: usize,
+        columns: Range<usize>,
         output: &mut [E],
     ) {
         let (x, from) = input(0);
+        let channels = to.dims.channels;
+        // The same pixels of an input of the output's size.
+        let same = |(x, from): (&'a [u8], Frame)| {
+            &x[from.pixel(row, columns.start)..][..columns.len() * from.dims.channels]
+        };
         match self {
             Work::Input(_) | Work::Conv(_) => unreachable!("run by the network, on the whole tile"),
             Work::Affine(affine, bounds) => {
-                for (x, out) in x.chunks_exact(dims.channels).zip(output.chunks_exact_mut(dims.channels)) {
+                for (x, out) in same((x, from)).chunks_exact(channels).zip(output.chunks_exact_mut(channels))
+                {
                     let scales = affine.multiplier.iter().zip(&affine.offset);
                     for ((out, x), (multiplier, offset)) in out.iter_mut().zip(x).zip(scales) {
-                        *out = bounds.finish(f32::from(*x) * multiplier + offset);
+                        *out = bounds.finish(from.level(*x) * multiplier + offset);
                     }
                 }
             }
             Work::Add([a, b], bounds) => {
-                for ((out, x), y) in output.iter_mut().zip(x).zip(input(1).0) {
-                    *out = bounds.finish(f32::from(*x) * a + f32::from(*y) * b);
+                let (y, second) = input(1);
+                for ((out, x), y) in output.iter_mut().zip(same((x, from))).zip(same((y, second))) {
+                    *out = bounds.finish(from.level(*x) * a + second.level(*y) * b);
                 }
             }
             Work::Mean(multiplier, bounds) => {
-                for (channel, out) in output.iter_mut().enumerate() {
-                    let sum: i32 = x[channel..].iter().step_by(from.channels).map(|&x| i32::from(x)).sum();
-                    *out = bounds.finish(sum as f32 * multiplier);
-                }
+                let Dims { height, width, .. } = from.dims;
+                sum(x, &from, [0..height, 0..width], output, |sum| bounds.finish(sum * multiplier));
             }
             Work::Concat(multipliers, bounds) => {
                 let mut first = 0;
                 for (i, multiplier) in multipliers.iter().enumerate() {
                     let (x, from) = input(i);
-                    let pixels = output.chunks_exact_mut(dims.channels);
-                    for (out, x) in pixels.zip(x.chunks_exact(from.channels)) {
+                    let pixels = output.chunks_exact_mut(channels);
+                    for (out, x) in pixels.zip(same((x, from)).chunks_exact(from.dims.channels)) {
                         for (out, x) in out[first..].iter_mut().zip(x) {
-                            *out = bounds.finish(f32::from(*x) * multiplier);
+                            *out = bounds.finish(from.level(*x) * multiplier);
                         }
                     }
-                    first += from.channels;
+                    first += from.dims.channels;
                 }
             }
             Work::Relu => {
-                for (out, x) in output.iter_mut().zip(x) {
-                    *out = E::from((*x).max(0));
+                for (out, x) in output.iter_mut().zip(same((x, from))) {
+                    *out = E::from_byte((*x).max(from.zero), from.zero);
                 }
             }
             Work::MaxPool(window) => {
-                for (out, values) in windows(window, x, from, dims, output) {
-                    out.fill(E::from(i16::MIN));
-                    for x in values {
+                for (column, out) in columns.zip(output.chunks_exact_mut(channels)) {
+                    let [rows, columns] = inside(window, &from, row, column);
+                    let mut first = true;
+                    for x in pixels(x, &from, rows, columns) {
                         for (out, x) in out.iter_mut().zip(x) {
-                            let x = E::from(*x);
-                            if x > *out {
-                                *out = x;
-                            }
+                            let x = E::from_byte(*x, from.zero);
+                            *out = if first || x > *out { x } else { *out };
                         }
+                        first = false;
                     }
                 }
             }
             Work::AvgPool { window, multipliers, bounds } => {
-                let mut sums = vec![0i32; dims.channels];
-                for (out, values) in windows(window, x, from, dims, output) {
-                    sums.fill(0);
-                    let mut count = 0;
-                    for x in values {
-                        count += 1;
-                        sums.iter_mut().zip(x).for_each(|(sum, x)| *sum += i32::from(*x));
-                    }
-                    for (out, sum) in out.iter_mut().zip(&sums) {
-                        *out = bounds.finish(*sum as f32 * multipliers[count - 1]);
-                    }
+                for (column, out) in columns.zip(output.chunks_exact_mut(channels)) {
+                    let inside = inside(window, &from, row, column);
+                    let multiplier = multipliers[inside[0].len() * inside[1].len() - 1];
+                    sum(x, &from, inside, out, |sum| bounds.finish(sum * multiplier));
                 }
             }
             Work::Pad { before: [top, left] } => {
-                output.fill(E::from(0));
-                for (y, x) in x.chunks_exact(from.width * from.channels).enumerate() {
-                    let begin = ((y + top) * dims.width + left) * dims.channels;
-                    for (out, x) in output[begin..].iter_mut().zip(x) {
-                        *out = E::from(*x);
+                for (column, out) in columns.zip(output.chunks_exact_mut(channels)) {
+                    let source = row.checked_sub(*top).zip(column.checked_sub(*left));
+                    match source.filter(|&(y, x)| y < from.dims.height && x < from.dims.width) {
+                        Some((row, column)) => copy(&x[from.pixel(row, column)..][..channels], &from, out),
+                        None => out.fill(E::from_byte(from.zero, from.zero)),
                     }
                 }
             }
             Work::Flatten => {
-                for (pixel, x) in x.chunks_exact(from.channels).enumerate() {
+                for (pixel, x) in pixels(x, &from, 0..from.dims.height, 0..from.dims.width).enumerate() {
                     for (channel, x) in x.iter().enumerate() {
-                        output[channel * from.pixels() + pixel] = E::from(*x);
+                        output[channel * from.dims.pixels() + pixel] = E::from_byte(*x, from.zero);
                     }
                 }
             }
             Work::PadShortcut { stride, before } => {
-                output.fill(E::from(0));
-                for (pixel, out) in output.chunks_exact_mut(dims.channels).enumerate() {
-                    let (y, x_) = (pixel / dims.width * stride, pixel % dims.width * stride);
-                    let x = &x[(y * from.width + x_) * from.channels..][..from.channels];
-                    for (out, x) in out[*before..].iter_mut().zip(x) {
-                        *out = E::from(*x);
-                    }
+                output.fill(E::from_byte(from.zero, from.zero));
+                for (column, out) in columns.zip(output.chunks_exact_mut(channels)) {
+                    let x = &x[from.pixel(row * stride, column * stride)..][..from.dims.channels];
+                    copy(x, &from, &mut out[*before..]);
                 }
             }
         }
     }
 }
 
-/// For each output pixel, its channels, and the pixels of the window that lie inside the input.
-fn windows<'a, E>(
-    window: &'a Window,
-    x: &'a [i16],
-    from: Dims,
-    dims: Dims,
-    output: &'a mut [E],
-) -> impl Iterator<Item = (&'a mut [E], impl Iterator<Item = &'a [i16]>)> {
-    output.chunks_exact_mut(dims.channels).enumerate().map(move |(pixel, out)| {
-        let rows = window.inside(0, pixel / dims.width, from.height);
-        let columns = window.inside(1, pixel % dims.width, from.width);
-        let row = move |y| {
-            let begin = (y * from.width + columns.start) * from.channels;
-            x[begin..][..columns.len() * from.channels].chunks_exact(from.channels)
-        };
-        (out, rows.flat_map(row))
+fn copy<E: Element>(x: &[u8], from: &Frame, out: &mut [E]) {
+    out.iter_mut().zip(x).for_each(|(out, x)| *out = E::from_byte(*x, from.zero));
+}
+
+/// The part of a window, by its output row and column, that lies inside the input.
+fn inside(window: &Window, from: &Frame, row: usize, column: usize) -> [Range<usize>; 2] {
+    let Dims { height, width, .. } = from.dims;
+    [window.inside(0, row, height), window.inside(1, column, width)]
+}
+
+/// The pixels of some rows and columns.
+fn pixels<'a>(
+    x: &'a [u8],
+    from: &'a Frame,
+    rows: Range<usize>,
+    columns: Range<usize>,
+) -> impl Iterator<Item = &'a [u8]> {
+    let channels = from.dims.channels;
+    rows.flat_map(move |row| {
+        x[from.pixel(row, columns.start)..][..columns.len() * channels].chunks_exact(channels)
     })
+}
+
+/// The exact sum of levels over some rows and columns, a channel at a time, and what `finish` makes of it.
+fn sum<E: Element>(
+    x: &[u8],
+    from: &Frame,
+    [rows, columns]: [Range<usize>; 2],
+    out: &mut [E],
+    finish: impl Fn(f32) -> E,
+) {
+    let zeros = i32::from(from.zero) * (rows.len() * columns.len()) as i32;
+    for (block, out) in out.chunks_mut(SUMS).enumerate() {
+        let mut sums = [0; SUMS];
+        for x in pixels(x, from, rows.clone(), columns.clone()) {
+            sums.iter_mut().zip(&x[block * SUMS..]).for_each(|(sum, x)| *sum += i32::from(*x));
+        }
+        out.iter_mut().zip(sums).for_each(|(out, sum)| *out = finish((sum - zeros) as f32));
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const LEVELS: Bounds = Bounds { low: -127.0, high: 127.0 };
+    const ZERO: u8 = 128;
 
     fn dims(channels: usize, height: usize, width: usize) -> Dims {
         Dims { channels, height, width }
     }
 
+    fn levels() -> Bounds {
+        Bounds::levels(-127, 127, ZERO)
+    }
+
+    /// Runs an operation on levels, each input in a frame with another border.
     fn run(work: &Work, inputs: &[(&[i16], Dims)], dims: Dims) -> Vec<i16> {
-        let mut output = vec![-99; dims.len()];
-        work.run_image(|i| inputs[i], dims, &mut output);
-        output
+        let framed = |(i, (levels, dims)): (usize, &(&[i16], Dims))| {
+            let frame = Frame { dims: *dims, border: [i, 2 - i], zero: ZERO };
+            let mut image = vec![255; frame.len()];
+            for (pixel, levels) in levels.chunks(dims.channels).enumerate() {
+                let begin = frame.pixel(pixel / dims.width, pixel % dims.width);
+                let bytes = levels.iter().map(|level| (level + i16::from(ZERO)) as u8);
+                image[begin..].iter_mut().zip(bytes).for_each(|(to, byte)| *to = byte);
+            }
+            (image, frame)
+        };
+        let inputs: Vec<(Vec<u8>, Frame)> = inputs.iter().enumerate().map(framed).collect();
+        let input = |i: usize| (inputs[i].0.as_slice(), inputs[i].1);
+        let to = Frame { dims, border: [0, 0], zero: ZERO };
+        let rows = |step: usize| {
+            let mut output = vec![0u8; dims.len()];
+            for row in 0..dims.height {
+                for first in (0..dims.width).step_by(step) {
+                    let columns = first..(first + step).min(dims.width);
+                    let pixels = &mut output[to.pixel(row, first)..][..columns.len() * dims.channels];
+                    work.run_pixels(input, &to, row, columns, pixels);
+                }
+            }
+            output
+        };
+        let output = rows(dims.width);
+        assert_eq!(output, rows(1), "a pixel at a time");
+        output.into_iter().map(|byte| i16::from(byte) - i16::from(ZERO)).collect()
     }
 
     #[test]
     fn a_batch_norm_of_its_own_scales_each_channel() {
-        let work = Work::Affine(Affine { multiplier: vec![0.5, -2.0], offset: vec![0.0, 1.0] }, LEVELS);
+        let work = Work::Affine(Affine { multiplier: vec![0.5, -2.0], offset: vec![0.0, 1.0] }, levels());
         let from = dims(2, 1, 2);
         // 0.5 and 1.5 round to the even neighbour, 127 * -2 is clamped.
         assert_eq!(run(&work, &[(&[1, 127, 3, 4], from)], from), [0, -127, 2, -7]);
@@ -226,21 +285,21 @@ mod tests {
     #[test]
     fn a_sum_weighs_both_inputs_and_rounds_once() {
         let from = dims(1, 1, 3);
-        let work = Work::Add([0.25, 0.25], LEVELS);
+        let work = Work::Add([0.25, 0.25], levels());
         // 1/4 + 1/4 = 1/2 rounds to 0; separately rounded summands would give the same, 3/4 + 3/4 not.
         assert_eq!(run(&work, &[(&[1, 3, 5], from), (&[1, 3, 1], from)], from), [0, 2, 2]);
     }
 
     #[test]
     fn a_mean_is_exact_until_its_one_multiplication() {
-        let work = Work::Mean(1.0 / 4.0, LEVELS);
+        let work = Work::Mean(1.0 / 4.0, levels());
         let levels = [1, 10, 2, 20, 3, 30, 4, 41];
         assert_eq!(run(&work, &[(&levels, dims(2, 2, 2))], dims(2, 1, 1)), [2, 25]);
     }
 
     #[test]
     fn a_concatenation_rescales_each_input() {
-        let work = Work::Concat(vec![1.0, 0.5], LEVELS);
+        let work = Work::Concat(vec![1.0, 0.5], levels());
         let inputs: [(&[i16], Dims); 2] = [(&[1, 2], dims(1, 1, 2)), (&[10, 20, 30, 50], dims(2, 1, 2))];
         assert_eq!(run(&work, &inputs, dims(3, 1, 2)), [1, 5, 10, 2, 15, 25]);
     }
@@ -271,7 +330,7 @@ mod tests {
     fn a_window_mean_divides_by_the_values_it_has() {
         let window = Window { kernel: [2, 2], stride: [1, 2], padding: [1, 1], ceil: false };
         let multipliers = vec![1.0, 1.0 / 2.0, 1.0 / 3.0, 1.0 / 4.0];
-        let work = Work::AvgPool { window, multipliers, bounds: LEVELS };
+        let work = Work::AvgPool { window, multipliers, bounds: levels() };
         let from = dims(1, 2, 3);
         // [1 2 6 / 3 4 9]: corners hold one value, edges two, the middle four; 2.5 and 5.25 round down.
         let pooled = run(&work, &[(&[1, 2, 6, 3, 4, 9], from)], dims(1, 3, 2));

@@ -56,7 +56,7 @@ fn changed(checkpoint: &Checkpoint, changes: &[WeightChange]) -> Checkpoint {
 fn levels_and_logits_equal_the_plain_reference() {
     for i in 0..=NETWORKS.len() {
         let name = NETWORKS.get(i);
-        let (graph, checkpoint, network) = network(i, 100 + i as u64);
+        let (graph, checkpoint, mut network) = network(i, 100 + i as u64);
         let mut random = SplitMix64(i as u64);
         let pixels = random::pixels(3, graph.spec(), 7);
         let inputs = network.prepare(&pixels).unwrap();
@@ -87,7 +87,7 @@ fn activations_are_alive_in_the_tested_networks() {
     // Dead networks would make every comparison above trivial.
     for i in 0..=NETWORKS.len() {
         let name = NETWORKS.get(i);
-        let (graph, _, network) = network(i, 100 + i as u64);
+        let (graph, _, mut network) = network(i, 100 + i as u64);
         let inputs = network.prepare(&random::pixels(3, graph.spec(), 7)).unwrap();
         for (node, levels) in network.levels(&inputs, &[]) {
             let alive = levels.iter().filter(|&&level| level != 0).count();
@@ -107,7 +107,7 @@ fn a_clipped_relu_cuts_at_the_level_of_its_bound() {
     for node in ["stem_clip", "alone"] {
         checkpoint.activations.get_mut(node).unwrap().levels_per_unit = 30.0;
     }
-    let network = Network::new(&graph, &checkpoint).unwrap();
+    let mut network = Network::new(&graph, &checkpoint).unwrap();
     let pixels = random::pixels(1, graph.spec(), 7);
     let levels = network.levels(&network.prepare(&pixels).unwrap(), &[]);
     let expected = reference::run(&graph, &checkpoint, &pixels);
@@ -122,7 +122,7 @@ fn a_clipped_relu_cuts_at_the_level_of_its_bound() {
 
 #[test]
 fn threads_and_batches_change_nothing() {
-    let (graph, checkpoint, network) = network(0, 5);
+    let (graph, checkpoint, mut network) = network(0, 5);
     let changes = flips(&checkpoint, 10, &mut SplitMix64(3));
     let pixels = random::pixels(61, graph.spec(), 8);
     let image = pixels.len() / 61;
@@ -143,7 +143,7 @@ fn threads_and_batches_change_nothing() {
 
 #[test]
 fn changes_last_for_one_call() {
-    let (graph, checkpoint, network) = network(2, 6);
+    let (graph, checkpoint, mut network) = network(2, 6);
     let inputs = network.prepare(&random::pixels(5, graph.spec(), 9)).unwrap();
     let clean = network.logits(&inputs, &[]);
     let changes = flips(&checkpoint, 200, &mut SplitMix64(4));
@@ -157,7 +157,7 @@ fn changes_last_for_one_call() {
 
 #[test]
 fn the_last_change_of_a_weight_counts() {
-    let (graph, checkpoint, network) = network(0, 6);
+    let (graph, checkpoint, mut network) = network(0, 6);
     let inputs = network.prepare(&random::pixels(2, graph.spec(), 9)).unwrap();
     let change = |value| WeightChange { tensor: 0, index: 0, value };
     let clean = change(checkpoint.weights[0].values[0]);
@@ -189,7 +189,7 @@ fn no_images_give_no_classes() {
 #[test]
 #[should_panic(expected = "names a weight outside 0..")]
 fn a_change_outside_its_tensor_is_a_bug() {
-    let (_, _, network) = network(0, 1);
+    let (_, _, mut network) = network(0, 1);
     let index = network.weight_counts()[2];
     network.predict(&network.prepare(&[]).unwrap(), &[WeightChange { tensor: 2, index, value: 0 }]);
 }
@@ -197,7 +197,7 @@ fn a_change_outside_its_tensor_is_a_bug() {
 #[test]
 #[should_panic(expected = "names a tensor outside 0..")]
 fn a_change_outside_the_memory_is_a_bug() {
-    let (_, _, network) = network(0, 1);
+    let (_, _, mut network) = network(0, 1);
     let tensor = network.weight_counts().len();
     network.predict(&network.prepare(&[]).unwrap(), &[WeightChange { tensor, index: 0, value: 0 }]);
 }

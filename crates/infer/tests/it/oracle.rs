@@ -22,7 +22,7 @@ fn logits_are_close_to_the_fake_quantized_network() {
         let spec = graph.spec();
         let architecture = &spec.architecture;
         let checkpoint = random::checkpoint(&graph, 11);
-        let network = Network::new(&graph, &checkpoint).unwrap();
+        let mut network = Network::new(&graph, &checkpoint).unwrap();
         let pixels = random::pixels(16, spec, 12);
         let inputs = network.prepare(&pixels).unwrap();
         let found = network.logits(&inputs, &[]);

@@ -76,7 +76,7 @@ fn predictions_agree_with_pytorch() {
         let graph = zoo::build(&model).unwrap();
         let pixels: Vec<u8> = (0..expected.len()).flat_map(|i| pixels(i, side)).collect();
         let checkpoint = checkpoint(&graph, &pixels);
-        let network = Network::new(&graph, &checkpoint).unwrap();
+        let mut network = Network::new(&graph, &checkpoint).unwrap();
         let inputs = network.prepare(&pixels).unwrap();
         let found: Vec<f64> = network.logits(&inputs, &[]).into_iter().map(f64::from).collect();
         let classes = network.predict_clean(&inputs);
