@@ -1,6 +1,6 @@
 //! Images per second and multiply-adds per second of the executor, and of the plain reference in the same run:
 //! `cargo bench -p zerospace-infer -- THREADS [ARCHITECTURE SIDE IMAGES]`, by default one thread on ResNet-20 for
-//! CIFAR-10 and 1,024 images of 32 pixels a side. `pytorch_onnxruntime.py` beside this file is the peers' side.
+//! CIFAR-10 and 1,024 images of 32 pixels a side. Weights are random, unless ARCHITECTURE is a checkpoint file. `pytorch_onnxruntime.py` beside this file is the peers' side.
 
 // A bench reads the clock and its arguments.
 #![allow(clippy::disallowed_methods)]
@@ -25,14 +25,22 @@ fn main() {
     let architecture = arguments.get(1).map_or("resnet20", String::as_str);
 
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool");
-    let spec = random::spec(architecture, 1.0, side);
-    let graph = zoo::build(&spec).expect("a known architecture");
-    let checkpoint = random::checkpoint(&graph, 1);
+    let (graph, checkpoint) = match architecture.ends_with(".safetensors") {
+        true => {
+            let checkpoint = quant::Checkpoint::load(architecture.as_ref()).expect("a checkpoint");
+            (zoo::build_stored(&checkpoint.model, &checkpoint.layers).expect("its graph"), checkpoint)
+        }
+        false => {
+            let graph = zoo::build(&random::spec(architecture, 1.0, side)).expect("a known architecture");
+            let checkpoint = random::checkpoint(&graph, 1);
+            (graph, checkpoint)
+        }
+    };
     let mut network = infer::Network::new(&graph, &checkpoint).expect("a whole checkpoint");
-    let pixels = random::pixels(images, &spec, 2);
+    let pixels = random::pixels(images, graph.spec(), 2);
     let inputs = network.prepare(&pixels).expect("whole images");
     let products = multiply_adds(&graph);
-    println!("{architecture} at {side} pixels, {:.1} M multiply-adds an image", products as f64 / 1e6);
+    println!("{architecture}, {:.1} M multiply-adds an image", products as f64 / 1e6);
 
     for _ in 0..ROUNDS {
         let start = Instant::now();

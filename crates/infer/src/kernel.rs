@@ -44,6 +44,8 @@ pub(crate) struct Windows<'a> {
     begins: &'a [u32],
     runs: &'a [u32],
     run_quads: usize,
+    /// Bytes from a window's beginning to its end.
+    extent: usize,
 }
 
 impl<'a> Windows<'a> {
@@ -54,9 +56,10 @@ impl<'a> Windows<'a> {
     /// When a window leaves the input.
     pub(crate) fn new(input: &'a [u8], begins: &'a [u32], runs: &'a [u32], run_quads: usize) -> Self {
         let largest = |values: &[u32]| values.iter().fold(0, |most, &value| most.max(value)) as usize;
-        let end = largest(begins) + largest(runs) + run_quads * QUAD;
+        let extent = largest(runs) + run_quads * QUAD;
+        let end = largest(begins) + extent;
         assert!(begins.is_empty() || end <= input.len(), "a window ends at {end} of {}", input.len());
-        Self { input, begins, runs, run_quads }
+        Self { input, begins, runs, run_quads, extent }
     }
 }
 
@@ -66,7 +69,7 @@ pub(crate) struct Panel<'a> {
     /// Run by run, as many quads each as a run of the windows has.
     pub(crate) weights: &'a [QuadWeights],
     /// What weights exceed [-64, 64] by, at the byte of the window where their quad begins: for forms with
-    /// [`Kernel::limit`].
+    /// [`Kernel::limit`]. Ascending.
     pub(crate) excess: &'a [(u32, QuadWeights)],
     /// Where each lane's sum begins.
     pub(crate) start: &'a [i32; LANES],
@@ -142,6 +145,9 @@ impl Kernel {
         assert_eq!(windows.begins.len(), pixels.len(), "a pixel for each window");
         let quads = windows.runs.len() * windows.run_quads;
         assert!(panels.iter().all(|panel| panel.weights.len() == quads), "weights for each quad of a window");
+        let last = panels.iter().filter_map(|panel| panel.excess.iter().map(|(place, _)| *place).max()).max();
+        let inside = last.is_none_or(|place| place as usize + QUAD <= windows.extent);
+        assert!(inside, "an excess at {last:?} of a window of {} bytes", windows.extent);
         match self.0 {
             // SAFETY: plain arithmetic needs no instruction-set extension; panels were measured above.
             Form::Portable => unsafe { sweep_all::<[i32; LANES], E, 4>(windows, panels, pixels, output) },
@@ -159,7 +165,7 @@ impl Kernel {
 }
 
 /// # Safety
-/// Every panel must have a weight for each quad of a window.
+/// Every panel must have a weight for each quad of a window, and its excess inside.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 unsafe fn sweep_avx2<E: Element>(w: &Windows<'_>, panels: &[Panel<'_>], pixels: &[u32], output: &mut [E]) {
@@ -168,7 +174,7 @@ unsafe fn sweep_avx2<E: Element>(w: &Windows<'_>, panels: &[Panel<'_>], pixels: 
 }
 
 /// # Safety
-/// Every panel must have a weight for each quad of a window.
+/// Every panel must have a weight for each quad of a window, and its excess inside.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,avxvnni")]
 unsafe fn sweep_avxvnni<E: Element>(w: &Windows<'_>, panels: &[Panel<'_>], pixels: &[u32], output: &mut [E]) {
@@ -177,7 +183,7 @@ unsafe fn sweep_avxvnni<E: Element>(w: &Windows<'_>, panels: &[Panel<'_>], pixel
 }
 
 /// # Safety
-/// Every panel must have a weight for each quad of a window.
+/// Every panel must have a weight for each quad of a window, and its excess inside.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512vnni")]
 unsafe fn sweep_avx512vnni<E: Element>(
@@ -199,7 +205,8 @@ unsafe fn sweep_avx512vnni<E: Element>(
 /// All panels, one after the other.
 ///
 /// # Safety
-/// The machine must have the instructions of `S`; every panel must have a weight for each quad of a window.
+/// The machine must have the instructions of `S`; every panel must have a weight for each quad of a window,
+/// and its excess inside.
 #[inline(always)]
 unsafe fn sweep_all<S: Sums, E: Element, const P: usize>(
     w: &Windows<'_>,
@@ -304,10 +311,14 @@ unsafe fn dot<S: Sums, const P: usize, const N: usize>(
     }
     for (n, panel) in panels.iter().enumerate() {
         for (offset, weights) in panel.excess {
+            // SAFETY: the caller's promise about `S` is this function's own.
+            let weights = unsafe { S::load(weights) };
             for (sums, begin) in sums.iter_mut().zip(begins) {
-                let x = w.input[begin + *offset as usize..].first_chunk().expect("a quad of the window");
-                // SAFETY: the caller's promise about `S` is this function's own.
-                sums[n] = unsafe { sums[n].add_products(*x, S::load(weights)) };
+                // SAFETY: `Kernel::run` found the quad inside the window, which is inside the input; as above.
+                unsafe {
+                    let x = w.input.as_ptr().add(begin + *offset as usize).cast::<[u8; QUAD]>().read();
+                    sums[n] = sums[n].add_products(x, weights);
+                }
             }
         }
     }
