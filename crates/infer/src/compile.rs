@@ -66,6 +66,28 @@ pub(crate) struct Segment {
     pub(crate) tile: usize,
 }
 
+impl Segment {
+    /// The tiles of a batch of images.
+    pub(crate) fn tiles(&self, images: usize) -> impl Iterator<Item = Tile> + use<> {
+        let tile = self.tile;
+        (0..images).step_by(tile).map(move |first| Tile { first, images: tile.min(images - first) })
+    }
+}
+
+/// Images of a batch that go through a segment together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tile {
+    pub(crate) first: usize,
+    pub(crate) images: usize,
+}
+
+impl Tile {
+    /// Where the tile's first image lies in a slot.
+    pub(crate) fn begin(&self, slot: Slot, frame: &Frame) -> usize {
+        if slot.carried { self.first * frame.len() } else { 0 }
+    }
+}
+
 /// Where the levels of some nodes lie, one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slot {
@@ -235,7 +257,7 @@ impl<'a> Compiler<'a> {
         self.steps.push(Step {
             name: self.nodes[id].name.clone(),
             work,
-            inputs: inputs.iter().map(|&i| Operand { slot: i, frame: self.frame(i) }).collect(),
+            inputs: inputs.iter().map(|&i| Operand { source: i, slot: i, frame: self.frame(i) }).collect(),
             target,
             frame: self.target_frame(id, target),
         });
@@ -446,6 +468,7 @@ impl<'a> Compiler<'a> {
         let mut slots: Vec<Slot> = Vec::new();
         let mut free: Vec<usize> = Vec::new();
         let mut slot_of = vec![usize::MAX; self.nodes.len()];
+        let mut step_of = vec![usize::MAX; self.nodes.len()];
         for Segment { steps, tile } in &segments {
             // What a segment reads of a batch stays until its last tile.
             let mut read_to_the_end = Vec::new();
@@ -461,7 +484,7 @@ impl<'a> Compiler<'a> {
                     // A run that is no whole number of quads may read a little beyond the last image.
                     let images = if carried { batch } else { *tile };
                     slots[slot].bytes = slots[slot].bytes.max(images * step.frame.len() + QUAD);
-                    slot_of[node] = slot;
+                    (slot_of[node], step_of[node]) = (slot, index);
                     step.target = Target::Slot(slot);
                 }
                 for input in &mut step.inputs {
@@ -470,7 +493,7 @@ impl<'a> Compiler<'a> {
                     if last_read[node] == index && !freed.contains(&slot) {
                         freed.push(slot);
                     }
-                    input.slot = slot;
+                    (input.slot, input.source) = (slot, step_of[node]);
                 }
             }
             free.append(&mut read_to_the_end);

@@ -8,6 +8,8 @@
 //! In a grouped convolution a panel reads only the channels of the groups that its own channels belong to:
 //! a run for each place of the window, and zeros where two groups share a panel.
 
+use zoo::Window;
+
 use crate::dims::{Dims, Frame};
 use crate::kernel::{Kernel, LANES, Panel, QUAD, QuadWeights, Windows};
 use crate::requantize::{Affine, Bounds, Element};
@@ -38,6 +40,11 @@ impl ConvShape {
     /// Number of products in one sum.
     pub(crate) fn terms(&self) -> usize {
         self.group_inputs() * self.kernel[0] * self.kernel[1]
+    }
+
+    /// What an output pixel reads.
+    pub(crate) fn window(&self) -> Window {
+        Window { kernel: self.kernel, stride: self.stride, padding: self.padding, ceil: false }
     }
 
     /// Number of weights.
@@ -163,6 +170,13 @@ impl Conv {
             }
         };
         Place { panel, run, in_run, lane }
+    }
+
+    /// The panel that holds a weight, and where from the beginning of a window the input that it meets lies.
+    pub(crate) fn input_of(&self, index: usize) -> (usize, u32) {
+        let Place { panel, run, in_run, .. } = self.place(index);
+        let Runs { begins, first_channel, .. } = self.runs_of(panel);
+        (panel, begins[run] + (first_channel + in_run) as u32)
     }
 
     /// Sets the weight with a row-major index; returns what it was.

@@ -110,7 +110,8 @@ impl Kernel {
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("avxvnni") {
                 forms.push(Form::AvxVnni);
             }
-            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni") {
+            let avx512 = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni");
+            if is_x86_feature_detected!("avx2") && avx512 {
                 forms.push(Form::Avx512Vnni);
             }
         }
@@ -120,6 +121,17 @@ impl Kernel {
     /// The fastest form that this machine has.
     pub(crate) fn fastest() -> Kernel {
         *Self::available().last().expect("the portable form is always there")
+    }
+
+    /// Runs a plain loop compiled for the vectors of this machine. Rust neither contracts nor reorders float
+    /// operations, so its results are the same in every form.
+    pub(crate) fn vectorize<L: Loop>(self, work: L) {
+        match self.0 {
+            Form::Portable => work.run(),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `available` made this form, and each but the portable one needs AVX2.
+            _ => unsafe { vectorize_avx2(work) },
+        }
     }
 
     /// The largest magnitude of a weight in [`Panel::weights`], where more would saturate.
@@ -162,6 +174,17 @@ impl Kernel {
             Form::Avx512Vnni => unsafe { sweep_avx512vnni(windows, panels, pixels, output) },
         }
     }
+}
+
+/// A loop for [`Kernel::vectorize`]; `run` must be inlined to be compiled for more than the portable machine.
+pub(crate) trait Loop {
+    fn run(self);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn vectorize_avx2<L: Loop>(work: L) {
+    work.run();
 }
 
 /// # Safety
@@ -220,7 +243,7 @@ unsafe fn sweep_all<S: Sums, E: Element, const P: usize>(
     }
 }
 
-/// All windows, `P` at a time and the rest singly.
+/// All windows: `P` at a time, then 4, then singly.
 ///
 /// # Safety
 /// As [`sweep_all`].
@@ -231,9 +254,28 @@ unsafe fn sweep<S: Sums, E: Element, const P: usize, const N: usize>(
     pixels: &[u32],
     output: &mut [E],
 ) {
-    let (together, rest) = w.begins.as_chunks::<P>();
-    let (pixels_together, pixels_rest) = pixels.as_chunks::<P>();
-    for (begins, pixels) in together.iter().zip(pixels_together) {
+    // SAFETY: the caller's promises are this function's own, and all begins are of `w`.
+    unsafe {
+        let done = together::<S, E, P, N>(w, panels, 0, pixels, output);
+        let done = together::<S, E, 4, N>(w, panels, done, pixels, output);
+        together::<S, E, 1, N>(w, panels, done, pixels, output);
+    }
+}
+
+/// The windows from `first` on, `P` at a time; returns how many are done, those before `first` included.
+///
+/// # Safety
+/// As [`sweep_all`].
+#[inline(always)]
+unsafe fn together<S: Sums, E: Element, const P: usize, const N: usize>(
+    w: &Windows<'_>,
+    panels: &[Panel<'_>; N],
+    first: usize,
+    pixels: &[u32],
+    output: &mut [E],
+) -> usize {
+    let begins = w.begins[first..].as_chunks::<P>().0;
+    for (begins, pixels) in begins.iter().zip(pixels[first..].as_chunks::<P>().0) {
         // SAFETY: the caller's promises are this function's own, and `begins` are of `w`.
         let sums = unsafe { dot::<S, P, N>(w, panels, begins) };
         for (sums, &pixel) in sums.into_iter().zip(pixels) {
@@ -241,12 +283,7 @@ unsafe fn sweep<S: Sums, E: Element, const P: usize, const N: usize>(
             unsafe { finish(sums, panels, &mut output[pixel as usize..]) };
         }
     }
-    for (begin, &pixel) in rest.iter().zip(pixels_rest) {
-        // SAFETY: as above.
-        let [sums] = unsafe { dot::<S, 1, N>(w, panels, &[*begin]) };
-        // SAFETY: as above.
-        unsafe { finish(sums, panels, &mut output[pixel as usize..]) };
-    }
+    first + begins.len() * P
 }
 
 /// Requantizes the sums of one pixel and writes them to their channels.

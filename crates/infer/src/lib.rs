@@ -60,6 +60,7 @@
 //! # }
 //! ```
 
+mod baseline;
 mod calibrate;
 mod check;
 mod compile;
@@ -71,6 +72,7 @@ mod network;
 mod requantize;
 mod step;
 
+pub use baseline::Baseline;
 pub use calibrate::calibrate;
 pub use error::InferError;
 pub use network::{EVALUATOR, Inputs, Network, WeightChange};

@@ -6,6 +6,7 @@
 //! prediction.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Mutex;
 
 use quant::Checkpoint;
@@ -13,9 +14,10 @@ use rayon::prelude::*;
 use zoo::Graph;
 
 use crate::InferError;
-use crate::compile::{Compiled, Slot, compile};
-use crate::dims::{Dims, Frame};
-use crate::kernel::Kernel;
+use crate::compile::{Compiled, Tile, compile};
+use crate::conv::Conv;
+use crate::dims::Dims;
+use crate::kernel::{Kernel, Loop};
 use crate::requantize::Element;
 use crate::step::{Operand, Step, Target, Work};
 
@@ -50,6 +52,11 @@ impl Inputs {
     pub fn is_empty(&self) -> bool {
         self.pixels.is_empty()
     }
+
+    /// The pixels of some images.
+    pub(crate) fn pixels_of(&self, images: Range<usize>) -> &[u8] {
+        &self.pixels[images.start * self.image..images.end * self.image]
+    }
 }
 
 /// A compiled int8 network; see the crate's documentation for what it computes.
@@ -58,7 +65,7 @@ impl Inputs {
 /// method takes changes, the network holds them while it runs and is as before when it returns.
 #[derive(Debug)]
 pub struct Network {
-    compiled: Compiled,
+    pub(crate) compiled: Compiled,
     kernel: Kernel,
     /// Arenas at rest. A thread takes one for a batch of images and puts it back, so there are as many as
     /// threads have ever run at once, and nothing is allocated once each has its own.
@@ -67,9 +74,9 @@ pub struct Network {
 
 /// Buffers for one batch.
 #[derive(Debug)]
-struct Arena {
-    slots: Vec<Vec<u8>>,
-    logits: Vec<f32>,
+pub(crate) struct Arena {
+    pub(crate) slots: Vec<Vec<u8>>,
+    pub(crate) logits: Vec<f32>,
 }
 
 impl Network {
@@ -120,20 +127,8 @@ impl Network {
     /// # Panics
     /// When `inputs` were prepared for another image size.
     pub fn predict_clean(&self, inputs: &Inputs) -> Vec<u16> {
-        self.check(inputs);
         let mut classes = vec![0; inputs.len()];
-        let batch = self.batch(inputs);
-        let batches = classes.par_chunks_mut(batch).zip(inputs.pixels.par_chunks(batch * inputs.image));
-        batches.for_each(|(classes, pixels)| {
-            self.run_batch(
-                pixels,
-                |_, _, _| {},
-                |logits| {
-                    let logits = logits.chunks_exact(self.compiled.classes);
-                    classes.iter_mut().zip(logits).for_each(|(class, logits)| *class = largest(logits));
-                },
-            );
-        });
+        self.each_batch(inputs, 0..inputs.len(), &mut classes, |logits, out| self.classify(logits, out));
         classes
     }
 
@@ -142,16 +137,34 @@ impl Network {
     /// # Panics
     /// As [`Network::predict`].
     pub fn logits(&mut self, inputs: &Inputs, changes: &[WeightChange]) -> Vec<f32> {
-        self.check(inputs);
         let mut all = vec![0.0; inputs.len() * self.compiled.classes];
-        let batch = self.batch(inputs);
-        self.changed(changes, |network| {
-            let logits = all.par_chunks_mut(batch * network.compiled.classes);
-            logits.zip(inputs.pixels.par_chunks(batch * inputs.image)).for_each(|(out, pixels)| {
-                network.run_batch(pixels, |_, _, _| {}, |logits| out.copy_from_slice(logits));
-            });
-        });
+        self.changed(changes, |network| network.logits_of(inputs, 0..inputs.len(), &mut all));
         all
+    }
+
+    /// Writes the logits of some images.
+    pub(crate) fn logits_of(&self, inputs: &Inputs, images: Range<usize>, output: &mut [f32]) {
+        self.each_batch(inputs, images, output, |logits, out| out.copy_from_slice(logits));
+    }
+
+    /// Runs some images, batches in parallel; `done` makes a batch's part of `output` from its logits.
+    fn each_batch<T: Send>(
+        &self,
+        inputs: &Inputs,
+        images: Range<usize>,
+        output: &mut [T],
+        done: impl Fn(&[f32], &mut [T]) + Sync,
+    ) {
+        self.check(inputs);
+        if images.is_empty() {
+            return;
+        }
+        let batch = self.batch(images.len());
+        let size = output.len() / images.len();
+        let pixels = inputs.pixels_of(images).par_chunks(batch * inputs.image);
+        output.par_chunks_mut(batch * size).zip(pixels).for_each(|(out, pixels)| {
+            self.run_batch(pixels, |_, _, _| {}, |logits| done(logits, out));
+        });
     }
 
     /// The levels that every node stores, by node name: image by image, [channels, height, width] each.
@@ -162,8 +175,9 @@ impl Network {
     pub fn levels(&mut self, inputs: &Inputs, changes: &[WeightChange]) -> BTreeMap<String, Vec<i16>> {
         self.check(inputs);
         let mut all: BTreeMap<String, Vec<i16>> = BTreeMap::new();
-        let mut collect = |name: &str, frame: &Frame, images: &[u8]| {
-            let out = all.entry(name.into()).or_default();
+        let mut collect = |step: &Step, images: &[u8]| {
+            let frame = &step.frame;
+            let out = all.entry(step.name.clone()).or_default();
             for image in images.chunks_exact(frame.len()) {
                 for channel in 0..frame.dims.channels {
                     for row in 0..frame.dims.height {
@@ -176,18 +190,19 @@ impl Network {
         };
         self.changed(changes, |network| {
             for pixels in inputs.pixels.chunks(network.compiled.batch * inputs.image) {
-                network.run_batch(pixels, &mut collect, |_| {});
+                let stored = |step: usize, _, images: &[u8]| collect(&network.compiled.steps[step], images);
+                network.run_batch(pixels, stored, |_| {});
             }
         });
         all
     }
 
     /// Images in a batch: as many as gain by it, and a batch for each thread.
-    fn batch(&self, inputs: &Inputs) -> usize {
-        inputs.len().div_ceil(rayon::current_num_threads()).clamp(1, self.compiled.batch)
+    pub(crate) fn batch(&self, images: usize) -> usize {
+        images.div_ceil(rayon::current_num_threads()).clamp(1, self.compiled.batch)
     }
 
-    fn check(&self, inputs: &Inputs) {
+    pub(crate) fn check(&self, inputs: &Inputs) {
         assert_eq!(
             inputs.image,
             self.compiled.input.len(),
@@ -196,7 +211,7 @@ impl Network {
     }
 
     /// What `run` makes of the network with some weights changed.
-    fn changed<T>(&mut self, changes: &[WeightChange], run: impl FnOnce(&Self) -> T) -> T {
+    pub(crate) fn changed<T>(&mut self, changes: &[WeightChange], run: impl FnOnce(&Self) -> T) -> T {
         let before = self.change(changes);
         let result = run(self);
         self.change(&before);
@@ -221,84 +236,124 @@ impl Network {
         before
     }
 
-    /// Runs all segments on up to a batch of images. `stored` sees each step's levels, `done` the logits.
-    fn run_batch(
+    /// The class of each image: the largest of its logits, the lowest class on ties.
+    pub(crate) fn classify(&self, logits: &[f32], classes: &mut [u16]) {
+        let logits = logits.chunks_exact(self.compiled.classes);
+        classes.iter_mut().zip(logits).for_each(|(class, logits)| *class = largest(logits));
+    }
+
+    /// Takes an arena for a batch of images; give it back with [`Network::rest`].
+    pub(crate) fn arena(&self) -> Arena {
+        let resting = self.arenas.lock().expect("no thread panics while it holds the lock").pop();
+        resting.unwrap_or_else(|| Arena {
+            slots: self.compiled.slots.iter().map(|slot| vec![0; slot.bytes]).collect(),
+            logits: vec![0.0; self.compiled.classes * self.compiled.batch],
+        })
+    }
+
+    pub(crate) fn rest(&self, arena: Arena) {
+        self.arenas.lock().expect("no thread panics while it holds the lock").push(arena);
+    }
+
+    /// Runs all segments on up to a batch of images. `stored` sees the levels that each step writes for a tile,
+    /// `done` the logits.
+    pub(crate) fn run_batch(
         &self,
         pixels: &[u8],
-        mut stored: impl FnMut(&str, &Frame, &[u8]),
+        mut stored: impl FnMut(usize, Tile, &[u8]),
         done: impl FnOnce(&[f32]),
     ) {
         let compiled = &self.compiled;
         let images = pixels.len() / compiled.input.len();
-        let resting = self.arenas.lock().expect("no thread panics while it holds the lock").pop();
-        let mut arena = resting.unwrap_or_else(|| Arena {
-            slots: compiled.slots.iter().map(|slot| vec![0; slot.bytes]).collect(),
-            logits: vec![0.0; compiled.classes * compiled.batch],
-        });
-        let Arena { slots, logits } = &mut arena;
+        let mut arena = self.arena();
         for segment in &compiled.segments {
-            for first in (0..images).step_by(segment.tile) {
-                let tile = Tile { first, images: segment.tile.min(images - first) };
-                for step in &compiled.steps[segment.steps.clone()] {
-                    let run = StepRun { step, kernel: self.kernel, tile, slots: &compiled.slots };
-                    match step.target {
-                        Target::Slot(slot) => {
-                            // The output leaves its place while the step reads the others; no step reads it.
-                            let mut output = std::mem::take(&mut slots[slot]);
-                            let images = &mut output[run.begin(slot, &step.frame)..];
-                            let images = &mut images[..tile.images * step.frame.len()];
-                            for image in images.chunks_exact_mut(step.frame.len()) {
-                                step.frame.fill_border(image);
-                            }
-                            run.run(pixels, slots, images);
-                            stored(&step.name, &step.frame, images);
-                            slots[slot] = output;
-                        }
-                        Target::Logits => {
-                            let len = step.frame.len();
-                            run.run(pixels, slots, &mut logits[tile.first * len..][..tile.images * len]);
-                        }
+            for tile in segment.tiles(images) {
+                for index in segment.steps.clone() {
+                    self.run_step(index, tile, 0..tile.images, pixels, &mut arena, |_| None);
+                    if let Target::Slot(slot) = compiled.steps[index].target {
+                        let frame = &compiled.steps[index].frame;
+                        let begin = tile.begin(compiled.slots[slot], frame);
+                        stored(index, tile, &arena.slots[slot][begin..][..tile.images * frame.len()]);
                     }
                 }
             }
         }
-        done(&logits[..images * compiled.classes]);
-        self.arenas.lock().expect("no thread panics while it holds the lock").push(arena);
+        done(&arena.logits[..images * compiled.classes]);
+        self.rest(arena);
     }
 }
-
-/// Images of a batch that go through a segment together.
-#[derive(Clone, Copy, Debug)]
-struct Tile {
-    first: usize,
-    images: usize,
-}
-
-/// One step on one tile.
-struct StepRun<'a> {
-    step: &'a Step,
-    kernel: Kernel,
-    tile: Tile,
-    slots: &'a [Slot],
-}
-
-impl StepRun<'_> {
-    /// Where the tile's first image lies in a slot.
-    fn begin(&self, slot: usize, frame: &Frame) -> usize {
-        if self.slots[slot].carried { self.tile.first * frame.len() } else { 0 }
-    }
-
-    /// Writes the images of the step's output, all but their border.
-    fn run<E: Element>(&self, pixels: &[u8], slots: &[Vec<u8>], output: &mut [E]) {
-        let Step { work, inputs, frame, .. } = self.step;
-        let Dims { channels, height, width } = frame.dims;
-        let input = |i: usize| {
-            let Operand { slot, frame } = inputs[i];
-            (&slots[slot][self.begin(slot, &frame)..], frame)
+impl Network {
+    /// Runs a step on some images of a tile and writes its slot, or the logits. `elsewhere` may give an input's
+    /// images from the tile's first on; the others are read from their slots.
+    pub(crate) fn run_step<'a>(
+        &self,
+        index: usize,
+        tile: Tile,
+        part: Range<usize>,
+        pixels: &[u8],
+        arena: &mut Arena,
+        elsewhere: impl Fn(&Operand) -> Option<&'a [u8]>,
+    ) {
+        let Compiled { steps, slots: places, .. } = &self.compiled;
+        let step = &steps[index];
+        let Arena { slots, logits } = arena;
+        // The output leaves its place while the step reads the others; no step reads it.
+        let mut output = match step.target {
+            Target::Slot(slot) => std::mem::take(&mut slots[slot]),
+            Target::Logits => Vec::new(),
         };
+        let in_slot = |operand: &Operand| {
+            let begin = tile.begin(places[operand.slot], &operand.frame);
+            &slots[operand.slot][begin..]
+        };
+        let input = |operand: &Operand| {
+            let images = elsewhere(operand).unwrap_or_else(|| in_slot(operand));
+            &images[part.start * operand.frame.len()..]
+        };
+        let inputs: Vec<&[u8]> = step.inputs.iter().map(input).collect();
+        let len = step.frame.len();
+        let pixels = &pixels[(tile.first + part.start) * self.compiled.input.len()..];
+        match step.target {
+            Target::Slot(slot) => {
+                let images = &mut output[tile.begin(places[slot], &step.frame)..];
+                let images = &mut images[part.start * len..part.end * len];
+                images.chunks_exact_mut(len).for_each(|image| step.frame.fill_border(image));
+                self.compute(step, part.len(), pixels, &inputs, images);
+                slots[slot] = output;
+            }
+            Target::Logits => {
+                let logits = &mut logits[tile.first * len..][part.start * len..part.end * len];
+                self.compute(step, part.len(), pixels, &inputs, logits);
+            }
+        }
+    }
+
+    /// Computes some panels of a convolution for some windows; see [`Conv::run`].
+    pub(crate) fn run_panels(
+        &self,
+        conv: &Conv,
+        panels: Range<usize>,
+        input: &[u8],
+        windows: (&[u32], &[u32]),
+        output: &mut [u8],
+    ) {
+        conv.run(self.kernel, panels, input, windows, output);
+    }
+
+    /// Writes the images of a step's output, all but their border. `pixels` begin with those of the first.
+    fn compute<E: Element>(
+        &self,
+        step: &Step,
+        images: usize,
+        pixels: &[u8],
+        inputs: &[&[u8]],
+        output: &mut [E],
+    ) {
+        let Step { work, frame, .. } = step;
+        let Dims { channels, height, width } = frame.dims;
         match work {
             Work::Input(tables) => {
-                let pixels = pixels[self.tile.first * frame.dims.len()..].chunks_exact(frame.dims.len());
+                let pixels = pixels.chunks_exact(frame.dims.len());
                 for (pixels, image) in pixels.zip(output.chunks_exact_mut(frame.len())) {
                     for (channel, plane) in pixels.chunks_exact(height * width).enumerate() {
                         let table = &tables[channel];
@@ -312,20 +367,30 @@ impl StepRun<'_> {
                 }
             }
             Work::Conv(conv) => {
-                let all = 0..conv.panels();
-                conv.run(self.kernel, all, input(0).0, conv.windows(self.tile.images), output);
+                conv.run(self.kernel, 0..conv.panels(), inputs[0], conv.windows(images), output);
             }
-            _ => {
-                for (image, output) in output.chunks_exact_mut(frame.len()).enumerate() {
-                    let input = |i: usize| {
-                        let (images, frame) = input(i);
-                        (&images[image * frame.len()..][..frame.len()], frame)
-                    };
-                    for row in 0..height {
-                        let out = &mut output[frame.pixel(row, 0)..][..width * channels];
-                        work.run_pixels(input, frame, row, 0..width, out);
-                    }
-                }
+            _ => self.kernel.vectorize(Rows { step, inputs, output }),
+        }
+    }
+}
+
+/// Every row of every image of a step that is neither the input nor a convolution.
+struct Rows<'a, E> {
+    step: &'a Step,
+    inputs: &'a [&'a [u8]],
+    output: &'a mut [E],
+}
+
+impl<E: Element> Loop for Rows<'_, E> {
+    #[inline(always)]
+    fn run(self) {
+        let Step { work, frame, .. } = self.step;
+        let Dims { channels, height, width } = frame.dims;
+        for (image, output) in self.output.chunks_exact_mut(frame.len()).enumerate() {
+            let input = |i| self.step.image(self.inputs, i, image);
+            for row in 0..height {
+                let out = &mut output[frame.pixel(row, 0)..][..width * channels];
+                work.run_pixels(input, frame, row, 0..width, out);
             }
         }
     }

@@ -18,9 +18,10 @@ pub(crate) enum Target {
     Logits,
 }
 
-/// What a step reads: a slot, and how its levels lie there.
+/// What a step reads: the step that wrote it, its slot, and how its levels lie there.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Operand {
+    pub(crate) source: usize,
     pub(crate) slot: usize,
     pub(crate) frame: Frame,
 }
@@ -35,6 +36,29 @@ pub(crate) struct Step {
     pub(crate) target: Target,
     /// How its output lies; logits have no border.
     pub(crate) frame: Frame,
+}
+
+impl Step {
+    /// One image of the i-th input.
+    pub(crate) fn image<'a>(&self, inputs: &[&'a [u8]], i: usize, image: usize) -> (&'a [u8], Frame) {
+        let frame = self.inputs[i].frame;
+        (&inputs[i][image * frame.len()..][..frame.len()], frame)
+    }
+
+    /// The window of its inputs that an output pixel reads, a whole number of pixels even where it reads less.
+    pub(crate) fn window(&self) -> Window {
+        let one = Window::square(1, 1, 0);
+        let whole = |operand: &Operand| [operand.frame.dims.height, operand.frame.dims.width];
+        match &self.work {
+            Work::Input(_) => unreachable!("an input reads no step"),
+            Work::Conv(conv) => conv.shape().window(),
+            Work::Affine(..) | Work::Add(..) | Work::Concat(..) | Work::Relu => one,
+            Work::Mean(..) | Work::Flatten => Window { kernel: whole(&self.inputs[0]), ..one },
+            Work::MaxPool(window) | Work::AvgPool { window, .. } => *window,
+            Work::Pad { before } => Window { padding: *before, ..one },
+            Work::PadShortcut { stride, .. } => Window { stride: [*stride; 2], ..one },
+        }
+    }
 }
 
 /// What a step computes.
@@ -82,6 +106,7 @@ const SUMS: usize = 64;
 impl Work {
     /// Some neighbouring pixels of one row of one image, for every operation that is neither the input nor a
     /// convolution. `input` gives the i-th input's image; `to` is how the output lies, and `output` the pixels.
+    #[inline(always)]
     pub(crate) fn run_pixels<'a, E: Element>(
         &self,
         input: impl Fn(usize) -> (&'a [u8], Frame),
@@ -182,17 +207,20 @@ impl Work {
     }
 }
 
+#[inline(always)]
 fn copy<E: Element>(x: &[u8], from: &Frame, out: &mut [E]) {
     out.iter_mut().zip(x).for_each(|(out, x)| *out = E::from_byte(*x, from.zero));
 }
 
 /// The part of a window, by its output row and column, that lies inside the input.
+#[inline(always)]
 fn inside(window: &Window, from: &Frame, row: usize, column: usize) -> [Range<usize>; 2] {
     let Dims { height, width, .. } = from.dims;
     [window.inside(0, row, height), window.inside(1, column, width)]
 }
 
 /// The pixels of some rows and columns.
+#[inline(always)]
 fn pixels<'a>(
     x: &'a [u8],
     from: &'a Frame,
@@ -206,6 +234,7 @@ fn pixels<'a>(
 }
 
 /// The exact sum of levels over some rows and columns, a channel at a time, and what `finish` makes of it.
+#[inline(always)]
 fn sum<E: Element>(
     x: &[u8],
     from: &Frame,

@@ -1,6 +1,6 @@
 //! The fast executor equals the plain one bit for bit, however the work is split.
 
-use infer::{Network, WeightChange};
+use infer::{Baseline, Network, WeightChange};
 use quant::Checkpoint;
 use zoo::Graph;
 
@@ -19,6 +19,8 @@ const NETWORKS: [(&str, f64, usize); 8] = [
     ("squeezenet1_1", 0.2, 32),
     ("inception_v3", 0.125, 75),
 ];
+
+const IMAGES: usize = 21;
 
 /// The networks of this list, and then [`listed::graph`].
 fn network(i: usize, seed: u64) -> (Graph, Checkpoint, Network) {
@@ -78,6 +80,48 @@ fn levels_and_logits_equal_the_plain_reference() {
                 let best = (0..10).rev().max_by(|&a, &b| found[a].total_cmp(&found[b])).unwrap();
                 assert_eq!(usize::from(classes[n]), best, "{name:?}, image {n}, {count} changes");
             }
+        }
+    }
+}
+
+#[test]
+fn trials_on_a_baseline_equal_full_passes() {
+    for i in 0..=NETWORKS.len() {
+        let name = NETWORKS.get(i);
+        let (graph, checkpoint, mut network) = network(i, 100 + i as u64);
+        let mut random = SplitMix64(40 + i as u64);
+        let pixels = random::pixels(IMAGES, graph.spec(), 7);
+        let inputs = network.prepare(&pixels).unwrap();
+        // Few changes stay sparse, many become dense; in all layers, in the first, in the last.
+        let mut trials: Vec<Vec<WeightChange>> =
+            [0, 1, 1, 1, 2, 3, 8, 40, 700].map(|count| flips(&checkpoint, count, &mut random)).into();
+        for tensor in [0, checkpoint.weights.len() - 1] {
+            for count in [1, 3, 30] {
+                let here = flips(&checkpoint, 4000, &mut random).into_iter();
+                trials.push(here.filter(|change| change.tensor == tensor).take(count).collect());
+            }
+        }
+        let expected: Vec<Vec<f32>> = trials.iter().map(|t| network.logits(&inputs, t)).collect();
+        let classes: Vec<Vec<u16>> = trials.iter().map(|t| network.predict(&inputs, t)).collect();
+        let trials: Vec<&[WeightChange]> = trials.iter().map(Vec::as_slice).collect();
+        let clean = network.predict_clean(&inputs);
+        // Nothing fits, some of it, all.
+        for memory in [0, 600_000, usize::MAX] {
+            let network = Network::new(&graph, &checkpoint).unwrap();
+            let mut baseline = Baseline::new(network, inputs.clone(), memory);
+            let kept = baseline.images_kept();
+            assert!(if memory == 0 { kept == 0 } else { kept <= IMAGES }, "{name:?}: {kept}");
+            assert_eq!(baseline.clean(), clean, "{name:?}, {memory} bytes");
+            for (trial, expected) in trials.iter().zip(&expected) {
+                let logits = baseline.logits(trial);
+                assert_eq!(&logits, expected, "{name:?}, {memory} bytes, {} changes", trial.len());
+            }
+            assert_eq!(baseline.predict(&trials), classes, "{name:?}, {memory} bytes");
+            assert_eq!(
+                baseline.logits(trials[0]),
+                expected[0],
+                "{name:?}, {memory} bytes, changes are undone"
+            );
         }
     }
 }

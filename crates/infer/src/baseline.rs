@@ -1,0 +1,631 @@
+//! Trials that compute only what their changes reach.
+//!
+//! A [`Baseline`] keeps the levels that every step writes on the clean network, image by image. A trial walks
+//! through the steps, and each is in one of three states for a tile of images:
+//!
+//! - **clean**: its levels are the kept ones. So it is as long as no weight of it and nothing that it reads has
+//!   changed, and again when a change was rounded away: requantization swallows most small ones.
+//! - **sparse**: its levels differ from the kept ones at known pixels. A change of a weight reaches the pixels
+//!   at which the level that it meets is not 0, in the panel that holds it; a change at some pixels of an input
+//!   reaches the pixels whose windows hold one. Only these are computed, and compared with the kept levels; those that really differ are
+//!   written over the kept levels, whose old bytes go to a journal, from which they are put back at the end of
+//!   the trial.
+//! - **dense**: so much has changed that the step is computed whole, as in a full pass, into the arena.
+//!
+//! Sums are exact integers and every pixel's level is a function of its window, so the result is that of a full
+//! pass bit for bit, whatever is skipped. The choice between sparse and dense decides only about speed.
+//!
+//! Memory is bounded: levels are kept for as many images as fit. For the others a call with several trials
+//! keeps them for a while, as many as fit at once; a call with few runs them in full.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Mutex;
+
+use rayon::prelude::*;
+
+use crate::compile::{Compiled, Tile};
+use crate::conv::Conv;
+use crate::kernel::LANES;
+use crate::network::{Arena, Inputs, Network, WeightChange};
+use crate::step::{Operand, Step, Target, Work};
+
+/// A step is computed whole when more than this share of its pixels is reached or differs.
+const DENSE: f64 = 0.5;
+
+/// A step with more changed weights than this is computed whole: most of its pixels change.
+const MANY_CHANGES: usize = 3;
+
+/// So is a step with a changed weight when fewer convolutions than this follow it before such a step: there is
+/// nothing to be saved between them.
+const WORTH_A_TRY: usize = 3;
+
+/// Trials in a call for which keeping the levels of images for the length of the call pays.
+const TRIALS_THAT_PAY: usize = 3;
+
+/// A network with images, and the levels that it computes on them.
+#[derive(Debug)]
+pub struct Baseline {
+    network: Network,
+    inputs: Inputs,
+    /// The clean network's, image by image.
+    logits: Vec<f32>,
+    clean: Vec<u16>,
+    /// Images in a batch.
+    batch: usize,
+    /// Batches whose levels fit into memory together.
+    together: usize,
+    /// The batches whose levels are kept, and those levels.
+    kept: Range<usize>,
+    batches: Vec<Mutex<Batch>>,
+}
+
+/// The clean levels of a batch of images, by step.
+#[derive(Debug)]
+struct Batch {
+    levels: Vec<Vec<u8>>,
+}
+
+/// Where a step's levels are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Clean,
+    Sparse,
+    Dense,
+}
+
+/// What weights of a trial have changed: for each step, by panel, where in a window the weight's input lies.
+struct Changed {
+    steps: Vec<BTreeMap<usize, Vec<u32>>>,
+    /// From which step on a step with a changed weight is computed whole.
+    whole: usize,
+    /// The last step with a changed weight.
+    last: usize,
+}
+
+impl Baseline {
+    /// Runs the clean network, and keeps the levels of as many images as `memory` bytes hold.
+    ///
+    /// # Panics
+    /// When `inputs` were prepared for another image size.
+    pub fn new(network: Network, inputs: Inputs, memory: usize) -> Self {
+        network.check(&inputs);
+        let (images, classes) = (inputs.len(), network.classes());
+        let batch = network.batch(images);
+        let bytes: usize = network.compiled.steps.iter().map(|step| kept_bytes(step, batch)).sum();
+        let mut baseline = Self {
+            network,
+            inputs,
+            logits: vec![0.0; images * classes],
+            clean: vec![0; images],
+            batch,
+            together: memory / bytes.max(1),
+            kept: 0..0,
+            batches: Vec::new(),
+        };
+        let kept = 0..images.div_ceil(batch).min(baseline.together);
+        let others = baseline.images_of(&kept).end..images;
+        baseline.keep(kept);
+        let Self { network, inputs, logits, clean, .. } = &mut baseline;
+        network.logits_of(inputs, others.clone(), &mut logits[others.start * classes..]);
+        network.classify(logits, clean);
+        baseline
+    }
+
+    /// The class of each image with the checkpoint's weights, as [`Network::predict_clean`].
+    pub fn clean(&self) -> &[u16] {
+        &self.clean
+    }
+
+    /// Number of images whose levels are kept.
+    pub fn images_kept(&self) -> usize {
+        self.images_of(&self.kept).len()
+    }
+
+    /// The class of each image in each of several trials, as [`Network::predict`].
+    ///
+    /// # Panics
+    /// When a change names a weight that does not exist.
+    pub fn predict(&mut self, trials: &[&[WeightChange]]) -> Vec<Vec<u16>> {
+        let mut classes = vec![vec![0; self.inputs.len()]; trials.len()];
+        self.run(trials, &mut classes, Network::classify);
+        classes
+    }
+
+    /// The logits of each image in a trial, as [`Network::logits`].
+    ///
+    /// # Panics
+    /// As [`Baseline::predict`].
+    pub fn logits(&mut self, changes: &[WeightChange]) -> Vec<f32> {
+        let mut logits = [vec![0.0; self.logits.len()]];
+        self.run(&[changes], &mut logits, |_, logits, out| out.copy_from_slice(logits));
+        let [logits] = logits;
+        logits
+    }
+
+    /// Runs trials on all images. `finish` makes a batch's part of a trial's output from its logits.
+    fn run<T: Send>(
+        &mut self,
+        trials: &[&[WeightChange]],
+        outputs: &mut [Vec<T>],
+        finish: impl Fn(&Network, &[f32], &mut [T]) + Sync,
+    ) {
+        // Those that are kept first, while they are.
+        let kept = self.kept.clone();
+        let others = [0..kept.start, kept.end..self.inputs.len().div_ceil(self.batch)];
+        self.run_kept(trials, outputs, &finish);
+        let worth_keeping = trials.len() >= TRIALS_THAT_PAY && self.together >= rayon::current_num_threads();
+        for part in others.into_iter().filter(|part| !part.is_empty()) {
+            if worth_keeping {
+                for first in part.clone().step_by(self.together) {
+                    self.keep(first..(first + self.together).min(part.end));
+                    self.run_kept(trials, outputs, &finish);
+                }
+            } else {
+                self.run_whole(trials, outputs, &part, &finish);
+            }
+        }
+    }
+
+    /// The images of some batches.
+    fn images_of(&self, batches: &Range<usize>) -> Range<usize> {
+        let first = |batch: usize| (batch * self.batch).min(self.inputs.len());
+        first(batches.start)..first(batches.end)
+    }
+
+    /// Runs the clean network on some batches and keeps their levels instead of others', and their logits.
+    fn keep(&mut self, batches: Range<usize>) {
+        let images = self.images_of(&batches);
+        self.batches.resize_with(batches.len(), || Mutex::new(Batch { levels: Vec::new() }));
+        self.kept = batches;
+        let Self { network, inputs, batch, batches, logits, .. } = self;
+        let (steps, classes) = (&network.compiled.steps, network.classes());
+        let logits = logits[images.start * classes..images.end * classes].par_chunks_mut(*batch * classes);
+        batches.par_iter_mut().zip(logits).enumerate().for_each(|(index, (kept, logits))| {
+            let Batch { levels } = kept.get_mut().expect("no thread panics while it holds the lock");
+            let images = batch_of(index, *batch, &images);
+            levels.resize_with(steps.len(), Vec::new);
+            for (levels, step) in levels.iter_mut().zip(steps) {
+                levels.resize(kept_bytes(step, images.len()), 0);
+            }
+            network.run_batch(
+                inputs.pixels_of(images),
+                |step, tile, images| {
+                    let begin = tile.first * steps[step].frame.len();
+                    levels[step][begin..][..images.len()].copy_from_slice(images);
+                },
+                |found| logits.copy_from_slice(found),
+            );
+        });
+    }
+
+    /// Runs trials on the batches whose levels are kept.
+    fn run_kept<T: Send>(
+        &mut self,
+        trials: &[&[WeightChange]],
+        outputs: &mut [Vec<T>],
+        finish: &(impl Fn(&Network, &[f32], &mut [T]) + Sync),
+    ) {
+        let images = self.images_of(&self.kept);
+        let Self { network, inputs, batch, batches, logits: clean, .. } = self;
+        let classes = network.classes();
+        for (changes, output) in trials.iter().zip(outputs) {
+            let changed = Changed::new(&network.compiled, changes);
+            let size = output.len() / inputs.len().max(1);
+            let output =
+                output[images.start * size..images.end * size].par_chunks_mut((*batch * size).max(1));
+            network.changed(changes, |network| {
+                batches.par_iter().zip(output).enumerate().for_each(|(index, (kept, output))| {
+                    let images = batch_of(index, *batch, &images);
+                    let mut kept = kept.lock().expect("no thread panics while it holds the lock");
+                    let clean = &clean[images.start * classes..images.end * classes];
+                    let mut trial = Trial::new(network, &changed, &mut kept, inputs.pixels_of(images), clean);
+                    trial.run();
+                    finish(network, &trial.logits, output);
+                    trial.finish();
+                });
+            });
+        }
+    }
+
+    /// Runs trials in full on some batches.
+    fn run_whole<T: Send>(
+        &mut self,
+        trials: &[&[WeightChange]],
+        outputs: &mut [Vec<T>],
+        batches: &Range<usize>,
+        finish: &(impl Fn(&Network, &[f32], &mut [T]) + Sync),
+    ) {
+        let images = self.images_of(batches);
+        let Self { network, inputs, .. } = self;
+        let mut logits = vec![0.0; images.len() * network.classes()];
+        for (changes, output) in trials.iter().zip(outputs) {
+            network.changed(changes, |network| network.logits_of(inputs, images.clone(), &mut logits));
+            let size = output.len() / inputs.len();
+            finish(network, &logits, &mut output[images.start * size..images.end * size]);
+        }
+    }
+}
+
+/// The images of the index-th batch of some images.
+fn batch_of(index: usize, batch: usize, images: &Range<usize>) -> Range<usize> {
+    let first = images.start + index * batch;
+    first..(first + batch).min(images.end)
+}
+
+/// Bytes that a step's levels take for a batch of images.
+fn kept_bytes(step: &Step, images: usize) -> usize {
+    match step.target {
+        Target::Slot(_) => images * step.frame.len() + crate::kernel::QUAD,
+        Target::Logits => 0,
+    }
+}
+
+impl Changed {
+    fn new(compiled: &Compiled, changes: &[WeightChange]) -> Self {
+        let mut steps = vec![BTreeMap::<_, Vec<_>>::new(); compiled.steps.len()];
+        for change in changes {
+            let (panel, place) = compiled.layer(change.tensor).input_of(change.index);
+            steps[compiled.layers[change.tensor]].entry(panel).or_default().push(place);
+        }
+        let layers = &compiled.layers;
+        let is_many = |step: &usize| steps[*step].values().map(Vec::len).sum::<usize>() > MANY_CHANGES;
+        let many = layers.iter().position(is_many);
+        let whole = many.map_or(usize::MAX, |layer| layers[layer.saturating_sub(WORTH_A_TRY)]);
+        let last = steps.iter().rposition(|panels| !panels.is_empty()).unwrap_or(0);
+        Self { steps, whole, last }
+    }
+}
+
+/// One trial on one batch.
+struct Trial<'a> {
+    network: &'a Network,
+    changed: &'a Changed,
+    kept: &'a mut Batch,
+    pixels: &'a [u8],
+    images: usize,
+    /// As found so far; the clean ones at first.
+    logits: Vec<f32>,
+    arena: Arena,
+    /// Of each step, for the tile in work; for a carried one, for the batch once its segment is done.
+    states: Vec<State>,
+    /// The pixels of the batch at which a sparse step's levels differ, by step.
+    differs: Vec<Vec<bool>>,
+    /// Images of the batch of which anything differs.
+    dirty: Vec<bool>,
+    journal: Journal,
+}
+
+/// Bytes that were written over.
+#[derive(Default)]
+struct Journal {
+    /// Step, place, length.
+    entries: Vec<(usize, usize, usize)>,
+    bytes: Vec<u8>,
+}
+
+impl<'a> Trial<'a> {
+    fn new(
+        network: &'a Network,
+        changed: &'a Changed,
+        kept: &'a mut Batch,
+        pixels: &'a [u8],
+        clean: &[f32],
+    ) -> Self {
+        let steps = network.compiled.steps.len();
+        Self {
+            network,
+            changed,
+            kept,
+            pixels,
+            images: clean.len() / network.classes(),
+            dirty: vec![false; clean.len() / network.classes()],
+            logits: clean.to_vec(),
+            arena: network.arena(),
+            states: vec![State::Clean; steps],
+            differs: vec![Vec::new(); steps],
+            journal: Journal::default(),
+        }
+    }
+
+    fn run(&mut self) {
+        let compiled = &self.network.compiled;
+        for segment in &compiled.segments {
+            let carried: Vec<usize> = segment.steps.clone().filter(|&index| self.is_carried(index)).collect();
+            let mut tiles: Vec<(Tile, Vec<State>)> = Vec::new();
+            for tile in segment.tiles(self.images) {
+                for index in segment.steps.clone() {
+                    self.states[index] = self.step(index, tile);
+                }
+                tiles.push((tile, carried.iter().map(|&index| self.states[index]).collect()));
+            }
+            for (place, &index) in carried.iter().enumerate() {
+                let states: Vec<(Tile, State)> =
+                    tiles.iter().map(|(tile, states)| (*tile, states[place])).collect();
+                self.states[index] = self.unite(index, &states);
+            }
+        }
+    }
+
+    /// Puts the kept levels back, and the arena.
+    fn finish(self) {
+        let Journal { entries, bytes } = &self.journal;
+        let mut end = bytes.len();
+        for &(step, place, len) in entries.iter().rev() {
+            self.kept.levels[step][place..place + len].copy_from_slice(&bytes[end - len..end]);
+            end -= len;
+        }
+        self.network.rest(self.arena);
+    }
+
+    fn is_carried(&self, index: usize) -> bool {
+        let compiled = &self.network.compiled;
+        match compiled.steps[index].target {
+            Target::Slot(slot) => compiled.slots[slot].carried,
+            Target::Logits => false,
+        }
+    }
+
+    /// One state for all tiles of a carried step: where some are dense, the others are copied beside them.
+    fn unite(&mut self, index: usize, tiles: &[(Tile, State)]) -> State {
+        let any = |state| tiles.iter().any(|(_, other)| *other == state);
+        let compiled = &self.network.compiled;
+        let Step { frame, target: Target::Slot(slot), .. } = &compiled.steps[index] else {
+            unreachable!("logits are not carried")
+        };
+        if any(State::Dense) {
+            for (tile, _) in tiles.iter().filter(|(_, state)| *state != State::Dense) {
+                let images = tile.first * frame.len()..(tile.first + tile.images) * frame.len();
+                self.arena.slots[*slot][images.clone()].copy_from_slice(&self.kept.levels[index][images]);
+            }
+            return State::Dense;
+        }
+        if !any(State::Sparse) {
+            return State::Clean;
+        }
+        let pixels = frame.dims.pixels();
+        for (tile, _) in tiles.iter().filter(|(_, state)| *state == State::Clean) {
+            self.differs[index].resize(self.images * pixels, false);
+            self.differs[index][tile.first * pixels..][..tile.images * pixels].fill(false);
+        }
+        State::Sparse
+    }
+
+    /// Runs a step on a tile as far as it is reached.
+    fn step(&mut self, index: usize, tile: Tile) -> State {
+        let step = &self.network.compiled.steps[index];
+        let changed = &self.changed.steps[index];
+        let inputs = || step.inputs.iter().map(|input| self.states[input.source]);
+        if changed.is_empty() && inputs().all(|state| state == State::Clean) {
+            return State::Clean;
+        }
+        let last = step.target == Target::Logits;
+        let whole = !changed.is_empty() && (index >= self.changed.whole || last);
+        if whole || inputs().any(|state| state == State::Dense) {
+            return self.dense(index, tile);
+        }
+        let marks = self.reached(step, tile);
+        let reached: Vec<u32> = marked(&marks).map(|at| at as u32).collect();
+        if reached.len() as f64 > DENSE * marks.len() as f64 || (last && !reached.is_empty()) {
+            return self.dense(index, tile);
+        }
+        match &step.work {
+            Work::Conv(conv) => self.sparse_convolution(index, conv, tile, &marks, &reached),
+            _ => self.sparse_pixels(index, tile, &reached),
+        }
+    }
+
+    /// Runs a step on all images of a tile; behind the last changed weight, on those of which anything differs.
+    fn dense(&mut self, index: usize, tile: Tile) -> State {
+        let Self { network, kept, states, arena, logits, dirty, .. } = self;
+        let dirty = &mut dirty[tile.first..][..tile.images];
+        if index <= self.changed.last {
+            dirty.fill(true);
+        }
+        for part in runs(dirty) {
+            let here = |operand: &Operand| elsewhere(kept, states, operand, tile);
+            network.run_step(index, tile, part.clone(), self.pixels, arena, here);
+            if network.compiled.steps[index].target == Target::Logits {
+                let len = network.classes();
+                let images = (tile.first + part.start) * len..(tile.first + part.end) * len;
+                logits[images.clone()].copy_from_slice(&arena.logits[images]);
+            }
+        }
+        State::Dense
+    }
+
+    /// Marks the output pixels of a tile that a differing pixel of an input reaches.
+    fn reached(&self, step: &Step, tile: Tile) -> Vec<bool> {
+        let window = step.window();
+        let to = step.frame.dims;
+        let mut marks = vec![false; tile.images * to.pixels()];
+        for operand in step.inputs.iter().filter(|input| self.states[input.source] == State::Sparse) {
+            let from = operand.frame.dims;
+            let differs = &self.differs[operand.source][tile.first * from.pixels()..];
+            for at in marked(&differs[..tile.images * from.pixels()]) {
+                let (image, pixel) = (at / from.pixels(), at % from.pixels());
+                let [rows, columns] = [
+                    readers(pixel / from.width, &window, 0, to.height),
+                    readers(pixel % from.width, &window, 1, to.width),
+                ];
+                for row in rows {
+                    let begin = image * to.pixels() + row * to.width;
+                    marks[begin + columns.start..begin + columns.end].fill(true);
+                }
+            }
+        }
+        marks
+    }
+
+    /// Computes the reached pixels of a step that is no convolution.
+    fn sparse_pixels(&mut self, index: usize, tile: Tile, reached: &[u32]) -> State {
+        let step = &self.network.compiled.steps[index];
+        let frame = step.frame;
+        let Self { kept, states, differs, journal, .. } = self;
+        // A step's own levels leave their place while it reads the others'.
+        let mut levels = std::mem::take(&mut kept.levels[index]);
+        let images = &mut levels[tile.first * frame.len()..];
+        let inputs = step.inputs.iter().map(|operand| elsewhere(kept, states, operand, tile));
+        let inputs: Vec<&[u8]> = inputs.map(|images| images.expect("no input is dense")).collect();
+        let differs = cleared(&mut differs[index], tile, frame.dims.pixels(), self.images);
+        let mut output = vec![0; frame.dims.channels];
+        let mut state = State::Clean;
+        for &at in reached {
+            let (image, pixel) = (at as usize / frame.dims.pixels(), at as usize % frame.dims.pixels());
+            let (row, column) = (pixel / frame.dims.width, pixel % frame.dims.width);
+            let input = |i| step.image(&inputs, i, image);
+            step.work.run_pixels(input, &frame, row, column..column + 1, &mut output);
+            let place = image * frame.len() + frame.pixel(row, column);
+            let place = place..place + output.len();
+            if output != images[place.clone()] {
+                journal.write(index, images, tile.first * frame.len(), place, &output);
+                differs[at as usize] = true;
+                self.dirty[tile.first + image] = true;
+                state = State::Sparse;
+            }
+        }
+        kept.levels[index] = levels;
+        state
+    }
+
+    /// Computes a convolution at the reached pixels, and its changed panels also where a changed weight meets a
+    /// level other than 0.
+    fn sparse_convolution(
+        &mut self,
+        index: usize,
+        conv: &Conv,
+        tile: Tile,
+        marks: &[bool],
+        reached: &[u32],
+    ) -> State {
+        let network = self.network;
+        let step = &network.compiled.steps[index];
+        let frame = step.frame;
+        let Target::Slot(slot) = step.target else { unreachable!("a last step is run whole") };
+        let changed = &self.changed.steps[index];
+        let Self { kept, states, differs, journal, arena, .. } = self;
+
+        let mut output = std::mem::take(&mut arena.slots[slot]);
+        let first = tile.begin(network.compiled.slots[slot], &frame);
+        let computed = &mut output[first..][..tile.images * frame.len()];
+        // A step's own levels leave their place while it reads the others'.
+        let mut levels = std::mem::take(&mut kept.levels[index]);
+        let images = &mut levels[tile.first * frame.len()..];
+        let Operand { frame: from, .. } = step.inputs[0];
+        let input = elsewhere(kept, states, &step.inputs[0], tile).expect("no input is dense");
+        let (begins, pixels) = conv.windows(tile.images);
+
+        let met = |at: usize, places: &[u32]| {
+            places.iter().any(|&place| input[(begins[at] + place) as usize] != from.zero)
+        };
+        let own: Vec<(Range<usize>, Vec<u32>)> = changed
+            .iter()
+            .map(|(&panel, places)| {
+                let pixels = marks.iter().enumerate().filter(|&(at, mark)| *mark || met(at, places));
+                (panel..panel + 1, pixels.map(|(at, _)| at as u32).collect())
+            })
+            .collect();
+        let between = unchanged(conv.panels(), changed.keys().copied());
+        let mut parts: Vec<(Range<usize>, &[u32])> = between.map(|panels| (panels, reached)).collect();
+        parts.extend(own.iter().map(|(panel, pixels)| (panel.clone(), pixels.as_slice())));
+        for (panels, at) in &parts {
+            let gather = |values: &[u32]| -> Vec<u32> { at.iter().map(|&at| values[at as usize]).collect() };
+            network.run_panels(conv, panels.clone(), input, (&gather(begins), &gather(pixels)), computed);
+        }
+
+        let places = || {
+            parts.iter().flat_map(|(panels, at)| {
+                let channels = panels.start * LANES..(panels.end * LANES).min(frame.dims.channels);
+                at.iter().map(move |&at| {
+                    let place = pixels[at as usize] as usize + channels.start;
+                    (at as usize, place..place + channels.len())
+                })
+            })
+        };
+        let differs = cleared(&mut differs[index], tile, frame.dims.pixels(), self.images);
+        let mut count = 0;
+        for (at, place) in places() {
+            if !differs[at] && computed[place.clone()] != images[place] {
+                differs[at] = true;
+                count += 1;
+                self.dirty[tile.first + at / frame.dims.pixels()] = true;
+            }
+        }
+        let state = match count {
+            0 => State::Clean,
+            _ if count as f64 > DENSE * pixels.len() as f64 => {
+                network.run_panels(conv, 0..conv.panels(), input, (begins, pixels), computed);
+                computed.chunks_exact_mut(frame.len()).for_each(|image| frame.fill_border(image));
+                State::Dense
+            }
+            _ => {
+                for (_, place) in places().filter(|(at, _)| differs[*at]) {
+                    journal.write(index, images, tile.first * frame.len(), place.clone(), &computed[place]);
+                }
+                State::Sparse
+            }
+        };
+        kept.levels[index] = levels;
+        arena.slots[slot] = output;
+        state
+    }
+}
+
+impl Journal {
+    /// Writes bytes over a tile's levels of a step, which begin at `first` of the kept ones.
+    fn write(&mut self, step: usize, levels: &mut [u8], first: usize, place: Range<usize>, new: &[u8]) {
+        self.entries.push((step, first + place.start, new.len()));
+        let old = &mut levels[place];
+        self.bytes.extend_from_slice(old);
+        old.copy_from_slice(new);
+    }
+}
+
+/// An input's images from the tile's first on, where they are not in its slot.
+fn elsewhere<'a>(kept: &'a Batch, states: &[State], operand: &Operand, tile: Tile) -> Option<&'a [u8]> {
+    let levels = &kept.levels[operand.source];
+    (states[operand.source] != State::Dense).then(|| &levels[tile.first * operand.frame.len()..])
+}
+
+/// A tile's part of a step's marks, all cleared.
+fn cleared(differs: &mut Vec<bool>, tile: Tile, pixels: usize, images: usize) -> &mut [bool] {
+    differs.resize(images * pixels, false);
+    let part = &mut differs[tile.first * pixels..][..tile.images * pixels];
+    part.fill(false);
+    part
+}
+
+/// The ranges of places where marks are set.
+fn runs(marks: &[bool]) -> impl Iterator<Item = Range<usize>> {
+    let mut first = 0;
+    marks.chunk_by(|a, b| a == b).filter_map(move |run| {
+        let range = first..first + run.len();
+        first = range.end;
+        run[0].then_some(range)
+    })
+}
+
+/// Where marks are set.
+fn marked(marks: &[bool]) -> impl Iterator<Item = usize> {
+    const AT_ONCE: usize = 64;
+    let blocks = marks.chunks(AT_ONCE).enumerate().filter(|(_, block)| block.contains(&true));
+    blocks.flat_map(|(i, block)| {
+        let set = block.iter().enumerate().filter(|(_, mark)| **mark);
+        set.map(move |(at, _)| i * AT_ONCE + at)
+    })
+}
+
+/// The outputs along an axis (of `outputs`) whose window holds an input place.
+fn readers(place: usize, window: &zoo::Window, axis: usize, outputs: usize) -> Range<usize> {
+    let (k, s, p) = (window.kernel[axis], window.stride[axis], window.padding[axis]);
+    let first = (place + p + 1).saturating_sub(k).div_ceil(s);
+    let end = ((place + p) / s + 1).min(outputs);
+    first.min(end)..end
+}
+
+/// The ranges of panels between changed ones, which are ascending.
+fn unchanged(panels: usize, changed: impl Iterator<Item = usize>) -> impl Iterator<Item = Range<usize>> {
+    let mut first = 0;
+    let before = changed.chain([panels]).map(move |end| std::mem::replace(&mut first, end + 1)..end);
+    before.filter(|range| !range.is_empty())
+}
