@@ -25,6 +25,62 @@ fn values_are_stable() {
     assert_eq!(pattern.check, [732]);
 }
 
+/// FNV-1a over the offsets of both planes.
+fn digest(pattern: &FaultPattern) -> u64 {
+    let bytes = pattern.data.iter().chain([&u64::MAX]).chain(&pattern.check).flat_map(|o| o.to_le_bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+}
+
+#[test]
+fn whole_patterns_are_stable() {
+    // As above, for patterns too long to list: many flips, repeats among the draws, more than half.
+    let planes = [(93_431_296, 11_678_912), (8 * 138_344_128, 0), (4_096, 512)];
+    let digests = |model: FaultModel| -> Vec<u64> {
+        let draw = |&(data_bits, check_bits): &(u64, u64), p, seed, trial| {
+            digest(&model.sample(rate(p), PlaneSizes { data_bits, check_bits }, seed, trial))
+        };
+        vec![
+            draw(&planes[0], 1e-6, 2019, 0),
+            draw(&planes[0], 1e-4, 2019, 1),
+            draw(&planes[0], 1e-3, 2019, 2),
+            draw(&planes[0], 1e-3, u64::MAX, u64::MAX),
+            draw(&planes[1], 1e-6, 7, 3),
+            draw(&planes[1], 1e-4, 7, 4),
+            draw(&planes[2], 0.3, 1, 5),
+            draw(&planes[2], 0.5, 1, 6),
+            draw(&planes[2], 0.9, 1, 7),
+        ]
+    };
+    assert_eq!(
+        digests(FaultModel::Bernoulli),
+        [
+            0x152e_a468_52d1_d19e,
+            0xd66e_8b16_aa0e_c96e,
+            0xa979_cc33_2ba6_d354,
+            0xf734_e0ad_2411_ffba,
+            0xa7ff_311a_a8ee_f635,
+            0x148a_1ea2_2cdf_cd18,
+            0x26be_82b5_8450_3e07,
+            0x7310_7384_4ff7_0312,
+            0x77de_f2b1_e3ba_b470,
+        ]
+    );
+    assert_eq!(
+        digests(FaultModel::FixedCount),
+        [
+            0xc0da_9a3a_2e43_26f5,
+            0xb891_776f_7e06_9c00,
+            0xd2c5_a9d5_04b4_c93f,
+            0xe565_c276_7751_e9f3,
+            0xea9f_4c65_4820_a0c8,
+            0x54ba_cfab_9cb9_ab1c,
+            0x97d4_09b4_dd4f_26f1,
+            0x9d73_d68b_1651_8e23,
+            0xc606_73d1_b453_c753,
+        ]
+    );
+}
+
 #[test]
 fn the_papers_fault_counts_are_reproduced() {
     for (weights, count) in [(138_344_128, 1_106_753), (11_678_912, 93_431), (1_244_448, 9_955)] {
