@@ -40,21 +40,48 @@ pub(crate) fn distinct(rng: &mut impl RngCore, cells: u64, count: u64) -> Vec<u6
     let count = usize::try_from(count).expect("a pattern fits into memory");
     let mut chosen = Vec::with_capacity(count);
     while chosen.len() < count {
-        for _ in chosen.len()..count {
-            chosen.push(below(rng, cells));
-        }
-        chosen.sort_unstable();
+        let known = chosen.len();
+        chosen.extend((known..count).map(|_| below(rng, cells)));
+        sort(&mut chosen[known..], cells);
+        // Two ascending runs, which the stable sort finds and merges in linear time.
+        chosen.sort();
         chosen.dedup();
     }
     chosen
 }
 
+/// Sorts values below `bound`, many of them by their digits in base 2048: twice as fast as comparing.
+fn sort(values: &mut [u64], bound: u64) {
+    const FEW: usize = 512;
+    const DIGIT: usize = 11;
+    if values.len() < FEW {
+        values.sort_unstable();
+        return;
+    }
+    let mut other = vec![0; values.len()];
+    for shift in (0..=bound.ilog2()).step_by(DIGIT) {
+        let digit = |value: u64| (value >> shift) as usize % (1 << DIGIT);
+        let mut places = [0; 1 << DIGIT];
+        values.iter().for_each(|&value| places[digit(value)] += 1);
+        let mut sum = 0;
+        for place in &mut places {
+            sum += std::mem::replace(place, sum);
+        }
+        for &value in &*values {
+            let place = &mut places[digit(value)];
+            other[*place] = value;
+            *place += 1;
+        }
+        values.copy_from_slice(&other);
+    }
+}
+
 /// Uniform below `bound`, without bias (Lemire 2019, algorithm 5).
 fn below(rng: &mut impl RngCore, bound: u64) -> u64 {
-    let threshold = bound.wrapping_neg() % bound;
     loop {
         let product = u128::from(rng.next_u64()) * u128::from(bound);
-        if product as u64 >= threshold {
+        // The remainder is below `bound`, so the division is seldom needed.
+        if product as u64 >= bound || product as u64 >= bound.wrapping_neg() % bound {
             return (product >> 64) as u64;
         }
     }
