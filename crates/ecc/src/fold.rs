@@ -41,7 +41,7 @@ const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 pub(crate) const IN_PLACE_CHECKS: u64 = 0x0040_4040_4040_4040;
 
 /// Byte b is L_b of the (72,64) code.
-const SECDED_MASK: u64 = {
+pub(crate) const SECDED_MASK: u64 = {
     let mut mask = 0;
     let mut cell = 0;
     while cell < 64 {
@@ -53,7 +53,7 @@ const SECDED_MASK: u64 = {
 };
 
 /// Byte b is L_b of the (64,57) code; byte 7 is zero.
-const IN_PLACE_MASK: u64 = {
+pub(crate) const IN_PLACE_MASK: u64 = {
     let mut mask = 0;
     let mut cell = 0;
     while cell < 56 {
@@ -91,17 +91,37 @@ fn byte_parities(word: u64) -> u64 {
     (w ^ w << 1) & HIGH_BITS
 }
 
-/// Bit 7 of byte b: parity(x_b ^ (F & L_b)).
-fn folded_parities(word: u64, mask: u64) -> u64 {
+/// Byte b: x_b ^ (F & L_b).
+pub(crate) fn with_fold(word: u64, mask: u64) -> u64 {
     let f = word ^ word.rotate_right(32);
     let f = f ^ f.rotate_right(16);
     let f = f ^ f.rotate_right(8);
-    byte_parities(word ^ (f & mask))
+    word ^ (f & mask)
 }
 
 /// Bit b of the result: bit 7 of byte b.
 fn gather(high_bits: u64) -> u8 {
     ((high_bits >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8
+}
+
+/// The byte parities of eight words: bit 8 w + b for byte b of word w.
+///
+/// Three times, the words of one half are folded onto a half of their bits and interleaved with the other
+/// half's, which leaves bit w of byte b; then the 8 x 8 bits are transposed (Warren 2012, section 7-3).
+pub(crate) fn packed_parities(words: [u64; 8]) -> u64 {
+    let fold = |low: u64, high: u64, width: u32, mask: u64| {
+        (low ^ low >> width) & mask | (high ^ high << width) & !mask
+    };
+    let nibbles: [u64; 4] = std::array::from_fn(|w| fold(words[w], words[w + 4], 4, 0x0f0f_0f0f_0f0f_0f0f));
+    let pairs: [u64; 2] = std::array::from_fn(|w| fold(nibbles[w], nibbles[w + 2], 2, 0x3333_3333_3333_3333));
+    let bits = fold(pairs[0], pairs[1], 1, 0x5555_5555_5555_5555);
+    let swap = |x: u64, distance: u32, mask: u64| {
+        let moved = (x ^ x >> distance) & mask;
+        x ^ moved ^ moved << distance
+    };
+    let bits = swap(bits, 7, 0x00aa_00aa_00aa_00aa);
+    let bits = swap(bits, 14, 0x0000_cccc_0000_cccc);
+    swap(bits, 28, 0x0000_0000_f0f0_f0f0)
 }
 
 /// Even parity of each weight of a block: bit i for weight i.
@@ -111,12 +131,12 @@ pub(crate) fn weight_parities(block: u64) -> u8 {
 
 /// The eight check bits of a block in the (72,64) code.
 pub(crate) fn secded_check(block: u64) -> u8 {
-    gather(folded_parities(block, SECDED_MASK))
+    gather(byte_parities(with_fold(block, SECDED_MASK)))
 }
 
 /// The seven syndrome bits of a block in the (64,57) code, bit b in bit 7 of byte b.
-fn in_place_spread(block: u64) -> u64 {
-    let v = folded_parities(block, IN_PLACE_MASK);
+pub(crate) fn in_place_spread(block: u64) -> u64 {
+    let v = byte_parities(with_fold(block, IN_PLACE_MASK));
     let byte7 = (v.cast_signed() >> 63).cast_unsigned();
     v ^ (byte7 & HIGH_BITS)
 }

@@ -1,3 +1,5 @@
+use crate::{BLOCK, WordShape};
+
 /// The weight memory as it is stored: every bit of it is a cell that can flip.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemoryImage {
@@ -10,6 +12,16 @@ impl MemoryImage {
     /// of its byte `i / 8`; byte `i` of the data plane holds weight `i`.
     pub fn new(data: Vec<u8>, check: Vec<u8>) -> Self {
         Self { data, check }
+    }
+
+    /// An image of zeros with room for `weights` weights, a whole number of blocks, in such words.
+    ///
+    /// # Panics
+    /// When they are no whole number of blocks.
+    pub fn blank(word: WordShape, weights: usize) -> Self {
+        assert!(weights.is_multiple_of(BLOCK), "a plane is a whole number of blocks, got {weights} weights");
+        let check_bits = weights / word.weights * word.check_bits;
+        Self::new(vec![0; weights], vec![0; check_bits.div_ceil(8)])
     }
 
     /// The bytes that hold the weights.
@@ -51,6 +63,21 @@ impl MemoryImage {
     /// Block `index` of the data plane: weight `i` of the block in bits `8 i .. 8 i + 8`.
     pub(crate) fn block(&self, index: usize) -> u64 {
         u64::from_le_bytes(self.data.as_chunks().0[index])
+    }
+
+    /// Writes block `index` of the data plane.
+    pub(crate) fn set_block(&mut self, index: usize, block: u64) {
+        self.data.as_chunks_mut().0[index] = block.to_le_bytes();
+    }
+
+    /// Writes a byte of the check plane.
+    pub(crate) fn set_check(&mut self, index: usize, byte: u8) {
+        self.check[index] = byte;
+    }
+
+    /// The data plane and the check plane.
+    pub(crate) fn planes_mut(&mut self) -> (&mut [u8], &mut [u8]) {
+        (&mut self.data, &mut self.check)
     }
 }
 

@@ -31,16 +31,20 @@
 //! cell.
 
 mod constraint;
+mod dense;
 mod fold;
 mod image;
+mod kernel;
 mod layout;
 mod linear;
 mod protection;
 mod protections;
 
 pub use constraint::{Constraint, Violation};
+pub use dense::Dense;
 pub use image::MemoryImage;
+pub use kernel::Kernel;
 pub use layout::{BLOCK, MemoryLayout, TensorSpan};
 pub use linear::LinearCode;
 pub use protection::{Protection, StatusCounts, WordShape, WordStatus};
-pub use protections::{Faulty, InPlace, ParityZero, SecDed, UnknownProtection, all, by_id};
+pub use protections::{Faulty, InPlace, ParityZero, SecDed, UnknownProtection, all, all_with, by_id};

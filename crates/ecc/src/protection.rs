@@ -1,7 +1,7 @@
 use std::fmt::Debug;
 use std::ops::AddAssign;
 
-use crate::{Constraint, MemoryImage, MemoryLayout, Violation};
+use crate::{BLOCK, Constraint, Dense, MemoryImage, MemoryLayout, Violation};
 
 /// Size of a protection's code word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,13 @@ pub struct StatusCounts {
     pub detected: u64,
 }
 
+impl StatusCounts {
+    /// The same of `words` words, of which all that are not counted otherwise are clean.
+    pub(crate) fn with_clean(self, words: u64) -> Self {
+        Self { clean: words - self.corrected - self.detected, ..self }
+    }
+}
+
 impl AddAssign<WordStatus> for StatusCounts {
     fn add_assign(&mut self, status: WordStatus) {
         match status {
@@ -44,7 +51,17 @@ impl AddAssign<WordStatus> for StatusCounts {
     }
 }
 
+impl AddAssign for StatusCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.clean += other.clean;
+        self.corrected += other.corrected;
+        self.detected += other.detected;
+    }
+}
+
 /// A way to keep int8 weights in memory that flips bits.
+///
+/// A memory without faults reads back as exactly the weights that were stored.
 pub trait Protection: Debug + Send + Sync {
     /// The name used in plans and records.
     fn id(&self) -> &'static str;
@@ -59,8 +76,11 @@ pub trait Protection: Debug + Send + Sync {
     /// Which weights can be stored.
     fn constraint(&self) -> Constraint;
 
-    /// Stores weights that satisfy the constraint: a whole number of blocks.
-    fn encode_plane(&self, plane: &[i8]) -> MemoryImage;
+    /// Stores eight weights that satisfy the constraint as block `block` of a memory.
+    ///
+    /// # Panics
+    /// When there is no such block.
+    fn encode_block(&self, weights: &[i8; BLOCK], image: &mut MemoryImage, block: usize);
 
     /// Reads code word `word` of a memory, as the network would get it, into `weights`
     /// (`self.word().weights` of them).
@@ -69,13 +89,35 @@ pub trait Protection: Debug + Send + Sync {
     /// When there is no such word.
     fn decode_word(&self, image: &MemoryImage, word: usize, weights: &mut [i8]) -> WordStatus;
 
+    /// Loops that do what these two do to whole memories, and faster.
+    fn dense(&self) -> Option<Dense> {
+        None
+    }
+
     /// Stores the weights of a network ([`MemoryLayout::pack`]).
     ///
     /// # Errors
     /// The first weight that the constraint forbids.
     fn encode(&self, layout: &MemoryLayout, plane: &[i8]) -> Result<MemoryImage, Violation> {
         self.constraint().check(layout, plane)?;
-        Ok(self.encode_plane(plane))
+        let mut image = MemoryImage::blank(self.word(), plane.len());
+        self.encode_plane(plane, &mut image);
+        Ok(image)
+    }
+
+    /// Stores weights that satisfy the constraint, a whole number of blocks, in a memory of their size
+    /// ([`MemoryImage::blank`]).
+    ///
+    /// # Panics
+    /// When the memory is of another size.
+    fn encode_plane(&self, plane: &[i8], image: &mut MemoryImage) {
+        assert_eq!(plane.len(), image.data().len(), "the plane and the memory differ in length");
+        if let Some(dense) = self.dense() {
+            return dense.encode(self, plane, image);
+        }
+        for (block, weights) in plane.as_chunks().0.iter().enumerate() {
+            self.encode_block(weights, image, block);
+        }
     }
 
     /// Reads the whole memory into `plane`.
@@ -84,10 +126,32 @@ pub trait Protection: Debug + Send + Sync {
     /// When the plane has another length than the memory.
     fn decode(&self, image: &MemoryImage, plane: &mut [i8]) -> StatusCounts {
         assert_eq!(plane.len(), image.data().len(), "the plane and the memory differ in length");
-        let mut counts = StatusCounts::default();
-        for (word, weights) in plane.chunks_exact_mut(self.word().weights).enumerate() {
-            counts += self.decode_word(image, word, weights);
+        match self.dense() {
+            Some(dense) => dense.decode(self, image, plane),
+            None => read_words(self, image, 0, plane),
         }
-        counts
     }
+
+    /// What [`Protection::decode`] would say, without the weights: a scrubber's pass over the memory.
+    fn verify(&self, image: &MemoryImage) -> StatusCounts {
+        match self.dense() {
+            Some(dense) => dense.verify(self, image),
+            None => self.decode(image, &mut vec![0; image.data().len()]),
+        }
+    }
+}
+
+/// Reads as many words as `weights` has place for, from block `first`, one by one.
+pub(crate) fn read_words<P: Protection + ?Sized>(
+    protection: &P,
+    image: &MemoryImage,
+    first: usize,
+    weights: &mut [i8],
+) -> StatusCounts {
+    let size = protection.word().weights;
+    let mut counts = StatusCounts::default();
+    for (word, weights) in (first * BLOCK / size..).zip(weights.chunks_exact_mut(size)) {
+        counts += protection.decode_word(image, word, weights);
+    }
+    counts
 }

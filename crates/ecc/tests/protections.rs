@@ -1,6 +1,6 @@
 //! What holds for every protection, through the public trait.
 
-use ecc::{MemoryLayout, Protection, StatusCounts, WordStatus, all, by_id};
+use ecc::{MemoryImage, MemoryLayout, Protection, StatusCounts, WordStatus, all, by_id};
 use proptest::prelude::*;
 
 /// Weights that a protection can store, in a layout with odd sizes.
@@ -76,7 +76,8 @@ fn parity_zero_zeroes_odd_flips_and_misses_even_ones() {
         let plane = [value; 8];
         for flips in 0u32..512 {
             // Bits 0..8 hit weight 3, bit 8 its parity cell.
-            let mut image = protection.encode_plane(&plane);
+            let mut image = MemoryImage::blank(protection.word(), plane.len());
+            protection.encode_plane(&plane, &mut image);
             (0..8).filter(|i| flips >> i & 1 == 1).for_each(|i| image.flip_data(3 * 8 + i));
             if flips >> 8 & 1 == 1 {
                 image.flip_check(3);

@@ -1,9 +1,19 @@
-use super::bytes;
-use crate::{Constraint, MemoryImage, Protection, WordShape, WordStatus};
+use super::word;
+use crate::kernel::Code;
+use crate::{BLOCK, Constraint, Dense, Kernel, MemoryImage, Protection, WordShape, WordStatus};
 
 /// No protection: a weight is its own word, and every flip is silent.
 #[derive(Clone, Copy, Debug)]
-pub struct Faulty;
+pub struct Faulty {
+    kernel: Kernel,
+}
+
+impl Faulty {
+    /// With a given form of the dense loops.
+    pub fn new(kernel: Kernel) -> Self {
+        Self { kernel }
+    }
+}
 
 impl Protection for Faulty {
     fn id(&self) -> &'static str {
@@ -22,12 +32,15 @@ impl Protection for Faulty {
         Constraint::NONE
     }
 
-    fn encode_plane(&self, plane: &[i8]) -> MemoryImage {
-        MemoryImage::new(bytes(plane), Vec::new())
+    fn encode_block(&self, weights: &[i8; BLOCK], image: &mut MemoryImage, block: usize) {
+        image.set_block(block, word(weights));
     }
 
     fn decode_word(&self, image: &MemoryImage, word: usize, weights: &mut [i8]) -> WordStatus {
         weights[0] = image.data()[word].cast_signed();
         WordStatus::Clean
+    }
+    fn dense(&self) -> Option<Dense> {
+        Some(Dense::new(self.kernel, Code::Faulty))
     }
 }

@@ -1,6 +1,7 @@
-use super::{blocks, store};
+use super::{store, word};
 use crate::fold::{IN_PLACE_CHECKS, copy_signs, in_place_column, in_place_encode, in_place_syndrome};
-use crate::{BLOCK, Constraint, LinearCode, MemoryImage, Protection, WordShape, WordStatus};
+use crate::kernel::Code;
+use crate::{BLOCK, Constraint, Dense, Kernel, LinearCode, MemoryImage, Protection, WordShape, WordStatus};
 
 /// The paper's protection: SEC-DED (64,57) inside a block of eight weights, its seven check bits on
 /// bit 6 of weights 0..=6, which small weights do not need. After decoding, bit 6 := bit 7 there; that
@@ -9,6 +10,7 @@ use crate::{BLOCK, Constraint, LinearCode, MemoryImage, Protection, WordShape, W
 pub struct InPlace {
     /// By syndrome: the cell to flip, for the 64 odd-weight syndromes; 0 for the others.
     flips: [u64; 128],
+    kernel: Kernel,
 }
 
 impl InPlace {
@@ -18,19 +20,13 @@ impl InPlace {
         LinearCode::new((0..64).map(in_place_column).collect(), check_cells)
     }
 
-    /// The working codec.
-    pub fn new() -> Self {
+    /// With a given form of the dense loops.
+    pub fn new(kernel: Kernel) -> Self {
         let mut flips = [0; 128];
         for cell in 0..64 {
             flips[usize::from(in_place_column(cell))] = 1 << cell;
         }
-        Self { flips }
-    }
-}
-
-impl Default for InPlace {
-    fn default() -> Self {
-        Self::new()
+        Self { flips, kernel }
     }
 }
 
@@ -51,9 +47,8 @@ impl Protection for InPlace {
         Constraint::WOT
     }
 
-    fn encode_plane(&self, plane: &[i8]) -> MemoryImage {
-        let data = blocks(plane).flat_map(|block| in_place_encode(block).to_le_bytes()).collect();
-        MemoryImage::new(data, Vec::new())
+    fn encode_block(&self, weights: &[i8; BLOCK], image: &mut MemoryImage, block: usize) {
+        image.set_block(block, in_place_encode(word(weights)));
     }
 
     fn decode_word(&self, image: &MemoryImage, word: usize, weights: &mut [i8]) -> WordStatus {
@@ -66,5 +61,8 @@ impl Protection for InPlace {
             (_, 0) => WordStatus::Detected,
             _ => WordStatus::Corrected,
         }
+    }
+    fn dense(&self) -> Option<Dense> {
+        Some(Dense::new(self.kernel, Code::InPlace))
     }
 }

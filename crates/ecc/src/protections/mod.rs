@@ -8,15 +8,15 @@ pub use in_place::InPlace;
 pub use parity_zero::ParityZero;
 pub use secded::SecDed;
 
-use crate::Protection;
+use crate::{BLOCK, Kernel, Protection};
 
 /// The registry: each protection with the other names it answers to.
-fn registry() -> [(Box<dyn Protection>, &'static [&'static str]); 4] {
+fn registry(kernel: Kernel) -> [(Box<dyn Protection>, &'static [&'static str]); 4] {
     [
-        (Box::new(Faulty), &[]),
-        (Box::new(ParityZero), &["zero"]),
-        (Box::new(SecDed::new()), &["ecc"]),
-        (Box::new(InPlace::new()), &["in-place"]),
+        (Box::new(Faulty::new(kernel)), &[]),
+        (Box::new(ParityZero::new(kernel)), &["zero"]),
+        (Box::new(SecDed::new(kernel)), &["ecc"]),
+        (Box::new(InPlace::new(kernel)), &["in-place"]),
     ]
 }
 
@@ -27,7 +27,12 @@ pub struct UnknownProtection(pub String);
 
 /// Every protection, in the paper's order.
 pub fn all() -> Vec<Box<dyn Protection>> {
-    registry().into_iter().map(|(protection, _)| protection).collect()
+    all_with(Kernel::fastest())
+}
+
+/// Every protection, with a given form of the dense loops: for comparing the forms.
+pub fn all_with(kernel: Kernel) -> Vec<Box<dyn Protection>> {
+    registry(kernel).into_iter().map(|(protection, _)| protection).collect()
 }
 
 /// The protection of that id, or of that name in the paper.
@@ -35,7 +40,7 @@ pub fn all() -> Vec<Box<dyn Protection>> {
 /// # Errors
 /// When there is none; the message lists those there are.
 pub fn by_id(name: &str) -> Result<Box<dyn Protection>, UnknownProtection> {
-    registry()
+    registry(Kernel::fastest())
         .into_iter()
         .find(|(protection, aliases)| protection.id() == name || aliases.contains(&name))
         .map(|(protection, _)| protection)
@@ -46,16 +51,9 @@ fn known_ids() -> String {
     all().iter().map(|p| p.id()).collect::<Vec<_>>().join(", ")
 }
 
-/// The bytes of a plane.
-fn bytes(plane: &[i8]) -> Vec<u8> {
-    plane.iter().map(|w| w.cast_unsigned()).collect()
-}
-
-/// The blocks of a plane, weight i in bits 8 i .. 8 i + 8.
-fn blocks(plane: &[i8]) -> impl Iterator<Item = u64> + '_ {
-    let (blocks, rest) = plane.as_chunks::<{ crate::BLOCK }>();
-    assert!(rest.is_empty(), "a plane is a whole number of blocks, got {} weights", plane.len());
-    blocks.iter().map(|block| u64::from_le_bytes(block.map(i8::cast_unsigned)))
+/// A block's weights as a word, weight i in bits 8 i .. 8 i + 8.
+fn word(weights: &[i8; BLOCK]) -> u64 {
+    u64::from_le_bytes(weights.map(i8::cast_unsigned))
 }
 
 /// Writes a block's weights.

@@ -1,11 +1,21 @@
-use super::{blocks, bytes};
+use super::word;
 use crate::fold::weight_parities;
-use crate::{Constraint, MemoryImage, Protection, WordShape, WordStatus};
+use crate::kernel::Code;
+use crate::{BLOCK, Constraint, Dense, Kernel, MemoryImage, Protection, WordShape, WordStatus};
 
 /// One even-parity bit a weight; a weight whose parity does not match is read as zero (the paper's
 /// "Parity Zero"). Check cell i belongs to weight i.
 #[derive(Clone, Copy, Debug)]
-pub struct ParityZero;
+pub struct ParityZero {
+    kernel: Kernel,
+}
+
+impl ParityZero {
+    /// With a given form of the dense loops.
+    pub fn new(kernel: Kernel) -> Self {
+        Self { kernel }
+    }
+}
 
 impl Protection for ParityZero {
     fn id(&self) -> &'static str {
@@ -24,8 +34,9 @@ impl Protection for ParityZero {
         Constraint::NONE
     }
 
-    fn encode_plane(&self, plane: &[i8]) -> MemoryImage {
-        MemoryImage::new(bytes(plane), blocks(plane).map(weight_parities).collect())
+    fn encode_block(&self, weights: &[i8; BLOCK], image: &mut MemoryImage, block: usize) {
+        image.set_block(block, word(weights));
+        image.set_check(block, weight_parities(word(weights)));
     }
 
     fn decode_word(&self, image: &MemoryImage, word: usize, weights: &mut [i8]) -> WordStatus {
@@ -38,5 +49,8 @@ impl Protection for ParityZero {
             weights[0] = 0;
             WordStatus::Detected
         }
+    }
+    fn dense(&self) -> Option<Dense> {
+        Some(Dense::new(self.kernel, Code::ParityZero))
     }
 }

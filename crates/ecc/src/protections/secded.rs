@@ -1,6 +1,7 @@
-use super::{blocks, bytes, store};
+use super::{store, word};
 use crate::fold::{secded_check, secded_column};
-use crate::{BLOCK, Constraint, LinearCode, MemoryImage, Protection, WordShape, WordStatus};
+use crate::kernel::Code;
+use crate::{BLOCK, Constraint, Dense, Kernel, LinearCode, MemoryImage, Protection, WordShape, WordStatus};
 
 /// SEC-DED (72,64): a check byte beside each block of eight weights. A detected word is read as it is
 /// stored.
@@ -8,6 +9,7 @@ use crate::{BLOCK, Constraint, LinearCode, MemoryImage, Protection, WordShape, W
 pub struct SecDed {
     /// By syndrome: the cell to flip, 0..64 in the block and 64..72 in the check byte.
     cells: [Option<u8>; 256],
+    kernel: Kernel,
 }
 
 impl SecDed {
@@ -17,19 +19,13 @@ impl SecDed {
         LinearCode::new(columns, (64..72).collect())
     }
 
-    /// The working codec.
-    pub fn new() -> Self {
+    /// With a given form of the dense loops.
+    pub fn new(kernel: Kernel) -> Self {
         let mut cells = [None; 256];
         for (cell, &column) in (0..).zip(Self::code().columns()) {
             cells[usize::from(column)] = Some(cell);
         }
-        Self { cells }
-    }
-}
-
-impl Default for SecDed {
-    fn default() -> Self {
-        Self::new()
+        Self { cells, kernel }
     }
 }
 
@@ -50,8 +46,9 @@ impl Protection for SecDed {
         Constraint::NONE
     }
 
-    fn encode_plane(&self, plane: &[i8]) -> MemoryImage {
-        MemoryImage::new(bytes(plane), blocks(plane).map(secded_check).collect())
+    fn encode_block(&self, weights: &[i8; BLOCK], image: &mut MemoryImage, block: usize) {
+        image.set_block(block, word(weights));
+        image.set_check(block, secded_check(word(weights)));
     }
 
     fn decode_word(&self, image: &MemoryImage, word: usize, weights: &mut [i8]) -> WordStatus {
@@ -65,5 +62,8 @@ impl Protection for SecDed {
         };
         store(block, weights);
         status
+    }
+    fn dense(&self) -> Option<Dense> {
+        Some(Dense::new(self.kernel, Code::SecDed))
     }
 }

@@ -1,0 +1,93 @@
+use std::ops::Range;
+
+use crate::kernel::{Code, GROUP_BLOCKS, Kernel, bytes_before_lines};
+use crate::protection::read_words;
+use crate::{BLOCK, MemoryImage, Protection, StatusCounts};
+
+/// A code's loops over whole memories, at the speed of memory where nearly all words are clean.
+///
+/// They take the groups of blocks that are all clean. The others, and the ends of a plane that fill no group, go
+/// through the protection's own block and word codecs, so that what a flip does is decided in one place.
+#[derive(Clone, Copy, Debug)]
+pub struct Dense {
+    kernel: Kernel,
+    code: Code,
+}
+
+impl Dense {
+    pub(crate) fn new(kernel: Kernel, code: Code) -> Self {
+        Self { kernel, code }
+    }
+
+    pub(crate) fn encode<P: Protection + ?Sized>(
+        self,
+        protection: &P,
+        plane: &[i8],
+        image: &mut MemoryImage,
+    ) {
+        let groups = whole_groups(image.data());
+        let (blocks, _) = plane.as_chunks::<BLOCK>();
+        for block in (0..groups.start).chain(groups.end..blocks.len()) {
+            protection.encode_block(&blocks[block], image, block);
+        }
+        let (data, check) = image.planes_mut();
+        let checks = check_bytes(check, &groups);
+        self.kernel.encode(self.code, &plane[bytes(&groups)], &mut data[bytes(&groups)], &mut check[checks]);
+    }
+
+    pub(crate) fn decode<P: Protection + ?Sized>(
+        self,
+        protection: &P,
+        image: &MemoryImage,
+        plane: &mut [i8],
+    ) -> StatusCounts {
+        let groups = whole_groups(plane);
+        let mut counts = StatusCounts::default();
+        let mut read =
+            |first: usize, weights: &mut [i8]| counts += read_words(protection, image, first, weights);
+        read(0, &mut plane[..groups.start * BLOCK]);
+        read(groups.end, &mut plane[groups.end * BLOCK..]);
+        let (data, check) =
+            (&image.data()[bytes(&groups)], &image.check()[check_bytes(image.check(), &groups)]);
+        let weights = &mut plane[bytes(&groups)];
+        self.kernel.decode(self.code, data, check, weights, &mut |dirty, weights| {
+            read(groups.start + dirty, weights);
+        });
+        counts.with_clean(words(protection, image))
+    }
+
+    pub(crate) fn verify<P: Protection + ?Sized>(self, protection: &P, image: &MemoryImage) -> StatusCounts {
+        let blocks = image.data().len() / BLOCK;
+        let groups = 0..blocks / GROUP_BLOCKS * GROUP_BLOCKS;
+        let mut counts = StatusCounts::default();
+        let mut weights = [0; GROUP_BLOCKS * BLOCK];
+        let mut read = |first: usize, blocks: usize| {
+            counts += read_words(protection, image, first, &mut weights[..blocks * BLOCK]);
+        };
+        read(groups.end, blocks - groups.end);
+        let (data, check) =
+            (&image.data()[bytes(&groups)], &image.check()[check_bytes(image.check(), &groups)]);
+        self.kernel.verify(self.code, data, check, &mut |dirty| read(dirty, GROUP_BLOCKS));
+        counts.with_clean(words(protection, image))
+    }
+}
+
+/// The blocks that the kernel takes when it writes to `output`.
+fn whole_groups<T>(output: &[T]) -> Range<usize> {
+    let start = bytes_before_lines(output) / BLOCK;
+    let blocks = output.len() / BLOCK - start;
+    start..start + blocks / GROUP_BLOCKS * GROUP_BLOCKS
+}
+
+fn bytes(blocks: &Range<usize>) -> Range<usize> {
+    blocks.start * BLOCK..blocks.end * BLOCK
+}
+
+/// The check bytes of some blocks: one each, or none at all.
+fn check_bytes(check: &[u8], blocks: &Range<usize>) -> Range<usize> {
+    if check.is_empty() { 0..0 } else { blocks.clone() }
+}
+
+fn words<P: Protection + ?Sized>(protection: &P, image: &MemoryImage) -> u64 {
+    (image.data().len() / protection.word().weights) as u64
+}
