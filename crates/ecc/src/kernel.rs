@@ -248,9 +248,12 @@ impl Sweep for Verify<'_> {
         let groups = groups(self.data);
         let checks = C::checks(self.check, groups.len());
         for (i, group) in groups.iter().enumerate() {
-            // SAFETY: the caller's promise about `L` is that of `load` and `unclean`.
-            let unclean = unsafe { unclean::<L, C>(&load::<L>(group), checks.get(i)) };
-            if unclean {
+            let mut unclean = 0;
+            for (j, line) in group.as_chunks().0.iter().enumerate() {
+                // SAFETY: the caller's promise about `L`.
+                unclean |= unsafe { C::check(load::<L>(line)) } ^ stored(checks, i, j);
+            }
+            if unclean != 0 {
                 (self.dirty)(i * GROUP_BLOCKS);
             }
         }
@@ -266,20 +269,22 @@ impl Sweep for Decode<'_> {
         let stream = streams(bytes(self.weights));
         let places = self.weights.as_chunks_mut::<GROUP>().0;
         for (i, (group, place)) in groups.iter().zip(places).enumerate() {
-            // SAFETY: the caller's promise about `L` is that of all methods here; `streams` saw that the first
-            // place is on a line, so all are.
-            unsafe {
-                let lines = load::<L>(group);
-                if unclean::<L, C>(&lines, checks.get(i)) {
-                    (self.dirty)(i * GROUP_BLOCKS, place);
-                } else {
-                    for (line, place) in lines.into_iter().zip(bytes_mut(place).as_chunks_mut().0) {
-                        store(C::weights(line), place, stream);
-                    }
+            let mut unclean = 0;
+            let lines = group.as_chunks().0.iter().zip(bytes_mut(place).as_chunks_mut().0);
+            for (j, (line, place)) in lines.enumerate() {
+                // SAFETY: the caller's promise about `L`; `streams` saw that the first place is on a line, so
+                // all are.
+                unsafe {
+                    let line = load::<L>(line);
+                    unclean |= C::check(line) ^ stored(checks, i, j);
+                    store(C::weights(line), place, stream);
                 }
             }
+            if unclean != 0 {
+                (self.dirty)(i * GROUP_BLOCKS, place);
+            }
         }
-        // SAFETY: as above.
+        // SAFETY: the caller's promise about `L`.
         unsafe { L::fence() };
     }
 }
@@ -294,37 +299,39 @@ impl Sweep for Encode<'_> {
         let places = self.data.as_chunks_mut::<GROUP>().0;
         let mut checks = self.check.as_chunks_mut::<BLOCK>().0.chunks_exact_mut(GROUP / LINE);
         for (group, place) in groups.iter().zip(places) {
-            // SAFETY: the caller's promise about `L` is that of all methods here; `streams` saw that the first
-            // place is on a line, so all are.
+            let lines = group.as_chunks().0;
+            // SAFETY: the caller's promise about `L`; `streams` saw that the first place is on a line, so all are.
             unsafe {
-                let lines = load::<L>(group);
                 if let Some(checks) = checks.next() {
+                    L::prefetch(checks.as_ptr().cast::<u8>().wrapping_add(AHEAD / BLOCK));
                     for (check, line) in checks.iter_mut().zip(lines) {
-                        *check = C::check(line).to_le_bytes();
+                        *check = C::check(load::<L>(line)).to_le_bytes();
                     }
                 }
-                for (line, place) in lines.into_iter().zip(place.as_chunks_mut().0) {
-                    store(C::stored(line), place, stream);
+                for (line, place) in lines.iter().zip(place.as_chunks_mut().0) {
+                    store(C::stored(load::<L>(line)), place, stream);
                 }
             }
         }
-        // SAFETY: as above.
+        // SAFETY: the caller's promise about `L`.
         unsafe { L::fence() };
     }
+}
+
+/// The check bits that are stored for line `j` of group `i`, if any are.
+#[inline(always)]
+fn stored(checks: &[[[u8; BLOCK]; GROUP / LINE]], i: usize, j: usize) -> u64 {
+    checks.get(i).map_or(0, |group| u64::from_le_bytes(group[j]))
 }
 
 /// # Safety
 /// The machine must have the instructions of `L`.
 #[inline(always)]
-unsafe fn load<L: Line>(group: &[u8; GROUP]) -> [L; GROUP / LINE] {
-    let lines = group.as_chunks::<LINE>().0;
+unsafe fn load<L: Line>(line: &[u8; LINE]) -> L {
     // SAFETY: the caller's promise about `L`.
     unsafe {
-        for line in lines {
-            L::prefetch(line.as_ptr().wrapping_add(AHEAD));
-        }
-        // Not by a closure, which would not be compiled for the instructions of `L`; so throughout.
-        [L::load(&lines[0]), L::load(&lines[1]), L::load(&lines[2]), L::load(&lines[3])]
+        L::prefetch(line.as_ptr().wrapping_add(AHEAD));
+        L::load(line)
     }
 }
 
@@ -334,24 +341,6 @@ unsafe fn load<L: Line>(group: &[u8; GROUP]) -> [L; GROUP / LINE] {
 unsafe fn store<L: Line>(line: L, place: &mut [u8; LINE], stream: bool) {
     // SAFETY: the caller's promise.
     unsafe { if stream { line.stream(place) } else { line.store(place) } }
-}
-
-/// Whether a block of the group is no code word.
-///
-/// # Safety
-/// The machine must have the instructions of `L`.
-#[inline(always)]
-unsafe fn unclean<L: Line, C: Lines>(
-    lines: &[L; GROUP / LINE],
-    checks: Option<&[[u8; BLOCK]; GROUP / LINE]>,
-) -> bool {
-    let mut sum = 0;
-    for (i, &line) in lines.iter().enumerate() {
-        let stored = checks.map_or(0, |checks| u64::from_le_bytes(checks[i]));
-        // SAFETY: the caller's promise about `L`.
-        sum |= unsafe { C::check(line) } ^ stored;
-    }
-    sum != 0
 }
 
 /// What a code makes of a line.
@@ -515,6 +504,7 @@ impl Line for [u64; 8] {
 
 /// The safety of all methods: the caller promises AVX2.
 #[cfg(target_arch = "x86_64")]
+// Functions and no closures: a closure would not be compiled for AVX2.
 impl Line for [__m256i; 2] {
     #[inline(always)]
     unsafe fn load(from: &[u8; LINE]) -> Self {
