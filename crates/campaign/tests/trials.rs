@@ -8,6 +8,7 @@ use campaign::{Evaluation, Evaluator, Experiment, Network, StoredNetwork, Subjec
 use ecc::MemoryLayout;
 use inject::{BitErrorRate, FaultModel, FaultPattern};
 use records::{Environment, EvaluationSet, Manifest, Merged, Store};
+use sha2::{Digest, Sha256};
 
 /// 100 weights in two tensors: 7 of padding.
 fn network() -> Network {
@@ -144,6 +145,31 @@ fn outcomes_partition_the_words_hit_and_match_a_dense_read() {
         };
         assert_eq!(seen.map(|n| n > 0), possible, "{id}: {seen:?}");
     }
+}
+
+#[test]
+fn records_are_stable() {
+    // Fixed by definition: the records of these trials may never change.
+    let network = network();
+    let digests = ecc::all().into_iter().map(|protection| {
+        let mut stored = StoredNetwork::new(&network, protection).unwrap();
+        let mut digest = Sha256::new();
+        for model in FaultModel::ALL {
+            for rate in [1e-3, 1e-2, 0.1, 0.5, 1.0] {
+                for trial in 0..100 {
+                    let found = stored.trial(model, BitErrorRate::new(rate).unwrap(), 2019, trial);
+                    let evaluator = Tiny { asked: Cell::new(0) };
+                    let record = found.evaluate(trial, &evaluation(), &evaluator);
+                    digest.update(format!("{record:?}"));
+                }
+            }
+        }
+        digest.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    });
+    assert_eq!(
+        digests.collect::<Vec<_>>(),
+        ["e33685d454b1615d", "903894d4c1d09e21", "9e211740900d798f", "17cdd565ef8e60fb"]
+    );
 }
 
 #[test]

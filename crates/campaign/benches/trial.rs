@@ -1,0 +1,68 @@
+//! Microseconds a trial without what the network costs: drawing and reading the flips, and making the record, on
+//! 11.7 M weights (ResNet18) and 10,000 images: `cargo bench -p zerospace-campaign`.
+
+// A bench reads the clock.
+#![allow(clippy::disallowed_methods)]
+#![allow(clippy::print_stdout, reason = "a benchmark's result is what it prints")]
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use campaign::{Evaluation, Evaluator, Network, StoredNetwork, WeightChange};
+use ecc::MemoryLayout;
+use inject::{BitErrorRate, FaultModel};
+
+const WEIGHTS: usize = 11_678_912;
+const IMAGES: usize = 10_000;
+const BUDGET: Duration = Duration::from_millis(300);
+
+/// A network that costs nothing.
+struct Free;
+
+impl Evaluator for Free {
+    fn predict(&self, _: &[WeightChange]) -> Vec<u16> {
+        vec![1; IMAGES]
+    }
+}
+
+fn main() {
+    let tensors = 62;
+    let names: Vec<String> = (0..tensors).map(|i| format!("t{i}")).collect();
+    let layout = MemoryLayout::new(names.iter().map(|name| (name.as_str(), WEIGHTS / tensors)));
+    let plane = (0..layout.plane_len()).map(|i| (i * 37 % 128) as i8 - 64).collect();
+    let network = Network { label: "bench".into(), digest: "d".into(), layout, plane };
+    let evaluation = Evaluation::new(vec![1; IMAGES], vec![1; IMAGES]);
+    println!(
+        "{:16}{:>8}{:>12}{:>12}{:>12}{:>12}",
+        "median us", "rate", "unchanged", "trial", "record", "both"
+    );
+    for protection in ecc::all() {
+        let id = protection.id();
+        let start = Instant::now();
+        let mut stored = StoredNetwork::new(&network, protection).expect("storable weights");
+        println!("{id:16} stored in {:.1} ms", start.elapsed().as_secs_f64() * 1e3);
+        for rate in [1e-6, 1e-5, 1e-4, 1e-3] {
+            let ber = BitErrorRate::new(rate).expect("a rate");
+            let (mut trials, mut records, mut both, mut unchanged) = (vec![], vec![], vec![], 0);
+            let begin = Instant::now();
+            while begin.elapsed() < BUDGET || both.len() < 9 {
+                let number = both.len() as u64;
+                let start = Instant::now();
+                let trial = stored.trial(FaultModel::Bernoulli, ber, 2019, number);
+                let middle = Instant::now();
+                unchanged += usize::from(trial.changes.is_empty());
+                black_box(trial.evaluate(number, &evaluation, &Free));
+                let end = Instant::now();
+                trials.push((middle - start).as_secs_f64() * 1e6);
+                records.push((end - middle).as_secs_f64() * 1e6);
+                both.push((end - start).as_secs_f64() * 1e6);
+            }
+            let unchanged = 100.0 * unchanged as f64 / both.len() as f64;
+            let [trial, record, both] = [trials, records, both].map(|mut times: Vec<f64>| {
+                times.sort_by(f64::total_cmp);
+                times[times.len() / 2]
+            });
+            println!("{id:16}{rate:8e}{unchanged:11.1}%{trial:12.1}{record:12.1}{both:12.1}");
+        }
+    }
+}
