@@ -39,7 +39,7 @@ fn main() {
     for protection in ecc::all() {
         let id = protection.id();
         let start = Instant::now();
-        let mut stored = StoredNetwork::new(&network, protection).expect("storable weights");
+        let stored = StoredNetwork::new(&network, protection).expect("storable weights");
         println!("{id:16} stored in {:.1} ms", start.elapsed().as_secs_f64() * 1e3);
         for rate in [1e-6, 1e-5, 1e-4, 1e-3] {
             let ber = BitErrorRate::new(rate).expect("a rate");

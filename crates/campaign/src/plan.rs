@@ -69,13 +69,12 @@ pub fn plan(
             protection.constraint().check(&network.layout, &network.plane).map_err(|violation| {
                 PlanError::Unstorable { protection: id.clone(), model: network.label.clone(), violation }
             })?;
-            let word = protection.word();
             let plane_len = network.layout.plane_len();
             let stored = StoredCells {
                 weights: network.layout.weights() as u64,
                 padding_weights: network.layout.padding() as u64,
                 data_bits: 8 * plane_len as u64,
-                check_bits: (plane_len / word.weights * word.check_bits) as u64,
+                check_bits: protection.word().check_bits_of(plane_len) as u64,
             };
             for &rate in &experiment.rates {
                 cells.push(CellSpec {

@@ -1,9 +1,12 @@
-use ecc::{MemoryImage, Protection, Violation, WordStatus};
+use ecc::{BLOCK, MemoryImage, Protection, Violation, WordStatus};
 use inject::{BitErrorRate, FaultModel, FaultPattern, PlaneSizes};
 use records::TrialRecord;
 use sha2::{Digest, Sha256};
 
 use crate::Network;
+
+/// Weights that are read back at a time when a network is stored: few enough for the caches.
+const READ_BACK: usize = 1 << 16;
 
 /// A weight that reads back as something else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +31,26 @@ pub trait Evaluator {
 pub struct Evaluation {
     labels: Vec<u16>,
     clean: Vec<u16>,
+    /// Of the clean predictions.
+    clean_score: Score,
+}
+
+/// What a record says of predictions.
+#[derive(Clone, Debug)]
+struct Score {
+    correct: u64,
+    agree: u64,
+    hash: String,
+}
+
+impl Score {
+    fn new(predictions: &[u16], labels: &[u16], clean: &[u16]) -> Self {
+        Self {
+            correct: agreement(predictions, labels),
+            agree: agreement(predictions, clean),
+            hash: hash(predictions.iter().map(|class| class.to_le_bytes())),
+        }
+    }
 }
 
 impl Evaluation {
@@ -36,30 +59,38 @@ impl Evaluation {
     /// # Panics
     /// When they differ in number.
     pub fn new(labels: Vec<u16>, clean: Vec<u16>) -> Self {
-        assert_eq!(labels.len(), clean.len(), "one prediction an image");
-        Self { labels, clean }
+        let clean_score = Score::new(&clean, &labels, &clean);
+        Self { labels, clean, clean_score }
     }
 
     /// For images without labels: the fault-free predictions stand for them, so that what a trial gets right
     /// is what it agrees on.
     pub fn label_free(clean: Vec<u16>) -> Self {
-        Self { labels: clean.clone(), clean }
+        Self::new(clean.clone(), clean)
     }
 
     /// Images that the fault-free network classifies correctly.
     pub fn clean_correct(&self) -> u64 {
-        agreement(&self.clean, &self.labels)
+        self.clean_score.correct
+    }
+
+    /// The score of the network with some weights changed. The evaluator is asked only when there are any.
+    fn score(&self, changes: &[WeightChange], evaluator: &dyn Evaluator) -> Score {
+        if changes.is_empty() {
+            return self.clean_score.clone();
+        }
+        Score::new(&evaluator.predict(changes), &self.labels, &self.clean)
     }
 }
 
 /// A network stored under a protection, ready for trials.
+///
+/// The memory itself is nowhere: a fault-free one is what the protection stores for the network's weights, so the
+/// few blocks that a trial hits are stored when they are hit, and no more than the weights is kept.
 #[derive(Debug)]
 pub struct StoredNetwork<'a> {
     network: &'a Network,
     protection: Box<dyn Protection>,
-    image: MemoryImage,
-    /// What a fault-free read gives.
-    clean: Vec<i8>,
 }
 
 /// What a trial found before any network was run.
@@ -84,71 +115,102 @@ pub struct Trial {
 }
 
 impl<'a> StoredNetwork<'a> {
-    /// Encodes a network.
+    /// Checks that the protection can store a network, by storing it and reading it back.
     ///
     /// # Errors
     /// The first weight that the protection cannot store.
+    ///
+    /// # Panics
+    /// When the weights read back are others, which [`Protection`] rules out.
     pub fn new(network: &'a Network, protection: Box<dyn Protection>) -> Result<Self, Violation> {
-        let image = protection.encode(&network.layout, &network.plane)?;
-        let mut clean = vec![0; network.plane.len()];
-        protection.decode(&image, &mut clean);
-        Ok(Self { network, protection, image, clean })
+        protection.constraint().check(&network.layout, &network.plane)?;
+        for part in network.plane.chunks(READ_BACK) {
+            let mut memory = MemoryImage::blank(protection.word(), part.len());
+            protection.encode_plane(part, &mut memory);
+            let mut read = vec![0; part.len()];
+            protection.decode(&memory, &mut read);
+            assert!(read == part, "{} reads other weights than it has stored", protection.id());
+        }
+        Ok(Self { network, protection })
     }
 
-    /// Draws the flips of a trial and reads the memory under them. The memory is as before when this
-    /// returns.
-    pub fn trial(&mut self, model: FaultModel, rate: BitErrorRate, seed: u64, trial: u64) -> Trial {
-        let planes = PlaneSizes { data_bits: self.image.data_bits(), check_bits: self.image.check_bits() };
-        let pattern = model.sample(rate, planes, seed, trial);
-        self.flip(&pattern);
-        let found = self.read(pattern);
-        self.flip(&found.pattern);
-        found
+    /// Draws the flips of a trial and reads the memory under them.
+    pub fn trial(&self, model: FaultModel, rate: BitErrorRate, seed: u64, trial: u64) -> Trial {
+        let weights = self.network.plane.len();
+        let planes = PlaneSizes {
+            data_bits: 8 * weights as u64,
+            check_bits: self.protection.word().check_bits_of(weights) as u64,
+        };
+        self.read(model.sample(rate, planes, seed, trial))
     }
 
-    fn flip(&mut self, pattern: &FaultPattern) {
-        pattern.data.iter().for_each(|&bit| self.image.flip_data(bit));
-        pattern.check.iter().for_each(|&bit| self.image.flip_check(bit));
-    }
-
-    /// Reads the words that `pattern`, already applied, has hit.
+    /// Reads the words that `pattern` has hit.
     fn read(&self, pattern: FaultPattern) -> Trial {
         let shape = self.protection.word();
-        let mut words: Vec<usize> = Vec::with_capacity(pattern.data.len() + pattern.check.len());
-        words.extend(pattern.data.iter().map(|&bit| bit as usize / (8 * shape.weights)));
-        words.extend(pattern.check.iter().map(|&bit| bit as usize / shape.check_bits));
-        words.sort_unstable();
-        words.dedup();
+        let [data_cells, check_cells] = [8 * BLOCK, shape.check_bits_of(BLOCK)].map(|cells| cells as u64);
+        let mut hit: Vec<u64> = pattern.data.iter().map(|bit| bit / data_cells).collect();
+        hit.extend(pattern.check.iter().map(|bit| bit / check_cells));
+        hit.sort(); // two ascending runs
+        hit.dedup();
+        // Fetched together, so that the waits for memory overlap.
+        let (blocks, _) = self.network.plane.as_chunks::<BLOCK>();
+        let stored: Vec<[i8; BLOCK]> = hit.iter().map(|&block| blocks[block as usize]).collect();
 
-        let mut trial = Trial { words_hit: words.len() as u64, ..Trial::default() };
-        let mut read = [0; ecc::BLOCK];
-        let read = &mut read[..shape.weights];
-        for word in words {
-            let status = self.protection.decode_word(&self.image, word, read);
-            let first = word * shape.weights;
-            let right = *read == self.clean[first..first + shape.weights];
-            match (status, right) {
-                (WordStatus::Clean, true) => {}
-                (WordStatus::Clean, false) => trial.silent += 1,
-                (WordStatus::Corrected, true) => trial.corrected += 1,
-                (WordStatus::Corrected, false) => trial.miscorrected += 1,
-                (WordStatus::Detected, _) => trial.detected += 1,
+        let mut data = pattern.data.iter().peekable();
+        let mut check = pattern.check.iter().peekable();
+        let mut memory = MemoryImage::blank(shape, BLOCK);
+        let mut trial = Trial::default();
+        for (block, weights) in hit.into_iter().zip(&stored) {
+            self.protection.encode_block(weights, &mut memory, 0);
+            // Bit w: word w of the block is hit.
+            let mut hit = 0u8;
+            while let Some(bit) = data.next_if(|bit| **bit / data_cells == block) {
+                let cell = bit % data_cells;
+                memory.flip_data(cell);
+                hit |= 1 << (cell as usize / (8 * shape.weights));
             }
-            if right {
-                continue;
+            while let Some(bit) = check.next_if(|bit| **bit / check_cells == block) {
+                let cell = bit % check_cells;
+                memory.flip_check(cell);
+                hit |= 1 << (cell as usize / shape.check_bits);
             }
-            for (plane_index, &value) in (first..).zip(&*read) {
-                if value == self.clean[plane_index] {
-                    continue;
-                }
-                match self.network.layout.locate(plane_index) {
-                    Some((tensor, index)) => trial.changes.push(WeightChange { tensor, index, value }),
-                    None => trial.padding_changed += 1,
+            for (word, weights) in weights.chunks_exact(shape.weights).enumerate() {
+                if hit >> word & 1 == 1 {
+                    let first = block as usize * BLOCK + word * shape.weights;
+                    self.read_word(&memory, word, weights, first, &mut trial);
                 }
             }
         }
         trial.pattern = pattern;
         trial
+    }
+
+    /// Reads a word of a block whose weights were `weights`, the first of them at `first` in the plane.
+    fn read_word(&self, block: &MemoryImage, word: usize, weights: &[i8], first: usize, trial: &mut Trial) {
+        let mut read = [0; BLOCK];
+        let read = &mut read[..weights.len()];
+        let status = self.protection.decode_word(block, word, read);
+        let right = read == weights;
+        trial.words_hit += 1;
+        match (status, right) {
+            (WordStatus::Clean, true) => {}
+            (WordStatus::Clean, false) => trial.silent += 1,
+            (WordStatus::Corrected, true) => trial.corrected += 1,
+            (WordStatus::Corrected, false) => trial.miscorrected += 1,
+            (WordStatus::Detected, _) => trial.detected += 1,
+        }
+        if right {
+            return;
+        }
+        for (i, (&value, original)) in read.iter().zip(weights).enumerate() {
+            if value == *original {
+                continue;
+            }
+            match self.network.layout.locate(first + i) {
+                Some((tensor, index)) => trial.changes.push(WeightChange { tensor, index, value }),
+                None => trial.padding_changed += 1,
+            }
+        }
     }
 }
 
@@ -156,13 +218,7 @@ impl Trial {
     /// Completes the trial with the network's performance. The evaluator is asked only when a weight
     /// changed.
     pub fn evaluate(self, trial: u64, evaluation: &Evaluation, evaluator: &dyn Evaluator) -> TrialRecord {
-        let faulty;
-        let predictions = if self.changes.is_empty() {
-            &evaluation.clean
-        } else {
-            faulty = evaluator.predict(&self.changes);
-            &faulty
-        };
+        let Score { correct, agree, hash: predictions_hash } = evaluation.score(&self.changes, evaluator);
         let offsets = [&self.pattern.data, &self.pattern.check].map(|p| p.iter().map(|o| o.to_le_bytes()));
         let pattern_hash = {
             let [data, check] = offsets;
@@ -188,9 +244,9 @@ impl Trial {
             weights_changed: self.changes.len() as u64,
             padding_changed: self.padding_changed,
             weights_hash,
-            correct: agreement(predictions, &evaluation.labels),
-            agree: agreement(predictions, &evaluation.clean),
-            predictions_hash: hash(predictions.iter().map(|class| class.to_le_bytes())),
+            correct,
+            agree,
+            predictions_hash,
         }
     }
 }
@@ -203,7 +259,7 @@ fn agreement(a: &[u16], b: &[u16]) -> u64 {
 
 /// First 16 hex digits of a SHA-256.
 fn hash<const N: usize>(pieces: impl Iterator<Item = [u8; N]>) -> String {
-    let mut hash = Sha256::new();
-    pieces.for_each(|piece| hash.update(piece));
-    hash.finalize()[..8].iter().map(|b| format!("{b:02x}")).collect()
+    // In one piece: feeding it in small ones costs more than the hash.
+    let pieces: Vec<[u8; N]> = pieces.collect();
+    Sha256::digest(pieces.as_flattened())[..8].iter().map(|b| format!("{b:02x}")).collect()
 }

@@ -115,7 +115,7 @@ fn outcomes_partition_the_words_hit_and_match_a_dense_read() {
     for protection in ecc::all() {
         let id = protection.id();
         let clean_image = protection.encode(&network.layout, &network.plane).unwrap();
-        let mut stored = StoredNetwork::new(&network, ecc::by_id(id).unwrap()).unwrap();
+        let stored = StoredNetwork::new(&network, ecc::by_id(id).unwrap()).unwrap();
         let mut seen = [0u64; 4];
         for trial in 0..400 {
             let found = stored.trial(FaultModel::Bernoulli, BitErrorRate::new(0.03).unwrap(), 1, trial);
@@ -152,7 +152,7 @@ fn records_are_stable() {
     // Fixed by definition: the records of these trials may never change.
     let network = network();
     let digests = ecc::all().into_iter().map(|protection| {
-        let mut stored = StoredNetwork::new(&network, protection).unwrap();
+        let stored = StoredNetwork::new(&network, protection).unwrap();
         let mut digest = Sha256::new();
         for model in FaultModel::ALL {
             for rate in [1e-3, 1e-2, 0.1, 0.5, 1.0] {
@@ -176,7 +176,7 @@ fn records_are_stable() {
 fn every_protection_meets_the_same_data_flips() {
     let network = network();
     let mut patterns = ecc::all().into_iter().map(|protection| {
-        let mut stored = StoredNetwork::new(&network, protection).unwrap();
+        let stored = StoredNetwork::new(&network, protection).unwrap();
         (0..50)
             .map(|t| stored.trial(FaultModel::Bernoulli, BitErrorRate::new(0.01).unwrap(), 9, t).pattern.data)
             .collect::<Vec<_>>()

@@ -20,8 +20,7 @@ impl MemoryImage {
     /// When they are no whole number of blocks.
     pub fn blank(word: WordShape, weights: usize) -> Self {
         assert!(weights.is_multiple_of(BLOCK), "a plane is a whole number of blocks, got {weights} weights");
-        let check_bits = weights / word.weights * word.check_bits;
-        Self::new(vec![0; weights], vec![0; check_bits.div_ceil(8)])
+        Self::new(vec![0; weights], vec![0; word.check_bits_of(weights).div_ceil(8)])
     }
 
     /// The bytes that hold the weights.

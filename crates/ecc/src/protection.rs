@@ -12,6 +12,13 @@ pub struct WordShape {
     pub check_bits: usize,
 }
 
+impl WordShape {
+    /// Cells of the check plane for a plane of `weights` weights.
+    pub fn check_bits_of(self, weights: usize) -> usize {
+        weights / self.weights * self.check_bits
+    }
+}
+
 /// What a decoder can say of a word it has read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WordStatus {
