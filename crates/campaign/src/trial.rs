@@ -124,10 +124,14 @@ impl<'a> StoredNetwork<'a> {
     /// When the weights read back are others, which [`Protection`] rules out.
     pub fn new(network: &'a Network, protection: Box<dyn Protection>) -> Result<Self, Violation> {
         protection.constraint().check(&network.layout, &network.plane)?;
+        let mut memory = MemoryImage::blank(protection.word(), READ_BACK);
+        let mut read = vec![0; READ_BACK];
         for part in network.plane.chunks(READ_BACK) {
-            let mut memory = MemoryImage::blank(protection.word(), part.len());
+            if part.len() < READ_BACK {
+                memory = MemoryImage::blank(protection.word(), part.len());
+                read.truncate(part.len());
+            }
             protection.encode_plane(part, &mut memory);
-            let mut read = vec![0; part.len()];
             protection.decode(&memory, &mut read);
             assert!(read == part, "{} reads other weights than it has stored", protection.id());
         }

@@ -2,19 +2,26 @@
 //! its weights.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use campaign::{Evaluation, Evaluator, Experiment, Network, StoredNetwork, Subject, WeightChange, plan, run};
-use ecc::MemoryLayout;
+use campaign::{
+    Evaluation, Evaluator, Experiment, Network, StoredNetwork, Subject, Trial, WeightChange, plan, run,
+};
+use ecc::{MemoryImage, MemoryLayout, Protection, WordStatus};
 use inject::{BitErrorRate, FaultModel, FaultPattern};
 use records::{Environment, EvaluationSet, Manifest, Merged, Store};
 use sha2::{Digest, Sha256};
 
-/// 100 weights in two tensors: 7 of padding.
+/// 97 weights in two tensors: 7 of padding.
 fn network() -> Network {
-    let layout = MemoryLayout::new([("conv.weight", 45), ("fc.weight", 52)]);
-    let weights: Vec<i8> = (0..97).map(|i| (i * 37 % 128 - 64) as i8).collect();
-    let plane = layout.pack([&weights[..45], &weights[45..]]);
+    network_of([45, 52])
+}
+
+fn network_of(sizes: [usize; 2]) -> Network {
+    let layout = MemoryLayout::new(["conv.weight", "fc.weight"].into_iter().zip(sizes));
+    let weights: Vec<i8> = (0..sizes[0] + sizes[1]).map(|i| (i * 37 % 128) as i8 - 64).collect();
+    let plane = layout.pack([&weights[..sizes[0]], &weights[sizes[0]..]]);
     Network { label: "tiny".into(), digest: "d1".into(), layout, plane }
 }
 
@@ -110,41 +117,80 @@ fn merged(root: &Path) -> Vec<u8> {
 }
 
 #[test]
-fn outcomes_partition_the_words_hit_and_match_a_dense_read() {
-    let network = network();
-    for protection in ecc::all() {
-        let id = protection.id();
-        let clean_image = protection.encode(&network.layout, &network.plane).unwrap();
-        let stored = StoredNetwork::new(&network, ecc::by_id(id).unwrap()).unwrap();
-        let mut seen = [0u64; 4];
-        for trial in 0..400 {
-            let found = stored.trial(FaultModel::Bernoulli, BitErrorRate::new(0.03).unwrap(), 1, trial);
-            // The same flips on a fresh memory, read whole.
-            let mut image = clean_image.clone();
-            let FaultPattern { data, check } = &found.pattern;
-            data.iter().for_each(|&bit| image.flip_data(bit));
-            check.iter().for_each(|&bit| image.flip_check(bit));
-            let mut dense = vec![0; network.plane.len()];
-            let counts = protection.decode(&image, &mut dense);
-            assert_eq!(found.detected, counts.detected);
-            assert_eq!(found.corrected + found.miscorrected, counts.corrected);
-            let mut sparse = network.plane.clone();
-            for change in &found.changes {
-                sparse[network.layout.tensors()[change.tensor].start + change.index] = change.value;
+fn trials_see_what_a_read_of_the_whole_memory_sees() {
+    // 104 weights, which the word codecs read alone, and 5,016, of which the dense loops read the clean groups.
+    for (sizes, rates) in [([45, 52], [0.03, 0.3]), ([1_999, 3_005], [1e-3, 3e-2])] {
+        let network = network_of(sizes);
+        for protection in ecc::all() {
+            let clean = protection.encode(&network.layout, &network.plane).unwrap();
+            let stored = StoredNetwork::new(&network, ecc::by_id(protection.id()).unwrap()).unwrap();
+            let mut seen = [0; 4];
+            for (model, rate) in
+                FaultModel::ALL.into_iter().zip(rates).chain([(FaultModel::Bernoulli, rates[0])])
+            {
+                for trial in 0..200 {
+                    let found = stored.trial(model, BitErrorRate::new(rate).unwrap(), 1, trial);
+                    let outcomes = compare_with_dense(&network, &*protection, clean.clone(), &found);
+                    seen.iter_mut().zip(outcomes).for_each(|(sum, n)| *sum += n);
+                }
             }
-            let differing = |a: &[i8], b: &[i8]| a.iter().zip(b).filter(|(a, b)| a != b).count() as u64;
-            assert_eq!(differing(&sparse, &dense), found.padding_changed);
-            let outcomes = [found.corrected, found.detected, found.miscorrected, found.silent];
-            assert!(outcomes.iter().sum::<u64>() <= found.words_hit);
-            seen.iter_mut().zip(outcomes).for_each(|(sum, n)| *sum += n);
+            let possible = match protection.id() {
+                "faulty" => [false, false, false, true],
+                "parity-zero" => [false, true, false, true],
+                _ => [true; 4],
+            };
+            assert_eq!(seen.map(|n| n > 0), possible, "{}: {seen:?}", protection.id());
         }
-        let possible = match id {
-            "faulty" => [false, false, false, true],
-            "parity-zero" => [false, true, false, true],
-            _ => [true; 4],
-        };
-        assert_eq!(seen.map(|n| n > 0), possible, "{id}: {seen:?}");
     }
+}
+
+/// Flips the cells of a trial in a whole memory and reads all of it; returns the outcomes: corrected, detected,
+/// miscorrected, silent.
+fn compare_with_dense(
+    network: &Network,
+    protection: &dyn Protection,
+    mut image: MemoryImage,
+    found: &Trial,
+) -> [u64; 4] {
+    let FaultPattern { data, check } = &found.pattern;
+    data.iter().for_each(|&bit| image.flip_data(bit));
+    check.iter().for_each(|&bit| image.flip_check(bit));
+    let mut dense = vec![0; network.plane.len()];
+    let counts = protection.decode(&image, &mut dense);
+
+    // The weights: those that changed are exactly those that read differently.
+    let differing =
+        |(index, (value, original)): (usize, (&i8, &i8))| (value != original).then_some((index, *value));
+    let changed: Vec<(usize, i8)> =
+        dense.iter().zip(&network.plane).enumerate().filter_map(differing).collect();
+    let placed = changed.iter().filter_map(|&(index, value)| {
+        let (tensor, index) = network.layout.locate(index)?;
+        Some(WeightChange { tensor, index, value })
+    });
+    assert_eq!(found.changes, placed.collect::<Vec<_>>());
+    assert_eq!(found.padding_changed, (changed.len() - found.changes.len()) as u64);
+
+    // The words: each has the outcome that its status and its weights give it.
+    let size = protection.word().weights;
+    let mut outcomes = [0; 4];
+    let mut read = vec![0; size];
+    for (word, original) in network.plane.chunks(size).enumerate() {
+        let status = protection.decode_word(&image, word, &mut read);
+        assert_eq!(read, dense[word * size..][..size]);
+        let right = read == original;
+        outcomes[0] += u64::from(status == WordStatus::Corrected && right);
+        outcomes[1] += u64::from(status == WordStatus::Detected);
+        outcomes[2] += u64::from(status == WordStatus::Corrected && !right);
+        outcomes[3] += u64::from(status == WordStatus::Clean && !right);
+    }
+    assert_eq!([found.corrected, found.detected, found.miscorrected, found.silent], outcomes);
+    assert_eq!((found.corrected + found.miscorrected, found.detected), (counts.corrected, counts.detected));
+    let words =
+        |bits: &[u64], cells: usize| bits.iter().map(|&bit| bit / cells.max(1) as u64).collect::<Vec<_>>();
+    let hit: BTreeSet<u64> =
+        [words(data, 8 * size), words(check, protection.word().check_bits)].into_iter().flatten().collect();
+    assert_eq!(found.words_hit, hit.len() as u64);
+    outcomes
 }
 
 #[test]

@@ -44,6 +44,21 @@ impl Constraint {
         (self.low[index % BLOCK]..=self.high[index % BLOCK]).contains(&value)
     }
 
+    /// Whether all weights of one tensor are allowed; in a form that the compiler turns into vectors.
+    fn allows_all(&self, tensor: &[i8]) -> bool {
+        const LANES: usize = 4 * BLOCK;
+        let low: [i8; LANES] = std::array::from_fn(|i| self.low[i % BLOCK]);
+        let high: [i8; LANES] = std::array::from_fn(|i| self.high[i % BLOCK]);
+        let (parts, rest) = tensor.as_chunks::<LANES>();
+        let mut outside = [0; LANES];
+        for part in parts {
+            for i in 0..LANES {
+                outside[i] |= u8::from(part[i] < low[i]) | u8::from(part[i] > high[i]);
+            }
+        }
+        outside == [0; LANES] && rest.iter().enumerate().all(|(i, value)| self.allows(i, *value))
+    }
+
     /// The weights of one tensor that are not allowed, as (index, value).
     pub fn violations<'a>(&'a self, tensor: &'a [i8]) -> impl Iterator<Item = (usize, i8)> + 'a {
         tensor.iter().copied().enumerate().filter(|&(index, value)| !self.allows(index, value))
@@ -66,7 +81,7 @@ impl Constraint {
     /// # Errors
     /// The first such weight.
     pub fn check(&self, layout: &MemoryLayout, plane: &[i8]) -> Result<(), Violation> {
-        for span in layout.tensors() {
+        for span in layout.tensors().iter().filter(|span| !self.allows_all(&plane[span.range()])) {
             if let Some((index, value)) = self.violations(&plane[span.range()]).next() {
                 let (low, high) = (self.low[index % BLOCK], self.high[index % BLOCK]);
                 return Err(Violation { tensor: span.name.clone(), index, value, low, high });

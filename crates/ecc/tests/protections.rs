@@ -36,6 +36,32 @@ proptest! {
     }
 
     #[test]
+    fn the_first_weight_outside_its_range_is_named(
+        sizes in proptest::collection::vec(0usize..100, 1..4),
+        bytes in proptest::collection::vec(any::<i8>(), 1..64),
+        large in proptest::collection::vec((any::<usize>(), any::<i8>()), 0..3),
+    ) {
+        let names: Vec<String> = (0..sizes.len()).map(|i| format!("t{i}")).collect();
+        let layout = MemoryLayout::new(names.iter().map(String::as_str).zip(sizes));
+        for protection in all() {
+            let mut plane = plane_for(&*protection, &layout, &bytes);
+            for &(index, value) in &large {
+                let index = index % plane.len().max(1);
+                if !plane.is_empty() && layout.locate(index).is_some() {
+                    plane[index] = value;
+                }
+            }
+            let constraint = protection.constraint();
+            let first = layout.tensors().iter().find_map(|span| {
+                let outside = constraint.violations(&plane[span.range()]).next();
+                outside.map(|(index, value)| (span.name.clone(), index, value))
+            });
+            let named = protection.encode(&layout, &plane).err();
+            prop_assert_eq!(named.map(|v| (v.tensor, v.index, v.value)), first);
+        }
+    }
+
+    #[test]
     fn a_flip_reaches_no_word_but_its_own(
         bytes in proptest::collection::vec(any::<i8>(), 40),
         flips in proptest::collection::btree_set(0u64..360, 0..12),
