@@ -4,10 +4,10 @@
 //! with a number of trials for each cell of it. [`plan`] turns it into the cells of a
 //! `records::Manifest`; [`run`] computes the units that a run directory still lacks.
 //!
-//! A trial draws its flips, applies them to the stored memory, reads back only the code words that
-//! were hit, and compares them with what a fault-free read gives: this is the one place that knows the
-//! original, so here corrections are judged right or wrong ([`StoredNetwork::trial`]). How a network with changed
-//! weights performs is asked of an [`Evaluator`]; when no weight changed, nobody is asked.
+//! A trial draws its flips, applies them to the stored blocks that they hit, reads back only the code words that
+//! were hit, and compares them with the network's weights, which is what a fault-free read gives: this is the one
+//! place that knows the original, so here corrections are judged right or wrong ([`StoredNetwork::trial`]). How a
+//! network with changed weights performs is asked of an [`Evaluator`]; when no weight changed, nobody is asked.
 
 mod experiment;
 mod plan;

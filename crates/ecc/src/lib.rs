@@ -8,7 +8,7 @@
 //!
 //! A [`MemoryImage`] is the memory itself: a *data plane* of one byte a weight, and a *check plane*
 //! for the check bits that a protection keeps beside the weights. Every cell of both can flip. A
-//! [`Protection`] encodes weights into an image and reads single code words back; it never sees the
+//! [`Protection`] stores blocks of weights in an image and reads single code words back; it never sees the
 //! original, so all it can say of a word is [`WordStatus::Clean`], `Corrected` or `Detected`. Whether
 //! a correction was right is for the caller to find out, who has the original.
 //!
@@ -24,11 +24,14 @@
 //! [`by_id`] finds one by its id or the paper's name. A new one is a file in `src/protections/` and a
 //! line in its registry.
 //!
-//! # Two codecs for each code
+//! # Three codecs for each code
 //!
-//! [`LinearCode`] is the reference: a parity-check matrix and the textbook rules, bit by bit. The
-//! working codecs are fold kernels (see `fold.rs`), tested against the reference over every stored
-//! cell.
+//! 1. [`LinearCode`] is the reference: a parity-check matrix and the textbook rules, bit by bit.
+//! 2. The block and word codecs ([`Protection::encode_block`], [`Protection::decode_word`]) decide what a flip
+//!    does. They are fold kernels (see `fold.rs`), tested against the reference over every stored cell.
+//! 3. The [`Dense`] loops take whole memories (see `kernel.rs`), a [`Kernel`] for each kind of machine, chosen at
+//!    run time. They do clean groups of blocks and leave the others to the word codecs, against which they are
+//!    tested. A protection does without until it has some.
 
 mod constraint;
 mod dense;
