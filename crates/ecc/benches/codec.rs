@@ -24,6 +24,7 @@ const VERBS: [&str; 3] = ["verify", "decode", "encode"];
 
 fn main() {
     println!("{:36}{:>10}{:>10}{:>10}", "GB/s", "best", "median", "of limit");
+
     measure("138 MiB", 138 << 20, "decode faulty");
     measure("128 KiB", 128 << 10, "memcpy");
 }
@@ -81,7 +82,8 @@ fn measure(title: &str, size: usize, copy: &str) {
     };
     let limit = |wanted: &str| speed(names.iter().position(|(name, _)| name == wanted).expect("a limit"));
     println!("\n{title}");
-    for (turn, (name, kernel)) in names.iter().enumerate() {
+    // There is nothing to verify without a code.
+    for (turn, (name, kernel)) in names.iter().enumerate().filter(|(_, (name, _))| name != "verify faulty") {
         let [best, median] = speed(turn);
         let limit = limit(if name.starts_with("verify") { "sum" } else { copy })[1];
         println!("{name:22} {kernel:13}{best:10.1}{median:10.1}{:9.0}%", 100.0 * median / limit);

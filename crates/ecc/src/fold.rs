@@ -84,11 +84,16 @@ pub(crate) fn in_place_column(cell: usize) -> u8 {
     byte ^ simplex_word(cell % 8)
 }
 
-/// Bit 7 of byte b: parity of byte b of `word`; all other bits zero.
-fn byte_parities(word: u64) -> u64 {
+/// Bit 7 of byte b: parity of byte b of `word`. The other bits mean nothing.
+fn loose_parities(word: u64) -> u64 {
     let w = word ^ word << 4;
     let w = w ^ w << 2;
-    (w ^ w << 1) & HIGH_BITS
+    w ^ w << 1
+}
+
+/// Bit 7 of byte b: parity of byte b of `word`; all other bits zero.
+fn byte_parities(word: u64) -> u64 {
+    loose_parities(word) & HIGH_BITS
 }
 
 /// Byte b: x_b ^ (F & L_b).
@@ -137,8 +142,18 @@ pub(crate) fn secded_check(block: u64) -> u8 {
 /// The seven syndrome bits of a block in the (64,57) code, bit b in bit 7 of byte b.
 pub(crate) fn in_place_spread(block: u64) -> u64 {
     let v = byte_parities(with_fold(block, IN_PLACE_MASK));
-    let byte7 = (v.cast_signed() >> 63).cast_unsigned();
+    let byte7 = (v >> 63).wrapping_neg();
     v ^ (byte7 & HIGH_BITS)
+}
+
+/// The bits of [`in_place_steps`] that mean something.
+pub(crate) const IN_PLACE_STEPS: u64 = HIGH_BITS << 8;
+
+/// Bit 7 of byte b, from b = 1: v_b ^ v_(b-1). All are zero when all v are v_7, so in code words only, and this
+/// is less work than the syndrome.
+pub(crate) fn in_place_steps(block: u64) -> u64 {
+    let v = loose_parities(with_fold(block, IN_PLACE_MASK));
+    v ^ v << 8
 }
 
 /// The syndrome of a block in the (64,57) code.

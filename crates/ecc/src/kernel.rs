@@ -45,7 +45,7 @@ use std::arch::x86_64::{
 
 use crate::BLOCK;
 use crate::fold::{
-    IN_PLACE_CHECKS, IN_PLACE_MASK, SECDED_MASK, copy_signs, in_place_encode, in_place_spread,
+    IN_PLACE_CHECKS, IN_PLACE_MASK, IN_PLACE_STEPS, SECDED_MASK, copy_signs, in_place_encode, in_place_steps,
     packed_parities, with_fold,
 };
 
@@ -488,23 +488,33 @@ impl Line for [u64; 8] {
 
     #[inline(always)]
     unsafe fn in_place_syndromes(self) -> u64 {
-        self.into_iter().fold(0, |sum, block| sum | in_place_spread(block))
+        self.into_iter().fold(0, |sum, block| sum | in_place_steps(block)) & IN_PLACE_STEPS
     }
 
     #[inline(always)]
     unsafe fn copy_signs(self) -> Self {
-        self.map(copy_signs)
+        each(self, copy_signs)
     }
 
     #[inline(always)]
     unsafe fn in_place_encode(self) -> Self {
-        self.map(in_place_encode)
+        each(self, in_place_encode)
     }
 }
 
-/// The safety of all methods: the caller promises AVX2.
+/// `f` of every block, in the loop that LLVM turns into the vectors that every x86-64 has; it does not do so for
+/// `map` (measured: 7.4 instead of 4.5 GB/s for [`in_place_encode`]).
+#[inline(always)]
+fn each(mut blocks: [u64; 8], f: impl Fn(u64) -> u64) -> [u64; 8] {
+    for block in &mut blocks {
+        *block = f(*block);
+    }
+    blocks
+}
+
+/// The safety of all methods: the caller promises AVX2. Functions and no closures, which would not be compiled
+/// for it.
 #[cfg(target_arch = "x86_64")]
-// Functions and no closures: a closure would not be compiled for AVX2.
 impl Line for [__m256i; 2] {
     #[inline(always)]
     unsafe fn load(from: &[u8; LINE]) -> Self {
