@@ -45,9 +45,10 @@ use std::arch::x86_64::{
 };
 
 use crate::BLOCK;
+#[cfg(target_arch = "x86_64")]
+use crate::fold::{IN_PLACE_CHECKS, IN_PLACE_MASK};
 use crate::fold::{
-    IN_PLACE_CHECKS, IN_PLACE_MASK, IN_PLACE_STEPS, SECDED_MASK, copy_signs, in_place_encode, in_place_steps,
-    packed_parities, with_fold,
+    IN_PLACE_STEPS, SECDED_MASK, copy_signs, in_place_encode, in_place_steps, packed_parities, with_fold,
 };
 
 /// Bytes of a line.
@@ -185,19 +186,17 @@ unsafe fn run<L: Line>(code: Code, sweep: impl Sweep) {
     }
 }
 
-/// Bytes of `output` before its first whole line, when it is large enough for non-temporal stores and its blocks
-/// can be aligned.
+/// Bytes of `output` before its first whole line, when the groups after it are to be stored past the caches and
+/// its blocks can be aligned; otherwise none.
 pub(crate) fn bytes_before_lines<T>(output: &[T]) -> usize {
-    if size_of_val(output) < STREAM_FROM {
-        return 0;
-    }
     let bytes = output.as_ptr().addr().next_multiple_of(LINE) - output.as_ptr().addr();
-    if bytes.is_multiple_of(BLOCK) { bytes } else { 0 }
+    let streams = size_of_val(output) >= STREAM_FROM + LINE + GROUP && bytes.is_multiple_of(BLOCK);
+    if streams { bytes } else { 0 }
 }
 
-/// Whether to store `output` past the caches.
+/// Whether to store groups past the caches.
 fn streams(output: &[u8]) -> bool {
-    output.len() >= STREAM_FROM / 2 && output.as_ptr().addr().is_multiple_of(LINE)
+    output.len() >= STREAM_FROM && output.as_ptr().addr().is_multiple_of(LINE)
 }
 
 fn bytes(weights: &[i8]) -> &[u8] {
