@@ -50,6 +50,34 @@ impl FolderSource {
         }
     }
 
+    /// What the directory of a set holds: [`ImageNet`](Self::ImageNet) where its `val` holds folders,
+    /// [`Images`](Self::Images) where `val`, or the directory itself when there is none, holds image files and
+    /// no folders. Names that begin with a dot do not count.
+    ///
+    /// # Errors
+    /// [`DataError::Layout`] for folders without `val`, [`DataError::NoImages`] where there is nothing, and
+    /// [`DataError::Io`].
+    pub fn found_in(set: &Path) -> Result<Self, DataError> {
+        let val = set.join("val");
+        let divided = val.is_dir();
+        let place = if divided { val.as_path() } else { set };
+        let mut files = false;
+        for (name, is_dir) in entries(place)? {
+            match (is_dir && !name.as_encoded_bytes().starts_with(b"."), divided) {
+                (true, true) => return Ok(Self::ImageNet),
+                (true, false) => {
+                    return Err(DataError::Layout {
+                        path: val,
+                        found: "no such folder".into(),
+                        expected: "one that holds a folder of JPEG or PNG files for each class",
+                    });
+                }
+                (false, _) => files |= !is_dir && is_image(Path::new(&name)),
+            }
+        }
+        if files { Ok(Self::Images) } else { Err(DataError::NoImages { path: place.into() }) }
+    }
+
     /// Whether the images have labels. Without, the class that a fault-free network predicts stands for the
     /// label, and what reports a result must say so.
     pub fn is_labelled(self) -> bool {
@@ -107,7 +135,15 @@ pub struct FolderImages {
 }
 
 impl ImageFolder {
-    /// Lists the files of a split in the directory `root/<name>`: of `imagenet`, those in the folders of
+    /// As [`open_in`](Self::open_in) in the directory `root/<name>`.
+    ///
+    /// # Errors
+    /// As [`open_in`](Self::open_in).
+    pub fn open(root: &Path, source: FolderSource, split: Split) -> Result<Self, DataError> {
+        Self::open_in(&root.join(source.name()), source, split)
+    }
+
+    /// Lists the files of a split in the directory of a set: of `imagenet`, those in the folders of
     /// `train` or `val`; of `images`, all in `train` or `val`, or, when there is neither, all in the directory
     /// itself as [`Split::Test`]. Folders may be nested.
     ///
@@ -115,15 +151,14 @@ impl ImageFolder {
     /// [`DataError::Layout`] when a folder is missing or nested without end, [`DataError::NoImages`] for a
     /// class or a split without files, [`DataError::Classes`] for more than 65536 classes, and
     /// [`DataError::Io`].
-    pub fn open(root: &Path, source: FolderSource, split: Split) -> Result<Self, DataError> {
-        let set = root.join(source.name());
+    pub fn open_in(set: &Path, source: FolderSource, split: Split) -> Result<Self, DataError> {
         let part = match split {
             Split::Train => "train",
             Split::Test => "val",
         };
         let divided = ["train", "val"].iter().any(|part| set.join(part).is_dir());
         let whole = !source.is_labelled() && split == Split::Test && !divided;
-        let dir = if whole { set } else { set.join(part) };
+        let dir = if whole { set.to_path_buf() } else { set.join(part) };
         if !dir.is_dir() {
             return Err(DataError::Layout {
                 path: dir,
@@ -142,6 +177,16 @@ impl ImageFolder {
             folder.files = paths.into_iter().map(|path| ImageFile { path, label: 0 }).collect();
         }
         Ok(folder)
+    }
+
+    /// Which kind of set this is.
+    pub fn source(&self) -> FolderSource {
+        self.source
+    }
+
+    /// The folder of the split.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// The names of the classes in the order of their labels; none where there are no labels.

@@ -309,3 +309,30 @@ fn a_cache_that_cannot_be_written_is_no_error() {
     let CacheOutcome::Failed { path, .. } = loaded.cache else { panic!("{:?}", loaded.cache) };
     assert!(path.starts_with(cache));
 }
+
+#[test]
+fn the_kind_of_a_set_is_seen_from_its_folders() {
+    let kind = |files: &[&str]| {
+        let root = root_with(files.iter().map(|file| (*file, flat(9))));
+        FolderSource::found_in(root.path())
+            .map_err(|error| error.to_string().replace(&root.path().display().to_string(), "SET"))
+    };
+    assert_eq!(kind(&["val/a/1.png", "val/2.png"]), Ok(FolderSource::ImageNet));
+    assert_eq!(kind(&["val/a.JPEG", "train/a.png", "val/.cache/b.png"]), Ok(FolderSource::Images));
+    assert_eq!(kind(&["a.png", "note.txt", ".cache/b.png"]), Ok(FolderSource::Images));
+    assert_eq!(
+        kind(&["train/a/1.png"]),
+        Err("SET/val: no such folder, expected one that holds a folder of JPEG or PNG files for each class"
+            .into())
+    );
+    assert_eq!(kind(&["note.txt"]), Err("SET: holds no images, expected at least one".into()));
+    assert_eq!(kind(&["val/note.txt"]), Err("SET/val: holds no images, expected at least one".into()));
+
+    // A set that lies anywhere is the same as one under its name.
+    let root = root_with([("imagenet/val/a/1.png", flat(1)), ("imagenet/val/b/1.png", flat(2))]);
+    let named = open(&root, FolderSource::ImageNet, Split::Test).unwrap();
+    let there =
+        ImageFolder::open_in(&root.path().join("imagenet"), FolderSource::ImageNet, Split::Test).unwrap();
+    assert_eq!((there.source(), there.dir()), (FolderSource::ImageNet, named.dir()));
+    assert_eq!(load(&there, None).unwrap().images, load(&named, None).unwrap().images);
+}
