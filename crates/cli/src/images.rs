@@ -1,12 +1,14 @@
 //! Image sets by name, and what people are told about them.
 
+use std::path::Path;
+
 use anyhow::{Context, anyhow};
 use data::{CacheOutcome, DataSource, FolderImages, FolderSource, ImageFolder, ImageSet, ResizeCrop, Split};
 use quant::Checkpoint;
 use records::EvaluationSet;
 
 use crate::exit::Failure;
-use crate::loading::Machine;
+use crate::loading::{Machine, Resources};
 use crate::output::progress_line;
 use crate::progress::bar;
 
@@ -33,6 +35,8 @@ pub(crate) struct Images {
     pub(crate) set: ImageSet,
     /// Files of a folder that could not be decoded.
     pub(crate) unreadable: usize,
+    /// What people must be told, a line each.
+    pub(crate) notes: Vec<String>,
 }
 
 /// Whether the images of a set are drawn by this program.
@@ -65,7 +69,10 @@ impl Machine {
         let open = || -> anyhow::Result<Images> {
             let split: Split = split.parse()?;
             if let Some(source) = FolderSource::named(set) {
-                return self.folder(source, split, images, side);
+                let folder = ImageFolder::open(&self.data_root, source, split).context(WHERE)?;
+                let images = self.resources.decode(&folder, &self.data_root, images, side)?;
+                images.notes.iter().for_each(|note| progress_line(note));
+                return Ok(images);
             }
             let source: DataSource = set.parse()?;
             let all = ImageSet::open(&self.data_root, source, split).context(WHERE)?;
@@ -76,50 +83,53 @@ impl Machine {
                 Some(count) => all.take(count)?,
                 None => all,
             };
-            Ok(Images { set, unreadable: 0 })
+            Ok(Images { set, unreadable: 0, notes: Vec::new() })
         };
         open().map_err(Failure::Input)
     }
+}
 
-    fn folder(
+impl Resources {
+    /// The first `images` images of a folder, or all, cut to `side` x `side` pixels. `root` holds the decoded ones
+    /// unless another place was chosen.
+    pub(crate) fn decode(
         &self,
-        source: FolderSource,
-        split: Split,
+        folder: &ImageFolder,
+        root: &Path,
         images: Option<usize>,
         side: usize,
     ) -> anyhow::Result<Images> {
         let crop = ResizeCrop::for_side(side).ok_or_else(|| {
             anyhow!("images of {side} x {side} pixels, expected 1 to {} a side", data::MAX_SIDE)
         })?;
-        let folder = ImageFolder::open(&self.data_root, source, split).context(WHERE)?;
         let bar = bar(images.unwrap_or(folder.len()) as u64, "images decoded");
-        let cache = self.cache.clone().unwrap_or_else(|| self.data_root.join(".zerospace-cache"));
+        let cache = self.cache.clone().unwrap_or_else(|| root.join(".zerospace-cache"));
         let loaded = folder.load(crop, images, Some(&cache), &|| bar.inc(1));
         bar.finish_and_clear();
-        let FolderImages { images, unreadable, cache } = loaded?;
+        let FolderImages { images: set, unreadable, cache } = loaded?;
+        let mut notes = Vec::new();
         match cache {
             CacheOutcome::Failed { path, source } => {
-                progress_line(&format!(
+                notes.push(format!(
                     "decoded images are not kept: {}: {source} (choose a place with --cache DIR)",
                     path.display()
                 ));
             }
             CacheOutcome::Written { damage: Some(damage) } => {
-                progress_line(&format!("images were decoded again, the cache was damaged: {damage}"));
+                notes.push(format!("images were decoded again, the cache was damaged: {damage}"));
             }
             CacheOutcome::Off | CacheOutcome::Read | CacheOutcome::Written { damage: None } => {}
         }
-        if !source.is_labelled() {
-            progress_line(LABEL_FREE);
+        if !folder.source().is_labelled() {
+            notes.push(LABEL_FREE.into());
         }
-        for file in unreadable.iter().take(NAMED) {
-            progress_line(&format!("left out: {}: {}", file.path.display(), file.reason));
-        }
+        let named = unreadable.iter().take(NAMED);
+        notes.extend(named.map(|file| format!("left out: {}: {}", file.path.display(), file.reason)));
         if !unreadable.is_empty() {
             let count = unreadable.len();
-            progress_line(&format!("{count} unreadable files of {} {split} were left out", source.name()));
+            notes.push(format!("{count} unreadable files of {} {} were left out", set.name(), set.split()));
         }
-        Ok(Images { set: images, unreadable: unreadable.len() })
+        Ok(Images { set, unreadable: unreadable.len(), notes })
     }
 }
 

@@ -3,9 +3,9 @@ use std::path::{Path, PathBuf};
 
 use analysis::{LargeWeightCounts, LargeWeights};
 use clap::Args;
-use ecc::{BLOCK, Constraint};
 use quant::{Checkpoint, ModelSpec};
 
+use crate::distribution::Distribution;
 use crate::exit::{Failure, Outcome};
 use crate::images::{SYNTHETIC_SHORT, calibrated_on_synthetic};
 use crate::loading::{architecture, provenance};
@@ -86,10 +86,10 @@ fn describe(path: &Path, checkpoint: &Checkpoint) -> (String, Distribution) {
     for tensor in &checkpoint.weights {
         let one = Distribution::of(&tensor.values);
         let shape = tensor.shape.iter().map(ToString::to_string).collect::<Vec<_>>().join("x");
-        rows.push(one.row(&tensor.name, &shape, &format!("{:.3}", tensor.scale)));
+        rows.push(row(&one, &tensor.name, &shape, &format!("{:.3}", tensor.scale)));
         total.add(&one);
     }
-    rows.push(total.row("all", "", ""));
+    rows.push(row(&total, "all", "", ""));
 
     let most = total.large_at.iter().copied().max().unwrap_or(0).max(1);
     let positions = total.large_at.iter().enumerate().map(|(position, &large)| {
@@ -117,43 +117,11 @@ fn describe(path: &Path, checkpoint: &Checkpoint) -> (String, Distribution) {
     (text, total)
 }
 
-/// How the weights of a tensor are distributed.
-#[derive(Default)]
-struct Distribution {
-    weights: usize,
-    /// Of 8 weights, the last padded.
-    blocks: usize,
-    /// |q| below 32, below 64, and above.
-    magnitudes: [usize; 3],
-    /// Values outside [-64, 63], by position in their block.
-    large_at: [usize; BLOCK],
-    violations: usize,
-}
-
-impl Distribution {
-    fn of(values: &[i8]) -> Self {
-        let mut d = Self { weights: values.len(), blocks: values.len().div_ceil(BLOCK), ..Self::default() };
-        for (index, &value) in values.iter().enumerate() {
-            d.magnitudes[usize::from(value.unsigned_abs() / 32).min(2)] += 1;
-            d.large_at[index % BLOCK] += usize::from(!(-64..=63).contains(&value));
-        }
-        d.violations = Constraint::WOT.violations(values).count();
-        d
-    }
-
-    fn add(&mut self, other: &Self) {
-        self.weights += other.weights;
-        self.blocks += other.blocks;
-        self.violations += other.violations;
-        self.magnitudes.iter_mut().zip(other.magnitudes).for_each(|(a, b)| *a += b);
-        self.large_at.iter_mut().zip(other.large_at).for_each(|(a, b)| *a += b);
-    }
-
-    fn row(&self, name: &str, shape: &str, scale: &str) -> Vec<String> {
-        let shares = self.magnitudes.map(|n| format!("{:.3}", percent(n, self.weights)));
-        let mut row = vec![name.into(), shape.into(), self.weights.to_string(), scale.into()];
-        row.extend(shares);
-        row.push(self.violations.to_string());
-        row
-    }
+/// A row of the first table.
+fn row(d: &Distribution, name: &str, shape: &str, scale: &str) -> Vec<String> {
+    let shares = d.magnitudes.map(|n| format!("{:.3}", percent(n, d.weights)));
+    let mut row = vec![name.into(), shape.into(), d.weights.to_string(), scale.into()];
+    row.extend(shares);
+    row.push(d.violations.to_string());
+    row
 }

@@ -14,16 +14,11 @@ use records::{CellSpec, EvaluationSet, NetworkEntry};
 use crate::exit::Failure;
 use crate::images::{DEFAULT_SIDE, Images, is_folder};
 
-/// Where data sets lie and how many threads may work.
+/// How many threads may work, and where decoded images are kept.
 #[derive(Args)]
-pub(crate) struct Machine {
-    /// Directory of data sets; `cifar10` is looked for in DIR/cifar10, in the published binary form or as
-    /// Hugging Face parquet, `imagenet` in DIR/imagenet/val/CLASS/*.JPEG, `images` (any, without labels) in
-    /// DIR/images
-    #[arg(long = "data", value_name = "DIR", env = "ZEROSPACE_DATA", default_value = "data")]
-    pub(crate) data_root: PathBuf,
+pub(crate) struct Resources {
     /// Where decoded images of folders are kept, to be decoded once [default: .zerospace-cache in the
-    /// directory of data sets]
+    /// directory of images or data sets]
     #[arg(long, value_name = "DIR", env = "ZEROSPACE_CACHE")]
     pub(crate) cache: Option<PathBuf>,
     /// Threads; the results do not depend on it [default: all cores]
@@ -31,7 +26,26 @@ pub(crate) struct Machine {
     threads: Option<u16>,
 }
 
+/// Where data sets lie, and what may be used to work on them.
+#[derive(Args)]
+pub(crate) struct Machine {
+    /// Directory of data sets; `cifar10` is looked for in DIR/cifar10, in the published binary form or as
+    /// Hugging Face parquet, `imagenet` in DIR/imagenet/val/CLASS/*.JPEG, `images` (any, without labels) in
+    /// DIR/images
+    #[arg(long = "data", value_name = "DIR", env = "ZEROSPACE_DATA", default_value = "data")]
+    pub(crate) data_root: PathBuf,
+    #[command(flatten)]
+    pub(crate) resources: Resources,
+}
+
 impl Machine {
+    /// As [`Resources::start`].
+    pub(crate) fn start(&self) -> Result<usize, Failure> {
+        self.resources.start()
+    }
+}
+
+impl Resources {
     /// Starts the worker threads; returns how many there are.
     pub(crate) fn start(&self) -> Result<usize, Failure> {
         let threads = self.threads.map_or(0, usize::from);
@@ -44,6 +58,13 @@ impl Machine {
     }
 }
 
+/// A checkpoint made ready to run on the images of a set.
+pub(crate) fn compiled(checkpoint: &Checkpoint, images: &ImageSet) -> anyhow::Result<infer::Network> {
+    check_fit(&checkpoint.model, images)?;
+    let graph = zoo::build_stored(&checkpoint.model, &checkpoint.layers)?;
+    Ok(infer::Network::new(&graph, checkpoint)?)
+}
+
 /// A network that can be run, for `campaign`.
 pub(crate) struct Int8 {
     network: RefCell<infer::Network>,
@@ -52,9 +73,7 @@ pub(crate) struct Int8 {
 
 impl Int8 {
     pub(crate) fn new(checkpoint: &Checkpoint, images: &ImageSet) -> anyhow::Result<Self> {
-        check_fit(&checkpoint.model, images)?;
-        let graph = zoo::build_stored(&checkpoint.model, &checkpoint.layers)?;
-        let network = infer::Network::new(&graph, checkpoint)?;
+        let network = compiled(checkpoint, images)?;
         let inputs = network.prepare(images.pixels())?;
         Ok(Self { network: RefCell::new(network), inputs })
     }
@@ -119,7 +138,8 @@ impl Prepared {
             experiment.models.iter().map(load).collect::<Result<_, _>>().map_err(Failure::input)?;
         let data = &experiment.data;
         let side = input_side(&data.set, &checkpoints[0]).map_err(Failure::Input)?;
-        let Images { set: images, unreadable } = machine.images(&data.set, &data.split, data.images, side)?;
+        let Images { set: images, unreadable, .. } =
+            machine.images(&data.set, &data.split, data.images, side)?;
         let labelled = experiment.models.iter().zip(&checkpoints);
         let networks: Vec<_> = labelled.map(|(model, c)| stored_network(&model.label, c)).collect();
         let evaluation = EvaluationSet {

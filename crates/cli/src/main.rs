@@ -4,6 +4,7 @@
 // The one crate that may; clippy.toml bans these elsewhere.
 #![allow(clippy::disallowed_methods)]
 
+mod distribution;
 mod exit;
 mod images;
 mod inspect;

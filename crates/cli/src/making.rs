@@ -1,34 +1,58 @@
 //! Int8 networks from float ones, and how good either is.
 
+use std::io::Read;
 use std::path::Path;
 
 use anyhow::Context;
 use data::ImageSet;
 use ecc::Constraint;
+use indicatif::ProgressBar;
 use quant::{Checkpoint, FloatTensor, Parameters, Preprocessing, Provenance, QuantTensor};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use zoo::Graph;
 
-use crate::loading::Int8;
+use crate::loading::compiled;
 use crate::progress::bar;
 
-/// Images in one pass of the float network.
-const FLOAT_BATCH: usize = 50;
+/// Pixels in one pass of the float network: 50 images of CIFAR.
+const FLOAT_PIXELS: usize = 50 * 32 * 32;
 
-/// A float network and the images that fix its activation scales.
+/// Images in one pass at least: fully connected layers read all their weights in each, but the unfolded windows of one
+/// layer of VGG16 take 115 MB an image of ImageNet.
+const FLOAT_IMAGES: usize = 4;
+
+/// Images that a thread of the int8 network gets before progress is shown.
+const INT8_IMAGES: usize = 32;
+
+/// A float network.
 pub(crate) struct FloatNetwork<'a> {
     pub(crate) graph: &'a Graph,
     pub(crate) parameters: &'a Parameters,
     pub(crate) preprocessing: &'a Preprocessing,
-    pub(crate) calibration: &'a ImageSet,
     /// The file it came from.
     pub(crate) source: &'a Path,
 }
 
+/// An int8 network whose activation scales are not fixed yet. It needs the float network no more.
+pub(crate) struct Rounded {
+    graph: Graph,
+    checkpoint: Checkpoint,
+}
+
 impl FloatNetwork<'_> {
-    /// The int8 network, its weights clamped into a constraint after rounding.
-    pub(crate) fn quantized(&self, constraint: &Constraint) -> anyhow::Result<Checkpoint> {
+    /// The int8 network, its weights clamped into a constraint after rounding, its activation scales fixed by the
+    /// ranges over `calibration`.
+    pub(crate) fn quantized(
+        &self,
+        constraint: &Constraint,
+        calibration: &ImageSet,
+    ) -> anyhow::Result<Checkpoint> {
+        self.rounded(constraint)?.calibrated(calibration)
+    }
+
+    /// The weights of the int8 network, clamped into a constraint after rounding.
+    pub(crate) fn rounded(&self, constraint: &Constraint) -> anyhow::Result<Rounded> {
         let mut weights = Vec::new();
         let (mut total, mut clamped) = (0, 0);
         for spec in self.graph.stored_weights() {
@@ -38,12 +62,11 @@ impl FloatNetwork<'_> {
             weights.push(tensor);
         }
         let immune = self.parameters.iter().filter(|(name, _)| !weights.iter().any(|w| w.name == **name));
-        let images = self.calibration;
         let weight_edits = match *constraint {
             Constraint::NONE => "none".into(),
             _ => format!("throttled: {clamped} of {total} clamped into [-64, 63] at positions 0..6"),
         };
-        let mut checkpoint = Checkpoint {
+        let checkpoint = Checkpoint {
             model: self.graph.spec().clone(),
             layers: self.graph.layers().to_vec(),
             preprocessing: self.preprocessing.clone(),
@@ -53,32 +76,25 @@ impl FloatNetwork<'_> {
             provenance: Provenance {
                 source: file_name(self.source),
                 source_sha256: file_sha256(self.source)?,
-                calibration: format!(
-                    "{} {}, first {} images, largest magnitude",
-                    images.name(),
-                    images.split(),
-                    images.len()
-                ),
-                calibration_digest: images.digest(),
+                calibration: String::new(),
+                calibration_digest: String::new(),
                 weight_edits,
                 written_by: concat!("zerospace ", env!("CARGO_PKG_VERSION")).into(),
             },
         };
-        let weights = checkpoint.dequantized();
-        checkpoint.activations = infer::calibrate(self.graph, &weights, self.preprocessing, images.pixels())?;
-        Ok(checkpoint)
+        Ok(Rounded { graph: self.graph.clone(), checkpoint })
     }
 
-    /// Top-1 class of every image, by the float network.
-    pub(crate) fn predict(&self, images: &ImageSet) -> anyhow::Result<Vec<u16>> {
+    /// Top-1 class of every image, by the float network; `bar` advances by each.
+    pub(crate) fn predict(&self, images: &ImageSet, bar: &ProgressBar) -> anyhow::Result<Vec<u16>> {
         let executor = zoo::Executor::new(self.graph, self.parameters)?;
         let shape = images.shape();
         let plane = shape.height * shape.width;
         let classes = self.graph.spec().classes;
-        let bar = bar(images.len() as u64, "images");
-        let batches: Vec<usize> = (0..images.len()).step_by(FLOAT_BATCH).collect();
+        let size = (FLOAT_PIXELS / plane).max(FLOAT_IMAGES);
+        let batches: Vec<usize> = (0..images.len()).step_by(size).collect();
         let predictions = batches.into_par_iter().map(|first| -> anyhow::Result<Vec<u16>> {
-            let batch = first..(first + FLOAT_BATCH).min(images.len());
+            let batch = first..(first + size).min(images.len());
             let pixels = &images.pixels()[batch.start * shape.image_bytes()..batch.end * shape.image_bytes()];
             let value =
                 |(i, &pixel): (usize, &u8)| self.preprocessing.value(i / plane % shape.channels, pixel);
@@ -88,15 +104,32 @@ impl FloatNetwork<'_> {
             bar.inc(batch.len() as u64);
             Ok(logits.values().chunks_exact(classes).map(largest).collect())
         });
-        let predictions = predictions.collect::<anyhow::Result<Vec<_>>>()?;
-        bar.finish_and_clear();
-        Ok(predictions.concat())
+        Ok(predictions.collect::<anyhow::Result<Vec<_>>>()?.concat())
     }
 
     /// Images that the float network classifies correctly.
     pub(crate) fn top1(&self, images: &ImageSet) -> anyhow::Result<usize> {
-        Ok(agreeing(&self.predict(images)?, images))
+        Ok(agreeing(&self.predict(images, &image_bar(images))?, images))
     }
+}
+
+impl Rounded {
+    /// Fixes the activation scales by the ranges over images.
+    pub(crate) fn calibrated(self, images: &ImageSet) -> anyhow::Result<Checkpoint> {
+        let Self { graph, mut checkpoint } = self;
+        let weights = checkpoint.dequantized();
+        checkpoint.activations =
+            infer::calibrate(&graph, &weights, &checkpoint.preprocessing, images.pixels())?;
+        checkpoint.provenance.calibration =
+            format!("{} {}, first {} images, largest magnitude", images.name(), images.split(), images.len());
+        checkpoint.provenance.calibration_digest = images.digest();
+        Ok(checkpoint)
+    }
+}
+
+/// A bar for one pass over images.
+pub(crate) fn image_bar(images: &ImageSet) -> ProgressBar {
+    bar(images.len() as u64, "images")
 }
 
 /// Reads a float checkpoint for a graph.
@@ -107,18 +140,28 @@ pub(crate) fn import(graph: &Graph, path: &Path) -> anyhow::Result<Parameters> {
 
 /// Images that an int8 network classifies correctly.
 pub(crate) fn int8_top1(checkpoint: &Checkpoint, images: &ImageSet) -> anyhow::Result<usize> {
-    Ok(agreeing(&Int8::new(checkpoint, images)?.predict_clean(), images))
+    Ok(agreeing(&int8_predict(checkpoint, images, &image_bar(images))?, images))
+}
+
+/// Top-1 class of every image, by an int8 network; `bar` advances on the way.
+pub(crate) fn int8_predict(
+    checkpoint: &Checkpoint,
+    images: &ImageSet,
+    bar: &ProgressBar,
+) -> anyhow::Result<Vec<u16>> {
+    let network = compiled(checkpoint, images)?;
+    let image_bytes = images.shape().image_bytes();
+    let mut predictions = Vec::with_capacity(images.len());
+    for pixels in images.pixels().chunks(INT8_IMAGES * rayon::current_num_threads() * image_bytes) {
+        predictions.extend(network.predict_clean(&network.prepare(pixels)?));
+        bar.inc((pixels.len() / image_bytes) as u64);
+    }
+    Ok(predictions)
 }
 
 /// Images whose prediction is the label.
 pub(crate) fn agreeing(predictions: &[u16], images: &ImageSet) -> usize {
     predictions.iter().zip(images.labels()).filter(|(prediction, label)| prediction == label).count()
-}
-
-/// Weights that in-place protection could not store, and all weights.
-pub(crate) fn violations(checkpoint: &Checkpoint) -> (usize, usize) {
-    let outside = checkpoint.weights.iter().map(|w| Constraint::WOT.violations(&w.values).count()).sum();
-    (outside, checkpoint.weights.iter().map(|w| w.values.len()).sum())
 }
 
 /// Index of the largest logit, the first of equals.
@@ -131,6 +174,17 @@ fn file_name(path: &Path) -> String {
 }
 
 fn file_sha256(path: &Path) -> anyhow::Result<String> {
-    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
-    Ok(Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect())
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    let mut read = || -> std::io::Result<()> {
+        let mut file = std::fs::File::open(path)?;
+        loop {
+            match file.read(&mut buffer)? {
+                0 => return Ok(()),
+                count => hash.update(&buffer[..count]),
+            }
+        }
+    };
+    read().with_context(|| path.display().to_string())?;
+    Ok(hash.finalize().iter().map(|b| format!("{b:02x}")).collect())
 }

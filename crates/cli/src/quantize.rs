@@ -7,10 +7,11 @@ use ecc::Constraint;
 use quant::{ModelSpec, Parameters, Preprocessing};
 use zoo::{Graph, OnnxModel};
 
+use crate::distribution::Distribution;
 use crate::exit::{Failure, Outcome};
 use crate::images::{DEFAULT_SIDE, is_folder};
 use crate::loading::{Machine, check_fit};
-use crate::making::{FloatNetwork, agreeing, import, int8_top1, violations};
+use crate::making::{FloatNetwork, agreeing, image_bar, import, int8_top1};
 use crate::output::{self, markdown, percent, progress_line};
 
 /// Of a network for images without labels: ImageNet's.
@@ -117,11 +118,10 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         graph: &graph,
         parameters: &parameters,
         preprocessing: &preprocessing,
-        calibration: &training,
         source: &arguments.checkpoint,
     };
     progress_line("float network ...");
-    let predictions = network.predict(&test).map_err(Failure::Input)?;
+    let predictions = network.predict(&test, &image_bar(&test)).map_err(Failure::Input)?;
     let labelled = test.is_labelled();
     let test = match labelled {
         true => test,
@@ -129,12 +129,12 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     };
     let float = agreeing(&predictions, &test);
     progress_line("int8 network ...");
-    let mut checkpoint = network.quantized(&Constraint::NONE).map_err(Failure::Input)?;
-    let (outside, total) = violations(&checkpoint);
+    let mut checkpoint = network.quantized(&Constraint::NONE, &training).map_err(Failure::Input)?;
+    let Distribution { weights: total, violations: outside, .. } = Distribution::of_all(&checkpoint.weights);
     let mut rows = vec![row("float", float, float, test.len())];
     rows.push(row("int8", int8_top1(&checkpoint, &test).map_err(Failure::Input)?, float, test.len()));
     if arguments.throttle {
-        checkpoint = network.quantized(&Constraint::WOT).map_err(Failure::Input)?;
+        checkpoint = network.quantized(&Constraint::WOT, &training).map_err(Failure::Input)?;
         let throttled = int8_top1(&checkpoint, &test).map_err(Failure::Input)?;
         rows.push(row("int8, throttled", throttled, float, test.len()));
     }

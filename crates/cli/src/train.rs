@@ -10,10 +10,11 @@ use records::write_durably;
 use wot::{Check, Trainer};
 use zoo::Graph;
 
+use crate::distribution::Distribution;
 use crate::exit::{Failure, Outcome};
 use crate::images::{DEFAULT_SIDE, SYNTHETIC_SHORT, is_synthetic};
 use crate::loading::Machine;
-use crate::making::{FloatNetwork, import, int8_top1, violations};
+use crate::making::{FloatNetwork, import, int8_top1};
 use crate::output::{self, lines, markdown, percent, progress_line};
 use crate::progress::bar;
 use crate::recipe::{Recipe, Stage};
@@ -174,10 +175,9 @@ impl<'a> Job<'a> {
             graph: &self.graph,
             parameters: &parameters,
             preprocessing: &self.preprocessing,
-            calibration: &calibration,
             source: self.recipe.network.import.as_deref().unwrap_or(file),
         };
-        let int8 = float.quantized(&Constraint::NONE)?;
+        let int8 = float.quantized(&Constraint::NONE, &calibration)?;
         int8.save(&self.out.join("int8.safetensors"))?;
 
         let images = test.len();
@@ -190,10 +190,11 @@ impl<'a> Job<'a> {
             row.extend(rest);
             row
         };
+        let violations = |network: &Checkpoint| Distribution::of_all(&network.weights).violations.to_string();
         let none = String::new;
         let mut rows = vec![
             row("float", float.top1(test)?, [none(), none(), none()]),
-            row("int8", baseline, [none(), violations(&int8).0.to_string(), none()]),
+            row("int8", baseline, [none(), violations(&int8), none()]),
         ];
         for stage in &self.recipe.wot {
             let (trainer, log) = self.train(stage, parameters.clone())?;
@@ -219,11 +220,7 @@ impl<'a> Job<'a> {
                 },
             };
             checkpoint.save(&self.out.join(format!("{}.safetensors", stage.name)))?;
-            let rest = [
-                iterations.to_string(),
-                violations(&checkpoint).0.to_string(),
-                trained.clamped_at_end.to_string(),
-            ];
+            let rest = [iterations.to_string(), violations(&checkpoint), trained.clamped_at_end.to_string()];
             rows.push(row(&stage.name, int8_top1(&checkpoint, test)?, rest));
         }
         Ok(rows)
