@@ -27,7 +27,7 @@ pub enum AnalysisError {
         /// That of the next check.
         iteration: u64,
     },
-    /// No network to draw.
+    /// No network to draw or to list.
     #[error("there are no networks")]
     NoNetworks,
     /// More large weights at one position than blocks, or more blocks than weights.
@@ -53,7 +53,7 @@ pub enum AnalysisError {
     /// The number of evaluated images is zero or absurd.
     #[error("{cell}: {images} images, outside [1, {max}]", max = u32::MAX)]
     Images {
-        /// The cell, or the check of a training.
+        /// The cell, the check of a training, or the network.
         cell: String,
         /// The number found.
         images: u64,
@@ -61,9 +61,9 @@ pub enum AnalysisError {
     /// More images classified correctly than were evaluated.
     #[error("{place}: {field} is {correct} of {images} images")]
     Correct {
-        /// The trial and its cell, or the check of a training.
+        /// The trial and its cell, the check of a training, or the network.
         place: String,
-        /// `correct`, `clean_correct` or `throttled_correct`.
+        /// `correct`, `clean_correct` or `throttled_correct`; of a network `float_correct` or `int8_correct`.
         field: &'static str,
         /// The number found.
         correct: u64,

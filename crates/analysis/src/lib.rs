@@ -14,7 +14,8 @@
 //! trial, is computed beside it for comparison only ([`Trimmed`]).
 //!
 //! Beside campaigns, it draws what happens to weights before them: [`LargeWeights`], where in their blocks
-//! the large weights are, and [`Trainings`], how training removes them and what that costs.
+//! the large weights are, and [`Trainings`], how training removes them and what that costs. [`NetworkTable`] puts
+//! float and int8 networks beside the paper's numbers for them.
 //!
 //! Everything here is a function of its arguments: equal rows give equal bytes, figures included. The
 //! bootstrap behind the intervals ([`Interval`]) has a fixed seed.
@@ -29,6 +30,7 @@ mod figure;
 mod folder;
 mod interval;
 mod large_weights;
+mod network_table;
 mod report;
 mod style;
 mod table;
@@ -41,6 +43,7 @@ pub use estimate::{CellOutcomes, CellSummary, DropStatistics, PairedDifference, 
 pub use folder::{Context, write_report};
 pub use interval::{INTERVAL_METHOD, Interval};
 pub use large_weights::{LargeWeightCounts, LargeWeights};
+pub use network_table::{MeasuredNetwork, NetworkTable, PUBLISHED_NETWORKS, PublishedNetwork};
 pub use report::{Measure, Report};
 pub use style::{Marker, Style, paper_name, style_of, styles_of};
 pub use table::{Statistic, Table};

@@ -123,7 +123,7 @@ fn plus_minus(mean: f64, sd: f64) -> String {
 }
 
 /// Fixed decimals, without a negative zero.
-fn fixed(value: f64, decimals: usize) -> String {
+pub(crate) fn fixed(value: f64, decimals: usize) -> String {
     let text = format!("{value:.decimals$}");
     if text.contains(|c: char| ('1'..='9').contains(&c)) { text } else { text.replace('-', "") }
 }
@@ -317,23 +317,23 @@ fn p_text(p: f64) -> String {
 }
 
 /// A column's heading, and whether its cells align right.
-struct MarkdownColumn {
+pub(crate) struct MarkdownColumn {
     heading: String,
     right: bool,
 }
 
 impl MarkdownColumn {
-    fn text(heading: &str) -> Self {
+    pub(crate) fn text(heading: &str) -> Self {
         Self { heading: heading.into(), right: false }
     }
 
-    fn number(heading: &str) -> Self {
+    pub(crate) fn number(heading: &str) -> Self {
         Self { heading: heading.into(), right: true }
     }
 }
 
 /// A GitHub table, padded so that it reads as plain text too.
-fn markdown(columns: &[MarkdownColumn], rows: &[Vec<String>]) -> String {
+pub(crate) fn markdown(columns: &[MarkdownColumn], rows: &[Vec<String>]) -> String {
     let escape = |text: &str| text.replace('|', "\\|");
     let headings = columns.iter().map(|c| escape(&c.heading)).collect();
     let rows = rows.iter().map(|row| row.iter().map(|c| escape(c)).collect());

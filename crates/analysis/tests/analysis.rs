@@ -1,9 +1,9 @@
 //! The public API on small sets of rows whose answers can be worked out by hand.
 
 use analysis::{
-    AnalysisError, Context, Interval, LargeWeightCounts, LargeWeights, Marker, Measure, Report, Statistic,
-    Table, Training, TrainingCheck, Trainings, paper_name, rate_label, style_of, styles_of, trials_frame,
-    write_report,
+    AnalysisError, Context, Interval, LargeWeightCounts, LargeWeights, Marker, Measure, MeasuredNetwork,
+    NetworkTable, PUBLISHED_NETWORKS, Report, Statistic, Table, Training, TrainingCheck, Trainings,
+    paper_name, rate_label, style_of, styles_of, trials_frame, write_report,
 };
 use records::{TrialRecord, TrialRow};
 
@@ -711,4 +711,74 @@ fn figures_of_training_and_weights_are_whole_files() {
         let size = format!("<svg width=\"{}\" height=\"{}\"", number(16), number(20));
         assert!(number(16) == 1_000 && svg.starts_with(&size), "{name}");
     }
+}
+
+fn measured(architecture: &str, images: u64, int8_correct: u64) -> MeasuredNetwork {
+    MeasuredNetwork {
+        architecture: architecture.into(),
+        weights_file: format!("{architecture}.pth"),
+        weights_sha256: "aa".into(),
+        image_set: "imagenet test".into(),
+        images,
+        float_correct: 5,
+        int8_correct,
+        magnitudes: [9_000, 900, 100],
+        violations: 1_234,
+        images_digest: "bb".into(),
+        calibration: "imagenet train, first 8 images, largest magnitude".into(),
+        calibration_digest: "cc".into(),
+    }
+}
+
+#[test]
+fn networks_stand_beside_the_papers_numbers_for_them() {
+    let networks =
+        vec![measured("resnet50", 8, 4), measured("alexnet", 10, 3), measured("squeezenet1_1", 8, 4)];
+    let table = NetworkTable::new(Measure::Accuracy, networks.clone()).expect("good counts");
+    let text = table.markdown();
+    let lines: Vec<String> =
+        text.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!(
+        lines[2..5],
+        [
+            "| resnet50 | 62.50 / 76.13 | 50.00 / 75.33 | 90.00 / - | 9.00 / - | 1.00 / - | 10,000 / 25.5 M | 1,234 |",
+            "| alexnet | 50.00 / 56.52 | 30.00 / 55.80 | 90.00 / 95.09 | 9.00 / 4.88 | 1.00 / 0.03 | 10,000 / 61.1 M | 1,234 |",
+            "| squeezenet1_1 | 62.50 / - | 50.00 / - | 90.00 / - | 9.00 / - | 1.00 / - | 10,000 / - | 1,234 |",
+        ]
+    );
+    let images = "the first 8 images of imagenet test";
+    let named = format!(
+        "of {images} (resnet50), the first 10 images of imagenet test (alexnet), {images} (squeezenet1_1)."
+    );
+    assert!(text.contains(&named), "{text}");
+    assert!(text.contains("Activation ranges are from imagenet train, first 8 images, largest magnitude."));
+    assert_eq!(
+        table.csv().lines().nth(1).expect("a line"),
+        "resnet50,imagenet test,8,62.5,76.13,50.0,75.33,90.0,,9.0,,1.0,,10000,25.5 M,1234,resnet50.pth,aa,bb,\
+         \"imagenet train, first 8 images, largest magnitude\",cc"
+    );
+
+    // Without labels there is no accuracy, and so nothing of the paper's to compare it with.
+    let table = NetworkTable::new(Measure::Agreement, networks).expect("good counts");
+    let text = table.markdown();
+    assert!(text.contains("| int8 agrees with float % |") && !text.contains("76.13"), "{text}");
+    assert!(table.page().starts_with("# ") && table.page().contains(&text));
+}
+
+#[test]
+fn the_papers_shares_are_of_all_weights() {
+    for network in PUBLISHED_NETWORKS {
+        let sum = network.magnitude_percent.map_or(100.0, |shares| shares.iter().sum());
+        assert!((sum - 100.0).abs() < 0.015, "{}: {sum}", network.architecture);
+        assert!(network.int8_percent < network.float_percent, "{}", network.architecture);
+    }
+}
+
+#[test]
+fn impossible_counts_of_networks_are_refused() {
+    let message =
+        |networks| NetworkTable::new(Measure::Accuracy, networks).expect_err("bad counts").to_string();
+    assert_eq!(message(vec![]), "there are no networks");
+    assert_eq!(message(vec![measured("alexnet", 0, 0)]), "alexnet: 0 images, outside [1, 4294967295]");
+    assert_eq!(message(vec![measured("alexnet", 8, 9)]), "alexnet: int8_correct is 9 of 8 images");
 }
