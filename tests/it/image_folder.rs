@@ -18,6 +18,17 @@ fn png(class: u8, numbers: &mut Numbers) -> Vec<u8> {
     bytes
 }
 
+/// Three classes with so many images each, `n00/0.png` and so on.
+pub(crate) fn write_classes(dir: &Path, images: usize, numbers: &mut Numbers) {
+    for class in 0..3 {
+        let dir = dir.join(format!("n0{class}"));
+        std::fs::create_dir_all(&dir).unwrap();
+        for i in 0..images {
+            std::fs::write(dir.join(format!("{i}.png")), png(class, numbers)).unwrap();
+        }
+    }
+}
+
 /// A folder with a float SqueezeNet for 3 classes and, in `data/imagenet`, 3 training and 7 validation images
 /// of each; a JPEG goes before the first class's, and the file after its first is broken.
 fn workshop() -> tempfile::TempDir {
@@ -25,13 +36,7 @@ fn workshop() -> tempfile::TempDir {
     let mut numbers = Numbers(3);
     let photo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/tests/golden/folder/photo.JPEG");
     for (part, images) in [("train", 3), ("val", 7)] {
-        for class in 0..3 {
-            let dir = folder.path().join(format!("data/imagenet/{part}/n0{class}"));
-            std::fs::create_dir_all(&dir).unwrap();
-            for i in 0..images {
-                std::fs::write(dir.join(format!("{i}.png")), png(class, &mut numbers)).unwrap();
-            }
-        }
+        write_classes(&folder.path().join("data/imagenet").join(part), images, &mut numbers);
     }
     let class = folder.path().join("data/imagenet/val/n00");
     std::fs::copy(photo, class.join("0.JPEG")).unwrap();

@@ -10,5 +10,6 @@ mod onnx;
 mod program;
 mod real;
 mod reproduce;
+mod table1;
 mod tidy;
 mod training;

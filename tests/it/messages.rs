@@ -144,12 +144,21 @@ fn in_place_refuses_a_network_that_was_not_throttled_until_it_is() {
 fn help_teaches() {
     let folder = tempfile::tempdir().unwrap();
     let help = succeed(folder.path(), &["--help"]);
-    for part in
-        ["Start here:", "Exit codes:", "quantize", "inspect", "plan", "run", "status", "merge", "report"]
-    {
+    for part in [
+        "Start here:",
+        "Exit codes:",
+        "quantize",
+        "inspect",
+        "table1",
+        "plan",
+        "run",
+        "status",
+        "merge",
+        "report",
+    ] {
         assert!(help.contains(part), "{part} is not in {help}");
     }
-    for verb in ["quantize", "inspect", "plan", "run", "status", "merge", "report"] {
+    for verb in ["quantize", "inspect", "table1", "plan", "run", "status", "merge", "report"] {
         let help = succeed(folder.path(), &[verb, "--help"]);
         assert!(help.contains(&format!("zerospace {verb} ")) && help.contains("Example"), "{help}");
     }

@@ -20,8 +20,10 @@ mod report;
 mod reproduce;
 mod run;
 mod status;
+mod table1;
 mod train;
 mod training_log;
+mod weights_file;
 
 use std::process::ExitCode;
 
@@ -61,6 +63,7 @@ enum Verb {
     Reproduce(reproduce::Arguments),
     Quantize(quantize::Arguments),
     Inspect(inspect::Arguments),
+    Table1(table1::Arguments),
     Train(train::Arguments),
     Plan(plan::Arguments),
     Run(run::Arguments),
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
         Verb::Reproduce(arguments) => reproduce::execute(&arguments),
         Verb::Quantize(arguments) => quantize::execute(&arguments),
         Verb::Inspect(arguments) => inspect::execute(&arguments),
+        Verb::Table1(arguments) => table1::execute(&arguments),
         Verb::Train(arguments) => train::execute(&arguments),
         Verb::Plan(arguments) => plan::execute(&arguments),
         Verb::Run(arguments) => run::execute(&arguments),
