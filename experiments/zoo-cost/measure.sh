@@ -35,11 +35,13 @@ experiments/zoo-cost/measure.sh DIR > results/zoo-cost/README.md
 which calls, for each, \`/usr/bin/time zerospace table1 --models NETWORK $arguments\`.
 
 - Machine: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $(nproc) cores, $(uname -sm). $(rustc --version), $("$zerospace" --version).
-- Commit $(git rev-parse --short HEAD). Load average over one minute before the first: $(cut -d' ' -f1 /proc/loadavg).
+- Commit $(git rev-parse --short HEAD). Load average over one minute before the first: $(cut -d' ' -f1 /proc/loadavg); when others
+  work on the machine too, times are too long, memory is not.
+- The weights: torchvision's initialization from a seed, with the versions that [\`random_weights.py\`](../../experiments/zoo-cost/random_weights.py) names.
 - Peak memory is the most that was resident (VmHWM), in MiB, over reading, float network, ranges and int8 network.
 - Time an image is the wall time of a pass over $images images, divided by $images: on all cores, with the preparation of the
   network, which weighs more the fewer the images.
-- Weights are random, so that the accuracies in the last table mean nothing; its weights are counted, though.
+- They are random, so that the accuracies in the last table mean nothing; its weights are counted, though.
 
 | network | peak memory, MiB | float, ms an image | ranges, ms an image | int8, ms an image |
 |---|---:|---:|---:|---:|
