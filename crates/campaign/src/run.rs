@@ -11,12 +11,12 @@ pub struct Subject<'a> {
     /// The network in memory.
     pub network: &'a Network,
     /// Runs it.
-    pub evaluator: &'a dyn Evaluator,
+    pub evaluator: &'a mut dyn Evaluator,
     /// What its trials are compared with.
     pub evaluation: &'a Evaluation,
 }
 
-/// Told after every trial.
+/// Told after every trial, or after several that were evaluated together.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress<'a> {
     /// Trials that are stored or computed, of this call's share.
@@ -54,6 +54,9 @@ pub enum RunError {
     },
 }
 
+/// Changes of trials that are evaluated together, about: they take 24 bytes each.
+const MOST_CHANGES: usize = 1 << 21;
+
 /// Computes the units that the run directory lacks and stores each as it is finished. Units of the
 /// plan that are there are kept; what is lost to a kill is the unit in work.
 ///
@@ -61,7 +64,7 @@ pub enum RunError {
 /// When the disk refuses; all finished units are kept.
 pub fn run(
     store: &Store,
-    subjects: &[Subject<'_>],
+    subjects: &mut [Subject<'_>],
     on_progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<RunOutcome, RunError> {
     let manifest = store.manifest();
@@ -74,7 +77,7 @@ pub fn run(
     let mut done = total - missing.iter().map(|unit| unit.count).sum::<u64>();
 
     let cells: BTreeMap<&CellId, &PlannedCell> = manifest.cells.iter().map(|c| (&c.id, c)).collect();
-    let mut memories: BTreeMap<(&str, &str), (StoredNetwork<'_>, &Subject<'_>)> = BTreeMap::new();
+    let mut memories: BTreeMap<(&str, &str), (StoredNetwork<'_>, usize)> = BTreeMap::new();
     for unit in missing {
         let cell = cells[&unit.cell];
         let spec = &cell.spec;
@@ -84,25 +87,36 @@ pub fn run(
             Entry::Vacant(place) => {
                 let subject = subjects
                     .iter()
-                    .find(|s| s.network.digest == spec.network)
+                    .position(|s| s.network.digest == spec.network)
                     .ok_or_else(|| wrong(format!("no network has the content hash {}", spec.network)))?;
                 let protection = ecc::by_id(&spec.protection).map_err(|e| wrong(e.to_string()))?;
-                let memory =
-                    StoredNetwork::new(subject.network, protection).map_err(|e| wrong(e.to_string()))?;
+                let memory = StoredNetwork::new(subjects[subject].network, protection)
+                    .map_err(|e| wrong(e.to_string()))?;
                 place.insert((memory, subject))
             }
         };
         let model: FaultModel = spec.fault_model.parse().map_err(|e| wrong(format!("{e}")))?;
         let rate = BitErrorRate::new(spec.rate).map_err(|e| wrong(e.to_string()))?;
 
+        let Subject { evaluator, evaluation, .. } = &mut subjects[*subject];
+        let most_changes = if evaluator.gains_by_several() { MOST_CHANGES } else { 1 };
         let mut trials = Vec::new();
-        for trial in unit.first..unit.first + unit.count {
-            let found = memory.trial(model, rate, spec.seed, trial);
-            trials.push(found.evaluate(trial, subject.evaluation, subject.evaluator));
-            done += 1;
+        let end = unit.first + unit.count;
+        let mut first = unit.first;
+        while first < end {
+            let (mut found, mut changes) = (Vec::new(), 0);
+            while first + (found.len() as u64) < end && changes < most_changes {
+                let trial = memory.trial(model, rate, spec.seed, first + found.len() as u64);
+                changes += trial.changes.len();
+                found.push(trial);
+            }
+            let count = found.len() as u64;
+            trials.extend(evaluation.records(first, found, *evaluator));
+            first += count;
+            done += count;
             on_progress(Progress { done, total, cell });
         }
-        let clean_correct = subject.evaluation.clean_correct();
+        let clean_correct = evaluation.clean_correct();
         store.write(&Part { cell: spec.clone(), first: unit.first, clean_correct, trials })?;
         outcome.computed += 1;
     }

@@ -21,9 +21,14 @@ pub struct WeightChange {
 
 /// Runs a network on the evaluation set.
 pub trait Evaluator {
-    /// Top-1 class of every image, in order, with some weights changed. Must be a function of its
-    /// arguments.
-    fn predict(&self, changes: &[WeightChange]) -> Vec<u16>;
+    /// Top-1 class of every image, in order, in each of several trials, which have some weights changed. Must be
+    /// a function of its arguments.
+    fn predict(&mut self, trials: &[&[WeightChange]]) -> Vec<Vec<u16>>;
+
+    /// Whether several trials in a call cost less than as many calls.
+    fn gains_by_several(&self) -> bool {
+        false
+    }
 }
 
 /// What trials of one network are compared with.
@@ -74,12 +79,29 @@ impl Evaluation {
         self.clean_score.correct
     }
 
-    /// The score of the network with some weights changed. The evaluator is asked only when there are any.
-    fn score(&self, changes: &[WeightChange], evaluator: &dyn Evaluator) -> Score {
-        if changes.is_empty() {
-            return self.clean_score.clone();
-        }
-        Score::new(&evaluator.predict(changes), &self.labels, &self.clean)
+    /// Completes consecutive trials, of which `first` is the number of the first, with the network's
+    /// performance. The evaluator is asked only about those in which a weight changed.
+    pub fn records(&self, first: u64, trials: Vec<Trial>, evaluator: &mut dyn Evaluator) -> Vec<TrialRecord> {
+        let changed: Vec<&[WeightChange]> = trials
+            .iter()
+            .map(|trial| trial.changes.as_slice())
+            .filter(|changes| !changes.is_empty())
+            .collect();
+        let predictions = if changed.is_empty() { Vec::new() } else { evaluator.predict(&changed) };
+        assert_eq!(predictions.len(), changed.len(), "predictions for each trial");
+        let mut predictions = predictions.into_iter();
+        let numbered = (first..).zip(trials);
+        let record = |(number, trial): (u64, Trial)| {
+            let score = match trial.changes.is_empty() {
+                true => self.clean_score.clone(),
+                false => {
+                    let predictions = predictions.next().expect("as many as trials with changes");
+                    Score::new(&predictions, &self.labels, &self.clean)
+                }
+            };
+            trial.record(number, score)
+        };
+        numbered.map(record).collect()
     }
 }
 
@@ -219,10 +241,8 @@ impl<'a> StoredNetwork<'a> {
 }
 
 impl Trial {
-    /// Completes the trial with the network's performance. The evaluator is asked only when a weight
-    /// changed.
-    pub fn evaluate(self, trial: u64, evaluation: &Evaluation, evaluator: &dyn Evaluator) -> TrialRecord {
-        let Score { correct, agree, hash: predictions_hash } = evaluation.score(&self.changes, evaluator);
+    fn record(self, trial: u64, score: Score) -> TrialRecord {
+        let Score { correct, agree, hash: predictions_hash } = score;
         let offsets = [&self.pattern.data, &self.pattern.check].map(|p| p.iter().map(|o| o.to_le_bytes()));
         let pattern_hash = {
             let [data, check] = offsets;

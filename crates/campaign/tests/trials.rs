@@ -1,7 +1,6 @@
 //! Trials and runs through the public interface, with a tiny network whose "accuracy" is a function of
 //! its weights.
 
-use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -26,19 +25,27 @@ fn network_of(sizes: [usize; 2]) -> Network {
 }
 
 /// 16 "images"; image i is classified wrongly when a changed weight's index is i modulo 16.
+#[derive(Default)]
 struct Tiny {
-    asked: Cell<u32>,
+    asked: usize,
+    gains_by_several: bool,
 }
 
 impl Evaluator for Tiny {
-    fn predict(&self, changes: &[WeightChange]) -> Vec<u16> {
-        assert!(!changes.is_empty(), "nobody asks about an unchanged network");
-        self.asked.set(self.asked.get() + 1);
-        let mut classes = vec![1; 16];
-        for change in changes {
-            classes[change.index % 16] = 2;
-        }
-        classes
+    fn predict(&mut self, trials: &[&[WeightChange]]) -> Vec<Vec<u16>> {
+        self.asked += trials.len();
+        let predict = |changes: &&[WeightChange]| {
+            assert!(!changes.is_empty(), "nobody asks about an unchanged network");
+            let mut classes = vec![1; 16];
+            changes.iter().for_each(|change| classes[change.index % 16] = 2);
+            classes
+        };
+        assert!(self.gains_by_several || trials.len() == 1, "a call for each trial");
+        trials.iter().map(predict).collect()
+    }
+
+    fn gains_by_several(&self) -> bool {
+        self.gains_by_several
     }
 }
 
@@ -101,12 +108,20 @@ fn manifest(network: &Network) -> Manifest {
     )
 }
 
-fn run_all(root: &Path, network: &Network) -> (campaign::RunOutcome, u32) {
+/// What a run did, and about how many trials the evaluator was asked.
+fn run_all(root: &Path, network: &Network) -> (campaign::RunOutcome, usize) {
+    run_with(root, network, Tiny::default())
+}
+
+fn run_with(root: &Path, network: &Network, mut evaluator: Tiny) -> (campaign::RunOutcome, usize) {
     let store = Store::create(root, manifest(network)).unwrap();
-    let evaluator = Tiny { asked: Cell::new(0) };
-    let subject = Subject { network, evaluator: &evaluator, evaluation: &evaluation() };
-    let outcome = run(&store, &[subject], &mut |_| ()).unwrap();
-    (outcome, evaluator.asked.get())
+    let subject = Subject { network, evaluator: &mut evaluator, evaluation: &evaluation() };
+    let mut told = 0;
+    let outcome = run(&store, &mut [subject], &mut |progress| {
+        assert!(progress.done > told && progress.done <= progress.total);
+        told = progress.done;
+    });
+    (outcome.unwrap(), evaluator.asked)
 }
 
 fn merged(root: &Path) -> Vec<u8> {
@@ -204,9 +219,8 @@ fn records_are_stable() {
             for rate in [1e-3, 1e-2, 0.1, 0.5, 1.0] {
                 for trial in 0..100 {
                     let found = stored.trial(model, BitErrorRate::new(rate).unwrap(), 2019, trial);
-                    let evaluator = Tiny { asked: Cell::new(0) };
-                    let record = found.evaluate(trial, &evaluation(), &evaluator);
-                    digest.update(format!("{record:?}"));
+                    let records = evaluation().records(trial, vec![found], &mut Tiny::default());
+                    digest.update(format!("{:?}", records[0]));
                 }
             }
         }
@@ -242,13 +256,22 @@ fn an_unchanged_network_is_never_run_and_scores_as_clean() {
     };
     assert_eq!(rows.len(), 4 * 2 * 23);
     let changed = rows.iter().filter(|r| r.record.weights_changed > 0).count();
-    assert_eq!(changed, asked as usize);
+    assert_eq!(changed, asked);
     for row in rows {
         assert_eq!((row.clean_correct, row.images), (15, 16));
         if row.record.weights_changed == 0 {
             assert_eq!((row.record.correct, row.record.agree), (15, 16));
         }
     }
+}
+
+#[test]
+fn trials_evaluated_together_give_the_same_records() {
+    let (single, several) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (_, asked) = run_all(single.path(), &network());
+    let together = Tiny { gains_by_several: true, ..Tiny::default() };
+    assert_eq!(run_with(several.path(), &network(), together).1, asked);
+    assert_eq!(merged(single.path()), merged(several.path()));
 }
 
 #[test]

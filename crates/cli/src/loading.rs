@@ -1,6 +1,5 @@
 //! From files to what a verb works with.
 
-use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
@@ -65,31 +64,23 @@ pub(crate) fn compiled(checkpoint: &Checkpoint, images: &ImageSet) -> anyhow::Re
     Ok(infer::Network::new(&graph, checkpoint)?)
 }
 
-/// A network that can be run, for `campaign`.
-pub(crate) struct Int8 {
-    network: RefCell<infer::Network>,
-    inputs: infer::Inputs,
-}
+/// Bytes of clean activations that the networks of an experiment may keep for their trials.
+const KEPT_LEVELS: usize = 768 << 20;
 
-impl Int8 {
-    pub(crate) fn new(checkpoint: &Checkpoint, images: &ImageSet) -> anyhow::Result<Self> {
-        let network = compiled(checkpoint, images)?;
-        let inputs = network.prepare(images.pixels())?;
-        Ok(Self { network: RefCell::new(network), inputs })
+/// A network on the images of a set, for `campaign`.
+pub(crate) struct Int8<'a>(infer::Baseline<'a>);
+
+impl Evaluator for Int8<'_> {
+    fn predict(&mut self, trials: &[&[WeightChange]]) -> Vec<Vec<u16>> {
+        let change =
+            |&WeightChange { tensor, index, value }: &_| infer::WeightChange { tensor, index, value };
+        let trials: Vec<Vec<infer::WeightChange>> =
+            trials.iter().map(|changes| changes.iter().map(change).collect()).collect();
+        self.0.predict(&trials.iter().map(Vec::as_slice).collect::<Vec<_>>())
     }
 
-    pub(crate) fn predict_clean(&self) -> Vec<u16> {
-        self.network.borrow().predict_clean(&self.inputs)
-    }
-}
-
-impl Evaluator for Int8 {
-    fn predict(&self, changes: &[WeightChange]) -> Vec<u16> {
-        let changes: Vec<infer::WeightChange> = changes
-            .iter()
-            .map(|&WeightChange { tensor, index, value }| infer::WeightChange { tensor, index, value })
-            .collect();
-        self.network.borrow_mut().predict(&self.inputs, &changes)
+    fn gains_by_several(&self) -> bool {
+        self.0.images_kept() < self.0.clean().len()
     }
 }
 
@@ -156,25 +147,30 @@ impl Prepared {
     }
 
     /// The networks ready to run, with their fault-free predictions.
-    pub(crate) fn evaluators(&self) -> Result<Vec<(Int8, Evaluation)>, Failure> {
+    pub(crate) fn evaluators(&self) -> Result<Vec<(Int8<'_>, Evaluation)>, Failure> {
+        let memory = KEPT_LEVELS / self.checkpoints.len();
         let ready = |(model, checkpoint): (&campaign::ModelSection, &Checkpoint)| {
-            let network = Int8::new(checkpoint, &self.images)
-                .with_context(|| model.checkpoint.display().to_string())
-                .map_err(Failure::Input)?;
-            let clean = network.predict_clean();
+            let ready = || -> anyhow::Result<_> {
+                let network = compiled(checkpoint, &self.images)?;
+                let inputs = network.prepare(self.images.pixels())?;
+                Ok(infer::Baseline::new(network, inputs, memory))
+            };
+            let baseline =
+                ready().with_context(|| model.checkpoint.display().to_string()).map_err(Failure::Input)?;
+            let clean = baseline.clean().to_vec();
             let evaluation = match self.images.is_labelled() {
                 true => Evaluation::new(self.images.labels().to_vec(), clean),
                 false => Evaluation::label_free(clean),
             };
-            Ok((network, evaluation))
+            Ok((Int8(baseline), evaluation))
         };
         self.experiment.models.iter().zip(&self.checkpoints).map(ready).collect()
     }
 
     /// What the manifest tells people about the networks.
-    pub(crate) fn entries(&self, evaluators: &[(Int8, Evaluation)]) -> Vec<NetworkEntry> {
+    pub(crate) fn entries(&self, evaluators: &[(Int8<'_>, Evaluation)]) -> Vec<NetworkEntry> {
         let networks = self.networks.iter().zip(&self.checkpoints).zip(evaluators);
-        let entry = |((network, checkpoint), (_, evaluation)): (_, &(Int8, Evaluation))| {
+        let entry = |((network, checkpoint), (_, evaluation)): (_, &(Int8<'_>, Evaluation))| {
             let network: &campaign::Network = network;
             let checkpoint: &Checkpoint = checkpoint;
             NetworkEntry {

@@ -6,7 +6,7 @@ use clap::Args;
 use records::{Environment, Manifest, Store};
 
 use crate::exit::{Failure, Outcome};
-use crate::loading::{Int8, Machine, Prepared};
+use crate::loading::{Machine, Prepared};
 use crate::output::progress_line;
 use crate::progress::bar;
 use crate::report;
@@ -40,7 +40,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
 pub(crate) fn run(experiment: &Path, out: Option<&Path>, machine: &Machine) -> Result<Outcome, Failure> {
     let threads = machine.start()?;
     let prepared = Prepared::load(experiment, machine)?;
-    let evaluators = prepared.evaluators()?;
+    let mut evaluators = prepared.evaluators()?;
     let experiment = &prepared.experiment;
     let root = out.map_or_else(|| Path::new("runs").join(&experiment.name), Path::to_path_buf);
     let manifest = Manifest::new(
@@ -54,14 +54,14 @@ pub(crate) fn run(experiment: &Path, out: Option<&Path>, machine: &Machine) -> R
     );
     let store = Store::create(&root, manifest)?;
 
-    let subjects: Vec<Subject<'_>> = prepared
+    let mut subjects: Vec<Subject<'_>> = prepared
         .networks
         .iter()
-        .zip(&evaluators)
-        .map(|(network, (evaluator, evaluation)): (_, &(Int8, _))| Subject { network, evaluator, evaluation })
+        .zip(evaluators.iter_mut().map(|(evaluator, evaluation)| (evaluator, &*evaluation)))
+        .map(|(network, (evaluator, evaluation))| Subject { network, evaluator, evaluation })
         .collect();
     let bar = bar(experiment.trials * prepared.cells.len() as u64, "trials");
-    let outcome = campaign::run(&store, &subjects, &mut |progress| {
+    let outcome = campaign::run(&store, &mut subjects, &mut |progress| {
         bar.set_message(progress.cell.spec.label());
         bar.set_position(progress.done);
     });

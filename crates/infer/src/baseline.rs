@@ -45,9 +45,9 @@ const TRIALS_THAT_PAY: usize = 3;
 
 /// A network with images, and the levels that it computes on them.
 #[derive(Debug)]
-pub struct Baseline {
+pub struct Baseline<'a> {
     network: Network,
-    inputs: Inputs,
+    inputs: Inputs<'a>,
     /// The clean network's, image by image.
     logits: Vec<f32>,
     clean: Vec<u16>,
@@ -83,12 +83,12 @@ struct Changed {
     last: usize,
 }
 
-impl Baseline {
+impl<'a> Baseline<'a> {
     /// Runs the clean network, and keeps the levels of as many images as `memory` bytes hold.
     ///
     /// # Panics
     /// When `inputs` were prepared for another image size.
-    pub fn new(network: Network, inputs: Inputs, memory: usize) -> Self {
+    pub fn new(network: Network, inputs: Inputs<'a>, memory: usize) -> Self {
         network.check(&inputs);
         let (images, classes) = (inputs.len(), network.classes());
         let batch = network.batch(images);

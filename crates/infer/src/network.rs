@@ -36,13 +36,13 @@ pub struct WeightChange {
 }
 
 /// Images that were checked to fit a network: u8 pixels, image by image in [channels, height, width].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Inputs {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inputs<'a> {
     image: usize,
-    pixels: Vec<u8>,
+    pixels: &'a [u8],
 }
 
-impl Inputs {
+impl<'a> Inputs<'a> {
     /// Number of images.
     pub fn len(&self) -> usize {
         self.pixels.len() / self.image
@@ -54,7 +54,7 @@ impl Inputs {
     }
 
     /// The pixels of some images.
-    pub(crate) fn pixels_of(&self, images: Range<usize>) -> &[u8] {
+    pub(crate) fn pixels_of(&self, images: Range<usize>) -> &'a [u8] {
         &self.pixels[images.start * self.image..images.end * self.image]
     }
 }
@@ -105,12 +105,12 @@ impl Network {
     ///
     /// # Errors
     /// Pixels that are not a whole number of images.
-    pub fn prepare(&self, pixels: &[u8]) -> Result<Inputs, InferError> {
+    pub fn prepare<'a>(&self, pixels: &'a [u8]) -> Result<Inputs<'a>, InferError> {
         let image = self.compiled.input.len();
         if !pixels.len().is_multiple_of(image) {
             return Err(InferError::PixelCount { found: pixels.len(), image });
         }
-        Ok(Inputs { image, pixels: pixels.to_vec() })
+        Ok(Inputs { image, pixels })
     }
 
     /// The class of each image with some weights changed: the index of its largest logit, the lowest one
@@ -118,7 +118,7 @@ impl Network {
     ///
     /// # Panics
     /// When a change names a weight that does not exist, or `inputs` were prepared for another image size.
-    pub fn predict(&mut self, inputs: &Inputs, changes: &[WeightChange]) -> Vec<u16> {
+    pub fn predict(&mut self, inputs: &Inputs<'_>, changes: &[WeightChange]) -> Vec<u16> {
         self.changed(changes, |network| network.predict_clean(inputs))
     }
 
@@ -126,7 +126,7 @@ impl Network {
     ///
     /// # Panics
     /// When `inputs` were prepared for another image size.
-    pub fn predict_clean(&self, inputs: &Inputs) -> Vec<u16> {
+    pub fn predict_clean(&self, inputs: &Inputs<'_>) -> Vec<u16> {
         let mut classes = vec![0; inputs.len()];
         self.each_batch(inputs, 0..inputs.len(), &mut classes, |logits, out| self.classify(logits, out));
         classes
@@ -136,21 +136,21 @@ impl Network {
     ///
     /// # Panics
     /// As [`Network::predict`].
-    pub fn logits(&mut self, inputs: &Inputs, changes: &[WeightChange]) -> Vec<f32> {
+    pub fn logits(&mut self, inputs: &Inputs<'_>, changes: &[WeightChange]) -> Vec<f32> {
         let mut all = vec![0.0; inputs.len() * self.compiled.classes];
         self.changed(changes, |network| network.logits_of(inputs, 0..inputs.len(), &mut all));
         all
     }
 
     /// Writes the logits of some images.
-    pub(crate) fn logits_of(&self, inputs: &Inputs, images: Range<usize>, output: &mut [f32]) {
+    pub(crate) fn logits_of(&self, inputs: &Inputs<'_>, images: Range<usize>, output: &mut [f32]) {
         self.each_batch(inputs, images, output, |logits, out| out.copy_from_slice(logits));
     }
 
     /// Runs some images, batches in parallel; `done` makes a batch's part of `output` from its logits.
     fn each_batch<T: Send>(
         &self,
-        inputs: &Inputs,
+        inputs: &Inputs<'_>,
         images: Range<usize>,
         output: &mut [T],
         done: impl Fn(&[f32], &mut [T]) + Sync,
@@ -172,7 +172,7 @@ impl Network {
     ///
     /// # Panics
     /// As [`Network::predict`].
-    pub fn levels(&mut self, inputs: &Inputs, changes: &[WeightChange]) -> BTreeMap<String, Vec<i16>> {
+    pub fn levels(&mut self, inputs: &Inputs<'_>, changes: &[WeightChange]) -> BTreeMap<String, Vec<i16>> {
         self.check(inputs);
         let mut all: BTreeMap<String, Vec<i16>> = BTreeMap::new();
         let mut collect = |step: &Step, images: &[u8]| {
@@ -202,7 +202,7 @@ impl Network {
         images.div_ceil(rayon::current_num_threads()).clamp(1, self.compiled.batch)
     }
 
-    pub(crate) fn check(&self, inputs: &Inputs) {
+    pub(crate) fn check(&self, inputs: &Inputs<'_>) {
         assert_eq!(
             inputs.image,
             self.compiled.input.len(),

@@ -108,7 +108,7 @@ fn trials_on_a_baseline_equal_full_passes() {
         // Nothing fits, some of it, all.
         for memory in [0, 600_000, usize::MAX] {
             let network = Network::new(&graph, &checkpoint).unwrap();
-            let mut baseline = Baseline::new(network, inputs.clone(), memory);
+            let mut baseline = Baseline::new(network, inputs, memory);
             let kept = baseline.images_kept();
             assert!(if memory == 0 { kept == 0 } else { kept <= IMAGES }, "{name:?}: {kept}");
             assert_eq!(baseline.clean(), clean, "{name:?}, {memory} bytes");
@@ -132,7 +132,8 @@ fn activations_are_alive_in_the_tested_networks() {
     for i in 0..=NETWORKS.len() {
         let name = NETWORKS.get(i);
         let (graph, _, mut network) = network(i, 100 + i as u64);
-        let inputs = network.prepare(&random::pixels(3, graph.spec(), 7)).unwrap();
+        let pixels = random::pixels(3, graph.spec(), 7);
+        let inputs = network.prepare(&pixels).unwrap();
         for (node, levels) in network.levels(&inputs, &[]) {
             let alive = levels.iter().filter(|&&level| level != 0).count();
             assert!(
@@ -188,7 +189,8 @@ fn threads_and_batches_change_nothing() {
 #[test]
 fn changes_last_for_one_call() {
     let (graph, checkpoint, mut network) = network(2, 6);
-    let inputs = network.prepare(&random::pixels(5, graph.spec(), 9)).unwrap();
+    let pixels = random::pixels(5, graph.spec(), 9);
+    let inputs = network.prepare(&pixels).unwrap();
     let clean = network.logits(&inputs, &[]);
     let changes = flips(&checkpoint, 200, &mut SplitMix64(4));
     assert_ne!(network.logits(&inputs, &changes), clean);
@@ -202,7 +204,8 @@ fn changes_last_for_one_call() {
 #[test]
 fn the_last_change_of_a_weight_counts() {
     let (graph, checkpoint, mut network) = network(0, 6);
-    let inputs = network.prepare(&random::pixels(2, graph.spec(), 9)).unwrap();
+    let pixels = random::pixels(2, graph.spec(), 9);
+    let inputs = network.prepare(&pixels).unwrap();
     let change = |value| WeightChange { tensor: 0, index: 0, value };
     let clean = change(checkpoint.weights[0].values[0]);
     assert_eq!(network.logits(&inputs, &[change(-128), clean]), network.logits(&inputs, &[]));
@@ -218,7 +221,8 @@ fn equal_logits_give_the_lowest_class() {
     (values[4], values[7]) = (2.0, 2.0);
     checkpoint.parameters.insert(bias, quant::FloatTensor::new(vec![10], values));
     let network = Network::new(&graph, &checkpoint).unwrap();
-    let inputs = network.prepare(&random::pixels(3, graph.spec(), 2)).unwrap();
+    let pixels = random::pixels(3, graph.spec(), 2);
+    let inputs = network.prepare(&pixels).unwrap();
     assert_eq!(network.predict_clean(&inputs), [4, 4, 4]);
 }
 
