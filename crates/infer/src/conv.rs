@@ -8,6 +8,7 @@
 //! In a grouped convolution a panel reads only the channels of the groups that its own channels belong to:
 //! a run for each place of the window, and zeros where two groups share a panel.
 
+use rayon::prelude::*;
 use zoo::Window;
 
 use crate::dims::{Dims, Frame};
@@ -73,19 +74,27 @@ struct Place {
 /// A convolution with its packed weights and its requantization.
 #[derive(Debug)]
 pub(crate) struct Conv {
-    shape: ConvShape,
+    packing: Packing,
     bounds: Bounds,
-    /// The largest magnitude of a weight that the inner loop takes; the rest is kept apart.
-    limit: Option<i8>,
     frames: Frames,
     /// Where each output pixel's window begins in the input, for a whole tile of images.
     begins: Vec<u32>,
     /// Where each output pixel begins.
     pixels: Vec<u32>,
-    /// One for all panels, or one for each.
-    runs: Vec<Runs>,
     /// In channel order.
     panels: Vec<PanelData>,
+}
+
+/// How weights lie in panels.
+#[derive(Debug)]
+struct Packing {
+    shape: ConvShape,
+    /// One for all panels, or one for each.
+    runs: Vec<Runs>,
+    /// The input's byte of level 0.
+    zero: u8,
+    /// The largest magnitude of a weight that the inner loop takes; the rest is kept apart.
+    limit: Option<i8>,
 }
 
 #[derive(Debug)]
@@ -119,30 +128,30 @@ impl Conv {
         assert_eq!(weights.len(), shape.weights(), "{shape:?} got the wrong number of weights");
         let channels = shape.output.channels;
         let runs = runs(&shape, &frames.input);
-        let panels = (0..channels.div_ceil(LANES)).map(|panel| {
+        let packing = Packing { shape, runs, zero: frames.input.zero, limit: kernel.limit() };
+        let panels = (0..channels.div_ceil(LANES)).into_par_iter().map(|panel| {
             let first = panel * LANES;
             let lanes = LANES.min(channels - first);
             let mut multiplier = [0.0; LANES];
             multiplier[..lanes].copy_from_slice(&affine.multiplier[first..][..lanes]);
             let mut offset = [0.0; LANES];
             offset[..lanes].copy_from_slice(&affine.offset[first..][..lanes]);
-            let Runs { begins, quads, .. } = &runs[panel.min(runs.len() - 1)];
-            let weights = vec![[[0; QUAD]; LANES]; begins.len() * quads];
-            PanelData { weights, excess: Vec::new(), start: [0; LANES], multiplier, offset }
+            let Runs { begins, quads, .. } = packing.runs_of(panel);
+            let packed = vec![[[0; QUAD]; LANES]; begins.len() * quads];
+            let mut data =
+                PanelData { weights: packed, excess: Vec::new(), start: [0; LANES], multiplier, offset };
+            let own = first * shape.terms()..(first + lanes) * shape.terms();
+            for (index, &weight) in own.clone().zip(&weights[own]) {
+                data.set(&packing, &packing.place(index), weight);
+            }
+            data
         });
         let panels = panels.collect();
-        let (begins, pixels) = (Vec::new(), Vec::new());
-        let mut conv = Self { shape, bounds, limit: kernel.limit(), frames, begins, pixels, runs, panels };
-        for (index, &weight) in weights.iter().enumerate() {
-            if weight != 0 {
-                conv.set(index, weight);
-            }
-        }
-        conv
+        Self { packing, bounds, frames, begins: Vec::new(), pixels: Vec::new(), panels }
     }
 
     pub(crate) fn shape(&self) -> &ConvShape {
-        &self.shape
+        &self.packing.shape
     }
 
     /// Number of panels.
@@ -150,6 +159,73 @@ impl Conv {
         self.panels.len()
     }
 
+    /// The panel that holds a weight, and where from the beginning of a window the input that it meets lies.
+    pub(crate) fn input_of(&self, index: usize) -> (usize, u32) {
+        let Place { panel, run, in_run, .. } = self.packing.place(index);
+        let Runs { begins, first_channel, .. } = self.packing.runs_of(panel);
+        (panel, begins[run] + (first_channel + in_run) as u32)
+    }
+
+    /// Sets the weight with a row-major index; returns what it was.
+    pub(crate) fn set(&mut self, index: usize, value: i8) -> i8 {
+        let place = self.packing.place(index);
+        self.panels[place.panel].set(&self.packing, &place, value)
+    }
+
+    /// Prepares for tiles of up to `tile` images.
+    pub(crate) fn place_windows(&mut self, tile: usize) {
+        let Self { packing: Packing { shape, .. }, frames: Frames { input, output }, .. } = self;
+        let [above, left] = std::array::from_fn(|axis| input.border[axis] - shape.padding[axis]);
+        let offset = |at: usize| u32::try_from(at).expect("a tile of images has fewer than 2^32 values");
+        self.begins.clear();
+        self.pixels.clear();
+        for image in 0..tile {
+            for y in 0..shape.output.height {
+                for x in 0..shape.output.width {
+                    let row = (y * shape.stride[0] + above) * input.row();
+                    let column = (x * shape.stride[1] + left) * shape.input.channels;
+                    self.begins.push(offset(image * input.len() + row + column));
+                    self.pixels.push(offset(image * output.len() + output.pixel(y, x)));
+                }
+            }
+        }
+    }
+
+    /// Where the windows of the first `images` images of a tile begin, and their output pixels.
+    pub(crate) fn windows(&self, images: usize) -> (&[u32], &[u32]) {
+        let windows = images * self.shape().output.pixels();
+        (&self.begins[..windows], &self.pixels[..windows])
+    }
+
+    /// Computes some panels' channels of some output pixels: those that begin at `pixels`, whose windows begin
+    /// at `begins`.
+    pub(crate) fn run<E: Element>(
+        &self,
+        kernel: Kernel,
+        panels: std::ops::Range<usize>,
+        input: &[u8],
+        (begins, pixels): (&[u32], &[u32]),
+        output: &mut [E],
+    ) {
+        let together = if self.packing.runs.len() == 1 { panels.len() } else { 1 };
+        let indexes: Vec<usize> = panels.collect();
+        for indexes in indexes.chunks(together.max(1)) {
+            let panels: Vec<Panel<'_>> = indexes.iter().map(|&index| self.panel(index)).collect();
+            let runs = self.packing.runs_of(indexes[0]);
+            let windows = Windows::new(&input[runs.first_channel..], begins, &runs.begins, runs.quads);
+            kernel.run(&windows, &panels, pixels, output);
+        }
+    }
+
+    fn panel(&self, index: usize) -> Panel<'_> {
+        let PanelData { weights, excess, start, multiplier, offset } = &self.panels[index];
+        let channel = index * LANES;
+        let lanes = LANES.min(self.shape().output.channels - channel);
+        Panel { weights, excess, start, multiplier, offset, bounds: self.bounds, channel, lanes }
+    }
+}
+
+impl Packing {
     fn runs_of(&self, panel: usize) -> &Runs {
         &self.runs[panel.min(self.runs.len() - 1)]
     }
@@ -171,93 +247,35 @@ impl Conv {
         };
         Place { panel, run, in_run, lane }
     }
+}
 
-    /// The panel that holds a weight, and where from the beginning of a window the input that it meets lies.
-    pub(crate) fn input_of(&self, index: usize) -> (usize, u32) {
-        let Place { panel, run, in_run, .. } = self.place(index);
-        let Runs { begins, first_channel, .. } = self.runs_of(panel);
-        (panel, begins[run] + (first_channel + in_run) as u32)
-    }
-
-    /// Sets the weight with a row-major index; returns what it was.
-    pub(crate) fn set(&mut self, index: usize, value: i8) -> i8 {
-        let Place { panel, run, in_run, lane } = self.place(index);
-        let Runs { begins, quads, .. } = &self.runs[panel.min(self.runs.len() - 1)];
+impl PanelData {
+    /// Sets a weight; returns what it was.
+    fn set(&mut self, packing: &Packing, place: &Place, value: i8) -> i8 {
+        let Place { panel, run, in_run, lane } = *place;
+        let Runs { begins, quads, .. } = packing.runs_of(panel);
         let (quad, at) = (in_run / QUAD, in_run % QUAD);
-        let data = &mut self.panels[panel];
-        let weight = &mut data.weights[run * quads + quad][lane][at];
+        let weight = &mut self.weights[run * quads + quad][lane][at];
         let mut old = *weight;
-        *weight = self.limit.map_or(value, |limit| value.clamp(-limit, limit));
-        if self.limit.is_some() {
+        *weight = packing.limit.map_or(value, |limit| value.clamp(-limit, limit));
+        if packing.limit.is_some() {
             let excess = value - *weight;
             let place = begins[run] + (quad * QUAD) as u32;
-            match data.excess.binary_search_by_key(&place, |(place, _)| *place) {
+            match self.excess.binary_search_by_key(&place, |(place, _)| *place) {
                 Ok(found) => {
-                    old += data.excess[found].1[lane][at];
-                    data.excess[found].1[lane][at] = excess;
+                    old += self.excess[found].1[lane][at];
+                    self.excess[found].1[lane][at] = excess;
                 }
                 Err(_) if excess == 0 => {}
                 Err(before) => {
                     let mut weights = [[0; QUAD]; LANES];
                     weights[lane][at] = excess;
-                    data.excess.insert(before, (place, weights));
+                    self.excess.insert(before, (place, weights));
                 }
             }
         }
-        data.start[lane] -= i32::from(self.frames.input.zero) * (i32::from(value) - i32::from(old));
+        self.start[lane] -= i32::from(packing.zero) * (i32::from(value) - i32::from(old));
         old
-    }
-
-    /// Prepares for tiles of up to `tile` images.
-    pub(crate) fn place_windows(&mut self, tile: usize) {
-        let Self { shape, frames: Frames { input, output }, .. } = self;
-        let [above, left] = std::array::from_fn(|axis| input.border[axis] - shape.padding[axis]);
-        let offset = |at: usize| u32::try_from(at).expect("a tile of images has fewer than 2^32 values");
-        self.begins.clear();
-        self.pixels.clear();
-        for image in 0..tile {
-            for y in 0..shape.output.height {
-                for x in 0..shape.output.width {
-                    let row = (y * shape.stride[0] + above) * input.row();
-                    let column = (x * shape.stride[1] + left) * shape.input.channels;
-                    self.begins.push(offset(image * input.len() + row + column));
-                    self.pixels.push(offset(image * output.len() + output.pixel(y, x)));
-                }
-            }
-        }
-    }
-
-    /// Where the windows of the first `images` images of a tile begin, and their output pixels.
-    pub(crate) fn windows(&self, images: usize) -> (&[u32], &[u32]) {
-        let windows = images * self.shape.output.pixels();
-        (&self.begins[..windows], &self.pixels[..windows])
-    }
-
-    /// Computes some panels' channels of some output pixels: those that begin at `pixels`, whose windows begin
-    /// at `begins`.
-    pub(crate) fn run<E: Element>(
-        &self,
-        kernel: Kernel,
-        panels: std::ops::Range<usize>,
-        input: &[u8],
-        (begins, pixels): (&[u32], &[u32]),
-        output: &mut [E],
-    ) {
-        let together = if self.runs.len() == 1 { panels.len() } else { 1 };
-        let indexes: Vec<usize> = panels.collect();
-        for indexes in indexes.chunks(together.max(1)) {
-            let panels: Vec<Panel<'_>> = indexes.iter().map(|&index| self.panel(index)).collect();
-            let runs = self.runs_of(indexes[0]);
-            let windows = Windows::new(&input[runs.first_channel..], begins, &runs.begins, runs.quads);
-            kernel.run(&windows, &panels, pixels, output);
-        }
-    }
-
-    fn panel(&self, index: usize) -> Panel<'_> {
-        let PanelData { weights, excess, start, multiplier, offset } = &self.panels[index];
-        let channel = index * LANES;
-        let lanes = LANES.min(self.shape.output.channels - channel);
-        Panel { weights, excess, start, multiplier, offset, bounds: self.bounds, channel, lanes }
     }
 }
 
