@@ -306,13 +306,15 @@ unsafe fn finish<S: Sums, E: Element, const N: usize>(
         let channels = &mut pixel[panel.channel..];
         match channels.first_chunk_mut::<LANES>() {
             Some(full) if panel.lanes == LANES => *full = values,
-            _ => {
-                for (channel, value) in channels[..panel.lanes].iter_mut().zip(values) {
-                    *channel = value;
-                }
-            }
+            _ => copy_some(&mut channels[..panel.lanes], &values),
         }
     }
+}
+
+/// Apart from [`finish`], so that there the values of all lanes stay one vector.
+#[inline(never)]
+fn copy_some<E: Element>(channels: &mut [E], values: &[E; LANES]) {
+    channels.copy_from_slice(&values[..channels.len()]);
 }
 
 /// The sums of `N` panels for `P` windows.
