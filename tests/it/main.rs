@@ -10,6 +10,7 @@ mod onnx;
 mod program;
 mod real;
 mod reproduce;
+mod rounding;
 mod table1;
 mod tidy;
 mod training;

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use analysis::{LargeWeightCounts, LargeWeights};
 use clap::Args;
-use quant::{Checkpoint, ModelSpec};
+use quant::{Checkpoint, ModelSpec, WeightScale};
 
 use crate::distribution::Distribution;
 use crate::exit::{Failure, Outcome};
@@ -86,7 +86,7 @@ fn describe(path: &Path, checkpoint: &Checkpoint) -> (String, Distribution) {
     for tensor in &checkpoint.weights {
         let one = Distribution::of(&tensor.values);
         let shape = tensor.shape.iter().map(ToString::to_string).collect::<Vec<_>>().join("x");
-        rows.push(row(&one, &tensor.name, &shape, &format!("{:.3}", tensor.scale)));
+        rows.push(row(&one, &tensor.name, &shape, &levels_a_unit(&tensor.scale)));
         total.add(&one);
     }
     rows.push(row(&total, "all", "", ""));
@@ -115,6 +115,18 @@ fn describe(path: &Path, checkpoint: &Checkpoint) -> (String, Distribution) {
         }
     );
     (text, total)
+}
+
+/// A scale, or the least and the greatest where channels have their own.
+fn levels_a_unit(scale: &WeightScale) -> String {
+    match scale {
+        WeightScale::Tensor(scale) => format!("{scale:.3}"),
+        WeightScale::Channels(scales) => {
+            let least = scales.iter().copied().fold(f32::INFINITY, f32::min);
+            let most = scales.iter().copied().fold(0.0, f32::max);
+            format!("{least:.3} to {most:.3}")
+        }
+    }
 }
 
 /// A row of the first table.

@@ -3,11 +3,12 @@
 use std::io::Read;
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
+use clap::Args;
 use data::ImageSet;
 use ecc::Constraint;
 use indicatif::ProgressBar;
-use quant::{Checkpoint, FloatTensor, Parameters, Preprocessing, Provenance, QuantTensor};
+use quant::{Checkpoint, FloatTensor, Parameters, Preprocessing, Provenance, QuantError, QuantTensor};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use zoo::Graph;
@@ -24,6 +25,24 @@ const FLOAT_IMAGES: usize = 4;
 
 /// Images that a thread of the int8 network gets before progress is shown.
 const INT8_IMAGES: usize = 32;
+
+/// How a float network becomes an int8 one, where that is for people to choose.
+#[derive(Args, Clone, Copy, Default)]
+pub(crate) struct Rounding {
+    /// A scale for each output channel of the weights, 127 / max|w| of the channel, instead of one for each
+    /// tensor. Not the paper's: an extension
+    #[arg(long)]
+    per_channel: bool,
+}
+
+impl Rounding {
+    fn weights(self, name: &str, tensor: &FloatTensor) -> Result<QuantTensor, QuantError> {
+        match self.per_channel {
+            true => QuantTensor::quantize_per_channel(name, tensor),
+            false => QuantTensor::quantize(name, tensor),
+        }
+    }
+}
 
 /// A float network.
 pub(crate) struct FloatNetwork<'a> {
@@ -45,18 +64,19 @@ impl FloatNetwork<'_> {
     /// ranges over `calibration`.
     pub(crate) fn quantized(
         &self,
+        rounding: Rounding,
         constraint: &Constraint,
         calibration: &ImageSet,
     ) -> anyhow::Result<Checkpoint> {
-        self.rounded(constraint)?.calibrated(calibration)
+        self.rounded(rounding, constraint)?.calibrated(calibration)
     }
 
     /// The weights of the int8 network, clamped into a constraint after rounding.
-    pub(crate) fn rounded(&self, constraint: &Constraint) -> anyhow::Result<Rounded> {
+    pub(crate) fn rounded(&self, rounding: Rounding, constraint: &Constraint) -> anyhow::Result<Rounded> {
         let mut weights = Vec::new();
         let (mut total, mut clamped) = (0, 0);
         for spec in self.graph.stored_weights() {
-            let mut tensor = QuantTensor::quantize(&spec.name, &self.parameters[&spec.name])?;
+            let mut tensor = rounding.weights(&spec.name, &self.parameters[&spec.name])?;
             total += tensor.values.len();
             clamped += constraint.throttle(&mut tensor.values);
             weights.push(tensor);
@@ -135,7 +155,12 @@ pub(crate) fn image_bar(images: &ImageSet) -> ProgressBar {
 /// Reads a float checkpoint for a graph.
 pub(crate) fn import(graph: &Graph, path: &Path) -> anyhow::Result<Parameters> {
     let state = zoo::read_state_dict(path)?;
-    zoo::bind(graph, state).with_context(|| path.display().to_string())
+    zoo::bind(graph, state)
+        .or_else(|error| match Checkpoint::load(path) {
+            Ok(_) => Err(anyhow!("an int8 checkpoint, expected the float network that it was made from")),
+            Err(_) => Err(error.into()),
+        })
+        .with_context(|| path.display().to_string())
 }
 
 /// Images that an int8 network classifies correctly.

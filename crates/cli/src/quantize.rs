@@ -11,14 +11,15 @@ use crate::distribution::Distribution;
 use crate::exit::{Failure, Outcome};
 use crate::images::{DEFAULT_SIDE, is_folder};
 use crate::loading::{Machine, check_fit};
-use crate::making::{FloatNetwork, agreeing, image_bar, import, int8_top1};
+use crate::making::{FloatNetwork, Rounding, agreeing, image_bar, import, int8_top1};
 use crate::output::{self, markdown, percent, progress_line};
 
 /// Of a network for images without labels: ImageNet's.
 const DEFAULT_CLASSES: usize = 1000;
 
 const HELP: &str = "\
-Weights: one symmetric scale for each tensor, 127 / max|w|, rounding half to even (the paper's).
+Weights: one symmetric scale for each tensor, 127 / max|w|, rounding half to even (the paper's), or with
+--per-channel one for each output channel.
 Activations: 8 bits, scales fixed from the ranges over the first training images.
 
 Images of a folder (imagenet: DIR/imagenet/val/CLASS/*.JPEG, for calibration DIR/imagenet/train) become
@@ -88,6 +89,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "R,G,B", value_delimiter = ',', default_values_t = [0.229, 0.224, 0.225], hide_default_value = true)]
     std: Vec<f32>,
     #[command(flatten)]
+    rounding: Rounding,
+    #[command(flatten)]
     machine: Machine,
 }
 
@@ -129,12 +132,14 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     };
     let float = agreeing(&predictions, &test);
     progress_line("int8 network ...");
-    let mut checkpoint = network.quantized(&Constraint::NONE, &training).map_err(Failure::Input)?;
+    let mut checkpoint =
+        network.quantized(arguments.rounding, &Constraint::NONE, &training).map_err(Failure::Input)?;
     let Distribution { weights: total, violations: outside, .. } = Distribution::of_all(&checkpoint.weights);
     let mut rows = vec![row("float", float, float, test.len())];
     rows.push(row("int8", int8_top1(&checkpoint, &test).map_err(Failure::Input)?, float, test.len()));
     if arguments.throttle {
-        checkpoint = network.quantized(&Constraint::WOT, &training).map_err(Failure::Input)?;
+        checkpoint =
+            network.quantized(arguments.rounding, &Constraint::WOT, &training).map_err(Failure::Input)?;
         let throttled = int8_top1(&checkpoint, &test).map_err(Failure::Input)?;
         rows.push(row("int8, throttled", throttled, float, test.len()));
     }

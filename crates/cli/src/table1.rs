@@ -15,7 +15,7 @@ use crate::distribution::Distribution;
 use crate::exit::{Failure, Outcome};
 use crate::images::DEFAULT_SIDE;
 use crate::loading::Resources;
-use crate::making::{FloatNetwork, agreeing, int8_predict};
+use crate::making::{FloatNetwork, Rounding, agreeing, int8_predict};
 use crate::output::{self, lines, progress_line};
 use crate::progress::bar;
 use crate::weights_file;
@@ -43,7 +43,7 @@ holds image files and no folders, there are no labels: how often the int8 networ
 takes the place of accuracy. Every network gets images of its own size, 299 pixels for inception_v3 and 224
 for the others, and torchvision's normalization.
 
-Weights have one scale a tensor, 127 / max|w|; activations have static ranges, as `zerospace quantize` makes
+Weights have one scale a tensor, 127 / max|w|, or with --per-channel one an output channel; activations have static ranges, as `zerospace quantize` makes
 them. The paper's ranges are dynamic, those of each batch.
 
 Networks come one after the other, and the memory of one is free before the next. With --out, table1.md and
@@ -75,6 +75,8 @@ pub(crate) struct Arguments {
     /// Folder for table1.md and table1.csv
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    rounding: Rounding,
     #[command(flatten)]
     resources: Resources,
 }
@@ -207,7 +209,7 @@ impl<'a> Measurement<'a> {
         };
         // Float weights go before the calibration, and the images that are evaluated come back after it, so that
         // never all are in memory.
-        let rounded = float.rounded(&Constraint::NONE)?;
+        let rounded = float.rounded(self.arguments.rounding, &Constraint::NONE)?;
         let images = self.images(|part| &part.evaluation, side)?;
         let bar = bar(2 * images.len() as u64, "images");
         bar.set_message(format!("{model}, float"));

@@ -14,7 +14,7 @@ use crate::distribution::Distribution;
 use crate::exit::{Failure, Outcome};
 use crate::images::{DEFAULT_SIDE, SYNTHETIC_SHORT, is_synthetic};
 use crate::loading::Machine;
-use crate::making::{FloatNetwork, import, int8_top1};
+use crate::making::{FloatNetwork, Rounding, import, int8_top1};
 use crate::output::{self, lines, markdown, percent, progress_line};
 use crate::progress::bar;
 use crate::recipe::{Recipe, Stage};
@@ -177,7 +177,7 @@ impl<'a> Job<'a> {
             preprocessing: &self.preprocessing,
             source: self.recipe.network.import.as_deref().unwrap_or(file),
         };
-        let int8 = float.quantized(&Constraint::NONE, &calibration)?;
+        let int8 = float.quantized(Rounding::default(), &Constraint::NONE, &calibration)?;
         int8.save(&self.out.join("int8.safetensors"))?;
 
         let images = test.len();

@@ -1,4 +1,4 @@
-use quant::{Checkpoint, FloatTensor, Layer, ModelSpec, Preprocessing};
+use quant::{Checkpoint, FloatTensor, Layer, ModelSpec, Preprocessing, WeightScale};
 use zoo::{Graph, Op, ParameterSpec};
 
 use crate::InferError;
@@ -54,7 +54,16 @@ fn weights(graph: &Graph, checkpoint: &Checkpoint) -> Result<(), InferError> {
         if tensor.values.len() != expected {
             return Err(InferError::WeightLength { name: spec.name, found: tensor.values.len(), expected });
         }
-        scale(&spec.name, tensor.scale)?;
+        if let WeightScale::Channels(scales) = &tensor.scale
+            && scales.len() != tensor.shape[0]
+        {
+            return Err(InferError::ScaleCount {
+                name: spec.name,
+                found: scales.len(),
+                expected: tensor.shape[0],
+            });
+        }
+        tensor.scale.values().iter().try_for_each(|&value| scale(&spec.name, value))?;
     }
     Ok(())
 }

@@ -282,15 +282,15 @@ impl<'a> Compiler<'a> {
                 Work::Add(multipliers, bounds)
             }
             Op::BatchNorm { .. } => {
-                Work::Affine(self.affine(id, Some(chain.head), None, scale(0), out)?, bounds)
+                Work::Affine(self.affine(id, Some(chain.head), None, |_| scale(0), out)?, bounds)
             }
-            Op::ClippedRelu { .. } => Work::Affine(self.affine(id, None, None, scale(0), out)?, bounds),
+            Op::ClippedRelu { .. } => Work::Affine(self.affine(id, None, None, |_| scale(0), out)?, bounds),
             op => {
                 let weight = &self.checkpoint.weights[self.layers.len()];
                 let (shape, bias) = self.conv_shape(chain.head, op);
                 self.check_terms(chain.head, shape.terms())?;
                 let bias = bias.then_some(chain.head);
-                let product = scale(0) * f64::from(weight.scale);
+                let product = |channel| scale(0) * f64::from(weight.scale.of(channel));
                 let affine = self.affine(id, chain.norm, bias, product, out)?;
                 let frames = Frames {
                     input: self.frame(head.inputs[0]),
@@ -323,13 +323,13 @@ impl<'a> Compiler<'a> {
         (shape, bias)
     }
 
-    /// Multiplier and offset of each channel; `product` is the levels per unit of the integer sum.
+    /// Multiplier and offset of each channel; `product` is the levels per unit of a channel's integer sum.
     fn affine(
         &self,
         id: NodeId,
         norm: Option<NodeId>,
         bias: Option<NodeId>,
-        product: f64,
+        product: impl Fn(usize) -> f64,
         out: f64,
     ) -> Result<Affine, InferError> {
         let values = |node: Option<NodeId>, suffix: &str| {
@@ -349,7 +349,7 @@ impl<'a> Compiler<'a> {
             let at = |values: Option<&[f32]>, absent: f64| values.map_or(absent, |v| f64::from(v[channel]));
             let deviation = variance.map_or(1.0, |v| (f64::from(v[channel]) + epsilon).sqrt());
             let g = at(gamma, 1.0) / deviation;
-            let multiplier = (out * g / product) as f32;
+            let multiplier = (out * g / product(channel)) as f32;
             let offset = (((at(bias, 0.0) - at(mean, 0.0)) * g + at(beta, 0.0)) * out) as f32;
             if !(multiplier.is_finite() && offset.is_finite()) {
                 let layer = self.nodes[id].name.clone();
@@ -427,7 +427,7 @@ impl<'a> Compiler<'a> {
         self.scales[id] = self.scales[inputs[0]];
         self.push(id, inputs, work, Target::Slot(id));
         if self.is_last(id) {
-            let affine = self.affine(id, None, None, self.levels_per_unit(id), 1.0)?;
+            let affine = self.affine(id, None, None, |_| self.levels_per_unit(id), 1.0)?;
             let (_, bounds) = self.output(id, None);
             self.push(id, &[id], Work::Affine(affine, bounds), Target::Logits);
         }

@@ -42,6 +42,16 @@ pub enum InferError {
         /// Product of the shape.
         expected: usize,
     },
+    /// Not one scale for each output channel, where channels have scales of their own.
+    #[error("{name} has {found} scales, expected {expected}, one a channel")]
+    ScaleCount {
+        /// Tensor name.
+        name: String,
+        /// Number of scales.
+        found: usize,
+        /// Output channels.
+        expected: usize,
+    },
     /// A scale that is zero, negative, infinite or NaN.
     #[error("the scale of {name} is {value}, expected a finite positive number")]
     Scale {

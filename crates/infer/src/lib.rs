@@ -18,7 +18,7 @@
 //! offset[c]     = ((bias - mean) * g + beta) * s_out                g = gamma / sqrt(variance + epsilon)
 //! ```
 //!
-//! with scales in levels per unit, g = 1 and mean = beta = 0 without a batch norm. The other operations:
+//! with scales in levels per unit (s_weight is that of channel c where channels have their own), g = 1 and mean = beta = 0 without a batch norm. The other operations:
 //!
 //! | operation | output |
 //! |---|---|

@@ -8,13 +8,16 @@ use sha2::{Digest, Sha256};
 use crate::durable::write_durably;
 use crate::{
     ActivationScale, FloatTensor, Layer, ModelSpec, Parameters, Preprocessing, Provenance, QuantTensor,
+    WeightScale,
 };
 
 /// Newest version of the checkpoint format that this crate reads. It writes the oldest that can hold a
-/// checkpoint: 1, or 2 when layers are listed.
-pub const CHECKPOINT_VERSION: u32 = 2;
+/// checkpoint: 1; 2 when layers are listed; 3 when output channels have scales of their own.
+pub const CHECKPOINT_VERSION: u32 = 3;
 
-const VERSION_WITHOUT_LAYERS: u32 = 1;
+const FIRST_VERSION: u32 = 1;
+
+const VERSION_WITH_LAYERS: u32 = 2;
 
 /// The one metadata key; a single key keeps the file's bytes a function of its content.
 const METADATA_KEY: &str = "zerospace";
@@ -61,6 +64,8 @@ enum CheckpointErrorKind {
     Metadata(#[from] serde_json::Error),
     #[error("format version {found}, newest known is {CHECKPOINT_VERSION}")]
     Version { found: u32 },
+    #[error("version is {found}, expected {expected}, the oldest that can hold what the file holds")]
+    OtherVersion { found: u32, expected: u32 },
     #[error("tensor {tensor} is named in the metadata and missing from the file")]
     MissingTensor { tensor: String },
     #[error("tensor {tensor} is not named in the metadata")]
@@ -69,6 +74,10 @@ enum CheckpointErrorKind {
     WrongType { tensor: String, found: Dtype, expected: Dtype },
     #[error("scale of {name} is {value}, expected a finite positive number")]
     Scale { name: String, value: f32 },
+    #[error("weight tensor {name} has both or neither of `scale` and `scales`, expected one of them")]
+    ScaleOrScales { name: String },
+    #[error("{name} has {found} scales and shape {shape:?}, expected one a channel, the first dimension")]
+    ScaleCount { name: String, found: usize, shape: Vec<usize> },
     #[error("value {index} of {tensor} is {value}, expected a finite number")]
     NonFinite { tensor: String, index: usize, value: f32 },
     #[error("weight {index} of {tensor} is -128, expected -127..=127 (only a fault makes -128)")]
@@ -99,7 +108,42 @@ struct Metadata {
 #[serde(deny_unknown_fields)]
 struct WeightEntry {
     name: String,
-    scale: f32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scale: Option<f32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scales: Option<Vec<f32>>,
+}
+
+impl WeightEntry {
+    fn of(tensor: &QuantTensor) -> Self {
+        let (scale, scales) = match &tensor.scale {
+            WeightScale::Tensor(scale) => (Some(*scale), None),
+            WeightScale::Channels(scales) => (None, Some(scales.clone())),
+        };
+        Self { name: tensor.name.clone(), scale, scales }
+    }
+
+    /// The scale, if it is one that a tensor of this shape can have.
+    fn weight_scale(&self, shape: &[usize]) -> Result<WeightScale, CheckpointErrorKind> {
+        let scale = match (self.scale, &self.scales) {
+            (Some(scale), None) => WeightScale::Tensor(scale),
+            (None, Some(scales)) if shape.first() == Some(&scales.len()) => {
+                WeightScale::Channels(scales.clone())
+            }
+            (None, Some(scales)) => {
+                return Err(CheckpointErrorKind::ScaleCount {
+                    name: self.name.clone(),
+                    found: scales.len(),
+                    shape: shape.to_vec(),
+                });
+            }
+            (Some(_), Some(_)) | (None, None) => {
+                return Err(CheckpointErrorKind::ScaleOrScales { name: self.name.clone() });
+            }
+        };
+        scale.values().iter().try_for_each(|&value| check_scale(&self.name, value))?;
+        Ok(scale)
+    }
 }
 
 /// Read first and alone, so that a newer format is recognized whatever else it holds.
@@ -126,7 +170,10 @@ impl Checkpoint {
         json(to_json(&self.preprocessing));
         json(to_json(&self.activations));
         for tensor in &self.weights {
-            json(to_json(&(&tensor.name, &tensor.shape, tensor.scale)));
+            match &tensor.scale {
+                WeightScale::Tensor(scale) => json(to_json(&(&tensor.name, &tensor.shape, scale))),
+                WeightScale::Channels(scales) => json(to_json(&(&tensor.name, &tensor.shape, scales))),
+            }
         }
         for (name, tensor) in &self.parameters {
             json(to_json(&(name, tensor.shape())));
@@ -165,18 +212,24 @@ impl Checkpoint {
         read().map_err(|kind| CheckpointError { path: path.into(), kind })
     }
 
+    /// The oldest version that can hold this network.
+    fn version(&self) -> u32 {
+        let per_channel = self.weights.iter().any(|w| matches!(w.scale, WeightScale::Channels(_)));
+        match (per_channel, self.layers.is_empty()) {
+            (true, _) => CHECKPOINT_VERSION,
+            (false, false) => VERSION_WITH_LAYERS,
+            (false, true) => FIRST_VERSION,
+        }
+    }
+
     fn to_bytes(&self) -> Result<Vec<u8>, CheckpointErrorKind> {
         let metadata = Metadata {
-            version: version(&self.layers),
+            version: self.version(),
             digest: self.digest(),
             model: self.model.clone(),
             layers: self.layers.clone(),
             preprocessing: self.preprocessing.clone(),
-            weights: self
-                .weights
-                .iter()
-                .map(|w| WeightEntry { name: w.name.clone(), scale: w.scale })
-                .collect(),
+            weights: self.weights.iter().map(WeightEntry::of).collect(),
             parameters: self.parameters.keys().cloned().collect(),
             activations: self.activations.clone(),
             provenance: self.provenance.clone(),
@@ -200,14 +253,10 @@ impl Checkpoint {
         let (_, header) = SafeTensors::read_metadata(bytes)?;
         let text = header.metadata().as_ref().and_then(|m| m.get(METADATA_KEY)).ok_or(Kind::Foreign)?;
         let VersionOnly { version: found } = serde_json::from_str(text)?;
-        if !(VERSION_WITHOUT_LAYERS..=CHECKPOINT_VERSION).contains(&found) {
+        if !(FIRST_VERSION..=CHECKPOINT_VERSION).contains(&found) {
             return Err(Kind::Version { found });
         }
         let metadata: Metadata = serde_json::from_str(text)?;
-        if found != version(&metadata.layers) {
-            let expected = "1 where no layers are listed, 2 where they are";
-            return Err(Kind::Field { field: "version".into(), value: found.to_string(), expected });
-        }
         let file = SafeTensors::deserialize(bytes)?;
 
         let tensor = |name: &str, expected: Dtype| -> Result<TensorView<'_>, Kind> {
@@ -218,19 +267,15 @@ impl Checkpoint {
             Ok(view)
         };
         let mut weights = Vec::new();
-        for WeightEntry { name, scale } in &metadata.weights {
+        for entry in &metadata.weights {
+            let name = &entry.name;
             let view = tensor(name, Dtype::I8)?;
-            check_scale(name, *scale)?;
+            let scale = entry.weight_scale(view.shape())?;
             let values: Vec<i8> = view.data().iter().map(|&b| b as i8).collect();
             if let Some(index) = values.iter().position(|&v| v == i8::MIN) {
                 return Err(Kind::OutOfRange { tensor: name.clone(), index });
             }
-            weights.push(QuantTensor {
-                name: name.clone(),
-                shape: view.shape().to_vec(),
-                values,
-                scale: *scale,
-            });
+            weights.push(QuantTensor { name: name.clone(), shape: view.shape().to_vec(), values, scale });
         }
         let mut parameters = Parameters::new();
         for name in &metadata.parameters {
@@ -262,17 +307,15 @@ impl Checkpoint {
             activations: metadata.activations,
             provenance: metadata.provenance,
         };
+        if found != checkpoint.version() {
+            return Err(Kind::OtherVersion { found, expected: checkpoint.version() });
+        }
         let found = checkpoint.digest();
         if found != metadata.digest {
             return Err(Kind::Digest { found, recorded: metadata.digest });
         }
         Ok(checkpoint)
     }
-}
-
-/// The oldest version that can hold a network with these layers.
-fn version(layers: &[Layer]) -> u32 {
-    if layers.is_empty() { VERSION_WITHOUT_LAYERS } else { CHECKPOINT_VERSION }
 }
 
 fn check_scale(name: &str, value: f32) -> Result<(), CheckpointErrorKind> {

@@ -28,6 +28,36 @@ pub enum QuantError {
     },
 }
 
+/// Levels per unit of a tensor's weights; all finite and positive.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WeightScale {
+    /// One for the whole tensor, 127 / max|w|: the paper's.
+    Tensor(f32),
+    /// One for each output channel (the first dimension), 127 / max|w| of the channel.
+    Channels(Vec<f32>),
+}
+
+impl WeightScale {
+    /// Levels per unit of the weights of an output channel.
+    ///
+    /// # Panics
+    /// When there are scales for channels, and none for this one.
+    pub fn of(&self, channel: usize) -> f32 {
+        match self {
+            Self::Tensor(scale) => *scale,
+            Self::Channels(scales) => scales[channel],
+        }
+    }
+
+    /// All of them: a single one, or one for each channel in order.
+    pub fn values(&self) -> &[f32] {
+        match self {
+            Self::Tensor(scale) => std::slice::from_ref(scale),
+            Self::Channels(scales) => scales,
+        }
+    }
+}
+
 /// An int8 tensor with its scale: the real value is `value / scale`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuantTensor {
@@ -37,8 +67,8 @@ pub struct QuantTensor {
     pub shape: Vec<usize>,
     /// Elements in row-major order.
     pub values: Vec<i8>,
-    /// Levels per unit, 127 / max|w|; finite and positive.
-    pub scale: f32,
+    /// Levels per unit, of the tensor or of each output channel.
+    pub scale: WeightScale,
 }
 
 impl QuantTensor {
@@ -50,28 +80,64 @@ impl QuantTensor {
     /// # Errors
     /// A value that is not finite, or a range too small for a finite scale.
     pub fn quantize(name: &str, tensor: &FloatTensor) -> Result<Self, QuantError> {
-        if let Some((index, value)) = tensor.first_non_finite() {
-            return Err(QuantError::NonFinite { tensor: name.into(), index, value });
-        }
-        let max_abs = tensor.values().iter().fold(0f32, |m, v| m.max(v.abs()));
-        let scale = if max_abs == 0.0 { 1.0 } else { f32::from(MAX_LEVEL) / max_abs };
-        if !scale.is_finite() {
-            return Err(QuantError::RangeTooSmall { tensor: name.into(), max_abs });
-        }
+        check_finite(name, tensor)?;
+        let scale = scale_of(tensor.values()).map_err(|max_abs| too_small(name, max_abs))?;
+        Ok(Self::rounded(name, tensor, WeightScale::Tensor(scale)))
+    }
+
+    /// As [`QuantTensor::quantize`], with a scale for each output channel: max|w| is that of the channel, and
+    /// a channel of zeros gets scale 1.
+    ///
+    /// # Errors
+    /// As [`QuantTensor::quantize`].
+    ///
+    /// # Panics
+    /// When the tensor has no dimension.
+    pub fn quantize_per_channel(name: &str, tensor: &FloatTensor) -> Result<Self, QuantError> {
+        check_finite(name, tensor)?;
+        let channels = tensor.shape()[0];
+        let size = tensor.values().len().checked_div(channels).unwrap_or(0).max(1);
+        let scales = tensor.values().chunks_exact(size).map(scale_of).collect::<Result<Vec<_>, _>>();
+        let scales = scales.map_err(|max_abs| too_small(name, max_abs))?;
+        Ok(Self::rounded(name, tensor, WeightScale::Channels(scales)))
+    }
+
+    fn rounded(name: &str, tensor: &FloatTensor, scale: WeightScale) -> Self {
         let limit = f32::from(MAX_LEVEL);
-        let values = tensor
-            .values()
-            .iter()
-            .map(|w| (w * scale).round_ties_even().clamp(-limit, limit) as i8)
-            .collect();
-        Ok(Self { name: name.into(), shape: tensor.shape().to_vec(), values, scale })
+        let level = |(w, s): (&f32, f32)| (w * s).round_ties_even().clamp(-limit, limit) as i8;
+        let values = tensor.values().iter().zip(each(&scale, tensor.values().len())).map(level).collect();
+        Self { name: name.into(), shape: tensor.shape().to_vec(), values, scale }
     }
 
     /// The real values, `q / scale`.
     pub fn dequantize(&self) -> FloatTensor {
-        let values = self.values.iter().map(|&q| f32::from(q) / self.scale).collect();
+        let scales = each(&self.scale, self.values.len());
+        let values = self.values.iter().zip(scales).map(|(&q, scale)| f32::from(q) / scale).collect();
         FloatTensor::new(self.shape.clone(), values)
     }
+}
+
+/// The scale of each of a tensor's values.
+fn each(scale: &WeightScale, values: usize) -> impl Iterator<Item = f32> {
+    let scales = scale.values();
+    let size = values.checked_div(scales.len()).unwrap_or(0);
+    scales.iter().flat_map(move |&scale| std::iter::repeat_n(scale, size))
+}
+
+fn check_finite(name: &str, tensor: &FloatTensor) -> Result<(), QuantError> {
+    let Some((index, value)) = tensor.first_non_finite() else { return Ok(()) };
+    Err(QuantError::NonFinite { tensor: name.into(), index, value })
+}
+
+fn too_small(name: &str, max_abs: f32) -> QuantError {
+    QuantError::RangeTooSmall { tensor: name.into(), max_abs }
+}
+
+/// Levels per unit for some values, or max|w| where there are none in f32.
+fn scale_of(values: &[f32]) -> Result<f32, f32> {
+    let max_abs = values.iter().fold(0f32, |m, v| m.max(v.abs()));
+    let scale = if max_abs == 0.0 { 1.0 } else { f32::from(MAX_LEVEL) / max_abs };
+    if scale.is_finite() { Ok(scale) } else { Err(max_abs) }
 }
 
 /// How one activation is quantized: fixed at calibration, the same for every image.
@@ -121,14 +187,27 @@ mod tests {
     fn rounds_half_to_even_as_torch_round_does() {
         // max|w| = 127 makes the scale exactly 1, so the values are their own levels.
         let q = QuantTensor::quantize("w", &tensor(&[127.0, 0.5, 1.5, 2.5, -0.5, -1.5, -2.5])).unwrap();
-        assert_eq!(q.scale, 1.0);
+        assert_eq!(q.scale, WeightScale::Tensor(1.0));
         assert_eq!(q.values, [127, 0, 2, 2, 0, -2, -2]);
     }
 
     #[test]
     fn zeros_keep_scale_one() {
         let q = QuantTensor::quantize("w", &tensor(&[0.0, -0.0])).unwrap();
-        assert_eq!((q.scale, q.values.as_slice()), (1.0, &[0i8, 0][..]));
+        assert_eq!((q.scale, q.values.as_slice()), (WeightScale::Tensor(1.0), &[0i8, 0][..]));
+    }
+
+    #[test]
+    fn channels_have_scales_of_their_own() {
+        let w = FloatTensor::new(vec![3, 2, 1, 1], vec![127.0, 0.5, 0.0, -0.0, -0.25, 1.0]);
+        let q = QuantTensor::quantize_per_channel("w", &w).unwrap();
+        assert_eq!(q.scale, WeightScale::Channels(vec![1.0, 1.0, 127.0]));
+        // -0.25 * 127 = -31.75
+        assert_eq!(q.values, [127, 0, 0, 0, -32, 127]);
+        assert_eq!(q.dequantize().values(), [127.0, 0.0, 0.0, 0.0, -32.0 / 127.0, 1.0]);
+        let tiny = FloatTensor::new(vec![2, 1], vec![1.0, 1e-40]);
+        let error = QuantTensor::quantize_per_channel("w", &tiny).unwrap_err();
+        assert_eq!(error, QuantError::RangeTooSmall { tensor: "w".into(), max_abs: 1e-40 });
     }
 
     #[test]
@@ -159,7 +238,7 @@ mod tests {
             let q = QuantTensor::quantize("w", &tensor(&values)).unwrap();
             prop_assert!(q.values.iter().all(|&v| v != i8::MIN));
             for (w, back) in values.iter().zip(q.dequantize().values()) {
-                prop_assert!((w - back).abs() <= 0.501 / q.scale, "{w} came back as {back}");
+                prop_assert!((w - back).abs() <= 0.501 / q.scale.of(0), "{w} came back as {back}");
             }
         }
     }

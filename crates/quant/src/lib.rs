@@ -7,7 +7,8 @@
 //! scale = 127 / max|w|        q = round_half_even(w * scale)        w ~ q / scale
 //! ```
 //!
-//! so clean weights lie in [-127, 127], and -128 arises only from a bit flip.
+//! so clean weights lie in [-127, 127], and -128 arises only from a bit flip. As an extension, each output
+//! channel may have a scale of its own ([`WeightScale`]).
 //!
 //! **Activations** are quantized with scales fixed at calibration: values that cannot be negative to
 //! u8 (0..=255), others to i8 (-127..=127), see [`ActivationScale`].
@@ -26,6 +27,6 @@ mod spec;
 pub use checkpoint::{CHECKPOINT_VERSION, Checkpoint, CheckpointError};
 pub use durable::write_durably;
 pub use float::{FloatTensor, Parameters};
-pub use int8::{ActivationScale, MAX_LEVEL, QuantError, QuantTensor};
+pub use int8::{ActivationScale, MAX_LEVEL, QuantError, QuantTensor, WeightScale};
 pub use layer::{Layer, LayerOp};
 pub use spec::{ModelSpec, Preprocessing, Provenance};

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use quant::{
     ActivationScale, Checkpoint, FloatTensor, Layer, LayerOp, ModelSpec, Parameters, Preprocessing,
-    Provenance, QuantTensor,
+    Provenance, QuantTensor, WeightScale,
 };
 use safetensors::{Dtype, tensor::TensorView};
 
@@ -42,6 +42,15 @@ fn listed() -> Checkpoint {
     Checkpoint { layers, ..checkpoint() }
 }
 
+/// The same network with a scale for each output channel.
+fn per_channel() -> Checkpoint {
+    let mut checkpoint = checkpoint();
+    for weight in &mut checkpoint.weights {
+        *weight = QuantTensor::quantize_per_channel(&weight.name, &weight.dequantize()).unwrap();
+    }
+    checkpoint
+}
+
 fn saved(checkpoint: &Checkpoint, folder: &Path) -> Vec<u8> {
     let path = folder.join("c.safetensors");
     checkpoint.save(&path).unwrap();
@@ -70,7 +79,7 @@ fn with_metadata(checkpoint: &Checkpoint, edit: impl Fn(String) -> String) -> Ve
 
 #[test]
 fn a_checkpoint_comes_back_as_it_was_with_the_same_bytes() {
-    for checkpoint in [checkpoint(), listed()] {
+    for checkpoint in [checkpoint(), listed(), per_channel()] {
         let folder = tempfile::tempdir().unwrap();
         let bytes = saved(&checkpoint, folder.path());
         let back = Checkpoint::load(&folder.path().join("c.safetensors")).unwrap();
@@ -98,15 +107,10 @@ fn listed_layers_are_part_of_the_network() {
     let mut changed = listed();
     changed.layers[1].op = LayerOp::ClippedRelu { max: 5.0 };
     assert_ne!(listed().digest(), changed.digest());
-    let edited = |from: &str, to: &str| {
-        refusal(&with_metadata(&listed(), |text| {
-            assert!(text.contains(from), "{from} is not in {text}");
-            text.replacen(from, to, 1)
-        }))
-    };
+    let edited = |from: &str, to: &str| edited(&listed(), from, to);
     assert!(edited(r#""max":6.0"#, r#""max":5.0"#).starts_with("content hash is "));
     let message = edited(r#""version":2"#, r#""version":1"#);
-    assert_eq!(message, "version is 1, expected 1 where no layers are listed, 2 where they are");
+    assert_eq!(message, "version is 1, expected 2, the oldest that can hold what the file holds");
     let message = edited("global_avg_pool", "hard_swish");
     assert!(
         message.starts_with("metadata: unknown variant `hard_swish`, expected one of `conv`"),
@@ -116,6 +120,53 @@ fn listed_layers_are_part_of_the_network() {
     assert!(message.starts_with("metadata: unknown field `dilation`"), "{message}");
 }
 
+/// The refusal of a file with a piece of its metadata replaced.
+fn edited(checkpoint: &Checkpoint, from: &str, to: &str) -> String {
+    refusal(&with_metadata(checkpoint, |text| {
+        assert!(text.contains(from), "{from} is not in {text}");
+        text.replacen(from, to, 1)
+    }))
+}
+
+#[test]
+fn scales_of_channels_are_part_of_the_network() {
+    let channels = per_channel();
+    assert_ne!(channels.digest(), checkpoint().digest());
+    let mut changed = channels.clone();
+    changed.weights[0].scale = WeightScale::Channels(vec![423.3333, 120.0]);
+    assert_ne!(channels.digest(), changed.digest());
+    // A single channel: the same numbers, another network.
+    assert_eq!(channels.weights[1].scale.values(), checkpoint().weights[1].scale.values());
+    let mut mixed = checkpoint();
+    mixed.weights[1] = channels.weights[1].clone();
+    assert_ne!(mixed.digest(), checkpoint().digest());
+
+    with_metadata(&channels, |text| {
+        assert!(text.starts_with(r#"{"version":3,"digest":"#), "{text}");
+        text
+    });
+    let message = edited(&channels, r#""version":3"#, r#""version":2"#);
+    assert_eq!(message, "version is 2, expected 3, the oldest that can hold what the file holds");
+    let message = edited(&channels, r#""scales":[254.0]"#, r#""scales":[254.0,1.0]"#);
+    assert_eq!(
+        message,
+        "a.fc.weight has 2 scales and shape [1, 2], expected one a channel, the first dimension"
+    );
+    let message = edited(&channels, r#""scales":[254.0]"#, r#""scales":[-254.0]"#);
+    assert_eq!(message, "scale of a.fc.weight is -254, expected a finite positive number");
+    for both in [r#""scale":1.0,"scales":[254.0]"#, r#""name":"a.fc.weight""#] {
+        let from = if both.contains("scales") {
+            r#""scales":[254.0]"#
+        } else {
+            r#""name":"a.fc.weight","scales":[254.0]"#
+        };
+        assert_eq!(
+            edited(&channels, from, both),
+            "weight tensor a.fc.weight has both or neither of `scale` and `scales`, expected one of them"
+        );
+    }
+}
+
 #[test]
 fn the_digest_covers_what_is_computed_and_not_where_it_came_from() {
     type Edit = fn(&mut Checkpoint);
@@ -123,7 +174,7 @@ fn the_digest_covers_what_is_computed_and_not_where_it_came_from() {
         |c| c.model.width = 0.5,
         |c| c.preprocessing.mean[0] = 0.4,
         |c| c.weights[0].values[2] += 1,
-        |c| c.weights[1].scale *= 2.0,
+        |c| c.weights[1].scale = WeightScale::Tensor(2.0),
         |c| c.weights.swap(0, 1),
         |c| c.weights[1].shape = vec![2, 1],
         |c| c.activations.get_mut("input").unwrap().signed = false,
@@ -143,7 +194,7 @@ fn the_digest_covers_what_is_computed_and_not_where_it_came_from() {
 #[test]
 fn edited_metadata_is_refused() {
     for (from, to, message) in [
-        (r#""version":1"#, r#""version":3"#, "format version 3, newest known is 2"),
+        (r#""version":1"#, r#""version":4"#, "format version 4, newest known is 3"),
         (r#""signed":true"#, r#""signed":1"#, "metadata: invalid type: integer `1`, expected a boolean"),
         (r#""model":"#, r#""modle":"#, "metadata: unknown field `modle`"),
         ("a.fc.bias", "b", "tensor b is named in the metadata and missing from the file"),
@@ -166,10 +217,7 @@ fn edited_metadata_is_refused() {
         (r#""mean":[0.5]"#, r#""mean":[]"#, "preprocessing.mean is [], expected one finite number a channel"),
         (r#""width":1.0"#, r#""width":2.0"#, "content hash is "),
     ] {
-        let error = refusal(&with_metadata(&checkpoint(), |text| {
-            assert!(text.contains(from), "{from} is not in {text}");
-            text.replacen(from, to, 1)
-        }));
+        let error = edited(&checkpoint(), from, to);
         assert!(error.starts_with(message), "{error}");
     }
 }

@@ -606,7 +606,7 @@ mod tests {
             let logits = network.forward(images(), Mode::Evaluate);
             close(&logits, &executor.forward(&nchw).unwrap(), 1e-4);
 
-            let scales = weights.iter().map(|w| (w.name.clone(), w.scale)).collect();
+            let scales = weights.iter().map(|w| (w.name.clone(), w.scale.of(0))).collect();
             let ranges = BTreeMap::from([("input".to_string(), 3.0)]);
             network.rounding = Some(Rounding { scales, ranges });
             network.forward(images(), Mode::Calibrate);

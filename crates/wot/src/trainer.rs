@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use data::ImageSet;
 use ecc::Constraint;
-use quant::{ActivationScale, FloatTensor, Parameters, Preprocessing, QuantTensor};
+use quant::{ActivationScale, FloatTensor, Parameters, Preprocessing, QuantTensor, WeightScale};
 use rayon::prelude::*;
 use zoo::{BATCH_NORM_EPSILON, Graph, Op};
 
@@ -404,6 +404,7 @@ impl Trainer {
             if let Some((index, value)) = constraint.violations(&values).next() {
                 unreachable!("weight {index} of {} is stored as {value}", spec.name);
             }
+            let scale = WeightScale::Tensor(scale);
             weights.push(QuantTensor { name: spec.name, shape: spec.shape, values, scale });
         }
         Ok(Trained { weights, parameters, activations, clamped_at_end })

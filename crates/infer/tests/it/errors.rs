@@ -1,7 +1,7 @@
 //! Each refusal names the place, the value and what was expected.
 
 use infer::{InferError, Network};
-use quant::{Checkpoint, FloatTensor};
+use quant::{Checkpoint, FloatTensor, WeightScale};
 
 use crate::random;
 
@@ -68,7 +68,15 @@ fn weights_out_of_order_or_shape() {
 #[test]
 fn scales() {
     assert_eq!(
-        refusal(|c| c.weights[0].scale = 0.0),
+        refusal(|c| c.weights[0].scale = WeightScale::Tensor(0.0)),
+        "the scale of conv1.weight is 0, expected a finite positive number"
+    );
+    assert_eq!(
+        refusal(|c| c.weights[0].scale = WeightScale::Channels(vec![1.0; 7])),
+        "conv1.weight has 7 scales, expected 8, one a channel"
+    );
+    assert_eq!(
+        refusal(|c| c.weights[0].scale = WeightScale::Channels(vec![1.0, 1.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0])),
         "the scale of conv1.weight is 0, expected a finite positive number"
     );
     assert_eq!(
@@ -115,7 +123,7 @@ fn parameters() {
 fn scales_that_leave_f32() {
     let message = refusal(|c| {
         set(c, "bn1.weight", 2, 3e38);
-        c.weights[0].scale = 1e-30;
+        c.weights[0].scale = WeightScale::Tensor(1e-30);
     });
     assert!(message.starts_with("the requantization of channel 2 of "), "{message}");
     assert!(message.contains(" is x * inf + "), "{message}");

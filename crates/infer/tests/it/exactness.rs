@@ -85,6 +85,35 @@ fn levels_and_logits_equal_the_plain_reference() {
 }
 
 #[test]
+fn channels_with_scales_of_their_own_equal_the_plain_reference() {
+    // Residual, concatenated, and grouped convolutions.
+    for i in [1, 6, NETWORKS.len()] {
+        let name = NETWORKS.get(i);
+        let (graph, checkpoint, mut whole) = network(i, 100 + i as u64);
+        let checkpoint = random::per_channel(&graph, checkpoint);
+        let scales = &checkpoint.weights[0].scale;
+        assert!((0..scales.values().len()).any(|channel| scales.of(channel) != scales.of(0)));
+        let mut network = Network::new(&graph, &checkpoint).unwrap();
+        let pixels = random::pixels(3, graph.spec(), 7);
+        let inputs = network.prepare(&pixels).unwrap();
+        for count in [0, 40] {
+            let changes = flips(&checkpoint, count, &mut SplitMix64(i as u64));
+            let faulty = changed(&checkpoint, &changes);
+            let (levels, logits) = (network.levels(&inputs, &changes), network.logits(&inputs, &changes));
+            for (n, pixels) in pixels.chunks(pixels.len() / 3).enumerate() {
+                let expected = reference::run(&graph, &faulty, pixels);
+                for (node, expected) in &expected.levels {
+                    let found = &levels[node][n * expected.len()..][..expected.len()];
+                    assert_eq!(found, expected, "{name:?}, image {n}, {count} changes, levels of {node}");
+                }
+                assert_eq!(&logits[n * 10..][..10], expected.logits, "{name:?}, image {n}, {count} changes");
+            }
+        }
+        assert_ne!(network.logits(&inputs, &[]), whole.logits(&inputs, &[]), "{name:?}");
+    }
+}
+
+#[test]
 fn trials_on_a_baseline_equal_full_passes() {
     for i in 0..=NETWORKS.len() {
         let name = NETWORKS.get(i);

@@ -70,3 +70,14 @@ pub(crate) fn checkpoint(graph: &Graph, seed: u64) -> Checkpoint {
         infer::calibrate(graph, &checkpoint.dequantized(), &checkpoint.preprocessing, &images).unwrap();
     checkpoint
 }
+
+/// The same network with a scale for each output channel, and its activations calibrated again.
+pub(crate) fn per_channel(graph: &Graph, mut checkpoint: Checkpoint) -> Checkpoint {
+    for weight in &mut checkpoint.weights {
+        *weight = QuantTensor::quantize_per_channel(&weight.name, &weight.dequantize()).unwrap();
+    }
+    let images = pixels(4, graph.spec(), 3);
+    checkpoint.activations =
+        infer::calibrate(graph, &checkpoint.dequantized(), &checkpoint.preprocessing, &images).unwrap();
+    checkpoint
+}

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use quant::{ActivationScale, Checkpoint};
+use quant::{ActivationScale, Checkpoint, WeightScale};
 use zoo::{Graph, Node, Op, Window};
 
 /// What one image gives.
@@ -35,11 +35,11 @@ enum Value {
     },
 }
 
-/// Integer sums, `levels_per_unit` units each, and what is still to be done to them.
+/// Integer sums, with the levels per unit of each channel's, and what is still to be done to them.
 #[derive(Clone)]
 struct Sums {
     sums: Vec<i64>,
-    levels_per_unit: f64,
+    levels_per_unit: Vec<f64>,
     bias: Vec<f64>,
     g: Vec<f64>,
     mean: Vec<f64>,
@@ -52,8 +52,8 @@ struct Sums {
 pub(crate) fn run(graph: &Graph, checkpoint: &Checkpoint, pixels: &[u8]) -> Outcome {
     let nodes = graph.nodes();
     let points: Vec<usize> = graph.quantization_points().iter().map(|p| p.node).collect();
-    let weights: BTreeMap<&str, (&[i8], f32)> =
-        checkpoint.weights.iter().map(|w| (w.name.as_str(), (w.values.as_slice(), w.scale))).collect();
+    let weights: BTreeMap<&str, (&[i8], &WeightScale)> =
+        checkpoint.weights.iter().map(|w| (w.name.as_str(), (w.values.as_slice(), &w.scale))).collect();
     let parameter = |node: &Node, suffix: &str| -> Vec<f64> {
         let values = checkpoint.parameters[&format!("{}.{suffix}", node.name)].values();
         values.iter().map(|&v| f64::from(v)).collect()
@@ -68,8 +68,9 @@ pub(crate) fn run(graph: &Graph, checkpoint: &Checkpoint, pixels: &[u8]) -> Outc
             Value::Levels { levels, scale } => (levels.clone(), *scale),
             _ => panic!("{} reads unrounded values", node.name),
         };
-        let sums = |sums: Vec<i64>, levels_per_unit: f64, bias: Option<Vec<f64>>| {
+        let sums = |sums: Vec<i64>, levels_per_unit: &dyn Fn(usize) -> f64, bias: Option<Vec<f64>>| {
             let channels = node.shape[0];
+            let levels_per_unit = (0..channels).map(levels_per_unit).collect();
             let bias = bias.unwrap_or_else(|| vec![0.0; channels]);
             let (g, mean, beta) = (vec![1.0; channels], vec![0.0; channels], vec![0.0; channels]);
             Value::Sums(Sums { sums, levels_per_unit, bias, g, mean, beta, ceiling: None })
@@ -87,8 +88,8 @@ pub(crate) fn run(graph: &Graph, checkpoint: &Checkpoint, pixels: &[u8]) -> Outc
                 let (x, scale) = levels(0);
                 let (w, w_scale) = weights[format!("{}.weight", node.name).as_str()];
                 let y = conv(&x, shape(0), w, &node.shape, window, *groups);
-                let product = f64::from(scale.levels_per_unit) * f64::from(w_scale);
-                sums(y, product, bias.then(|| parameter(node, "bias")))
+                let product = |c| f64::from(scale.levels_per_unit) * f64::from(w_scale.of(c));
+                sums(y, &product, bias.then(|| parameter(node, "bias")))
             }
             Op::Linear { out_features } => {
                 let (x, scale) = levels(0);
@@ -99,14 +100,14 @@ pub(crate) fn run(graph: &Graph, checkpoint: &Checkpoint, pixels: &[u8]) -> Outc
                         y[o] += x[i] * i64::from(w[o * x.len() + i]);
                     }
                 }
-                let product = f64::from(scale.levels_per_unit) * f64::from(w_scale);
-                sums(y, product, Some(parameter(node, "bias")))
+                let product = |c| f64::from(scale.levels_per_unit) * f64::from(w_scale.of(c));
+                sums(y, &product, Some(parameter(node, "bias")))
             }
             Op::BatchNorm { epsilon } => {
                 let mut chain = match values[node.inputs[0]].clone() {
                     Value::Sums(chain) => chain,
                     Value::Levels { levels, scale } => {
-                        match sums(levels, f64::from(scale.levels_per_unit), None) {
+                        match sums(levels, &|_| f64::from(scale.levels_per_unit), None) {
                             Value::Sums(chain) => chain,
                             _ => unreachable!(),
                         }
@@ -129,7 +130,7 @@ pub(crate) fn run(graph: &Graph, checkpoint: &Checkpoint, pixels: &[u8]) -> Outc
                 let bound = f64::from(*max);
                 match values[node.inputs[0]].clone() {
                     Value::Levels { levels, scale } => {
-                        rectified(sums(levels, f64::from(scale.levels_per_unit), None), bound)
+                        rectified(sums(levels, &|_| f64::from(scale.levels_per_unit), None), bound)
                     }
                     chain => rectified(chain, bound),
                 }
@@ -147,7 +148,7 @@ pub(crate) fn run(graph: &Graph, checkpoint: &Checkpoint, pixels: &[u8]) -> Outc
                 let (x, scale) = levels(0);
                 let pixels = shape(0)[1] * shape(0)[2];
                 let y = x.chunks(pixels).map(|channel| channel.iter().sum()).collect();
-                sums(y, f64::from(scale.levels_per_unit) * pixels as f64, None)
+                sums(y, &|_| f64::from(scale.levels_per_unit) * pixels as f64, None)
             }
             Op::AvgPool { window, count_include_pad } => {
                 let (x, scale) = levels(0);
@@ -266,7 +267,7 @@ fn unrounded(value: &Value, out: f64) -> Vec<f32> {
             let plane = s.sums.len() / s.bias.len();
             let one = |(i, &sum): (usize, &i64)| {
                 let c = i / plane;
-                let m = (out * s.g[c] / s.levels_per_unit) as f32;
+                let m = (out * s.g[c] / s.levels_per_unit[c]) as f32;
                 let b = (((s.bias[c] - s.mean[c]) * s.g[c] + s.beta[c]) * out) as f32;
                 let sum = i32::try_from(sum).expect("sums fit into i32");
                 cut(sum as f32 * m + b, s.ceiling)

@@ -144,7 +144,7 @@ fn every_stored_weight_satisfies_the_constraint() {
                 .dequantize()
                 .values()
                 .iter()
-                .map(|w| (w * tensor.scale).round_ties_even() as i8)
+                .map(|w| (w * tensor.scale.of(0)).round_ties_even() as i8)
                 .collect();
             assert_eq!(back, tensor.values);
         }

@@ -1,0 +1,51 @@
+//! Networks rounded in other ways than the default, from `quantize` to a campaign.
+
+use crate::program::{experiment, succeed, workshop, zerospace};
+
+const QUANTIZE: &str =
+    "quantize float.safetensors --arch resnet20 --width 0.5 --calibration-images 8 --throttle";
+
+/// Quantizes the workshop's network with more options.
+fn quantize(folder: &std::path::Path, options: &str, output: &str) -> String {
+    let command = format!("{QUANTIZE} {options} -o {output}");
+    succeed(folder, &command.split_whitespace().collect::<Vec<_>>())
+}
+
+#[test]
+fn scales_of_channels_reach_a_campaign() {
+    let workshop = workshop();
+    let folder = workshop.path();
+    quantize(folder, "", "net.safetensors");
+    quantize(folder, "--per-channel", "channels.safetensors");
+    let [whole, channels] = ["net.safetensors", "channels.safetensors"]
+        .map(|file| quant::Checkpoint::load(&folder.join(file)).unwrap());
+    assert_ne!(whole.digest(), channels.digest());
+    assert_eq!(channels.weights[0].scale.values().len(), channels.weights[0].shape[0]);
+    // Every channel has its largest level, unless it was clamped at one of the positions 0 to 6.
+    let fills = |values: &[i8]| values.iter().any(|value| value.unsigned_abs() >= 63);
+    let rows = channels.weights.iter().flat_map(|w| w.values.chunks(w.values.len() / w.shape[0]));
+    assert!(rows.into_iter().all(fills));
+
+    let inspect = succeed(folder, &["inspect", "channels.safetensors"]);
+    assert!(inspect.lines().any(|line| line.contains("conv1.weight") && line.contains(" to ")), "{inspect}");
+    let both = experiment(3).replace(
+        "[data]",
+        "[[model]]\nlabel = \"channels\"\ncheckpoint = \"channels.safetensors\"\n\n[data]",
+    );
+    std::fs::write(folder.join("x.toml"), both).unwrap();
+    succeed(folder, &["run", "x.toml"]);
+    let rows = records::read_trials(&folder.join("runs/x/trials.parquet")).unwrap();
+    assert_eq!(rows.iter().filter(|row| row.model == "channels").count(), 4 * 4 * 3);
+}
+
+#[test]
+fn an_int8_checkpoint_is_no_float_network() {
+    let workshop = workshop();
+    let folder = workshop.path();
+    quantize(folder, "--per-channel", "channels.safetensors");
+    let again = QUANTIZE.replace("float.safetensors", "channels.safetensors") + " -o x.safetensors";
+    let said = zerospace(folder, &again.split(' ').collect::<Vec<_>>());
+    let message =
+        "error: channels.safetensors: an int8 checkpoint, expected the float network that it was made from";
+    assert_eq!((said.code, said.stderr.lines().last()), (2, Some(message)));
+}
