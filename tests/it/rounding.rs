@@ -49,3 +49,50 @@ fn an_int8_checkpoint_is_no_float_network() {
         "error: channels.safetensors: an int8 checkpoint, expected the float network that it was made from";
     assert_eq!((said.code, said.stderr.lines().last()), (2, Some(message)));
 }
+
+#[test]
+fn dynamic_ranges_reach_a_campaign_and_name_their_batch() {
+    let workshop = workshop();
+    let folder = workshop.path();
+    quantize(folder, "", "net.safetensors");
+    let cells = |options: &str| {
+        let said = quantize(folder, &format!("--activations dynamic {options}"), "dynamic.safetensors");
+        assert!(said.contains("int8, throttled"), "{said}");
+        let two = experiment(2).replace(
+            "[data]",
+            "[[model]]\nlabel = \"dynamic\"\ncheckpoint = \"dynamic.safetensors\"\n\n[data]",
+        );
+        std::fs::write(folder.join("x.toml"), two).unwrap();
+        succeed(folder, &["plan", "x.toml"])
+    };
+    let by_default = cells("");
+    assert_ne!(by_default, cells("--batch 8"));
+    let inspect = succeed(folder, &["inspect", "dynamic.safetensors"]);
+    assert!(
+        inspect.contains("activation ranges from each batch of 8 images, largest magnitude\n"),
+        "{inspect}"
+    );
+
+    succeed(folder, &["run", "x.toml", "--threads", "2"]);
+    let manifest = std::fs::read_to_string(folder.join("runs/x/manifest.json")).unwrap();
+    for evaluator in ["\"int8-1\"", "\"int8-dynamic-1/8\""] {
+        assert!(manifest.contains(evaluator), "{manifest}");
+    }
+    let rows = records::read_trials(&folder.join("runs/x/trials.parquet")).unwrap();
+    let of = |model: &str| rows.iter().filter(|row| row.model == model).collect::<Vec<_>>();
+    assert_eq!((of("thin").len(), of("dynamic").len()), (4 * 4 * 2, 4 * 4 * 2));
+    // The same weights in the same memory.
+    for (fixed, dynamic) in of("thin").into_iter().zip(of("dynamic")) {
+        assert_eq!(fixed.record.weights_hash, dynamic.record.weights_hash);
+    }
+
+    // One thread, again: the same records.
+    succeed(folder, &["run", "x.toml", "--out", "again", "--threads", "1"]);
+    let read = |file: &str| std::fs::read(folder.join(file)).unwrap();
+    assert_eq!(read("runs/x/trials.parquet"), read("again/trials.parquet"));
+
+    let command = format!("{QUANTIZE} --batch 8 -o x.safetensors");
+    let said = zerospace(folder, &command.split(' ').collect::<Vec<_>>());
+    let message = "error: --batch is 8, but only --activations dynamic has batches";
+    assert_eq!((said.code, said.stderr.trim_end()), (2, message));
+}

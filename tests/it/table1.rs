@@ -198,6 +198,27 @@ fn the_table_agrees_with_the_weights_with_quantize_and_with_a_campaign() {
 }
 
 #[test]
+fn the_papers_ranges_are_those_of_each_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_weights(folder, &[("squeezenet1_0", "squeezenet1_0.safetensors")]);
+    write_classes(&folder.join("images/val"), 1, &mut Numbers(4));
+    let table = |options: &str| {
+        let command = format!("table1 --models squeezenet1_0 --weights weights --images images {options}");
+        succeed(folder, &command.split_whitespace().collect::<Vec<_>>())
+    };
+    let dynamic = table("--activations dynamic --batch 2 --per-channel");
+    assert!(
+        dynamic.contains("Activation ranges are from each batch of 2 images, largest magnitude.")
+            && dynamic.contains("Each output channel of our weights has a scale of its own")
+            && !dynamic.contains("The protocols differ"),
+        "{dynamic}"
+    );
+    let fixed = table("");
+    assert!(fixed.contains("The protocols differ") && !fixed.contains("Each output channel"), "{fixed}");
+}
+
+#[test]
 fn inception_gets_its_own_size_and_ranges_come_from_val_where_there_is_no_train() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

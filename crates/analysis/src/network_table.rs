@@ -76,8 +76,12 @@ pub struct MeasuredNetwork {
     pub images_digest: String,
     /// What fixed the ranges of the activations.
     pub calibration: String,
-    /// Digest of the images that did.
+    /// Digest of the images that did; empty for dynamic ranges.
     pub calibration_digest: String,
+    /// Whether each batch of images gave the ranges, as in the paper.
+    pub dynamic_ranges: bool,
+    /// Whether output channels have scales of their own, and not whole tensors as in the paper.
+    pub scales_per_channel: bool,
 }
 
 impl MeasuredNetwork {
@@ -114,6 +118,9 @@ cannot store: outside [-64, 63] at positions 0 to 6 of a block of 8.";
 const RANGES_DIFFER: &str = "\
 The protocols differ: our ranges of activations are static, fixed before the evaluation; the paper's are dynamic,
 those of each batch.";
+
+const SCALES_DIFFER: &str = "\
+Each output channel of our weights has a scale of its own; the paper has one for each tensor.";
 
 const AUXILIARY: &str = "\
 Inception v3 is without its auxiliary classifier, which only training uses; the paper's number of weights seems to
@@ -190,7 +197,13 @@ impl NetworkTable {
     fn notes(&self) -> String {
         let evaluated =
             |n: &MeasuredNetwork| format!("the first {} images of {}", grouped(n.images), n.image_set);
-        let mut notes = vec![SOURCE.to_string(), WEIGHTS.into(), RANGES_DIFFER.into()];
+        let mut notes = vec![SOURCE.to_string(), WEIGHTS.into()];
+        if self.networks.iter().any(|network| !network.dynamic_ranges) {
+            notes.push(RANGES_DIFFER.into());
+        }
+        if self.networks.iter().any(|network| network.scales_per_channel) {
+            notes.push(SCALES_DIFFER.into());
+        }
         notes.push(match self.measure {
             Measure::Accuracy => format!(
                 "Our accuracies are of {}.",

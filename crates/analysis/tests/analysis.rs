@@ -727,6 +727,8 @@ fn measured(architecture: &str, images: u64, int8_correct: u64) -> MeasuredNetwo
         images_digest: "bb".into(),
         calibration: "imagenet train, first 8 images, largest magnitude".into(),
         calibration_digest: "cc".into(),
+        dynamic_ranges: false,
+        scales_per_channel: false,
     }
 }
 

@@ -30,7 +30,8 @@ fn main() {
     let names: Vec<String> = (0..tensors).map(|i| format!("t{i}")).collect();
     let layout = MemoryLayout::new(names.iter().map(|name| (name.as_str(), WEIGHTS / tensors)));
     let plane = (0..layout.plane_len()).map(|i| (i * 37 % 128) as i8 - 64).collect();
-    let network = Network { label: "bench".into(), digest: "d".into(), layout, plane };
+    let network =
+        Network { label: "bench".into(), digest: "d".into(), evaluator: "bench".into(), layout, plane };
     let evaluation = Evaluation::new(vec![1; IMAGES], vec![1; IMAGES]);
     println!(
         "{:16}{:>8}{:>12}{:>12}{:>12}{:>12}",

@@ -10,6 +10,8 @@ pub struct Network {
     pub label: String,
     /// Content hash of its checkpoint.
     pub digest: String,
+    /// What evaluates it, and by which rules.
+    pub evaluator: String,
     /// Where its weights lie.
     pub layout: MemoryLayout,
     /// Its weights, in that layout.
@@ -44,8 +46,7 @@ pub enum PlanError {
 }
 
 /// The cells of an experiment: networks, then protections, then rates, each in the file's order.
-/// `networks` are those of the experiment, in its order; `evaluator` names what will evaluate them, and
-/// by which rules.
+/// `networks` are those of the experiment, in its order.
 ///
 /// # Errors
 /// When a protection cannot store a network, or two networks are one.
@@ -53,7 +54,6 @@ pub fn plan(
     experiment: &Experiment,
     networks: &[Network],
     evaluation: &EvaluationSet,
-    evaluator: &str,
 ) -> Result<Vec<CellSpec>, PlanError> {
     let mut cells = Vec::new();
     for (i, (network, model)) in networks.iter().zip(&experiment.models).enumerate() {
@@ -79,7 +79,7 @@ pub fn plan(
             for &rate in &experiment.rates {
                 cells.push(CellSpec {
                     record_version: RECORD_VERSION,
-                    evaluator: evaluator.into(),
+                    evaluator: network.evaluator.clone(),
                     model: network.label.clone(),
                     network: network.digest.clone(),
                     protection: id.clone(),

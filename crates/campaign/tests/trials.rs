@@ -21,7 +21,7 @@ fn network_of(sizes: [usize; 2]) -> Network {
     let layout = MemoryLayout::new(["conv.weight", "fc.weight"].into_iter().zip(sizes));
     let weights: Vec<i8> = (0..sizes[0] + sizes[1]).map(|i| (i * 37 % 128) as i8 - 64).collect();
     let plane = layout.pack([&weights[..sizes[0]], &weights[sizes[0]..]]);
-    Network { label: "tiny".into(), digest: "d1".into(), layout, plane }
+    Network { label: "tiny".into(), digest: "d1".into(), evaluator: "tiny-1".into(), layout, plane }
 }
 
 /// 16 "images"; image i is classified wrongly when a changed weight's index is i modulo 16.
@@ -96,7 +96,7 @@ fn evaluation_set() -> EvaluationSet {
 
 fn manifest(network: &Network) -> Manifest {
     let experiment = experiment(toml()).unwrap();
-    let cells = plan(&experiment, std::slice::from_ref(network), &evaluation_set(), "tiny-1").unwrap();
+    let cells = plan(&experiment, std::slice::from_ref(network), &evaluation_set()).unwrap();
     Manifest::new(
         "tiny",
         toml(),
@@ -318,8 +318,7 @@ fn another_plan_is_refused_with_the_difference() {
 fn a_network_that_a_protection_cannot_store_is_refused_when_planning() {
     let mut large = network();
     large.plane[50] = 90;
-    let error =
-        plan(&experiment(toml()).unwrap(), &[large], &evaluation_set(), "tiny-1").unwrap_err().to_string();
+    let error = plan(&experiment(toml()).unwrap(), &[large], &evaluation_set()).unwrap_err().to_string();
     assert_eq!(
         error,
         "in-place-64-57 cannot store tiny: weight 2 of fc.weight is 90, outside [-64, 63] \
@@ -330,7 +329,7 @@ fn a_network_that_a_protection_cannot_store_is_refused_when_planning() {
 #[test]
 fn a_network_can_have_protections_of_its_own() {
     let own = toml().replace("tiny.safetensors\"", "tiny.safetensors\"\nprotections = [\"ecc\"]");
-    let cells = plan(&experiment(&own).unwrap(), &[network()], &evaluation_set(), "tiny-1").unwrap();
+    let cells = plan(&experiment(&own).unwrap(), &[network()], &evaluation_set()).unwrap();
     let protections: Vec<&str> = cells.iter().map(|c| c.protection.as_str()).collect();
     assert_eq!(protections, ["secded-72-64"; 2]);
 }
@@ -340,8 +339,7 @@ fn one_network_under_two_labels_is_refused() {
     let mut twin = network();
     twin.label = "twin".into();
     let second = toml().replace("[data]", "[[model]]\nlabel = \"twin\"\ncheckpoint = \"t\"\n[data]");
-    let error =
-        plan(&experiment(&second).unwrap(), &[network(), twin], &evaluation_set(), "tiny-1").unwrap_err();
+    let error = plan(&experiment(&second).unwrap(), &[network(), twin], &evaluation_set()).unwrap_err();
     assert_eq!(error.to_string(), "models tiny and twin are the same network (content hash d1)");
 }
 

@@ -48,7 +48,8 @@ fn main() {
     let layout = MemoryLayout::new(checkpoint.weights.iter().map(|w| (w.name.as_str(), w.values.len())));
     let plane = layout.pack(checkpoint.weights.iter().map(|w| w.values.as_slice()));
     let bits = 8 * plane.len();
-    let stored = campaign::Network { label: String::new(), digest: String::new(), layout, plane };
+    let [label, digest, evaluator] = [const { String::new() }; 3];
+    let stored = campaign::Network { label, digest, evaluator, layout, plane };
     let stored = StoredNetwork::new(&stored, ecc::by_id("faulty").expect("known")).expect("no constraint");
     for (flips, trials) in [(1, 200), (3, 60), (20, 30), (200, 15), (bits / 1000, 15)] {
         // Half a flip more, so that rounding down gives their number.

@@ -3,15 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
-use campaign::{Evaluation, Evaluator, Experiment, WeightChange};
+use campaign::{Evaluation, Experiment};
 use clap::Args;
 use data::ImageSet;
 use ecc::MemoryLayout;
-use quant::{Checkpoint, ModelSpec};
+use quant::{Activations, Checkpoint};
 use records::{CellSpec, EvaluationSet, NetworkEntry};
 
 use crate::exit::Failure;
 use crate::images::{DEFAULT_SIDE, Images, is_folder};
+use crate::int8::{Int8, evaluator};
 
 /// How many threads may work, and where decoded images are kept.
 #[derive(Args)]
@@ -57,56 +58,21 @@ impl Resources {
     }
 }
 
-/// A checkpoint made ready to run on the images of a set.
-pub(crate) fn compiled(checkpoint: &Checkpoint, images: &ImageSet) -> anyhow::Result<infer::Network> {
-    check_fit(&checkpoint.model, images)?;
-    let graph = zoo::build_stored(&checkpoint.model, &checkpoint.layers)?;
-    Ok(infer::Network::new(&graph, checkpoint)?)
-}
-
 /// Bytes of clean activations that the networks of an experiment may keep for their trials.
 const KEPT_LEVELS: usize = 768 << 20;
-
-/// A network on the images of a set, for `campaign`.
-pub(crate) struct Int8<'a>(infer::Baseline<'a>);
-
-impl Evaluator for Int8<'_> {
-    fn predict(&mut self, trials: &[&[WeightChange]]) -> Vec<Vec<u16>> {
-        let change =
-            |&WeightChange { tensor, index, value }: &_| infer::WeightChange { tensor, index, value };
-        let trials: Vec<Vec<infer::WeightChange>> =
-            trials.iter().map(|changes| changes.iter().map(change).collect()).collect();
-        self.0.predict(&trials.iter().map(Vec::as_slice).collect::<Vec<_>>())
-    }
-
-    fn gains_by_several(&self) -> bool {
-        self.0.images_kept() < self.0.clean().len()
-    }
-}
-
-/// Whether a network takes the images of a set and knows as many classes, where images have labels.
-pub(crate) fn check_fit(model: &ModelSpec, images: &ImageSet) -> anyhow::Result<()> {
-    let shape = images.shape();
-    let given = [shape.channels, shape.height, shape.width];
-    let same_classes = !images.is_labelled() || images.classes() == model.classes;
-    if given == model.input && same_classes {
-        return Ok(());
-    }
-    Err(anyhow!(
-        "the network takes {:?} images of {} classes, {} has {given:?} of {}",
-        model.input,
-        model.classes,
-        images.name(),
-        images.classes(),
-    ))
-}
 
 /// The weights of a checkpoint as the memory sees them.
 pub(crate) fn stored_network(label: &str, checkpoint: &Checkpoint) -> campaign::Network {
     let sizes = checkpoint.weights.iter().map(|w| (w.name.as_str(), w.values.len()));
     let layout = MemoryLayout::new(sizes);
     let plane = layout.pack(checkpoint.weights.iter().map(|w| w.values.as_slice()));
-    campaign::Network { label: label.into(), digest: checkpoint.digest(), layout, plane }
+    campaign::Network {
+        label: label.into(),
+        digest: checkpoint.digest(),
+        evaluator: evaluator(checkpoint),
+        layout,
+        plane,
+    }
 }
 
 /// An experiment with everything it needs.
@@ -141,8 +107,7 @@ impl Prepared {
             unreadable_files: unreadable as u64,
             label_free: !images.is_labelled(),
         };
-        let cells =
-            campaign::plan(&experiment, &networks, &evaluation, infer::EVALUATOR).map_err(Failure::input)?;
+        let cells = campaign::plan(&experiment, &networks, &evaluation).map_err(Failure::input)?;
         Ok(Self { experiment, source, images, checkpoints, networks, cells })
     }
 
@@ -150,19 +115,15 @@ impl Prepared {
     pub(crate) fn evaluators(&self) -> Result<Vec<(Int8<'_>, Evaluation)>, Failure> {
         let memory = KEPT_LEVELS / self.checkpoints.len();
         let ready = |(model, checkpoint): (&campaign::ModelSection, &Checkpoint)| {
-            let ready = || -> anyhow::Result<_> {
-                let network = compiled(checkpoint, &self.images)?;
-                let inputs = network.prepare(self.images.pixels())?;
-                Ok(infer::Baseline::new(network, inputs, memory))
-            };
-            let baseline =
-                ready().with_context(|| model.checkpoint.display().to_string()).map_err(Failure::Input)?;
-            let clean = baseline.clean().to_vec();
+            let network = Int8::new(checkpoint, &self.images, memory)
+                .with_context(|| model.checkpoint.display().to_string())
+                .map_err(Failure::Input)?;
+            let clean = network.clean().to_vec();
             let evaluation = match self.images.is_labelled() {
                 true => Evaluation::new(self.images.labels().to_vec(), clean),
                 false => Evaluation::label_free(clean),
             };
-            Ok((Int8(baseline), evaluation))
+            Ok((network, evaluation))
         };
         self.experiment.models.iter().zip(&self.checkpoints).map(ready).collect()
     }
@@ -215,7 +176,12 @@ pub(crate) fn provenance(checkpoint: &Checkpoint) -> Vec<String> {
     vec![
         format!("weights from {} (SHA-256 {})", p.source, p.source_sha256),
         format!("weights after rounding: {}", p.weight_edits),
-        format!("activation ranges from {} (SHA-256 {})", p.calibration, p.calibration_digest),
+        match checkpoint.activations {
+            Activations::Static(_) => {
+                format!("activation ranges from {} (SHA-256 {})", p.calibration, p.calibration_digest)
+            }
+            Activations::Dynamic { .. } => format!("activation ranges from {}", p.calibration),
+        },
         format!("written by {}", p.written_by),
     ]
 }

@@ -8,6 +8,7 @@ mod distribution;
 mod exit;
 mod images;
 mod inspect;
+mod int8;
 mod loading;
 mod making;
 mod merge;

@@ -1,19 +1,22 @@
 //! Int8 networks from float ones, and how good either is.
 
 use std::io::Read;
+use std::num::NonZeroU32;
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use data::ImageSet;
 use ecc::Constraint;
 use indicatif::ProgressBar;
-use quant::{Checkpoint, FloatTensor, Parameters, Preprocessing, Provenance, QuantError, QuantTensor};
+use quant::{
+    Activations, Checkpoint, FloatTensor, Parameters, Preprocessing, Provenance, QuantError, QuantTensor,
+};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use zoo::Graph;
 
-use crate::loading::compiled;
+use crate::int8::compiled;
 use crate::progress::bar;
 
 /// Pixels in one pass of the float network: 50 images of CIFAR.
@@ -23,8 +26,8 @@ const FLOAT_PIXELS: usize = 50 * 32 * 32;
 /// layer of VGG16 take 115 MB an image of ImageNet.
 const FLOAT_IMAGES: usize = 4;
 
-/// Images that a thread of the int8 network gets before progress is shown.
-const INT8_IMAGES: usize = 32;
+/// Images in a batch of the paper's release, on ImageNet.
+const BATCH: NonZeroU32 = NonZeroU32::new(100).expect("100 is not 0");
 
 /// How a float network becomes an int8 one, where that is for people to choose.
 #[derive(Args, Clone, Copy, Default)]
@@ -32,10 +35,44 @@ pub(crate) struct Rounding {
     /// A scale for each output channel of the weights, 127 / max|w| of the channel, instead of one for each
     /// tensor. Not the paper's: an extension
     #[arg(long)]
-    per_channel: bool,
+    pub(crate) per_channel: bool,
+    /// What gives the activations their ranges
+    #[arg(long, value_name = "KIND", value_enum, default_value_t)]
+    activations: Ranges,
+    /// Images in a batch, which dynamic ranges are those of [default: 100, as in the paper's release]
+    #[arg(long, value_name = "N")]
+    batch: Option<NonZeroU32>,
+}
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum Ranges {
+    /// Fixed before the evaluation, by calibration images
+    #[default]
+    Static,
+    /// The largest magnitudes in each batch of images, as in the paper; every layer rounds its input and its output
+    Dynamic,
+}
+
+/// What gives the activations of a network their ranges.
+#[derive(Clone, Copy)]
+pub(crate) enum RangesOf<'a> {
+    Calibration(&'a ImageSet),
+    /// Of so many images.
+    Batches(NonZeroU32),
 }
 
 impl Rounding {
+    /// Images in a batch, where ranges are dynamic.
+    pub(crate) fn batch(self) -> anyhow::Result<Option<NonZeroU32>> {
+        match (self.activations, self.batch) {
+            (Ranges::Dynamic, batch) => Ok(Some(batch.unwrap_or(BATCH))),
+            (Ranges::Static, None) => Ok(None),
+            (Ranges::Static, Some(batch)) => {
+                Err(anyhow!("--batch is {batch}, but only --activations dynamic has batches"))
+            }
+        }
+    }
+
     fn weights(self, name: &str, tensor: &FloatTensor) -> Result<QuantTensor, QuantError> {
         match self.per_channel {
             true => QuantTensor::quantize_per_channel(name, tensor),
@@ -60,15 +97,14 @@ pub(crate) struct Rounded {
 }
 
 impl FloatNetwork<'_> {
-    /// The int8 network, its weights clamped into a constraint after rounding, its activation scales fixed by the
-    /// ranges over `calibration`.
+    /// The int8 network, its weights clamped into a constraint after rounding.
     pub(crate) fn quantized(
         &self,
         rounding: Rounding,
         constraint: &Constraint,
-        calibration: &ImageSet,
+        ranges: RangesOf<'_>,
     ) -> anyhow::Result<Checkpoint> {
-        self.rounded(rounding, constraint)?.calibrated(calibration)
+        self.rounded(rounding, constraint)?.with_ranges(ranges)
     }
 
     /// The weights of the int8 network, clamped into a constraint after rounding.
@@ -92,7 +128,7 @@ impl FloatNetwork<'_> {
             preprocessing: self.preprocessing.clone(),
             parameters: immune.map(|(name, tensor)| (name.clone(), tensor.clone())).collect(),
             weights,
-            activations: Default::default(),
+            activations: Activations::Static(Default::default()),
             provenance: Provenance {
                 source: file_name(self.source),
                 source_sha256: file_sha256(self.source)?,
@@ -134,15 +170,28 @@ impl FloatNetwork<'_> {
 }
 
 impl Rounded {
-    /// Fixes the activation scales by the ranges over images.
-    pub(crate) fn calibrated(self, images: &ImageSet) -> anyhow::Result<Checkpoint> {
+    /// Gives the activations their ranges.
+    pub(crate) fn with_ranges(self, ranges: RangesOf<'_>) -> anyhow::Result<Checkpoint> {
         let Self { graph, mut checkpoint } = self;
-        let weights = checkpoint.dequantized();
-        checkpoint.activations =
-            infer::calibrate(&graph, &weights, &checkpoint.preprocessing, images.pixels())?;
-        checkpoint.provenance.calibration =
-            format!("{} {}, first {} images, largest magnitude", images.name(), images.split(), images.len());
-        checkpoint.provenance.calibration_digest = images.digest();
+        let provenance = &mut checkpoint.provenance;
+        match ranges {
+            RangesOf::Calibration(images) => {
+                provenance.calibration = format!(
+                    "{} {}, first {} images, largest magnitude",
+                    images.name(),
+                    images.split(),
+                    images.len()
+                );
+                provenance.calibration_digest = images.digest();
+                let weights = checkpoint.dequantized();
+                let scales = infer::calibrate(&graph, &weights, &checkpoint.preprocessing, images.pixels())?;
+                checkpoint.activations = Activations::Static(scales);
+            }
+            RangesOf::Batches(batch) => {
+                provenance.calibration = format!("each batch of {batch} images, largest magnitude");
+                checkpoint.activations = Activations::Dynamic { batch };
+            }
+        }
         Ok(checkpoint)
     }
 }
@@ -156,9 +205,9 @@ pub(crate) fn image_bar(images: &ImageSet) -> ProgressBar {
 pub(crate) fn import(graph: &Graph, path: &Path) -> anyhow::Result<Parameters> {
     let state = zoo::read_state_dict(path)?;
     zoo::bind(graph, state)
-        .or_else(|error| match Checkpoint::load(path) {
-            Ok(_) => Err(anyhow!("an int8 checkpoint, expected the float network that it was made from")),
-            Err(_) => Err(error.into()),
+        .map_err(|error| match Checkpoint::load(path) {
+            Ok(_) => anyhow!("an int8 checkpoint, expected the float network that it was made from"),
+            Err(_) => error.into(),
         })
         .with_context(|| path.display().to_string())
 }
@@ -174,14 +223,7 @@ pub(crate) fn int8_predict(
     images: &ImageSet,
     bar: &ProgressBar,
 ) -> anyhow::Result<Vec<u16>> {
-    let network = compiled(checkpoint, images)?;
-    let image_bytes = images.shape().image_bytes();
-    let mut predictions = Vec::with_capacity(images.len());
-    for pixels in images.pixels().chunks(INT8_IMAGES * rayon::current_num_threads() * image_bytes) {
-        predictions.extend(network.predict_clean(&network.prepare(pixels)?));
-        bar.inc((pixels.len() / image_bytes) as u64);
-    }
-    Ok(predictions)
+    compiled(checkpoint, images)?.predict(images, |done| bar.inc(done))
 }
 
 /// Images whose prediction is the label.

@@ -10,8 +10,9 @@ use zoo::{Graph, OnnxModel};
 use crate::distribution::Distribution;
 use crate::exit::{Failure, Outcome};
 use crate::images::{DEFAULT_SIDE, is_folder};
-use crate::loading::{Machine, check_fit};
-use crate::making::{FloatNetwork, Rounding, agreeing, image_bar, import, int8_top1};
+use crate::int8::check_fit;
+use crate::loading::Machine;
+use crate::making::{FloatNetwork, RangesOf, Rounding, agreeing, image_bar, import, int8_top1};
 use crate::output::{self, markdown, percent, progress_line};
 
 /// Of a network for images without labels: ImageNet's.
@@ -20,7 +21,10 @@ const DEFAULT_CLASSES: usize = 1000;
 const HELP: &str = "\
 Weights: one symmetric scale for each tensor, 127 / max|w|, rounding half to even (the paper's), or with
 --per-channel one for each output channel.
-Activations: 8 bits, scales fixed from the ranges over the first training images.
+Activations: 8 bits. Static ranges are fixed by the first training images; convolution, batch norm and ReLU round
+once, at their end. Dynamic ranges are the paper's protocol, Distiller's: each layer takes the range of its input
+and of its output from the batch of images, and batch norms and ReLUs work on floats in between. A network's
+predictions then depend on what shares a batch with an image, and a campaign costs several times as much.
 
 Images of a folder (imagenet: DIR/imagenet/val/CLASS/*.JPEG, for calibration DIR/imagenet/train) become
 those that torchvision's networks take: shorter side to 256 pixels, the middle 224 x 224 cut out. The set
@@ -40,7 +44,8 @@ Examples:
   zerospace quantize resnet20.th --arch resnet20 --set cifar10 -o resnet20.safetensors
   zerospace quantize mobilenet.onnx --set cifar10 -o mobilenet.safetensors
   zerospace quantize resnet20.th --arch resnet20 --set cifar10 --throttle -o throttled.safetensors
-  zerospace quantize resnet18-f37072fd.pth --arch resnet18 --set imagenet --images 5000 -o resnet18.safetensors";
+  zerospace quantize resnet18-f37072fd.pth --arch resnet18 --set imagenet --images 5000 -o resnet18.safetensors
+  zerospace quantize resnet20.th --arch resnet20 --set cifar10 --activations dynamic -o dynamic.safetensors";
 
 /// Turn a float checkpoint into an int8 one, and say what that costs
 ///
@@ -109,9 +114,19 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     let own_side = onnx.as_ref().map_or(DEFAULT_SIDE, |onnx| onnx.model.input[1]);
     let side = arguments.side.map_or(own_side, usize::from);
     let images = |split: &str, count| arguments.machine.images(set, split, count, side);
-    let training = images(&arguments.calibration_split, Some(arguments.calibration_images as usize))
-        .map_err(|failure| without_training_images(failure, arguments))?
-        .set;
+    let batch = arguments.rounding.batch().map_err(Failure::Input)?;
+    let training = match batch {
+        Some(_) => None,
+        None => {
+            let calibration = Some(arguments.calibration_images as usize);
+            let images = images(&arguments.calibration_split, calibration);
+            Some(images.map_err(|failure| without_training_images(failure, arguments))?.set)
+        }
+    };
+    let ranges = match (&training, batch) {
+        (Some(images), None) => RangesOf::Calibration(images),
+        (_, batch) => RangesOf::Batches(batch.expect("ranges without images are those of batches")),
+    };
     let test = images("test", arguments.images.map(|n| n as usize))?.set;
     let (graph, parameters) = float_network(arguments, onnx, &test).map_err(Failure::Input)?;
     let preprocessing = Preprocessing { mean: arguments.mean.clone(), std: arguments.std.clone() };
@@ -133,13 +148,13 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     let float = agreeing(&predictions, &test);
     progress_line("int8 network ...");
     let mut checkpoint =
-        network.quantized(arguments.rounding, &Constraint::NONE, &training).map_err(Failure::Input)?;
+        network.quantized(arguments.rounding, &Constraint::NONE, ranges).map_err(Failure::Input)?;
     let Distribution { weights: total, violations: outside, .. } = Distribution::of_all(&checkpoint.weights);
     let mut rows = vec![row("float", float, float, test.len())];
     rows.push(row("int8", int8_top1(&checkpoint, &test).map_err(Failure::Input)?, float, test.len()));
     if arguments.throttle {
         checkpoint =
-            network.quantized(arguments.rounding, &Constraint::WOT, &training).map_err(Failure::Input)?;
+            network.quantized(arguments.rounding, &Constraint::WOT, ranges).map_err(Failure::Input)?;
         let throttled = int8_top1(&checkpoint, &test).map_err(Failure::Input)?;
         rows.push(row("int8, throttled", throttled, float, test.len()));
     }

@@ -15,7 +15,7 @@ use crate::distribution::Distribution;
 use crate::exit::{Failure, Outcome};
 use crate::images::DEFAULT_SIDE;
 use crate::loading::Resources;
-use crate::making::{FloatNetwork, Rounding, agreeing, int8_predict};
+use crate::making::{FloatNetwork, RangesOf, Rounding, agreeing, int8_predict};
 use crate::output::{self, lines, progress_line};
 use crate::progress::bar;
 use crate::weights_file;
@@ -44,14 +44,15 @@ takes the place of accuracy. Every network gets images of its own size, 299 pixe
 for the others, and torchvision's normalization.
 
 Weights have one scale a tensor, 127 / max|w|, or with --per-channel one an output channel; activations have static ranges, as `zerospace quantize` makes
-them. The paper's ranges are dynamic, those of each batch.
+them, or with --activations dynamic those of each batch of --batch images, which is the paper's protocol.
 
 Networks come one after the other, and the memory of one is free before the next. With --out, table1.md and
 table1.csv are written after each of them; they also name weights, images and calibration by their SHA-256.
 
 Examples:
   zerospace table1 --models all --weights ~/.cache/torch/hub/checkpoints --images /data/imagenet
-  zerospace table1 --models resnet18,squeezenet1_0 --weights weights --images imagenet --first 500 --out table1";
+  zerospace table1 --models resnet18,squeezenet1_0 --weights weights --images imagenet --first 500 --out table1
+  zerospace table1 --models all --weights weights --images imagenet --activations dynamic --out table1-dynamic";
 
 /// Measure the paper's Table 1: float and int8 accuracy, and how large the weights are, beside its numbers
 #[derive(Args)]
@@ -96,6 +97,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     if let Some(out) = &arguments.out {
         std::fs::create_dir_all(out).with_context(|| out.display().to_string()).map_err(Failure::Machine)?;
     }
+    arguments.rounding.batch().map_err(Failure::Input)?;
     arguments.resources.start()?;
 
     let mut networks = Vec::new();
@@ -216,8 +218,16 @@ impl<'a> Measurement<'a> {
         let (predictions, float_seconds) = timed(|| float.predict(&images, &bar))?;
         drop((parameters, images));
         bar.set_message(format!("{model}, ranges of activations"));
-        let calibration = self.images(|part| &part.calibration, side)?;
-        let (checkpoint, ranges_seconds) = timed(|| rounded.calibrated(&calibration))?;
+        let batch = self.arguments.rounding.batch()?;
+        let calibration = match batch {
+            Some(_) => None,
+            None => Some(self.images(|part| &part.calibration, side)?),
+        };
+        let ranges = match (&calibration, batch) {
+            (Some(images), None) => RangesOf::Calibration(images),
+            (_, batch) => RangesOf::Batches(batch.expect("ranges without images are those of batches")),
+        };
+        let (checkpoint, ranges_seconds) = timed(|| rounded.with_ranges(ranges))?;
         drop(calibration);
         let images = self.images(|part| &part.evaluation, side)?;
         let images_digest = images.digest();
@@ -235,7 +245,8 @@ impl<'a> Measurement<'a> {
 
         let weights = Distribution::of_all(&checkpoint.weights);
         let provenance = checkpoint.provenance;
-        let calibration = match self.calibration.folder.dir() == self.evaluation.folder.dir() {
+        let from_evaluation = self.calibration.folder.dir() == self.evaluation.folder.dir();
+        let calibration = match from_evaluation && batch.is_none() {
             true => format!("{}, for want of training images", provenance.calibration),
             false => provenance.calibration,
         };
@@ -252,6 +263,8 @@ impl<'a> Measurement<'a> {
             images_digest,
             calibration,
             calibration_digest: provenance.calibration_digest,
+            dynamic_ranges: batch.is_some(),
+            scales_per_channel: self.arguments.rounding.per_channel,
         })
     }
 

@@ -5,7 +5,7 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use data::{FolderSource, ImageSet};
 use ecc::Constraint;
-use quant::{Checkpoint, ModelSpec, Parameters, Preprocessing, Provenance};
+use quant::{Activations, Checkpoint, ModelSpec, Parameters, Preprocessing, Provenance};
 use records::write_durably;
 use wot::{Check, Trainer};
 use zoo::Graph;
@@ -14,7 +14,7 @@ use crate::distribution::Distribution;
 use crate::exit::{Failure, Outcome};
 use crate::images::{DEFAULT_SIDE, SYNTHETIC_SHORT, is_synthetic};
 use crate::loading::Machine;
-use crate::making::{FloatNetwork, Rounding, import, int8_top1};
+use crate::making::{FloatNetwork, RangesOf, Rounding, import, int8_top1};
 use crate::output::{self, lines, markdown, percent, progress_line};
 use crate::progress::bar;
 use crate::recipe::{Recipe, Stage};
@@ -177,7 +177,8 @@ impl<'a> Job<'a> {
             preprocessing: &self.preprocessing,
             source: self.recipe.network.import.as_deref().unwrap_or(file),
         };
-        let int8 = float.quantized(Rounding::default(), &Constraint::NONE, &calibration)?;
+        let int8 =
+            float.quantized(Rounding::default(), &Constraint::NONE, RangesOf::Calibration(&calibration))?;
         int8.save(&self.out.join("int8.safetensors"))?;
 
         let images = test.len();
@@ -208,7 +209,7 @@ impl<'a> Job<'a> {
                 preprocessing: self.preprocessing.clone(),
                 weights: trained.weights,
                 parameters: trained.parameters,
-                activations: trained.activations,
+                activations: Activations::Static(trained.activations),
                 provenance: Provenance {
                     calibration: format!("{}, moving ranges while training", self.training.name()),
                     calibration_digest: self.training.digest(),

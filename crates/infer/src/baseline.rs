@@ -25,7 +25,7 @@ use std::sync::Mutex;
 use rayon::prelude::*;
 
 use crate::compile::{Compiled, Tile};
-use crate::conv::Conv;
+use crate::conv::{Conv, Layers};
 use crate::kernel::LANES;
 use crate::network::{Arena, Inputs, Network, WeightChange};
 use crate::step::{Operand, Step, Target, Work};

@@ -1,10 +1,13 @@
-use quant::{Checkpoint, FloatTensor, Layer, ModelSpec, Preprocessing, WeightScale};
+use std::collections::BTreeMap;
+
+use quant::{ActivationScale, Checkpoint, FloatTensor, Layer, ModelSpec, Preprocessing, WeightScale};
 use zoo::{Graph, Op, ParameterSpec};
 
 use crate::InferError;
 
-/// Whether a checkpoint has everything that a graph needs, and nothing in it would spoil the arithmetic.
-pub(crate) fn check(graph: &Graph, checkpoint: &Checkpoint) -> Result<(), InferError> {
+/// Whether a checkpoint has everything that a graph needs but its activation scales, and nothing in it would spoil
+/// the arithmetic.
+pub(crate) fn network(graph: &Graph, checkpoint: &Checkpoint) -> Result<(), InferError> {
     if checkpoint.model != *graph.spec() || checkpoint.layers != graph.layers() {
         let found = describe(&checkpoint.model, &checkpoint.layers);
         let expected = describe(graph.spec(), graph.layers());
@@ -17,8 +20,7 @@ pub(crate) fn check(graph: &Graph, checkpoint: &Checkpoint) -> Result<(), InferE
     }
     preprocessing(&checkpoint.preprocessing, graph.spec().input[0])?;
     weights(graph, checkpoint)?;
-    parameters(graph, checkpoint)?;
-    activations(graph, checkpoint)
+    parameters(graph, checkpoint)
 }
 
 /// One finite mean and one positive deviation for each channel.
@@ -98,10 +100,17 @@ fn finite(name: &str, tensor: &FloatTensor) -> Result<(), InferError> {
     Err(InferError::NonFinite { name: name.into(), index, value })
 }
 
-fn activations(graph: &Graph, checkpoint: &Checkpoint) -> Result<(), InferError> {
+/// The static scales of a checkpoint, one for each quantization point of a graph.
+pub(crate) fn activations<'a>(
+    graph: &Graph,
+    checkpoint: &'a Checkpoint,
+) -> Result<&'a BTreeMap<String, ActivationScale>, InferError> {
+    let Some(scales) = checkpoint.activations.scales() else {
+        return Err(InferError::Activations { found: "dynamic", expected: "static" });
+    };
     for point in graph.quantization_points() {
         let name = &graph.nodes()[point.node].name;
-        let Some(activation) = checkpoint.activations.get(name) else {
+        let Some(activation) = scales.get(name) else {
             return Err(InferError::MissingActivation { name: name.clone() });
         };
         scale(name, activation.levels_per_unit)?;
@@ -110,7 +119,7 @@ fn activations(graph: &Graph, checkpoint: &Checkpoint) -> Result<(), InferError>
             return Err(InferError::ActivationSign { name: name.clone(), found, expected });
         }
     }
-    Ok(())
+    Ok(scales)
 }
 
 fn scale(name: &str, value: f32) -> Result<(), InferError> {

@@ -23,15 +23,15 @@
 //! node is all that later steps read: that node is *carried*, for all images of a batch, and a segment takes
 //! the batch tile by tile.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use quant::{ActivationScale, Checkpoint, Parameters};
 use zoo::{Graph, Node, NodeId, Op, Window};
 
 use crate::InferError;
-use crate::check::check;
-use crate::conv::{Conv, ConvShape, Frames};
+use crate::check;
+use crate::conv::{Conv, ConvShape, Frames, Layers};
 use crate::dims::{Dims, Frame};
 use crate::kernel::{Kernel, QUAD};
 use crate::requantize::{Affine, Bounds};
@@ -110,17 +110,19 @@ pub(crate) struct Compiled {
     pub(crate) classes: usize,
 }
 
-impl Compiled {
-    /// The convolution or linear layer of a stored weight tensor.
-    pub(crate) fn layer(&self, tensor: usize) -> &Conv {
+impl Layers for Compiled {
+    fn layers(&self) -> usize {
+        self.layers.len()
+    }
+
+    fn layer(&self, tensor: usize) -> &Conv {
         match &self.steps[self.layers[tensor]].work {
             Work::Conv(conv) => conv,
             other => unreachable!("weights belong to convolutions and linear layers, not {other:?}"),
         }
     }
 
-    /// As [`Compiled::layer`], to change a weight.
-    pub(crate) fn layer_mut(&mut self, tensor: usize) -> &mut Conv {
+    fn layer_mut(&mut self, tensor: usize) -> &mut Conv {
         match &mut self.steps[self.layers[tensor]].work {
             Work::Conv(conv) => conv,
             other => unreachable!("weights belong to convolutions and linear layers, not {other:?}"),
@@ -133,8 +135,9 @@ pub(crate) fn compile(
     checkpoint: &Checkpoint,
     kernel: Kernel,
 ) -> Result<Compiled, InferError> {
-    check(graph, checkpoint)?;
-    let mut compiler = Compiler::new(graph, checkpoint, kernel);
+    check::network(graph, checkpoint)?;
+    let scales = check::activations(graph, checkpoint)?;
+    let mut compiler = Compiler::new(graph, checkpoint, scales, kernel);
     for id in 0..graph.nodes().len() {
         compiler.node(id)?;
     }
@@ -160,13 +163,18 @@ struct Compiler<'a> {
 }
 
 impl<'a> Compiler<'a> {
-    fn new(graph: &'a Graph, checkpoint: &'a Checkpoint, kernel: Kernel) -> Self {
+    fn new(
+        graph: &'a Graph,
+        checkpoint: &'a Checkpoint,
+        activations: &BTreeMap<String, ActivationScale>,
+        kernel: Kernel,
+    ) -> Self {
         let nodes = graph.nodes();
         let mut rounds = vec![false; nodes.len()];
         let mut scales = vec![None; nodes.len()];
         for point in graph.quantization_points() {
             rounds[point.node] = true;
-            scales[point.node] = Some(checkpoint.activations[&nodes[point.node].name]);
+            scales[point.node] = Some(activations[&nodes[point.node].name]);
         }
         let mut borders = vec![[0, 0]; nodes.len()];
         for node in nodes {
@@ -285,10 +293,10 @@ impl<'a> Compiler<'a> {
                 Work::Affine(self.affine(id, Some(chain.head), None, |_| scale(0), out)?, bounds)
             }
             Op::ClippedRelu { .. } => Work::Affine(self.affine(id, None, None, |_| scale(0), out)?, bounds),
-            op => {
+            _ => {
                 let weight = &self.checkpoint.weights[self.layers.len()];
-                let (shape, bias) = self.conv_shape(chain.head, op);
-                self.check_terms(chain.head, shape.terms())?;
+                let (shape, bias) = conv_shape(self.nodes, chain.head);
+                check_terms(&self.nodes[chain.head].name, shape.terms())?;
                 let bias = bias.then_some(chain.head);
                 let product = |channel| scale(0) * f64::from(weight.scale.of(channel));
                 let affine = self.affine(id, chain.norm, bias, product, out)?;
@@ -304,26 +312,7 @@ impl<'a> Compiler<'a> {
         Ok(())
     }
 
-    /// The convolution that a node is, and whether it has a bias.
-    fn conv_shape(&self, id: NodeId, op: &Op) -> (ConvShape, bool) {
-        let (window, groups, bias) = match op {
-            Op::Conv2d { window, groups, bias, .. } => (*window, *groups, *bias),
-            Op::Linear { .. } => (Window::square(1, 1, 0), 1, true),
-            _ => unreachable!("{op:?} has no weights"),
-        };
-        assert!(!window.ceil, "{}: only pooling rounds its output size up", self.nodes[id].name);
-        let shape = ConvShape {
-            input: self.dims(self.nodes[id].inputs[0]),
-            output: self.dims(id),
-            kernel: window.kernel,
-            stride: window.stride,
-            padding: window.padding,
-            groups,
-        };
-        (shape, bias)
-    }
-
-    /// Multiplier and offset of each channel; `product` is the levels per unit of a channel's integer sum.
+    /// As [`affine`], of a node of this network.
     fn affine(
         &self,
         id: NodeId,
@@ -332,40 +321,7 @@ impl<'a> Compiler<'a> {
         product: impl Fn(usize) -> f64,
         out: f64,
     ) -> Result<Affine, InferError> {
-        let values = |node: Option<NodeId>, suffix: &str| {
-            node.map(|node| parameter(&self.checkpoint.parameters, &self.nodes[node].name, suffix))
-        };
-        let bias = values(bias, "bias");
-        let gamma = values(norm, "weight");
-        let beta = values(norm, "bias");
-        let mean = values(norm, "running_mean");
-        let variance = values(norm, "running_var");
-        let epsilon = norm.map_or(0.0, |norm| match self.nodes[norm].op {
-            Op::BatchNorm { epsilon } => epsilon,
-            _ => unreachable!("a chain's norm is a batch norm"),
-        });
-        let mut affine = Affine { multiplier: Vec::new(), offset: Vec::new() };
-        for channel in 0..self.dims(id).channels {
-            let at = |values: Option<&[f32]>, absent: f64| values.map_or(absent, |v| f64::from(v[channel]));
-            let deviation = variance.map_or(1.0, |v| (f64::from(v[channel]) + epsilon).sqrt());
-            let g = at(gamma, 1.0) / deviation;
-            let multiplier = (out * g / product(channel)) as f32;
-            let offset = (((at(bias, 0.0) - at(mean, 0.0)) * g + at(beta, 0.0)) * out) as f32;
-            if !(multiplier.is_finite() && offset.is_finite()) {
-                let layer = self.nodes[id].name.clone();
-                return Err(InferError::Requantization { layer, channel, multiplier, offset });
-            }
-            affine.multiplier.push(multiplier);
-            affine.offset.push(offset);
-        }
-        Ok(affine)
-    }
-
-    fn check_terms(&self, id: NodeId, terms: usize) -> Result<(), InferError> {
-        if terms < TERMS_THAT_OVERFLOW {
-            return Ok(());
-        }
-        Err(InferError::Overflow { layer: self.nodes[id].name.clone(), terms })
+        affine(self.nodes, &self.checkpoint.parameters, id, (norm, bias), product, out)
     }
 
     fn check_multipliers(&self, id: NodeId, multipliers: &[f32]) -> Result<(), InferError> {
@@ -385,7 +341,7 @@ impl<'a> Compiler<'a> {
                 let (out, bounds) = self.output(id, None);
                 let input = node.inputs[0];
                 let pixels = self.dims(input).pixels();
-                self.check_terms(id, pixels)?;
+                check_terms(&node.name, pixels)?;
                 let multiplier = rescaled(input, out, pixels);
                 self.check_multipliers(id, &[multiplier])?;
                 Work::Mean(multiplier, bounds)
@@ -394,7 +350,7 @@ impl<'a> Compiler<'a> {
                 let (out, bounds) = self.output(id, None);
                 let input = node.inputs[0];
                 let whole = window.kernel[0] * window.kernel[1];
-                self.check_terms(id, whole)?;
+                check_terms(&node.name, whole)?;
                 let divisor = |inside| if *count_include_pad { whole } else { inside };
                 let multipliers: Vec<f32> =
                     (1..=whole).map(|inside| rescaled(input, out, divisor(inside))).collect();
@@ -511,6 +467,11 @@ impl<'a> Compiler<'a> {
     }
 }
 
+/// Images that go through a step together, which takes some bytes for each.
+pub(crate) fn tile_of(bytes: usize) -> usize {
+    (TILE_BYTES / bytes).clamp(1, LARGEST_TILE)
+}
+
 /// Divides steps, whose slots are node ids as yet, where a single node is all that later steps read and the
 /// tile grows or shrinks by a factor of two at least.
 fn segments(steps: &[Step], last_read: &[usize]) -> Vec<Segment> {
@@ -518,7 +479,7 @@ fn segments(steps: &[Step], last_read: &[usize]) -> Vec<Segment> {
         let inputs = step.inputs.iter().map(|input| input.frame.len());
         inputs.sum::<usize>() + step.frame.len()
     };
-    let tile = |step: &Step| (TILE_BYTES / bytes(step)).clamp(1, LARGEST_TILE);
+    let tile = |step: &Step| tile_of(bytes(step));
     let mut segments: Vec<Segment> = Vec::new();
     let mut begin = 0;
     for index in 0..steps.len() {
@@ -544,6 +505,73 @@ fn segments(steps: &[Step], last_read: &[usize]) -> Vec<Segment> {
     segments
 }
 
-fn parameter<'a>(parameters: &'a Parameters, node: &str, suffix: &str) -> &'a [f32] {
+/// The convolution that a node is, and whether it has a bias.
+pub(crate) fn conv_shape(nodes: &[Node], id: NodeId) -> (ConvShape, bool) {
+    let node = &nodes[id];
+    let (window, groups, bias) = match node.op {
+        Op::Conv2d { window, groups, bias, .. } => (window, groups, bias),
+        Op::Linear { .. } => (Window::square(1, 1, 0), 1, true),
+        _ => unreachable!("{:?} has no weights", node.op),
+    };
+    assert!(!window.ceil, "{}: only pooling rounds its output size up", node.name);
+    let shape = ConvShape {
+        input: Dims::of(&nodes[node.inputs[0]].shape),
+        output: Dims::of(&node.shape),
+        kernel: window.kernel,
+        stride: window.stride,
+        padding: window.padding,
+        groups,
+    };
+    (shape, bias)
+}
+
+/// Whether sums of this many products stay in i32.
+pub(crate) fn check_terms(layer: &str, terms: usize) -> Result<(), InferError> {
+    if terms < TERMS_THAT_OVERFLOW {
+        return Ok(());
+    }
+    Err(InferError::Overflow { layer: layer.into(), terms })
+}
+
+/// Multiplier and offset of each channel of node `id`, which ends in a batch norm and has a bias where they are
+/// given; `product` is the levels per unit of a channel's integer sum.
+pub(crate) fn affine(
+    nodes: &[Node],
+    parameters: &Parameters,
+    id: NodeId,
+    (norm, bias): (Option<NodeId>, Option<NodeId>),
+    product: impl Fn(usize) -> f64,
+    out: f64,
+) -> Result<Affine, InferError> {
+    let values = |node: Option<NodeId>, suffix: &str| {
+        node.map(|node| parameter(parameters, &nodes[node].name, suffix))
+    };
+    let bias = values(bias, "bias");
+    let gamma = values(norm, "weight");
+    let beta = values(norm, "bias");
+    let mean = values(norm, "running_mean");
+    let variance = values(norm, "running_var");
+    let epsilon = norm.map_or(0.0, |norm| match nodes[norm].op {
+        Op::BatchNorm { epsilon } => epsilon,
+        _ => unreachable!("a chain's norm is a batch norm"),
+    });
+    let mut affine = Affine { multiplier: Vec::new(), offset: Vec::new() };
+    for channel in 0..Dims::of(&nodes[id].shape).channels {
+        let at = |values: Option<&[f32]>, absent: f64| values.map_or(absent, |v| f64::from(v[channel]));
+        let deviation = variance.map_or(1.0, |v| (f64::from(v[channel]) + epsilon).sqrt());
+        let g = at(gamma, 1.0) / deviation;
+        let multiplier = (out * g / product(channel)) as f32;
+        let offset = (((at(bias, 0.0) - at(mean, 0.0)) * g + at(beta, 0.0)) * out) as f32;
+        if !(multiplier.is_finite() && offset.is_finite()) {
+            let layer = nodes[id].name.clone();
+            return Err(InferError::Requantization { layer, channel, multiplier, offset });
+        }
+        affine.multiplier.push(multiplier);
+        affine.offset.push(offset);
+    }
+    Ok(affine)
+}
+
+pub(crate) fn parameter<'a>(parameters: &'a Parameters, node: &str, suffix: &str) -> &'a [f32] {
     parameters[&format!("{node}.{suffix}")].values()
 }

@@ -11,6 +11,7 @@
 use rayon::prelude::*;
 use zoo::Window;
 
+use crate::WeightChange;
 use crate::dims::{Dims, Frame};
 use crate::kernel::{Kernel, LANES, Panel, QUAD, QuadWeights, Windows};
 use crate::requantize::{Affine, Bounds, Element};
@@ -102,10 +103,24 @@ struct PanelData {
     weights: Vec<QuadWeights>,
     /// Ascending by their place.
     excess: Vec<(u32, QuadWeights)>,
+    lanes: Lanes,
+}
+
+/// What becomes of the sums of a panel.
+#[derive(Clone, Debug)]
+struct Lanes {
     /// What makes a sum of bytes one of levels: minus the input's zero times the sum of the weights.
     start: [i32; LANES],
     multiplier: [f32; LANES],
     offset: [f32; LANES],
+}
+
+/// What becomes of the sums of a convolution in place of its own multipliers, offsets and bounds.
+#[derive(Clone, Debug)]
+pub(crate) struct Requantization {
+    /// Of each panel.
+    lanes: Vec<Lanes>,
+    bounds: Bounds,
 }
 
 /// How a convolution's input and its output lie.
@@ -138,8 +153,8 @@ impl Conv {
             offset[..lanes].copy_from_slice(&affine.offset[first..][..lanes]);
             let Runs { begins, quads, .. } = packing.runs_of(panel);
             let packed = vec![[[0; QUAD]; LANES]; begins.len() * quads];
-            let mut data =
-                PanelData { weights: packed, excess: Vec::new(), start: [0; LANES], multiplier, offset };
+            let lanes_of = Lanes { start: [0; LANES], multiplier, offset };
+            let mut data = PanelData { weights: packed, excess: Vec::new(), lanes: lanes_of };
             let own = first * shape.terms()..(first + lanes) * shape.terms();
             for (index, &weight) in own.clone().zip(&weights[own]) {
                 data.set(&packing, &packing.place(index), weight);
@@ -197,6 +212,26 @@ impl Conv {
         (&self.begins[..windows], &self.pixels[..windows])
     }
 
+    /// A requantization without offsets, and with an integer added to each channel's sum.
+    pub(crate) fn requantization(
+        &self,
+        bias: impl Fn(usize) -> i32,
+        multiplier: impl Fn(usize) -> f32,
+        bounds: Bounds,
+    ) -> Requantization {
+        let channels = self.shape().output.channels;
+        let lanes = self.panels.iter().enumerate().map(|(panel, data)| {
+            let start = data.lanes.start;
+            let mut lanes = Lanes { start, multiplier: [0.0; LANES], offset: [0.0; LANES] };
+            for channel in panel * LANES..channels.min((panel + 1) * LANES) {
+                lanes.start[channel % LANES] += bias(channel);
+                lanes.multiplier[channel % LANES] = multiplier(channel);
+            }
+            lanes
+        });
+        Requantization { lanes: lanes.collect(), bounds }
+    }
+
     /// Computes some panels' channels of some output pixels: those that begin at `pixels`, whose windows begin
     /// at `begins`.
     pub(crate) fn run<E: Element>(
@@ -204,24 +239,52 @@ impl Conv {
         kernel: Kernel,
         panels: std::ops::Range<usize>,
         input: &[u8],
+        windows: (&[u32], &[u32]),
+        output: &mut [E],
+    ) {
+        let own = |panel: usize| (&self.panels[panel].lanes, self.bounds);
+        self.run_panels(kernel, panels, own, input, windows, output);
+    }
+
+    /// All of [`Conv::run`], with another requantization.
+    pub(crate) fn run_as<E: Element>(
+        &self,
+        requantization: &Requantization,
+        kernel: Kernel,
+        input: &[u8],
+        windows: (&[u32], &[u32]),
+        output: &mut [E],
+    ) {
+        let other = |panel: usize| (&requantization.lanes[panel], requantization.bounds);
+        self.run_panels(kernel, 0..self.panels(), other, input, windows, output);
+    }
+
+    fn run_panels<'a, E: Element>(
+        &'a self,
+        kernel: Kernel,
+        panels: std::ops::Range<usize>,
+        requantization: impl Fn(usize) -> (&'a Lanes, Bounds),
+        input: &[u8],
         (begins, pixels): (&[u32], &[u32]),
         output: &mut [E],
     ) {
         let together = if self.packing.runs.len() == 1 { panels.len() } else { 1 };
         let indexes: Vec<usize> = panels.collect();
         for indexes in indexes.chunks(together.max(1)) {
-            let panels: Vec<Panel<'_>> = indexes.iter().map(|&index| self.panel(index)).collect();
+            let panels: Vec<Panel<'_>> =
+                indexes.iter().map(|&index| self.panel(index, requantization(index))).collect();
             let runs = self.packing.runs_of(indexes[0]);
             let windows = Windows::new(&input[runs.first_channel..], begins, &runs.begins, runs.quads);
             kernel.run(&windows, &panels, pixels, output);
         }
     }
 
-    fn panel(&self, index: usize) -> Panel<'_> {
-        let PanelData { weights, excess, start, multiplier, offset } = &self.panels[index];
+    fn panel<'a>(&'a self, index: usize, (lanes, bounds): (&'a Lanes, Bounds)) -> Panel<'a> {
+        let PanelData { weights, excess, .. } = &self.panels[index];
+        let Lanes { start, multiplier, offset } = lanes;
         let channel = index * LANES;
         let lanes = LANES.min(self.shape().output.channels - channel);
-        Panel { weights, excess, start, multiplier, offset, bounds: self.bounds, channel, lanes }
+        Panel { weights, excess, start, multiplier, offset, bounds, channel, lanes }
     }
 }
 
@@ -274,8 +337,46 @@ impl PanelData {
                 }
             }
         }
-        self.start[lane] -= i32::from(packing.zero) * (i32::from(value) - i32::from(old));
+        self.lanes.start[lane] -= i32::from(packing.zero) * (i32::from(value) - i32::from(old));
         old
+    }
+}
+
+/// A network whose stored weights lie in convolutions and linear layers, a tensor each.
+pub(crate) trait Layers {
+    /// Number of stored tensors.
+    fn layers(&self) -> usize;
+
+    /// The layer of a stored tensor.
+    fn layer(&self, tensor: usize) -> &Conv;
+
+    /// As [`Layers::layer`], to change a weight.
+    fn layer_mut(&mut self, tensor: usize) -> &mut Conv;
+
+    /// What `run` makes of the network with some weights changed.
+    fn changed<T>(&mut self, changes: &[WeightChange], run: impl FnOnce(&Self) -> T) -> T {
+        let before = self.change(changes);
+        let result = run(self);
+        self.change(&before);
+        result
+    }
+
+    /// Changes weights; returns the changes that undo it.
+    fn change(&mut self, changes: &[WeightChange]) -> Vec<WeightChange> {
+        let mut before: Vec<WeightChange> = changes
+            .iter()
+            .map(|&change| {
+                let WeightChange { tensor, index, value } = change;
+                let layers = self.layers();
+                assert!(tensor < layers, "{change:?} names a tensor outside 0..{layers}");
+                let conv = self.layer_mut(tensor);
+                let weights = conv.shape().weights();
+                assert!(index < weights, "{change:?} names a weight outside 0..{weights}");
+                WeightChange { value: conv.set(index, value), ..change }
+            })
+            .collect();
+        before.reverse();
+        before
     }
 }
 

@@ -98,6 +98,14 @@ pub enum InferError {
         /// The batch norm's epsilon.
         epsilon: f64,
     },
+    /// A checkpoint for the other evaluator.
+    #[error("the checkpoint's activation ranges are {found}, expected {expected} ones")]
+    Activations {
+        /// `static` or `dynamic`.
+        found: &'static str,
+        /// The other.
+        expected: &'static str,
+    },
     /// A quantization point without a scale.
     #[error("the checkpoint has no activation scale for {name}")]
     MissingActivation {

@@ -1,5 +1,8 @@
 //! The exact int8 executor: from a graph and an int8 checkpoint to predictions, with some weights changed.
 //!
+//! This page is about [`Network`], whose activations have static scales. [`DynamicNetwork`] takes them from each batch
+//! of images, by rules of its own.
+//!
 //! # What it computes
 //!
 //! Activations are levels: integers in 0..=255 (u8) where a value cannot be negative, in -127..=127 (i8)
@@ -66,13 +69,16 @@ mod check;
 mod compile;
 mod conv;
 mod dims;
+mod dynamic;
 mod error;
 mod kernel;
 mod network;
 mod requantize;
 mod step;
+mod value;
 
 pub use baseline::Baseline;
 pub use calibrate::calibrate;
+pub use dynamic::{DYNAMIC_EVALUATOR, DynamicNetwork};
 pub use error::InferError;
 pub use network::{EVALUATOR, Inputs, Network, WeightChange};

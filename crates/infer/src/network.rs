@@ -15,7 +15,7 @@ use zoo::Graph;
 
 use crate::InferError;
 use crate::compile::{Compiled, Tile, compile};
-use crate::conv::Conv;
+use crate::conv::{Conv, Layers};
 use crate::dims::Dims;
 use crate::kernel::{Kernel, Loop};
 use crate::requantize::Element;
@@ -43,6 +43,19 @@ pub struct Inputs<'a> {
 }
 
 impl<'a> Inputs<'a> {
+    /// Images of `image` values each.
+    pub(crate) fn new(image: usize, pixels: &'a [u8]) -> Result<Self, InferError> {
+        if !pixels.len().is_multiple_of(image) {
+            return Err(InferError::PixelCount { found: pixels.len(), image });
+        }
+        Ok(Self { image, pixels })
+    }
+
+    /// Panics when they were prepared for images of another size.
+    pub(crate) fn check(&self, image: usize) {
+        assert_eq!(self.image, image, "the inputs were prepared for another image size");
+    }
+
     /// Number of images.
     pub fn len(&self) -> usize {
         self.pixels.len() / self.image
@@ -79,6 +92,20 @@ pub(crate) struct Arena {
     pub(crate) logits: Vec<f32>,
 }
 
+impl Layers for Network {
+    fn layers(&self) -> usize {
+        self.compiled.layers()
+    }
+
+    fn layer(&self, tensor: usize) -> &Conv {
+        self.compiled.layer(tensor)
+    }
+
+    fn layer_mut(&mut self, tensor: usize) -> &mut Conv {
+        self.compiled.layer_mut(tensor)
+    }
+}
+
 impl Network {
     /// Compiles a graph with the weights, parameters and scales of a checkpoint.
     ///
@@ -106,11 +133,7 @@ impl Network {
     /// # Errors
     /// Pixels that are not a whole number of images.
     pub fn prepare<'a>(&self, pixels: &'a [u8]) -> Result<Inputs<'a>, InferError> {
-        let image = self.compiled.input.len();
-        if !pixels.len().is_multiple_of(image) {
-            return Err(InferError::PixelCount { found: pixels.len(), image });
-        }
-        Ok(Inputs { image, pixels })
+        Inputs::new(self.compiled.input.len(), pixels)
     }
 
     /// The class of each image with some weights changed: the index of its largest logit, the lowest one
@@ -203,37 +226,7 @@ impl Network {
     }
 
     pub(crate) fn check(&self, inputs: &Inputs<'_>) {
-        assert_eq!(
-            inputs.image,
-            self.compiled.input.len(),
-            "the inputs were prepared for another image size"
-        );
-    }
-
-    /// What `run` makes of the network with some weights changed.
-    pub(crate) fn changed<T>(&mut self, changes: &[WeightChange], run: impl FnOnce(&Self) -> T) -> T {
-        let before = self.change(changes);
-        let result = run(self);
-        self.change(&before);
-        result
-    }
-
-    /// Changes weights; returns the changes that undo it.
-    fn change(&mut self, changes: &[WeightChange]) -> Vec<WeightChange> {
-        let mut before: Vec<WeightChange> = changes
-            .iter()
-            .map(|&change| {
-                let WeightChange { tensor, index, value } = change;
-                let layers = self.compiled.layers.len();
-                assert!(tensor < layers, "{change:?} names a tensor outside 0..{layers}");
-                let conv = self.compiled.layer_mut(tensor);
-                let weights = conv.shape().weights();
-                assert!(index < weights, "{change:?} names a weight outside 0..{weights}");
-                WeightChange { value: conv.set(index, value), ..change }
-            })
-            .collect();
-        before.reverse();
-        before
+        inputs.check(self.compiled.input.len());
     }
 
     /// The class of each image: the largest of its logits, the lowest class on ties.
@@ -396,7 +389,8 @@ impl<E: Element> Loop for Rows<'_, E> {
     }
 }
 
-fn largest(logits: &[f32]) -> u16 {
+/// The index of the largest logit, the lowest on ties.
+pub(crate) fn largest(logits: &[f32]) -> u16 {
     let mut best = 0;
     for (class, logit) in logits.iter().enumerate() {
         if *logit > logits[best] {

@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
@@ -7,12 +8,13 @@ use sha2::{Digest, Sha256};
 
 use crate::durable::write_durably;
 use crate::{
-    ActivationScale, FloatTensor, Layer, ModelSpec, Parameters, Preprocessing, Provenance, QuantTensor,
-    WeightScale,
+    ActivationScale, Activations, FloatTensor, Layer, ModelSpec, Parameters, Preprocessing, Provenance,
+    QuantTensor, WeightScale,
 };
 
 /// Newest version of the checkpoint format that this crate reads. It writes the oldest that can hold a
-/// checkpoint: 1; 2 when layers are listed; 3 when output channels have scales of their own.
+/// checkpoint: 1; 2 when layers are listed; 3 when output channels have scales of their own or activations have
+/// dynamic ranges.
 pub const CHECKPOINT_VERSION: u32 = 3;
 
 const FIRST_VERSION: u32 = 1;
@@ -35,8 +37,8 @@ pub struct Checkpoint {
     pub weights: Vec<QuantTensor>,
     /// Biases and batch-norm parameters, which the fault model leaves alone.
     pub parameters: Parameters,
-    /// Scale of every quantization point, by node name.
-    pub activations: BTreeMap<String, ActivationScale>,
+    /// What gives the activations their scales.
+    pub activations: Activations,
     /// Where it came from; not part of [`Checkpoint::digest`].
     pub provenance: Provenance,
 }
@@ -74,6 +76,8 @@ enum CheckpointErrorKind {
     WrongType { tensor: String, found: Dtype, expected: Dtype },
     #[error("scale of {name} is {value}, expected a finite positive number")]
     Scale { name: String, value: f32 },
+    #[error("metadata has both or neither of `activations` and `dynamic_activations`, expected one of them")]
+    StaticOrDynamic,
     #[error("weight tensor {name} has both or neither of `scale` and `scales`, expected one of them")]
     ScaleOrScales { name: String },
     #[error("{name} has {found} scales and shape {shape:?}, expected one a channel, the first dimension")]
@@ -100,8 +104,17 @@ struct Metadata {
     preprocessing: Preprocessing,
     weights: Vec<WeightEntry>,
     parameters: Vec<String>,
-    activations: BTreeMap<String, ActivationScale>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    activations: Option<BTreeMap<String, ActivationScale>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dynamic_activations: Option<DynamicActivations>,
     provenance: Provenance,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DynamicActivations {
+    batch: NonZeroU32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -168,7 +181,10 @@ impl Checkpoint {
             json(to_json(&self.layers));
         }
         json(to_json(&self.preprocessing));
-        json(to_json(&self.activations));
+        match &self.activations {
+            Activations::Static(scales) => json(to_json(scales)),
+            Activations::Dynamic { batch } => json(to_json(&DynamicActivations { batch: *batch })),
+        }
         for tensor in &self.weights {
             match &tensor.scale {
                 WeightScale::Tensor(scale) => json(to_json(&(&tensor.name, &tensor.shape, scale))),
@@ -215,7 +231,8 @@ impl Checkpoint {
     /// The oldest version that can hold this network.
     fn version(&self) -> u32 {
         let per_channel = self.weights.iter().any(|w| matches!(w.scale, WeightScale::Channels(_)));
-        match (per_channel, self.layers.is_empty()) {
+        let dynamic = self.activations.scales().is_none();
+        match (per_channel || dynamic, self.layers.is_empty()) {
             (true, _) => CHECKPOINT_VERSION,
             (false, false) => VERSION_WITH_LAYERS,
             (false, true) => FIRST_VERSION,
@@ -231,7 +248,11 @@ impl Checkpoint {
             preprocessing: self.preprocessing.clone(),
             weights: self.weights.iter().map(WeightEntry::of).collect(),
             parameters: self.parameters.keys().cloned().collect(),
-            activations: self.activations.clone(),
+            activations: self.activations.scales().cloned(),
+            dynamic_activations: match self.activations {
+                Activations::Static(_) => None,
+                Activations::Dynamic { batch } => Some(DynamicActivations { batch }),
+            },
             provenance: self.provenance.clone(),
         };
         let floats: Vec<(&String, &FloatTensor, Vec<u8>)> =
@@ -293,7 +314,12 @@ impl Checkpoint {
                 return Err(Kind::UnexpectedTensor { tensor: name.into() });
             }
         }
-        for (name, scale) in &metadata.activations {
+        let activations = match (metadata.activations, metadata.dynamic_activations) {
+            (Some(scales), None) => Activations::Static(scales),
+            (None, Some(DynamicActivations { batch })) => Activations::Dynamic { batch },
+            (Some(_), Some(_)) | (None, None) => return Err(Kind::StaticOrDynamic),
+        };
+        for (name, scale) in activations.scales().into_iter().flatten() {
             check_scale(name, scale.levels_per_unit)?;
         }
         check_preprocessing(&metadata.preprocessing, metadata.model.input[0])?;
@@ -304,7 +330,7 @@ impl Checkpoint {
             preprocessing: metadata.preprocessing,
             weights,
             parameters,
-            activations: metadata.activations,
+            activations,
             provenance: metadata.provenance,
         };
         if found != checkpoint.version() {

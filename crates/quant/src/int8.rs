@@ -1,3 +1,6 @@
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+
 use serde::{Deserialize, Serialize};
 
 use crate::FloatTensor;
@@ -170,6 +173,36 @@ impl ActivationScale {
     pub fn quantize(self, value: f32) -> i16 {
         let (low, high) = self.levels();
         (value * self.levels_per_unit).round_ties_even().clamp(f32::from(low), f32::from(high)) as i16
+    }
+}
+
+/// How the activations of a network get their scales.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Activations {
+    /// Fixed at calibration: the scale of every quantization point, by node name.
+    Static(BTreeMap<String, ActivationScale>),
+    /// From the largest magnitudes in each batch of images.
+    Dynamic {
+        /// Images in a batch; the last may be smaller.
+        batch: NonZeroU32,
+    },
+}
+
+impl Activations {
+    /// The fixed scales, if they are fixed.
+    pub fn scales(&self) -> Option<&BTreeMap<String, ActivationScale>> {
+        match self {
+            Self::Static(scales) => Some(scales),
+            Self::Dynamic { .. } => None,
+        }
+    }
+
+    /// As [`Activations::scales`], to be changed.
+    pub fn scales_mut(&mut self) -> Option<&mut BTreeMap<String, ActivationScale>> {
+        match self {
+            Self::Static(scales) => Some(scales),
+            Self::Dynamic { .. } => None,
+        }
     }
 }
 

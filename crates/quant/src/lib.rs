@@ -11,7 +11,8 @@
 //! channel may have a scale of its own ([`WeightScale`]).
 //!
 //! **Activations** are quantized with scales fixed at calibration: values that cannot be negative to
-//! u8 (0..=255), others to i8 (-127..=127), see [`ActivationScale`].
+//! u8 (0..=255), others to i8 (-127..=127), see [`ActivationScale`]. Or each batch of images gives them, as in
+//! the paper ([`Activations::Dynamic`]).
 //!
 //! **The checkpoint** ([`Checkpoint`]) is one safetensors file: int8 weights in memory order, float
 //! parameters that the fault model leaves alone, and one metadata entry that says how to run them.
@@ -27,6 +28,6 @@ mod spec;
 pub use checkpoint::{CHECKPOINT_VERSION, Checkpoint, CheckpointError};
 pub use durable::write_durably;
 pub use float::{FloatTensor, Parameters};
-pub use int8::{ActivationScale, MAX_LEVEL, QuantError, QuantTensor, WeightScale};
+pub use int8::{ActivationScale, Activations, MAX_LEVEL, QuantError, QuantTensor, WeightScale};
 pub use layer::{Layer, LayerOp};
 pub use spec::{ModelSpec, Preprocessing, Provenance};

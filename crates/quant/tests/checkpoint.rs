@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use quant::{
-    ActivationScale, Checkpoint, FloatTensor, Layer, LayerOp, ModelSpec, Parameters, Preprocessing,
-    Provenance, QuantTensor, WeightScale,
+    ActivationScale, Activations, Checkpoint, FloatTensor, Layer, LayerOp, ModelSpec, Parameters,
+    Preprocessing, Provenance, QuantTensor, WeightScale,
 };
 use safetensors::{Dtype, tensor::TensorView};
 
@@ -21,7 +21,10 @@ fn checkpoint() -> Checkpoint {
             QuantTensor::quantize("a.fc.weight", &fc).unwrap(),
         ],
         parameters: Parameters::from([("a.fc.bias".into(), FloatTensor::new(vec![1], vec![0.1]))]),
-        activations: BTreeMap::from([("input".into(), ActivationScale::from_range(2.0, true))]),
+        activations: Activations::Static(BTreeMap::from([(
+            "input".into(),
+            ActivationScale::from_range(2.0, true),
+        )])),
         provenance: Provenance { source: "toy.pth".into(), ..Provenance::default() },
     }
 }
@@ -49,6 +52,11 @@ fn per_channel() -> Checkpoint {
         *weight = QuantTensor::quantize_per_channel(&weight.name, &weight.dequantize()).unwrap();
     }
     checkpoint
+}
+
+/// The same network with dynamic ranges of activations.
+fn dynamic(batch: u32) -> Checkpoint {
+    Checkpoint { activations: Activations::Dynamic { batch: batch.try_into().unwrap() }, ..checkpoint() }
 }
 
 fn saved(checkpoint: &Checkpoint, folder: &Path) -> Vec<u8> {
@@ -79,7 +87,7 @@ fn with_metadata(checkpoint: &Checkpoint, edit: impl Fn(String) -> String) -> Ve
 
 #[test]
 fn a_checkpoint_comes_back_as_it_was_with_the_same_bytes() {
-    for checkpoint in [checkpoint(), listed(), per_channel()] {
+    for checkpoint in [checkpoint(), listed(), per_channel(), dynamic(100)] {
         let folder = tempfile::tempdir().unwrap();
         let bytes = saved(&checkpoint, folder.path());
         let back = Checkpoint::load(&folder.path().join("c.safetensors")).unwrap();
@@ -168,6 +176,23 @@ fn scales_of_channels_are_part_of_the_network() {
 }
 
 #[test]
+fn dynamic_ranges_and_their_batch_are_part_of_the_network() {
+    assert_ne!(dynamic(100).digest(), checkpoint().digest());
+    assert_ne!(dynamic(100).digest(), dynamic(256).digest());
+    let whole = r#""dynamic_activations":{"batch":100},"#;
+    for (from, to, message) in [
+        (r#""version":3"#, r#""version":1"#, "version is 1, expected 3, the oldest that can hold what the"),
+        (r#""batch":100"#, r#""batch":101"#, "content hash is "),
+        (r#""batch":100"#, r#""batch":0"#, "metadata: invalid value: integer `0`, expected a nonzero u32"),
+        (whole, "", "metadata has both or neither of `activations` and `dynamic_activations`"),
+        (whole, r#""activations":{},"dynamic_activations":{"batch":100},"#, "metadata has both or neither"),
+    ] {
+        let message_found = edited(&dynamic(100), from, to);
+        assert!(message_found.starts_with(message), "{message_found}");
+    }
+}
+
+#[test]
 fn the_digest_covers_what_is_computed_and_not_where_it_came_from() {
     type Edit = fn(&mut Checkpoint);
     let edits: [Edit; 8] = [
@@ -177,7 +202,7 @@ fn the_digest_covers_what_is_computed_and_not_where_it_came_from() {
         |c| c.weights[1].scale = WeightScale::Tensor(2.0),
         |c| c.weights.swap(0, 1),
         |c| c.weights[1].shape = vec![2, 1],
-        |c| c.activations.get_mut("input").unwrap().signed = false,
+        |c| c.activations.scales_mut().unwrap().get_mut("input").unwrap().signed = false,
         |c| drop(c.parameters.insert("a.fc.bias".into(), FloatTensor::new(vec![1], vec![0.2]))),
     ];
     let mut digests = std::collections::BTreeSet::from([checkpoint().digest()]);

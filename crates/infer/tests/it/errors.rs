@@ -80,16 +80,16 @@ fn scales() {
         "the scale of conv1.weight is 0, expected a finite positive number"
     );
     assert_eq!(
-        refusal(|c| c.activations.get_mut("input").unwrap().levels_per_unit = f32::NAN),
+        refusal(|c| c.activations.scales_mut().unwrap().get_mut("input").unwrap().levels_per_unit = f32::NAN),
         "the scale of input is NaN, expected a finite positive number"
     );
     assert_eq!(
-        refusal(|c| c.activations.get_mut("input").unwrap().signed = false),
+        refusal(|c| c.activations.scales_mut().unwrap().get_mut("input").unwrap().signed = false),
         "the activation scale of input has signed = false, expected true"
     );
     assert_eq!(
         refusal(|c| {
-            c.activations.remove("input");
+            c.activations.scales_mut().unwrap().remove("input");
         }),
         "the checkpoint has no activation scale for input"
     );

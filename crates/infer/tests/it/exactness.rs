@@ -1,7 +1,7 @@
 //! The fast executor equals the plain one bit for bit, however the work is split.
 
 use infer::{Baseline, Network, WeightChange};
-use quant::Checkpoint;
+use quant::{Activations, Checkpoint, QuantTensor};
 use zoo::Graph;
 
 use crate::listed;
@@ -9,7 +9,7 @@ use crate::random::{self, SplitMix64};
 use crate::reference;
 
 /// Architectures, widths and sizes that reach every operation, with channels that fill no whole panel.
-const NETWORKS: [(&str, f64, usize); 8] = [
+pub(crate) const NETWORKS: [(&str, f64, usize); 8] = [
     ("resnet20", 0.5, 32),
     ("resnet20", 0.35, 19),
     ("resnet18", 0.125, 32),
@@ -23,7 +23,7 @@ const NETWORKS: [(&str, f64, usize); 8] = [
 const IMAGES: usize = 21;
 
 /// The networks of this list, and then [`listed::graph`].
-fn network(i: usize, seed: u64) -> (Graph, Checkpoint, Network) {
+pub(crate) fn network(i: usize, seed: u64) -> (Graph, Checkpoint, Network) {
     let graph = match NETWORKS.get(i) {
         Some((architecture, width, size)) => zoo::build(&random::spec(architecture, *width, *size)).unwrap(),
         None => listed::graph(),
@@ -33,8 +33,20 @@ fn network(i: usize, seed: u64) -> (Graph, Checkpoint, Network) {
     (graph, checkpoint, network)
 }
 
+/// The same network with a scale for each output channel, and its activations calibrated again.
+pub(crate) fn per_channel(graph: &Graph, mut checkpoint: Checkpoint) -> Checkpoint {
+    for weight in &mut checkpoint.weights {
+        *weight = QuantTensor::quantize_per_channel(&weight.name, &weight.dequantize()).unwrap();
+    }
+    let images = random::pixels(4, graph.spec(), 3);
+    let scales =
+        infer::calibrate(graph, &checkpoint.dequantized(), &checkpoint.preprocessing, &images).unwrap();
+    checkpoint.activations = Activations::Static(scales);
+    checkpoint
+}
+
 /// Random bit flips; every fourth weight becomes -128.
-fn flips(checkpoint: &Checkpoint, count: usize, random: &mut SplitMix64) -> Vec<WeightChange> {
+pub(crate) fn flips(checkpoint: &Checkpoint, count: usize, random: &mut SplitMix64) -> Vec<WeightChange> {
     let mut below = |n: usize| (random.next() % n as u64) as usize;
     (0..count)
         .map(|i| {
@@ -46,7 +58,7 @@ fn flips(checkpoint: &Checkpoint, count: usize, random: &mut SplitMix64) -> Vec<
         .collect()
 }
 
-fn changed(checkpoint: &Checkpoint, changes: &[WeightChange]) -> Checkpoint {
+pub(crate) fn changed(checkpoint: &Checkpoint, changes: &[WeightChange]) -> Checkpoint {
     let mut checkpoint = checkpoint.clone();
     for change in changes {
         checkpoint.weights[change.tensor].values[change.index] = change.value;
@@ -90,7 +102,7 @@ fn channels_with_scales_of_their_own_equal_the_plain_reference() {
     for i in [1, 6, NETWORKS.len()] {
         let name = NETWORKS.get(i);
         let (graph, checkpoint, mut whole) = network(i, 100 + i as u64);
-        let checkpoint = random::per_channel(&graph, checkpoint);
+        let checkpoint = per_channel(&graph, checkpoint);
         let scales = &checkpoint.weights[0].scale;
         assert!((0..scales.values().len()).any(|channel| scales.of(channel) != scales.of(0)));
         let mut network = Network::new(&graph, &checkpoint).unwrap();
@@ -179,7 +191,7 @@ fn a_clipped_relu_cuts_at_the_level_of_its_bound() {
     let (graph, mut checkpoint, _) = network(NETWORKS.len(), 5);
     // Coarser than calibration makes them: 1.5 becomes level 45, 0.375 becomes 11.25 and so 11.
     for node in ["stem_clip", "alone"] {
-        checkpoint.activations.get_mut(node).unwrap().levels_per_unit = 30.0;
+        checkpoint.activations.scales_mut().unwrap().get_mut(node).unwrap().levels_per_unit = 30.0;
     }
     let mut network = Network::new(&graph, &checkpoint).unwrap();
     let pixels = random::pixels(1, graph.spec(), 7);

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use quant::{Checkpoint, FloatTensor, ModelSpec, Parameters, Preprocessing, Provenance, QuantTensor};
+use quant::{
+    Activations, Checkpoint, FloatTensor, ModelSpec, Parameters, Preprocessing, Provenance, QuantTensor,
+};
 use zoo::Graph;
 
 /// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
@@ -62,22 +64,12 @@ pub(crate) fn checkpoint(graph: &Graph, seed: u64) -> Checkpoint {
         preprocessing,
         weights,
         parameters,
-        activations: BTreeMap::new(),
+        activations: Activations::Static(BTreeMap::new()),
         provenance: Provenance::default(),
     };
     let images = pixels(4, graph.spec(), seed ^ 1);
-    checkpoint.activations =
+    let scales =
         infer::calibrate(graph, &checkpoint.dequantized(), &checkpoint.preprocessing, &images).unwrap();
-    checkpoint
-}
-
-/// The same network with a scale for each output channel, and its activations calibrated again.
-pub(crate) fn per_channel(graph: &Graph, mut checkpoint: Checkpoint) -> Checkpoint {
-    for weight in &mut checkpoint.weights {
-        *weight = QuantTensor::quantize_per_channel(&weight.name, &weight.dequantize()).unwrap();
-    }
-    let images = pixels(4, graph.spec(), 3);
-    checkpoint.activations =
-        infer::calibrate(graph, &checkpoint.dequantized(), &checkpoint.preprocessing, &images).unwrap();
+    checkpoint.activations = Activations::Static(scales);
     checkpoint
 }

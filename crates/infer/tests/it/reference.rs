@@ -62,7 +62,7 @@ pub(crate) fn run(graph: &Graph, checkpoint: &Checkpoint, pixels: &[u8]) -> Outc
     let mut values: Vec<Value> = Vec::new();
     let mut outcome = Outcome { levels: BTreeMap::new(), logits: vec![] };
     for (id, node) in nodes.iter().enumerate() {
-        let scale = checkpoint.activations.get(&node.name).copied();
+        let scale = checkpoint.activations.scales().unwrap().get(&node.name).copied();
         let shape = |i: usize| nodes[node.inputs[i]].shape.as_slice();
         let levels = |i: usize| match &values[node.inputs[i]] {
             Value::Levels { levels, scale } => (levels.clone(), *scale),
@@ -236,7 +236,11 @@ fn rectified(chain: Value, bound: f64) -> Value {
 
 /// Levels per unit of what a node writes; 1 for logits.
 fn scale_of_output(id: usize, nodes: usize, checkpoint: &Checkpoint, node: &Node) -> f64 {
-    if id + 1 == nodes { 1.0 } else { checkpoint.activations[&node.name].levels_per_unit.into() }
+    if id + 1 == nodes {
+        1.0
+    } else {
+        checkpoint.activations.scales().unwrap()[&node.name].levels_per_unit.into()
+    }
 }
 
 fn image(shape: &[usize]) -> [usize; 3] {
@@ -281,7 +285,14 @@ fn unrounded(value: &Value, out: f64) -> Vec<f32> {
     }
 }
 
-fn conv(x: &[i64], from: &[usize], weights: &[i8], to: &[usize], window: &Window, groups: usize) -> Vec<i64> {
+pub(crate) fn conv(
+    x: &[i64],
+    from: &[usize],
+    weights: &[i8],
+    to: &[usize],
+    window: &Window,
+    groups: usize,
+) -> Vec<i64> {
     let ([ic, h, w], [oc, oh, ow]) = ([from[0], from[1], from[2]], [to[0], to[1], to[2]]);
     let ([kh, kw], group_in, group_out) = (window.kernel, ic / groups, oc / groups);
     let mut y = vec![0; oc * oh * ow];
@@ -321,7 +332,7 @@ fn window_sums(x: &[i64], from: &[usize], to: &[usize], window: &Window) -> Vec<
 }
 
 /// The values of each window that lie inside the input.
-fn windows(x: &[i64], from: &[usize], to: &[usize], window: &Window) -> Vec<Vec<i64>> {
+pub(crate) fn windows<T: Copy>(x: &[T], from: &[usize], to: &[usize], window: &Window) -> Vec<Vec<T>> {
     let ([c, h, w], [_, oh, ow]) = (image(from), image(to));
     let mut y = Vec::new();
     for c in 0..c {

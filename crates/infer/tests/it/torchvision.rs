@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 
 use infer::Network;
-use quant::{Checkpoint, ModelSpec, Preprocessing, Provenance, QuantTensor};
+use quant::{Activations, Checkpoint, ModelSpec, Preprocessing, Provenance, QuantTensor};
 use serde_json::Value;
 use zoo::Graph;
 
 use crate::seeded::{hashed, parameters};
 
 /// Blocks of 8x8 equal pixels, as in the script.
-fn pixels(image: usize, side: usize) -> Vec<u8> {
+pub(crate) fn pixels(image: usize, side: usize) -> Vec<u8> {
     let blocks = side.div_ceil(8);
     let channel = |c: usize| {
         let levels: Vec<u8> =
@@ -22,7 +22,8 @@ fn pixels(image: usize, side: usize) -> Vec<u8> {
 }
 
 /// The network that the script rounds, calibrated on `pixels`.
-fn checkpoint(graph: &Graph, pixels: &[u8]) -> Checkpoint {
+pub(crate) fn checkpoint(graph: &Graph, pixels: &[u8], per_channel: bool) -> Checkpoint {
+    let quantize = if per_channel { QuantTensor::quantize_per_channel } else { QuantTensor::quantize };
     let (stored, parameters) =
         parameters(graph).into_iter().partition::<BTreeMap<_, _>, _>(|(_, tensor)| tensor.shape().len() > 1);
     let weights = graph.stored_weights().into_iter();
@@ -30,13 +31,14 @@ fn checkpoint(graph: &Graph, pixels: &[u8]) -> Checkpoint {
         model: graph.spec().clone(),
         layers: vec![],
         preprocessing: Preprocessing { mean: vec![0.5, 0.45, 0.4], std: vec![0.25, 0.2, 0.3] },
-        weights: weights.map(|p| QuantTensor::quantize(&p.name, &stored[&p.name]).unwrap()).collect(),
+        weights: weights.map(|p| quantize(&p.name, &stored[&p.name]).unwrap()).collect(),
         parameters,
-        activations: BTreeMap::new(),
+        activations: Activations::Static(BTreeMap::new()),
         provenance: Provenance::default(),
     };
-    checkpoint.activations =
+    let scales =
         infer::calibrate(graph, &checkpoint.dequantized(), &checkpoint.preprocessing, pixels).unwrap();
+    checkpoint.activations = Activations::Static(scales);
     checkpoint
 }
 
@@ -75,7 +77,7 @@ fn predictions_agree_with_pytorch() {
             ModelSpec { architecture: architecture.into(), classes: 5, input: [3, side, side], width };
         let graph = zoo::build(&model).unwrap();
         let pixels: Vec<u8> = (0..expected.len()).flat_map(|i| pixels(i, side)).collect();
-        let checkpoint = checkpoint(&graph, &pixels);
+        let checkpoint = checkpoint(&graph, &pixels, false);
         let mut network = Network::new(&graph, &checkpoint).unwrap();
         let inputs = network.prepare(&pixels).unwrap();
         let found: Vec<f64> = network.logits(&inputs, &[]).into_iter().map(f64::from).collect();

@@ -179,23 +179,28 @@ def int8_logits(model, side):
         return network.run(images)
 
 
-golden = []
-for architecture, width, side in NETWORKS:
-    model = seeded(architecture, width)
-    image = values(f"image{side}", (1, 3, side, side), -2, 2).double()
-    with torch.no_grad():
-        logits = model.double()(image)[0]
-    int8 = int8_logits(seeded(architecture, width), side)
-    print(architecture, [f"{v:.3f}" for v in logits], int8.argmax(1).tolist())
-    rounded = lambda v: [float(f"{x:.8g}") for x in v.tolist()]
-    golden.append(
-        {
-            "architecture": architecture,
-            "width": width,
-            "side": side,
-            "logits": rounded(logits),
-            "int8": [rounded(row) for row in int8],
-        }
-    )
-with open("torchvision.json", "w") as out:
-    out.write("[\n" + ",\n".join(json.dumps(entry) for entry in golden) + "\n]\n")
+def main():
+    golden = []
+    for architecture, width, side in NETWORKS:
+        model = seeded(architecture, width)
+        image = values(f"image{side}", (1, 3, side, side), -2, 2).double()
+        with torch.no_grad():
+            logits = model.double()(image)[0]
+        int8 = int8_logits(seeded(architecture, width), side)
+        print(architecture, [f"{v:.3f}" for v in logits], int8.argmax(1).tolist())
+        rounded = lambda v: [float(f"{x:.8g}") for x in v.tolist()]
+        golden.append(
+            {
+                "architecture": architecture,
+                "width": width,
+                "side": side,
+                "logits": rounded(logits),
+                "int8": [rounded(row) for row in int8],
+            }
+        )
+    with open("torchvision.json", "w") as out:
+        out.write("[\n" + ",\n".join(json.dumps(entry) for entry in golden) + "\n]\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+//! Int8 networks, of either evaluator, on the images of a set.
+
+use anyhow::anyhow;
+use campaign::{Evaluator, WeightChange};
+use data::ImageSet;
+use infer::{Baseline, DynamicNetwork, Inputs, Network};
+use quant::{Activations, Checkpoint, ModelSpec};
+
+/// Images that a thread of a network with static ranges gets before progress is shown.
+const IMAGES: usize = 32;
+
+/// A compiled network.
+pub(crate) enum Compiled {
+    Static(Network),
+    Dynamic(DynamicNetwork),
+}
+
+/// A checkpoint made ready to run on the images of a set.
+pub(crate) fn compiled(checkpoint: &Checkpoint, images: &ImageSet) -> anyhow::Result<Compiled> {
+    check_fit(&checkpoint.model, images)?;
+    let graph = zoo::build_stored(&checkpoint.model, &checkpoint.layers)?;
+    Ok(match checkpoint.activations {
+        Activations::Static(_) => Compiled::Static(Network::new(&graph, checkpoint)?),
+        Activations::Dynamic { .. } => Compiled::Dynamic(DynamicNetwork::new(&graph, checkpoint)?),
+    })
+}
+
+/// The rules by which a checkpoint is evaluated, as records name them.
+pub(crate) fn evaluator(checkpoint: &Checkpoint) -> String {
+    match checkpoint.activations {
+        Activations::Static(_) => infer::EVALUATOR.into(),
+        Activations::Dynamic { batch } => DynamicNetwork::evaluator(batch),
+    }
+}
+
+impl Compiled {
+    /// The class of each image; `done` hears of images as they are finished.
+    pub(crate) fn predict(&self, images: &ImageSet, done: impl Fn(u64)) -> anyhow::Result<Vec<u16>> {
+        let image_bytes = images.shape().image_bytes();
+        let together = match self {
+            Self::Static(_) => IMAGES * rayon::current_num_threads(),
+            Self::Dynamic(network) => network.batch(),
+        };
+        let mut predictions = Vec::with_capacity(images.len());
+        for pixels in images.pixels().chunks(together * image_bytes) {
+            predictions.extend(match self {
+                Self::Static(network) => network.predict_clean(&network.prepare(pixels)?),
+                Self::Dynamic(network) => network.predict_clean(&network.prepare(pixels)?),
+            });
+            done((pixels.len() / image_bytes) as u64);
+        }
+        Ok(predictions)
+    }
+}
+
+/// A network on the images of a set, for `campaign`.
+pub(crate) enum Int8<'a> {
+    Static(Baseline<'a>),
+    /// Each trial is a full pass: a change reaches every image of its batch through the ranges.
+    Dynamic {
+        network: DynamicNetwork,
+        inputs: Inputs<'a>,
+        clean: Vec<u16>,
+    },
+}
+
+impl<'a> Int8<'a> {
+    /// `memory`: bytes of clean activations that may be kept.
+    pub(crate) fn new(checkpoint: &Checkpoint, images: &'a ImageSet, memory: usize) -> anyhow::Result<Self> {
+        Ok(match compiled(checkpoint, images)? {
+            Compiled::Static(network) => {
+                let inputs = network.prepare(images.pixels())?;
+                Self::Static(Baseline::new(network, inputs, memory))
+            }
+            Compiled::Dynamic(network) => {
+                let inputs = network.prepare(images.pixels())?;
+                let clean = network.predict_clean(&inputs);
+                Self::Dynamic { network, inputs, clean }
+            }
+        })
+    }
+
+    /// The fault-free predictions.
+    pub(crate) fn clean(&self) -> &[u16] {
+        match self {
+            Self::Static(baseline) => baseline.clean(),
+            Self::Dynamic { clean, .. } => clean,
+        }
+    }
+}
+
+impl Evaluator for Int8<'_> {
+    fn predict(&mut self, trials: &[&[WeightChange]]) -> Vec<Vec<u16>> {
+        let change =
+            |&WeightChange { tensor, index, value }: &_| infer::WeightChange { tensor, index, value };
+        let trials: Vec<Vec<infer::WeightChange>> =
+            trials.iter().map(|changes| changes.iter().map(change).collect()).collect();
+        match self {
+            Self::Static(baseline) => baseline.predict(&trials.iter().map(Vec::as_slice).collect::<Vec<_>>()),
+            Self::Dynamic { network, inputs, .. } => {
+                trials.iter().map(|changes| network.predict(inputs, changes)).collect()
+            }
+        }
+    }
+
+    fn gains_by_several(&self) -> bool {
+        match self {
+            Self::Static(baseline) => baseline.images_kept() < baseline.clean().len(),
+            Self::Dynamic { .. } => false,
+        }
+    }
+}
+
+/// Whether a network takes the images of a set and knows as many classes, where images have labels.
+pub(crate) fn check_fit(model: &ModelSpec, images: &ImageSet) -> anyhow::Result<()> {
+    let shape = images.shape();
+    let given = [shape.channels, shape.height, shape.width];
+    let same_classes = !images.is_labelled() || images.classes() == model.classes;
+    if given == model.input && same_classes {
+        return Ok(());
+    }
+    Err(anyhow!(
+        "the network takes {:?} images of {} classes, {} has {given:?} of {}",
+        model.input,
+        model.classes,
+        images.name(),
+        images.classes(),
+    ))
+}

@@ -1,0 +1,480 @@
+//! The evaluator with dynamic ranges; [`DynamicNetwork`] says what it computes.
+
+use std::borrow::Cow;
+use std::num::NonZeroU32;
+
+use quant::{ActivationScale, Activations, Checkpoint};
+use rayon::prelude::*;
+use zoo::{Graph, Node, NodeId, Op};
+
+use crate::InferError;
+use crate::check;
+use crate::compile::{affine, check_terms, conv_shape, parameter, tile_of};
+use crate::conv::{Conv, Frames, Layers};
+use crate::dims::{Dims, Frame};
+use crate::kernel::{Kernel, QUAD};
+use crate::network::{Inputs, WeightChange, largest};
+use crate::requantize::{Affine, Bounds};
+use crate::value;
+
+/// Name of the rules in [`DynamicNetwork`]'s documentation. Records carry it, with the images in a batch; it changes
+/// when any prediction may.
+pub const DYNAMIC_EVALUATOR: &str = "int8-dynamic-1";
+
+/// The byte of level 0.
+const ZERO: u8 = 128;
+
+/// Largest level.
+const LIMIT: i16 = 127;
+
+/// Largest product of a level and a weight, and more: with it a bias leaves room for every partial sum.
+const LARGEST_PRODUCT: usize = 1 << 14;
+
+/// A compiled int8 network whose activations get their scales from each batch of images, as in the paper;
+/// [`Network`](crate::Network) is the one with static scales.
+///
+/// Methods run on the current rayon pool. Their results depend on nothing but their arguments and the division of the
+/// images into batches.
+///
+/// # What it computes
+///
+/// The paper quantizes with Distiller's post-training quantizer (<https://github.com/IntelLabs/distiller>,
+/// `range_linear.py`: symmetric mode, 8 bits, no statistics file). Convolutions and linear layers take and give 8-bit
+/// levels, -127..=127 on both sides, even after a ReLU; everything between them is float. Images come in batches, in
+/// their order; the last batch may be smaller. For a layer with input x and the int8 weights w,
+///
+/// ```text
+/// s_in  = 127 / largest |x| of the batch                            all images, channels and pixels
+/// level = round_half_even(clamp(x * s_in, -127, 127))
+/// a[c]  = s_in * s_weight[c]                                        levels per unit of the sum
+///
+/// s_bias  = 127 / largest |bias|
+/// bias_8  = round_half_even(clamp(bias * s_bias, -127, 127))
+/// bias[c] = round_half_even(bias_8[c] * (a[c] / s_bias))            cut to +-(2^31 - 1 - 2^14 * terms)
+/// acc     = sum of level * weight, plus bias[c]                     exact, i32
+///
+/// s_out = 127 / largest |acc as f32| / a[c] of the batch
+/// y     = round_half_even(clamp((acc as f32) * (s_out / a[c]), -127, 127)) / s_out
+/// ```
+///
+/// Every operation outside of acc is one f32 operation. A scale that is not finite and positive is 1 instead, so that
+/// the levels of a range of zero are 0; a factor `s_out / a[c]` that is not finite is 0. Between the layers, in f32:
+///
+/// | operation | output |
+/// |---|---|
+/// | input | `Preprocessing::value(channel, pixel)` |
+/// | batch norm | `x * g + o`: g = gamma / sqrt(variance + epsilon), o = beta - mean * g, each in f64 and rounded once |
+/// | ReLU, clipped ReLU, max pooling | the larger or smaller value; padding never wins |
+/// | mean | sum in f64, row by row, divided in f64 by the count, rounded once |
+/// | sum | `a + b` |
+/// | concatenation, flattening, padding, padded shortcut | values moved |
+///
+/// The logits are the last node's values. Where that is a linear layer they are levels of one scale too, so that two
+/// classes can be equal; the lower one counts.
+///
+/// # Where Distiller differs
+///
+/// - It adds up the products of levels in f32, which rounds beyond 2^24; here sums are exact.
+/// - Its versions until July 2019 run batch norms in float, as here. Later ones fold them into the weights first, if
+///   they are given a sample input; the memory would then hold other weights than the state dict's.
+/// - Its 127 / largest |x| is rounded twice, since PyTorch takes the reciprocal of a tensor times a number.
+/// - The bias is cut to a narrower range here, which only a range of activations near zero can reach, and PyTorch's
+///   float operations between layers round in an order of their own.
+///
+/// # Why it is exact
+///
+/// Sums are integers, a largest magnitude does not depend on the order of its values, and IEEE 754 fixes the float
+/// operations. So machines, instruction sets and threads change nothing. The division into batches does: it is part
+/// of the rules, and [`DynamicNetwork::evaluator`] names it.
+///
+/// # Memory
+///
+/// Between layers a batch is kept as levels, a byte each. Float values are made from them image by image when they
+/// are needed, and kept for the batch only where several nodes read them. Sums are computed twice, once for their
+/// range and once for their levels. A batch of 256 images of VGG16 at 224 pixels takes 1.7 GB.
+#[derive(Debug)]
+pub struct DynamicNetwork {
+    nodes: Vec<Node>,
+    plans: Vec<Plan>,
+    /// The node of each stored weight tensor, in memory order; each has a [`Plan::Layer`].
+    layers: Vec<NodeId>,
+    kernel: Kernel,
+    batch: usize,
+    /// Value of each pixel, a table for each channel.
+    pixels: Vec<Vec<f32>>,
+}
+
+/// What is done at a node.
+#[derive(Debug)]
+enum Plan {
+    Layer(Box<Layer>),
+    BatchNorm(Affine),
+    /// Nothing but what its operation says.
+    Plain,
+}
+
+/// A convolution or linear layer.
+#[derive(Debug)]
+struct Layer {
+    conv: Conv,
+    input: Frame,
+    output: Frame,
+    /// Levels per unit of each output channel's weights.
+    weight_scales: Vec<f32>,
+    /// The bias in 8 bits with its levels per unit; empty without one.
+    bias: Vec<i16>,
+    bias_scale: f32,
+    /// Largest magnitude of an integer bias.
+    bias_limit: i64,
+    /// Images at once.
+    tile: usize,
+}
+
+/// What is kept of a node for a whole batch, channels last.
+enum Kept {
+    Nothing,
+    Levels { bytes: Vec<u8>, levels_per_unit: f32 },
+    Values(Vec<f32>),
+}
+
+impl Layers for DynamicNetwork {
+    fn layers(&self) -> usize {
+        self.layers.len()
+    }
+
+    fn layer(&self, tensor: usize) -> &Conv {
+        match &self.plans[self.layers[tensor]] {
+            Plan::Layer(layer) => &layer.conv,
+            other => unreachable!("weights belong to convolutions and linear layers, not {other:?}"),
+        }
+    }
+
+    fn layer_mut(&mut self, tensor: usize) -> &mut Conv {
+        match &mut self.plans[self.layers[tensor]] {
+            Plan::Layer(layer) => &mut layer.conv,
+            other => unreachable!("weights belong to convolutions and linear layers, not {other:?}"),
+        }
+    }
+}
+
+impl DynamicNetwork {
+    /// Compiles a graph with the weights and parameters of a checkpoint.
+    ///
+    /// # Errors
+    /// A checkpoint with static scales; otherwise as [`Network::new`](crate::Network::new).
+    pub fn new(graph: &Graph, checkpoint: &Checkpoint) -> Result<Self, InferError> {
+        check::network(graph, checkpoint)?;
+        let Activations::Dynamic { batch } = checkpoint.activations else {
+            return Err(InferError::Activations { found: "static", expected: "dynamic" });
+        };
+        let nodes = graph.nodes().to_vec();
+        let kernel = Kernel::fastest();
+        let (mut plans, mut layers) = (Vec::new(), Vec::new());
+        for (id, node) in nodes.iter().enumerate() {
+            plans.push(match node.op {
+                Op::Conv2d { .. } | Op::Linear { .. } => {
+                    let weight = &checkpoint.weights[layers.len()];
+                    layers.push(id);
+                    let (shape, bias) = conv_shape(&nodes, id);
+                    check_terms(&node.name, shape.terms())?;
+                    let input = Frame { dims: shape.input, border: shape.padding, zero: ZERO };
+                    let output = Frame { dims: shape.output, border: [0, 0], zero: ZERO };
+                    let channels = shape.output.channels;
+                    // Each batch brings multipliers of its own.
+                    let none = Affine { multiplier: vec![0.0; channels], offset: vec![0.0; channels] };
+                    let bounds = Bounds::levels(-LIMIT, LIMIT, ZERO);
+                    let frames = Frames { input, output };
+                    let mut conv = Conv::new(shape, frames, &weight.values, &none, bounds, kernel);
+                    let tile = tile_of(input.len() + output.len());
+                    conv.place_windows(tile);
+                    let bias = match bias {
+                        true => parameter(&checkpoint.parameters, &node.name, "bias"),
+                        false => &[],
+                    };
+                    let bias_scale = scale(largest_magnitude(bias));
+                    Plan::Layer(Box::new(Layer {
+                        conv,
+                        input,
+                        output,
+                        weight_scales: (0..channels).map(|c| weight.scale.of(c)).collect(),
+                        bias: bias.iter().map(|&b| bias_scale.quantize(b)).collect(),
+                        bias_scale: bias_scale.levels_per_unit,
+                        bias_limit: i64::from(i32::MAX) - (LARGEST_PRODUCT * shape.terms()) as i64,
+                        tile,
+                    }))
+                }
+                Op::BatchNorm { .. } => Plan::BatchNorm(affine(
+                    &nodes,
+                    &checkpoint.parameters,
+                    id,
+                    (Some(id), None),
+                    |_| 1.0,
+                    1.0,
+                )?),
+                _ => Plan::Plain,
+            });
+        }
+        let value = |channel| (0..=255).map(|pixel| checkpoint.preprocessing.value(channel, pixel)).collect();
+        let pixels = (0..Dims::of(&nodes[0].shape).channels).map(value).collect();
+        Ok(Self { nodes, plans, layers, kernel, batch: batch.get() as usize, pixels })
+    }
+
+    /// The rules and the images in a batch, as records name them: `int8-dynamic-1/100`.
+    pub fn evaluator(batch: NonZeroU32) -> String {
+        format!("{DYNAMIC_EVALUATOR}/{batch}")
+    }
+
+    /// Images in a batch; the last may be smaller.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Number of classes, the length of one image's logits.
+    pub fn classes(&self) -> usize {
+        self.nodes.last().map_or(0, |node| Dims::of(&node.shape).len())
+    }
+
+    /// Takes images: u8 pixels, image by image, [channels, height, width] each.
+    ///
+    /// # Errors
+    /// Pixels that are not a whole number of images.
+    pub fn prepare<'a>(&self, pixels: &'a [u8]) -> Result<Inputs<'a>, InferError> {
+        Inputs::new(Dims::of(&self.nodes[0].shape).len(), pixels)
+    }
+
+    /// The class of each image with some weights changed: the index of its largest logit, the lowest one
+    /// on ties. Of several changes to one weight the last counts.
+    ///
+    /// # Panics
+    /// When a change names a weight that does not exist, or `inputs` were prepared for another image size.
+    pub fn predict(&mut self, inputs: &Inputs<'_>, changes: &[WeightChange]) -> Vec<u16> {
+        self.changed(changes, |network| network.predict_clean(inputs))
+    }
+
+    /// The class of each image with the checkpoint's weights.
+    ///
+    /// # Panics
+    /// When `inputs` were prepared for another image size.
+    pub fn predict_clean(&self, inputs: &Inputs<'_>) -> Vec<u16> {
+        self.run(inputs).chunks_exact(self.classes()).map(largest).collect()
+    }
+
+    /// The logits, image by image, [`DynamicNetwork::classes`] each.
+    ///
+    /// # Panics
+    /// As [`DynamicNetwork::predict`].
+    pub fn logits(&mut self, inputs: &Inputs<'_>, changes: &[WeightChange]) -> Vec<f32> {
+        self.changed(changes, |network| network.run(inputs))
+    }
+
+    fn run(&self, inputs: &Inputs<'_>) -> Vec<f32> {
+        inputs.check(Dims::of(&self.nodes[0].shape).len());
+        let firsts = (0..inputs.len()).step_by(self.batch);
+        let batches = firsts.map(|first| first..inputs.len().min(first + self.batch));
+        batches.flat_map(|images| self.run_batch(inputs.pixels_of(images))).collect()
+    }
+
+    /// The logits of a batch.
+    fn run_batch(&self, pixels: &[u8]) -> Vec<f32> {
+        let last = self.nodes.len() - 1;
+        let last_reads = self.last_reads();
+        let mut batch = Batch { network: self, pixels, kept: Vec::new() };
+        for id in 0..=last {
+            let kept = match &self.plans[id] {
+                Plan::Layer(layer) => batch.layer(layer, id, &last_reads),
+                _ if self.keeps(id) => batch.values(id),
+                _ => Kept::Nothing,
+            };
+            batch.kept.push(kept);
+            if id < last {
+                batch.drop_read(id, &last_reads);
+            }
+        }
+        batch.all_values(last)
+    }
+
+    /// Whether the values of a node are kept for the batch, or its levels: those of layers, and of nodes that are read
+    /// more than once.
+    fn keeps(&self, id: NodeId) -> bool {
+        let readers =
+            || self.nodes[id + 1..].iter().flat_map(|node| &node.inputs).filter(|&&input| input == id);
+        match self.nodes[id].op {
+            Op::Conv2d { .. } | Op::Linear { .. } => true,
+            Op::Input => false,
+            _ => readers().count() > 1,
+        }
+    }
+
+    /// The last node whose computation reads what is kept of each node.
+    fn last_reads(&self) -> Vec<NodeId> {
+        let mut last = vec![0; self.nodes.len()];
+        for id in 0..self.nodes.len() {
+            if !(self.keeps(id) || id + 1 == self.nodes.len()) {
+                continue;
+            }
+            let mut reads = self.nodes[id].inputs.clone();
+            while let Some(read) = reads.pop() {
+                last[read] = id;
+                if !self.keeps(read) {
+                    reads.extend(&self.nodes[read].inputs);
+                }
+            }
+        }
+        last
+    }
+}
+
+/// A batch on its way through a network.
+struct Batch<'a> {
+    network: &'a DynamicNetwork,
+    pixels: &'a [u8],
+    /// Of each node so far.
+    kept: Vec<Kept>,
+}
+
+impl Batch<'_> {
+    fn dims(&self, id: NodeId) -> Dims {
+        Dims::of(&self.network.nodes[id].shape)
+    }
+
+    fn images(&self) -> usize {
+        self.pixels.len() / self.dims(0).len()
+    }
+
+    /// Drops what no node after `id` reads.
+    fn drop_read(&mut self, id: NodeId, last_reads: &[NodeId]) {
+        let last = self.network.nodes.len() - 1;
+        for (read, kept) in self.kept.iter_mut().enumerate() {
+            if last_reads[read] <= id && read != last && read != id {
+                *kept = Kept::Nothing;
+            }
+        }
+    }
+
+    /// The values of a node for one image, channels last.
+    fn value(&self, id: NodeId, image: usize) -> Cow<'_, [f32]> {
+        let len = self.dims(id).len();
+        match self.kept.get(id) {
+            Some(Kept::Levels { bytes, levels_per_unit }) => {
+                let bytes = bytes[image * len..][..len].iter();
+                return bytes.map(|&byte| (f32::from(byte) - f32::from(ZERO)) / levels_per_unit).collect();
+            }
+            Some(Kept::Values(values)) => return Cow::Borrowed(&values[image * len..][..len]),
+            Some(Kept::Nothing) | None => {}
+        }
+        let node = &self.network.nodes[id];
+        let input = |i: usize| (self.value(node.inputs[i], image), self.dims(node.inputs[i]));
+        let to = self.dims(id);
+        let values = match (&node.op, &self.network.plans[id]) {
+            (Op::Input, _) => value::pixels(&self.pixels[image * len..][..len], &self.network.pixels, to),
+            (_, Plan::BatchNorm(affine)) => value::affine(input(0).0.into_owned(), affine),
+            (Op::Relu, _) => value::clip(input(0).0.into_owned(), f32::INFINITY),
+            (Op::ClippedRelu { max }, _) => value::clip(input(0).0.into_owned(), *max),
+            (Op::MaxPool(window), _) => value::max_pool(input(0), to, window),
+            (Op::AvgPool { window, count_include_pad }, _) => {
+                value::avg_pool(input(0), to, window, *count_include_pad)
+            }
+            (Op::GlobalAvgPool, _) => value::mean(input(0)),
+            (Op::Flatten, _) => value::flatten(input(0)),
+            (Op::Add, _) => value::add(input(0).0.into_owned(), &input(1).0),
+            (Op::Concat, _) => value::concat(&(0..node.inputs.len()).map(input).collect::<Vec<_>>(), to),
+            (Op::Pad { before, .. }, _) => value::pad(input(0), to, *before),
+            (Op::PadShortcut { stride, before, .. }, _) => {
+                value::pad_shortcut(input(0), to, *stride, *before)
+            }
+            (op, _) => unreachable!("{op:?} keeps its levels"),
+        };
+        Cow::Owned(values)
+    }
+
+    fn values(&self, id: NodeId) -> Kept {
+        Kept::Values(self.all_values(id))
+    }
+
+    /// The values of a node for the whole batch.
+    fn all_values(&self, id: NodeId) -> Vec<f32> {
+        let len = self.dims(id).len();
+        let mut values = vec![0.0; self.images() * len];
+        values.par_chunks_mut(len).enumerate().for_each(|(image, values)| {
+            values.copy_from_slice(&self.value(id, image));
+        });
+        values
+    }
+
+    /// Runs a layer on the batch; what it alone reads is dropped on the way.
+    fn layer(&mut self, layer: &Layer, id: NodeId, last_reads: &[NodeId]) -> Kept {
+        let input = self.network.nodes[id].inputs[0];
+        let images = 0..self.images();
+        let ranges = images.into_par_iter().map(|image| largest_magnitude(&self.value(input, image)));
+        let scale_in = scale(ranges.reduce(|| 0.0, f32::max));
+
+        // A run that is no whole number of quads may read a little beyond the last image.
+        let frame = layer.input.len();
+        let mut frames = vec![0; self.images() * frame + QUAD];
+        frames.par_chunks_mut(frame).take(self.images()).enumerate().for_each(|(image, bytes)| {
+            layer.input.fill_border(bytes);
+            value::quantize(&self.value(input, image), scale_in.levels_per_unit, &layer.input, bytes);
+        });
+        self.drop_read(id, last_reads);
+        layer.run(self.network.kernel, &frames, scale_in.levels_per_unit, self.images())
+    }
+}
+
+impl Layer {
+    /// The levels of a batch, from framed levels with `scale_in` levels per unit.
+    fn run(&self, kernel: Kernel, frames: &[u8], scale_in: f32, images: usize) -> Kept {
+        let sum_scales: Vec<f32> = self.weight_scales.iter().map(|weight| scale_in * weight).collect();
+        let bias = |channel: usize| {
+            let Some(&bias) = self.bias.get(channel) else { return 0 };
+            let bias = f32::from(bias) * (sum_scales[channel] / self.bias_scale);
+            (bias.round_ties_even() as i64).clamp(-self.bias_limit, self.bias_limit) as i32
+        };
+        let (input, output) = (self.input.len(), self.output.len());
+        let channels = self.output.dims.channels;
+        let tile_images = |first: usize| self.tile.min(images - first);
+
+        let unrounded = Bounds::unrounded(f32::NEG_INFINITY, f32::INFINITY);
+        let sums = self.conv.requantization(bias, |_| 1.0, unrounded);
+        let tiles = (0..images).step_by(self.tile).collect::<Vec<_>>().into_par_iter();
+        let largest = tiles
+            .map(|first| {
+                let images = tile_images(first);
+                let mut values = vec![0f32; images * output];
+                let windows = self.conv.windows(images);
+                self.conv.run_as(&sums, kernel, &frames[first * input..], windows, &mut values);
+                value::largest_magnitudes(&values, channels)
+            })
+            .reduce(
+                || vec![0.0; channels],
+                |mut a, b| {
+                    a.iter_mut().zip(b).for_each(|(a, b)| *a = a.max(b));
+                    a
+                },
+            );
+        let range =
+            largest.iter().zip(&sum_scales).map(|(largest, scale)| largest / scale).fold(0.0, f32::max);
+        let levels_per_unit = scale(range).levels_per_unit;
+
+        let factor = |channel: usize| {
+            let factor = levels_per_unit / sum_scales[channel];
+            if factor.is_finite() { factor } else { 0.0 }
+        };
+        let levels = self.conv.requantization(bias, factor, Bounds::levels(-LIMIT, LIMIT, ZERO));
+        let mut bytes = vec![0; images * output];
+        bytes.par_chunks_mut(self.tile * output).enumerate().for_each(|(tile, bytes)| {
+            let first = tile * self.tile;
+            let windows = self.conv.windows(tile_images(first));
+            self.conv.run_as(&levels, kernel, &frames[first * input..], windows, bytes);
+        });
+        Kept::Levels { bytes, levels_per_unit }
+    }
+}
+
+/// The scale of a range in signed levels.
+fn scale(range: f32) -> ActivationScale {
+    ActivationScale::from_range(range, true)
+}
+
+fn largest_magnitude(values: &[f32]) -> f32 {
+    values.iter().fold(0.0, |most, value| most.max(value.abs()))
+}

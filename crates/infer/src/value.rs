@@ -1,0 +1,160 @@
+//! The float operations between the layers of a network with dynamic ranges; see [`crate::DynamicNetwork`]. Images
+//! are values in [height, width, channels]; an argument of [`Image`] has its size with it.
+
+use std::borrow::Cow;
+
+use zoo::Window;
+
+use crate::dims::{Dims, Frame};
+use crate::requantize::{Affine, Bounds};
+
+/// The values of a node.
+pub(crate) type Image<'a> = (Cow<'a, [f32]>, Dims);
+
+/// From u8 pixels in [channels, height, width], by a table for each channel.
+pub(crate) fn pixels(pixels: &[u8], tables: &[Vec<f32>], to: Dims) -> Vec<f32> {
+    let mut values = vec![0.0; to.len()];
+    for (channel, plane) in pixels.chunks_exact(to.pixels()).enumerate() {
+        for (value, &pixel) in values[channel..].iter_mut().step_by(to.channels).zip(plane) {
+            *value = tables[channel][usize::from(pixel)];
+        }
+    }
+    values
+}
+
+pub(crate) fn affine(mut values: Vec<f32>, affine: &Affine) -> Vec<f32> {
+    for pixel in values.chunks_exact_mut(affine.multiplier.len()) {
+        let scales = affine.multiplier.iter().zip(&affine.offset);
+        pixel.iter_mut().zip(scales).for_each(|(x, (multiplier, offset))| *x = *x * multiplier + offset);
+    }
+    values
+}
+
+/// A ReLU, with a bound that may be infinite.
+pub(crate) fn clip(mut values: Vec<f32>, high: f32) -> Vec<f32> {
+    let finish = Bounds::unrounded(0.0, high);
+    values.iter_mut().for_each(|x| *x = finish.finish(*x));
+    values
+}
+
+pub(crate) fn add(mut a: Vec<f32>, b: &[f32]) -> Vec<f32> {
+    a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
+    a
+}
+
+pub(crate) fn concat(inputs: &[Image<'_>], to: Dims) -> Vec<f32> {
+    let mut values = Vec::with_capacity(to.len());
+    for pixel in 0..to.pixels() {
+        for (x, from) in inputs {
+            values.extend_from_slice(&x[pixel * from.channels..][..from.channels]);
+        }
+    }
+    values
+}
+
+pub(crate) fn max_pool((x, from): Image<'_>, to: Dims, window: &Window) -> Vec<f32> {
+    let mut values = vec![f32::NEG_INFINITY; to.len()];
+    each_window(&x, from, to, window, |out, inside| {
+        let out = &mut values[out * to.channels..][..to.channels];
+        for x in inside {
+            out.iter_mut().zip(x).for_each(|(out, x)| *out = if x > out { *x } else { *out });
+        }
+    });
+    values
+}
+
+pub(crate) fn avg_pool((x, from): Image<'_>, to: Dims, window: &Window, whole: bool) -> Vec<f32> {
+    let mut values = Vec::with_capacity(to.len());
+    each_window(&x, from, to, window, |_, inside| {
+        let (sums, inside) = sums(inside, to.channels);
+        let count = if whole { window.kernel[0] * window.kernel[1] } else { inside };
+        values.extend(sums.iter().map(|sum| (sum / count as f64) as f32));
+    });
+    values
+}
+
+/// Over all pixels.
+pub(crate) fn mean((x, from): Image<'_>) -> Vec<f32> {
+    let (sums, pixels) = sums(&mut x.chunks_exact(from.channels), from.channels);
+    sums.iter().map(|sum| (sum / pixels as f64) as f32).collect()
+}
+
+/// The sum of each channel over some pixels, and how many those are.
+fn sums(pixels: &mut dyn Iterator<Item = &[f32]>, channels: usize) -> (Vec<f64>, usize) {
+    let (mut sums, mut count) = (vec![0f64; channels], 0);
+    for x in pixels {
+        sums.iter_mut().zip(x).for_each(|(sum, x)| *sum += f64::from(*x));
+        count += 1;
+    }
+    (sums, count)
+}
+
+/// Hands the pixels of each window that lie inside the input to `take`, row by row, with the place of the output
+/// pixel.
+fn each_window<'a>(
+    x: &'a [f32],
+    from: Dims,
+    to: Dims,
+    window: &Window,
+    mut take: impl FnMut(usize, &mut dyn Iterator<Item = &'a [f32]>),
+) {
+    for row in 0..to.height {
+        for column in 0..to.width {
+            let rows = window.inside(0, row, from.height);
+            let columns = window.inside(1, column, from.width);
+            let mut inside = rows.flat_map(|row| {
+                let begin = (row * from.width + columns.start) * from.channels;
+                x[begin..][..columns.len() * from.channels].chunks_exact(from.channels)
+            });
+            take(row * to.width + column, &mut inside);
+        }
+    }
+}
+
+/// To [channels, height, width].
+pub(crate) fn flatten((x, from): Image<'_>) -> Vec<f32> {
+    let channel = |channel: usize| x[channel..].iter().step_by(from.channels).copied();
+    (0..from.channels).flat_map(channel).collect()
+}
+
+/// Zeros around an image: rows above and columns on the left, and the rest on the other sides.
+pub(crate) fn pad((x, from): Image<'_>, to: Dims, [top, left]: [usize; 2]) -> Vec<f32> {
+    let mut values = vec![0.0; to.len()];
+    for (row, x) in x.chunks_exact(from.width * from.channels).enumerate() {
+        values[((row + top) * to.width + left) * to.channels..][..x.len()].copy_from_slice(x);
+    }
+    values
+}
+
+/// Every stride-th row and column, with `before` zero channels in front and the rest behind.
+pub(crate) fn pad_shortcut((x, from): Image<'_>, to: Dims, stride: usize, before: usize) -> Vec<f32> {
+    let mut values = vec![0.0; to.len()];
+    for (pixel, out) in values.chunks_exact_mut(to.channels).enumerate() {
+        let (row, column) = (pixel / to.width * stride, pixel % to.width * stride);
+        let x = &x[(row * from.width + column) * from.channels..][..from.channels];
+        out[before..][..from.channels].copy_from_slice(x);
+    }
+    values
+}
+
+/// The levels of an image, into a frame.
+pub(crate) fn quantize(values: &[f32], levels_per_unit: f32, frame: &Frame, bytes: &mut [u8]) {
+    let bounds = Bounds::levels(-127, 127, frame.zero);
+    let row_len = frame.dims.width * frame.dims.channels;
+    for (row, values) in values.chunks_exact(row_len).enumerate() {
+        let bytes = &mut bytes[frame.pixel(row, 0)..][..row_len];
+        bytes.iter_mut().zip(values).for_each(|(byte, x)| *byte = bounds.finish(x * levels_per_unit));
+    }
+}
+
+/// The largest magnitude in each channel.
+pub(crate) fn largest_magnitudes(values: &[f32], channels: usize) -> Vec<f32> {
+    let mut largest = vec![0f32; channels];
+    for pixel in values.chunks_exact(channels) {
+        largest
+            .iter_mut()
+            .zip(pixel)
+            .for_each(|(most, x)| *most = if x.abs() > *most { x.abs() } else { *most });
+    }
+    largest
+}
