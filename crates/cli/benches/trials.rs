@@ -38,7 +38,7 @@ fn main() {
     let network = || Network::new(&graph, &checkpoint).expect("a whole checkpoint");
     let mut full = network();
     let inputs = full.prepare(set.pixels()).expect("whole images");
-    let mut baseline = Baseline::new(network(), inputs, MEMORY);
+    let mut baseline = Baseline::new(network(), inputs, MEMORY, &|_| ());
     println!(
         "{}, {images} images, the levels of {} kept, {threads} threads",
         checkpoint.model.architecture,

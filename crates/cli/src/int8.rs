@@ -65,16 +65,26 @@ pub(crate) enum Int8<'a> {
 }
 
 impl<'a> Int8<'a> {
-    /// `memory`: bytes of clean activations that may be kept.
-    pub(crate) fn new(checkpoint: &Checkpoint, images: &'a ImageSet, memory: usize) -> anyhow::Result<Self> {
-        Ok(match compiled(checkpoint, images)? {
+    /// `memory`: bytes of clean activations that may be kept. `done` hears of images as the fault-free network has
+    /// finished them.
+    pub(crate) fn new(
+        checkpoint: &Checkpoint,
+        images: &'a ImageSet,
+        memory: usize,
+        done: &(dyn Fn(usize) + Sync),
+    ) -> anyhow::Result<Self> {
+        let compiled = compiled(checkpoint, images)?;
+        let clean = match compiled {
+            Compiled::Dynamic(_) => compiled.predict(images, |images| done(images as usize))?,
+            Compiled::Static(_) => Vec::new(),
+        };
+        Ok(match compiled {
             Compiled::Static(network) => {
                 let inputs = network.prepare(images.pixels())?;
-                Self::Static(Baseline::new(network, inputs, memory))
+                Self::Static(Baseline::new(network, inputs, memory, done))
             }
             Compiled::Dynamic(network) => {
                 let inputs = network.prepare(images.pixels())?;
-                let clean = network.predict_clean(&inputs);
                 Self::Dynamic { network, inputs, clean }
             }
         })

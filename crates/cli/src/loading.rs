@@ -13,6 +13,7 @@ use records::{CellSpec, EvaluationSet, NetworkEntry};
 use crate::exit::Failure;
 use crate::images::{DEFAULT_SIDE, Images, is_folder};
 use crate::int8::{Int8, evaluator};
+use crate::progress::bar;
 
 /// How many threads may work, and where decoded images are kept.
 #[derive(Args)]
@@ -114,8 +115,10 @@ impl Prepared {
     /// The networks ready to run, with their fault-free predictions.
     pub(crate) fn evaluators(&self) -> Result<Vec<(Int8<'_>, Evaluation)>, Failure> {
         let memory = KEPT_LEVELS / self.checkpoints.len();
+        let bar = bar((self.images.len() * self.checkpoints.len()) as u64, "images");
         let ready = |(model, checkpoint): (&campaign::ModelSection, &Checkpoint)| {
-            let network = Int8::new(checkpoint, &self.images, memory)
+            bar.set_message(format!("{}, fault-free", model.label));
+            let network = Int8::new(checkpoint, &self.images, memory, &|images| bar.inc(images as u64))
                 .with_context(|| model.checkpoint.display().to_string())
                 .map_err(Failure::Input)?;
             let clean = network.clean().to_vec();
@@ -125,7 +128,9 @@ impl Prepared {
             };
             Ok((network, evaluation))
         };
-        self.experiment.models.iter().zip(&self.checkpoints).map(ready).collect()
+        let ready = self.experiment.models.iter().zip(&self.checkpoints).map(ready).collect();
+        bar.finish_and_clear();
+        ready
     }
 
     /// What the manifest tells people about the networks.

@@ -61,6 +61,19 @@ pub(crate) enum RangesOf<'a> {
     Batches(NonZeroU32),
 }
 
+impl<'a> RangesOf<'a> {
+    /// Those of batches of so many images, or, without a batch, of the images that `calibration` gives.
+    ///
+    /// # Panics
+    /// With neither.
+    pub(crate) fn new(batch: Option<NonZeroU32>, calibration: Option<&'a ImageSet>) -> Self {
+        match batch {
+            Some(batch) => Self::Batches(batch),
+            None => Self::Calibration(calibration.expect("static ranges are those of images")),
+        }
+    }
+}
+
 impl Rounding {
     /// Images in a batch, where ranges are dynamic.
     pub(crate) fn batch(self) -> anyhow::Result<Option<NonZeroU32>> {

@@ -123,10 +123,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
             Some(images.map_err(|failure| without_training_images(failure, arguments))?.set)
         }
     };
-    let ranges = match (&training, batch) {
-        (Some(images), None) => RangesOf::Calibration(images),
-        (_, batch) => RangesOf::Batches(batch.expect("ranges without images are those of batches")),
-    };
+    let ranges = RangesOf::new(batch, training.as_ref());
     let test = images("test", arguments.images.map(|n| n as usize))?.set;
     let (graph, parameters) = float_network(arguments, onnx, &test).map_err(Failure::Input)?;
     let preprocessing = Preprocessing { mean: arguments.mean.clone(), std: arguments.std.clone() };

@@ -43,8 +43,9 @@ holds image files and no folders, there are no labels: how often the int8 networ
 takes the place of accuracy. Every network gets images of its own size, 299 pixels for inception_v3 and 224
 for the others, and torchvision's normalization.
 
-Weights have one scale a tensor, 127 / max|w|, or with --per-channel one an output channel; activations have static ranges, as `zerospace quantize` makes
-them, or with --activations dynamic those of each batch of --batch images, which is the paper's protocol.
+Weights have one scale a tensor, 127 / max|w|, or with --per-channel one an output channel; activations have
+static ranges, as `zerospace quantize` makes them, or with --activations dynamic those of each batch of --batch
+images, which is the paper's protocol.
 
 Networks come one after the other, and the memory of one is free before the next. With --out, table1.md and
 table1.csv are written after each of them; they also name weights, images and calibration by their SHA-256.
@@ -223,10 +224,7 @@ impl<'a> Measurement<'a> {
             Some(_) => None,
             None => Some(self.images(|part| &part.calibration, side)?),
         };
-        let ranges = match (&calibration, batch) {
-            (Some(images), None) => RangesOf::Calibration(images),
-            (_, batch) => RangesOf::Batches(batch.expect("ranges without images are those of batches")),
-        };
+        let ranges = RangesOf::new(batch, calibration.as_ref());
         let (checkpoint, ranges_seconds) = timed(|| rounded.with_ranges(ranges))?;
         drop(calibration);
         let images = self.images(|part| &part.evaluation, side)?;

@@ -84,11 +84,12 @@ struct Changed {
 }
 
 impl<'a> Baseline<'a> {
-    /// Runs the clean network, and keeps the levels of as many images as `memory` bytes hold.
+    /// Runs the clean network, and keeps the levels of as many images as `memory` bytes hold. `done` hears of
+    /// images as they are finished.
     ///
     /// # Panics
     /// When `inputs` were prepared for another image size.
-    pub fn new(network: Network, inputs: Inputs<'a>, memory: usize) -> Self {
+    pub fn new(network: Network, inputs: Inputs<'a>, memory: usize, done: &(dyn Fn(usize) + Sync)) -> Self {
         network.check(&inputs);
         let (images, classes) = (inputs.len(), network.classes());
         let batch = network.batch(images);
@@ -105,9 +106,9 @@ impl<'a> Baseline<'a> {
         };
         let kept = 0..images.div_ceil(batch).min(baseline.together);
         let others = baseline.images_of(&kept).end..images;
-        baseline.keep(kept);
+        baseline.keep(kept, done);
         let Self { network, inputs, logits, clean, .. } = &mut baseline;
-        network.logits_of(inputs, others.clone(), &mut logits[others.start * classes..]);
+        network.logits_of(inputs, others.clone(), &mut logits[others.start * classes..], done);
         network.classify(logits, clean);
         baseline
     }
@@ -158,7 +159,7 @@ impl<'a> Baseline<'a> {
         for part in others.into_iter().filter(|part| !part.is_empty()) {
             if worth_keeping {
                 for first in part.clone().step_by(self.together) {
-                    self.keep(first..(first + self.together).min(part.end));
+                    self.keep(first..(first + self.together).min(part.end), &|_| ());
                     self.run_kept(trials, outputs, &finish);
                 }
             } else {
@@ -174,7 +175,7 @@ impl<'a> Baseline<'a> {
     }
 
     /// Runs the clean network on some batches and keeps their levels instead of others', and their logits.
-    fn keep(&mut self, batches: Range<usize>) {
+    fn keep(&mut self, batches: Range<usize>, done: &(dyn Fn(usize) + Sync)) {
         let images = self.images_of(&batches);
         self.batches.resize_with(batches.len(), || Mutex::new(Batch { levels: Vec::new() }));
         self.kept = batches;
@@ -188,6 +189,7 @@ impl<'a> Baseline<'a> {
             for (levels, step) in levels.iter_mut().zip(steps) {
                 levels.resize(kept_bytes(step, images.len()), 0);
             }
+            let count = images.len();
             network.run_batch(
                 inputs.pixels_of(images),
                 |step, tile, images| {
@@ -196,6 +198,7 @@ impl<'a> Baseline<'a> {
                 },
                 |found| logits.copy_from_slice(found),
             );
+            done(count);
         });
     }
 
@@ -240,7 +243,8 @@ impl<'a> Baseline<'a> {
         let Self { network, inputs, .. } = self;
         let mut logits = vec![0.0; images.len() * network.classes()];
         for (changes, output) in trials.iter().zip(outputs) {
-            network.changed(changes, |network| network.logits_of(inputs, images.clone(), &mut logits));
+            network
+                .changed(changes, |network| network.logits_of(inputs, images.clone(), &mut logits, &|_| ()));
             let size = output.len() / inputs.len();
             finish(network, &logits, &mut output[images.start * size..images.end * size]);
         }

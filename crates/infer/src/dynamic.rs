@@ -76,7 +76,8 @@ const LARGEST_PRODUCT: usize = 1 << 14;
 ///
 /// - It adds up the products of levels in f32, which rounds beyond 2^24; here sums are exact.
 /// - Its versions until July 2019 run batch norms in float, as here. Later ones fold them into the weights first, if
-///   they are given a sample input; the memory would then hold other weights than the state dict's.
+///   they are given a sample input, which the paper's release gives; the memory would then hold other weights than
+///   the state dict's. Which version the paper used is not known.
 /// - Its 127 / largest |x| is rounded twice, since PyTorch takes the reciprocal of a tensor times a number.
 /// - The bias is cut to a narrower range here, which only a range of activations near zero can reach, and PyTorch's
 ///   float operations between layers round in an order of their own.

@@ -161,13 +161,22 @@ impl Network {
     /// As [`Network::predict`].
     pub fn logits(&mut self, inputs: &Inputs<'_>, changes: &[WeightChange]) -> Vec<f32> {
         let mut all = vec![0.0; inputs.len() * self.compiled.classes];
-        self.changed(changes, |network| network.logits_of(inputs, 0..inputs.len(), &mut all));
+        self.changed(changes, |network| network.logits_of(inputs, 0..inputs.len(), &mut all, &|_| ()));
         all
     }
 
-    /// Writes the logits of some images.
-    pub(crate) fn logits_of(&self, inputs: &Inputs<'_>, images: Range<usize>, output: &mut [f32]) {
-        self.each_batch(inputs, images, output, |logits, out| out.copy_from_slice(logits));
+    /// Writes the logits of some images. `done` hears of images as they are finished.
+    pub(crate) fn logits_of(
+        &self,
+        inputs: &Inputs<'_>,
+        images: Range<usize>,
+        output: &mut [f32],
+        done: &(dyn Fn(usize) + Sync),
+    ) {
+        self.each_batch(inputs, images, output, |logits, out| {
+            out.copy_from_slice(logits);
+            done(logits.len() / self.compiled.classes);
+        });
     }
 
     /// Runs some images, batches in parallel; `done` makes a batch's part of `output` from its logits.

@@ -1,5 +1,7 @@
 //! The fast executor equals the plain one bit for bit, however the work is split.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use infer::{Baseline, Network, WeightChange};
 use quant::{Activations, Checkpoint, QuantTensor};
 use zoo::Graph;
@@ -149,7 +151,11 @@ fn trials_on_a_baseline_equal_full_passes() {
         // Nothing fits, some of it, all.
         for memory in [0, 600_000, usize::MAX] {
             let network = Network::new(&graph, &checkpoint).unwrap();
-            let mut baseline = Baseline::new(network, inputs, memory);
+            let finished = AtomicUsize::new(0);
+            let mut baseline = Baseline::new(network, inputs, memory, &|images| {
+                finished.fetch_add(images, Ordering::Relaxed);
+            });
+            assert_eq!(finished.into_inner(), IMAGES, "{name:?}, {memory} bytes");
             let kept = baseline.images_kept();
             assert!(if memory == 0 { kept == 0 } else { kept <= IMAGES }, "{name:?}: {kept}");
             assert_eq!(baseline.clean(), clean, "{name:?}, {memory} bytes");
