@@ -361,7 +361,8 @@ def busy():
 
 class Sample:
     def __init__(self, trials, wall, cpu, threads, others, accuracy, whole=None):
-        self.others = others        self.rate = trials / wall
+        self.others = others
+        self.rate = trials / wall
         self.cpu_ms = 1000 * cpu / trials
         self.used = cpu / wall / threads
         self.trials, self.accuracy, self.whole = trials, accuracy, whole
@@ -441,8 +442,13 @@ class Zerospace:
             # A unit, which a kill costs, is about a second.
             self.counts[cell] = trials, max(1, round(trials / self.options.run_seconds))
         trials, unit = self.counts[cell]
-        short, short_cpu, short_others, _ = self.run(*cell, trials // 4, unit, seed)
-        long, long_cpu, long_others, accuracy = self.run(*cell, trials, unit, seed)
+        for _ in range(5):
+            short, short_cpu, short_others, _ = self.run(*cell, trials // 4, unit, seed)
+            long, long_cpu, long_others, accuracy = self.run(*cell, trials, unit, seed)
+            if long > short and long_cpu > short_cpu:
+                break
+        else:
+            sys.exit(f"{cell}: a run of {trials} trials is never longer than one of a quarter; raise --run-seconds")
         others = (short_others + long_others) / (short + long) / os.cpu_count()
         return Sample(trials - trials // 4, long - short, long_cpu - short_cpu, threads, others, accuracy,
                       long_cpu / long / threads)
