@@ -24,7 +24,7 @@ Weights: one symmetric scale for each tensor, 127 / max|w|, rounding half to eve
 Activations: 8 bits. Static ranges are fixed by the first training images; convolution, batch norm and ReLU round
 once, at their end. Dynamic ranges are the paper's protocol, Distiller's: each layer takes the range of its input
 and of its output from the batch of images, and batch norms and ReLUs work on floats in between. A network's
-predictions then depend on what shares a batch with an image, and a campaign costs several times as much.
+predictions then depend on what shares a batch with an image, and every trial of a campaign is a full pass.
 
 Images of a folder (imagenet: DIR/imagenet/val/CLASS/*.JPEG, for calibration DIR/imagenet/train) become
 those that torchvision's networks take: shorter side to 256 pixels, the middle 224 x 224 cut out. The set

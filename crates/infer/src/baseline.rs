@@ -410,7 +410,10 @@ impl<'a> Trial<'a> {
         }
         let marks = self.reached(step, tile);
         let reached: Vec<u32> = marked(&marks).map(|at| at as u32).collect();
-        if reached.len() as f64 > DENSE * marks.len() as f64 || (last && !reached.is_empty()) {
+        if reached.is_empty() && changed.is_empty() {
+            return State::Clean;
+        }
+        if reached.len() as f64 > DENSE * marks.len() as f64 || last {
             return self.dense(index, tile);
         }
         match &step.work {
