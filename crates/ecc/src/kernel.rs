@@ -284,8 +284,7 @@ impl Sweep for Decode<'_> {
                 (self.dirty)(i * GROUP_BLOCKS, place);
             }
         }
-        // SAFETY: the caller's promise about `L`.
-        unsafe { L::fence() };
+        L::fence();
     }
 }
 
@@ -313,8 +312,7 @@ impl Sweep for Encode<'_> {
                 }
             }
         }
-        // SAFETY: the caller's promise about `L`.
-        unsafe { L::fence() };
+        L::fence();
     }
 }
 
@@ -433,6 +431,9 @@ impl Lines for InsideBlock {
 ///
 /// The methods are unsafe because an implementation may need instructions that the machine lacks.
 trait Line: Copy {
+    /// Whether lines are x86-64 vectors, for which caches are passed by and filled ahead.
+    const VECTORS: bool;
+
     unsafe fn load(from: &[u8; LINE]) -> Self;
     unsafe fn store(self, to: &mut [u8; LINE]);
     /// Bit i: parity of byte i.
@@ -455,20 +456,40 @@ trait Line: Copy {
 
     /// Stores the check bytes of a line past the caches, at any address.
     #[inline(always)]
-    unsafe fn stream_check(bits: u64, to: &mut [u8; BLOCK]) {
+    fn stream_check(bits: u64, to: &mut [u8; BLOCK]) {
+        #[cfg(target_arch = "x86_64")]
+        if Self::VECTORS {
+            // SAFETY: every x86-64 machine has `movnti`, which takes any address.
+            return unsafe { _mm_stream_si64(to.as_mut_ptr().cast(), bits.cast_signed()) };
+        }
         *to = bits.to_le_bytes();
     }
 
     /// Orders streamed stores before later ones.
     #[inline(always)]
-    unsafe fn fence() {}
+    fn fence() {
+        #[cfg(target_arch = "x86_64")]
+        if Self::VECTORS {
+            // SAFETY: every x86-64 machine has it.
+            unsafe { _mm_sfence() }
+        }
+    }
 
     /// Asks for a line that will be read soon, if there is one.
     #[inline(always)]
-    unsafe fn prefetch(_: *const u8) {}
+    fn prefetch(line: *const u8) {
+        let _ = line;
+        #[cfg(target_arch = "x86_64")]
+        if Self::VECTORS {
+            // SAFETY: every x86-64 machine has it; a prefetch reads nothing and allows any address.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
+        }
+    }
 }
 
 impl Line for [u64; 8] {
+    const VECTORS: bool = false;
+
     #[inline(always)]
     unsafe fn load(from: &[u8; LINE]) -> Self {
         let blocks = from.as_chunks::<BLOCK>().0;
@@ -522,6 +543,8 @@ fn each(mut blocks: [u64; 8], f: impl Fn(u64) -> u64) -> [u64; 8] {
 /// for it.
 #[cfg(target_arch = "x86_64")]
 impl Line for [__m256i; 2] {
+    const VECTORS: bool = true;
+
     #[inline(always)]
     unsafe fn load(from: &[u8; LINE]) -> Self {
         let from = from.as_ptr().cast::<__m256i>();
@@ -547,24 +570,6 @@ impl Line for [__m256i; 2] {
             _mm256_stream_si256(to, self[0]);
             _mm256_stream_si256(to.add(1), self[1]);
         }
-    }
-
-    #[inline(always)]
-    unsafe fn stream_check(bits: u64, to: &mut [u8; BLOCK]) {
-        // SAFETY: AVX2 includes it; `movnti` takes any address.
-        unsafe { _mm_stream_si64(to.as_mut_ptr().cast(), bits.cast_signed()) }
-    }
-
-    #[inline(always)]
-    unsafe fn fence() {
-        // SAFETY: AVX2 includes it.
-        unsafe { _mm_sfence() }
-    }
-
-    #[inline(always)]
-    unsafe fn prefetch(line: *const u8) {
-        // SAFETY: AVX2 includes it; a prefetch reads nothing and allows any address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
     }
 
     #[inline(always)]
@@ -685,6 +690,8 @@ unsafe fn gather_avx2(x: [__m256i; 2]) -> u64 {
 /// The safety of all methods: the caller promises AVX-512F, AVX-512BW and GFNI.
 #[cfg(target_arch = "x86_64")]
 impl Line for __m512i {
+    const VECTORS: bool = true;
+
     #[inline(always)]
     unsafe fn load(from: &[u8; LINE]) -> Self {
         // SAFETY: AVX-512F; 64 bytes are an unaligned vector.
@@ -701,24 +708,6 @@ impl Line for __m512i {
     unsafe fn stream(self, to: &mut [u8; LINE]) {
         // SAFETY: AVX-512F; 64 bytes are a vector, aligned because the caller promises a line.
         unsafe { _mm512_stream_si512(to.as_mut_ptr().cast(), self) }
-    }
-
-    #[inline(always)]
-    unsafe fn stream_check(bits: u64, to: &mut [u8; BLOCK]) {
-        // SAFETY: AVX-512F includes it; `movnti` takes any address.
-        unsafe { _mm_stream_si64(to.as_mut_ptr().cast(), bits.cast_signed()) }
-    }
-
-    #[inline(always)]
-    unsafe fn fence() {
-        // SAFETY: AVX-512F includes it.
-        unsafe { _mm_sfence() }
-    }
-
-    #[inline(always)]
-    unsafe fn prefetch(line: *const u8) {
-        // SAFETY: AVX-512F includes it; a prefetch reads nothing and allows any address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
     }
 
     #[inline(always)]

@@ -40,6 +40,7 @@ impl Protection for Faulty {
         weights[0] = image.data()[word].cast_signed();
         WordStatus::Clean
     }
+
     fn dense(&self) -> Option<Dense> {
         Some(Dense::new(self.kernel, Code::Faulty))
     }

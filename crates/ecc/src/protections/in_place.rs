@@ -62,6 +62,7 @@ impl Protection for InPlace {
             _ => WordStatus::Corrected,
         }
     }
+
     fn dense(&self) -> Option<Dense> {
         Some(Dense::new(self.kernel, Code::InPlace))
     }

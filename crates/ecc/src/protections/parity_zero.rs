@@ -50,6 +50,7 @@ impl Protection for ParityZero {
             WordStatus::Detected
         }
     }
+
     fn dense(&self) -> Option<Dense> {
         Some(Dense::new(self.kernel, Code::ParityZero))
     }

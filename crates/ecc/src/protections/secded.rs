@@ -63,6 +63,7 @@ impl Protection for SecDed {
         store(block, weights);
         status
     }
+
     fn dense(&self) -> Option<Dense> {
         Some(Dense::new(self.kernel, Code::SecDed))
     }
