@@ -26,7 +26,7 @@ use rayon::prelude::*;
 
 use crate::compile::{Compiled, Tile};
 use crate::conv::{Conv, Layers};
-use crate::kernel::LANES;
+use crate::kernel::{LANES, QUAD};
 use crate::network::{Arena, Inputs, Network, WeightChange};
 use crate::step::{Operand, Step, Target, Work};
 
@@ -260,7 +260,7 @@ fn batch_of(index: usize, batch: usize, images: &Range<usize>) -> Range<usize> {
 /// Bytes that a step's levels take for a batch of images.
 fn kept_bytes(step: &Step, images: usize) -> usize {
     match step.target {
-        Target::Slot(_) => images * step.frame.len() + crate::kernel::QUAD,
+        Target::Slot(_) => images * step.frame.len() + QUAD,
         Target::Logits => 0,
     }
 }
@@ -537,7 +537,7 @@ impl<'a> Trial<'a> {
         parts.extend(own.iter().map(|(panel, pixels)| (panel.clone(), pixels.as_slice())));
         for (panels, at) in &parts {
             let gather = |values: &[u32]| -> Vec<u32> { at.iter().map(|&at| values[at as usize]).collect() };
-            network.run_panels(conv, panels.clone(), input, (&gather(begins), &gather(pixels)), computed);
+            conv.run(network.kernel, panels.clone(), input, (&gather(begins), &gather(pixels)), computed);
         }
 
         let places = || {
@@ -561,7 +561,7 @@ impl<'a> Trial<'a> {
         let state = match count {
             0 => State::Clean,
             _ if count as f64 > DENSE * pixels.len() as f64 => {
-                network.run_panels(conv, 0..conv.panels(), input, (begins, pixels), computed);
+                conv.run(network.kernel, 0..conv.panels(), input, (begins, pixels), computed);
                 computed.chunks_exact_mut(frame.len()).for_each(|image| frame.fill_border(image));
                 State::Dense
             }

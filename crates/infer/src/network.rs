@@ -79,7 +79,7 @@ impl<'a> Inputs<'a> {
 #[derive(Debug)]
 pub struct Network {
     pub(crate) compiled: Compiled,
-    kernel: Kernel,
+    pub(crate) kernel: Kernel,
     /// Arenas at rest. A thread takes one for a batch of images and puts it back, so there are as many as
     /// threads have ever run at once, and nothing is allocated once each has its own.
     arenas: Mutex<Vec<Arena>>,
@@ -150,8 +150,17 @@ impl Network {
     /// # Panics
     /// When `inputs` were prepared for another image size.
     pub fn predict_clean(&self, inputs: &Inputs<'_>) -> Vec<u16> {
+        self.predict_watched(inputs, &|_| ())
+    }
+
+    /// As [`Network::predict_clean`]; `done` hears of images as they are finished.
+    ///
+    /// # Panics
+    /// As [`Network::predict_clean`].
+    pub fn predict_watched(&self, inputs: &Inputs<'_>, done: &(dyn Fn(usize) + Sync)) -> Vec<u16> {
         let mut classes = vec![0; inputs.len()];
-        self.each_batch(inputs, 0..inputs.len(), &mut classes, |logits, out| self.classify(logits, out));
+        let classify = |logits: &[f32], out: &mut [u16]| self.classify(logits, out);
+        self.each_batch(inputs, 0..inputs.len(), &mut classes, classify, done);
         classes
     }
 
@@ -173,19 +182,18 @@ impl Network {
         output: &mut [f32],
         done: &(dyn Fn(usize) + Sync),
     ) {
-        self.each_batch(inputs, images, output, |logits, out| {
-            out.copy_from_slice(logits);
-            done(logits.len() / self.compiled.classes);
-        });
+        self.each_batch(inputs, images, output, |logits, out| out.copy_from_slice(logits), done);
     }
 
-    /// Runs some images, batches in parallel; `done` makes a batch's part of `output` from its logits.
+    /// Runs some images, batches in parallel; `finish` makes a batch's part of `output` from its logits, and `done`
+    /// hears of its images.
     fn each_batch<T: Send>(
         &self,
         inputs: &Inputs<'_>,
         images: Range<usize>,
         output: &mut [T],
-        done: impl Fn(&[f32], &mut [T]) + Sync,
+        finish: impl Fn(&[f32], &mut [T]) + Sync,
+        done: &(dyn Fn(usize) + Sync),
     ) {
         self.check(inputs);
         if images.is_empty() {
@@ -195,7 +203,8 @@ impl Network {
         let size = output.len() / images.len();
         let pixels = inputs.pixels_of(images).par_chunks(batch * inputs.image);
         output.par_chunks_mut(batch * size).zip(pixels).for_each(|(out, pixels)| {
-            self.run_batch(pixels, |_, _, _| {}, |logits| done(logits, out));
+            self.run_batch(pixels, |_, _, _| {}, |logits| finish(logits, out));
+            done(pixels.len() / inputs.image);
         });
     }
 
@@ -283,8 +292,7 @@ impl Network {
         done(&arena.logits[..images * compiled.classes]);
         self.rest(arena);
     }
-}
-impl Network {
+
     /// Runs a step on some images of a tile and writes its slot, or the logits. `elsewhere` may give an input's
     /// images from the tile's first on; the others are read from their slots.
     pub(crate) fn run_step<'a>(
@@ -328,18 +336,6 @@ impl Network {
                 self.compute(step, part.len(), pixels, &inputs, logits);
             }
         }
-    }
-
-    /// Computes some panels of a convolution for some windows; see [`Conv::run`].
-    pub(crate) fn run_panels(
-        &self,
-        conv: &Conv,
-        panels: Range<usize>,
-        input: &[u8],
-        windows: (&[u32], &[u32]),
-        output: &mut [u8],
-    ) {
-        conv.run(self.kernel, panels, input, windows, output);
     }
 
     /// Writes the images of a step's output, all but their border. `pixels` begin with those of the first.
