@@ -6,9 +6,6 @@ use data::ImageSet;
 use infer::{Baseline, DynamicNetwork, Inputs, Network};
 use quant::{Activations, Checkpoint, ModelSpec};
 
-/// Images that a thread of a network with static ranges gets before progress is shown.
-const IMAGES: usize = 32;
-
 /// A compiled network.
 pub(crate) enum Compiled {
     Static(Network),
@@ -35,21 +32,23 @@ pub(crate) fn evaluator(checkpoint: &Checkpoint) -> String {
 
 impl Compiled {
     /// The class of each image; `done` hears of images as they are finished.
-    pub(crate) fn predict(&self, images: &ImageSet, done: impl Fn(u64)) -> anyhow::Result<Vec<u16>> {
-        let image_bytes = images.shape().image_bytes();
-        let together = match self {
-            Self::Static(_) => IMAGES * rayon::current_num_threads(),
-            Self::Dynamic(network) => network.batch(),
-        };
-        let mut predictions = Vec::with_capacity(images.len());
-        for pixels in images.pixels().chunks(together * image_bytes) {
-            predictions.extend(match self {
-                Self::Static(network) => network.predict_clean(&network.prepare(pixels)?),
-                Self::Dynamic(network) => network.predict_clean(&network.prepare(pixels)?),
-            });
-            done((pixels.len() / image_bytes) as u64);
+    pub(crate) fn predict(
+        &self,
+        images: &ImageSet,
+        done: &(dyn Fn(usize) + Sync),
+    ) -> anyhow::Result<Vec<u16>> {
+        match self {
+            Self::Static(network) => Ok(network.predict_watched(&network.prepare(images.pixels())?, done)),
+            Self::Dynamic(network) => {
+                let image_bytes = images.shape().image_bytes();
+                let mut predictions = Vec::with_capacity(images.len());
+                for pixels in images.pixels().chunks(network.batch() * image_bytes) {
+                    predictions.extend(network.predict_clean(&network.prepare(pixels)?));
+                    done(pixels.len() / image_bytes);
+                }
+                Ok(predictions)
+            }
         }
-        Ok(predictions)
     }
 }
 
@@ -75,7 +74,7 @@ impl<'a> Int8<'a> {
     ) -> anyhow::Result<Self> {
         let compiled = compiled(checkpoint, images)?;
         let clean = match compiled {
-            Compiled::Dynamic(_) => compiled.predict(images, |images| done(images as usize))?,
+            Compiled::Dynamic(_) => compiled.predict(images, done)?,
             Compiled::Static(_) => Vec::new(),
         };
         Ok(match compiled {

@@ -236,7 +236,7 @@ pub(crate) fn int8_predict(
     images: &ImageSet,
     bar: &ProgressBar,
 ) -> anyhow::Result<Vec<u16>> {
-    compiled(checkpoint, images)?.predict(images, |done| bar.inc(done))
+    compiled(checkpoint, images)?.predict(images, &|done| bar.inc(done as u64))
 }
 
 /// Images whose prediction is the label.
