@@ -9,6 +9,10 @@ use crate::ZooError;
 use crate::bind::check;
 use crate::graph::{Graph, Node, NodeId, Op, Window};
 
+mod operations;
+
+use operations::{AvgPool, Each, MaxPool, PerChannel, Sum, Unfold, convolution};
+
 /// Smallest and largest value that a node has computed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Range {
@@ -44,15 +48,15 @@ impl Default for Range {
 #[derive(Debug)]
 enum Prepared {
     None,
-    /// OIHW weight; bias as `[1, O, 1, 1]`.
+    /// Weight as `[groups, O / groups, H * W * I]`.
     Conv {
         weight: Tensor,
-        bias: Option<Tensor>,
+        bias: Option<Vec<f32>>,
     },
-    /// y = x * scale + shift, both `[1, C, 1, 1]`.
+    /// y = x * scale + shift, one of each a channel.
     BatchNorm {
-        scale: Tensor,
-        shift: Tensor,
+        scale: Vec<f32>,
+        shift: Vec<f32>,
     },
     /// Weight as IO, a view of the OI parameter; bias as `[O]`.
     Linear {
@@ -206,14 +210,14 @@ impl Executor {
 fn prepare(node: &Node, parameters: &Parameters) -> Result<Prepared, ZooError> {
     let parameter = |suffix: &str| &parameters[&format!("{}.{suffix}", node.name)];
     let tensor = |p: &FloatTensor| Tensor::from_slice(p.values(), p.shape(), &Device::Cpu);
-    let per_channel = |values: Vec<f32>| {
-        let channels = values.len();
-        Tensor::from_vec(values, (1, channels, 1, 1), &Device::Cpu)
-    };
     Ok(match node.op {
-        Op::Conv2d { bias, .. } => Prepared::Conv {
-            weight: tensor(parameter("weight"))?,
-            bias: if bias { Some(per_channel(parameter("bias").values().to_vec())?) } else { None },
+        Op::Conv2d { bias, groups, out_channels, .. } => Prepared::Conv {
+            weight: tensor(parameter("weight"))?.permute((0, 2, 3, 1))?.reshape((
+                groups,
+                out_channels / groups,
+                (),
+            ))?,
+            bias: bias.then(|| parameter("bias").values().to_vec()),
         },
         Op::BatchNorm { epsilon } => {
             let variance = parameter("running_var").values();
@@ -234,7 +238,7 @@ fn prepare(node: &Node, parameters: &Parameters) -> Result<Prepared, ZooError> {
                 .zip(&scale)
                 .map(|((bias, mean), scale)| bias - mean * scale)
                 .collect();
-            Prepared::BatchNorm { scale: per_channel(scale)?, shift: per_channel(shift)? }
+            Prepared::BatchNorm { scale, shift }
         }
         Op::Linear { .. } => Prepared::Linear {
             transposed: tensor(parameter("weight"))?.t()?,
@@ -257,115 +261,43 @@ fn prepare(node: &Node, parameters: &Parameters) -> Result<Prepared, ZooError> {
 fn run(op: &Op, prepared: &Prepared, inputs: &[Tensor]) -> candle_core::Result<Tensor> {
     let x = &inputs[0];
     match (op, prepared) {
-        (Op::Conv2d { window, groups, .. }, Prepared::Conv { weight, bias }) => {
-            let y = conv(x, weight, window, *groups)?;
+        (Op::Conv2d { window, .. }, Prepared::Conv { weight, bias }) => {
+            let y = convolution(x, weight, window)?;
             match bias {
-                Some(bias) => y.broadcast_add(bias),
+                Some(bias) => y.apply_op1_no_bwd(&PerChannel { scale: &vec![1.0; bias.len()], shift: bias }),
                 None => Ok(y),
             }
         }
         (Op::BatchNorm { .. }, Prepared::BatchNorm { scale, shift }) => {
-            x.broadcast_mul(scale)?.broadcast_add(shift)
+            x.apply_op1_no_bwd(&PerChannel { scale, shift })
         }
         (Op::Linear { .. }, Prepared::Linear { transposed, bias }) => {
             x.matmul(transposed)?.broadcast_add(bias)
         }
-        (Op::Relu, _) => x.relu(),
-        (Op::ClippedRelu { max }, _) => x.clamp(0f32, *max),
-        (Op::MaxPool(window), _) => max_pool(x, window),
-        (Op::AvgPool { window, count_include_pad }, _) => avg_pool(x, window, *count_include_pad),
+        (Op::Relu, _) => x.apply_op1_no_bwd(&Each(|x: f32| x.max(0.0))),
+        (&Op::ClippedRelu { max }, _) => x.apply_op1_no_bwd(&Each(|x: f32| x.max(0.0).min(max))),
+        (&Op::MaxPool(window), _) => x.apply_op1_no_bwd(&MaxPool(window)),
+        (&Op::AvgPool { window, count_include_pad }, _) => {
+            x.apply_op1_no_bwd(&AvgPool { window, count_include_pad })
+        }
         (Op::GlobalAvgPool, _) => x.mean((2, 3)),
         (Op::Flatten, _) => x.flatten_from(1),
-        (Op::Add, _) => x + &inputs[1],
+        (Op::Add, _) => x.apply_op2_no_bwd(&inputs[1], &Sum),
         (Op::Concat, _) => Tensor::cat(inputs, 1),
         (Op::Pad { before, after }, _) => {
             x.pad_with_zeros(2, before[0], after[0])?.pad_with_zeros(3, before[1], after[1])
         }
-        (Op::PadShortcut { stride, before, after }, _) => {
-            subsample(x, [*stride; 2])?.pad_with_zeros(1, *before, *after)
+        (&Op::PadShortcut { stride, before, after }, _) => {
+            let (n, channels, height, width) = x.dims4()?;
+            let every = Window::square(1, stride, 0);
+            let [rows, columns] = every.output(height, width);
+            let kept = x
+                .apply_op1_no_bwd(&Unfold { window: every, groups: 1 })?
+                .reshape((n, channels, rows, columns))?;
+            kept.pad_with_zeros(1, before, after)
         }
         _ => unreachable!("`prepare` gives every operation its own parameters"),
     }
-}
-
-/// candle takes one stride and one padding for both axes; other windows pad first and drop later.
-fn conv(x: &Tensor, weight: &Tensor, window: &Window, groups: usize) -> candle_core::Result<Tensor> {
-    let [ph, pw] = window.padding;
-    let [sh, sw] = window.stride;
-    let (x, padding) =
-        if ph == pw { (x.clone(), ph) } else { (x.pad_with_zeros(2, ph, ph)?.pad_with_zeros(3, pw, pw)?, 0) };
-    if sh == sw {
-        x.conv2d(weight, padding, sh, 1, groups)
-    } else {
-        subsample(&x.conv2d(weight, padding, 1, 1, groups)?, window.stride)
-    }
-}
-
-/// candle's pooling has no padding and no ceil mode: pad with minus infinity, which never wins.
-fn max_pool(x: &Tensor, window: &Window) -> candle_core::Result<Tensor> {
-    let (_, _, height, width) = x.dims4()?;
-    let output = window.output(height, width);
-    let mut padded = x.clone();
-    for (axis, size) in [height, width].into_iter().enumerate() {
-        let before = window.padding[axis];
-        let needed = (output[axis] - 1) * window.stride[axis] + window.kernel[axis];
-        let after = needed.saturating_sub(before + size);
-        padded = pad_with_minus_infinity(&padded, axis + 2, before, after)?;
-    }
-    let [kernel, stride] = [window.kernel, window.stride].map(|[height, width]| (height, width));
-    padded.max_pool2d_with_stride(kernel, stride)
-}
-
-/// candle's pooling has no padding and always divides by the whole window.
-fn avg_pool(x: &Tensor, window: &Window, count_include_pad: bool) -> candle_core::Result<Tensor> {
-    let (_, _, height, width) = x.dims4()?;
-    let [ph, pw] = window.padding;
-    let [kernel, stride] = [window.kernel, window.stride].map(|[height, width]| (height, width));
-    let padded = x.pad_with_zeros(2, ph, ph)?.pad_with_zeros(3, pw, pw)?;
-    let mean = padded.avg_pool2d_with_stride(kernel, stride)?;
-    if count_include_pad || window.padding == [0, 0] {
-        return Ok(mean);
-    }
-    let [rows, columns] = window.output(height, width);
-    let whole = (kernel.0 * kernel.1) as f32;
-    let factors: Vec<f32> = (0..rows * columns)
-        .map(|i| whole / window.values_inside([i / columns, i % columns], [height, width]) as f32)
-        .collect();
-    mean.broadcast_mul(&Tensor::from_vec(factors, (1, 1, rows, columns), &Device::Cpu)?)
-}
-
-fn pad_with_minus_infinity(
-    x: &Tensor,
-    axis: usize,
-    before: usize,
-    after: usize,
-) -> candle_core::Result<Tensor> {
-    let border = |size: usize| {
-        let mut shape = x.dims().to_vec();
-        shape[axis] = size;
-        Tensor::full(f32::NEG_INFINITY, shape, &Device::Cpu)
-    };
-    let mut parts = Vec::new();
-    if before > 0 {
-        parts.push(border(before)?);
-    }
-    parts.push(x.clone());
-    if after > 0 {
-        parts.push(border(after)?);
-    }
-    Tensor::cat(&parts, axis)
-}
-
-/// Every stride-th row and column, beginning with the first.
-fn subsample(x: &Tensor, stride: [usize; 2]) -> candle_core::Result<Tensor> {
-    let mut y = x.clone();
-    for (axis, stride) in [2, 3].into_iter().zip(stride) {
-        if stride > 1 {
-            let kept = Tensor::arange_step(0, x.dim(axis)? as u32, stride as u32, &Device::Cpu)?;
-            y = y.index_select(&kept, axis)?;
-        }
-    }
-    Ok(y)
 }
 
 #[cfg(test)]
