@@ -9,6 +9,7 @@ mod messages;
 mod onnx;
 mod program;
 mod real;
+mod replay;
 mod reproduce;
 mod rounding;
 mod table1;

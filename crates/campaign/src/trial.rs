@@ -1,9 +1,9 @@
-use ecc::{BLOCK, MemoryImage, Protection, Violation, WordStatus};
+use ecc::{BLOCK, MemoryImage, Protection, Violation};
 use inject::{BitErrorRate, FaultModel, FaultPattern, PlaneSizes};
 use records::TrialRecord;
 use sha2::{Digest, Sha256};
 
-use crate::Network;
+use crate::{Network, WordOutcome};
 
 /// Weights that are read back at a time when a network is stored: few enough for the caches.
 const READ_BACK: usize = 1 << 16;
@@ -160,6 +160,16 @@ impl<'a> StoredNetwork<'a> {
         Ok(Self { network, protection })
     }
 
+    /// The network that is stored.
+    pub fn network(&self) -> &'a Network {
+        self.network
+    }
+
+    /// What protects it.
+    pub fn protection(&self) -> &dyn Protection {
+        &*self.protection
+    }
+
     /// Draws the flips of a trial and reads the memory under them.
     pub fn trial(&self, model: FaultModel, rate: BitErrorRate, seed: u64, trial: u64) -> Trial {
         let weights = self.network.plane.len();
@@ -218,12 +228,12 @@ impl<'a> StoredNetwork<'a> {
         let status = self.protection.decode_word(block, word, read);
         let right = read == weights;
         trial.words_hit += 1;
-        match (status, right) {
-            (WordStatus::Clean, true) => {}
-            (WordStatus::Clean, false) => trial.silent += 1,
-            (WordStatus::Corrected, true) => trial.corrected += 1,
-            (WordStatus::Corrected, false) => trial.miscorrected += 1,
-            (WordStatus::Detected, _) => trial.detected += 1,
+        match WordOutcome::new(status, right) {
+            WordOutcome::Harmless => {}
+            WordOutcome::Corrected => trial.corrected += 1,
+            WordOutcome::Detected => trial.detected += 1,
+            WordOutcome::Miscorrected => trial.miscorrected += 1,
+            WordOutcome::Silent => trial.silent += 1,
         }
         if right {
             return;

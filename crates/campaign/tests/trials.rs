@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use campaign::{
-    Evaluation, Evaluator, Experiment, Network, StoredNetwork, Subject, Trial, WeightChange, plan, run,
+    Evaluation, Evaluator, Experiment, Network, StoredNetwork, Subject, Trial, WeightChange, WordAccount,
+    WordOutcome, plan, run,
 };
 use ecc::{MemoryImage, MemoryLayout, Protection, WordStatus};
 use inject::{BitErrorRate, FaultModel, FaultPattern};
@@ -146,6 +147,7 @@ fn trials_see_what_a_read_of_the_whole_memory_sees() {
                 for trial in 0..200 {
                     let found = stored.trial(model, BitErrorRate::new(rate).unwrap(), 1, trial);
                     let outcomes = compare_with_dense(&network, &*protection, clean.clone(), &found);
+                    compare_with_account(&stored, &found);
                     seen.iter_mut().zip(outcomes).for_each(|(sum, n)| *sum += n);
                 }
             }
@@ -157,6 +159,34 @@ fn trials_see_what_a_read_of_the_whole_memory_sees() {
             assert_eq!(seen.map(|n| n > 0), possible, "{}: {seen:?}", protection.id());
         }
     }
+}
+
+/// The account of a trial names exactly its flips, words and outcomes, and reads what the trial read.
+fn compare_with_account(stored: &StoredNetwork<'_>, found: &Trial) {
+    let account = stored.account(&found.pattern);
+    let flips = |of: fn(&WordAccount) -> &[u64]| account.iter().flat_map(of).copied().collect::<Vec<_>>();
+    assert_eq!(flips(|word| &word.data_flips), found.pattern.data);
+    assert_eq!(flips(|word| &word.check_flips), found.pattern.check);
+    let with = |outcome| account.iter().filter(|word| word.outcome == outcome).count() as u64;
+    assert_eq!(account.len() as u64, found.words_hit);
+    assert_eq!(with(WordOutcome::Corrected), found.corrected);
+    assert_eq!(with(WordOutcome::Detected), found.detected);
+    assert_eq!(with(WordOutcome::Miscorrected), found.miscorrected);
+    assert_eq!(with(WordOutcome::Silent), found.silent);
+    let (mut changes, mut padding) = (Vec::new(), 0);
+    for word in &account {
+        assert_eq!(word.weights, stored.network().plane[word.first..][..word.weights.len()]);
+        let flipped = word.stored.iter().zip(&word.received).map(|(a, b)| (a ^ b).count_ones()).sum::<u32>();
+        assert_eq!(flipped as usize, word.data_flips.len());
+        for (i, (&value, original)) in word.read.iter().zip(&word.weights).enumerate() {
+            match stored.network().layout.locate(word.first + i) {
+                _ if value == *original => {}
+                Some((tensor, index)) => changes.push(WeightChange { tensor, index, value }),
+                None => padding += 1,
+            }
+        }
+    }
+    assert_eq!((changes, padding), (found.changes.clone(), found.padding_changed));
 }
 
 /// Flips the cells of a trial in a whole memory and reads all of it; returns the outcomes: corrected, detected,

@@ -17,13 +17,16 @@ mod plan;
 mod progress;
 mod quantize;
 mod recipe;
+mod replay;
 mod report;
 mod reproduce;
+mod rerun;
 mod run;
 mod status;
 mod table1;
 mod train;
 mod training_log;
+mod verify;
 mod weights_file;
 
 use std::process::ExitCode;
@@ -71,6 +74,8 @@ enum Verb {
     Status(status::Arguments),
     Merge(merge::Arguments),
     Report(report::Arguments),
+    Replay(replay::Arguments),
+    Verify(verify::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -86,6 +91,8 @@ fn main() -> ExitCode {
         Verb::Status(arguments) => status::execute(&arguments),
         Verb::Merge(arguments) => merge::execute(&arguments),
         Verb::Report(arguments) => report::execute(&arguments),
+        Verb::Replay(arguments) => replay::execute(&arguments),
+        Verb::Verify(arguments) => verify::execute(&arguments),
     };
     match result {
         Ok(outcome) => outcome.code(),

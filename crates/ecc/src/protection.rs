@@ -96,7 +96,14 @@ pub trait Protection: Debug + Send + Sync {
     /// When there is no such word.
     fn decode_word(&self, image: &MemoryImage, word: usize, weights: &mut [i8]) -> WordStatus;
 
-    /// Loops that do what these two do to whole memories, and faster.
+    /// What the decoder computes from code word `word` to find errors, bit j for row j of the parity-check
+    /// matrix: 0 when it finds none. A protection without check bits has nothing to compute.
+    ///
+    /// # Panics
+    /// When there is no such word.
+    fn syndrome(&self, image: &MemoryImage, word: usize) -> u64;
+
+    /// Loops that store and read whole memories as the methods for blocks and words do, and faster.
     fn dense(&self) -> Option<Dense> {
         None
     }

@@ -33,6 +33,10 @@ impl Protection for Slowly<'_> {
     fn decode_word(&self, image: &MemoryImage, word: usize, weights: &mut [i8]) -> WordStatus {
         self.0.decode_word(image, word, weights)
     }
+
+    fn syndrome(&self, image: &MemoryImage, word: usize) -> u64 {
+        self.0.syndrome(image, word)
+    }
 }
 
 /// Every form with every protection.

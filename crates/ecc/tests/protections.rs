@@ -1,6 +1,6 @@
 //! What holds for every protection, through the public trait.
 
-use ecc::{MemoryImage, MemoryLayout, Protection, StatusCounts, WordStatus, all, by_id};
+use ecc::{InPlace, MemoryImage, MemoryLayout, Protection, SecDed, StatusCounts, WordStatus, all, by_id};
 use proptest::prelude::*;
 
 /// Weights that a protection can store, in a layout with odd sizes.
@@ -91,6 +91,29 @@ proptest! {
             let mut dense = vec![0; plane.len()];
             protection.decode(&image, &mut dense);
             prop_assert_eq!(sparse, dense);
+        }
+    }
+}
+
+/// One flip and two of every cell of a word: the sum of their columns of the parity-check matrix.
+#[test]
+fn syndromes_are_those_of_the_parity_check_matrix() {
+    for (name, code) in [("in-place", InPlace::code()), ("ecc", SecDed::code())] {
+        let protection = by_id(name).unwrap();
+        let plane: Vec<i8> = (0..16).map(|i| i * 7 - 60).collect();
+        for (a, b) in (0..code.cells()).flat_map(|a| (0..=a).map(move |b| (a, b))) {
+            let mut image = MemoryImage::blank(protection.word(), plane.len());
+            protection.encode_plane(&plane, &mut image);
+            assert_eq!(protection.syndrome(&image, 1), 0);
+            let mut expected = 0;
+            for cell in [Some(a), (a != b).then_some(b)].into_iter().flatten() {
+                match cell.checked_sub(64) {
+                    None => image.flip_data(64 + cell as u64),
+                    Some(check) => image.flip_check(8 + check as u64),
+                }
+                expected ^= code.columns()[cell];
+            }
+            assert_eq!(protection.syndrome(&image, 1), expected.into(), "{name}: cells {a} and {b}");
         }
     }
 }

@@ -41,6 +41,10 @@ impl Protection for Faulty {
         WordStatus::Clean
     }
 
+    fn syndrome(&self, _: &MemoryImage, _: usize) -> u64 {
+        0
+    }
+
     fn dense(&self) -> Option<Dense> {
         Some(Dense::new(self.kernel, Code::Faulty))
     }

@@ -63,6 +63,10 @@ impl Protection for InPlace {
         }
     }
 
+    fn syndrome(&self, image: &MemoryImage, word: usize) -> u64 {
+        in_place_syndrome(image.block(word)).into()
+    }
+
     fn dense(&self) -> Option<Dense> {
         Some(Dense::new(self.kernel, Code::InPlace))
     }

@@ -40,15 +40,18 @@ impl Protection for ParityZero {
     }
 
     fn decode_word(&self, image: &MemoryImage, word: usize, weights: &mut [i8]) -> WordStatus {
-        let weight = image.data()[word];
-        let parity_bit = image.check()[word / 8] >> (word % 8) & 1;
-        if (weight.count_ones() as u8 ^ parity_bit) & 1 == 0 {
-            weights[0] = weight.cast_signed();
+        if self.syndrome(image, word) == 0 {
+            weights[0] = image.data()[word].cast_signed();
             WordStatus::Clean
         } else {
             weights[0] = 0;
             WordStatus::Detected
         }
+    }
+
+    fn syndrome(&self, image: &MemoryImage, word: usize) -> u64 {
+        let parity_bit = image.check()[word / 8] >> (word % 8);
+        u64::from((image.data()[word].count_ones() as u8 ^ parity_bit) & 1)
     }
 
     fn dense(&self) -> Option<Dense> {

@@ -53,8 +53,8 @@ impl Protection for SecDed {
 
     fn decode_word(&self, image: &MemoryImage, word: usize, weights: &mut [i8]) -> WordStatus {
         let block = image.block(word);
-        let syndrome = secded_check(block) ^ image.check()[word];
-        let (block, status) = match (syndrome, self.cells[usize::from(syndrome)]) {
+        let syndrome = self.syndrome(image, word);
+        let (block, status) = match (syndrome, self.cells[syndrome as usize]) {
             (0, _) => (block, WordStatus::Clean),
             (_, Some(cell @ 0..64)) => (block ^ 1 << cell, WordStatus::Corrected),
             (_, Some(_)) => (block, WordStatus::Corrected),
@@ -62,6 +62,10 @@ impl Protection for SecDed {
         };
         store(block, weights);
         status
+    }
+
+    fn syndrome(&self, image: &MemoryImage, word: usize) -> u64 {
+        (secded_check(image.block(word)) ^ image.check()[word]).into()
     }
 
     fn dense(&self) -> Option<Dense> {

@@ -1,0 +1,178 @@
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+use campaign::{StoredNetwork, WordAccount, WordOutcome};
+use clap::Args;
+use records::{CellSpec, TrialRecord};
+
+use crate::exit::{Failure, Outcome};
+use crate::loading::{Machine, Prepared};
+use crate::output::{data, markdown, progress_line};
+use crate::rerun::{Rerun, json, run_directory, stored_records};
+
+const HELP: &str = "\
+Prints three things: every flipped cell with the stored byte before and after it; every code word that was hit,
+with its syndrome, what became of it and what was read; and the trial's record, computed anew. Where the run
+directory has the trial, the records are compared, and exit 6 tells of a difference.
+
+Examples:
+  zerospace replay experiments/resnet20-cifar10.toml 3f2a 7
+  zerospace replay experiments/resnet20-cifar10.toml 3f2a 7 --out /scratch/r20";
+
+/// Show all that happened in one trial, flip by flip, and compute its record anew
+#[derive(Args)]
+#[command(after_help = HELP)]
+pub(crate) struct Arguments {
+    /// Experiment file (TOML)
+    experiment: PathBuf,
+    /// Cell, by its id (see `zerospace plan`) or the beginning of it
+    cell: String,
+    /// Number of the trial, from 0
+    trial: u64,
+    /// Run directory to compare with [default: runs/NAME, if it is there]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    machine: Machine,
+}
+
+pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
+    arguments.machine.start()?;
+    let prepared = Prepared::load(&arguments.experiment, &arguments.machine)?;
+    let cell = find(&prepared, &arguments.cell)?;
+    let number = arguments.trial;
+    let root = run_directory(&prepared, arguments.out.as_deref());
+    let stored = match arguments.out.is_some() || root.exists() {
+        true => stored_records(&prepared, &root)?
+            .remove(cell.id().as_str())
+            .and_then(|mut trials| trials.remove(&number)),
+        false => None,
+    };
+
+    let mut rerun = Rerun::new(&prepared)?;
+    let memory = rerun.memory(cell)?;
+    let trial = rerun.draw(cell, &memory, number)?;
+    let words = memory.account(&trial.pattern);
+    let record = rerun.record(cell, number, trial);
+    check(&words, &record)?;
+    data(&format!(
+        "cell {} ({}), trial {number}, seed {}\n\n{}\n{}\n{}",
+        cell.id(),
+        cell.label(),
+        cell.seed,
+        flips(&memory, &words),
+        outcomes(&memory, &words),
+        json(&record),
+    ));
+    match stored {
+        None => progress_line(&format!("{}: no record of this trial to compare with", root.display())),
+        Some(stored) if stored == record => {
+            progress_line(&format!("{}: the stored record is the same", root.display()));
+        }
+        Some(stored) => {
+            return Err(Failure::Verification(anyhow!(
+                "{}: the stored record is another: {}",
+                root.display(),
+                json(&stored)
+            )));
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+/// The only cell whose id begins so.
+fn find<'a>(prepared: &'a Prepared, beginning: &str) -> Result<&'a CellSpec, Failure> {
+    let mut found = prepared.cells.iter().filter(|cell| cell.id().as_str().starts_with(beginning));
+    let known = || {
+        let cells = prepared.cells.iter().map(|cell| format!("\n  {} {}", cell.id(), cell.label()));
+        cells.collect::<String>()
+    };
+    match (found.next(), found.next()) {
+        (Some(cell), None) => Ok(cell),
+        (None, _) => {
+            Err(Failure::Input(anyhow!("no cell's id begins with {beginning:?}; the cells are{}", known())))
+        }
+        (Some(_), Some(_)) => Err(Failure::Input(anyhow!(
+            "several cells' ids begin with {beginning:?}; the cells are{}",
+            known()
+        ))),
+    }
+}
+
+/// The account was found by another way than the record: they must say the same.
+fn check(words: &[WordAccount], record: &TrialRecord) -> Result<(), Failure> {
+    let with = |outcome| words.iter().filter(|word| word.outcome == outcome).count() as u64;
+    let account = [
+        words.len() as u64,
+        with(WordOutcome::Corrected),
+        with(WordOutcome::Detected),
+        with(WordOutcome::Miscorrected),
+        with(WordOutcome::Silent),
+    ];
+    let recorded = [record.words_hit, record.corrected, record.detected, record.miscorrected, record.silent];
+    if account == recorded {
+        return Ok(());
+    }
+    Err(Failure::Verification(anyhow!(
+        "words hit, corrected, detected, miscorrected and silent are {account:?} word by word, but {recorded:?} in \
+         the record"
+    )))
+}
+
+/// Tensor and index of a weight, or that it is padding.
+fn place(memory: &StoredNetwork<'_>, plane_index: usize) -> String {
+    let layout = &memory.network().layout;
+    match layout.locate(plane_index) {
+        Some((tensor, index)) => format!("{}[{index}]", layout.tensors()[tensor].name),
+        None => "padding".into(),
+    }
+}
+
+fn flips(memory: &StoredNetwork<'_>, words: &[WordAccount]) -> String {
+    let check_bits = memory.protection().word().check_bits as u64;
+    let mut rows = Vec::new();
+    for word in words {
+        let mut bytes = word.stored.clone();
+        for flip in &word.data_flips {
+            let weight = (flip / 8) as usize;
+            let byte = &mut bytes[weight - word.first];
+            let before = *byte;
+            *byte ^= 1 << (flip % 8);
+            rows.push(vec![
+                word.word.to_string(),
+                place(memory, weight),
+                (flip % 8).to_string(),
+                format!("{:4} {before:08b}", before.cast_signed()),
+                format!("{:4} {byte:08b}", byte.cast_signed()),
+            ]);
+        }
+        for flip in &word.check_flips {
+            let bit = flip % check_bits;
+            rows.push(vec![
+                word.word.to_string(),
+                "check bits".into(),
+                bit.to_string(),
+                "".into(),
+                "".into(),
+            ]);
+        }
+    }
+    markdown(&[">word", "cell of", ">bit", ">stored", ">after the flip"], &rows)
+}
+
+fn outcomes(memory: &StoredNetwork<'_>, words: &[WordAccount]) -> String {
+    let list = |weights: &[i8]| weights.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    let row = |word: &WordAccount| {
+        vec![
+            word.word.to_string(),
+            place(memory, word.first),
+            (word.data_flips.len() + word.check_flips.len()).to_string(),
+            format!("{:#04x}", word.syndrome),
+            word.outcome.to_string(),
+            list(&word.weights),
+            if word.read == word.weights { "the same".into() } else { list(&word.read) },
+        ]
+    };
+    let columns = [">word", "from", ">flips", ">syndrome", "outcome", "weights", "read as"];
+    markdown(&columns, &words.iter().map(row).collect::<Vec<_>>())
+}
