@@ -24,6 +24,9 @@
 //! [`by_id`] finds one by its id or the paper's name. A new one is a file in `src/protections/` and a
 //! line in its registry.
 //!
+//! What flips do to a word is also known in closed form ([`OutcomeLaw`]): how many patterns of k flips its decoder corrects,
+//! detects or misses, and so the probability of each at a bit error rate, for a word or a whole memory ([`MemoryLaw`]).
+//!
 //! # Three codecs for each code
 //!
 //! 1. [`LinearCode`] is the reference: a parity-check matrix and the textbook rules, bit by bit.
@@ -38,6 +41,7 @@ mod dense;
 mod fold;
 mod image;
 mod kernel;
+mod law;
 mod layout;
 mod linear;
 mod protection;
@@ -47,6 +51,7 @@ pub use constraint::{Constraint, Violation};
 pub use dense::Dense;
 pub use image::MemoryImage;
 pub use kernel::Kernel;
+pub use law::{MemoryLaw, OutcomeLaw, Outcomes};
 pub use layout::{BLOCK, MemoryLayout, TensorSpan};
 pub use linear::LinearCode;
 pub use protection::{Protection, StatusCounts, WordShape, WordStatus};

@@ -6,7 +6,7 @@
 //! double flip by a syndrome of even weight that is no column: single errors are corrected, double
 //! errors detected.
 
-use crate::WordStatus;
+use crate::{OutcomeLaw, Outcomes, WordStatus};
 
 /// A binary linear SEC-DED code in systematic form, at most 128 cells a word.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +70,53 @@ impl LinearCode {
             Some(cell) => (word ^ 1 << cell, WordStatus::Corrected),
             None => (word, WordStatus::Detected),
         }
+    }
+
+    /// What flips do to a word whose data cells are what is read, with detected words left as received.
+    ///
+    /// What a flip does depends on the syndrome of the flips, which is a sum of columns. So patterns are counted
+    /// by number of flips and syndrome, adding one cell after the other, once over all cells and once over the check
+    /// cells, whose patterns leave the data as they were.
+    pub fn outcome_law(&self) -> OutcomeLaw {
+        let all = self.patterns_of(0..self.cells());
+        let harmless = self.patterns_of(self.check_cells.iter().copied());
+        let mut patterns = vec![Outcomes::default(); self.cells() + 1];
+        for (flips, outcomes) in patterns.iter_mut().enumerate() {
+            for (syndrome, &total) in (0..=u8::MAX).zip(&all[flips]) {
+                let harmless =
+                    harmless.get(flips).map_or(0, |of_syndrome| of_syndrome[usize::from(syndrome)]);
+                let corrected = self.columns.iter().position(|&column| column == syndrome);
+                let (right, wrong, right_patterns) = match corrected {
+                    _ if syndrome == 0 => (&mut outcomes.clean_right, &mut outcomes.clean_wrong, harmless),
+                    None => (&mut outcomes.detected_right, &mut outcomes.detected_wrong, harmless),
+                    Some(cell) => {
+                        // Of a data cell, only its own flip is put right: flips of check cells beside it would have
+                        // to have syndrome 0, and their columns are independent.
+                        let own =
+                            if self.check_cells.contains(&cell) { harmless } else { u128::from(flips == 1) };
+                        (&mut outcomes.corrected_right, &mut outcomes.corrected_wrong, own)
+                    }
+                };
+                *right += right_patterns;
+                *wrong += total - right_patterns;
+            }
+        }
+        OutcomeLaw::new(patterns)
+    }
+
+    /// Patterns of flips in some cells, by number of flips and syndrome.
+    fn patterns_of(&self, cells: impl ExactSizeIterator<Item = usize>) -> Vec<[u128; 256]> {
+        let mut patterns = vec![[0; 256]; cells.len() + 1];
+        patterns[0][0] = 1;
+        for (known, cell) in cells.enumerate() {
+            for flips in (0..=known).rev() {
+                for syndrome in 0..256 {
+                    let further = syndrome ^ usize::from(self.columns[cell]);
+                    patterns[flips + 1][further] += patterns[flips][syndrome];
+                }
+            }
+        }
+        patterns
     }
 
     /// The columns as hex, for [`crate::Protection::parameters`].

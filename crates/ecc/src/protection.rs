@@ -1,7 +1,7 @@
 use std::fmt::Debug;
 use std::ops::AddAssign;
 
-use crate::{BLOCK, Constraint, Dense, MemoryImage, MemoryLayout, Violation};
+use crate::{BLOCK, Constraint, Dense, MemoryImage, MemoryLayout, OutcomeLaw, Violation};
 
 /// Size of a protection's code word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +102,19 @@ pub trait Protection: Debug + Send + Sync {
     /// # Panics
     /// When there is no such word.
     fn syndrome(&self, image: &MemoryImage, word: usize) -> u64;
+
+    /// What flips do to a word, in closed form: a law for each class of stored words, which
+    /// [`Protection::law_of`] tells apart. `None` when there is no closed form, or nobody has worked it out;
+    /// what needs it then says so.
+    fn outcome_laws(&self) -> Option<Vec<OutcomeLaw>> {
+        None
+    }
+
+    /// Which of the laws holds for a word that stores `weights`; the first when there is one.
+    fn law_of(&self, weights: &[i8]) -> usize {
+        let _ = weights;
+        0
+    }
 
     /// Loops that store and read whole memories as the methods for blocks and words do, and faster.
     fn dense(&self) -> Option<Dense> {

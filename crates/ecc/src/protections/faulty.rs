@@ -1,6 +1,9 @@
 use super::word;
 use crate::kernel::Code;
-use crate::{BLOCK, Constraint, Dense, Kernel, MemoryImage, Protection, WordShape, WordStatus};
+use crate::law::choose;
+use crate::{
+    BLOCK, Constraint, Dense, Kernel, MemoryImage, OutcomeLaw, Outcomes, Protection, WordShape, WordStatus,
+};
 
 /// No protection: a weight is its own word, and every flip is silent.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +46,14 @@ impl Protection for Faulty {
 
     fn syndrome(&self, _: &MemoryImage, _: usize) -> u64 {
         0
+    }
+
+    fn outcome_laws(&self) -> Option<Vec<OutcomeLaw>> {
+        let of = |flips| match flips {
+            0 => Outcomes { clean_right: 1, ..Outcomes::default() },
+            _ => Outcomes { clean_wrong: choose(8, flips), ..Outcomes::default() },
+        };
+        Some(vec![OutcomeLaw::new((0..=8).map(of).collect())])
     }
 
     fn dense(&self) -> Option<Dense> {

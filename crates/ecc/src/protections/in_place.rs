@@ -1,7 +1,9 @@
 use super::{store, word};
 use crate::fold::{IN_PLACE_CHECKS, copy_signs, in_place_column, in_place_encode, in_place_syndrome};
 use crate::kernel::Code;
-use crate::{BLOCK, Constraint, Dense, Kernel, LinearCode, MemoryImage, Protection, WordShape, WordStatus};
+use crate::{
+    BLOCK, Constraint, Dense, Kernel, LinearCode, MemoryImage, OutcomeLaw, Protection, WordShape, WordStatus,
+};
 
 /// The paper's protection: SEC-DED (64,57) inside a block of eight weights, its seven check bits on
 /// bit 6 of weights 0..=6, which small weights do not need. After decoding, bit 6 := bit 7 there; that
@@ -65,6 +67,10 @@ impl Protection for InPlace {
 
     fn syndrome(&self, image: &MemoryImage, word: usize) -> u64 {
         in_place_syndrome(image.block(word)).into()
+    }
+
+    fn outcome_laws(&self) -> Option<Vec<OutcomeLaw>> {
+        Some(vec![Self::code().outcome_law()])
     }
 
     fn dense(&self) -> Option<Dense> {

@@ -1,7 +1,10 @@
 use super::word;
 use crate::fold::weight_parities;
 use crate::kernel::Code;
-use crate::{BLOCK, Constraint, Dense, Kernel, MemoryImage, Protection, WordShape, WordStatus};
+use crate::law::choose;
+use crate::{
+    BLOCK, Constraint, Dense, Kernel, MemoryImage, OutcomeLaw, Outcomes, Protection, WordShape, WordStatus,
+};
 
 /// One even-parity bit a weight; a weight whose parity does not match is read as zero (the paper's
 /// "Parity Zero"). Check cell i belongs to weight i.
@@ -52,6 +55,26 @@ impl Protection for ParityZero {
     fn syndrome(&self, image: &MemoryImage, word: usize) -> u64 {
         let parity_bit = image.check()[word / 8] >> (word % 8);
         u64::from((image.data()[word].count_ones() as u8 ^ parity_bit) & 1)
+    }
+
+    /// Two: of weights that are not zero, and of zeros, which a mismatch leaves as they are.
+    fn outcome_laws(&self) -> Option<Vec<OutcomeLaw>> {
+        let of = |zero: bool, flips: usize| {
+            let patterns = choose(9, flips);
+            match flips {
+                0 => Outcomes { clean_right: patterns, ..Outcomes::default() },
+                // At least one of them in the weight.
+                _ if flips.is_multiple_of(2) => Outcomes { clean_wrong: patterns, ..Outcomes::default() },
+                _ if zero => Outcomes { detected_right: patterns, ..Outcomes::default() },
+                _ => Outcomes { detected_wrong: patterns, ..Outcomes::default() },
+            }
+        };
+        let law = |zero| OutcomeLaw::new((0..=9).map(|flips| of(zero, flips)).collect());
+        Some([false, true].map(law).into())
+    }
+
+    fn law_of(&self, weights: &[i8]) -> usize {
+        usize::from(weights == [0])
     }
 
     fn dense(&self) -> Option<Dense> {

@@ -1,7 +1,9 @@
 use super::{store, word};
 use crate::fold::{secded_check, secded_column};
 use crate::kernel::Code;
-use crate::{BLOCK, Constraint, Dense, Kernel, LinearCode, MemoryImage, Protection, WordShape, WordStatus};
+use crate::{
+    BLOCK, Constraint, Dense, Kernel, LinearCode, MemoryImage, OutcomeLaw, Protection, WordShape, WordStatus,
+};
 
 /// SEC-DED (72,64): a check byte beside each block of eight weights. A detected word is read as it is
 /// stored.
@@ -66,6 +68,10 @@ impl Protection for SecDed {
 
     fn syndrome(&self, image: &MemoryImage, word: usize) -> u64 {
         (secded_check(image.block(word)) ^ image.check()[word]).into()
+    }
+
+    fn outcome_laws(&self) -> Option<Vec<OutcomeLaw>> {
+        Some(vec![Self::code().outcome_law()])
     }
 
     fn dense(&self) -> Option<Dense> {
