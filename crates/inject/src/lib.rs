@@ -9,6 +9,9 @@
 //! same flips of their data cells. Rates share streams too: the curves of one campaign are paired
 //! across rates as they are across protections.
 //!
+//! Faults under a condition on what words read back as are drawn word by word, from streams of their own
+//! ([`WordFaults`]).
+//!
 //! **Stability.** The offsets for given arguments are part of this crate's interface: they are fixed
 //! by tests, and depend on no floating-point routine of the platform (logarithms come from `libm`).
 
@@ -16,7 +19,9 @@ mod model;
 mod pattern;
 mod rate;
 mod sampling;
+mod word_faults;
 
 pub use model::{FaultModel, UnknownFaultModel};
 pub use pattern::{FaultPattern, PlaneSizes};
 pub use rate::{BitErrorRate, RateError};
+pub use word_faults::WordFaults;

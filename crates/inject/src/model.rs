@@ -65,7 +65,7 @@ fn fixed_count(cells: u64, rate: BitErrorRate) -> u64 {
 }
 
 /// ChaCha8 with key = seed (8 bytes, little-endian), domain (8 bytes), and a constant (16 bytes).
-fn stream(seed: u64, domain: [u8; 8], trial: u64) -> ChaCha8Rng {
+pub(crate) fn stream(seed: u64, domain: [u8; 8], trial: u64) -> ChaCha8Rng {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());
     key[8..16].copy_from_slice(&domain);

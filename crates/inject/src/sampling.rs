@@ -15,8 +15,7 @@ pub(crate) fn bernoulli(rng: &mut impl RngCore, cells: u64, p: f64) -> Vec<u64> 
     let scale = 1.0 / libm::log1p(-p);
     let mut next = 0u64;
     loop {
-        let u = ((rng.next_u64() >> 11) + 1) as f64 * 2f64.powi(-53);
-        let gap = libm::log(u) * scale;
+        let gap = libm::log(uniform(rng)) * scale;
         if gap >= (cells - next) as f64 {
             return flips;
         }
@@ -24,6 +23,11 @@ pub(crate) fn bernoulli(rng: &mut impl RngCore, cells: u64, p: f64) -> Vec<u64> 
         flips.push(next);
         next += 1;
     }
+}
+
+/// Uniform in (0, 1], with 53 bits.
+pub(crate) fn uniform(rng: &mut impl RngCore) -> f64 {
+    ((rng.next_u64() >> 11) + 1) as f64 * 2f64.powi(-53)
 }
 
 /// A uniformly random set of `count` distinct offsets below `cells`, ascending.

@@ -1,7 +1,7 @@
 //! The fault models through the public interface: values, distribution, pairing, and the paper's
 //! counts (reference/paper.md, section 6 of the project's notes).
 
-use inject::{BitErrorRate, FaultModel, FaultPattern, PlaneSizes};
+use inject::{BitErrorRate, FaultModel, FaultPattern, PlaneSizes, WordFaults};
 use proptest::prelude::*;
 
 fn rate(rate: f64) -> BitErrorRate {
@@ -248,5 +248,36 @@ proptest! {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn word_faults_are_stable_and_have_a_stream_of_their_own() {
+    // Fixed by definition, as above.
+    let mut faults = WordFaults::new(2019, 7);
+    assert_eq!(faults.flips(8000, rate(1e-3)), [1330, 2636, 3059, 3764, 5757, 6553, 7075]);
+    assert_eq!(faults.distinct(72, 3), [11, 34, 70]);
+    assert_eq!(faults.uniform(), 0.051695147303782774);
+    let mut faults = WordFaults::new(2019, 7);
+    let flips = faults.flips(8000, rate(1e-3));
+    assert_ne!(flips, sample(FaultModel::Bernoulli, 1e-3, 8000, 8000, 7).data);
+    assert_ne!(flips, sample(FaultModel::Bernoulli, 1e-3, 8000, 8000, 7).check);
+    assert_ne!(flips, WordFaults::new(2019, 8).flips(8000, rate(1e-3)));
+    assert_ne!(flips, WordFaults::new(2020, 7).flips(8000, rate(1e-3)));
+}
+
+#[test]
+fn exponentials_within_a_bound_have_the_law_they_say() {
+    // Ten equally likely ranges, by the inverse of the law; the 99.9 % point for 9 degrees of freedom is 27.9.
+    for bound in [1e-12, 0.5, 3.0, f64::INFINITY] {
+        let mut faults = WordFaults::new(1, 0);
+        let mut counts = vec![0; 10];
+        for _ in 0..20_000 {
+            let drawn = faults.exponential_within(bound);
+            assert!(drawn > 0.0 && drawn <= bound);
+            let share = f64::exp_m1(-drawn) / f64::exp_m1(-bound);
+            counts[((share * 10.0).ceil() as usize - 1).min(9)] += 1;
+        }
+        assert!(chi_square(&counts) < 27.9, "{bound}: {}", chi_square(&counts));
     }
 }
