@@ -25,6 +25,7 @@ fn row(protection: &str, rate: f64, trial: u64, lost: i64) -> TrialRow {
         data_set: "imagenet test".into(),
         images: IMAGES,
         clean_correct: CLEAN,
+        changed_probability: None,
         record: TrialRecord {
             trial,
             flips_data: 100 + trial,

@@ -19,6 +19,9 @@ pub struct Experiment {
     /// Trials of a unit, the block that is stored at once and lost at most by a kill. Default 10.
     #[serde(default = "default_unit_trials")]
     pub unit_trials: u64,
+    /// Which trials are drawn. Default [`TrialsOf::All`].
+    #[serde(default)]
+    pub trials_of: TrialsOf,
     /// Fault model id.
     pub fault_model: String,
     /// Bit error rates.
@@ -30,6 +33,18 @@ pub struct Experiment {
     pub models: Vec<ModelSection>,
     /// What they are evaluated on.
     pub data: DataSection,
+}
+
+/// Which trials of a cell are drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrialsOf {
+    /// Ordinary ones.
+    #[default]
+    All,
+    /// Only those in which some stored word reads back wrong, with the law that ordinary trials have given that; their
+    /// mean drop then counts with the probability of it.
+    Changed,
 }
 
 /// `[[model]]`: a network.
@@ -138,6 +153,16 @@ impl Experiment {
         if FaultModel::from_str(&self.fault_model).is_err() {
             let known = FaultModel::ALL.map(FaultModel::id).join(", ");
             return wrong("fault_model", format!("{:?}", self.fault_model), &format!("one of {known}"));
+        }
+        if self.trials_of == TrialsOf::Changed {
+            if self.fault_model() != FaultModel::Bernoulli {
+                let expected =
+                    "\"bernoulli\" when `trials_of` is \"changed\": only there are words independent";
+                return wrong("fault_model", format!("{:?}", self.fault_model), expected);
+            }
+            if self.rates.contains(&0.0) {
+                return wrong("rates", "0".into(), "positive numbers when `trials_of` is \"changed\"");
+            }
         }
         for (i, &rate) in self.rates.iter().enumerate() {
             if BitErrorRate::new(rate).is_err() {

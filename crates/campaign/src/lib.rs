@@ -8,16 +8,19 @@
 //! were hit, and compares them with the network's weights, which is what a fault-free read gives: this is the one
 //! place that knows the original, so here corrections are judged right or wrong ([`StoredNetwork::trial`]). How a
 //! network with changed weights performs is asked of an [`Evaluator`]; when no weight changed, nobody is asked.
+//! Where nearly no trial changes anything, only those that do can be drawn ([`ChangedTrials`]).
 //! [`StoredNetwork::account`] tells word by word what happened in a trial.
 
 mod account;
+mod changed;
 mod experiment;
 mod plan;
 mod run;
 mod trial;
 
 pub use account::{WordAccount, WordOutcome};
-pub use experiment::{DataSection, Experiment, ExperimentError, ModelSection};
-pub use plan::{Network, PlanError, plan};
+pub use changed::{ChangedTrials, NoChangedTrials};
+pub use experiment::{DataSection, Experiment, ExperimentError, ModelSection, TrialsOf};
+pub use plan::{Network, PlanError, expected_outcomes, plan};
 pub use run::{Progress, RunError, RunOutcome, Subject, run};
 pub use trial::{Evaluation, Evaluator, StoredNetwork, Trial, WeightChange};

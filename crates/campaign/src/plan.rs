@@ -1,7 +1,10 @@
-use ecc::{MemoryLayout, Violation};
-use records::{CellSpec, EvaluationSet, RECORD_VERSION, StoredCells};
+use std::collections::HashMap;
 
-use crate::Experiment;
+use ecc::{MemoryLaw, MemoryLayout, Violation};
+use inject::FaultModel;
+use records::{CellSpec, EvaluationSet, ExpectedOutcomes, RECORD_VERSION, StoredCells};
+
+use crate::{Experiment, NoChangedTrials, TrialsOf};
 
 /// A network as the memory sees it.
 #[derive(Clone, Debug)]
@@ -33,6 +36,16 @@ pub enum PlanError {
         /// The first weight outside its range.
         violation: Violation,
     },
+    /// Only trials that change something were asked for, and cannot be drawn.
+    #[error("{model} under {protection}: {source}")]
+    NoChangedTrials {
+        /// Network label.
+        model: String,
+        /// Protection id.
+        protection: String,
+        /// Why.
+        source: NoChangedTrials,
+    },
     /// Two labels for one network, whose cells would be the same.
     #[error("models {first} and {second} are the same network (content hash {digest})")]
     SameNetwork {
@@ -49,7 +62,8 @@ pub enum PlanError {
 /// `networks` are those of the experiment, in its order.
 ///
 /// # Errors
-/// When a protection cannot store a network, or two networks are one.
+/// When a protection cannot store a network, two networks are one, or trials that change something are asked for and
+/// cannot be drawn.
 pub fn plan(
     experiment: &Experiment,
     networks: &[Network],
@@ -76,7 +90,23 @@ pub fn plan(
                 data_bits: 8 * plane_len as u64,
                 check_bits: protection.word().check_bits_of(plane_len) as u64,
             };
+            let refused = |source| PlanError::NoChangedTrials {
+                model: network.label.clone(),
+                protection: id.clone(),
+                source,
+            };
+            let law = match experiment.trials_of {
+                TrialsOf::All => None,
+                TrialsOf::Changed => Some(
+                    MemoryLaw::of(&*protection, &network.plane)
+                        .ok_or_else(|| refused(NoChangedTrials::NoLaw { protection: id.clone() }))?,
+                ),
+            };
             for &rate in &experiment.rates {
+                let changed_probability = law.as_ref().map(|law| law.changed_probability(rate));
+                if changed_probability == Some(0.0) {
+                    return Err(refused(NoChangedTrials::Never { rate }));
+                }
                 cells.push(CellSpec {
                     record_version: RECORD_VERSION,
                     evaluator: network.evaluator.clone(),
@@ -89,9 +119,35 @@ pub fn plan(
                     seed: experiment.seed,
                     stored: stored.clone(),
                     evaluation: evaluation.clone(),
+                    changed_probability,
                 });
             }
         }
     }
     Ok(cells)
+}
+
+/// What ordinary trials of the cells do on average, for those in which it is known in closed form: independent flips, and
+/// a protection with outcome laws. `networks` are those of the cells.
+pub fn expected_outcomes(networks: &[Network], cells: &[CellSpec]) -> Vec<ExpectedOutcomes> {
+    let mut laws: HashMap<(&str, &str), Option<MemoryLaw>> = HashMap::new();
+    let bernoulli = cells.iter().filter(|cell| cell.fault_model == FaultModel::Bernoulli.id());
+    let expected = bernoulli.filter_map(|cell| {
+        let law = laws.entry((&cell.network, &cell.protection)).or_insert_with(|| {
+            let network = networks.iter().find(|network| network.digest == cell.network)?;
+            MemoryLaw::of(&*ecc::by_id(&cell.protection).ok()?, &network.plane)
+        });
+        let law = law.as_ref()?;
+        let outcomes = law.expected(cell.rate);
+        Some(ExpectedOutcomes {
+            cell: cell.id(),
+            words_hit: law.words_hit(cell.rate),
+            corrected: outcomes.corrected_right,
+            detected: outcomes.detected(),
+            miscorrected: outcomes.corrected_wrong,
+            silent: outcomes.clean_wrong,
+            changed_probability: law.changed_probability(cell.rate),
+        })
+    });
+    expected.collect()
 }

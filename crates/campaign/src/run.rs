@@ -100,13 +100,21 @@ pub fn run(
 
         let Subject { evaluator, evaluation, .. } = &mut subjects[*subject];
         let most_changes = if evaluator.gains_by_several() { MOST_CHANGES } else { 1 };
+        let changed = match spec.changed_probability {
+            Some(_) => Some(memory.changed_trials(rate).map_err(|e| wrong(e.to_string()))?),
+            None => None,
+        };
+        let draw = |trial| match &changed {
+            Some(changed) => changed.trial(spec.seed, trial),
+            None => memory.trial(model, rate, spec.seed, trial),
+        };
         let mut trials = Vec::new();
         let end = unit.first + unit.count;
         let mut first = unit.first;
         while first < end {
             let (mut found, mut changes) = (Vec::new(), 0);
             while first + (found.len() as u64) < end && changes < most_changes {
-                let trial = memory.trial(model, rate, spec.seed, first + found.len() as u64);
+                let trial = draw(first + found.len() as u64);
                 changes += trial.changes.len();
                 found.push(trial);
             }

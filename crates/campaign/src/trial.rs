@@ -1,9 +1,12 @@
+use std::sync::OnceLock;
+
 use ecc::{BLOCK, MemoryImage, Protection, Violation};
 use inject::{BitErrorRate, FaultModel, FaultPattern, PlaneSizes};
 use records::TrialRecord;
 use sha2::{Digest, Sha256};
 
-use crate::{Network, WordOutcome};
+use crate::changed::WordClasses;
+use crate::{ChangedTrials, Network, NoChangedTrials, WordOutcome};
 
 /// Weights that are read back at a time when a network is stored: few enough for the caches.
 const READ_BACK: usize = 1 << 16;
@@ -113,6 +116,8 @@ impl Evaluation {
 pub struct StoredNetwork<'a> {
     network: &'a Network,
     protection: Box<dyn Protection>,
+    /// Found when first asked for; `None` without a closed form.
+    classes: OnceLock<Option<WordClasses>>,
 }
 
 /// What a trial found before any network was run.
@@ -157,7 +162,7 @@ impl<'a> StoredNetwork<'a> {
             protection.decode(&memory, &mut read);
             assert!(read == part, "{} reads other weights than it has stored", protection.id());
         }
-        Ok(Self { network, protection })
+        Ok(Self { network, protection, classes: OnceLock::new() })
     }
 
     /// The network that is stored.
@@ -172,16 +177,52 @@ impl<'a> StoredNetwork<'a> {
 
     /// Draws the flips of a trial and reads the memory under them.
     pub fn trial(&self, model: FaultModel, rate: BitErrorRate, seed: u64, trial: u64) -> Trial {
+        self.read(model.sample(rate, self.planes(), seed, trial))
+    }
+
+    /// Trials under independent flips of which only those are drawn in which some word, padding included, reads back
+    /// wrong.
+    ///
+    /// # Errors
+    /// When the protection has no closed form for how often that is, or there are none.
+    pub fn changed_trials(&self, rate: BitErrorRate) -> Result<ChangedTrials<'_>, NoChangedTrials> {
+        let classes = self.classes.get_or_init(|| WordClasses::of(&*self.protection, &self.network.plane));
+        match classes {
+            Some(classes) => ChangedTrials::new(self, classes, rate),
+            None => Err(NoChangedTrials::NoLaw { protection: self.protection.id().into() }),
+        }
+    }
+
+    pub(crate) fn planes(&self) -> PlaneSizes {
         let weights = self.network.plane.len();
-        let planes = PlaneSizes {
+        PlaneSizes {
             data_bits: 8 * weights as u64,
             check_bits: self.protection.word().check_bits_of(weights) as u64,
-        };
-        self.read(model.sample(rate, planes, seed, trial))
+        }
+    }
+
+    /// Whether word `word` reads back wrong when the cells flip that are set in `flips`, check cells after data cells.
+    pub(crate) fn reads_wrong(&self, word: u64, flips: u128) -> bool {
+        let shape = self.protection.word();
+        let (words, word) = (BLOCK / shape.weights, word as usize);
+        let stored = &self.network.plane.as_chunks::<BLOCK>().0[word / words];
+        let mut memory = MemoryImage::blank(shape, BLOCK);
+        self.protection.encode_block(stored, &mut memory, 0);
+        let (word, data_cells) = (word % words, 8 * shape.weights);
+        for cell in (0..data_cells + shape.check_bits).filter(|cell| flips >> cell & 1 == 1) {
+            match cell.checked_sub(data_cells) {
+                None => memory.flip_data((word * data_cells + cell) as u64),
+                Some(check) => memory.flip_check((word * shape.check_bits + check) as u64),
+            }
+        }
+        let mut read = [0; BLOCK];
+        let read = &mut read[..shape.weights];
+        self.protection.decode_word(&memory, word, read);
+        *read != stored[word * shape.weights..][..shape.weights]
     }
 
     /// Reads the words that `pattern` has hit.
-    fn read(&self, pattern: FaultPattern) -> Trial {
+    pub(crate) fn read(&self, pattern: FaultPattern) -> Trial {
         let shape = self.protection.word();
         let [data_cells, check_cells] = [8 * BLOCK, shape.check_bits_of(BLOCK)].map(|cells| cells as u64);
         let mut hit: Vec<u64> = pattern.data.iter().map(|bit| bit / data_cells).collect();

@@ -39,7 +39,10 @@ impl<'a> Rerun<'a> {
     ) -> Result<Trial, Failure> {
         let model: FaultModel = cell.fault_model.parse().map_err(Failure::input)?;
         let rate = BitErrorRate::new(cell.rate).map_err(Failure::input)?;
-        Ok(memory.trial(model, rate, cell.seed, trial))
+        match cell.changed_probability {
+            None => Ok(memory.trial(model, rate, cell.seed, trial)),
+            Some(_) => Ok(memory.changed_trials(rate).map_err(Failure::input)?.trial(cell.seed, trial)),
+        }
     }
 
     /// The record of a drawn trial.
@@ -76,6 +79,21 @@ pub(crate) fn stored_records(prepared: &Prepared, root: &Path) -> Result<Records
             root.display(),
             foreign.id(),
             foreign.label(),
+        )));
+    }
+    // The identity leaves this number to the other conditions, which determine it.
+    let otherwise = |spec: &&CellSpec| {
+        cells
+            .iter()
+            .any(|cell| cell.id == spec.id() && cell.spec.changed_probability != spec.changed_probability)
+    };
+    if let Some(cell) = prepared.cells.iter().find(otherwise) {
+        return Err(Failure::Verification(anyhow!(
+            "{}: changed_probability of cell {} ({}) is stored as another number than comes out, {:?}",
+            root.display(),
+            cell.id(),
+            cell.label(),
+            cell.changed_probability
         )));
     }
     let mut records = Records::new();

@@ -43,15 +43,18 @@ pub(crate) fn run(experiment: &Path, out: Option<&Path>, machine: &Machine) -> R
     let mut evaluators = prepared.evaluators()?;
     let experiment = &prepared.experiment;
     let root = out.map_or_else(|| Path::new("runs").join(&experiment.name), Path::to_path_buf);
-    let manifest = Manifest::new(
-        &experiment.title,
-        &prepared.source,
-        prepared.entries(&evaluators),
-        prepared.cells.clone(),
-        experiment.trials,
-        experiment.unit_trials,
-        environment(threads),
-    );
+    let manifest = Manifest {
+        expected: campaign::expected_outcomes(&prepared.networks, &prepared.cells),
+        ..Manifest::new(
+            &experiment.title,
+            &prepared.source,
+            prepared.entries(&evaluators),
+            prepared.cells.clone(),
+            experiment.trials,
+            experiment.unit_trials,
+            environment(threads),
+        )
+    };
     let store = Store::create(&root, manifest)?;
 
     let mut subjects: Vec<Subject<'_>> = prepared

@@ -32,7 +32,8 @@ pub use cell::{CellId, CellSpec, EvaluationSet, StoredCells};
 pub use durable::write_durably;
 pub use part::{Part, PartError};
 pub use store::{
-    Environment, Manifest, Merged, NetworkEntry, PlannedCell, Rejected, Scan, Store, StoreError, Unit,
+    Environment, ExpectedOutcomes, Manifest, Merged, NetworkEntry, PlannedCell, Rejected, Scan, Store,
+    StoreError, Unit,
 };
 pub use table::{TableError, TrialRow, read_trials, write_trials};
 pub use trial::{RECORD_VERSION, TrialRecord};

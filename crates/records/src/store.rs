@@ -56,6 +56,27 @@ pub struct Environment {
     pub command: Vec<String>,
 }
 
+/// What an ordinary trial of a cell does on average, known in closed form; the words are those of
+/// [`crate::TrialRecord`]. Informative: no record depends on it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExpectedOutcomes {
+    /// The cell.
+    pub cell: CellId,
+    /// Code words with at least one flipped cell.
+    pub words_hit: f64,
+    /// Words rightly corrected.
+    pub corrected: f64,
+    /// Words declared uncorrectable.
+    pub detected: f64,
+    /// Words changed to something that was never stored.
+    pub miscorrected: f64,
+    /// Words passed as clean although they read back wrong.
+    pub silent: f64,
+    /// Probability that some word reads back wrong, padding included.
+    pub changed_probability: f64,
+}
+
 /// What a run directory is for: the expanded plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -74,6 +95,9 @@ pub struct Manifest {
     pub trials: u64,
     /// Trials of a unit; the last unit of a cell may be shorter.
     pub unit_trials: u64,
+    /// What ordinary trials do on average, for the cells of which that is known; absent in JSON when of none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expected: Vec<ExpectedOutcomes>,
     /// Where it was first started.
     pub environment: Environment,
 }
@@ -90,7 +114,7 @@ pub struct Unit {
 }
 
 impl Manifest {
-    /// A manifest of the current version for `cells`, in that order.
+    /// A manifest of the current version for `cells`, in that order, that expects nothing of them.
     pub fn new(
         experiment: &str,
         source: &str,
@@ -109,6 +133,7 @@ impl Manifest {
             cells,
             trials,
             unit_trials,
+            expected: Vec::new(),
             environment,
         }
     }

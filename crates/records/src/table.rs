@@ -17,6 +17,9 @@ use crate::{CellSpec, TrialRecord};
 
 /// Version of the table's schema, in the file's key-value metadata.
 const TABLE_VERSION: &str = "1";
+/// Version of a table with cells of changed trials, whose rows must not be taken for ordinary trials: it has a
+/// further column, [`CHANGED_PROBABILITY`].
+const CHANGED_VERSION: &str = "2";
 const VERSION_KEY: &str = "zerospace.trials";
 
 /// A trial with the conditions of its cell.
@@ -46,6 +49,9 @@ pub struct TrialRow {
     pub images: u64,
     /// Images that the fault-free network classifies correctly.
     pub clean_correct: u64,
+    /// For a cell that draws only trials in which some stored word reads back wrong: the probability of that in an
+    /// ordinary trial.
+    pub changed_probability: Option<f64>,
     /// The trial.
     pub record: TrialRecord,
 }
@@ -90,6 +96,7 @@ impl TrialRow {
             data_set: format!("{} {}", cell.evaluation.name, cell.evaluation.split),
             images: cell.evaluation.images,
             clean_correct,
+            changed_probability: cell.changed_probability,
             record,
         }
     }
@@ -126,6 +133,7 @@ impl TrialRow {
             data_set: text(),
             images: 0,
             clean_correct: 0,
+            changed_probability: None,
             record,
         }
     }
@@ -136,6 +144,8 @@ enum Field {
     Text(fn(&mut TrialRow) -> &mut String),
     Count(fn(&mut TrialRow) -> &mut u64),
     Real(fn(&mut TrialRow) -> &mut f64),
+    /// May be null.
+    OptionalReal(fn(&mut TrialRow) -> &mut Option<f64>),
 }
 
 /// The columns, in file order.
@@ -169,27 +179,40 @@ const COLUMNS: &[(&str, Field)] = &[
     ("predictions_hash", Field::Text(|r| &mut r.record.predictions_hash)),
 ];
 
+/// The last column of a table with cells of changed trials; null in rows of ordinary cells.
+const CHANGED_PROBABILITY: (&str, Field) =
+    ("changed_probability", Field::OptionalReal(|r| &mut r.changed_probability));
+
+/// The columns of a table, which depend on whether some cell has changed trials only.
+fn columns(changed: bool) -> impl Iterator<Item = &'static (&'static str, Field)> {
+    COLUMNS.iter().chain(changed.then_some(&CHANGED_PROBABILITY))
+}
+
 /// The file's bytes for `rows`; equal rows give equal bytes. Counts are stored as 64-bit integers
-/// (unsigned, so seeds above 2^63 survive), text as UTF-8, one row group.
+/// (unsigned, so seeds above 2^63 survive), text as UTF-8, one row group. Without cells of changed trials it is a table of
+/// version 1, otherwise of version 2.
 ///
 /// # Errors
 /// Only when the parquet library refuses.
 pub fn write_trials(rows: &[TrialRow]) -> Result<Vec<u8>, TableError> {
+    let changed = rows.iter().any(|row| row.changed_probability.is_some());
     let mut fields = Vec::new();
-    for (name, field) in COLUMNS {
-        let (physical, converted) = match field {
-            Field::Text(_) => (PhysicalType::BYTE_ARRAY, ConvertedType::UTF8),
-            Field::Count(_) => (PhysicalType::INT64, ConvertedType::UINT_64),
-            Field::Real(_) => (PhysicalType::DOUBLE, ConvertedType::NONE),
+    for (name, field) in columns(changed) {
+        let (physical, converted, repetition) = match field {
+            Field::Text(_) => (PhysicalType::BYTE_ARRAY, ConvertedType::UTF8, Repetition::REQUIRED),
+            Field::Count(_) => (PhysicalType::INT64, ConvertedType::UINT_64, Repetition::REQUIRED),
+            Field::Real(_) => (PhysicalType::DOUBLE, ConvertedType::NONE, Repetition::REQUIRED),
+            Field::OptionalReal(_) => (PhysicalType::DOUBLE, ConvertedType::NONE, Repetition::OPTIONAL),
         };
         let column = Type::primitive_type_builder(name, physical)
-            .with_repetition(Repetition::REQUIRED)
+            .with_repetition(repetition)
             .with_converted_type(converted)
             .build()?;
         fields.push(Arc::new(column));
     }
     let schema = Arc::new(Type::group_type_builder("trials").with_fields(fields).build()?);
-    let version = KeyValue::new(VERSION_KEY.into(), Some(TABLE_VERSION.into()));
+    let version =
+        KeyValue::new(VERSION_KEY.into(), Some(if changed { CHANGED_VERSION } else { TABLE_VERSION }.into()));
     let properties = WriterProperties::builder()
         .set_compression(Compression::SNAPPY)
         .set_key_value_metadata(Some(vec![version]))
@@ -197,7 +220,7 @@ pub fn write_trials(rows: &[TrialRow]) -> Result<Vec<u8>, TableError> {
     let mut file = SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties))?;
     let mut group = file.next_row_group()?;
     let mut rows = rows.to_vec();
-    for (_, field) in COLUMNS {
+    for (_, field) in columns(changed) {
         let mut column = group.next_column()?.expect("as many columns as the schema has");
         match field {
             Field::Text(get) => {
@@ -211,6 +234,12 @@ pub fn write_trials(rows: &[TrialRow]) -> Result<Vec<u8>, TableError> {
             Field::Real(get) => {
                 let values: Vec<f64> = rows.iter_mut().map(|r| *get(r)).collect();
                 column.typed::<DoubleType>().write_batch(&values, None, None)?;
+            }
+            Field::OptionalReal(get) => {
+                let all: Vec<Option<f64>> = rows.iter_mut().map(|r| *get(r)).collect();
+                let defined: Vec<i16> = all.iter().map(|value| i16::from(value.is_some())).collect();
+                let values: Vec<f64> = all.into_iter().flatten().collect();
+                column.typed::<DoubleType>().write_batch(&values, Some(&defined), None)?;
             }
         }
         column.close()?;
@@ -235,11 +264,14 @@ pub fn read_trials(path: &Path) -> Result<Vec<TrialRow>, TableError> {
         .key_value_metadata()
         .and_then(|pairs| pairs.iter().find(|p| p.key == VERSION_KEY)?.value.clone())
         .ok_or_else(|| schema_error(format!("not a table of trials: no `{VERSION_KEY}` in its metadata")))?;
-    if version != TABLE_VERSION {
-        return Err(schema_error(format!("table version {version}, expected {TABLE_VERSION}")));
+    let changed = version == CHANGED_VERSION;
+    if version != TABLE_VERSION && !changed {
+        return Err(schema_error(format!(
+            "table version {version}, expected {TABLE_VERSION} or {CHANGED_VERSION}"
+        )));
     }
     let names: Vec<&str> = metadata.schema_descr().columns().iter().map(|c| c.name()).collect();
-    if !names.iter().eq(COLUMNS.iter().map(|(name, _)| name)) {
+    if !names.iter().eq(columns(changed).map(|(name, _)| name)) {
         return Err(schema_error(format!("columns {names:?} are not those of a table of trials")));
     }
 
@@ -253,7 +285,7 @@ pub fn read_trials(path: &Path) -> Result<Vec<TrialRow>, TableError> {
         }
         let count = count as usize;
         let mut rows = vec![TrialRow::empty(); count];
-        for (i, (name, field)) in COLUMNS.iter().enumerate() {
+        for (i, (name, field)) in columns(changed).enumerate() {
             let column = group.get_column_reader(i).map_err(not_parquet)?;
             let read = match (field, column) {
                 (Field::Text(get), ColumnReader::ByteArrayColumnReader(mut c)) => {
@@ -279,6 +311,15 @@ pub fn read_trials(path: &Path) -> Result<Vec<TrialRow>, TableError> {
                         *get(row) = *value;
                     }
                     values.len()
+                }
+                (Field::OptionalReal(get), ColumnReader::DoubleColumnReader(mut c)) => {
+                    let (mut defined, mut values) = (Vec::new(), Vec::new());
+                    c.read_records(count, Some(&mut defined), None, &mut values).map_err(not_parquet)?;
+                    let mut values = values.into_iter();
+                    for (row, defined) in rows.iter_mut().zip(&defined) {
+                        *get(row) = if *defined == 1 { values.next() } else { None };
+                    }
+                    defined.len()
                 }
                 _ => {
                     return Err(schema_error(format!(

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use records::{
-    CellSpec, Environment, EvaluationSet, Manifest, Merged, Part, RECORD_VERSION, Store, StoreError,
-    StoredCells, TrialRecord, TrialRow, read_trials, write_trials,
+    CellSpec, Environment, EvaluationSet, ExpectedOutcomes, Manifest, Merged, Part, RECORD_VERSION, Store,
+    StoreError, StoredCells, TrialRecord, TrialRow, read_trials, write_trials,
 };
 
 fn cell(rate: f64) -> CellSpec {
@@ -25,6 +25,7 @@ fn cell(rate: f64) -> CellSpec {
             digest: "x".into(),
             ..EvaluationSet::default()
         },
+        changed_probability: None,
     }
 }
 
@@ -80,6 +81,42 @@ fn merging_needs_every_unit_and_gives_rows_in_plan_order() {
     let expected: Vec<(f64, u64)> = [0.1, 0.2].iter().flat_map(|&r| (0..5).map(move |t| (r, t))).collect();
     assert_eq!(order, expected);
     assert_eq!(rows[7], TrialRow::new(&cell(0.2), 9, trial(2)));
+}
+
+#[test]
+fn a_table_with_changed_trials_says_so_and_one_without_is_as_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.parquet");
+    let ordinary: Vec<TrialRow> = (0..3).map(|t| TrialRow::new(&cell(0.1), 9, trial(t))).collect();
+    let conditional = CellSpec { changed_probability: Some(1.2345678901234567e-12), ..cell(0.1) };
+    let mut rows = ordinary.clone();
+    rows.extend((0..3).map(|t| TrialRow::new(&conditional, 9, trial(t))));
+    std::fs::write(&path, write_trials(&rows).unwrap()).unwrap();
+    assert_eq!(read_trials(&path).unwrap(), rows);
+    let text = |rows: &[TrialRow]| String::from_utf8_lossy(&write_trials(rows).unwrap()).into_owned();
+    assert!(text(&rows).contains("changed_probability") && !text(&ordinary).contains("changed_probability"));
+    // A program that knows only ordinary trials reads version 1 alone.
+    assert!(text(&rows).contains("zerospace.trials\u{18}\u{1}2"), "version 2");
+    assert!(text(&ordinary).contains("zerospace.trials\u{18}\u{1}1"), "version 1");
+}
+
+#[test]
+fn a_manifest_may_expect_something_and_is_the_same_plan_without() {
+    let folder = tempfile::tempdir().unwrap();
+    let expected = ExpectedOutcomes {
+        cell: cell(0.1).id(),
+        words_hit: 1.5,
+        corrected: 1.0,
+        detected: 0.25,
+        miscorrected: 0.125,
+        silent: 1e-12,
+        changed_probability: 0.1,
+    };
+    let with = Manifest { expected: vec![expected], ..manifest() };
+    Store::create(folder.path(), with.clone()).unwrap();
+    assert_eq!(Store::open(folder.path()).unwrap().manifest(), &with);
+    Store::create(folder.path(), manifest()).unwrap();
+    assert!(!serde_json::to_string(&manifest()).unwrap().contains("expected"));
 }
 
 #[test]
