@@ -292,3 +292,68 @@ fn synthetic_images_need_no_files_and_every_output_says_what_they_are() {
     let figure = std::fs::read_to_string(folder.join("runs/x/accuracy-vs-rate.svg")).unwrap();
     assert!(figure.contains("synthetic test, 40 images"));
 }
+
+#[test]
+fn a_campaign_of_changed_trials_resumes_merges_and_reports_what_they_stand_for() {
+    let workshop = workshop();
+    let folder = workshop.path();
+    prepare(folder, 3);
+    let changed = |trials| {
+        let text = experiment(trials).replace("rates = [0.0, ", "trials_of = \"changed\"\nrates = [1e-9, ");
+        text.replace("\"faulty\", \"zero\", ", "")
+    };
+    std::fs::write(folder.join("c.toml"), changed(6)).unwrap();
+    let plan = succeed(folder, &["plan", "c.toml"]);
+    assert!(plan.contains("P(changed)") && plan.contains("reads back wrong = 48 trials"), "{plan}");
+    let stdout = succeed(folder, &["run", "c.toml"]);
+    assert!(stdout.contains("P(changed), times the mean"), "{stdout}");
+    let run = folder.join("runs/x");
+    let rows = records::read_trials(&run.join("trials.parquet")).unwrap();
+    assert_eq!(rows.len(), 2 * 4 * 6);
+    for row in &rows {
+        let probability = row.changed_probability.unwrap();
+        assert!(plan.contains(&format!("{probability:.3e}")), "{probability}");
+        assert!(row.record.weights_changed + row.record.padding_changed > 0);
+    }
+    // At 1e-9 ordinary trials have nothing to show; these all do.
+    assert!(rows.iter().any(|row| row.rate == 1e-9 && row.changed_probability < Some(1e-9)));
+
+    // With a part lost it resumes to the same bytes: the probability came back from the manifest as it was.
+    let first = merged(&run);
+    let part = std::fs::read_dir(run.join("parts")).unwrap().next().unwrap().unwrap().path();
+    assert!(std::fs::read_to_string(&part).unwrap().contains("\"changed_probability\":"));
+    std::fs::remove_file(part).unwrap();
+    let again = zerospace(folder, &["run", "c.toml", "--threads", "1"]);
+    assert!(again.code == 0 && again.stderr.contains("15 units were there, 1 computed"), "{}", again.stderr);
+    assert_eq!(merged(&run), first);
+
+    // Stored trials come out again, and can be looked at; the number that they count with is part of what is verified.
+    let verified = zerospace(folder, &["verify", "c.toml", "--sample", "48"]);
+    assert!(verified.stderr.contains("48 of 48 stored trials came out the same"), "{}", verified.stderr);
+    succeed(folder, &["replay", "c.toml", &rows[7].cell, "1"]);
+    let manifest = std::fs::read_to_string(run.join("manifest.json")).unwrap();
+    let probability = format!("\"changed_probability\": {:?}", rows[0].changed_probability.unwrap());
+    assert!(manifest.contains(&probability), "{probability}");
+    let other = manifest.replace(&probability, "\"changed_probability\": 0.5");
+    std::fs::write(run.join("manifest.json"), other).unwrap();
+    let said = zerospace(folder, &["verify", "c.toml"]);
+    assert!(said.code == 6 && said.stderr.contains("changed_probability of cell"), "{}", said.stderr);
+    std::fs::write(run.join("manifest.json"), manifest).unwrap();
+
+    // Ordinary trials of the same cells are another plan.
+    std::fs::write(folder.join("d.toml"), changed(6).replace("trials_of = \"changed\"\n", "")).unwrap();
+    let other = zerospace(folder, &["run", "d.toml"]);
+    assert_eq!(other.code, 4);
+    assert!(other.stderr.contains("changed_probability of cell"), "{}", other.stderr);
+    // And what is expected of ordinary ones is in their report.
+    succeed(folder, &["run", "d.toml", "--out", "ordinary"]);
+    let report = std::fs::read_to_string(folder.join("ordinary/report.md")).unwrap();
+    assert!(report.contains("In brackets what was to be expected"), "{report}");
+
+    std::fs::write(folder.join("e.toml"), changed(6).replace("1e-9", "0.0")).unwrap();
+    let said = zerospace(folder, &["plan", "e.toml"]);
+    assert_eq!(
+        (said.code, said.stderr.as_str()),
+        (2, "error: e.toml: `rates` is 0, expected positive numbers when `trials_of` is \"changed\"\n")
+    );
+}

@@ -63,6 +63,11 @@ impl Cell {
         self.trials[0].clean_correct
     }
 
+    /// Of a cell that draws only trials in which some stored word reads back wrong: the probability of that.
+    pub(crate) fn changed_probability(&self) -> Option<f64> {
+        self.trials[0].changed_probability
+    }
+
     /// Images lost in each trial, in order of trial numbers; negative when faults helped.
     pub(crate) fn drops_in_images(&self) -> Vec<i64> {
         self.trials.iter().map(drop_in_images).collect()
@@ -80,41 +85,42 @@ pub(crate) fn drop_in_images(row: &TrialRow) -> i64 {
 }
 
 /// The trials as a data frame: the counts of the records, and `drop_points`, the accuracy drop in
-/// points (clean - faulty accuracy, each in % of images). The rows are taken as they are, unchecked.
+/// points (clean - faulty accuracy, each in % of images). The rows are taken as they are, unchecked. Where some are of
+/// cells that draw only changed trials, `changed_probability` is there too, null for the others.
 pub fn trials_frame(rows: &[TrialRow]) -> DataFrame {
-    DataFrame::new(
-        rows.len(),
-        vec![
-            text("cell", rows, |r| &r.cell),
-            text("model", rows, |r| &r.model),
-            text("protection", rows, |r| &r.protection),
-            text("fault_model", rows, |r| &r.fault_model),
-            real("rate", rows, |r| Some(r.rate)),
-            count("seed", rows, |r| r.seed),
-            count("weights", rows, |r| r.weights),
-            count("data_bits", rows, |r| r.data_bits),
-            count("check_bits", rows, |r| r.check_bits),
-            text("data_set", rows, |r| &r.data_set),
-            count("images", rows, |r| r.images),
-            count("clean_correct", rows, |r| r.clean_correct),
-            count("trial", rows, |r| r.record.trial),
-            count("flips_data", rows, |r| r.record.flips_data),
-            count("flips_check", rows, |r| r.record.flips_check),
-            count("words_hit", rows, |r| r.record.words_hit),
-            count("corrected", rows, |r| r.record.corrected),
-            count("detected", rows, |r| r.record.detected),
-            count("miscorrected", rows, |r| r.record.miscorrected),
-            count("silent", rows, |r| r.record.silent),
-            count("weights_changed", rows, |r| r.record.weights_changed),
-            count("padding_changed", rows, |r| r.record.padding_changed),
-            count("correct", rows, |r| r.record.correct),
-            count("agree", rows, |r| r.record.agree),
-            real("drop_points", rows, |r| {
-                Some(points(r.clean_correct as f64 - r.record.correct as f64, r.images))
-            }),
-        ],
-    )
-    .expect("the columns have distinct names and one length")
+    let mut columns = vec![
+        text("cell", rows, |r| &r.cell),
+        text("model", rows, |r| &r.model),
+        text("protection", rows, |r| &r.protection),
+        text("fault_model", rows, |r| &r.fault_model),
+        real("rate", rows, |r| Some(r.rate)),
+        count("seed", rows, |r| r.seed),
+        count("weights", rows, |r| r.weights),
+        count("data_bits", rows, |r| r.data_bits),
+        count("check_bits", rows, |r| r.check_bits),
+        text("data_set", rows, |r| &r.data_set),
+        count("images", rows, |r| r.images),
+        count("clean_correct", rows, |r| r.clean_correct),
+        count("trial", rows, |r| r.record.trial),
+        count("flips_data", rows, |r| r.record.flips_data),
+        count("flips_check", rows, |r| r.record.flips_check),
+        count("words_hit", rows, |r| r.record.words_hit),
+        count("corrected", rows, |r| r.record.corrected),
+        count("detected", rows, |r| r.record.detected),
+        count("miscorrected", rows, |r| r.record.miscorrected),
+        count("silent", rows, |r| r.record.silent),
+        count("weights_changed", rows, |r| r.record.weights_changed),
+        count("padding_changed", rows, |r| r.record.padding_changed),
+        count("correct", rows, |r| r.record.correct),
+        count("agree", rows, |r| r.record.agree),
+        real("drop_points", rows, |r| {
+            Some(points(r.clean_correct as f64 - r.record.correct as f64, r.images))
+        }),
+    ];
+    if rows.iter().any(|r| r.changed_probability.is_some()) {
+        columns.push(real("changed_probability", rows, |r| r.changed_probability));
+    }
+    DataFrame::new(rows.len(), columns).expect("the columns have distinct names and one length")
 }
 
 /// Checks `rows` and groups them into cells: models, fault models and protections in order of first
@@ -149,7 +155,7 @@ pub(crate) fn cells(rows: &[TrialRow]) -> Result<Vec<Cell>, AnalysisError> {
     check_agreement(
         rows,
         |r| (&r.model, &r.protection, &r.fault_model, r.rate.to_bits()),
-        &[("cell", |r| r.cell.clone())],
+        &[("cell", |r| r.cell.clone()), ("changed_probability", |r| format!("{:?}", r.changed_probability))],
     )?;
 
     let frame = trials_frame(rows);
@@ -211,6 +217,11 @@ fn check_values(row: &TrialRow) -> Result<(), AnalysisError> {
     let TrialRow { rate, images, clean_correct, record, .. } = row;
     if !(0.0..=1.0).contains(rate) {
         return Err(AnalysisError::Rate { cell: CellKey::of(row).to_string(), rate: *rate });
+    }
+    if let Some(probability) = row.changed_probability
+        && !(probability > 0.0 && probability <= 1.0)
+    {
+        return Err(AnalysisError::ChangedProbability { cell: CellKey::of(row).to_string(), probability });
     }
     if !(1..=u64::from(u32::MAX)).contains(images) {
         return Err(AnalysisError::Images { cell: CellKey::of(row).to_string(), images: *images });

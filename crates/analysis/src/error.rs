@@ -50,6 +50,14 @@ pub enum AnalysisError {
         /// The rate found.
         rate: f64,
     },
+    /// The probability that a cell's trials count with is none, or 0.
+    #[error("{cell}: changed_probability is {probability}, outside (0, 1]")]
+    ChangedProbability {
+        /// The cell.
+        cell: String,
+        /// The number found.
+        probability: f64,
+    },
     /// The number of evaluated images is zero or absurd.
     #[error("{cell}: {images} images, outside [1, {max}]", max = u32::MAX)]
     Images {

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use records::{TrialRecord, TrialRow};
+use records::{ExpectedOutcomes, TrialRecord, TrialRow};
 use statrs::distribution::{Binomial, DiscreteCDF};
 
 use crate::cell::{Cell, CellKey, drop_in_images, points};
@@ -17,11 +17,15 @@ pub struct Trimmed {
 }
 
 /// The accuracy drops of a cell, in points: clean - faulty accuracy, each in % of images.
+///
+/// Where only trials that change something were drawn ([`CellSummary::changed_probability`]), mean, standard deviation
+/// and interval are estimates for ordinary trials, whose drop is 0 unless something changes; median, smallest and largest
+/// are of the trials drawn; and the paper's statistic is absent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DropStatistics {
     /// Mean of all trials.
     pub mean: f64,
-    /// Standard deviation of all trials (divisor n - 1); absent for a single trial.
+    /// Standard deviation of all trials (divisor n - 1; n where only changed trials were drawn); absent for a single trial.
     pub sd: Option<f64>,
     /// Median; the mean of the middle two for an even number.
     pub median: f64,
@@ -48,6 +52,9 @@ pub struct CellSummary {
     pub clean_accuracy_percent: f64,
     /// Mean accuracy over the trials, % of images.
     pub accuracy_percent: f64,
+    /// Of a cell that draws only trials in which some stored word reads back wrong: the probability P of that in an
+    /// ordinary trial. The mean over ordinary trials is then P times that over the trials drawn.
+    pub changed_probability: Option<f64>,
     /// What the faults cost, points.
     pub drop_points: DropStatistics,
 }
@@ -77,6 +84,11 @@ pub struct CellOutcomes {
     pub weights_changed: u64,
     /// Trials in which no weight read back changed.
     pub trials_unchanged: u64,
+    /// Whether only trials were drawn in which some stored word reads back wrong.
+    pub changed_only: bool,
+    /// What was to be expected of an ordinary trial ([`crate::Report::with_expected`]); absent where only changed trials
+    /// were drawn.
+    pub expected: Option<ExpectedOutcomes>,
 }
 
 /// Two protections compared trial by trial, under the same faults in the data plane.
@@ -113,14 +125,18 @@ pub struct PairedDifference {
 
 pub(crate) fn summary(cell: &Cell) -> CellSummary {
     let (drops, images) = (cell.drops_in_images(), cell.images());
-    let clean = cell.clean_correct() as f64;
+    let (clean, changed) = (cell.clean_correct() as f64, cell.changed_probability());
     CellSummary {
         key: cell.key.clone(),
         trials: drops.len() as u64,
         images,
         clean_accuracy_percent: points(clean, images),
-        accuracy_percent: points(clean - mean(&drops), images),
-        drop_points: drop_statistics(&drops, images),
+        accuracy_percent: points(clean - changed.unwrap_or(1.0) * mean(&drops), images),
+        changed_probability: changed,
+        drop_points: match changed {
+            None => drop_statistics(&drops, images),
+            Some(probability) => weighted_statistics(&drops, images, probability),
+        },
     }
 }
 
@@ -148,6 +164,21 @@ fn drop_statistics(drops: &[i64], images: u64) -> DropStatistics {
     }
 }
 
+/// Statistics of ordinary trials from the drops of those that change something, which have that probability; all others
+/// lose nothing.
+fn weighted_statistics(drops: &[i64], images: u64, probability: f64) -> DropStatistics {
+    let drawn = drop_statistics(drops, images);
+    let square = drops.iter().map(|d| (*d as f64).powi(2)).sum::<f64>() / drops.len() as f64;
+    let variance = probability * square - (probability * mean(drops)).powi(2);
+    DropStatistics {
+        mean: probability * drawn.mean,
+        sd: drawn.sd.map(|_| points(variance.max(0.0).sqrt(), images)),
+        interval: drawn.interval.scaled(probability),
+        trimmed: None,
+        ..drawn
+    }
+}
+
 fn mean(values: &[i64]) -> f64 {
     values.iter().sum::<i64>() as f64 / values.len() as f64
 }
@@ -172,11 +203,17 @@ pub(crate) fn outcomes(cell: &Cell) -> CellOutcomes {
         silent: total(|r| r.silent),
         weights_changed: total(|r| r.weights_changed),
         trials_unchanged: total(|r| u64::from(r.weights_changed == 0)),
+        changed_only: cell.changed_probability().is_some(),
+        expected: None,
     }
 }
 
-/// Compares two cells that differ in their protection; `None` without a common trial.
+/// Compares two cells that differ in their protection; `None` without a common trial, or when one of them draws only
+/// changed trials: those meet faults of their own.
 pub(crate) fn paired(first: &Cell, second: &Cell) -> Option<PairedDifference> {
+    if first.changed_probability().or(second.changed_probability()).is_some() {
+        return None;
+    }
     let others: HashMap<u64, &TrialRow> = second.trials.iter().map(|r| (r.record.trial, r)).collect();
     let pairs: Vec<(&TrialRow, &TrialRow)> =
         first.trials.iter().filter_map(|r| Some((r, *others.get(&r.record.trial)?))).collect();

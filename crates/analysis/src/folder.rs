@@ -61,19 +61,33 @@ fn report_markdown(report: &Report, context: &Context) -> String {
     if !context.notes.trim().is_empty() {
         sections.push(context.notes.trim().into());
     }
+    let (some_changed, all_changed) = report.has_changed_trials();
+    let points = match some_changed {
+        true => {
+            "Points: single trials, where only changed ones were drawn these. Line: mean of all trials, for which the \
+                 changed ones count with their probability."
+        }
+        false => "Points: single trials. Line: mean of all trials.",
+    };
     sections.extend([
         format!("![{capital} versus bit error rate: {}]({figure}.svg)", context.title),
         format!(
-            "Points: single trials. Line: mean of all trials. Band and bars: 95 % interval of the mean. Dashed: \
+            "{points} Band and bars: 95 % interval of the mean. Dashed: \
          fault-free {word}, also the markers at 0. Each shaded strip is one rate; protections are shifted \
          within it so that they do not hide each other. The same figure as [PNG]({figure}.png)."
         ),
         format!("## {capital} drop"),
         report.drop_table(Statistic::AllTrials),
-        "The same with the paper's statistic (Guan et al., NeurIPS 2019, Table 2), for comparison with the \
-         paper only:"
-            .into(),
-        report.drop_table(Statistic::Trimmed),
+    ]);
+    if !all_changed {
+        sections.extend([
+            "The same with the paper's statistic (Guan et al., NeurIPS 2019, Table 2), for comparison with the \
+             paper only:"
+                .into(),
+            report.drop_table(Statistic::Trimmed),
+        ]);
+    }
+    sections.extend([
         "## Summary".into(),
         report.markdown(Table::Summary),
         "## Outcomes".into(),
@@ -83,6 +97,9 @@ fn report_markdown(report: &Report, context: &Context) -> String {
         "## Method and limits".into(),
         METHOD.replace("{method}", INTERVAL_METHOD).replace("{word}", word).replace("{Word}", &capital),
     ]);
+    if some_changed {
+        sections.push(CHANGED.into());
+    }
     if report.measure == Measure::Agreement {
         sections.push(AGREEMENT.into());
     }
@@ -107,6 +124,13 @@ the paired difference is usually more precise than the two intervals side by sid
 check bits, those cells are hit as well, with faults of their own. The sign test asks only which of the two \
 loses less more often; its p values are not corrected for the number of comparisons. If a protection runs on \
 retrained weights, its fault-free {word} differs, and drops are relative to its own.";
+
+const CHANGED: &str = "\
+Changed trials: where a cell has a P(changed), its trials are drawn from those in which some stored word, padding \
+included, reads back wrong, with exactly the law that independent flips have given that. All other trials read back \
+what was stored and lose nothing, so P(changed) times the mean of the trials drawn estimates the mean of all trials \
+without bias, and its interval is P(changed) times theirs. P(changed) is exact, from the number of flip patterns that \
+each decoder gets wrong. Protections do not meet the same faults in such trials and are not compared in pairs.";
 
 const AGREEMENT: &str = "\
 The images have no labels: the prediction of the fault-free network stands for the label. Agreement is the share \

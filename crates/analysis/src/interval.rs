@@ -80,6 +80,18 @@ impl Interval {
         Self::Bca { low: points(low, images), high: points(high, images) }
     }
 
+    /// The interval of the mean over ordinary trials, from that over trials given an event of that probability, when all
+    /// other values are 0. A bound on how often a trial differs becomes one on how often an ordinary one does.
+    pub(crate) fn scaled(self, probability: f64) -> Self {
+        match self {
+            Self::Absent => Self::Absent,
+            Self::AllEqual { differing_at_most } => {
+                Self::AllEqual { differing_at_most: differing_at_most * probability }
+            }
+            Self::Bca { low, high } => Self::Bca { low: low * probability, high: high * probability },
+        }
+    }
+
     /// Both ends in points, if the interval has two.
     pub fn bounds(self) -> Option<(f64, f64)> {
         match self {

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use records::TrialRow;
+use records::{ExpectedOutcomes, TrialRow};
 
 use crate::AnalysisError;
 use crate::cell::{Cell, cells, first_appearances};
@@ -81,6 +81,21 @@ impl Report {
         Self { measure, ..self }
     }
 
+    /// The same report, whose table of outcomes shows beside the sums what was to be expected of ordinary trials. Cells
+    /// that draw only changed trials are left as they are.
+    pub fn with_expected(mut self, expected: &[ExpectedOutcomes]) -> Self {
+        for (cell, outcomes) in self.cells.iter().zip(&mut self.outcomes).filter(|(_, o)| !o.changed_only) {
+            outcomes.expected = expected.iter().find(|e| e.cell.as_str() == cell.trials[0].cell).cloned();
+        }
+        self
+    }
+
+    /// Whether some cell, or every cell, draws only trials in which some stored word reads back wrong.
+    pub(crate) fn has_changed_trials(&self) -> (bool, bool) {
+        let mut changed = self.summaries.iter().map(|s| s.changed_probability.is_some());
+        (changed.clone().any(|c| c), changed.all(|c| c))
+    }
+
     /// Accuracy of every cell.
     pub fn summaries(&self) -> &[CellSummary] {
         &self.summaries
@@ -92,7 +107,7 @@ impl Report {
     }
 
     /// Every two protections of a model under the same faults, first and second in plan order. Two
-    /// cells without a common trial are not listed.
+    /// cells without a common trial are not listed, nor cells that draw only changed trials.
     pub fn paired(&self) -> &[PairedDifference] {
         &self.paired
     }
@@ -104,11 +119,16 @@ impl Report {
         let seeds: BTreeSet<u64> = trials.map(|r| r.seed).collect();
         let counts: BTreeSet<usize> = self.cells.iter().map(|c| c.trials.len()).collect();
         let seeds: Vec<String> = seeds.iter().map(u64::to_string).collect();
+        let changed = match self.has_changed_trials() {
+            (_, true) => ", only changed ones",
+            (true, _) => ", in some cells only changed ones",
+            _ => "",
+        };
         let rows = |get: fn(&Cell) -> &String| first_appearances(&self.cells, get).join(", ");
         [
             rows(|c| &c.key.model),
             format!("{}, {} images", rows(|c| &c.trials[0].data_set), range(&images)),
-            format!("trials a cell: {}", range(&counts)),
+            format!("trials a cell: {}{changed}", range(&counts)),
             format!("faults: {}", rows(|c| &c.key.fault_model)),
             format!("seed {}", seeds.join(", ")),
         ]

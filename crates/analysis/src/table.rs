@@ -2,6 +2,7 @@
 
 use polars_core::frame::DataFrame;
 use polars_core::prelude::{AnyValue, Column};
+use records::ExpectedOutcomes;
 
 use crate::cell::{CellKey, rate_label};
 use crate::column::{count, real, text};
@@ -36,7 +37,8 @@ const ABSENT: &str = "–";
 impl Report {
     /// A table with all its columns: points and % as 64-bit reals, counts as unsigned integers, null
     /// where a statistic does not exist. `interval_method` is `bca`, `all-equal` or empty; for `all-equal`
-    /// `differing_at_most` holds the bound that [`Interval::AllEqual`] explains.
+    /// `differing_at_most` holds the bound that [`Interval::AllEqual`] explains. `changed_probability` is there when some
+    /// cell draws only changed trials, `expected_...` (sums over the trials) when something was expected of some cell.
     pub fn frame(&self, table: Table) -> DataFrame {
         let columns = match table {
             Table::Summary => summary_columns(self.summaries(), self.measure),
@@ -56,7 +58,7 @@ impl Report {
         match table {
             Table::Summary => summary_markdown(self.summaries(), self.measure),
             Table::Outcomes => outcomes_markdown(self.outcomes()),
-            Table::Paired => paired_markdown(self.paired(), self.measure),
+            Table::Paired => paired_markdown(self.paired(), self.measure, self.has_changed_trials().0),
         }
     }
 
@@ -95,7 +97,17 @@ impl Report {
             Measure::Accuracy => "Accuracy drop in points",
             Measure::Agreement => "Images whose prediction is not that of the fault-free network, in %",
         };
+        let estimated = match self.has_changed_trials() {
+            (_, true) => CHANGED_NOTE,
+            (true, _) => {
+                "In some cells (`P(changed)` in the summary) they are estimates from changed trials only.\n"
+            }
+            _ => "",
+        };
         text + &match statistic {
+            Statistic::AllTrials if !estimated.is_empty() => {
+                format!("\n{drop}: mean ± standard deviation of all trials. {estimated}")
+            }
             Statistic::AllTrials => {
                 format!("\n{drop}: mean ± standard deviation (divisor n - 1) of all trials.\n")
             }
@@ -107,11 +119,19 @@ impl Report {
     }
 }
 
+const CHANGED_NOTE: &str = "Drawn were only trials in which some stored word reads back wrong; all others lose \
+     nothing. So the mean of all trials is estimated as the probability of that, P(changed), times the mean of the \
+     trials drawn, and the standard deviation likewise.\n";
+
 fn drop_text(summary: &CellSummary, statistic: Statistic) -> String {
     let drop = summary.drop_points;
     match statistic {
         Statistic::AllTrials => match drop.sd {
+            Some(sd) if summary.changed_probability.is_some() => {
+                format!("{} ± {}", small(drop.mean), small(sd))
+            }
             Some(sd) => plus_minus(drop.mean, sd),
+            None if summary.changed_probability.is_some() => small(drop.mean),
             None => fixed(drop.mean, 2),
         },
         Statistic::Trimmed => drop.trimmed.map_or(ABSENT.into(), |t| plus_minus(t.mean, t.population_sd)),
@@ -128,8 +148,9 @@ pub(crate) fn fixed(value: f64, decimals: usize) -> String {
     if text.contains(|c: char| ('1'..='9').contains(&c)) { text } else { text.replace('-', "") }
 }
 
-fn optional(value: Option<f64>) -> String {
-    value.map_or(ABSENT.into(), |v| fixed(v, 3))
+/// A number that may be far below what fixed decimals show.
+fn small(value: f64) -> String {
+    if value == 0.0 { "0".into() } else { format!("{value:.1e}") }
 }
 
 impl Interval {
@@ -143,13 +164,14 @@ impl Interval {
     }
 }
 
-fn interval_text(interval: Interval, trials: u64) -> String {
+/// `number` writes an end in points, or a bound on a probability.
+fn interval_text(interval: Interval, trials: u64, number: fn(f64) -> String) -> String {
     match interval {
         Interval::Absent => ABSENT.into(),
         Interval::AllEqual { differing_at_most } => {
-            format!("all {trials} equal (P ≤ {})", fixed(differing_at_most, 3))
+            format!("all {trials} equal (P ≤ {})", number(differing_at_most))
         }
-        Interval::Bca { low, high } => format!("[{}, {}]", fixed(low, 3), fixed(high, 3)),
+        Interval::Bca { low, high } => format!("[{}, {}]", number(low), number(high)),
     }
 }
 
@@ -160,7 +182,8 @@ const INTERVAL_NOTE: &str = "95 % interval of the mean: bias-corrected and accel
 
 fn summary_markdown(summaries: &[CellSummary], measure: Measure) -> String {
     let word = measure.word();
-    let columns = [
+    let any_changed = summaries.iter().any(|s| s.changed_probability.is_some());
+    let mut columns = vec![
         MarkdownColumn::text("model"),
         MarkdownColumn::text("fault model"),
         MarkdownColumn::text("protection"),
@@ -176,11 +199,18 @@ fn summary_markdown(summaries: &[CellSummary], measure: Measure) -> String {
         MarkdownColumn::number("max"),
         MarkdownColumn::number("trimmed"),
     ];
+    if any_changed {
+        columns.insert(5, MarkdownColumn::number("P(changed)"));
+    }
     let rows: Vec<Vec<String>> = summaries
         .iter()
         .map(|s| {
             let drop = s.drop_points;
-            vec![
+            let number: fn(f64) -> String = match s.changed_probability {
+                None => |value| fixed(value, 3),
+                Some(_) => small,
+            };
+            let mut row = vec![
                 s.key.model.clone(),
                 s.key.fault_model.clone(),
                 display_name(&s.key.protection),
@@ -188,20 +218,32 @@ fn summary_markdown(summaries: &[CellSummary], measure: Measure) -> String {
                 s.trials.to_string(),
                 fixed(s.clean_accuracy_percent, 2),
                 fixed(s.accuracy_percent, 2),
-                fixed(drop.mean, 3),
-                interval_text(drop.interval, s.trials),
-                optional(drop.sd),
+                number(drop.mean),
+                interval_text(drop.interval, s.trials, number),
+                drop.sd.map_or(ABSENT.into(), number),
                 fixed(drop.median, 3),
                 fixed(drop.min, 3),
                 fixed(drop.max, 3),
                 drop_text(s, Statistic::Trimmed),
-            ]
+            ];
+            if any_changed {
+                row.insert(5, s.changed_probability.map_or(ABSENT.into(), |p| format!("{p:.3e}")));
+            }
+            row
         })
         .collect();
+    let changed_note = match any_changed {
+        true => format!(
+            "\n`P(changed)`: probability that some stored word reads back wrong, in closed form. {CHANGED_NOTE}`median`, \
+             `min` and `max` are of the trials drawn, and so is n; the interval is P(changed) times that of their \
+             mean, and p of equal trials bounds how often an ordinary trial differs.\n"
+        ),
+        false => String::new(),
+    };
     format!(
         "{}\n`drop` to `trimmed`: {word} drop in points, clean - faulty {word}. `drop` is the mean of all \
          n trials and `sd` their standard deviation (divisor n - 1); `trimmed` is the paper's statistic: \
-         without the best and the worst trial, mean ± population standard deviation. {INTERVAL_NOTE}",
+         without the best and the worst trial, mean ± population standard deviation. {INTERVAL_NOTE}{changed_note}",
         markdown(&columns, &rows)
     )
 }
@@ -235,19 +277,12 @@ fn outcomes_markdown(outcomes: &[CellOutcomes]) -> String {
                 display_name(&o.key.protection),
                 rate_label(o.key.rate),
             ];
-            let counts = [
-                o.trials,
-                o.flips_data,
-                o.flips_check,
-                o.words_hit,
-                o.corrected,
-                o.detected,
-                o.miscorrected,
-                o.silent,
-                o.weights_changed,
-                o.trials_unchanged,
-            ];
-            row.extend(counts.map(|c| c.to_string()));
+            row.extend([o.trials, o.flips_data, o.flips_check].map(|c| c.to_string()));
+            row.extend(EXPECTED.map(|(_, measured, expected)| match &o.expected {
+                None => measured(o).to_string(),
+                Some(e) => format!("{} ({})", measured(o), expectation(o.trials as f64 * expected(e))),
+            }));
+            row.extend([o.weights_changed, o.trials_unchanged].map(|c| c.to_string()));
             row
         })
         .collect();
@@ -255,12 +290,51 @@ fn outcomes_markdown(outcomes: &[CellOutcomes]) -> String {
         "{}\nSums over the n trials of a cell. `words hit`: code words with a flipped cell; of these, \
          `corrected`: rightly; `detected`: declared uncorrectable; `miscorrected`: changed to something that \
          was never stored; `silent`: passed as clean although they read back wrong. `trials unchanged`: no \
-         weight read back changed.\n",
-        markdown(&columns, &rows)
+         weight read back changed.{}{}\n",
+        markdown(&columns, &rows),
+        match outcomes.iter().any(|o| o.expected.is_some()) {
+            true => " In brackets what was to be expected, from the code's outcomes in closed form.",
+            false => "",
+        },
+        match outcomes.iter().any(|o| o.changed_only) {
+            true =>
+                " Of cells that draw only changed trials, the sums are over those, not over ordinary trials.",
+            false => "",
+        }
     )
 }
 
-fn paired_markdown(paired: &[PairedDifference], measure: Measure) -> String {
+type Measured = fn(&CellOutcomes) -> u64;
+type Expected = fn(&ExpectedOutcomes) -> f64;
+
+/// The counts of words: column of the expected number, measured sum, expected number of a trial.
+const EXPECTED: [(&str, Measured, Expected); 5] = [
+    ("expected_words_hit", |o| o.words_hit, |e| e.words_hit),
+    ("expected_corrected", |o| o.corrected, |e| e.corrected),
+    ("expected_detected", |o| o.detected, |e| e.detected),
+    ("expected_miscorrected", |o| o.miscorrected, |e| e.miscorrected),
+    ("expected_silent", |o| o.silent, |e| e.silent),
+];
+
+/// An expected number, with the digits that its size makes worth reading.
+fn expectation(count: f64) -> String {
+    match count {
+        100.0.. => format!("{count:.0}"),
+        0.1.. => format!("{count:.1}"),
+        _ => small(count),
+    }
+}
+
+fn paired_markdown(paired: &[PairedDifference], measure: Measure, changed: bool) -> String {
+    let unpaired = match changed {
+        true => {
+            "Cells that draw only changed trials meet faults of their own: they are not compared in pairs.\n"
+        }
+        false => "",
+    };
+    if changed && paired.is_empty() {
+        return unpaired.into();
+    }
     let word = measure.word();
     let columns = [
         MarkdownColumn::text("model"),
@@ -287,7 +361,7 @@ fn paired_markdown(paired: &[PairedDifference], measure: Measure) -> String {
                 display_name(&p.second),
                 p.pairs.to_string(),
                 fixed(p.mean_difference_points, 3),
-                interval_text(p.interval, p.pairs),
+                interval_text(p.interval, p.pairs, |value| fixed(value, 3)),
                 p.wins.to_string(),
                 p.ties.to_string(),
                 p.losses.to_string(),
@@ -308,6 +382,9 @@ fn paired_markdown(paired: &[PairedDifference], measure: Measure) -> String {
             "\nIn {unlike} pairs the two data planes had different numbers of flipped cells: these trials did \
              not meet the same faults (column `pairs_same_flips` of the CSV).\n"
         ));
+    }
+    if changed {
+        text.push_str(&format!("\n{unpaired}"));
     }
     text
 }
@@ -404,6 +481,9 @@ fn summary_columns(summaries: &[CellSummary], measure: Measure) -> Vec<Column> {
         real("trimmed_mean_points", summaries, |s| s.drop_points.trimmed.map(|t| t.mean)),
         real("trimmed_population_sd_points", summaries, |s| s.drop_points.trimmed.map(|t| t.population_sd)),
     ]);
+    if summaries.iter().any(|s| s.changed_probability.is_some()) {
+        columns.push(real("changed_probability", summaries, |s| s.changed_probability));
+    }
     columns
 }
 
@@ -421,6 +501,11 @@ fn outcome_columns(outcomes: &[CellOutcomes]) -> Vec<Column> {
         count("weights_changed", outcomes, |o| o.weights_changed),
         count("trials_unchanged", outcomes, |o| o.trials_unchanged),
     ]);
+    if outcomes.iter().any(|o| o.expected.is_some()) {
+        columns.extend(EXPECTED.map(|(name, _, expected)| {
+            real(name, outcomes, |o| o.expected.as_ref().map(|e| o.trials as f64 * expected(e)))
+        }));
+    }
     columns
 }
 

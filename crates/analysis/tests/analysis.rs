@@ -5,7 +5,7 @@ use analysis::{
     NetworkTable, PUBLISHED_NETWORKS, Report, Statistic, Table, Training, TrainingCheck, Trainings,
     paper_name, rate_label, style_of, styles_of, trials_frame, write_report,
 };
-use records::{TrialRecord, TrialRow};
+use records::{ExpectedOutcomes, TrialRecord, TrialRow};
 
 const IMAGES: u64 = 5_000;
 const CLEAN: u64 = 2_851; // 57.02 %
@@ -166,6 +166,119 @@ fn pairs_are_trials_with_the_same_number() {
     }
 }
 
+/// Trials of a cell that draws only those that change something, which happens with that probability.
+fn changed_cell(protection: &str, rate: f64, probability: f64, lost: &[i64]) -> Vec<TrialRow> {
+    let rows = cell(protection, rate, lost).into_iter();
+    rows.map(|row| TrialRow { changed_probability: Some(probability), ..row }).collect()
+}
+
+#[test]
+fn changed_trials_estimate_ordinary_ones() {
+    // One trial of a thousand changes something, and loses 1.4 points on average.
+    let lost = [0, 50, 100, 200, 0];
+    let given = report(&cell("in-place-64-57", 1e-6, &lost));
+    let estimated = report(&changed_cell("in-place-64-57", 1e-6, 1e-3, &lost));
+    let (given, drop) = (given.summaries()[0].drop_points, estimated.summaries()[0].drop_points);
+    close(given.mean, 1.4);
+    close(drop.mean, 1.4e-3);
+    close(estimated.summaries()[0].accuracy_percent, 57.02 - 1.4e-3);
+    // Of an ordinary trial: E d^2 = (1 + 4 + 16) / 5 / 1000.
+    close(drop.sd.expect("five trials"), (4.2e-3f64 - 1.4e-3 * 1.4e-3).sqrt());
+    let ((low, high), (all_low, all_high)) =
+        (drop.interval.bounds().expect("they differ"), given.interval.bounds().expect("they differ"));
+    close(low, 1e-3 * all_low);
+    close(high, 1e-3 * all_high);
+    assert_eq!((drop.median, drop.max, drop.trimmed), (1.0, 4.0, None));
+    assert_eq!(estimated.summaries()[0].changed_probability, Some(1e-3));
+
+    // All alike: how often an ordinary trial differs is bounded by as much less.
+    let equal = report(&changed_cell("in-place-64-57", 1e-6, 1e-3, &[0; 10]));
+    let Interval::AllEqual { differing_at_most } = equal.summaries()[0].drop_points.interval else {
+        panic!("equal trials")
+    };
+    close(differing_at_most, 0.258_865_550_893_052_3e-3);
+    // A probability of 1 leaves the mean and its interval as they are.
+    let certain = report(&changed_cell("in-place-64-57", 1e-6, 1.0, &lost)).summaries()[0].drop_points;
+    assert_eq!((certain.mean, certain.interval), (given.mean, given.interval));
+}
+
+#[test]
+fn a_report_of_changed_trials_says_so_and_pairs_nothing() {
+    let mut rows = changed_cell("secded-72-64", 1e-6, 2e-3, &[0, 5, 0]);
+    rows.extend(changed_cell("in-place-64-57", 1e-6, 1e-3, &[0, 50, 100]));
+    let only = report(&rows);
+    assert!(only.paired().is_empty());
+    assert_eq!(
+        only.markdown(Table::Paired),
+        "Cells that draw only changed trials meet faults of their own: they are not compared in pairs.\n"
+    );
+    assert!(only.conditions().contains("trials a cell: 3, only changed ones"), "{}", only.conditions());
+    let summary = only.markdown(Table::Summary);
+    assert!(summary.contains("P(changed)") && summary.contains("1.000e-3"), "{summary}");
+    let header = only.csv(Table::Summary).lines().next().expect("a header").to_string();
+    assert!(header.ends_with(",changed_probability"), "{header}");
+    let table = only.drop_table(Statistic::AllTrials);
+    assert!(table.contains("1.0e-3 ± ") && table.contains("P(changed), times the mean"), "{table}");
+    assert_eq!(trials_frame(&rows).width(), 26);
+
+    // Beside ordinary cells: those are still compared.
+    rows.extend(cell("faulty", 1e-6, &[1, 2, 3]));
+    rows.extend(cell("parity-zero", 1e-6, &[1, 1, 1]));
+    let mixed = report(&rows);
+    assert_eq!(mixed.paired().len(), 1);
+    assert!(mixed.markdown(Table::Paired).ends_with("not compared in pairs.\n"));
+    assert!(mixed.conditions().contains("in some cells only changed ones"));
+    assert!(
+        mixed.figure_svg(&Context::default()).expect("drawn").contains("in some cells only changed ones")
+    );
+
+    // In the folder: no table with the paper's statistic, and a paragraph on the method.
+    let dir = tempfile::tempdir().expect("a directory");
+    write_report(&only, &Context::default(), dir.path()).expect("written");
+    let page = std::fs::read_to_string(dir.path().join("report.md")).expect("a page");
+    assert!(
+        !page.contains("The same with the paper's statistic") && page.contains("Changed trials: "),
+        "{page}"
+    );
+    write_report(&report(&cell("faulty", 1e-3, &[1, 2])), &Context::default(), dir.path()).expect("written");
+    let page = std::fs::read_to_string(dir.path().join("report.md")).expect("a page");
+    assert!(
+        page.contains("The same with the paper's statistic") && !page.contains("hanged trials"),
+        "{page}"
+    );
+}
+
+#[test]
+fn expected_numbers_stand_beside_measured_ones() {
+    let expected = |cell: &str| ExpectedOutcomes {
+        cell: serde_json::from_value(cell.into()).expect("an id"),
+        words_hit: 89.5,
+        corrected: 80.25,
+        detected: 6.0,
+        miscorrected: 0.01,
+        silent: 1e-9,
+        changed_probability: 0.5,
+    };
+    let mut rows = cell("faulty", 1e-3, &[1, 2]);
+    rows.extend(cell("parity-zero", 1e-3, &[1, 2]));
+    rows.extend(changed_cell("secded-72-64", 1e-3, 0.5, &[1, 2]));
+    let list = ["faulty 1e-3", "secded-72-64 1e-3", "another"].map(expected);
+    let report = report(&rows).with_expected(&list);
+    assert_eq!(report.outcomes()[0].expected, Some(list[0].clone()));
+    assert_eq!(report.outcomes()[1].expected, None);
+    assert_eq!(report.outcomes()[2].expected, None, "its sums are not over ordinary trials");
+    let text = report.markdown(Table::Outcomes);
+    let cells: Vec<&str> = text.lines().nth(2).expect("a row").split('|').map(str::trim).collect();
+    assert_eq!(cells[8..13], ["180 (179)", "160 (160)", "12 (12.0)", "6 (2.0e-2)", "2 (2.0e-9)"], "{text}");
+    let csv = report.csv(Table::Outcomes);
+    let lines: Vec<&str> = csv.lines().collect();
+    assert!(lines[0].ends_with(
+        ",trials_unchanged,expected_words_hit,expected_corrected,expected_detected,expected_miscorrected,expected_silent"
+    ));
+    assert!(lines[1].ends_with(",179.0,160.5,12.0,0.02,2e-9"), "{csv}");
+    assert!(lines[2].ends_with(",,,,,"), "{csv}");
+}
+
 #[test]
 fn unlike_faults_within_pairs_are_reported() {
     let mut rows = cell("faulty", 1e-3, &[1, 2]);
@@ -211,13 +324,14 @@ fn bad_rows_are_refused_with_the_cells_name() {
     );
 
     type Edit = fn(&mut TrialRow);
-    let edits: [(&str, Edit); 7] = [
+    let edits: [(&str, Edit); 8] = [
         ("data_set is ", |r| r.data_set.push('x')),
         ("weights is ", |r| r.weights += 1),
         ("data_bits is ", |r| r.data_bits += 1),
         ("check_bits is ", |r| r.check_bits += 1),
         ("clean_correct is ", |r| r.clean_correct += 1),
         ("cell is ", |r| r.cell.push('x')),
+        ("changed_probability is ", |r| r.changed_probability = Some(0.5)),
         ("trial 0 of squeezenet faulty exact-count 1e-3 is recorded twice", |r| r.record.trial = 0),
     ];
     for (start, edit) in edits {
@@ -232,6 +346,10 @@ fn bad_rows_are_refused_with_the_cells_name() {
         message(&rows),
         "trial 1 of squeezenet faulty exact-count 1e-3: correct is 5001 of 5000 images"
     );
+    for probability in [0.0, 1.1, f64::NAN] {
+        let rows = changed_cell("faulty", 1e-3, probability, &[0]);
+        assert!(message(&rows).contains("outside (0, 1]"), "{}", message(&rows));
+    }
     for rate in [-0.1, 1.1, f64::NAN] {
         assert!(message(&[row("faulty", rate, 0, 0)]).contains("outside [0, 1]"));
     }

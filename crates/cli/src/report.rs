@@ -49,7 +49,8 @@ fn report(store: &Store, out: &Path) -> Result<Outcome, Failure> {
     })?;
     let label_free = label_free(manifest);
     let measure = if label_free { Measure::Agreement } else { Measure::Accuracy };
-    let report = Report::from_rows(&rows).map_err(Failure::input)?.with_measure(measure);
+    let report = Report::from_rows(&rows).map_err(Failure::input)?;
+    let report = report.with_measure(measure).with_expected(&manifest.expected);
     let notes = notes(manifest);
     let classes: Vec<u64> = manifest.networks.iter().map(|n| n.classes).collect();
     let chance = classes.first().filter(|c| classes.iter().all(|d| d == *c));
