@@ -129,17 +129,12 @@ fn a_record_that_does_not_come_out_again_is_exit_6_and_shows_both() {
 /// The records that the repository publishes, on the machine that runs this.
 #[test]
 fn published_records_come_out_again() {
-    let verify = [
-        "verify",
-        "experiments/reproduce.toml",
-        "--out",
-        "results/reproduce",
-        "--sample",
-        "60",
-        "--seed",
-        "1",
-    ];
-    let said = zerospace(&root(), &verify);
-    assert_eq!(said.code, 0, "{}", said.stderr);
-    assert!(said.stderr.contains("60 of 480 stored trials came out the same"), "{}", said.stderr);
+    for (experiment, stored) in [("reproduce", 480), ("rare-events", 9_600)] {
+        let (file, out) = (format!("experiments/{experiment}.toml"), format!("results/{experiment}"));
+        let verify = ["verify", &file, "--out", &out, "--sample", "60", "--seed", "1"];
+        let said = zerospace(&root(), &verify);
+        assert_eq!(said.code, 0, "{}", said.stderr);
+        let all = format!("60 of {stored} stored trials came out the same");
+        assert!(said.stderr.contains(&all), "{}", said.stderr);
+    }
 }
