@@ -17,7 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("wot", &["data", "ecc", "quant", "zoo"]),
     ("campaign", &["ecc", "inject", "records"]),
     ("analysis", &["records"]),
-    ("cli", &["analysis", "campaign", "data", "ecc", "infer", "quant", "records", "wot", "zoo"]),
+    ("cli", &["analysis", "campaign", "data", "ecc", "infer", "inject", "quant", "records", "wot", "zoo"]),
 ];
 
 /// Where heavy dependencies may live.
