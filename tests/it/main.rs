@@ -12,6 +12,7 @@ mod real;
 mod replay;
 mod reproduce;
 mod rounding;
+mod shards;
 mod table1;
 mod tidy;
 mod training;

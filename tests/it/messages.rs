@@ -63,6 +63,16 @@ fn wrong_inputs_are_named() {
     );
     write("foreign/manifest.json", r#"{"manifest_version": 9, "news": 1}"#);
     refuses(folder, &["merge", "foreign"], 2, "foreign/manifest.json: manifest version 9, newest known is 1");
+
+    // A part that a newer program has left beside ours.
+    succeed(folder, &["run", "x.toml"]);
+    write("runs/x/parts/news.jsonl", "{\"zerospace_part\":2,\"news\":1}\n{}\n");
+    let message = "runs/x/parts/news.jsonl: part format version 2, newest known is 1: \
+                   a newer zerospace writes into this run, expected to go on with that";
+    for arguments in [["run", "x.toml"], ["merge", "runs/x"], ["status", "runs/x"]] {
+        refuses(folder, &arguments, 2, message);
+    }
+    assert!(folder.join("runs/x/parts/news.jsonl").exists());
 }
 
 #[test]
@@ -155,6 +165,7 @@ fn help_teaches() {
         "status",
         "merge",
         "report",
+        "75  stopped by SIGTERM or SIGUSR1",
     ] {
         assert!(help.contains(part), "{part} is not in {help}");
     }

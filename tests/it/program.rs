@@ -28,7 +28,11 @@ pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
 
 /// Runs the program to its end.
 pub(crate) fn zerospace(folder: &Path, arguments: &[&str]) -> Said {
-    let Output { status, stdout, stderr } = command(folder, arguments).output().unwrap();
+    said(command(folder, arguments).output().unwrap())
+}
+
+pub(crate) fn said(output: Output) -> Said {
+    let Output { status, stdout, stderr } = output;
     Said {
         code: status.code().unwrap_or(-1),
         stdout: String::from_utf8(stdout).unwrap(),

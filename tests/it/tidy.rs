@@ -28,6 +28,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("plotters", &["analysis"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
+    ("signal-hook", &["cli"]),
     ("anyhow", &["cli"]),
 ];
 

@@ -2,7 +2,8 @@
 //!
 //! An [`Experiment`] (a TOML file) is a grid: networks x protections x rates under one fault model,
 //! with a number of trials for each cell of it. [`plan`] turns it into the cells of a
-//! `records::Manifest`; [`run`] computes the units that a run directory still lacks.
+//! `records::Manifest`; [`run`] computes the units that a run directory still lacks, all of them or those of a
+//! [`Shard`].
 //!
 //! A trial draws its flips, applies them to the stored blocks that they hit, reads back only the code words that
 //! were hit, and compares them with the network's weights, which is what a fault-free read gives: this is the one
@@ -16,11 +17,13 @@ mod changed;
 mod experiment;
 mod plan;
 mod run;
+mod shard;
 mod trial;
 
 pub use account::{WordAccount, WordOutcome};
 pub use changed::{ChangedTrials, NoChangedTrials};
 pub use experiment::{DataSection, Experiment, ExperimentError, ModelSection, TrialsOf};
 pub use plan::{Network, PlanError, expected_outcomes, plan};
-pub use run::{Progress, RunError, RunOutcome, Subject, run};
+pub use run::{Pace, Progress, RunError, RunOutcome, Subject, run};
+pub use shard::{Shard, ShardError};
 pub use trial::{Evaluation, Evaluator, StoredNetwork, Trial, WeightChange};

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use campaign::{
-    Evaluation, Evaluator, Experiment, Network, StoredNetwork, Subject, Trial, WeightChange, WordAccount,
-    WordOutcome, plan, run,
+    Evaluation, Evaluator, Experiment, Network, Pace, RunOutcome, Shard, StoredNetwork, Subject, Trial,
+    WeightChange, WordAccount, WordOutcome, plan, run,
 };
 use ecc::{MemoryImage, MemoryLayout, Protection, WordStatus};
 use inject::{BitErrorRate, FaultModel, FaultPattern};
@@ -110,19 +110,27 @@ fn manifest(network: &Network) -> Manifest {
 }
 
 /// What a run did, and about how many trials the evaluator was asked.
-fn run_all(root: &Path, network: &Network) -> (campaign::RunOutcome, usize) {
+fn run_all(root: &Path, network: &Network) -> (RunOutcome, usize) {
     run_with(root, network, Tiny::default())
 }
 
-fn run_with(root: &Path, network: &Network, mut evaluator: Tiny) -> (campaign::RunOutcome, usize) {
+fn run_with(root: &Path, network: &Network, mut evaluator: Tiny) -> (RunOutcome, usize) {
     let store = Store::create(root, manifest(network)).unwrap();
     let subject = Subject { network, evaluator: &mut evaluator, evaluation: &evaluation() };
     let mut told = 0;
-    let outcome = run(&store, &mut [subject], &mut |progress| {
+    let outcome = run(&store, &mut [subject], Shard::WHOLE, &|| Pace::GoOn, &mut |progress| {
         assert!(progress.done > told && progress.done <= progress.total);
         told = progress.done;
     });
     (outcome.unwrap(), evaluator.asked)
+}
+
+/// Runs a shard, as far as `pace` lets it.
+fn run_shard(root: &Path, shard: Shard, pace: &dyn Fn() -> Pace) -> RunOutcome {
+    let network = network();
+    let store = Store::create(root, manifest(&network)).unwrap();
+    let subject = Subject { network: &network, evaluator: &mut Tiny::default(), evaluation: &evaluation() };
+    run(&store, &mut [subject], shard, pace, &mut |_| {}).unwrap()
 }
 
 fn merged(root: &Path) -> Vec<u8> {
@@ -279,7 +287,7 @@ fn every_protection_meets_the_same_data_flips() {
 fn an_unchanged_network_is_never_run_and_scores_as_clean() {
     let folder = tempfile::tempdir().unwrap();
     let (outcome, asked) = run_all(folder.path(), &network());
-    assert_eq!((outcome.kept, outcome.computed), (0, 4 * 2 * 3));
+    assert_eq!((outcome.kept, outcome.computed, outcome.left), (0, 4 * 2 * 3, 0));
     let rows = {
         merged(folder.path());
         records::read_trials(&folder.path().join("trials.parquet")).unwrap()
@@ -332,6 +340,77 @@ fn a_run_resumes_to_the_same_bytes() {
     assert_eq!((outcome.kept, outcome.computed), (20, 4));
     assert_eq!(std::fs::read_dir(broken.path().join("set-aside")).unwrap().count(), 3);
     assert_eq!(merged(broken.path()), reference);
+}
+
+#[test]
+fn shards_in_any_order_and_number_end_in_the_same_bytes() {
+    let whole = tempfile::tempdir().unwrap();
+    run_all(whole.path(), &network());
+    let reference = merged(whole.path());
+    for count in [2, 7, 40] {
+        let folder = tempfile::tempdir().unwrap();
+        let computed = |index| {
+            let outcome = run_shard(folder.path(), Shard::new(index, count).unwrap(), &|| Pace::GoOn);
+            assert_eq!((outcome.kept, outcome.left), (0, 0));
+            outcome.computed
+        };
+        let sizes: Vec<usize> = (0..count).rev().map(computed).collect();
+        let (least, most) = (sizes.iter().min().unwrap(), sizes.iter().max().unwrap());
+        assert!(most - least <= 1 && sizes.iter().sum::<usize>() == 24, "{sizes:?}");
+        assert_eq!(merged(folder.path()), reference);
+    }
+    // Others take over what one has begun, cut in another number, with one of its parts damaged.
+    let folder = tempfile::tempdir().unwrap();
+    let begun = run_shard(folder.path(), Shard::new(1, 3).unwrap(), &|| Pace::GoOn).computed;
+    let damaged = std::fs::read_dir(folder.path().join("parts")).unwrap().next().unwrap().unwrap().path();
+    std::fs::write(damaged, "").unwrap();
+    let halves = [0, 1].map(|half| run_shard(folder.path(), Shard::new(half, 2).unwrap(), &|| Pace::GoOn));
+    assert_eq!(halves.iter().map(|half| half.kept).sum::<usize>(), begun - 1);
+    assert_eq!(halves.iter().map(|half| half.set_aside.len()).sum::<usize>(), 1);
+    assert_eq!(merged(folder.path()), reference);
+}
+
+#[test]
+fn a_shard_meets_every_cell_about_equally_often() {
+    // 16 units a round: dealt by turns, shard 3 of 4 would see one rate of four, or one protection, for ever.
+    for count in [2, 4, 8] {
+        for index in 0..count {
+            let shard = Shard::new(index, count).unwrap();
+            let mut met = [0; 16];
+            (0..16 * 64).filter(|&unit| shard.takes(unit)).for_each(|unit| met[unit % 16] += 1);
+            assert_eq!(met, [64 / count; 16], "shard {shard}");
+        }
+    }
+}
+
+#[test]
+fn a_wrong_shard_is_refused() {
+    let refused = |text: &str| text.parse::<Shard>().unwrap_err().to_string();
+    assert_eq!(refused("3"), "a shard is K/N, two whole numbers, such as 0/8");
+    assert_eq!(refused("-1/3"), refused("1/3/3"));
+    assert_eq!(refused("3/3"), "shards of 3 are numbered from 0, expected K below 3");
+    assert_eq!(refused("0/0"), "0 shards, expected at least 1");
+    assert_eq!("2/3".parse::<Shard>().unwrap().to_string(), "2/3");
+}
+
+#[test]
+fn a_run_stops_after_the_unit_or_the_trial_and_goes_on_later() {
+    let whole = tempfile::tempdir().unwrap();
+    run_all(whole.path(), &network());
+    for (wish, stored) in [(Pace::FinishUnit, 1), (Pace::FinishTrial, 0)] {
+        let folder = tempfile::tempdir().unwrap();
+        // Asked before the unit and after its first trial, it goes on; then the wish is there.
+        let asked = std::cell::Cell::new(0);
+        let pace = || {
+            asked.set(asked.get() + 1);
+            if asked.get() <= 2 { Pace::GoOn } else { wish }
+        };
+        let outcome = run_shard(folder.path(), Shard::WHOLE, &pace);
+        assert_eq!((outcome.kept, outcome.computed, outcome.left), (0, stored, 24 - stored));
+        let outcome = run_shard(folder.path(), Shard::WHOLE, &|| Pace::GoOn);
+        assert_eq!((outcome.kept, outcome.computed, outcome.left), (stored, 24 - stored, 0));
+        assert_eq!(merged(folder.path()), merged(whole.path()));
+    }
 }
 
 #[test]

@@ -3,20 +3,30 @@ use std::process::ExitCode;
 
 use anyhow::Error;
 use records::{StoreError, TableError};
+use signal_hook::consts::SIGINT;
 
 /// How a verb ended without an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Done,
     Incomplete,
+    /// By a signal, and resumable.
+    Stopped(i32),
 }
 
 impl Outcome {
     pub(crate) fn code(self) -> ExitCode {
-        ExitCode::from(match self {
+        ExitCode::from(self.number())
+    }
+
+    /// The exit code as a number.
+    pub(crate) fn number(self) -> u8 {
+        match self {
             Self::Done => 0,
             Self::Incomplete => 5,
-        })
+            Self::Stopped(SIGINT) => 130,
+            Self::Stopped(_) => 75,
+        }
     }
 }
 
@@ -59,7 +69,9 @@ impl From<StoreError> for Failure {
                 Self::machine(error)
             }
             StoreError::OtherPlan { .. } => Self::OtherPlan(error.into()),
-            StoreError::Manifest { .. } | StoreError::Table(TableError::Schema { .. }) => Self::input(error),
+            StoreError::Manifest { .. }
+            | StoreError::Newer { .. }
+            | StoreError::Table(TableError::Schema { .. }) => Self::input(error),
             StoreError::Contradiction { .. } => Self::Verification(error.into()),
         }
     }

@@ -22,6 +22,7 @@ mod report;
 mod reproduce;
 mod rerun;
 mod run;
+mod signals;
 mod status;
 mod table1;
 mod train;
@@ -42,7 +43,9 @@ Exit codes:
   2  usage, configuration or input: the message names the file, the value and what was expected
   4  records of another plan
   5  incomplete; `zerospace run` with the same arguments resumes
-  6  verification failed";
+  6  verification failed
+ 75  stopped by SIGTERM or SIGUSR1; the same command resumes
+130  stopped by Ctrl-C (SIGINT); the same command resumes";
 
 const EXAMPLES: &str = "\
 Start here:

@@ -66,6 +66,20 @@ fn report(store: &Store, out: &Path) -> Result<Outcome, Failure> {
     Ok(Outcome::Done)
 }
 
+/// The command line that started a run, without the share that the process took of it.
+fn whole_run(command: &[String]) -> String {
+    let mut words = Vec::new();
+    let mut rest = command.iter();
+    while let Some(word) = rest.next() {
+        match word.as_str() {
+            "--shard" => drop(rest.next()),
+            word if word.starts_with("--shard=") => {}
+            word => words.push(word),
+        }
+    }
+    words.join(" ")
+}
+
 fn synthetic(manifest: &Manifest) -> bool {
     manifest.cells.first().is_some_and(|cell| is_synthetic(&cell.spec.evaluation.name))
 }
@@ -80,7 +94,7 @@ fn notes(manifest: &Manifest) -> String {
     let environment = &manifest.environment;
     let label_free = label_free(manifest);
     let mut lines =
-        vec![format!("Reproduce with `zerospace {}`.", environment.command.join(" ")), String::new()];
+        vec![format!("Reproduce with `zerospace {}`.", whole_run(&environment.command)), String::new()];
     for network in &manifest.networks {
         let correct = match label_free {
             true => String::new(),

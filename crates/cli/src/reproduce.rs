@@ -48,5 +48,5 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         let path = arguments.out.join(name);
         write_durably(&path, bytes).with_context(|| path.display().to_string()).map_err(Failure::Machine)?;
     }
-    run::run(&arguments.out.join("reproduce.toml"), Some(&arguments.out), &arguments.machine)
+    run::run(&arguments.out.join("reproduce.toml"), Some(&arguments.out), None, &arguments.machine)
 }

@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use campaign::{RunError, Subject};
+use campaign::{Experiment, RunError, Shard, Subject};
 use clap::Args;
 use records::{Environment, Manifest, Store};
 
@@ -10,14 +10,26 @@ use crate::loading::{Machine, Prepared};
 use crate::output::progress_line;
 use crate::progress::bar;
 use crate::report;
+use crate::signals::Signals;
 
 const HELP: &str = "\
 The run directory (default runs/NAME) takes the trials as they are finished. After a kill at any moment
 the same command resumes; the records come out the same to the byte, on any number of threads.
 
+Without --shard a run computes whatever is missing, of all shards too, and then merges and reports. With
+--shard K/N it computes its share of the plan, equal work for each K from 0 to N-1, and leaves the rest to
+`zerospace merge` and `zerospace report`, when all are there. Shards may run at once, on several machines
+that share the run directory; N may be another one when shards are run again, and two that compute the
+same do no harm.
+
+SIGUSR1 stops a run when the unit in work is stored, SIGTERM (exit code 75 like it) and Ctrl-C (130) after
+the trial in work; a second one stops it at once. `unit_trials` of the experiment is how many trials are
+stored together, and lost at most.
+
 Examples:
   zerospace run experiments/resnet20-cifar10.toml
-  zerospace run experiments/resnet20-cifar10.toml --out /scratch/r20 --threads 8";
+  zerospace run experiments/resnet20-cifar10.toml --out /scratch/r20 --threads 8
+  zerospace run experiments/resnet20-cifar10.toml --shard 3/8";
 
 /// Run an experiment, or what is left of it; then merge and report
 #[derive(Args)]
@@ -28,21 +40,31 @@ pub(crate) struct Arguments {
     /// Run directory [default: runs/NAME, by the experiment's name]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Compute a share only, K from 0 to N-1
+    #[arg(long, value_name = "K/N")]
+    shard: Option<Shard>,
     #[command(flatten)]
     machine: Machine,
 }
 
 pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
-    run(&arguments.experiment, arguments.out.as_deref(), &arguments.machine)
+    run(&arguments.experiment, arguments.out.as_deref(), arguments.shard, &arguments.machine)
 }
 
-/// Runs an experiment in `out` (default: `runs/NAME`), or what is left of it; then merges and reports.
-pub(crate) fn run(experiment: &Path, out: Option<&Path>, machine: &Machine) -> Result<Outcome, Failure> {
+/// Runs an experiment in `out` (default: `runs/NAME`), or what is left of it; then merges and reports, unless it
+/// was only a shard.
+pub(crate) fn run(
+    experiment: &Path,
+    out: Option<&Path>,
+    shard: Option<Shard>,
+    machine: &Machine,
+) -> Result<Outcome, Failure> {
+    let signals = Signals::watch()?;
     let threads = machine.start()?;
     let prepared = Prepared::load(experiment, machine)?;
     let mut evaluators = prepared.evaluators()?;
     let experiment = &prepared.experiment;
-    let root = out.map_or_else(|| Path::new("runs").join(&experiment.name), Path::to_path_buf);
+    let root = out.map_or_else(|| run_directory(experiment), Path::to_path_buf);
     let manifest = Manifest {
         expected: campaign::expected_outcomes(&prepared.networks, &prepared.cells),
         ..Manifest::new(
@@ -56,6 +78,7 @@ pub(crate) fn run(experiment: &Path, out: Option<&Path>, machine: &Machine) -> R
         )
     };
     let store = Store::create(&root, manifest)?;
+    store.remove_leftovers(SystemTime::now())?;
 
     let mut subjects: Vec<Subject<'_>> = prepared
         .networks
@@ -64,10 +87,14 @@ pub(crate) fn run(experiment: &Path, out: Option<&Path>, machine: &Machine) -> R
         .map(|(network, (evaluator, evaluation))| Subject { network, evaluator, evaluation })
         .collect();
     let bar = bar(experiment.trials * prepared.cells.len() as u64, "trials");
-    let outcome = campaign::run(&store, &mut subjects, &mut |progress| {
+    signals.set_polled(true);
+    let share = shard.unwrap_or(Shard::WHOLE);
+    let outcome = campaign::run(&store, &mut subjects, share, &|| signals.pace(), &mut |progress| {
+        bar.set_length(progress.total);
         bar.set_message(progress.cell.spec.label());
         bar.set_position(progress.done);
     });
+    signals.set_polled(false);
     bar.finish_and_clear();
     let outcome = outcome.map_err(|error| match error {
         RunError::Store(error) => Failure::from(error),
@@ -76,8 +103,22 @@ pub(crate) fn run(experiment: &Path, out: Option<&Path>, machine: &Machine) -> R
     for aside in &outcome.set_aside {
         progress_line(&format!("set aside {}: {}", aside.path.display(), aside.reason));
     }
-    progress_line(&format!("{} units were there, {} computed", outcome.kept, outcome.computed));
+    let stored = outcome.kept + outcome.computed;
+    if outcome.left > 0 {
+        return Ok(signals.stopped(stored, stored + outcome.left));
+    }
+    let counts = format!("{} units were there, {} computed", outcome.kept, outcome.computed);
+    if let Some(shard) = shard {
+        progress_line(&format!("shard {shard}: {counts}"));
+        return Ok(Outcome::Done);
+    }
+    progress_line(&counts);
     report::merge_and_report(&store, &root)
+}
+
+/// Where an experiment's run directory is unless told otherwise.
+pub(crate) fn run_directory(experiment: &Experiment) -> PathBuf {
+    Path::new("runs").join(&experiment.name)
 }
 
 fn environment(threads: usize) -> Environment {

@@ -1,5 +1,7 @@
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use campaign::Shard;
 use clap::Args;
 use records::{Rejected, Store};
 
@@ -8,17 +10,35 @@ use crate::output::{data, markdown, progress_line};
 
 /// Show how much of a run is done; exit 5 while it is incomplete
 #[derive(Args)]
-#[command(after_help = "Example:\n  zerospace status runs/resnet20-cifar10")]
+#[command(after_help = HELP)]
 pub(crate) struct Arguments {
     /// Run directory
     run: PathBuf,
+    /// Print only which of N shards are unfinished, with commas between them
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    unfinished_shards: Option<u64>,
 }
+
+const HELP: &str = "\
+Only files are read: no queue, no accounting.
+
+Examples:
+  zerospace status runs/resnet20-cifar10
+  zerospace status runs/resnet20-cifar10 --unfinished-shards 8";
 
 pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     let store = Store::open(&arguments.run)?;
     let scan = store.scan()?;
     scan.rejected.iter().for_each(report_rejected);
     let manifest = store.manifest();
+    if let Some(count) = arguments.unfinished_shards {
+        let units = manifest.units().into_iter().enumerate();
+        let missing = units.filter(|(_, unit)| !scan.done.contains_key(unit));
+        let unfinished: BTreeSet<u64> =
+            missing.map(|(position, _)| Shard::of(position, count).index()).collect();
+        data(&unfinished.iter().map(u64::to_string).collect::<Vec<_>>().join(","));
+        return Ok(if unfinished.is_empty() { Outcome::Done } else { Outcome::Incomplete });
+    }
     let mut all_done = 0;
     let rows: Vec<Vec<String>> = manifest
         .cells

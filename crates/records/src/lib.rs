@@ -17,7 +17,9 @@
 //! A **unit** is a block of consecutive trials of one cell, fixed by the plan. A unit is computed in
 //! memory and its part appears by temporary name, flush, rename and a flush of the directory: a kill
 //! at any moment loses at most the unit in work, and a part that exists is whole. Every part closes
-//! with the SHA-256 of its other bytes, so damage after that is found too.
+//! with the SHA-256 of its other bytes, so damage after that is found too. Any number of processes, on one
+//! machine or on several that share a file system, may work in one run directory: the first of them writes the
+//! manifest, and a unit that two of them compute is stored once, after a comparison.
 //!
 //! The schema of `trials.parquet` and of the parts is specified in `results/README.md`.
 

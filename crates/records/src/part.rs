@@ -106,7 +106,8 @@ impl Part {
     /// Reads and verifies a part.
     ///
     /// # Errors
-    /// When the hash does not match, a line is malformed, or the trials are not consecutive.
+    /// When the hash does not match, a line is malformed, the trials are not consecutive, or a newer program
+    /// wrote it.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, PartError> {
         let body = bytes.strip_suffix(b"\n").ok_or(PartError::Damaged("the last line is cut off"))?;
         let footer_start = body
@@ -114,23 +115,29 @@ impl Part {
             .rposition(|&b| b == b'\n')
             .map(|i| i + 1)
             .ok_or(PartError::Damaged("there is no closing line"))?;
-        let footer: Footer = serde_json::from_slice(&body[footer_start..])
-            .map_err(|_| PartError::Damaged("there is no closing line"))?;
         let content = &bytes[..footer_start];
-        if sha256_hex(content) != footer.sha256 {
-            return Err(PartError::Damaged("the content does not match its SHA-256"));
-        }
         let mut lines = content[..content.len() - 1].split(|&b| b == b'\n').zip(1..);
         let (first_line, _) = lines.next().expect("split yields at least one piece");
-        let at = |line| move |source| PartError::Line { line, source };
         #[derive(Deserialize)]
         struct VersionOnly {
             zerospace_part: u32,
         }
-        let VersionOnly { zerospace_part } = serde_json::from_slice(first_line).map_err(at(1))?;
-        if zerospace_part > PART_VERSION {
-            return Err(PartError::Version(zerospace_part));
+        let version = serde_json::from_slice(first_line).map(|v: VersionOnly| v.zerospace_part);
+        let newer = version.as_ref().ok().copied().filter(|&version| version > PART_VERSION);
+        // A newer format may close in another way. Closed in ours, the version itself may be what is damaged.
+        match serde_json::from_slice::<Footer>(&body[footer_start..]) {
+            Ok(footer) if sha256_hex(content) != footer.sha256 => {
+                return Err(PartError::Damaged("the content does not match its SHA-256"));
+            }
+            Ok(_) => {}
+            Err(_) if newer.is_some() => {}
+            Err(_) => return Err(PartError::Damaged("there is no closing line")),
         }
+        if let Some(newer) = newer {
+            return Err(PartError::Version(newer));
+        }
+        let at = |line| move |source| PartError::Line { line, source };
+        version.map_err(at(1))?;
         let header: Header = serde_json::from_slice(first_line).map_err(at(1))?;
         let mut trials: Vec<TrialRecord> = Vec::new();
         for (text, line) in lines {

@@ -1,14 +1,20 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use crate::durable::{PARTIAL, create_durably, create_folder};
 use crate::{CellId, CellSpec, Part, PartError, TableError, TrialRow, write_durably, write_trials};
 
 /// Version of `manifest.json`.
 const MANIFEST_VERSION: u32 = 1;
+
+/// Age from which a temporary file is a leftover: a write takes seconds.
+const LEFTOVER_AGE: Duration = Duration::from_secs(3600);
 
 /// A cell as the plan lists it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -150,7 +156,7 @@ impl Manifest {
     }
 
     /// The first way in which `other` plans something else, for an error message; `None` when both
-    /// lead to the same records.
+    /// lead to the same records. `environment` may differ, and so may what is there for people.
     fn difference(&self, other: &Self) -> Option<String> {
         if self.trials != other.trials {
             return Some(format!("trials is {}, was {}", other.trials, self.trials));
@@ -163,11 +169,25 @@ impl Manifest {
         }
         let (was, is) = self.cells.iter().zip(&other.cells).find(|(a, b)| a != b)?;
         let json = |cell: &PlannedCell| serde_json::to_value(&cell.spec).expect("plain data serializes");
-        let (was_json, is_json) = (json(was), json(is));
-        let fields = was_json.as_object().expect("a spec is an object");
-        let (field, old) = fields.iter().find(|(key, value)| is_json[*key] != **value)?;
-        Some(format!("{field} of cell {} is {}, was {old}", was.spec.label(), is_json[field]))
+        let (field, old, new) = first_difference(&json(was), &json(is))?;
+        Some(format!("{field} of cell {} is {new}, was {old}", was.spec.label()))
     }
+}
+
+/// The first field in which two JSON values differ, and both its values.
+fn first_difference(was: &Value, is: &Value) -> Option<(String, String, String)> {
+    if was == is {
+        return None;
+    }
+    let (Value::Object(old), Value::Object(new)) = (was, is) else {
+        return Some((String::new(), was.to_string(), is.to_string()));
+    };
+    let fields: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    fields.into_iter().find_map(|field| {
+        let [old, new] = [old, new].map(|object| object.get(field).unwrap_or(&Value::Null));
+        let (inner, old, new) = first_difference(old, new)?;
+        Some((if inner.is_empty() { field.clone() } else { format!("{field}.{inner}") }, old, new))
+    })
 }
 
 /// Why a run directory cannot be used.
@@ -197,6 +217,14 @@ pub enum StoreError {
         /// What is wrong.
         message: String,
     },
+    /// A newer program stores its records here.
+    #[error("{path}: {reason}: a newer zerospace writes into this run, expected to go on with that", path = .path.display())]
+    Newer {
+        /// A part of it.
+        path: PathBuf,
+        /// Its version.
+        reason: PartError,
+    },
     /// Two parts of one unit that are not equal, which determinism forbids.
     #[error("{path}: the part differs from the records computed now, in {line}", path = .path.display())]
     Contradiction {
@@ -215,6 +243,8 @@ pub enum StoreError {
 pub struct Rejected {
     /// Where it is.
     pub path: PathBuf,
+    /// The unit of the plan whose name it has.
+    pub unit: Option<Unit>,
     /// Why.
     pub reason: PartError,
 }
@@ -245,26 +275,26 @@ pub struct Store {
 }
 
 impl Store {
-    /// Starts a run in `root`, or continues the one that is there.
+    /// Starts a run in `root`, or continues the one that is there. Of several processes that start one
+    /// together, one writes the manifest and the others continue.
     ///
     /// # Errors
     /// When the directory cannot be written, or was started with another plan; the error then names
     /// the first difference.
     pub fn create(root: &Path, manifest: Manifest) -> Result<Self, StoreError> {
         let path = root.join("manifest.json");
-        if path.exists() {
-            let store = Self::open(root)?;
-            return match store.manifest.difference(&manifest) {
-                None => Ok(store),
-                Some(difference) => Err(StoreError::OtherPlan { path: root.into(), difference }),
-            };
+        if !path.exists() {
+            let parts = root.join("parts");
+            create_folder(&parts).map_err(at(&parts))?;
+            let mut text = serde_json::to_string_pretty(&manifest).expect("plain data serializes");
+            text.push('\n');
+            create_durably(&path, text.as_bytes()).map_err(at(&path))?;
         }
-        let parts = root.join("parts");
-        fs::create_dir_all(&parts).map_err(at(&parts))?;
-        let mut text = serde_json::to_string_pretty(&manifest).expect("plain data serializes");
-        text.push('\n');
-        write_durably(&path, text.as_bytes()).map_err(at(&path))?;
-        Ok(Self { root: root.into(), manifest })
+        let store = Self::open(root)?;
+        match store.manifest.difference(&manifest) {
+            None => Ok(store),
+            Some(difference) => Err(StoreError::OtherPlan { path: root.into(), difference }),
+        }
     }
 
     /// Opens an existing run.
@@ -311,80 +341,107 @@ impl Store {
         &self.manifest
     }
 
-    /// Stores a finished unit; safe against a kill at any moment, and against a second process that
-    /// computes the same unit.
+    /// Stores a finished unit; safe against a kill at any moment, and against a second process that computes
+    /// the same unit. A part that is there and does not count is set aside first, and returned.
     ///
     /// # Errors
-    /// When the disk refuses (nothing is lost but this unit), or a part with other content is there.
-    pub fn write(&self, part: &Part) -> Result<(), StoreError> {
-        let path = self.part_path(&part.unit());
+    /// When the disk refuses (nothing is lost but this unit), or a part with other content or of a newer
+    /// version is there.
+    pub fn write(&self, part: &Part) -> Result<Option<Rejected>, StoreError> {
+        let unit = part.unit();
+        let path = self.part_path(&unit);
         let bytes = part.to_bytes();
-        if let Ok(there) = fs::read(&path)
-            && there != bytes
-            && Part::from_bytes(&there).is_ok()
-        {
-            let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
-            let (old, new) = (text(&there), text(&bytes));
-            let line = old.lines().zip(new.lines()).find(|(a, b)| a != b);
-            let line = line.map_or("length".into(), |(a, b)| format!("`{a}` against `{b}`"));
-            return Err(StoreError::Contradiction { path, line });
+        let mut aside = None;
+        while !create_durably(&path, &bytes).map_err(at(&path))? {
+            let there = match fs::read(&path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                read => read.map_err(at(&path))?,
+            };
+            if there == bytes {
+                break;
+            }
+            match Part::from_bytes(&there) {
+                Err(reason @ PartError::Version(_)) => return Err(StoreError::Newer { path, reason }),
+                Ok(other) if other.unit() == unit => {
+                    let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
+                    let (old, new) = (text(&there), text(&bytes));
+                    let line = old.lines().zip(new.lines()).find(|(a, b)| a != b);
+                    let line = line.map_or("length".into(), |(a, b)| format!("`{a}` against `{b}`"));
+                    return Err(StoreError::Contradiction { path, line });
+                }
+                Ok(other) => aside = self.set_aside(rejected(&path, Some(&unit), foreign(&other)))?,
+                Err(reason) => aside = self.set_aside(rejected(&path, Some(&unit), reason))?,
+            }
         }
-        write_durably(&path, &bytes).map_err(at(&path))
+        Ok(aside)
     }
 
     /// Reads all parts; changes nothing.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// When the file system refuses, or there is a part of a newer version, which is not ours to judge.
     pub fn scan(&self) -> Result<Scan, StoreError> {
-        let planned: std::collections::BTreeSet<Unit> = self.manifest.units().into_iter().collect();
-        let parts = self.root.join("parts");
+        let planned: BTreeMap<PathBuf, Unit> =
+            self.manifest.units().into_iter().map(|unit| (self.part_path(&unit), unit)).collect();
         let mut scan = Scan::default();
-        let mut paths = Vec::new();
-        for entry in fs::read_dir(&parts).map_err(at(&parts))? {
-            let path = entry.map_err(at(&parts))?.path();
-            if path.extension().is_some_and(|e| e == "jsonl") {
-                paths.push(path);
-            }
-        }
-        paths.sort();
-        for path in paths {
-            let bytes = fs::read(&path).map_err(at(&path))?;
-            let checked = Part::from_bytes(&bytes).and_then(|part| {
-                let unit = part.unit();
-                if planned.contains(&unit) && self.part_path(&unit) == path {
-                    return Ok((unit, part));
+        for path in files_in(&self.root.join("parts"), "jsonl")? {
+            let bytes = match fs::read(&path) {
+                // Set aside by another process.
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                read => read.map_err(at(&path))?,
+            };
+            let unit = planned.get(&path);
+            match Part::from_bytes(&bytes) {
+                Ok(part) if Some(&part.unit()) == unit => {
+                    scan.done.insert(part.unit(), part);
                 }
-                Err(PartError::Foreign {
-                    cell: unit.cell.to_string(),
-                    first: unit.first,
-                    end: unit.first + unit.count,
-                })
-            });
-            match checked {
-                Ok((unit, part)) => {
-                    scan.done.insert(unit, part);
-                }
-                Err(reason) => scan.rejected.push(Rejected { path, reason }),
+                Err(reason @ PartError::Version(_)) => return Err(StoreError::Newer { path, reason }),
+                Ok(part) => scan.rejected.push(rejected(&path, unit, foreign(&part))),
+                Err(reason) => scan.rejected.push(rejected(&path, unit, reason)),
             }
         }
         Ok(scan)
     }
 
-    /// Moves a part that does not count to `set-aside/`, for inspection; returns where it is then.
+    /// Moves a part that does not count to `set-aside/`, for inspection; returns where it is then, `None` when
+    /// another process has moved it.
     ///
     /// # Errors
     /// When the file system refuses.
-    pub fn set_aside(&self, part: Rejected) -> Result<Rejected, StoreError> {
+    pub fn set_aside(&self, part: Rejected) -> Result<Option<Rejected>, StoreError> {
         let folder = self.root.join("set-aside");
-        fs::create_dir_all(&folder).map_err(at(&folder))?;
+        create_folder(&folder).map_err(at(&folder))?;
         let name = part.path.file_name().expect("a part has a name").to_string_lossy().into_owned();
         let target = (0..)
             .map(|n| folder.join(format!("{name}.{n}")))
             .find(|p| !p.exists())
             .expect("some number is free");
-        fs::rename(&part.path, &target).map_err(at(&part.path))?;
-        Ok(Rejected { path: target, reason: part.reason })
+        match fs::rename(&part.path, &target) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            moved => moved.map(|()| Some(Rejected { path: target, ..part })).map_err(at(&part.path)),
+        }
+    }
+
+    /// Removes temporary files that killed writers have left, an hour or more before `now`. They never count.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn remove_leftovers(&self, now: SystemTime) -> Result<(), StoreError> {
+        for folder in [self.root.clone(), self.root.join("parts")] {
+            for path in files_in(&folder, PARTIAL)? {
+                let modified = fs::metadata(&path).and_then(|file| file.modified());
+                let removed = modified.and_then(|modified| match now.duration_since(modified) {
+                    Ok(age) if age >= LEFTOVER_AGE => fs::remove_file(&path),
+                    _ => Ok(()),
+                });
+                match removed {
+                    // Renamed by its writer, or removed by another process.
+                    Err(error) if error.kind() == ErrorKind::NotFound => {}
+                    removed => removed.map_err(at(&path))?,
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Writes `trials.parquet`, all rows in plan order, when every unit is there; otherwise writes
@@ -418,6 +475,29 @@ impl Store {
     fn part_path(&self, unit: &Unit) -> PathBuf {
         self.root.join("parts").join(format!("{}-{:08}.jsonl", unit.cell, unit.first))
     }
+}
+
+fn rejected(path: &Path, unit: Option<&Unit>, reason: PartError) -> Rejected {
+    Rejected { path: path.into(), unit: unit.cloned(), reason }
+}
+
+/// What is wrong with a whole part that is not where it belongs.
+fn foreign(part: &Part) -> PartError {
+    let Unit { cell, first, count } = part.unit();
+    PartError::Foreign { cell: cell.to_string(), first, end: first + count }
+}
+
+/// The files of a directory that have an extension, by name.
+fn files_in(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, StoreError> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).map_err(at(folder))? {
+        let path = entry.map_err(at(folder))?.path();
+        if path.extension().is_some_and(|e| e == extension) {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> StoreError + use<> {

@@ -1,10 +1,15 @@
 //! The store and its file formats through the public interface.
 
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+
 use proptest::prelude::*;
 use records::{
-    CellSpec, Environment, EvaluationSet, ExpectedOutcomes, Manifest, Merged, Part, RECORD_VERSION, Store,
+    CellSpec, Environment, EvaluationSet, ExpectedOutcomes, Manifest, Merged, Part, PartError, RECORD_VERSION, Store,
     StoreError, StoredCells, TrialRecord, TrialRow, read_trials, write_trials,
 };
+use sha2::{Digest, Sha256};
 
 fn cell(rate: f64) -> CellSpec {
     CellSpec {
@@ -148,14 +153,144 @@ fn writing_a_unit_again_is_harmless_when_equal_and_an_error_when_not() {
     assert_eq!(scan.done.into_values().collect::<Vec<_>>(), [part(0.1, 0, 2)]);
 }
 
+/// The part file of the cell of a rate, first unit.
+fn part_file(root: &Path, rate: f64) -> PathBuf {
+    root.join(format!("parts/{}-00000000.jsonl", cell(rate).id()))
+}
+
 #[test]
-fn a_leftover_of_a_killed_writer_is_ignored() {
+fn a_leftover_of_a_killed_writer_never_counts_and_is_removed_after_an_hour() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::create(folder.path(), manifest()).unwrap();
-    let id = cell(0.1).id();
-    std::fs::write(folder.path().join(format!("parts/{id}-00000000.jsonl.77.partial")), "{").unwrap();
+    let name = |name: &str| folder.path().join(format!("{name}.host-77-00ff.partial"));
+    let leftovers = [name("manifest.json"), name("trials.parquet"), name("parts/x-00000000.jsonl")];
+    let now = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    for leftover in &leftovers {
+        std::fs::write(leftover, part(0.1, 0, 2).to_bytes()).unwrap();
+        File::options().write(true).open(leftover).unwrap().set_modified(now).unwrap();
+    }
     let scan = store.scan().unwrap();
     assert!(scan.done.is_empty() && scan.rejected.is_empty());
+    // A writer may still be at work; and clocks differ.
+    for time in [now + Duration::from_secs(3599), now - Duration::from_secs(3600)] {
+        store.remove_leftovers(time).unwrap();
+        assert!(leftovers.iter().all(|leftover| leftover.exists()));
+    }
+    store.remove_leftovers(now + Duration::from_secs(3600)).unwrap();
+    assert!(!leftovers.iter().any(|leftover| leftover.exists()));
+    assert!(folder.path().join("manifest.json").exists());
+}
+
+#[test]
+fn a_damaged_part_is_set_aside_when_its_unit_is_stored_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::create(folder.path(), manifest()).unwrap();
+    let path = part_file(folder.path(), 0.1);
+    for (n, content) in [vec![], part(0.1, 0, 2).to_bytes()[..40].to_vec(), part(0.2, 0, 2).to_bytes()]
+        .into_iter()
+        .enumerate()
+    {
+        std::fs::write(&path, &content).unwrap();
+        let [rejected] = &store.scan().unwrap().rejected[..] else { panic!("one part does not count") };
+        assert_eq!(rejected.unit.as_ref(), Some(&part(0.1, 0, 2).unit()));
+        let aside = store.write(&part(0.1, 0, 2)).unwrap().unwrap();
+        assert_eq!(
+            aside.path,
+            folder.path().join("set-aside").join(format!("{}-00000000.jsonl.{n}", cell(0.1).id()))
+        );
+        assert_eq!(std::fs::read(&aside.path).unwrap(), content);
+        assert_eq!(store.scan().unwrap().done.into_values().collect::<Vec<_>>(), [part(0.1, 0, 2)]);
+        std::fs::remove_file(&path).unwrap();
+    }
+}
+
+/// A newer program may be writing beside us.
+#[test]
+fn a_part_of_a_newer_version_is_refused_by_name_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::create(folder.path(), manifest()).unwrap();
+    let path = part_file(folder.path(), 0.1);
+    let text = String::from_utf8(part(0.1, 0, 2).to_bytes()).unwrap();
+    let text = text.replacen("\"zerospace_part\":1,", "\"zerospace_part\":2,\"news\":1,", 1);
+    let lines: Vec<&str> = text.lines().collect();
+    let content = lines[..3].join("\n") + "\n";
+    let digest: String = Sha256::digest(&content).iter().map(|b| format!("{b:02x}")).collect();
+    for closing in [format!("{{\"sha256\":\"{digest}\"}}\n"), "{\"blake3\":\"00\"}\n".into()] {
+        let newer = content.clone() + &closing;
+        std::fs::write(&path, &newer).unwrap();
+        let errors = [
+            store.scan().unwrap_err(),
+            store.merge().unwrap_err(),
+            store.write(&part(0.1, 0, 2)).unwrap_err(),
+        ];
+        for error in errors {
+            let expected = format!("{}: part format version 2, newest known is 1: ", path.display());
+            assert!(
+                matches!(error, StoreError::Newer { .. }) && error.to_string().starts_with(&expected),
+                "{error}"
+            );
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), newer);
+    }
+    // A flipped bit in the version is damage, and no news.
+    assert!(matches!(Part::from_bytes(text.as_bytes()), Err(PartError::Damaged(_))));
+}
+
+#[test]
+fn processes_that_start_a_run_together_share_one_manifest() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("some/where");
+    let start = |threads: usize| {
+        let environment = Environment { threads, ..Environment::default() };
+        Store::create(&root, Manifest { environment, ..manifest() }).unwrap()
+    };
+    let stores: Vec<Store> = std::thread::scope(|scope| {
+        let started: Vec<_> = (0..16).map(|threads| scope.spawn(move || start(threads))).collect();
+        started.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let first = Store::open(&root).unwrap();
+    assert!(stores.iter().all(|store| store.manifest() == first.manifest()));
+    assert_eq!(std::fs::read_dir(&root).unwrap().count(), 2, "manifest.json and parts");
+
+    // They may compute the same units, too.
+    std::thread::scope(|scope| stores.iter().for_each(|store| drop(scope.spawn(|| complete(store)))));
+    let Merged::Complete(_) = first.merge().unwrap() else { panic!("all units are there") };
+    assert_eq!(std::fs::read_dir(root.join("parts")).unwrap().count(), 6);
+}
+
+#[test]
+fn of_two_plans_that_start_together_in_one_directory_one_is_refused() {
+    for _ in 0..20 {
+        let folder = tempfile::tempdir().unwrap();
+        let start = |trials: u64| Store::create(folder.path(), Manifest { trials, ..manifest() });
+        let results: Vec<_> = std::thread::scope(|scope| {
+            let started: Vec<_> = [5, 6].map(|trials| scope.spawn(move || start(trials))).into();
+            started.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1, "{results:?}");
+        let refused = results.into_iter().find_map(Result::err).unwrap();
+        assert!(matches!(refused, StoreError::OtherPlan { .. }), "{refused}");
+    }
+}
+
+#[test]
+fn another_plan_is_refused_with_the_first_field_that_differs() {
+    let folder = tempfile::tempdir().unwrap();
+    Store::create(folder.path(), manifest()).unwrap();
+    let refused = |edit: &dyn Fn(&mut CellSpec)| {
+        let mut cells = [cell(0.1), cell(0.2)];
+        edit(&mut cells[1]);
+        let other = Manifest::new("title", "toml", vec![], cells.into(), 5, 2, Environment::default());
+        let error = Store::create(folder.path(), other).unwrap_err().to_string();
+        error.rsplit_once("another plan: ").unwrap().1.to_string()
+    };
+    let digest = refused(&|cell| cell.evaluation.digest = "y".into());
+    assert_eq!(digest, "evaluation.digest of cell m, \"quoted\" p f 2e-1 is \"y\", was \"x\"");
+    let unreadable = refused(&|cell| cell.evaluation.unreadable_files = 3);
+    assert_eq!(unreadable, "evaluation.unreadable_files of cell m, \"quoted\" p f 2e-1 is 3, was null");
+    let fewer = Manifest::new("title", "toml", vec![], vec![cell(0.1)], 5, 2, Environment::default());
+    let fewer = Store::create(folder.path(), fewer).unwrap_err().to_string();
+    assert!(fewer.ends_with("another plan: the plan has 1 cells, had 2"), "{fewer}");
 }
 
 #[test]
