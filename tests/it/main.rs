@@ -13,6 +13,8 @@ mod replay;
 mod reproduce;
 mod rounding;
 mod shards;
+mod slurm;
+mod submit;
 mod table1;
 mod tidy;
 mod training;

@@ -162,6 +162,7 @@ fn help_teaches() {
         "table1",
         "plan",
         "run",
+        "submit",
         "status",
         "merge",
         "report",
@@ -169,7 +170,7 @@ fn help_teaches() {
     ] {
         assert!(help.contains(part), "{part} is not in {help}");
     }
-    for verb in ["quantize", "inspect", "table1", "plan", "run", "status", "merge", "report"] {
+    for verb in ["quantize", "inspect", "table1", "plan", "run", "submit", "status", "merge", "report"] {
         let help = succeed(folder.path(), &[verb, "--help"]);
         assert!(help.contains(&format!("zerospace {verb} ")) && help.contains("Example"), "{help}");
     }

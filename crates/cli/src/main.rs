@@ -24,6 +24,7 @@ mod rerun;
 mod run;
 mod signals;
 mod status;
+mod submit;
 mod table1;
 mod train;
 mod training_log;
@@ -74,6 +75,7 @@ enum Verb {
     Train(train::Arguments),
     Plan(plan::Arguments),
     Run(run::Arguments),
+    Submit(submit::Arguments),
     Status(status::Arguments),
     Merge(merge::Arguments),
     Report(report::Arguments),
@@ -91,6 +93,7 @@ fn main() -> ExitCode {
         Verb::Train(arguments) => train::execute(&arguments),
         Verb::Plan(arguments) => plan::execute(&arguments),
         Verb::Run(arguments) => run::execute(&arguments),
+        Verb::Submit(arguments) => submit::execute(&arguments),
         Verb::Status(arguments) => status::execute(&arguments),
         Verb::Merge(arguments) => merge::execute(&arguments),
         Verb::Report(arguments) => report::execute(&arguments),

@@ -13,18 +13,19 @@ use crate::report;
 use crate::signals::Signals;
 
 const HELP: &str = "\
-The run directory (default runs/NAME) takes the trials as they are finished. After a kill at any moment
-the same command resumes; the records come out the same to the byte, on any number of threads.
+The run directory (default runs/NAME) takes the trials as they are finished. After a kill at any
+moment the same command resumes; the records come out the same to the byte, on any number of
+threads.
 
-Without --shard a run computes whatever is missing, of all shards too, and then merges and reports. With
---shard K/N it computes its share of the plan, equal work for each K from 0 to N-1, and leaves the rest to
-`zerospace merge` and `zerospace report`, when all are there. Shards may run at once, on several machines
-that share the run directory; N may be another one when shards are run again, and two that compute the
-same do no harm.
+Without --shard a run computes whatever is missing, of all shards too, and then merges and
+reports. With --shard K/N it computes its share of the plan, equal work for each K from 0 to N-1,
+and leaves the rest to `zerospace merge` and `zerospace report`, when all are there. Shards may
+run at once, on several machines that share the run directory; N may be another one when shards
+are run again, and two that compute the same do no harm.
 
-SIGUSR1 stops a run when the unit in work is stored, SIGTERM (exit code 75 like it) and Ctrl-C (130) after
-the trial in work; a second one stops it at once. `unit_trials` of the experiment is how many trials are
-stored together, and lost at most.
+SIGUSR1 stops a run when the unit in work is stored, SIGTERM (exit code 75 like it) and Ctrl-C
+(130) after the trial in work; a second one stops it at once. `unit_trials` of the experiment is
+how many trials are stored together, and lost at most.
 
 Examples:
   zerospace run experiments/resnet20-cifar10.toml

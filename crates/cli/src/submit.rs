@@ -1,0 +1,252 @@
+//! `submit`: the shards of an experiment as the files of a cluster's queue.
+
+mod kubernetes;
+mod parallel;
+mod slurm;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+use campaign::Experiment;
+use clap::{Args, ValueEnum};
+use quant::Checkpoint;
+use records::{Store, write_durably};
+
+use crate::exit::{Failure, Outcome};
+use crate::output::{data, progress_line};
+use crate::run::run_directory;
+
+const HELP: &str = "\
+Writes readable files into RUN/slurm, RUN/kubernetes or RUN/parallel, for all shards of
+`zerospace run --shard K/N`. The run directory, the images and the checkpoints must be where
+every machine sees them; `zerospace plan` checks them, submit reads only the experiment and its
+checkpoints.
+
+slurm: shards.sbatch, an array job, and finish.sbatch, which merges and reports after it; both
+are submitted, and their ids printed. A task on a lost or preempted node is queued again by
+Slurm. One that runs out of time is warned 2 minutes before, stores its unit and ends with exit
+code 75; a failed one ends, too. After the last, finish.sbatch merges, or, as long as shards go
+on storing units, submits the unfinished ones again, with itself behind them. It asks for nothing
+but sbatch on the nodes; --signal and --requeue need no change to Slurm's configuration, and no
+accounting is read.
+
+kubernetes: job.yaml, an Indexed Job that mounts a claim at /campaign, where EXPERIMENT, --out
+and --data are relative paths. parallel: shards.txt, commands for GNU parallel. Both are only
+written.
+
+Examples:
+  zerospace submit x.toml --engine slurm --shards 32 --time 01:00:00 --sbatch-arg=--mem=4G
+  zerospace submit x.toml --engine kubernetes --shards 32 --image zerospace:0.1 --claim pool
+  zerospace submit x.toml --engine parallel --shards 32 --max-running 8";
+
+/// Run an experiment's shards on a cluster: Slurm, Kubernetes or GNU parallel
+#[derive(Args)]
+#[command(after_help = HELP)]
+pub(crate) struct Arguments {
+    /// Experiment file (TOML)
+    experiment: PathBuf,
+    /// What is to run the shards
+    #[arg(long, value_enum)]
+    engine: Engine,
+    /// Number of shards; each should take minutes to hours
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    shards: u64,
+    /// Run directory [default: runs/NAME, by the experiment's name]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Directory of data sets, as for `zerospace run`
+    #[arg(long = "data", value_name = "DIR", env = "ZEROSPACE_DATA", default_value = "data")]
+    data_root: PathBuf,
+    /// Threads, and CPUs, of each shard
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..))]
+    threads: u16,
+    /// Shards that run at once, at most [default: as the cluster decides]
+    #[arg(long, value_name = "M", value_parser = clap::value_parser!(u64).range(1..))]
+    max_running: Option<u64>,
+    /// Slurm: time limit of a shard, at least 00:05:00 [default: the partition's]
+    #[arg(long, value_name = "HH:MM:SS", value_parser = time_limit)]
+    time: Option<String>,
+    /// Slurm: partition
+    #[arg(long, value_name = "NAME")]
+    partition: Option<String>,
+    /// Slurm: account that is charged
+    #[arg(long, value_name = "NAME")]
+    account: Option<String>,
+    /// Slurm: any other option of sbatch, for both jobs; may be repeated
+    #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
+    sbatch_arg: Vec<String>,
+    /// Kubernetes: container image with `zerospace` on its path
+    #[arg(long, value_name = "IMAGE", required_if_eq("engine", "kubernetes"))]
+    image: Option<String>,
+    /// Kubernetes: persistent volume claim that holds experiment, run directory and images
+    #[arg(long, value_name = "NAME", required_if_eq("engine", "kubernetes"))]
+    claim: Option<String>,
+    /// Print the files; write and submit nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Engine {
+    Slurm,
+    Kubernetes,
+    Parallel,
+}
+
+/// The shards of an experiment, for any engine.
+struct Job<'a> {
+    /// The experiment's name.
+    name: &'a str,
+    /// This program.
+    program: PathBuf,
+    experiment: PathBuf,
+    /// The run directory.
+    run: PathBuf,
+    data_root: PathBuf,
+    shards: u64,
+    threads: u16,
+    max_running: Option<u64>,
+}
+
+impl Job<'_> {
+    /// The arguments that run a shard, between the program and the shard's name.
+    fn run_arguments(&self) -> Vec<String> {
+        let path = |path: &Path| path.display().to_string();
+        let (experiment, run, data_root) = (path(&self.experiment), path(&self.run), path(&self.data_root));
+        let threads = self.threads.to_string();
+        ["run", &experiment, "--out", &run, "--data", &data_root, "--threads", &threads, "--shard"]
+            .map(String::from)
+            .into()
+    }
+}
+
+pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
+    check_engine(arguments)?;
+    let (experiment, _) = Experiment::load(&arguments.experiment).map_err(Failure::input)?;
+    for model in &experiment.models {
+        Checkpoint::load(&model.checkpoint).map_err(Failure::input)?;
+    }
+    let units = units(&experiment);
+    if arguments.shards > units {
+        let message =
+            format!("--shards is {}, expected at most {units}, the units of the plan", arguments.shards);
+        return Err(Failure::Input(anyhow!(message)));
+    }
+    let run = arguments.out.clone().unwrap_or_else(|| run_directory(&experiment));
+    let mut job = Job {
+        name: &experiment.name,
+        program: "zerospace".into(),
+        experiment: arguments.experiment.clone(),
+        run: run.clone(),
+        data_root: arguments.data_root.clone(),
+        shards: arguments.shards,
+        threads: arguments.threads,
+        max_running: arguments.max_running,
+    };
+    if arguments.engine != Engine::Kubernetes {
+        job.program = std::env::current_exe().context("this program's path").map_err(Failure::Machine)?;
+        for path in [&mut job.experiment, &mut job.run, &mut job.data_root] {
+            *path = std::path::absolute(&*path).context("the current directory").map_err(Failure::Machine)?;
+        }
+    }
+    let (folder, files) = match arguments.engine {
+        Engine::Slurm => ("slurm", slurm::files(&job, arguments)?),
+        Engine::Kubernetes => ("kubernetes", kubernetes::files(&job, arguments)?),
+        Engine::Parallel => ("parallel", parallel::files(&job)),
+    };
+    if arguments.dry_run {
+        let shown =
+            files.iter().map(|(name, text)| format!("==> {}\n{text}", run.join(folder).join(name).display()));
+        data(&shown.collect::<Vec<_>>().join("\n"));
+        return Ok(Outcome::Done);
+    }
+    let folder = run.join(folder);
+    std::fs::create_dir_all(&folder)
+        .with_context(|| folder.display().to_string())
+        .map_err(Failure::Machine)?;
+    for (name, text) in &files {
+        let path = folder.join(name);
+        let written = write_durably(&path, text.as_bytes());
+        written.with_context(|| path.display().to_string()).map_err(Failure::Machine)?;
+    }
+    match arguments.engine {
+        Engine::Slurm => data(&slurm::submit(&folder, stored(&run)?)?),
+        Engine::Kubernetes => {
+            data(&folder.join(kubernetes::FILE).display().to_string());
+            progress_line(
+                "submit it with `kubectl apply -f FILE`; then `zerospace merge` and `zerospace report`",
+            );
+        }
+        Engine::Parallel => {
+            data(&folder.join(parallel::FILE).display().to_string());
+            let jobs = job.max_running.map_or(String::new(), |jobs| format!("--jobs {jobs} "));
+            progress_line(&format!(
+                "run it with `parallel {jobs}< FILE`; then `zerospace merge` and `zerospace report`"
+            ));
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+/// Refuses options of another engine, which would be without effect.
+fn check_engine(arguments: &Arguments) -> Result<(), Failure> {
+    let options = [
+        ("--time", arguments.time.is_some(), Engine::Slurm),
+        ("--partition", arguments.partition.is_some(), Engine::Slurm),
+        ("--account", arguments.account.is_some(), Engine::Slurm),
+        ("--sbatch-arg", !arguments.sbatch_arg.is_empty(), Engine::Slurm),
+        ("--image", arguments.image.is_some(), Engine::Kubernetes),
+        ("--claim", arguments.claim.is_some(), Engine::Kubernetes),
+    ];
+    let misplaced = options.iter().find(|(_, given, engine)| *given && *engine != arguments.engine);
+    match misplaced {
+        None => Ok(()),
+        Some((option, _, engine)) => {
+            let engine = engine.to_possible_value().expect("no engine is hidden");
+            Err(Failure::Input(anyhow!("{option} is for --engine {}", engine.get_name())))
+        }
+    }
+}
+
+/// Units of an experiment's plan.
+fn units(experiment: &Experiment) -> u64 {
+    let protections = |model: &campaign::ModelSection| {
+        model.protections.as_ref().unwrap_or(&experiment.protections).len() * experiment.rates.len()
+    };
+    let cells: usize = experiment.models.iter().map(protections).sum();
+    cells as u64 * experiment.trials.div_ceil(experiment.unit_trials)
+}
+
+/// Parts that are in a run directory already.
+fn stored(run: &Path) -> Result<usize, Failure> {
+    if !run.join("manifest.json").exists() {
+        return Ok(0);
+    }
+    let scan = Store::open(run)?.scan()?;
+    Ok(scan.done.len() + scan.rejected.len())
+}
+
+/// Takes a time limit that leaves room for the warning before its end.
+fn time_limit(text: &str) -> Result<String, String> {
+    let digits = |part: &str| part.len() >= 2 && part.bytes().all(|b| b.is_ascii_digit());
+    let parts: Vec<u64> =
+        text.split(':').filter(|part| digits(part)).filter_map(|part| part.parse().ok()).collect();
+    match parts[..] {
+        [hours, minutes, seconds] if text.matches(':').count() == 2 && minutes < 60 && seconds < 60 => {
+            if hours == 0 && minutes < 5 {
+                return Err("expected at least 00:05:00: shards are warned 2 minutes before its end".into());
+            }
+            Ok(text.into())
+        }
+        _ => Err("expected HH:MM:SS".into()),
+    }
+}
+
+/// A word of a shell command.
+fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.into(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}

@@ -1,0 +1,261 @@
+//! The files that `submit` writes, without a cluster.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::program::{prepare, say, succeed, workshop, zerospace};
+
+const SLURM: [&str; 6] = ["submit", "x.toml", "--engine", "slurm", "--shards", "7"];
+const KUBERNETES: [&str; 12] = [
+    "submit",
+    "x.toml",
+    "--engine",
+    "kubernetes",
+    "--shards",
+    "7",
+    "--out",
+    "runs/x",
+    "--image",
+    "r.example/z:0.1",
+    "--claim",
+    "campaigns",
+];
+
+fn text(folder: &Path, file: &str) -> String {
+    std::fs::read_to_string(folder.join(file)).unwrap()
+}
+
+#[test]
+fn slurm_files_say_what_was_asked_and_a_dry_run_writes_nothing() {
+    let workshop = workshop();
+    let folder = workshop.path();
+    prepare(folder, 3);
+    let plain = succeed(folder, &[&SLURM[..], &["--dry-run"]].concat());
+    assert!(!folder.join("runs").exists());
+    let (shards, finish) = plain.split_once("==> runs/x/slurm/finish.sbatch\n").unwrap();
+    assert!(shards.starts_with("==> runs/x/slurm/shards.sbatch\n#!/bin/bash\n"), "{shards}");
+    let run = folder.canonicalize().unwrap().join("runs/x").display().to_string();
+    for line in [
+        "#SBATCH --array=0-6",
+        "#SBATCH --requeue",
+        "#SBATCH --signal=B:USR1@120",
+        "#SBATCH --open-mode=append",
+        "#SBATCH --cpus-per-task=1",
+        &format!("#SBATCH --output={run}/slurm/shard-%a.log"),
+    ] {
+        assert!(shards.lines().any(|found| found == line), "{line}\n{shards}");
+    }
+    // Directives end where the first command begins; the last line is the program, in the shell's place.
+    let last = shards.trim_end().lines().last().unwrap();
+    assert!(
+        last.starts_with("exec /") && last.ends_with(" --threads 1 --shard \"$SLURM_ARRAY_TASK_ID/7\""),
+        "{last}"
+    );
+    assert!(last.contains(&format!(
+        "zerospace run {}/x.toml --out {run} --data ",
+        folder.canonicalize().unwrap().display()
+    )));
+    assert!(finish.contains("--dependency=\"afterany:") && !finish.contains("afterok"), "{finish}");
+    // What each option adds or changes, in both files or in the shards' alone.
+    for (option, line, both) in [
+        (&["--time", "01:30:00"][..], "#SBATCH --time=01:30:00", true),
+        (&["--partition", "short"], "#SBATCH --partition=short", true),
+        (&["--account", "dnn"], "#SBATCH --account=dnn", true),
+        (&["--sbatch-arg", "--mem=4G"], "#SBATCH --mem=4G", true),
+        (&["--threads", "3"], "#SBATCH --cpus-per-task=3", false),
+        (&["--max-running", "2"], "#SBATCH --array=0-6%2", false),
+    ] {
+        let shown = succeed(folder, &[&SLURM[..], &["--dry-run"], option].concat());
+        assert!(!plain.contains(line));
+        assert_eq!(
+            shown.lines().filter(|found| *found == line).count(),
+            1 + usize::from(both),
+            "{line}\n{shown}"
+        );
+    }
+    for (name, file) in [("shards", shards.split_once('\n').unwrap().1), ("finish", finish)] {
+        std::fs::write(folder.join(name), file).unwrap();
+        let checked = Command::new("bash").arg("-n").arg(folder.join(name)).output().unwrap();
+        assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    }
+}
+
+#[test]
+fn what_cannot_be_submitted_is_named() {
+    let workshop = workshop();
+    let folder = workshop.path();
+    prepare(folder, 3);
+    let refused = |arguments: &[&str], more: &[&str], message: &str| {
+        let said = zerospace(folder, &[arguments, more].concat());
+        assert!(said.code == 2 && said.stderr.contains(message), "{}", said.stderr);
+        assert!(!folder.join("runs").exists());
+    };
+    refused(&SLURM, &["--time", "1h"], "expected HH:MM:SS");
+    refused(
+        &SLURM,
+        &["--time", "00:04:59"],
+        "expected at least 00:05:00: shards are warned 2 minutes before its end",
+    );
+    refused(&SLURM, &["--image", "z"], "error: --image is for --engine kubernetes\n");
+    refused(&SLURM, &["--out", "a b"], "a b, expected a path without spaces");
+    refused(&SLURM[..5], &["17"], "error: --shards is 17, expected at most 16, the units of the plan\n");
+    refused(&SLURM, &["--sbatch-arg", "--mem=4G\nrm"], "expected an option of sbatch in one line");
+    refused(&KUBERNETES[..10], &[], "--claim <NAME>");
+    refused(&KUBERNETES, &["--account", "a"], "error: --account is for --engine slurm\n");
+    refused(
+        &KUBERNETES,
+        &["--data", "/data"],
+        "error: --data is /data, expected a path relative to the claim",
+    );
+    std::fs::remove_file(folder.join("net.safetensors")).unwrap();
+    refused(&SLURM, &[], "error: net.safetensors: No such file");
+
+    // Where there is no Slurm, that is said; the files are there to look at.
+    prepare(folder, 3);
+    let mut command = crate::program::command(folder, &SLURM);
+    let said = command.env("PATH", "/nowhere").output().unwrap();
+    assert_eq!(said.status.code(), Some(1));
+    let message = String::from_utf8(said.stderr).unwrap();
+    assert!(message.starts_with("error: sbatch (--dry-run only shows the files"), "{message}");
+    assert!(folder.join("runs/x/slurm/shards.sbatch").is_file());
+}
+
+/// Runs the lines as a shell would; GNU parallel does nothing else.
+#[test]
+fn the_commands_for_parallel_make_a_whole_run() {
+    let workshop = workshop();
+    // Its name is one that a shell would take apart.
+    let folder = &workshop.path().join("it's a run");
+    std::fs::create_dir(folder).unwrap();
+    for entry in ["data", "float.safetensors"] {
+        std::fs::rename(workshop.path().join(entry), folder.join(entry)).unwrap();
+    }
+    prepare(folder, 3);
+    succeed(folder, &["run", "x.toml", "--out", "reference"]);
+    let file =
+        succeed(folder, &["submit", "x.toml", "--engine", "parallel", "--shards", "5", "--threads", "2"]);
+    assert_eq!(file, "runs/x/parallel/shards.txt\n");
+    let commands = text(folder, "runs/x/parallel/shards.txt");
+    assert_eq!(commands.lines().count(), 5);
+    for line in commands.lines().rev() {
+        assert_eq!(zerospace(folder, &["merge", "runs/x"]).code, if line.ends_with("4/5") { 1 } else { 5 });
+        assert!(line.contains(" --threads 2 "), "{line}");
+        let done = Command::new("sh").args(["-c", line]).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+    succeed(folder, &["merge", "runs/x"]);
+    let records = |run: &str| std::fs::read(folder.join(run).join("trials.parquet")).unwrap();
+    assert!(records("runs/x") == records("reference"));
+}
+
+#[test]
+fn the_manifest_for_kubernetes_is_an_indexed_job() {
+    let workshop = workshop();
+    let folder = workshop.path();
+    prepare(folder, 3);
+    let file = succeed(folder, &[&KUBERNETES[..], &["--max-running", "3", "--threads", "2"]].concat());
+    assert_eq!(file, "runs/x/kubernetes/job.yaml\n");
+    let yaml = text(folder, "runs/x/kubernetes/job.yaml");
+    let job = read_yaml(&yaml);
+    let spec = &job["spec"];
+    let pod = &spec["template"]["spec"];
+    let container = &pod["containers"][0];
+    let volume = &pod["volumes"][0];
+    let rules = spec["podFailurePolicy"]["rules"].as_array().unwrap();
+    for (found, expected) in [
+        (&job["apiVersion"], "batch/v1"),
+        (&job["kind"], "Job"),
+        (&job["metadata"]["name"], "zerospace-x"),
+        (&spec["completionMode"], "Indexed"),
+        (&spec["completions"], "7"),
+        (&spec["parallelism"], "3"),
+        (&spec["backoffLimit"], "42"),
+        (&rules[0]["action"], "Ignore"),
+        (&rules[0]["onExitCodes"]["values"], "[75]"),
+        (&rules[0]["onExitCodes"]["containerName"], "shard"),
+        (&rules[1]["onPodConditions"][0]["type"], "DisruptionTarget"),
+        (&rules[2]["action"], "FailJob"),
+        (&rules[2]["onExitCodes"]["values"], "[2, 4, 6]"),
+        (&pod["restartPolicy"], "Never"), // what a podFailurePolicy needs
+        (&container["name"], "shard"),
+        (&container["image"], "r.example/z:0.1"),
+        (&container["command"], "[\"zerospace\"]"),
+        (&container["resources"]["requests"]["cpu"], "2"),
+        (&container["workingDir"], "/campaign"),
+        (&container["volumeMounts"][0]["mountPath"], "/campaign"),
+        (&container["volumeMounts"][0]["name"], volume["name"].as_str().unwrap()),
+        (&volume["persistentVolumeClaim"]["claimName"], "campaigns"),
+    ] {
+        assert_eq!(found, expected, "{yaml}");
+    }
+    let expected = ["run", "x.toml", "--out", "runs/x", "--data", "data", "--threads", "2", "--shard"];
+    let arguments: Vec<&str> =
+        container["args"].as_array().unwrap().iter().map(|a| a.as_str().unwrap()).collect();
+    assert_eq!(arguments[..9], expected);
+    assert_eq!(arguments[9], "$(JOB_COMPLETION_INDEX)/7");
+
+    // Kubernetes' own reader, where there is one; it needs no cluster for this.
+    let local = ["label", "--local", "-f", "runs/x/kubernetes/job.yaml", "-o", "json", "checked=yes"];
+    match Command::new("kubectl").args(local).current_dir(folder).output() {
+        Ok(output) => {
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            let read: Value = serde_json::from_slice(&output.stdout).unwrap();
+            assert_eq!(read["spec"]["completionMode"], "Indexed");
+            assert_eq!(read["spec"]["completions"], 7);
+            let policy = &read["spec"]["podFailurePolicy"]["rules"];
+            assert_eq!(policy[2]["onExitCodes"]["values"], serde_json::json!([2, 4, 6]));
+            assert_eq!(
+                read["spec"]["template"]["spec"]["containers"][0]["args"][9],
+                "$(JOB_COMPLETION_INDEX)/7"
+            );
+        }
+        Err(_) => say("SKIPPED the manifest read by kubectl: it is not installed"),
+    }
+}
+
+/// Reads as much of YAML as a manifest of ours needs: mappings and lists by indentation; every scalar is text.
+fn read_yaml(text: &str) -> Value {
+    let lines: Vec<(usize, String)> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty() && !line.trim().starts_with('#'))
+        .map(|line| (line.len() - line.trim_start().len(), line.trim().to_string()))
+        .collect();
+    let (value, rest) = read_block(&lines);
+    assert!(rest.is_empty(), "{rest:?}");
+    value
+}
+
+/// The block that begins with the first line, and the lines behind it.
+fn read_block(lines: &[(usize, String)]) -> (Value, &[(usize, String)]) {
+    let indent = lines[0].0;
+    let scalar = |text: &str| Value::from(text.trim_matches('"'));
+    let mut rest = lines;
+    let (mut list, mut mapping) = (Vec::new(), serde_json::Map::new());
+    while let Some((depth, line)) = rest.first().filter(|(depth, _)| *depth >= indent) {
+        assert_eq!(*depth, indent, "{line}");
+        if let Some(item) = line.strip_prefix("- ") {
+            // An item is a block that begins two columns further right.
+            let end = rest[1..].iter().position(|(depth, _)| *depth <= indent).map_or(rest.len(), |n| n + 1);
+            let mut block = rest[..end].to_vec();
+            block[0] = (indent + 2, item.into());
+            let is_mapping = !item.starts_with('"') && item.contains(':');
+            list.push(if is_mapping { read_block(&block).0 } else { scalar(item) });
+            rest = &rest[end..];
+        } else {
+            let (key, value) = line.split_once(':').unwrap();
+            rest = &rest[1..];
+            let value = match value.trim() {
+                "" => {
+                    let (value, behind) = read_block(rest);
+                    rest = behind;
+                    value
+                }
+                text => scalar(text),
+            };
+            assert!(mapping.insert(key.into(), value).is_none(), "{key} twice");
+        }
+    }
+    (if list.is_empty() { Value::Object(mapping) } else { Value::Array(list) }, rest)
+}
