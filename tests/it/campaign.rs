@@ -215,13 +215,19 @@ fn a_directory_that_cannot_be_written_is_an_error_that_names_it() {
 }
 
 /// A file system of its own, so small that it fills up; needs root.
-struct Disk<'a>(&'a Path);
+pub(crate) struct Disk<'a>(&'a Path);
 
 impl<'a> Disk<'a> {
-    fn mount(at: &'a Path, options: &str) -> Option<Self> {
+    pub(crate) fn mount(at: &'a Path, options: &str) -> Option<Self> {
         std::fs::create_dir_all(at).unwrap();
         let status = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(at).output();
         status.is_ok_and(|o| o.status.success()).then_some(Self(at))
+    }
+
+    pub(crate) fn remount(&self, options: &str) {
+        let options = format!("remount,{options}");
+        let status = Command::new("mount").args(["-o", &options]).arg(self.0).status().unwrap();
+        assert!(status.success(), "mount -o {options}");
     }
 }
 
@@ -251,8 +257,7 @@ fn a_full_disk_is_an_error_and_loses_nothing() {
     );
     assert_eq!(zerospace(folder, &["status", "full"]).code, 5);
     // With room again, the same directory completes.
-    let grown = Command::new("mount").args(["-o", "remount,size=8m"]).arg(&at).status().unwrap();
-    assert!(grown.success());
+    disk.remount("size=8m");
     let again = zerospace(folder, &["run", "x.toml", "--out", "full"]);
     assert_eq!(again.code, 0, "{}", again.stderr);
     assert!(!again.stderr.contains("0 units were there"), "{}", again.stderr);

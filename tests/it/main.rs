@@ -14,6 +14,7 @@ mod reproduce;
 mod rounding;
 mod shards;
 mod slurm;
+mod storm;
 mod submit;
 mod table1;
 mod tidy;
