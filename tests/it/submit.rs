@@ -1,11 +1,12 @@
 //! The files that `submit` writes, without a cluster.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 
-use crate::program::{prepare, say, succeed, workshop, zerospace};
+use crate::program::{command, prepare, said, say, succeed, workshop, zerospace};
 
 const SLURM: [&str; 6] = ["submit", "x.toml", "--engine", "slurm", "--shards", "7"];
 const KUBERNETES: [&str; 12] = [
@@ -114,12 +115,75 @@ fn what_cannot_be_submitted_is_named() {
 
     // Where there is no Slurm, that is said; the files are there to look at.
     prepare(folder, 3);
-    let mut command = crate::program::command(folder, &SLURM);
-    let said = command.env("PATH", "/nowhere").output().unwrap();
-    assert_eq!(said.status.code(), Some(1));
-    let message = String::from_utf8(said.stderr).unwrap();
-    assert!(message.starts_with("error: sbatch (--dry-run only shows the files"), "{message}");
+    let said = said(command(folder, &SLURM).env("PATH", "/nowhere").output().unwrap());
+    assert_eq!(said.code, 1);
+    assert!(said.stderr.starts_with("error: sbatch (--dry-run only shows the files"), "{}", said.stderr);
     assert!(folder.join("runs/x/slurm/shards.sbatch").is_file());
+}
+
+/// With a stand-in for sbatch that notes how it was called and gives every job the id 7.
+#[test]
+fn the_job_behind_the_shards_submits_what_is_unfinished_as_long_as_it_helps() {
+    let workshop = workshop();
+    let folder = workshop.path();
+    prepare(folder, 3);
+    let sbatch = folder.join("bin/sbatch");
+    std::fs::create_dir(folder.join("bin")).unwrap();
+    let calls = folder.join("calls");
+    std::fs::write(&sbatch, format!("#!/bin/sh\necho \"$@\" >> '{}'\necho '7;cluster'\n", calls.display()))
+        .unwrap();
+    std::fs::set_permissions(&sbatch, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", folder.join("bin").display(), std::env::var("PATH").unwrap());
+    let slurm = folder.canonicalize().unwrap().join("run/slurm");
+    let finish = |stored: usize| {
+        let mut bash = Command::new("bash");
+        bash.arg(slurm.join("finish.sbatch")).arg(stored.to_string()).current_dir(folder).env("PATH", &path);
+        let _ = std::fs::remove_file(&calls);
+        let said = said(bash.output().unwrap());
+        (said.code, said.stderr, std::fs::read_to_string(&calls).unwrap_or_default())
+    };
+    let behind = |stored: usize| {
+        format!("--parsable --dependency=afterany:7 {} {stored}\n", slurm.join("finish.sbatch").display())
+    };
+    let shards = slurm.join("shards.sbatch").display().to_string();
+
+    let mut submit = command(folder, &[&SLURM[..], &["--out", "run", "--max-running", "2"]].concat());
+    let submitted = said(submit.env("PATH", &path).output().unwrap());
+    assert_eq!(submitted.stdout, "shards 7;cluster\nfinish 7;cluster\n", "{}", submitted.stderr);
+    let calls = std::fs::read_to_string(&calls).unwrap();
+    assert_eq!(
+        calls,
+        "--parsable run/slurm/shards.sbatch\n\
+         --parsable --dependency=afterany:7 run/slurm/finish.sbatch 0\n"
+    );
+
+    // No shard has come so far as to begin the run.
+    let (code, message, calls) = finish(0);
+    assert!((code, calls.as_str()) == (1, "") && message.contains("run/manifest.json"), "{message}{calls}");
+    // Two have ended, the others did not: these go on.
+    for shard in ["0/7", "4/7"] {
+        succeed(folder, &["run", "x.toml", "--out", "run", "--shard", shard]);
+    }
+    let stored = std::fs::read_dir(folder.join("run/parts")).unwrap().count();
+    let (code, message, calls) = finish(0);
+    assert_eq!(
+        (code, calls),
+        (0, format!("--parsable --array=1,2,3,5,6%2 {shards}\n{}", behind(stored))),
+        "{message}"
+    );
+    // Nothing came of that.
+    let (code, message, calls) = finish(stored);
+    assert!(
+        (code, calls.as_str()) == (5, "") && message.contains("the last round has stored nothing"),
+        "{message}"
+    );
+    // All are there.
+    for shard in 0..7 {
+        succeed(folder, &["run", "x.toml", "--out", "run", "--shard", &format!("{shard}/7")]);
+    }
+    let (code, message, calls) = finish(stored);
+    assert_eq!((code, calls.as_str()), (0, ""), "{message}");
+    assert!(folder.join("run/trials.parquet").exists() && folder.join("run/report.md").exists());
 }
 
 /// Runs the lines as a shell would; GNU parallel does nothing else.
