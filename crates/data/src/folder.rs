@@ -7,7 +7,6 @@ use rayon::prelude::*;
 
 use crate::cache::{Cache, CacheOutcome, Decoded, FileState};
 use crate::decode::{self, Limits};
-use crate::panics::caught;
 use crate::set::check_classes;
 use crate::{DataError, ImageSet, ImageShape, ResizeCrop, Split, file};
 
@@ -442,7 +441,7 @@ fn decode_file(path: &Path, crop: ResizeCrop, out: &mut [u8]) -> Result<(), Stri
         return Err(format!("{length} bytes, expected at most {MAX_FILE_BYTES}"));
     }
     let bytes = file::read_opened(path, (file, length)).map_err(|error| reason(&error))?;
-    let raster = caught(|| decode::raster(&bytes, LIMITS))
+    let raster = pages::caught(|| decode::raster(&bytes, LIMITS))
         .unwrap_or_else(|panic| Err(format!("damaged content, on which a decoder panicked: {panic}")))?;
     crop.apply(&raster, out);
     Ok(())

@@ -10,11 +10,11 @@ use parquet::column::reader::ColumnReaderImpl;
 use parquet::data_type::{ByteArrayType, DataType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::RowGroupMetaData;
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::reader::FileReader;
 use parquet::schema::types::{ColumnDescPtr, SchemaDescriptor};
 
 use crate::set::check_classes;
-use crate::{DataError, ImageSet, ImageShape, Split, decode, file, pages, panics};
+use crate::{DataError, ImageSet, ImageShape, Split, decode, file};
 
 /// The most bytes of decoded pixels that a parquet set may have, 4 GiB: image formats and dictionary encoding
 /// allow a small file to stand for an unbounded amount of pixels.
@@ -62,7 +62,7 @@ pub fn hugging_face_parquet(
     };
     let mut images = Images { classes, shape: None, pixels: Vec::new(), labels: Vec::new() };
     for file in &files {
-        panics::caught(|| images.read_file(file))
+        pages::caught(|| images.read_file(file))
             .unwrap_or_else(|reason| Err(DataError::Decoder { path: file.clone(), reason }))?;
     }
     let Some(shape) = images.shape else {
@@ -124,8 +124,7 @@ impl Images {
         let failed = |error| parquet_error(path, error);
         let (file, file_bytes) = file::open(path)?;
         let file = Arc::new(file);
-        let handle = file.try_clone().map_err(|source| file::io_error(path, source))?;
-        let reader = SerializedFileReader::new(handle).map_err(failed)?;
+        let reader = pages::open(&file, file_bytes).map_err(failed)?;
         let metadata = reader.metadata();
         let schema = metadata.file_metadata().schema_descr();
         let image_column = find(
@@ -269,7 +268,8 @@ impl Column {
             path: path.into(),
             reason: format!("a row group without {name}"),
         })?;
-        let pages = pages::open(file, file_bytes, chunk, rows).map_err(|error| parquet_error(path, error))?;
+        let pages =
+            pages::column_pages(file, file_bytes, chunk, rows).map_err(|error| parquet_error(path, error))?;
         Ok(Self { descriptor, pages })
     }
 

@@ -38,8 +38,6 @@ mod file;
 mod folder;
 mod hugging_face;
 mod idx;
-mod pages;
-mod panics;
 mod resize;
 mod set;
 mod source;

@@ -1,11 +1,12 @@
 //! `trials.parquet`: one row a trial, the cell's conditions repeated in each.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parquet::basic::{Compression, ConvertedType, Repetition, Type as PhysicalType};
-use parquet::column::reader::ColumnReader;
-use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type};
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
+use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
@@ -248,90 +249,171 @@ pub fn write_trials(rows: &[TrialRow]) -> Result<Vec<u8>, TableError> {
     Ok(file.into_inner()?)
 }
 
+/// Rows read at a time, so that memory follows what a file holds and not what it claims.
+const BATCH_ROWS: usize = 1024;
+
+/// Bytes of text that the rows of a file may take: 64 MiB and 256 times its length. A dictionary lets a small file
+/// stand for any amount; an honest row takes a hundred or so bytes of text, and more than one in the file.
+fn text_limit(file_bytes: u64) -> u64 {
+    file_bytes.saturating_mul(256).saturating_add(64 << 20)
+}
+
 /// Reads a table written by [`write_trials`].
 ///
 /// # Errors
-/// When the file is missing, damaged, not a table of trials, or of a newer version.
+/// When the file is missing, damaged, not a table of trials, or of a newer version; when its text takes more than
+/// 64 MiB and 256 times its length.
 pub fn read_trials(path: &Path) -> Result<Vec<TrialRow>, TableError> {
     let io = |source| TableError::Io { path: path.into(), source };
-    let schema_error = |message: String| TableError::Schema { path: path.into(), message };
-    let not_parquet = |e: ParquetError| schema_error(format!("not a readable parquet file: {e}"));
-    let file = std::fs::File::open(path).map_err(io)?;
-    let length = file.metadata().map_err(io)?.len();
-    let reader = SerializedFileReader::new(file).map_err(not_parquet)?;
-    let metadata = reader.metadata().file_metadata();
-    let version = metadata
-        .key_value_metadata()
-        .and_then(|pairs| pairs.iter().find(|p| p.key == VERSION_KEY)?.value.clone())
-        .ok_or_else(|| schema_error(format!("not a table of trials: no `{VERSION_KEY}` in its metadata")))?;
-    let changed = version == CHANGED_VERSION;
-    if version != TABLE_VERSION && !changed {
-        return Err(schema_error(format!(
-            "table version {version}, expected {TABLE_VERSION} or {CHANGED_VERSION}"
-        )));
-    }
-    let names: Vec<&str> = metadata.schema_descr().columns().iter().map(|c| c.name()).collect();
-    if !names.iter().eq(columns(changed).map(|(name, _)| name)) {
-        return Err(schema_error(format!("columns {names:?} are not those of a table of trials")));
-    }
+    let file = File::open(path).map_err(io)?;
+    let metadata = file.metadata().map_err(io)?;
+    let read = match metadata.is_file() {
+        true => pages::caught(|| Table::open(file, metadata.len())?.rows())
+            .unwrap_or_else(|panic| Err(format!("damaged content, on which a decoder panicked: {panic}"))),
+        // A pipe or a device has no length to compare its claims with.
+        false => Err("not a regular file".into()),
+    };
+    read.map_err(|message| TableError::Schema { path: path.into(), message })
+}
 
-    let mut all = Vec::new();
-    for index in 0..reader.num_row_groups() {
-        let group = reader.get_row_group(index).map_err(not_parquet)?;
-        // Every row has hashes of its own, so a row takes more than a byte; a larger count is damage.
-        let count = group.metadata().num_rows();
-        if !u64::try_from(count).is_ok_and(|c| c <= length) {
-            return Err(schema_error(format!("row group {index} claims {count} rows in {length} bytes")));
+/// An opened table whose columns are those of a table of trials; errors say what is wrong with it.
+struct Table {
+    file: Arc<File>,
+    file_bytes: u64,
+    reader: SerializedFileReader<File>,
+    columns: Vec<&'static (&'static str, Field)>,
+    /// Bytes of text that may still come.
+    text_left: u64,
+}
+
+impl Table {
+    fn open(file: File, file_bytes: u64) -> Result<Self, String> {
+        let reader = pages::open(&file, file_bytes).map_err(not_parquet)?;
+        let metadata = reader.metadata().file_metadata();
+        let version = metadata
+            .key_value_metadata()
+            .and_then(|pairs| pairs.iter().find(|p| p.key == VERSION_KEY)?.value.clone())
+            .ok_or_else(|| format!("not a table of trials: no `{VERSION_KEY}` in its metadata"))?;
+        let changed = version == CHANGED_VERSION;
+        if version != TABLE_VERSION && !changed {
+            return Err(format!("table version {version}, expected {TABLE_VERSION} or {CHANGED_VERSION}"));
         }
-        let count = count as usize;
-        let mut rows = vec![TrialRow::empty(); count];
-        for (i, (name, field)) in columns(changed).enumerate() {
-            let column = group.get_column_reader(i).map_err(not_parquet)?;
-            let read = match (field, column) {
-                (Field::Text(get), ColumnReader::ByteArrayColumnReader(mut c)) => {
-                    let mut values = Vec::new();
-                    c.read_records(count, None, None, &mut values).map_err(not_parquet)?;
-                    for (row, value) in rows.iter_mut().zip(&values) {
-                        *get(row) = value.as_utf8().map_err(not_parquet)?.to_string();
-                    }
-                    values.len()
-                }
-                (Field::Count(get), ColumnReader::Int64ColumnReader(mut c)) => {
-                    let mut values = Vec::new();
-                    c.read_records(count, None, None, &mut values).map_err(not_parquet)?;
-                    for (row, value) in rows.iter_mut().zip(&values) {
-                        *get(row) = value.cast_unsigned();
-                    }
-                    values.len()
-                }
-                (Field::Real(get), ColumnReader::DoubleColumnReader(mut c)) => {
-                    let mut values = Vec::new();
-                    c.read_records(count, None, None, &mut values).map_err(not_parquet)?;
-                    for (row, value) in rows.iter_mut().zip(&values) {
-                        *get(row) = *value;
-                    }
-                    values.len()
-                }
-                (Field::OptionalReal(get), ColumnReader::DoubleColumnReader(mut c)) => {
-                    let (mut defined, mut values) = (Vec::new(), Vec::new());
-                    c.read_records(count, Some(&mut defined), None, &mut values).map_err(not_parquet)?;
-                    let mut values = values.into_iter();
-                    for (row, defined) in rows.iter_mut().zip(&defined) {
-                        *get(row) = if *defined == 1 { values.next() } else { None };
-                    }
-                    defined.len()
-                }
-                _ => {
-                    return Err(schema_error(format!(
-                        "column {name} has another type than a table of trials"
-                    )));
-                }
-            };
-            if read != count {
-                return Err(schema_error(format!("column {name} has {read} values, expected {count}")));
+        let expected: Vec<&(&str, Field)> = columns(changed).collect();
+        let found = metadata.schema_descr().columns();
+        let names: Vec<&str> = found.iter().map(|c| c.name()).collect();
+        if !names.iter().eq(expected.iter().map(|(name, _)| name)) {
+            return Err(format!("columns {names:?} are not those of a table of trials"));
+        }
+        for (column, (name, field)) in found.iter().zip(&expected) {
+            let nulls = i16::from(matches!(field, Field::OptionalReal(_)));
+            if column.max_def_level() != nulls || column.max_rep_level() > 0 {
+                let values = if nulls == 1 { "at most one value" } else { "one value" };
+                return Err(format!("column {name} may be null or repeated, expected {values} a row"));
             }
         }
-        all.extend(rows);
+        let text_left = text_limit(file_bytes);
+        Ok(Self { file: Arc::new(file), file_bytes, columns: expected, reader, text_left })
     }
-    Ok(all)
+
+    fn rows(mut self) -> Result<Vec<TrialRow>, String> {
+        let mut all = Vec::new();
+        for group in 0..self.reader.num_row_groups() {
+            let count = self.reader.metadata().row_group(group).num_rows();
+            // Every row has hashes of its own, so a row takes more than a byte; a larger count is damage.
+            let count =
+                u64::try_from(count).ok().filter(|&count| count <= self.file_bytes).ok_or_else(|| {
+                    format!("row group {group} claims {count} rows in {} bytes", self.file_bytes)
+                })?;
+            self.read_group(group, count as usize, &mut all)?;
+        }
+        Ok(all)
+    }
+
+    fn read_group(&mut self, group: usize, count: usize, all: &mut Vec<TrialRow>) -> Result<(), String> {
+        let mut readers: Vec<ColumnReader> =
+            (0..self.columns.len()).map(|i| self.column(group, i, count)).collect::<Result<_, _>>()?;
+        let mut done = 0;
+        // At the end a row more is asked for, because a column may hold more than its group declares.
+        loop {
+            let wanted = BATCH_ROWS.min(count - done);
+            let first = all.len();
+            all.resize(first + wanted, TrialRow::empty());
+            for (index, column) in readers.iter_mut().enumerate() {
+                let (name, field) = self.columns[index];
+                let read = self.read_batch(name, field, column, &mut all[first..])?;
+                if read != wanted {
+                    let found = done + read;
+                    return Err(format!("column {name} has {found} values, expected {count}"));
+                }
+            }
+            if wanted == 0 {
+                return Ok(());
+            }
+            done += wanted;
+        }
+    }
+
+    fn column(&self, group: usize, index: usize, rows: usize) -> Result<ColumnReader, String> {
+        let (name, _) = self.columns[index];
+        let metadata = self.reader.metadata();
+        let chunk = metadata.row_group(group).columns().get(index);
+        let chunk = chunk.ok_or_else(|| format!("row group {group} has no column {name}"))?;
+        let pages = pages::column_pages(&self.file, self.file_bytes, chunk, rows).map_err(not_parquet)?;
+        Ok(get_column_reader(metadata.file_metadata().schema_descr().column(index), pages))
+    }
+
+    /// The next values of a column, one a row; returns how many there were.
+    fn read_batch(
+        &mut self,
+        name: &str,
+        field: &Field,
+        column: &mut ColumnReader,
+        rows: &mut [TrialRow],
+    ) -> Result<usize, String> {
+        match (field, column) {
+            (Field::Text(get), ColumnReader::ByteArrayColumnReader(column)) => {
+                let values = next_values(column, rows.len())?;
+                for (row, value) in rows.iter_mut().zip(&values) {
+                    let text = value.as_utf8().map_err(not_parquet)?;
+                    self.text_left = self.text_left.checked_sub(text.len() as u64).ok_or_else(|| {
+                        format!("its text takes more than {} bytes", text_limit(self.file_bytes))
+                    })?;
+                    *get(row) = text.to_string();
+                }
+                Ok(values.len())
+            }
+            (Field::Count(get), ColumnReader::Int64ColumnReader(column)) => {
+                let values = next_values(column, rows.len())?;
+                rows.iter_mut().zip(&values).for_each(|(row, value)| *get(row) = value.cast_unsigned());
+                Ok(values.len())
+            }
+            (Field::Real(get), ColumnReader::DoubleColumnReader(column)) => {
+                let values = next_values(column, rows.len())?;
+                rows.iter_mut().zip(&values).for_each(|(row, value)| *get(row) = *value);
+                Ok(values.len())
+            }
+            (Field::OptionalReal(get), ColumnReader::DoubleColumnReader(column)) => {
+                let (mut defined, mut values) = (Vec::new(), Vec::new());
+                let count = rows.len().max(1);
+                column.read_records(count, Some(&mut defined), None, &mut values).map_err(not_parquet)?;
+                let mut values = values.into_iter();
+                for (row, defined) in rows.iter_mut().zip(&defined) {
+                    *get(row) = if *defined == 1 { values.next() } else { None };
+                }
+                Ok(defined.len())
+            }
+            _ => Err(format!("column {name} has another type than a table of trials")),
+        }
+    }
+}
+
+/// Up to `count` values, and at least one where there is one.
+fn next_values<T: DataType>(column: &mut ColumnReaderImpl<T>, count: usize) -> Result<Vec<T::T>, String> {
+    let mut values = Vec::new();
+    column.read_records(count.max(1), None, None, &mut values).map_err(not_parquet)?;
+    Ok(values)
+}
+
+fn not_parquet(error: ParquetError) -> String {
+    format!("not a readable parquet file: {error}")
 }

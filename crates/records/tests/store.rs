@@ -357,3 +357,51 @@ proptest! {
         prop_assert_eq!(format!("{back:?}"), format!("{rows:?}"));
     }
 }
+
+fn table(rows: u64, model: &str) -> Vec<u8> {
+    let row = |t| TrialRow { model: model.into(), ..TrialRow::new(&cell(0.1), 9, trial(t)) };
+    write_trials(&(0..rows).map(row).collect::<Vec<_>>()).unwrap()
+}
+
+/// The error for a table, without the path.
+fn refusal(bytes: &[u8]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.parquet");
+    std::fs::write(&path, bytes).unwrap();
+    let message = read_trials(&path).unwrap_err().to_string();
+    message.strip_prefix(&format!("{}: ", path.display())).expect("the file is named").into()
+}
+
+fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let at = bytes.windows(from.len()).position(|window| window == from).expect("it is there");
+    [&bytes[..at], to, &bytes[at + from.len()..]].concat()
+}
+
+/// A string that stands once in a dictionary and is meant a thousand times.
+#[test]
+fn text_is_bounded_by_the_file() {
+    let bytes = table(1100, &"m".repeat(80_000));
+    assert!(bytes.len() < 100_000, "{}", bytes.len());
+    let message = refusal(&bytes);
+    assert_eq!(message, format!("its text takes more than {} bytes", (64 << 20) + 256 * bytes.len()));
+}
+
+/// In the footer a row group has its number of rows, here 20, in field 3 (0x16, zigzag).
+#[test]
+fn a_table_with_fewer_or_more_rows_than_it_declares_is_refused() {
+    let bytes = table(20, "m");
+    for (declared, message) in [(19, "has 20 values, expected 19"), (21, "has 20 values, expected 21")] {
+        let at = bytes.windows(3).rposition(|window| window == [0x16, 2 * 20, 0x26]).unwrap();
+        let mut other = bytes.clone();
+        other[at + 1] = 2 * declared;
+        assert!(refusal(&other).ends_with(message), "{}", refusal(&other));
+    }
+}
+
+/// A dictionary page has, after its sizes, a struct (0x4c) whose first field is its number of values.
+#[test]
+fn a_dictionary_that_claims_to_be_huge_is_refused() {
+    let bytes = replaced(&table(20, "m"), &[0x4c, 0x15, 0x02], &[0x4c, 0x15, 0x7e]);
+    let message = refusal(&bytes);
+    assert!(message.ends_with("a dictionary of 20 bytes claims 63 values"), "{message}");
+}
