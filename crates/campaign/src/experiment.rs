@@ -1,7 +1,9 @@
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use inject::{BitErrorRate, FaultModel};
+use records::MAX_UNITS;
 use serde::Deserialize;
 
 /// An experiment file, checked.
@@ -164,11 +166,13 @@ impl Experiment {
                 return wrong("rates", "0".into(), "positive numbers when `trials_of` is \"changed\"");
             }
         }
-        for (i, &rate) in self.rates.iter().enumerate() {
+        let mut rates = BTreeSet::new();
+        for &rate in &self.rates {
             if BitErrorRate::new(rate).is_err() {
                 return wrong("rates", format!("{rate}"), "numbers in [0, 1]");
             }
-            if self.rates[..i].contains(&rate) {
+            // 0 has two signs and is one rate.
+            if !rates.insert((rate + 0.0).to_bits()) {
                 return wrong("rates", format!("{rate:e} twice"), "different numbers");
             }
         }
@@ -203,6 +207,16 @@ impl Experiment {
                 return wrong(key, "empty".into(), "at least one");
             }
         }
+        let rows: usize =
+            self.models.iter().map(|m| m.protections.as_ref().unwrap_or(&self.protections).len()).sum();
+        let cells = (rows as u64).saturating_mul(self.rates.len() as u64);
+        let units = self.trials.div_ceil(self.unit_trials).saturating_mul(cells);
+        if units > MAX_UNITS {
+            let expected = format!(
+                "fewer, or more unit_trials: {cells} cells make {units} units, and a run has at most {MAX_UNITS}"
+            );
+            return wrong("trials", self.trials.to_string(), &expected);
+        }
         if self.data.images == Some(0) {
             return wrong("data.images", "0".into(), "at least 1");
         }
@@ -211,5 +225,6 @@ impl Experiment {
 }
 
 fn repeated(names: &[String]) -> Option<&String> {
-    names.iter().enumerate().find(|(i, name)| names[..*i].contains(name)).map(|(_, name)| name)
+    let mut seen = BTreeSet::new();
+    names.iter().find(|name| !seen.insert(*name))
 }

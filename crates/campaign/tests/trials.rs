@@ -462,6 +462,12 @@ fn a_wrong_experiment_file_is_refused_in_one_sentence() {
         ),
         ("trials = 23", "trials = 0", "x.toml: `trials` is 0, expected at least 1"),
         ("trials = 23", "trials = -1", "x.toml: line 5: invalid value: integer `-1`, expected u64"),
+        (
+            "trials = 23",
+            "trials = 10000000000",
+            "x.toml: `trials` is 10000000000, expected fewer, or more unit_trials: 8 cells make 8000000000 units, and a run has at most 1048576",
+        ),
+        ("1e-3, 1e-2", "0.0, -0.0", "x.toml: `rates` is -0e0 twice, expected different numbers"),
         ("1e-3, 1e-2", "1e-3, 1.5", "x.toml: `rates` is 1.5, expected numbers in [0, 1]"),
         ("1e-3, 1e-2", "1e-3, 0.001", "x.toml: `rates` is 1e-3 twice, expected different numbers"),
         ("1e-3, 1e-2", "", "x.toml: `rates` is empty, expected at least one"),

@@ -34,7 +34,7 @@ pub use cell::{CellId, CellSpec, EvaluationSet, StoredCells};
 pub use durable::write_durably;
 pub use part::{Part, PartError};
 pub use store::{
-    Environment, ExpectedOutcomes, Manifest, Merged, NetworkEntry, PlannedCell, Rejected, Scan, Store,
+    Environment, ExpectedOutcomes, MAX_UNITS, Manifest, Merged, NetworkEntry, PlannedCell, Rejected, Scan, Store,
     StoreError, Unit,
 };
 pub use table::{TableError, TrialRow, read_trials, write_trials};

@@ -142,8 +142,9 @@ impl Part {
         let mut trials: Vec<TrialRecord> = Vec::new();
         for (text, line) in lines {
             let trial: TrialRecord = serde_json::from_slice(text).map_err(at(line))?;
-            let expected = header.first + trials.len() as u64;
-            if trial.trial != expected {
+            // Stopping short of u64::MAX, so that one past the last trial is a number.
+            let expected = header.first.saturating_add(trials.len() as u64);
+            if trial.trial != expected || expected == u64::MAX {
                 return Err(PartError::Trial { line, found: trial.trial, expected });
             }
             trials.push(trial);

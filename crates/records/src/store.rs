@@ -16,6 +16,9 @@ const MANIFEST_VERSION: u32 = 1;
 /// Age from which a temporary file is a leftover: a write takes seconds.
 const LEFTOVER_AGE: Duration = Duration::from_secs(3600);
 
+/// The most units that a plan may have, each a file: 2^20.
+pub const MAX_UNITS: u64 = 1 << 20;
+
 /// A cell as the plan lists it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -319,6 +322,11 @@ impl Store {
         let manifest: Manifest = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
         if manifest.unit_trials == 0 {
             return Err(bad("unit_trials is 0, expected at least 1".into()));
+        }
+        let units =
+            manifest.trials.div_ceil(manifest.unit_trials).saturating_mul(manifest.cells.len() as u64);
+        if units > MAX_UNITS {
+            return Err(bad(format!("it plans {units} units, expected at most {MAX_UNITS}")));
         }
         if let Some(cell) = manifest.cells.iter().find(|c| c.spec.id() != c.id) {
             return Err(bad(format!(

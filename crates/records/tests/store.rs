@@ -358,6 +358,31 @@ proptest! {
     }
 }
 
+#[test]
+fn a_plan_without_end_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    Store::create(folder.path(), manifest()).unwrap();
+    let path = folder.path().join("manifest.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replacen("\"trials\": 5", "\"trials\": 18446744073709551615", 1)).unwrap();
+    let error = Store::open(folder.path()).unwrap_err().to_string();
+    assert!(
+        error.ends_with("manifest.json: it plans 18446744073709551615 units, expected at most 1048576"),
+        "{error}"
+    );
+}
+
+/// One past the last trial must be a number.
+#[test]
+fn a_part_ends_before_the_last_number() {
+    let mut last = part(0.1, u64::MAX - 1, 1);
+    assert_eq!(Part::from_bytes(&last.to_bytes()).unwrap(), last);
+    last.first = u64::MAX;
+    last.trials[0].trial = u64::MAX;
+    let error = Part::from_bytes(&last.to_bytes()).unwrap_err().to_string();
+    assert_eq!(error, format!("line 2: trial {0}, expected {0}", u64::MAX));
+}
+
 fn table(rows: u64, model: &str) -> Vec<u8> {
     let row = |t| TrialRow { model: model.into(), ..TrialRow::new(&cell(0.1), 9, trial(t)) };
     write_trials(&(0..rows).map(row).collect::<Vec<_>>()).unwrap()
