@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
@@ -72,6 +72,8 @@ enum CheckpointErrorKind {
     MissingTensor { tensor: String },
     #[error("tensor {tensor} is not named in the metadata")]
     UnexpectedTensor { tensor: String },
+    #[error("tensor {tensor} is named twice in the metadata")]
+    TensorTwice { tensor: String },
     #[error("tensor {tensor} has type {found:?}, expected {expected:?}")]
     WrongType { tensor: String, found: Dtype, expected: Dtype },
     #[error("scale of {name} is {value}, expected a finite positive number")]
@@ -280,6 +282,18 @@ impl Checkpoint {
         let metadata: Metadata = serde_json::from_str(text)?;
         let file = SafeTensors::deserialize(bytes)?;
 
+        // Each at most once, so that what is read takes no more memory than the file.
+        let names: [Vec<&str>; 2] = [
+            metadata.weights.iter().map(|entry| entry.name.as_str()).collect(),
+            metadata.parameters.iter().map(String::as_str).collect(),
+        ];
+        for names in &names {
+            let mut seen = BTreeSet::new();
+            if let Some(name) = names.iter().find(|name| !seen.insert(**name)) {
+                return Err(Kind::TensorTwice { tensor: (*name).into() });
+            }
+        }
+        let named: BTreeSet<&str> = names.into_iter().flatten().collect();
         let tensor = |name: &str, expected: Dtype| -> Result<TensorView<'_>, Kind> {
             let view = file.tensor(name).map_err(|_| Kind::MissingTensor { tensor: name.into() })?;
             if view.dtype() != expected {
@@ -309,10 +323,8 @@ impl Checkpoint {
             }
             parameters.insert(name.clone(), parameter);
         }
-        for name in file.names() {
-            if !parameters.contains_key(name) && !weights.iter().any(|w| w.name == name) {
-                return Err(Kind::UnexpectedTensor { tensor: name.into() });
-            }
+        if let Some(name) = file.names().into_iter().find(|name| !named.contains(name)) {
+            return Err(Kind::UnexpectedTensor { tensor: name.into() });
         }
         let activations = match (metadata.activations, metadata.dynamic_activations) {
             (Some(scales), None) => Activations::Static(scales),

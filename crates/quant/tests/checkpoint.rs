@@ -299,3 +299,13 @@ fn a_failed_save_leaves_the_old_file() {
     let error = checkpoint().save(&folder.path().join("missing").join("c")).unwrap_err();
     assert!(error.to_string().contains("missing"), "{error}");
 }
+
+/// Else a file could hold one large tensor and name it a thousand times.
+#[test]
+fn a_tensor_is_named_once() {
+    let message =
+        edited(&checkpoint(), r#""parameters":["a.fc.bias"]"#, r#""parameters":["a.fc.bias","a.fc.bias"]"#);
+    assert_eq!(message, "tensor a.fc.bias is named twice in the metadata");
+    let message = edited(&checkpoint(), "a.fc.weight", "conv.weight");
+    assert_eq!(message, "tensor conv.weight is named twice in the metadata");
+}
