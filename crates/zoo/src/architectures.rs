@@ -30,7 +30,7 @@ pub const ARCHITECTURES: &[&str] = &[
 /// Wider networks than this are a typing error; the bound also keeps every size far from overflow.
 const MAX_WIDTH: f64 = 16.0;
 const MAX_CLASSES: usize = 1 << 20;
-const MAX_CHANNELS: usize = 1024;
+pub(crate) const MAX_CHANNELS: usize = 1024;
 pub(crate) const MAX_SIDE: usize = 4096;
 
 /// Builds the layer graph of an architecture.

@@ -69,8 +69,7 @@ fn check_model(model: &ModelSpec, layers: &[Layer]) -> Result<(), ZooError> {
     check_classes(model)?;
     check_channels(model)?;
     let [_, height, width] = model.input;
-    let sides = [height, width].iter().all(|side| (1..=MAX_SIDE).contains(side));
-    if !sides || height * width > MAX_PIXELS {
+    if !is_size([height, width]) {
         let expected = "height and width in 1..=4096, at most 4194304 pixels";
         return error("input size", format!("{height}x{width}"), expected);
     }
@@ -81,6 +80,12 @@ fn check_model(model: &ModelSpec, layers: &[Layer]) -> Result<(), ZooError> {
         return error("layers", layers.len().to_string(), "at most 4096");
     }
     Ok(())
+}
+
+/// Whether the input of a network may have so many rows and columns.
+pub(crate) fn is_size([height, width]: [usize; 2]) -> bool {
+    let sides = [height, width].iter().all(|side| (1..=MAX_SIDE).contains(side));
+    sides && height * width <= MAX_PIXELS
 }
 
 /// The operation of a layer, and the shape that it gives.

@@ -9,7 +9,7 @@ use std::path::Path;
 use prost::Message;
 use quant::{Layer, ModelSpec, Parameters};
 
-use super::{ImportError, Kind};
+use super::{Budget, ImportError, Kind};
 
 mod attribute;
 mod border;
@@ -69,7 +69,8 @@ pub(super) enum OnnxProblem {
 /// # Errors
 /// With the file's name: a file that cannot be read or is no ONNX model; an operator set before 13; with the
 /// node's name and operator: one that is not in the list above, or is used in a way that the layers of this
-/// program cannot express; a weight that two nodes share, which memory would hold once.
+/// program cannot express; a weight that two nodes share, which memory would hold once; a file whose constants take
+/// more than 64 MiB plus 16 times its size and that of the files beside it.
 pub fn read_onnx(path: &Path) -> Result<OnnxModel, ImportError> {
     let read = || -> Result<OnnxModel, Kind> {
         let bytes = std::fs::read(path)?;
@@ -88,5 +89,7 @@ fn parse(bytes: &[u8], folder: &Path) -> Result<OnnxModel, OnnxProblem> {
     if found < OLDEST_OPSET {
         return Err(OnnxProblem::Opset { found });
     }
-    convert::convert(&graph, folder)
+    let external = tensor::external_bytes(&graph.initializer, folder);
+    let limit = Budget::new(bytes.len().saturating_add(external)).left;
+    convert::convert(&graph, folder, limit)
 }

@@ -417,3 +417,52 @@ fn listed_layers_are_checked_one_by_one() {
     let names: BTreeMap<&str, usize> = read.layers.iter().map(|l| (l.name.as_str(), 1)).collect();
     assert_eq!(names.len(), read.layers.len());
 }
+
+/// A node can name any constant again, and what is made of it can be named again.
+#[test]
+fn constants_cannot_multiply() {
+    let error = |nodes: Vec<Vec<u8>>, initializers: &[Vec<u8>]| {
+        let (last, weights) = classifier();
+        outcome(&model(13, 1, &[nodes, last].concat(), &[initializers, &weights].concat())).unwrap_err()
+    };
+    // A list joined to itself, forty times.
+    let name = |i: usize| format!("t{i}");
+    let mut nodes = vec![node("Shape", "shape", &["x"], &name(0), &[])];
+    nodes.extend((0..40).map(|i| node("Concat", "join", &[&name(i), &name(i)], &name(i + 1), &[])));
+    nodes.push(node("Reshape", "all", &["x", &name(40)], "x", &[]));
+    assert_eq!(error(nodes, &[]), "node join (Concat): joins 128 integers, expected at most 64");
+
+    // 64 KiB turned around, two thousand times.
+    let turned = |i| node("Transpose", "turn", &[&name(i)], &name(i + 1), &[ints("perm", &[1, 0])]);
+    let mut nodes: Vec<Vec<u8>> = (0..2000).map(turned).collect();
+    nodes.push(node("Add", "all", &["x", &name(2000)], "x", &[]));
+    let sides = [1 << 3, 0x80, 1, 1 << 3, 0x80, 1, 2 << 3, 1];
+    let large = [&sides[..], &message(8, b"t0"), &message(9, &[0; 4 * 128 * 128])].concat();
+    let said = error(nodes, &[large]);
+    assert!(said.starts_with("node turn (Transpose): constants take more than "), "{said}");
+
+    // Axes added, two thousand times.
+    let longer = |i| node("Unsqueeze", "grow", &[&name(i), "zeros"], &name(i + 1), &[]);
+    let mut nodes = vec![node("GlobalAveragePool", "mean", &["x"], &name(0), &[])];
+    nodes.extend((0..2000).map(longer));
+    nodes.push(node("Reshape", "all", &[&name(2000), "zeros"], "x", &[]));
+    let zero = [&[1 << 3, 1, 2 << 3, 7][..], &message(8, b"zeros"), &message(9, &[0; 8])].concat();
+    let said = error(nodes, &[zero]);
+    assert_eq!(said, "node grow (Unsqueeze): makes 65 dimensions, expected at most 64");
+}
+
+/// 2 x 2^31 x 2^32 values are none in 64 bits.
+#[test]
+fn an_input_that_no_network_can_have_is_refused() {
+    let sizes: [&[u8]; 4] = [&[1], &[2], &[0x80, 0x80, 0x80, 0x80, 8], &[0x80, 0x80, 0x80, 0x80, 0x10]];
+    let dims = sizes.map(|size| message(1, &[&[1 << 3], size].concat())).concat();
+    let image = [message(1, b"x"), message(2, &message(1, &message(2, &dims)))].concat();
+    let flat = message(1, &node("Flatten", "flat", &["x"], "y", &[]));
+    let graph = [flat, message(11, &image), message(12, &message(1, b"y"))].concat();
+    let said = outcome(&[message(7, &graph), message(8, &[2 << 3, 13])].concat()).unwrap_err();
+    assert_eq!(
+        said,
+        "input of the graph: x is [1, 2, 2147483648, 4294967296], expected at most 1024 channels and 4194304 pixels, \
+         4096 a side"
+    );
+}

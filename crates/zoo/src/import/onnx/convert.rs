@@ -5,6 +5,7 @@
 //! classifier (a mean as `[1, C, 1, 1]`, say) exist only there. The batch has one image, as if a symbolic
 //! batch were 1.
 
+use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
@@ -13,8 +14,9 @@ use quant::{FloatTensor, Layer, LayerOp, ModelSpec, Parameters};
 use super::attribute::{MAX_EXTENT, attribute, extent, float, int, ints, pair, pool};
 use super::border::{Border, border};
 use super::message::{Dimension, Graph, Node, Tensor};
-use super::tensor::{Constant, read};
+use super::tensor::{Constant, MAX_INTEGERS, read};
 use super::{OnnxModel, OnnxProblem};
+use crate::architectures::MAX_CHANNELS;
 use crate::graph::Window;
 use crate::import::shown;
 use crate::layers;
@@ -79,7 +81,8 @@ pub(super) struct Place {
     pub(super) dims: Vec<usize>,
 }
 
-pub(super) fn convert(graph: &Graph, folder: &Path) -> Result<OnnxModel, OnnxProblem> {
+/// `bytes` may be spent on constants: those that are read, and those that are made of them.
+pub(super) fn convert(graph: &Graph, folder: &Path, bytes: usize) -> Result<OnnxModel, OnnxProblem> {
     let initializers: HashMap<&str, &Tensor> =
         graph.initializer.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
     let (name, input) = input(graph, &initializers)?;
@@ -90,6 +93,8 @@ pub(super) fn convert(graph: &Graph, folder: &Path) -> Result<OnnxModel, OnnxPro
 
     let mut converter = Converter {
         folder,
+        limit: bytes,
+        left: Cell::new(bytes),
         values: initializers.into_iter().map(|(name, tensor)| (name, Value::Tensor(tensor))).collect(),
         readers: HashMap::new(),
         shapes: vec![input.to_vec()],
@@ -141,6 +146,14 @@ fn input<'a>(
         && batch.dim_value.is_none_or(|n| n == 1)
         && let [Some(channels), Some(height), Some(width)] = *rest.iter().map(size).collect::<Vec<_>>()
     {
+        if channels > MAX_CHANNELS || !layers::is_size([height, width]) {
+            let problem = format!(
+                "{} is [1, {channels}, {height}, {width}], expected at most {MAX_CHANNELS} channels and 4194304 \
+                 pixels, 4096 a side",
+                shown(&image.name)
+            );
+            return Err(graph_problem("input", problem));
+        }
         return Ok((&image.name, [channels, height, width]));
     }
     let size = |dim: &Dimension| match (dim.dim_value, &dim.dim_param) {
@@ -172,6 +185,9 @@ fn needed<'a>(graph: &'a Graph, output: &'a str) -> Vec<&'a Node> {
 /// What is known so far.
 pub(super) struct Converter<'a> {
     folder: &'a Path,
+    /// Bytes that may be spent on constants, and those that are left: any node can name any constant again.
+    limit: usize,
+    left: Cell<usize>,
     values: HashMap<&'a str, Value<'a>>,
     /// How often each name is read by needed nodes, or is the graph's output.
     readers: HashMap<&'a str, usize>,
@@ -225,6 +241,9 @@ impl<'a> Converter<'a> {
                 let mut all = Vec::new();
                 for i in 0..node.input.len() {
                     all.extend(self.integers(node, i)?);
+                    if all.len() > MAX_INTEGERS {
+                        return Err(format!("joins {} integers, expected at most {MAX_INTEGERS}", all.len()));
+                    }
                 }
                 return Ok(Value::Constant(Constant::Int(all)));
             }
@@ -236,6 +255,7 @@ impl<'a> Converter<'a> {
                     if ints(node, "perm").is_some_and(|perm| perm != [1, 0]) || weight.shape().len() != 2 {
                         return Err("expected perm [1, 0] of a matrix".into());
                     }
+                    self.spend(size_of_val(weight.values()))?;
                     return Ok(Value::Constant(Constant::Float(transposed(&weight))));
                 }
             }
@@ -306,8 +326,19 @@ impl<'a> Converter<'a> {
     fn lookup(&self, node: &'a Node, i: usize) -> Done<Value<'a>> {
         let name = node.input.get(i).filter(|name| !name.is_empty());
         let name = name.ok_or_else(|| format!("input {i} is missing"))?;
-        let value = self.values.get(name.as_str()).cloned();
-        value.ok_or_else(|| format!("input {} is computed by no node before it", shown(name)))
+        let value = self.values.get(name.as_str());
+        if let Some(Value::Constant(constant)) = value {
+            self.spend(constant.bytes())?;
+        }
+        value.cloned().ok_or_else(|| format!("input {} is computed by no node before it", shown(name)))
+    }
+
+    fn spend(&self, bytes: usize) -> Done<()> {
+        let left = self.left.get().checked_sub(bytes);
+        self.left.set(left.ok_or_else(|| {
+            format!("constants take more than {} bytes, which a file of this size cannot need", self.limit)
+        })?);
+        Ok(())
     }
 
     pub(super) fn has(&self, node: &Node, i: usize) -> bool {
@@ -355,7 +386,10 @@ impl<'a> Converter<'a> {
 
     fn constant(&self, node: &'a Node, i: usize) -> Done<Constant> {
         match self.lookup(node, i)? {
-            Value::Tensor(tensor) => read(tensor, self.folder),
+            Value::Tensor(tensor) => {
+                self.spend(tensor.bytes())?;
+                read(tensor, self.folder)
+            }
             Value::Constant(constant) => Ok(constant),
             _ => Err(format!("input {} is computed, expected a constant", shown(&node.input[i]))),
         }
@@ -699,6 +733,9 @@ fn constant<'a>(node: &'a Node) -> Done<Value<'a>> {
             None => return Err("value is missing".into()),
         },
         "value_int" => Constant::Int(vec![attribute.i]),
+        "value_ints" if attribute.ints.len() > MAX_INTEGERS => {
+            return Err(format!("holds {} integers, expected at most {MAX_INTEGERS}", attribute.ints.len()));
+        }
         "value_ints" => Constant::Int(attribute.ints.clone()),
         "value_float" => Constant::Float(FloatTensor::new(vec![], vec![attribute.f])),
         other => return Err(format!("holds {}, expected numbers", shown(other))),

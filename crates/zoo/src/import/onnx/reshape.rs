@@ -7,7 +7,7 @@ use quant::LayerOp;
 use super::attribute::{int, ints};
 use super::convert::{Converter, Done, Place, Value, label};
 use super::message::Node;
-use super::tensor::Constant;
+use super::tensor::{Constant, MAX_INTEGERS};
 
 impl<'a> Converter<'a> {
     /// Integers chosen from a list.
@@ -24,6 +24,9 @@ impl<'a> Converter<'a> {
     pub(super) fn reshape(&mut self, node: &'a Node) -> Done<Place> {
         let x = self.place(node, 0)?;
         let dims = self.reshaped(node, &x)?;
+        if dims.len() > MAX_INTEGERS {
+            return Err(format!("makes {} dimensions, expected at most {MAX_INTEGERS}", dims.len()));
+        }
         self.with_dims(x, dims, &label(node))
     }
 

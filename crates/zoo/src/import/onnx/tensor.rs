@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path};
@@ -6,6 +7,7 @@ use quant::FloatTensor;
 
 use super::message::Tensor;
 use crate::import::dtype::Dtype;
+use crate::import::shown;
 
 /// The values of a tensor.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,6 +15,28 @@ pub(super) enum Constant {
     Float(FloatTensor),
     /// Only as a list: shapes and axes have one dimension or none.
     Int(Vec<i64>),
+}
+
+/// Most integers of a list. Lists are shapes, axes and pads of at most so many dimensions (PyTorch's limit); nodes
+/// can copy and join them, so longer ones could grow without bound.
+pub(super) const MAX_INTEGERS: usize = 64;
+
+impl Constant {
+    /// Bytes that the values take.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Float(tensor) => size_of_val(tensor.values()),
+            Self::Int(values) => size_of_val(values.as_slice()),
+        }
+    }
+}
+
+impl Tensor {
+    /// Bytes that its values take in memory, by its shape.
+    pub(super) fn bytes(&self) -> usize {
+        let size = |&size: &i64| usize::try_from(size).unwrap_or(0);
+        self.dims.iter().map(size).fold(size_of::<f32>(), usize::saturating_mul)
+    }
 }
 
 /// Numbers of `TensorProto.DataType`.
@@ -24,7 +48,7 @@ const BFLOAT16: i32 = 16;
 
 /// Reads the values of a tensor, which may lie in a file in `folder`.
 pub(super) fn read(tensor: &Tensor, folder: &Path) -> Result<Constant, String> {
-    let name = &tensor.name;
+    let name = &shown(&tensor.name);
     let mut shape = Vec::new();
     for &size in &tensor.dims {
         shape.push(usize::try_from(size).map_err(|_| format!("tensor {name} has a dimension of {size}"))?);
@@ -45,6 +69,9 @@ pub(super) fn read(tensor: &Tensor, folder: &Path) -> Result<Constant, String> {
             ));
         }
     };
+    if !dtype.is_float() && count > MAX_INTEGERS {
+        return Err(format!("tensor {name} has {count} integers, expected at most {MAX_INTEGERS}"));
+    }
     if dtype == Dtype::F32 && !tensor.float_data.is_empty() {
         let values = tensor.float_data.clone();
         return if values.len() == count {
@@ -75,11 +102,29 @@ pub(super) fn read(tensor: &Tensor, folder: &Path) -> Result<Constant, String> {
     Ok(Constant::Int(bytes.as_chunks().0.iter().map(|chunk| i64::from_le_bytes(*chunk)).collect()))
 }
 
+/// Bytes of the files beside the model in which tensors lie.
+pub(super) fn external_bytes(tensors: &[Tensor], folder: &Path) -> usize {
+    let external = tensors.iter().filter(|tensor| tensor.data_location == 1);
+    let locations: BTreeSet<&str> = external.map(location).filter(|location| is_beside(location)).collect();
+    let bytes = |location| std::fs::metadata(folder.join(location)).map_or(0, |file| file.len() as usize);
+    locations.into_iter().map(bytes).fold(0, usize::saturating_add)
+}
+
+fn location(tensor: &Tensor) -> &str {
+    tensor.external_data.iter().find(|entry| entry.key == "location").map_or("", |entry| &entry.value)
+}
+
+/// A model must not be able to point anywhere else.
+fn is_beside(location: &str) -> bool {
+    let parts = || Path::new(location).components();
+    !location.is_empty() && parts().all(|part| matches!(part, Component::Normal(_)))
+}
+
 /// The bytes of a tensor that lies in another file.
 fn read_external(tensor: &Tensor, folder: &Path, bytes: usize) -> Result<Vec<u8>, String> {
-    let name = &tensor.name;
+    let name = &shown(&tensor.name);
     let entry = |key: &str| tensor.external_data.iter().find(|e| e.key == key).map(|e| e.value.as_str());
-    let location = entry("location").unwrap_or_default();
+    let location = location(tensor);
     let number = |key: &str, absent: u64| match entry(key) {
         None => Ok(absent),
         Some(text) => {
@@ -87,9 +132,7 @@ fn read_external(tensor: &Tensor, folder: &Path, bytes: usize) -> Result<Vec<u8>
         }
     };
     let (offset, length) = (number("offset", 0)?, number("length", bytes as u64)?);
-    // A model must not be able to point anywhere else.
-    let inside = Path::new(location).components().all(|part| matches!(part, Component::Normal(_)));
-    if location.is_empty() || !inside {
+    if !is_beside(location) {
         return Err(format!("tensor {name} lies in `{location}`, expected a file beside the model"));
     }
     if length != bytes as u64 {
