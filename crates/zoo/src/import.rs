@@ -143,11 +143,15 @@ impl Budget {
     }
 }
 
-/// A name as messages show it: a hostile file's can be as long as the file.
+/// A name as messages show it: a hostile file's can be as long as the file, and hold lines or commands to the terminal.
 fn shown(name: &str) -> String {
     const LONGEST: usize = 200;
-    match name.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}...", &name[..end]),
-        None => name.into(),
+    let mut text = String::new();
+    for c in name.chars().take(LONGEST) {
+        if c.is_control() { text.extend(c.escape_default()) } else { text.push(c) }
     }
+    if name.chars().nth(LONGEST).is_some() {
+        text.push_str("...");
+    }
+    text
 }

@@ -79,6 +79,8 @@ pub(super) fn load<'a>(
         if is_tensor {
             let tensor =
                 tensor(pickle, value).map_err(|problem| Kind::Tensor { tensor: shown(name), problem })?;
+            // Many items can share one tensor, or one shape.
+            budget.spend(size_of::<TensorRef>() + 2 * size_of_val(tensor.shape.as_slice()), name)?;
             tensors.insert(*name, tensor);
         } else if let Some(class) = class_of(pickle, value) {
             return Err(Kind::NotATensor { tensor: shown(name), class });
@@ -224,6 +226,7 @@ fn sizes(pickle: &Pickle<'_>, id: Id) -> Option<Vec<usize>> {
 
 /// The class or function behind an object that is neither plain data nor a tensor, for messages.
 fn class_of(pickle: &Pickle<'_>, id: Id) -> Option<String> {
+    let start = id;
     let mut id = id;
     loop {
         id = match pickle.get(id) {
@@ -238,7 +241,9 @@ fn class_of(pickle: &Pickle<'_>, id: Id) -> Option<String> {
                 },
                 _ => return Some("a persistent reference".into()),
             },
-            _ => return None,
+            // What has called something is an error, and the last: else every item of a dict could hang on one chain
+            // as long as the file.
+            other => return (id != start).then(|| format!("a call of {}", other.kind())),
         };
     }
 }

@@ -692,3 +692,31 @@ fn a_missing_file_is_named() {
     let error = read_state_dict("/nowhere/a.pth".as_ref()).unwrap_err();
     assert_eq!(error.to_string(), "/nowhere/a.pth: No such file or directory (os error 2)");
 }
+
+/// Every item of a dict hangs on the end of one chain of calls, which would have to be followed for each.
+#[test]
+fn a_chain_of_calls_is_not_followed_item_by_item() {
+    let mut pickle = Pickle::new().op(b"}(N");
+    for _ in 0..200_000 {
+        pickle = pickle.op(b")R");
+    }
+    pickle = pickle.op(b"q\x000");
+    for item in 0..200_000 {
+        pickle = pickle.op(b"X\x06\0\0\0").op(format!("{item:06}").as_bytes()).op(b"h\0");
+    }
+    // One tensor, so that this is a dict of tensors.
+    let pickle = pickle.text("w").tensor("0", "FloatStorage", 0, &[2], &[1]).op(b"u").stop();
+    let began = std::time::Instant::now();
+    assert_eq!(pickle_error(&pickle), "000000 is built by a call of None, expected a dense tensor");
+    assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_name_in_a_message_cannot_command_the_terminal() {
+    let name = "a\x1b[2J\nb";
+    let pickle = dict(&[
+        ("w", &|p| p.tensor("0", "FloatStorage", 0, &[2], &[1])),
+        (name, &|p| p.global("os", "system")),
+    ]);
+    assert_eq!(pickle_error(&pickle), r"a\u{1b}[2J\nb is built by os.system, expected a dense tensor");
+}
