@@ -137,6 +137,9 @@ impl Cache {
             if reason_bytes > MAX_REASON_BYTES || index >= examined {
                 return Err(format!("a reason of {reason_bytes} bytes for file {index} of {examined}"));
             }
+            if unreadable.last().is_some_and(|(last, _)| index <= *last) {
+                return Err(format!("file {index} is unreadable out of order"));
+            }
             let mut reason = vec![0; reason_bytes];
             reader.exactly(&mut reason).map_err(cut_off)?;
             unreadable.push((index, String::from_utf8_lossy(&reason).into_owned()));

@@ -28,6 +28,14 @@ pub(crate) struct Limits {
     pub(crate) pixels: usize,
 }
 
+/// The most pixels that a byte of a file can stand for. In JPEG a block of 64 pixels takes a bit at least, that of
+/// its mean. In PNG, a byte of deflate expands to at most 1032, each of 8 pixels of one bit.
+const JPEG_PIXELS_A_BYTE: usize = 8 * 64;
+const PNG_PIXELS_A_BYTE: usize = 1032 * 8;
+
+/// Scans of a JPEG. Progressive files have about ten.
+const MAX_SCANS: usize = 256;
+
 /// Of an image that becomes part of an [`ImageSet`](crate::ImageSet) as it is.
 const WHOLE: Limits = Limits { side: MAX_SIDE, pixels: MAX_SIDE * MAX_SIDE };
 
@@ -66,6 +74,11 @@ fn jpeg(bytes: &[u8], limits: Limits) -> Result<Raster, String> {
     if last([0xff, 0xd9]) <= last([0xff, 0xda]) {
         return Err("JPEG without an end marker (ff d9) after its last scan: cut off".into());
     }
+    // Every scan goes over the whole image again, and is a few bytes long.
+    let scans = bytes.windows(2).filter(|pair| *pair == [0xff, 0xda]).count();
+    if scans > MAX_SCANS {
+        return Err(format!("JPEG of {scans} scans, expected at most {MAX_SCANS}"));
+    }
     let options = DecoderOptions::default()
         .set_use_unsafe(false)
         .set_strict_mode(true)
@@ -73,7 +86,8 @@ fn jpeg(bytes: &[u8], limits: Limits) -> Result<Raster, String> {
         .set_max_height(limits.side)
         .jpeg_set_out_colorspace(ColorSpace::RGB);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    let failed = |error| format!("not a sound JPEG: {error}");
+    // Some of the decoder's messages end their line.
+    let failed = |error| format!("not a sound JPEG: {error}").trim_end().to_string();
     decoder.decode_headers().map_err(failed)?;
     let info = decoder.info().ok_or("not a sound JPEG: no frame header")?;
     let channels = match info.components {
@@ -88,6 +102,7 @@ fn jpeg(bytes: &[u8], limits: Limits) -> Result<Raster, String> {
     };
     let (height, width) = (info.height.into(), info.width.into());
     check_size(height, width, limits)?;
+    check_claim(bytes.len(), height * width, JPEG_PIXELS_A_BYTE)?;
     let pixels = decoder.decode().map_err(failed)?;
     Raster::new(height, width, channels, channels, pixels)
 }
@@ -101,6 +116,7 @@ fn png(bytes: &[u8], limits: Limits) -> Result<Raster, String> {
     let (width, height) = decoder.read_header_info().map_err(failed)?.size();
     let (height, width) = (height as usize, width as usize);
     check_size(height, width, limits)?;
+    check_claim(bytes.len(), height * width, PNG_PIXELS_A_BYTE)?;
     let mut reader = decoder.read_info().map_err(failed)?;
     let mut interleaved = vec![0; reader.output_buffer_size()];
     let frame = reader.next_frame(&mut interleaved).map_err(failed)?;
@@ -123,6 +139,14 @@ fn check_size(height: usize, width: usize, limits: Limits) -> Result<(), String>
     }
     if height * width > limits.pixels {
         return Err(format!("{height} rows of {width} pixels, expected at most {} pixels", limits.pixels));
+    }
+    Ok(())
+}
+
+/// Refuses a size that a file of so many bytes cannot fill, before memory is reserved for it.
+fn check_claim(bytes: usize, pixels: usize, pixels_a_byte: usize) -> Result<(), String> {
+    if pixels > bytes.saturating_mul(pixels_a_byte) {
+        return Err(format!("{bytes} bytes, too few for the {pixels} pixels that the header declares"));
     }
     Ok(())
 }

@@ -285,6 +285,22 @@ fn a_cache_saves_decoding_until_a_file_changes() {
         }
     }
 
+    // Whole, but with a file that is unreadable twice: the second becomes the first.
+    for path in files() {
+        let whole = fs::read(&path).unwrap();
+        let head = 27 + 32 + 24;
+        assert_eq!(whole[head..head + 8], 1_u64.to_le_bytes());
+        let twice = [&whole[head..head + 16 + usize::from(whole[head + 8])]; 2].concat();
+        let mut forged = [&whole[..head], &twice, &whole[head + twice.len() / 2..whole.len() - 32]].concat();
+        forged[27 + 32] += 1;
+        forged[27 + 32 + 8] += 1;
+        let digest = Sha256::digest(&forged);
+        forged.extend(digest);
+        fs::write(&path, forged).unwrap();
+        let loaded = [load(Some(2)).0, load(None).0];
+        assert_eq!(loaded.map(|loaded| loaded.images.len()), [2, 3]);
+    }
+
     // A changed, a new and a lost file.
     fs::write(root.path().join("images/0.png"), png_of(&[9; 16], 1, 4, 4)).unwrap();
     let (changed, decoded) = load(Some(2));

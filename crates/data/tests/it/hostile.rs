@@ -181,6 +181,25 @@ fn a_row_group_with_fewer_or_more_rows_than_it_declares_is_refused() {
     }
 }
 
+/// An image that would take 64 MiB, in 70 bytes, and one of three hundred scans.
+#[test]
+fn images_that_claim_more_than_their_files_can_hold_are_refused() {
+    let small = png_of(&pixels(0, 48), 3, 4, 4);
+    let mut large = small.clone();
+    large[16..24].copy_from_slice(&[0, 0, 16, 0, 0, 0, 16, 0]);
+    let sum = 0x7dc1_b340_u32; // of the chunk, by zlib.crc32
+    large[29..33].copy_from_slice(&sum.to_be_bytes());
+    let error = error_after(plain(), [large.clone(), small.clone()], |_| {});
+    let expected = format!("{} bytes, too few for the 16777216 pixels that the header declares", large.len());
+    assert!(error.ends_with(&expected), "{error}");
+
+    let [jpeg, ..] = jpeg::samples();
+    let end = jpeg.len() - 2;
+    let scans = [&jpeg[..end], &[0xff, 0xda].repeat(300), &jpeg[end..]].concat();
+    let error = error_after(plain(), [scans, small], |_| {});
+    assert!(error.ends_with("JPEG of 301 scans, expected at most 256"), "{error}");
+}
+
 /// The length of the first value is made to leave 2 bytes for the second, too few for its length.
 #[test]
 fn a_panic_of_the_parquet_crate_is_an_error() {
