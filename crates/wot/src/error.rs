@@ -167,4 +167,24 @@ pub enum StateError {
         /// Values needed.
         expected: usize,
     },
+    /// A scale or a range that is less than zero.
+    #[error("value {index} of tensor {tensor} is {value}, expected at least 0")]
+    Negative {
+        /// `scales` or `ranges`.
+        tensor: String,
+        /// Place in the tensor.
+        index: usize,
+        /// The value.
+        value: f32,
+    },
+    /// A value from which no training can go on.
+    #[error("value {index} of tensor {tensor} is {value}, expected a finite number")]
+    NonFinite {
+        /// Tensor name.
+        tensor: String,
+        /// Place in the tensor.
+        index: usize,
+        /// NaN or an infinity.
+        value: f32,
+    },
 }

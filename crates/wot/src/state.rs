@@ -173,7 +173,12 @@ impl Saved {
             if view.dtype() != Dtype::F32 || view.shape() != [expected] {
                 return Err(wrong(format!("{:?} {:?}", view.dtype(), view.shape())));
             }
-            Ok(view.data().as_chunks().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect())
+            let values: Vec<f32> =
+                view.data().as_chunks().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect();
+            match values.iter().position(|value| !value.is_finite()) {
+                Some(index) => Err(StateError::NonFinite { tensor: name, index, value: values[index] }),
+                None => Ok(values),
+            }
         };
 
         let mut saved = Self {
@@ -198,7 +203,13 @@ impl Saved {
         }
         if recipe.method.constraint().is_some() {
             let named = |names: &[String], tensor: &str| -> Result<BTreeMap<String, f32>, StateError> {
-                Ok(names.iter().cloned().zip(values(tensor.into(), names.len())?).collect())
+                let values = values(tensor.into(), names.len())?;
+                match values.iter().position(|value| value.is_sign_negative()) {
+                    Some(index) => {
+                        Err(StateError::Negative { tensor: tensor.into(), index, value: values[index] })
+                    }
+                    None => Ok(names.iter().cloned().zip(values).collect()),
+                }
             };
             let scales = named(&saved.metadata.scales, "scales")?;
             let ranges = named(&saved.metadata.ranges, "ranges")?;

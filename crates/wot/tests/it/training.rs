@@ -216,6 +216,22 @@ fn another_training_or_a_damaged_file_is_refused() {
         std::fs::write(&path, &bytes[..len]).unwrap();
         assert!(matches!(resume(recipe(Method::QATT), &preprocessing()), WotError::State { .. }));
     }
+    // The last tensor ends the file: scales, which come after ranges.
+    let mut negative = bytes.clone();
+    let end = negative.len();
+    negative[end - 1] |= 0x80;
+    std::fs::write(&path, negative).unwrap();
+    let error = resume(recipe(Method::QATT), &preprocessing()).to_string();
+    assert!(error.contains(" of tensor scales is -") && error.ends_with("expected at least 0"), "{error}");
+    let mut infinite = bytes.clone();
+    let end = infinite.len();
+    infinite[end - 4..].copy_from_slice(&f32::INFINITY.to_le_bytes());
+    std::fs::write(&path, infinite).unwrap();
+    let error = resume(recipe(Method::QATT), &preprocessing()).to_string();
+    assert!(
+        error.contains("state.safetensors: value ") && error.contains(" is inf, expected a finite"),
+        "{error}"
+    );
     std::fs::remove_file(&path).unwrap();
     let error = resume(recipe(Method::QATT), &preprocessing());
     assert!(matches!(error, WotError::State { kind: StateError::Io(_), .. }), "{error}");
