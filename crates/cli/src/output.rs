@@ -15,10 +15,14 @@ pub(crate) fn data(text: &str) {
     }
 }
 
-/// Prints a line about the work to stderr.
+/// Prints a line about the work to stderr. Messages quote files, whose names for things must not command the terminal.
 pub(crate) fn progress_line(text: &str) {
+    let mut visible = String::new();
+    for c in text.chars() {
+        if c.is_control() && c != '\n' { visible.extend(c.escape_default()) } else { visible.push(c) }
+    }
     // Without a stderr there is nobody left to tell.
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{visible}");
 }
 
 /// Paths, one a line.
