@@ -1,0 +1,178 @@
+//! Image sets and image files.
+
+use std::fs;
+use std::path::Path;
+
+use data::{
+    CacheOutcome, FolderSource, ImageFolder, ResizeCrop, Split, cifar10_binary, cifar100_binary,
+    hugging_face_parquet, idx,
+};
+use parquet::basic::Encoding;
+use parquet::file::properties::WriterVersion;
+use sha2::{Digest, Sha256};
+
+use crate::drive::{Place, Reader, on_reader_thread};
+use crate::fixtures::{HUGGING_FACE, Row, idx_bytes, pixels, plain, png_of, png_raw, snappy, write_parquet};
+use crate::jpeg;
+
+fn said<T>(result: Result<T, data::DataError>) -> Result<(), String> {
+    result.map(drop).map_err(|error| error.to_string())
+}
+
+#[test]
+fn cifar_files() {
+    on_reader_thread("CIFAR-10 binary", |name| {
+        let place = Place::new("test_batch.bin");
+        let valid = [[7; 3073].to_vec(), [3; 2 * 3073].to_vec()];
+        let mut read = |bytes: &[u8]| {
+            place.filled(bytes);
+            said(cifar10_binary(place.folder(), Split::Test))
+        };
+        Reader::new(name, valid.to_vec(), (1 << 20, 8), &mut read).names("test_batch.bin").run();
+    });
+    on_reader_thread("CIFAR-100 binary", |name| {
+        let place = Place::new("test.bin");
+        let mut read = |bytes: &[u8]| {
+            place.filled(bytes);
+            said(cifar100_binary(place.folder(), Split::Test))
+        };
+        Reader::new(name, vec![[7; 3074].to_vec()], (1 << 20, 8), &mut read).names("test.bin").run();
+    });
+}
+
+#[test]
+fn idx_files() {
+    let files = || (Place::new("images-idx"), Place::new("labels-idx"));
+    on_reader_thread("IDX images", move |name| {
+        let (image_file, label_file) = files();
+        label_file.filled(&idx_bytes(0x0801, &[3], &[9, 0, 4]));
+        let valid = vec![idx_bytes(0x0803, &[3, 4, 5], &pixels(0, 60))];
+        let mut read =
+            |bytes: &[u8]| said(idx(image_file.filled(bytes), label_file.path(), "x", Split::Test, 10));
+        Reader::new(name, valid, (1 << 20, 8), &mut read).names("-idx").run();
+    });
+    on_reader_thread("IDX labels", move |name| {
+        let (image_file, label_file) = files();
+        image_file.filled(&idx_bytes(0x0803, &[3, 4, 5], &pixels(0, 60)));
+        let valid = vec![idx_bytes(0x0801, &[3], &[9, 0, 4])];
+        let mut read =
+            |bytes: &[u8]| said(idx(image_file.path(), label_file.filled(bytes), "x", Split::Test, 10));
+        Reader::new(name, valid, (1 << 20, 8), &mut read).names("-idx").run();
+    });
+}
+
+#[test]
+fn hugging_face_files() {
+    on_reader_thread("image set (parquet)", |name| {
+        let place = Place::new("x.parquet");
+        let rows: Vec<Row> =
+            (0..6).map(|i| (Some(png_of(&pixels(i % 2, 48), 3, 4, 4)), Some(i as i64))).collect();
+        let v2 = WriterVersion::PARQUET_2_0;
+        let valid = [
+            plain(),
+            snappy(),
+            plain().set_writer_version(v2).set_encoding(Encoding::PLAIN),
+            snappy().set_writer_version(v2).set_encoding(Encoding::PLAIN),
+        ]
+        .map(|properties| {
+            write_parquet(place.path(), HUGGING_FACE, properties, &[&rows[..3], &rows[3..]]);
+            fs::read(place.path()).unwrap()
+        });
+        let mut read = |bytes: &[u8]| said(hugging_face_parquet(place.filled(bytes), "x", Split::Test, 10));
+        // The image decoders' bound, and the parquet crate's.
+        Reader::new(name, valid.to_vec(), (1 << 20, DECODED.1), &mut read).names("x.parquet").run();
+    });
+}
+
+/// The program's way to image files: a folder of them.
+fn decoded(set: &Path, cache: Option<&Path>) -> Result<data::FolderImages, data::DataError> {
+    let crop = ResizeCrop::for_side(4).unwrap();
+    ImageFolder::open_in(set, FolderSource::Images, Split::Test)?.load(crop, None, cache, &|| {})
+}
+
+/// Bytes that decoding may take: PNG stands for at most 1032 * 8 pixels a byte, four bytes each when decoded; a JPEG
+/// for 512 pixels a byte, which progressive decoding holds as three i16, beside three bytes.
+const DECODED: (usize, usize) = (1 << 20, 2 * 4 * 8 * 1032);
+
+#[test]
+fn png_files() {
+    on_reader_thread("image (PNG)", |name| {
+        let place = Place::new("x.png");
+        let grey = png_of(&pixels(0, 64), 1, 8, 8);
+        let rgb = png_of(&pixels(1, 192), 3, 8, 8);
+        let depth = png::BitDepth::Sixteen;
+        let deep = png_raw(png::ColorType::Rgba, depth, 4, 4, &pixels(2, 128), None);
+        let (indexed, four) = (png::ColorType::Indexed, png::BitDepth::Four);
+        let palette = png_raw(indexed, four, 4, 4, &[0x12; 8], Some(&pixels(3, 48)));
+        let mut read = |bytes: &[u8]| {
+            place.filled(bytes);
+            said(decoded(place.folder(), None))
+        };
+        Reader::new(name, vec![grey, rgb, deep, palette], DECODED, &mut read)
+            .names("x.png")
+            .seal(&|bytes| png_sums(bytes))
+            .run();
+    });
+}
+
+/// Rights the checksum of every chunk.
+fn png_sums(bytes: &mut [u8]) {
+    let mut at = 8;
+    while let Some(length) = bytes.get(at..at + 4) {
+        let length = u32::from_be_bytes(length.try_into().unwrap()) as usize;
+        let end = at + 8 + length;
+        let Some(content) = bytes.get(at + 4..end) else { return };
+        let sum = crc32(content).to_be_bytes();
+        let Some(place) = bytes.get_mut(end..end + 4) else { return };
+        place.copy_from_slice(&sum);
+        at = end + 4;
+    }
+}
+
+/// ISO 3309, as in PNG's specification.
+fn crc32(bytes: &[u8]) -> u32 {
+    let step = |sum: u32, _| if sum & 1 == 1 { 0xedb8_8320 ^ (sum >> 1) } else { sum >> 1 };
+    !bytes.iter().fold(u32::MAX, |sum, &byte| (0..8).fold(sum ^ u32::from(byte), step))
+}
+
+#[test]
+fn jpeg_files() {
+    on_reader_thread("image (JPEG)", |name| {
+        let place = Place::new("x.jpg");
+        let mut read = |bytes: &[u8]| {
+            place.filled(bytes);
+            said(decoded(place.folder(), None))
+        };
+        Reader::new(name, jpeg::samples().to_vec(), DECODED, &mut read).names("x.jpg").run();
+    });
+}
+
+#[test]
+fn decoded_image_caches() {
+    on_reader_thread("cache of decoded images", |name| {
+        let set = Place::new("a.png");
+        set.filled(&png_of(&pixels(0, 192), 3, 8, 8));
+        fs::write(set.folder().join("b.png"), "no image").unwrap();
+        fs::write(set.folder().join("c.png"), png_of(&pixels(1, 64), 1, 8, 8)).unwrap();
+        let folder = Place::new("unused");
+        decoded(set.folder(), Some(folder.folder())).unwrap();
+        let file = fs::read_dir(folder.folder()).unwrap().next().unwrap().unwrap().path();
+        let valid = fs::read(&file).unwrap();
+        let mut read = |bytes: &[u8]| {
+            fs::write(&file, bytes).unwrap();
+            match decoded(set.folder(), Some(folder.folder())).map_err(|error| error.to_string())?.cache {
+                CacheOutcome::Read => Ok(()),
+                CacheOutcome::Written { damage } => Err(damage.unwrap_or("of other files".into())),
+                other => panic!("{other:?}"),
+            }
+        };
+        let seal = |bytes: &mut Vec<u8>| {
+            if let Some(end) = bytes.len().checked_sub(32) {
+                let digest = Sha256::digest(&bytes[..end]);
+                bytes[end..].copy_from_slice(&digest);
+            }
+        };
+        // What is damaged is decoded anew.
+        Reader::new(name, vec![valid], (1 << 20, 64), &mut read).seal(&seal).run();
+    });
+}

@@ -1,0 +1,158 @@
+//! What a run leaves: manifest, parts, trials.
+
+use std::fs;
+
+use analysis::{Context, Report};
+use records::{
+    CellSpec, Environment, EvaluationSet, Manifest, Part, RECORD_VERSION, Store, StoredCells, TrialRecord,
+    TrialRow, read_trials, write_trials,
+};
+use sha2::{Digest, Sha256};
+
+use crate::drive::{Place, Reader, on_reader_thread};
+
+fn cell(rate: f64) -> CellSpec {
+    CellSpec {
+        record_version: RECORD_VERSION,
+        evaluator: "e-1".into(),
+        model: "m".into(),
+        network: "n".into(),
+        protection: "faulty".into(),
+        protection_parameters: String::new(),
+        fault_model: "bernoulli".into(),
+        rate,
+        seed: u64::MAX,
+        stored: StoredCells { weights: 5, padding_weights: 3, data_bits: 64, check_bits: 8 },
+        evaluation: EvaluationSet {
+            name: "d".into(),
+            split: "test".into(),
+            images: 100,
+            digest: "x".into(),
+            ..EvaluationSet::default()
+        },
+    }
+}
+
+fn trial(trial: u64) -> TrialRecord {
+    TrialRecord {
+        trial,
+        flips_data: 1,
+        flips_check: 2,
+        pattern_hash: "00ff".into(),
+        words_hit: 3,
+        corrected: 4,
+        detected: 5,
+        miscorrected: 6,
+        silent: 7,
+        weights_changed: 8,
+        padding_changed: 9,
+        weights_hash: "aa".into(),
+        correct: 80 + trial,
+        agree: 11,
+        predictions_hash: format!("{trial:016x}"),
+    }
+}
+
+fn part(first: u64, count: u64) -> Part {
+    Part { cell: cell(0.1), first, clean_correct: 90, trials: (first..first + count).map(trial).collect() }
+}
+
+/// Two cells of five trials in units of two.
+fn manifest() -> Manifest {
+    Manifest::new("x", "toml", vec![], vec![cell(0.1), cell(0.2)], 5, 2, Environment::default())
+}
+
+/// Ends a part with the hash of what comes before.
+fn seal_part(bytes: &mut Vec<u8>) {
+    let body = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    let end = body.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+    bytes.truncate(end);
+    let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    bytes.extend(format!("{{\"sha256\":\"{digest}\"}}\n").bytes());
+}
+
+#[test]
+fn parts() {
+    on_reader_thread("part", |name| {
+        let valid = vec![part(0, 2).to_bytes(), part(4, 1).to_bytes()];
+        let mut read = |bytes: &[u8]| {
+            let part = Part::from_bytes(bytes).map_err(|error| error.to_string())?;
+            part.unit();
+            Ok(())
+        };
+        Reader::new(name, valid, (1 << 20, 32), &mut read).text().seal(&seal_part).run();
+    });
+}
+
+#[test]
+fn manifests() {
+    on_reader_thread("manifest, and the parts that it plans", |name| {
+        let run = Place::new("manifest.json");
+        let store = Store::create(run.folder(), manifest()).unwrap();
+        store.write(&part(0, 2)).unwrap();
+        let valid = fs::read(run.path()).unwrap();
+        let mut read = |bytes: &[u8]| {
+            run.filled(bytes);
+            let store = Store::open(run.folder()).map_err(|error| error.to_string())?;
+            store.scan().map(drop).map_err(|error| error.to_string())
+        };
+        // The most units that a plan may have, listed twice.
+        Reader::new(name, vec![valid], (512 << 20, 64), &mut read).text().names("manifest.json").run();
+    });
+}
+
+fn rows(count: u64) -> Vec<TrialRow> {
+    (0..count).map(|i| TrialRow::new(&cell(0.1 * (1 + i / 4) as f64), 90, trial(i % 4))).collect()
+}
+
+#[test]
+fn tables_of_trials() {
+    on_reader_thread("trials.parquet", |name| {
+        let place = Place::new("trials.parquet");
+        let valid = [1, 6, 40].map(|count| write_trials(&rows(count)).unwrap());
+        let mut read =
+            |bytes: &[u8]| read_trials(place.filled(bytes)).map(drop).map_err(|error| error.to_string());
+        // Text may take 64 MiB and 256 times the file.
+        Reader::new(name, valid.to_vec(), (128 << 20, 2048), &mut read).names("trials.parquet").run();
+    });
+}
+
+/// Sound tables with senseless values, all the way to a report and its figure.
+#[test]
+fn tables_of_senseless_trials() {
+    on_reader_thread("trials.parquet, reported", |name| {
+        let valid = vec![vec![0; 12], vec![1, 10, 3, 5, 6, 1, 2, 4, 0]];
+        let mut read = |bytes: &[u8]| {
+            let mut rows = rows(6);
+            // Three bytes pick a row, a field and a value.
+            for change in bytes.chunks_exact(3).take(4) {
+                let [row, field, value] = [change[0], change[1], change[2]].map(usize::from);
+                let index = row % rows.len();
+                let row = &mut rows[index];
+                let count = [0, 1, 2, 99, 100, 101, 1 << 32, 1 << 53, u64::MAX / 2, u64::MAX][value % 10];
+                let real =
+                    [0.0, -0.0, 1.0, 1e-300, 5e-324, f64::NAN, f64::INFINITY, -1.0, 0.5, 1e-9][value % 10];
+                match field % 12 {
+                    0 => row.rate = real,
+                    1 => row.images = count,
+                    2 => row.clean_correct = count,
+                    3 => row.record.correct = count,
+                    4 => row.record.agree = count,
+                    5 => row.record.trial = count,
+                    6 => row.record.words_hit = count,
+                    7 => row.data_bits = count,
+                    8 => row.model = ["", "m", "\n|", "ü"][value % 4].into(),
+                    9 => row.protection = ["", "faulty", "secded-72-64", "`|"][value % 4].into(),
+                    10 => row.record.flips_data = count,
+                    _ => rows.truncate(index),
+                }
+                if rows.is_empty() {
+                    break;
+                }
+            }
+            let report = Report::from_rows(&rows).map_err(|error| error.to_string())?;
+            report.figure_svg(&Context::default()).map(drop).map_err(|error| error.to_string())
+        };
+        Reader::new(name, valid, (64 << 20, 64), &mut read).slow(100).run();
+    });
+}

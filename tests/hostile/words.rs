@@ -1,0 +1,58 @@
+//! Files that people write: experiments, recipes, and the log of a training.
+
+use std::fs;
+
+use campaign::Experiment;
+
+use crate::drive::{Place, Reader, on_reader_thread};
+use crate::recipe::Recipe;
+use crate::training_log::TrainingLog;
+
+const HELD: (usize, usize) = (1 << 20, 64);
+
+#[test]
+fn experiments() {
+    on_reader_thread("experiment (TOML)", |name| {
+        let place = Place::new("x.toml");
+        let valid = ["resnet20-wot-cifar10", "table2-cifar10", "reproduce"].map(|name| {
+            fs::read(format!("{}/../../experiments/{name}.toml", env!("CARGO_MANIFEST_DIR"))).unwrap()
+        });
+        let mut read = |bytes: &[u8]| match Experiment::load(place.filled(bytes)) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        };
+        Reader::new(name, valid.to_vec(), HELD, &mut read).text().names("x.toml").run();
+    });
+}
+
+#[test]
+fn recipes() {
+    on_reader_thread("recipe (TOML)", |name| {
+        let place = Place::new("x.toml");
+        let valid = ["resnet20-cifar10", "resnet18-synthetic"].map(|name| {
+            fs::read(format!("{}/../../experiments/recipes/{name}.toml", env!("CARGO_MANIFEST_DIR"))).unwrap()
+        });
+        let mut read = |bytes: &[u8]| match Recipe::load(place.filled(bytes)) {
+            Ok(_) => Ok(()),
+            // As the program says it.
+            Err(error) => Err(format!("{error:#}")),
+        };
+        Reader::new(name, valid.to_vec(), HELD, &mut read).text().names("x.toml").run();
+    });
+}
+
+#[test]
+fn training_logs() {
+    on_reader_thread("training log (CSV)", |name| {
+        let place = Place::new("x.csv");
+        let valid = "iteration,loss,validation_images,correct,large_values,throttled_correct\n\
+                     0,NaN,5000,4321,120,4300\n\
+                     100,0.25,5000,4400,7,4390\n\
+                     200,0.125,5000,4410,,\n";
+        let mut read = |bytes: &[u8]| match TrainingLog::read(place.filled(bytes)) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!("{error:#}")),
+        };
+        Reader::new(name, vec![valid.into()], HELD, &mut read).text().names("x.csv").run();
+    });
+}
