@@ -45,7 +45,8 @@ const TAIL: f64 = 0.025;
 /// |                                                  | 100 | 94.2 % | 92.9 %    |
 ///
 /// So BCa is the better choice for the skewed drops this program sees, from about 30 trials on, and
-/// nothing replaces trials below that. Its ends also stay within the observed values, as a drop's must.
+/// nothing replaces trials below that; `results/coverage` has more populations and methods. Its ends also
+/// stay within the observed values, as a drop's must.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Interval {
     /// One value: there is no interval.
