@@ -23,6 +23,7 @@ fn cell(rate: f64) -> CellSpec {
         rate,
         seed: u64::MAX,
         stored: StoredCells { weights: 5, padding_weights: 3, data_bits: 64, check_bits: 8 },
+        changed_probability: None,
         evaluation: EvaluationSet {
             name: "d".into(),
             split: "test".into(),

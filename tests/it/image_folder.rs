@@ -122,7 +122,7 @@ fn a_campaign_on_an_image_folder_leaves_out_what_it_cannot_read_and_says_so() {
     std::fs::copy(folder.join("data/imagenet/val/n00/2.png"), folder.join("data/imagenet/val/n00/1.png"))
         .unwrap();
     let said = zerospace(folder, &["run", "x.toml", "--out", "first"]);
-    assert!(said.code == 4 && said.stderr.contains("evaluation of cell"), "{}", said.stderr);
+    assert!(said.code == 4 && said.stderr.contains("evaluation.digest of cell"), "{}", said.stderr);
 }
 
 #[test]

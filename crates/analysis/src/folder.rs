@@ -1,6 +1,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use records::StopRule;
+
 use crate::report::{Measure, Report};
 use crate::table::{Statistic, Table};
 use crate::{AnalysisError, INTERVAL_METHOD};
@@ -12,6 +14,8 @@ pub struct Context<'a> {
     pub title: &'a str,
     /// Accuracy of guessing, % of images (100 / number of classes): the figure then shows it.
     pub chance_percent: Option<f64>,
+    /// When cells ended before the plan's last trial: a section and `failures.csv` then say how often trials fail.
+    pub stop: Option<StopRule>,
     /// Markdown that `report.md` opens with, such as the command and the conditions; may be empty.
     pub notes: &'a str,
 }
@@ -26,14 +30,15 @@ pub struct Context<'a> {
 pub fn write_report(report: &Report, context: &Context, dir: &Path) -> Result<Vec<PathBuf>, AnalysisError> {
     let figure = figure_stem(report.measure);
     let (svg, png) = (format!("{figure}.svg"), format!("{figure}.png"));
-    let files = [
+    let mut files = vec![
         ("summary.csv", report.csv(Table::Summary).into_bytes()),
         ("outcomes.csv", report.csv(Table::Outcomes).into_bytes()),
         ("paired.csv", report.csv(Table::Paired).into_bytes()),
         (svg.as_str(), report.figure_svg(context)?.into_bytes()),
         (png.as_str(), report.figure_png(context)?),
-        ("report.md", report_markdown(report, context).into_bytes()),
     ];
+    files.extend(context.stop.map(|stop| ("failures.csv", report.failures_csv(stop).into_bytes())));
+    files.push(("report.md", report_markdown(report, context).into_bytes()));
     write_files(dir, &files)
 }
 
@@ -87,9 +92,11 @@ fn report_markdown(report: &Report, context: &Context) -> String {
             report.drop_table(Statistic::Trimmed),
         ]);
     }
+    sections.extend(["## Summary".into(), report.markdown(Table::Summary)]);
+    if let Some(stop) = context.stop {
+        sections.extend(["## Failures".into(), report.failures_markdown(stop)]);
+    }
     sections.extend([
-        "## Summary".into(),
-        report.markdown(Table::Summary),
         "## Outcomes".into(),
         report.markdown(Table::Outcomes),
         "## Paired differences".into(),

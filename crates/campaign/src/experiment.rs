@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use inject::{BitErrorRate, FaultModel};
-use records::MAX_UNITS;
+use records::{MAX_UNITS, StopRule};
 use serde::Deserialize;
 
 /// An experiment file, checked.
@@ -16,7 +16,7 @@ pub struct Experiment {
     pub title: String,
     /// Seed of all randomness.
     pub seed: u64,
-    /// Trials of each cell.
+    /// Trials of each cell; with `[stop]` the most of them.
     pub trials: u64,
     /// Trials of a unit, the block that is stored at once and lost at most by a kill. Default 10.
     #[serde(default = "default_unit_trials")]
@@ -24,6 +24,8 @@ pub struct Experiment {
     /// Which trials are drawn. Default [`TrialsOf::All`].
     #[serde(default)]
     pub trials_of: TrialsOf,
+    /// When cells end earlier: `failures = N`, `drop_points = X`.
+    pub stop: Option<StopRule>,
     /// Fault model id.
     pub fault_model: String,
     /// Bit error rates.
@@ -150,6 +152,14 @@ impl Experiment {
         for (key, value) in [("trials", self.trials), ("unit_trials", self.unit_trials)] {
             if value == 0 {
                 return wrong(key, "0".into(), "at least 1");
+            }
+        }
+        if let Some(StopRule { failures, drop_points }) = self.stop {
+            if failures == 0 {
+                return wrong("stop.failures", "0".into(), "at least 1");
+            }
+            if !(drop_points > 0.0 && drop_points <= 100.0) {
+                return wrong("stop.drop_points", drop_points.to_string(), "more than 0 and at most 100");
             }
         }
         if FaultModel::from_str(&self.fault_model).is_err() {

@@ -14,6 +14,7 @@
 
 mod account;
 mod changed;
+mod drawing;
 mod experiment;
 mod plan;
 mod run;
@@ -22,6 +23,7 @@ mod trial;
 
 pub use account::{WordAccount, WordOutcome};
 pub use changed::{ChangedTrials, NoChangedTrials};
+pub use drawing::{Drawing, DrawingError};
 pub use experiment::{DataSection, Experiment, ExperimentError, ModelSection, TrialsOf};
 pub use plan::{Network, PlanError, expected_outcomes, plan};
 pub use run::{Pace, Progress, RunError, RunOutcome, Subject, run};

@@ -1,10 +1,9 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use inject::{BitErrorRate, FaultModel};
-use records::{CellId, Part, PlannedCell, Rejected, Store, StoreError, Unit};
+use records::{CellId, CellSpec, Part, PlannedCell, Rejected, Store, StoreError, TrialRecord, Unit};
 
-use crate::{Evaluation, Evaluator, Network, Shard, StoredNetwork};
+use crate::{Drawing, Evaluation, Evaluator, Network, Shard, StoredNetwork};
 
 /// A network with what runs it.
 pub struct Subject<'a> {
@@ -45,6 +44,8 @@ pub struct RunOutcome {
     pub kept: usize,
     /// Units computed now.
     pub computed: usize,
+    /// Units that the stop rule made unnecessary.
+    pub spared: usize,
     /// Units that are left, because the run was told to stop.
     pub left: usize,
     /// Damaged or foreign parts that were moved away, and computed again where they are of this plan.
@@ -67,14 +68,21 @@ pub enum RunError {
     },
 }
 
-/// Changes of trials that are evaluated together, about: they take 24 bytes each.
-const MOST_CHANGES: usize = 1 << 21;
+impl RunError {
+    fn of(cell: &CellSpec, reason: impl ToString) -> Self {
+        Self::Cell { cell: cell.label(), reason: reason.to_string() }
+    }
+}
 
 /// Computes those units of a shard that the run directory lacks and stores each as it is finished. Units of the
-/// plan that are there are kept; what is lost to a kill is the unit in work.
+/// plan that are there are kept; what is lost to a kill is the unit in work. Units that the plan's stop rule makes
+/// unnecessary are left out, as soon as the parts that show it are there.
+///
+/// Before the first unit one trial of every network is computed, the first of its first cell of highest rate, and
+/// compared with what other processes of this run have computed ([`Store::compare_canary`]).
 ///
 /// # Errors
-/// When the disk refuses; all finished units are kept.
+/// When the disk refuses, or a record differs from that of another process; all finished units are kept.
 pub fn run(
     store: &Store,
     subjects: &mut [Subject<'_>],
@@ -98,64 +106,134 @@ pub fn run(
     let mut done = total - missing.iter().map(|unit| unit.count).sum::<u64>();
 
     let cells: BTreeMap<&CellId, &PlannedCell> = manifest.cells.iter().map(|c| (&c.id, c)).collect();
-    let mut memories: BTreeMap<(&str, &str), (StoredNetwork<'_>, usize)> = BTreeMap::new();
+    let mut memories = Memories::default();
+    let mut stops = Stops { store, known: scan.done };
+    let mut compared = false;
     for unit in missing {
         if pace() != Pace::GoOn {
             break;
         }
-        let cell = cells[&unit.cell];
-        let spec = &cell.spec;
-        let wrong = |reason: String| RunError::Cell { cell: spec.label(), reason };
-        let (memory, subject) = match memories.entry((&spec.network, &spec.protection)) {
-            Entry::Occupied(stored) => stored.into_mut(),
-            Entry::Vacant(place) => {
-                let subject = subjects
-                    .iter()
-                    .position(|s| s.network.digest == spec.network)
-                    .ok_or_else(|| wrong(format!("no network has the content hash {}", spec.network)))?;
-                let protection = ecc::by_id(&spec.protection).map_err(|e| wrong(e.to_string()))?;
-                let memory = StoredNetwork::new(subjects[subject].network, protection)
-                    .map_err(|e| wrong(e.to_string()))?;
-                place.insert((memory, subject))
-            }
-        };
-        let model: FaultModel = spec.fault_model.parse().map_err(|e| wrong(format!("{e}")))?;
-        let rate = BitErrorRate::new(spec.rate).map_err(|e| wrong(e.to_string()))?;
-
-        let Subject { evaluator, evaluation, .. } = &mut subjects[*subject];
-        let most_changes = if evaluator.gains_by_several() { MOST_CHANGES } else { 1 };
-        let changed = match spec.changed_probability {
-            Some(_) => Some(memory.changed_trials(rate).map_err(|e| wrong(e.to_string()))?),
-            None => None,
-        };
-        let draw = |trial| match &changed {
-            Some(changed) => changed.trial(spec.seed, trial),
-            None => memory.trial(model, rate, spec.seed, trial),
-        };
-        let mut trials = Vec::new();
-        let end = unit.first + unit.count;
-        let mut first = unit.first;
-        while first < end {
-            if first > unit.first && pace() == Pace::FinishTrial {
-                return Ok(outcome);
-            }
-            let (mut found, mut changes) = (Vec::new(), 0);
-            while first + (found.len() as u64) < end && changes < most_changes {
-                let trial = draw(first + found.len() as u64);
-                changes += trial.changes.len();
-                found.push(trial);
-            }
-            let count = found.len() as u64;
-            trials.extend(evaluation.records(first, found, *evaluator));
-            first += count;
-            done += count;
-            on_progress(Progress { done, total, cell });
+        if stops.before(unit)? {
+            outcome.spared += 1;
+            outcome.left -= 1;
+            done += unit.count;
+            continue;
         }
-        let clean_correct = evaluation.clean_correct();
-        let part = Part { cell: spec.clone(), first: unit.first, clean_correct, trials };
+        if !compared {
+            for cell in canaries(&manifest.cells) {
+                let (memory, subject) = memories.of(&cell.spec, subjects)?;
+                let drawing = Drawing::new(memory, &cell.spec).map_err(|e| RunError::of(&cell.spec, e))?;
+                let records = subject.evaluation.records(0, drawing.trials(0, 1), subject.evaluator);
+                store.compare_canary(&part(cell, 0, subject, records))?;
+            }
+            compared = true;
+        }
+        let cell = cells[&unit.cell];
+        let (memory, subject) = memories.of(&cell.spec, subjects)?;
+        let drawing = Drawing::new(memory, &cell.spec).map_err(|e| RunError::of(&cell.spec, e))?;
+        let mut records: Vec<TrialRecord> = Vec::new();
+        while (records.len() as u64) < unit.count {
+            let drawn = records.len() as u64;
+            let mut ahead = drawing.trials(unit.first + drawn, unit.count - drawn);
+            while !ahead.is_empty() {
+                if !records.is_empty() && pace() == Pace::FinishTrial {
+                    return Ok(outcome);
+                }
+                // The network is run for one trial at a time, unless it gains by several.
+                let first_changed = ahead.iter().position(|trial| !trial.changes.is_empty());
+                let together = match first_changed {
+                    Some(changed) if !subject.evaluator.gains_by_several() => changed + 1,
+                    _ => ahead.len(),
+                };
+                let rest = ahead.split_off(together);
+                let first = unit.first + records.len() as u64;
+                records.extend(subject.evaluation.records(first, ahead, subject.evaluator));
+                ahead = rest;
+                done += together as u64;
+                on_progress(Progress { done, total, cell });
+            }
+        }
+        let part = part(cell, unit.first, subject, records);
         outcome.set_aside.extend(store.write(&part)?);
         outcome.computed += 1;
         outcome.left -= 1;
+        stops.know(part);
     }
     Ok(outcome)
+}
+
+fn part(cell: &PlannedCell, first: u64, subject: &Subject<'_>, trials: Vec<TrialRecord>) -> Part {
+    Part { cell: cell.spec.clone(), first, clean_correct: subject.evaluation.clean_correct(), trials }
+}
+
+/// The first cell of highest rate of each network.
+fn canaries(cells: &[PlannedCell]) -> Vec<&PlannedCell> {
+    let mut canaries: Vec<&PlannedCell> = Vec::new();
+    for cell in cells {
+        match canaries.iter_mut().find(|canary| canary.spec.network == cell.spec.network) {
+            Some(canary) if canary.spec.rate < cell.spec.rate => *canary = cell,
+            Some(_) => {}
+            None => canaries.push(cell),
+        }
+    }
+    canaries
+}
+
+/// The stored networks, by network and protection, each with the number of its subject.
+#[derive(Default)]
+struct Memories<'a>(BTreeMap<(String, String), (StoredNetwork<'a>, usize)>);
+
+impl<'a> Memories<'a> {
+    /// The memory and the subject of a cell; the memory is made when it is first asked for.
+    fn of<'s>(
+        &mut self,
+        spec: &CellSpec,
+        subjects: &'s mut [Subject<'a>],
+    ) -> Result<(&StoredNetwork<'a>, &'s mut Subject<'a>), RunError> {
+        let (memory, subject) = match self.0.entry((spec.network.clone(), spec.protection.clone())) {
+            Entry::Occupied(stored) => stored.into_mut(),
+            Entry::Vacant(place) => {
+                let subject =
+                    subjects.iter().position(|s| s.network.digest == spec.network).ok_or_else(|| {
+                        RunError::of(spec, format!("no network has the content hash {}", spec.network))
+                    })?;
+                let protection = ecc::by_id(&spec.protection).map_err(|e| RunError::of(spec, e))?;
+                let memory = StoredNetwork::new(subjects[subject].network, protection);
+                place.insert((memory.map_err(|e| RunError::of(spec, e))?, subject))
+            }
+        };
+        Ok((memory, &mut subjects[*subject]))
+    }
+}
+
+/// Which cells have ended by the plan's stop rule, as far as this process knows.
+struct Stops<'a> {
+    store: &'a Store,
+    known: BTreeMap<Unit, Part>,
+}
+
+impl Stops<'_> {
+    /// Whether a unit's cell ends before it. Earlier units that other processes compute are looked for again.
+    fn before(&mut self, unit: &Unit) -> Result<bool, StoreError> {
+        let manifest = self.store.manifest();
+        let Some(stop) = manifest.stop else { return Ok(false) };
+        let mut failures = 0;
+        for earlier in manifest.units_of(&unit.cell).take_while(|earlier| earlier.first < unit.first) {
+            if !self.known.contains_key(&earlier) {
+                let Some(part) = self.store.read(&earlier)? else { return Ok(false) };
+                self.known.insert(earlier.clone(), part);
+            }
+            failures += stop.failures_in(&self.known[&earlier]);
+            if failures >= stop.failures {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn know(&mut self, part: Part) {
+        if self.store.manifest().stop.is_some() {
+            self.known.insert(part.unit(), part);
+        }
+    }
 }

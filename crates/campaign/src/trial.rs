@@ -2,10 +2,12 @@ use std::sync::OnceLock;
 
 use ecc::{BLOCK, MemoryImage, Protection, Violation};
 use inject::{BitErrorRate, FaultModel, FaultPattern, PlaneSizes};
+use rayon::prelude::*;
 use records::TrialRecord;
 use sha2::{Digest, Sha256};
 
 use crate::changed::WordClasses;
+use crate::drawing::FEWEST_FOR_A_THREAD;
 use crate::{ChangedTrials, Network, NoChangedTrials, WordOutcome};
 
 /// Weights that are read back at a time when a network is stored: few enough for the caches.
@@ -93,18 +95,16 @@ impl Evaluation {
         let predictions = if changed.is_empty() { Vec::new() } else { evaluator.predict(&changed) };
         assert_eq!(predictions.len(), changed.len(), "predictions for each trial");
         let mut predictions = predictions.into_iter();
-        let numbered = (first..).zip(trials);
-        let record = |(number, trial): (u64, Trial)| {
-            let score = match trial.changes.is_empty() {
-                true => self.clean_score.clone(),
-                false => {
-                    let predictions = predictions.next().expect("as many as trials with changes");
-                    Score::new(&predictions, &self.labels, &self.clean)
-                }
-            };
-            trial.record(number, score)
+        let numbered = (first..).zip(trials).map(|(number, trial)| {
+            let changed = !trial.changes.is_empty();
+            (number, trial, changed.then(|| predictions.next().expect("as many as trials with changes")))
+        });
+        let numbered: Vec<(u64, Trial, Option<Vec<u16>>)> = numbered.collect();
+        let record = |(number, trial, predictions): (u64, Trial, Option<Vec<u16>>)| {
+            let score = predictions.map(|predictions| Score::new(&predictions, &self.labels, &self.clean));
+            trial.record(number, score.unwrap_or_else(|| self.clean_score.clone()))
         };
-        numbered.map(record).collect()
+        numbered.into_par_iter().with_min_len(FEWEST_FOR_A_THREAD).map(record).collect()
     }
 }
 
@@ -191,6 +191,12 @@ impl<'a> StoredNetwork<'a> {
             Some(classes) => ChangedTrials::new(self, classes, rate),
             None => Err(NoChangedTrials::NoLaw { protection: self.protection.id().into() }),
         }
+    }
+
+    /// Cells of both planes.
+    pub(crate) fn cells(&self) -> u64 {
+        let planes = self.planes();
+        planes.data_bits + planes.check_bits
     }
 
     pub(crate) fn planes(&self) -> PlaneSizes {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use campaign::{
-    Evaluation, Evaluator, Experiment, Network, NoChangedTrials, StoredNetwork, Subject, Trial, WeightChange,
-    expected_outcomes, plan, run,
+    Evaluation, Evaluator, Experiment, Network, NoChangedTrials, Pace, Shard, StoredNetwork, Subject, Trial,
+    WeightChange, expected_outcomes, plan, run,
 };
 use ecc::{BLOCK, Constraint, MemoryImage, MemoryLaw, MemoryLayout, Protection, WordShape, WordStatus};
 use inject::{BitErrorRate, FaultModel};
@@ -229,7 +229,7 @@ fn rows(root: &Path, network: &Network, text: &str) -> (Vec<TrialRow>, Vec<Expec
     let store = Store::create(root, manifest).unwrap();
     let evaluation = Evaluation::new(vec![1; 16], vec![1; 16]);
     let subject = Subject { network, evaluator: &mut Tiny, evaluation: &evaluation };
-    run(&store, &mut [subject], &mut |_| ()).unwrap();
+    run(&store, &mut [subject], Shard::WHOLE, &|| Pace::GoOn, &mut |_| ()).unwrap();
     store.merge().unwrap();
     (read_trials(&root.join("trials.parquet")).unwrap(), expected)
 }

@@ -10,7 +10,7 @@ use campaign::{
 };
 use ecc::{MemoryImage, MemoryLayout, Protection, WordStatus};
 use inject::{BitErrorRate, FaultModel, FaultPattern};
-use records::{Environment, EvaluationSet, Manifest, Merged, Store};
+use records::{Environment, EvaluationSet, Manifest, Merged, StopRule, Store, TrialRow};
 use sha2::{Digest, Sha256};
 
 /// 97 weights in two tensors: 7 of padding.
@@ -293,8 +293,10 @@ fn an_unchanged_network_is_never_run_and_scores_as_clean() {
         records::read_trials(&folder.path().join("trials.parquet")).unwrap()
     };
     assert_eq!(rows.len(), 4 * 2 * 23);
-    let changed = rows.iter().filter(|r| r.record.weights_changed > 0).count();
-    assert_eq!(changed, asked);
+    // And once for the canary, the first trial of the first cell of highest rate.
+    let changed = |row: &&TrialRow| row.record.weights_changed > 0;
+    let canary = rows.iter().find(|row| row.rate == 1e-2).filter(changed);
+    assert_eq!(rows.iter().filter(changed).count() + usize::from(canary.is_some()), asked);
     for row in rows {
         assert_eq!((row.clean_correct, row.images), (15, 16));
         if row.record.weights_changed == 0 {
@@ -368,6 +370,76 @@ fn shards_in_any_order_and_number_end_in_the_same_bytes() {
     assert_eq!(halves.iter().map(|half| half.kept).sum::<usize>(), begun - 1);
     assert_eq!(halves.iter().map(|half| half.set_aside.len()).sum::<usize>(), 1);
     assert_eq!(merged(folder.path()), reference);
+}
+
+/// Cells end with the unit in which failures reach a number, however the units are computed; what was computed beyond
+/// that does not count.
+#[test]
+fn a_stop_rule_keeps_the_shortest_prefix_of_units_with_enough_failures() {
+    let network = network();
+    let stop = StopRule { failures: 8, drop_points: 100.0 / 16.0 };
+    let planned = Manifest { trials: 95, stop: Some(stop), ..manifest(&network) };
+    let run_in = |root: &Path, planned: &Manifest, shard| {
+        let store = Store::create(root, planned.clone()).unwrap();
+        let subject =
+            Subject { network: &network, evaluator: &mut Tiny::default(), evaluation: &evaluation() };
+        run(&store, &mut [subject], shard, &|| Pace::GoOn, &mut |_| {}).unwrap()
+    };
+    let rows = |root: &Path| {
+        merged(root);
+        records::read_trials(&root.join("trials.parquet")).unwrap()
+    };
+    let all = tempfile::tempdir().unwrap();
+    run_in(all.path(), &Manifest { stop: None, ..planned.clone() }, Shard::WHOLE);
+    let mut expected = Vec::new();
+    let mut lengths = BTreeSet::new();
+    for cell in &planned.cells {
+        let id = cell.id.to_string();
+        let trials: Vec<_> = rows(all.path()).into_iter().filter(|row| row.cell == id).collect();
+        let failures = |end: usize| {
+            let failed = trials[..end].iter().filter(|row| row.record.correct < row.clean_correct);
+            failed.count()
+        };
+        let ends = (10..95).step_by(10).chain([95]);
+        let end = ends.into_iter().find(|&end| failures(end) >= 8).unwrap_or(95);
+        lengths.insert(end);
+        expected.extend(trials.into_iter().take(end));
+    }
+    assert!(lengths.len() > 2 && lengths.contains(&95), "the rule matters, and not everywhere: {lengths:?}");
+
+    let whole = tempfile::tempdir().unwrap();
+    let outcome = run_in(whole.path(), &planned, Shard::WHOLE);
+    assert_eq!(rows(whole.path()), expected);
+    assert_eq!((outcome.computed + outcome.spared, outcome.left), (80, 0));
+    assert!(outcome.spared > 0 && run_in(whole.path(), &planned, Shard::WHOLE).computed == 0);
+    // A shard alone cannot know that a cell has ended, and computes more; the same counts.
+    for order in [[0, 1, 2], [2, 0, 1]] {
+        let shards = tempfile::tempdir().unwrap();
+        let outcomes = order.map(|i| run_in(shards.path(), &planned, Shard::new(i, 3).unwrap()));
+        assert!(outcomes.iter().map(|o| o.computed).sum::<usize>() > outcome.computed);
+        assert_eq!(merged(shards.path()), merged(whole.path()));
+    }
+    let Err(refused) = Store::create(whole.path(), Manifest { stop: None, ..planned }) else {
+        panic!("another plan");
+    };
+    assert!(refused.to_string().ends_with("stop is absent, was 8 failures of 6.25 points"), "{refused}");
+}
+
+/// A machine that computes other predictions is found before it stores anything, whatever units it works on.
+#[test]
+fn a_canary_tells_machines_apart_that_compute_differently() {
+    let folder = tempfile::tempdir().unwrap();
+    run_shard(folder.path(), Shard::new(0, 2).unwrap(), &|| Pace::GoOn);
+    let network = network();
+    let store = Store::create(folder.path(), manifest(&network)).unwrap();
+    let parts = || std::fs::read_dir(folder.path().join("parts")).unwrap().count();
+    let before = parts();
+    let evaluation = Evaluation::new(vec![1; 16], vec![1; 16]);
+    let subject = Subject { network: &network, evaluator: &mut Tiny::default(), evaluation: &evaluation };
+    let half = Shard::new(1, 2).unwrap();
+    let error = run(&store, &mut [subject], half, &|| Pace::GoOn, &mut |_| {}).unwrap_err().to_string();
+    assert!(error.contains("canary") && error.contains("differs from the records computed now"), "{error}");
+    assert_eq!(parts(), before);
 }
 
 #[test]
@@ -458,7 +530,7 @@ fn a_wrong_experiment_file_is_refused_in_one_sentence() {
         (
             "trials = 23",
             "trails = 23",
-            "x.toml: line 5: unknown field `trails`, expected one of `name`, `title`, `seed`, `trials`, `unit_trials`, `trials_of`, `fault_model`, `rates`, `protections`, `model`, `data`",
+            "x.toml: line 5: unknown field `trails`, expected one of `name`, `title`, `seed`, `trials`, `unit_trials`, `trials_of`, `stop`, `fault_model`, `rates`, `protections`, `model`, `data`",
         ),
         ("trials = 23", "trials = 0", "x.toml: `trials` is 0, expected at least 1"),
         ("trials = 23", "trials = -1", "x.toml: line 5: invalid value: integer `-1`, expected u64"),

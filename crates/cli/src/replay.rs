@@ -1,14 +1,15 @@
 use std::path::PathBuf;
 
 use anyhow::anyhow;
-use campaign::{StoredNetwork, WordAccount, WordOutcome};
+use campaign::{Drawing, StoredNetwork, WordAccount, WordOutcome};
 use clap::Args;
 use records::{CellSpec, TrialRecord};
 
 use crate::exit::{Failure, Outcome};
 use crate::loading::{Machine, Prepared};
 use crate::output::{data, markdown, progress_line};
-use crate::rerun::{Rerun, json, run_directory, stored_records};
+use crate::rerun::{Rerun, json, stored_records};
+use crate::run::run_directory;
 
 const HELP: &str = "\
 Prints three things: every flipped cell with the stored byte before and after it; every code word that was hit,
@@ -41,7 +42,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     let prepared = Prepared::load(&arguments.experiment, &arguments.machine)?;
     let cell = find(&prepared, &arguments.cell)?;
     let number = arguments.trial;
-    let root = run_directory(&prepared, arguments.out.as_deref());
+    let root = arguments.out.clone().unwrap_or_else(|| run_directory(&prepared.experiment));
     let stored = match arguments.out.is_some() || root.exists() {
         true => stored_records(&prepared, &root)?
             .remove(cell.id().as_str())
@@ -51,7 +52,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
 
     let mut rerun = Rerun::new(&prepared)?;
     let memory = rerun.memory(cell)?;
-    let trial = rerun.draw(cell, &memory, number)?;
+    let trial = Drawing::new(&memory, cell).map_err(Failure::input)?.trial(number);
     let words = memory.account(&trial.pattern);
     let record = rerun.record(cell, number, trial);
     check(&words, &record)?;

@@ -57,6 +57,7 @@ fn report(store: &Store, out: &Path) -> Result<Outcome, Failure> {
     let context = Context {
         title: &manifest.experiment,
         chance_percent: chance.filter(|_| !label_free).map(|&classes| 100.0 / classes as f64),
+        stop: manifest.stop,
         notes: &notes,
     };
     let written = analysis::write_report(&report, &context, out).map_err(Failure::machine)?;

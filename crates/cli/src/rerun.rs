@@ -1,11 +1,10 @@
 //! Trials of an experiment, computed once more to be looked at or compared.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use campaign::{Evaluation, StoredNetwork, Trial};
-use inject::{BitErrorRate, FaultModel};
 use records::{CellSpec, Store, StoreError, TrialRecord, read_trials};
 
 use crate::exit::Failure;
@@ -30,21 +29,6 @@ impl<'a> Rerun<'a> {
         StoredNetwork::new(network, protection).with_context(|| cell.label()).map_err(Failure::Input)
     }
 
-    /// What the faults of a trial do to that memory.
-    pub(crate) fn draw(
-        &self,
-        cell: &CellSpec,
-        memory: &StoredNetwork<'_>,
-        trial: u64,
-    ) -> Result<Trial, Failure> {
-        let model: FaultModel = cell.fault_model.parse().map_err(Failure::input)?;
-        let rate = BitErrorRate::new(cell.rate).map_err(Failure::input)?;
-        match cell.changed_probability {
-            None => Ok(memory.trial(model, rate, cell.seed, trial)),
-            Some(_) => Ok(memory.changed_trials(rate).map_err(Failure::input)?.trial(cell.seed, trial)),
-        }
-    }
-
     /// The record of a drawn trial.
     pub(crate) fn record(&mut self, cell: &CellSpec, number: u64, trial: Trial) -> TrialRecord {
         let network = self.number(cell);
@@ -58,11 +42,6 @@ impl<'a> Rerun<'a> {
             .position(|network| network.digest == cell.network)
             .expect("the plan's cells are of its networks")
     }
-}
-
-/// Where the records of an experiment lie: `out`, or `runs/NAME`.
-pub(crate) fn run_directory(prepared: &Prepared, out: Option<&Path>) -> PathBuf {
-    out.map_or_else(|| Path::new("runs").join(&prepared.experiment.name), Path::to_path_buf)
 }
 
 /// Records by cell id and trial.

@@ -68,6 +68,7 @@ pub(crate) fn run(
     let root = out.map_or_else(|| run_directory(experiment), Path::to_path_buf);
     let manifest = Manifest {
         expected: campaign::expected_outcomes(&prepared.networks, &prepared.cells),
+        stop: experiment.stop,
         ..Manifest::new(
             &experiment.title,
             &prepared.source,
@@ -104,11 +105,15 @@ pub(crate) fn run(
     for aside in &outcome.set_aside {
         progress_line(&format!("set aside {}: {}", aside.path.display(), aside.reason));
     }
-    let stored = outcome.kept + outcome.computed;
+    let stored = outcome.kept + outcome.computed + outcome.spared;
     if outcome.left > 0 {
         return Ok(signals.stopped(stored, stored + outcome.left));
     }
-    let counts = format!("{} units were there, {} computed", outcome.kept, outcome.computed);
+    let spared = match outcome.spared {
+        0 => String::new(),
+        units => format!(", {units} not needed, their cells have enough failures"),
+    };
+    let counts = format!("{} units were there, {} computed{spared}", outcome.kept, outcome.computed);
     if let Some(shard) = shard {
         progress_line(&format!("shard {shard}: {counts}"));
         return Ok(Outcome::Done);

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use campaign::Shard;
 use clap::Args;
-use records::{Rejected, Store};
+use records::{PlannedCell, Rejected, Standing, Store, Unit};
 
 use crate::exit::{Failure, Outcome};
 use crate::output::{data, markdown, progress_line};
@@ -31,41 +31,45 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     let scan = store.scan()?;
     scan.rejected.iter().for_each(report_rejected);
     let manifest = store.manifest();
+    let standing = |cell: &PlannedCell| manifest.standing(&cell.id, &scan.done);
+    let standings: Vec<Standing> = manifest.cells.iter().map(standing).collect();
     if let Some(count) = arguments.unfinished_shards {
-        let units = manifest.units().into_iter().enumerate();
-        let missing = units.filter(|(_, unit)| !scan.done.contains_key(unit));
+        let missing: BTreeSet<&Unit> = standings.iter().flat_map(|cell| &cell.missing).collect();
+        let units = manifest.units().into_iter().enumerate().filter(|(_, unit)| missing.contains(unit));
         let unfinished: BTreeSet<u64> =
-            missing.map(|(position, _)| Shard::of(position, count).index()).collect();
+            units.map(|(position, _)| Shard::of(position, count).index()).collect();
         data(&unfinished.iter().map(u64::to_string).collect::<Vec<_>>().join(","));
         return Ok(if unfinished.is_empty() { Outcome::Done } else { Outcome::Incomplete });
     }
-    let mut all_done = 0;
+    let (mut all_done, mut all_needed) = (0, 0);
     let rows: Vec<Vec<String>> = manifest
         .cells
         .iter()
-        .map(|cell| {
-            let units = scan.done.iter().filter(|(unit, _)| unit.cell == cell.id);
+        .zip(&standings)
+        .map(|(cell, standing)| {
             let (mut trials, mut unchanged) = (0, 0);
-            for (unit, part) in units {
+            for unit in &standing.counted {
                 trials += unit.count;
-                unchanged += part.trials.iter().filter(|t| t.weights_changed == 0).count();
+                unchanged += scan.done[unit].trials.iter().filter(|t| t.weights_changed == 0).count();
             }
+            // A cell with enough failures needs no more.
+            let needed = if standing.missing.is_empty() { trials } else { manifest.trials };
             all_done += trials;
+            all_needed += needed;
             let spec = &cell.spec;
             vec![
                 cell.id.to_string(),
                 spec.model.clone(),
                 spec.protection.clone(),
                 format!("{:e}", spec.rate),
-                format!("{trials}/{}", manifest.trials),
+                format!("{trials}/{needed}"),
                 unchanged.to_string(),
             ]
         })
         .collect();
-    let total = manifest.trials * manifest.cells.len() as u64;
     let columns = ["cell", "model", "protection", ">rate", ">trials", ">unchanged"];
-    data(&format!("{}\n{all_done} of {total} trials", markdown(&columns, &rows)));
-    Ok(if all_done == total { Outcome::Done } else { Outcome::Incomplete })
+    data(&format!("{}\n{all_done} of {all_needed} trials", markdown(&columns, &rows)));
+    Ok(if all_done == all_needed { Outcome::Done } else { Outcome::Incomplete })
 }
 
 /// Tells of a part that does not count.

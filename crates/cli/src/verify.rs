@@ -2,13 +2,15 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::anyhow;
+use campaign::Drawing;
 use clap::Args;
 
 use crate::exit::{Failure, Outcome};
 use crate::loading::{Machine, Prepared};
 use crate::output::{data, markdown, progress_line};
 use crate::progress::bar;
-use crate::rerun::{Rerun, json, run_directory, stored_records};
+use crate::rerun::{Rerun, json, stored_records};
+use crate::run::run_directory;
 
 const HELP: &str = "\
 Every record is a function of its cell and trial, so it must come out again on any machine. A difference ends in
@@ -40,7 +42,7 @@ pub(crate) struct Arguments {
 pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     arguments.machine.start()?;
     let prepared = Prepared::load(&arguments.experiment, &arguments.machine)?;
-    let root = run_directory(&prepared, arguments.out.as_deref());
+    let root = arguments.out.clone().unwrap_or_else(|| run_directory(&prepared.experiment));
     let stored = stored_records(&prepared, &root)?;
     let all: Vec<(&str, u64)> = stored
         .iter()
@@ -65,10 +67,10 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         }
         bar.set_message(cell.label());
         let memory = rerun.memory(cell)?;
+        let drawing = Drawing::new(&memory, cell).map_err(Failure::input)?;
         let (mut same, mut changed) = (0u64, 0u64);
         for &(_, number) in trials {
-            let trial = rerun.draw(cell, &memory, number)?;
-            let computed = rerun.record(cell, number, trial);
+            let computed = rerun.record(cell, number, drawing.trial(number));
             let there = &stored[id.as_str()][&number];
             if computed != *there {
                 bar.finish_and_clear();

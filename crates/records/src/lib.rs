@@ -10,6 +10,7 @@
 //! ```text
 //! manifest.json      the plan: cells, trials a cell, trials a unit; and where it was first started
 //! parts/             one file a finished unit: <cell id>-<first trial>.jsonl
+//! canary/            one trial a network, which every process computes and compares
 //! set-aside/         parts that were damaged or foreign, kept for inspection, never counted
 //! trials.parquet     all trials in plan order, written by merge
 //! ```
@@ -26,6 +27,7 @@
 mod cell;
 mod durable;
 mod part;
+mod stop;
 mod store;
 mod table;
 mod trial;
@@ -33,9 +35,10 @@ mod trial;
 pub use cell::{CellId, CellSpec, EvaluationSet, StoredCells};
 pub use durable::write_durably;
 pub use part::{Part, PartError};
+pub use stop::{Standing, StopRule};
 pub use store::{
-    Environment, ExpectedOutcomes, MAX_UNITS, Manifest, Merged, NetworkEntry, PlannedCell, Rejected, Scan, Store,
-    StoreError, Unit,
+    Environment, ExpectedOutcomes, MAX_UNITS, Manifest, Merged, NetworkEntry, PlannedCell, Rejected, Scan,
+    Store, StoreError, Unit,
 };
 pub use table::{TableError, TrialRow, read_trials, write_trials};
 pub use trial::{RECORD_VERSION, TrialRecord};

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::durable::{PARTIAL, create_durably, create_folder};
-use crate::{CellId, CellSpec, Part, PartError, TableError, TrialRow, write_durably, write_trials};
+use crate::{
+    CellId, CellSpec, Part, PartError, Standing, StopRule, TableError, TrialRow, write_durably, write_trials,
+};
 
 /// Version of `manifest.json`.
 const MANIFEST_VERSION: u32 = 1;
@@ -100,13 +102,16 @@ pub struct Manifest {
     pub networks: Vec<NetworkEntry>,
     /// Every cell, in plan order; the order of `trials.parquet`.
     pub cells: Vec<PlannedCell>,
-    /// Trials of each cell.
+    /// Trials of each cell; with a stop rule the most of them.
     pub trials: u64,
     /// Trials of a unit; the last unit of a cell may be shorter.
     pub unit_trials: u64,
     /// What ordinary trials do on average, for the cells of which that is known; absent in JSON when of none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expected: Vec<ExpectedOutcomes>,
+    /// When a cell ends earlier; absent in JSON when never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop: Option<StopRule>,
     /// Where it was first started.
     pub environment: Environment,
 }
@@ -123,7 +128,7 @@ pub struct Unit {
 }
 
 impl Manifest {
-    /// A manifest of the current version for `cells`, in that order, that expects nothing of them.
+    /// A manifest of the current version for `cells`, in that order, without a stop rule or expectations.
     pub fn new(
         experiment: &str,
         source: &str,
@@ -143,6 +148,7 @@ impl Manifest {
             trials,
             unit_trials,
             expected: Vec::new(),
+            stop: None,
             environment,
         }
     }
@@ -166,6 +172,15 @@ impl Manifest {
         }
         if self.unit_trials != other.unit_trials {
             return Some(format!("unit_trials is {}, was {}", other.unit_trials, self.unit_trials));
+        }
+        if self.stop != other.stop {
+            let words = |stop: Option<StopRule>| match stop {
+                None => "absent".into(),
+                Some(StopRule { failures, drop_points }) => {
+                    format!("{failures} failures of {drop_points} points")
+                }
+            };
+            return Some(format!("stop is {}, was {}", words(other.stop), words(self.stop)));
         }
         if self.cells.len() != other.cells.len() {
             return Some(format!("the plan has {} cells, had {}", other.cells.len(), self.cells.len()));
@@ -356,29 +371,35 @@ impl Store {
     /// When the disk refuses (nothing is lost but this unit), or a part with other content or of a newer
     /// version is there.
     pub fn write(&self, part: &Part) -> Result<Option<Rejected>, StoreError> {
+        self.publish(part, &self.part_path(&part.unit()))
+    }
+
+    /// Stores a part under a name, unless an equal one is there.
+    fn publish(&self, part: &Part, path: &Path) -> Result<Option<Rejected>, StoreError> {
         let unit = part.unit();
-        let path = self.part_path(&unit);
         let bytes = part.to_bytes();
         let mut aside = None;
-        while !create_durably(&path, &bytes).map_err(at(&path))? {
-            let there = match fs::read(&path) {
+        while !create_durably(path, &bytes).map_err(at(path))? {
+            let there = match fs::read(path) {
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                read => read.map_err(at(&path))?,
+                read => read.map_err(at(path))?,
             };
             if there == bytes {
                 break;
             }
             match Part::from_bytes(&there) {
-                Err(reason @ PartError::Version(_)) => return Err(StoreError::Newer { path, reason }),
+                Err(reason @ PartError::Version(_)) => {
+                    return Err(StoreError::Newer { path: path.into(), reason });
+                }
                 Ok(other) if other.unit() == unit => {
                     let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
                     let (old, new) = (text(&there), text(&bytes));
                     let line = old.lines().zip(new.lines()).find(|(a, b)| a != b);
                     let line = line.map_or("length".into(), |(a, b)| format!("`{a}` against `{b}`"));
-                    return Err(StoreError::Contradiction { path, line });
+                    return Err(StoreError::Contradiction { path: path.into(), line });
                 }
-                Ok(other) => aside = self.set_aside(rejected(&path, Some(&unit), foreign(&other)))?,
-                Err(reason) => aside = self.set_aside(rejected(&path, Some(&unit), reason))?,
+                Ok(other) => aside = self.set_aside(rejected(path, Some(&unit), foreign(&other)))?,
+                Err(reason) => aside = self.set_aside(rejected(path, Some(&unit), reason))?,
             }
         }
         Ok(aside)
@@ -452,23 +473,51 @@ impl Store {
         Ok(())
     }
 
-    /// Writes `trials.parquet`, all rows in plan order, when every unit is there; otherwise writes
-    /// nothing.
+    /// Reads the part of a unit, if it is there and whole.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn read(&self, unit: &Unit) -> Result<Option<Part>, StoreError> {
+        let path = self.part_path(unit);
+        match fs::read(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            read => {
+                let part = Part::from_bytes(&read.map_err(at(&path))?).ok();
+                Ok(part.filter(|part| part.unit() == *unit))
+            }
+        }
+    }
+
+    /// Compares a trial with what other processes of this run have computed for it; the first of them stores it in
+    /// `canary/`. A machine that computes differently is found so, whichever units it works on.
+    ///
+    /// # Errors
+    /// When the records differ, or the file system refuses.
+    pub fn compare_canary(&self, trial: &Part) -> Result<(), StoreError> {
+        let folder = self.root.join("canary");
+        create_folder(&folder).map_err(at(&folder))?;
+        let name = format!("{}-{:08}.jsonl", trial.cell.id(), trial.first);
+        self.publish(trial, &folder.join(name)).map(|_| ())
+    }
+
+    /// Writes `trials.parquet`, all rows that count in plan order, when every unit is there that is needed; otherwise
+    /// writes nothing.
     ///
     /// # Errors
     /// When the file system refuses.
     pub fn merge(&self) -> Result<Merged, StoreError> {
-        let mut scan = self.scan()?;
-        let missing: Vec<Unit> =
-            self.manifest.units().into_iter().filter(|u| !scan.done.contains_key(u)).collect();
+        let mut done = self.scan()?.done;
+        let standing = |cell: &PlannedCell| self.manifest.standing(&cell.id, &done);
+        let standings: Vec<Standing> = self.manifest.cells.iter().map(standing).collect();
+        let missing: BTreeSet<&Unit> = standings.iter().flat_map(|cell| &cell.missing).collect();
         if !missing.is_empty() {
-            return Ok(Merged::Missing(missing));
+            let in_plan_order = self.manifest.units().into_iter().filter(|unit| missing.contains(unit));
+            return Ok(Merged::Missing(in_plan_order.collect()));
         }
         let mut rows = Vec::new();
-        for cell in &self.manifest.cells {
-            let units: Vec<Unit> = scan.done.keys().filter(|u| u.cell == cell.id).cloned().collect();
-            for unit in units {
-                let part = scan.done.remove(&unit).expect("the key was just listed");
+        for (cell, standing) in self.manifest.cells.iter().zip(&standings) {
+            for unit in &standing.counted {
+                let part = done.remove(unit).expect("the key was just listed");
                 // The part's labels are those of its first writing; the plan's are the ones to show.
                 rows.extend(
                     part.trials.into_iter().map(|t| TrialRow::new(&cell.spec, part.clean_correct, t)),

@@ -6,8 +6,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use proptest::prelude::*;
 use records::{
-    CellSpec, Environment, EvaluationSet, ExpectedOutcomes, Manifest, Merged, Part, PartError, RECORD_VERSION, Store,
-    StoreError, StoredCells, TrialRecord, TrialRow, read_trials, write_trials,
+    CellSpec, Environment, EvaluationSet, ExpectedOutcomes, Manifest, Merged, Part, PartError,
+    RECORD_VERSION, Store, StoreError, StoredCells, TrialRecord, TrialRow, read_trials, write_trials,
 };
 use sha2::{Digest, Sha256};
 
