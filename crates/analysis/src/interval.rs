@@ -10,6 +10,7 @@
 //! SplitMix64's from a fixed seed and the values are sorted first: an interval is a function of the
 //! multiset of values, and of nothing else.
 
+use rayon::prelude::*;
 use statrs::distribution::{ContinuousCDF, Normal};
 
 use crate::cell::points;
@@ -107,8 +108,11 @@ fn bca(values: &[i64]) -> (f64, f64) {
     values.sort_unstable();
     let n = values.len();
     let observed: i64 = values.iter().sum();
-    let mut random = SplitMix64(SEED);
-    let mut sums: Vec<i64> = (0..RESAMPLES).map(|_| (0..n).map(|_| values[random.below(n)]).sum()).collect();
+    let resample = |number: usize| -> i64 {
+        let mut random = SplitMix64::after(SEED, number as u64 * n as u64);
+        (0..n).map(|_| values[random.below(n)]).sum()
+    };
+    let mut sums: Vec<i64> = (0..RESAMPLES).into_par_iter().map(resample).collect();
     sums.sort_unstable();
 
     // A resampled mean falls on each side of the observed one with a probability far above 1/RESAMPLES,
@@ -143,8 +147,15 @@ fn quantile(sorted: &[i64], probability: f64) -> f64 {
 struct SplitMix64(u64);
 
 impl SplitMix64 {
+    const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
+
+    /// The generator of a seed after so many numbers: its state is a counter.
+    fn after(seed: u64, numbers: u64) -> Self {
+        Self(seed.wrapping_add(Self::STEP.wrapping_mul(numbers)))
+    }
+
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        self.0 = self.0.wrapping_add(Self::STEP);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         z ^ (z >> 31)
@@ -166,6 +177,7 @@ mod tests {
         let mut random = SplitMix64(1_234_567);
         let found = [random.next(), random.next(), random.next()];
         assert_eq!(found, [6457827717110365317, 3203168211198807973, 9817491932198370423]);
+        assert_eq!(SplitMix64::after(1_234_567, 2).next(), found[2]);
     }
 
     /// ```text
