@@ -6,25 +6,14 @@
 # DIR, an absolute path, holds cifar10/. With PEERS, python3 must have torch, torchvision, onnx and onnxruntime.
 # CHECKPOINT is an int8 ResNet-20 for CIFAR-10 (experiments/README.md says how to make one).
 set -eu
+. experiments/bench/page.sh
 : "${ZEROSPACE_DATA:?the directory of data sets}"
 checkpoint=${CHECKPOINT:-runs/checkpoints/resnet20.safetensors}
 networks=experiments/networks
 cargo build --release --quiet --workspace --benches
 
-run() {
-    printf '```\n$ %s\n' "$*"
-    "$@" 2> /dev/null
-    printf '```\n\n'
-}
-
+head_of_page "Speed" measure.sh
 cat <<HEAD
-# Speed
-
-By [\`experiments/bench/measure.sh\`](../../../experiments/bench/measure.sh), every block a command and what it printed.
-
-- Machine: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $(nproc) cores, $(grep -o -w -E 'avx2|avx512_vnni|avx_vnni|gfni' /proc/cpuinfo | sort -u | tr '\n' ' '), $(uname -sm). $(rustc --version).
-- Commit $(git rev-parse --short HEAD). Load average over one minute before the first: $(cut -d' ' -f1 /proc/loadavg).
-
 ## Executor
 
 Whole networks with random weights; the plain reference is nested loops.
