@@ -138,6 +138,19 @@ impl Experiment {
         self.fault_model.parse().expect("checked on reading")
     }
 
+    /// Units of its plan.
+    pub fn units(&self) -> u64 {
+        self.trials.div_ceil(self.unit_trials).saturating_mul(self.cells())
+    }
+
+    /// Cells of its plan.
+    fn cells(&self) -> u64 {
+        let protections =
+            |model: &ModelSection| model.protections.as_ref().unwrap_or(&self.protections).len();
+        let rows: usize = self.models.iter().map(protections).sum();
+        (rows as u64).saturating_mul(self.rates.len() as u64)
+    }
+
     fn check(&mut self, path: &Path) -> Result<(), ExperimentError> {
         let wrong = |key, value: String, expected: &str| {
             Err(ExperimentError::Value { path: path.into(), key, value, expected: expected.into() })
@@ -217,10 +230,7 @@ impl Experiment {
                 return wrong(key, "empty".into(), "at least one");
             }
         }
-        let rows: usize =
-            self.models.iter().map(|m| m.protections.as_ref().unwrap_or(&self.protections).len()).sum();
-        let cells = (rows as u64).saturating_mul(self.rates.len() as u64);
-        let units = self.trials.div_ceil(self.unit_trials).saturating_mul(cells);
+        let (cells, units) = (self.cells(), self.units());
         if units > MAX_UNITS {
             let expected = format!(
                 "fewer, or more unit_trials: {cells} cells make {units} units, and a run has at most {MAX_UNITS}"

@@ -216,19 +216,17 @@ impl Stops<'_> {
     /// Whether a unit's cell ends before it. Earlier units that other processes compute are looked for again.
     fn before(&mut self, unit: &Unit) -> Result<bool, StoreError> {
         let manifest = self.store.manifest();
-        let Some(stop) = manifest.stop else { return Ok(false) };
-        let mut failures = 0;
+        if manifest.stop.is_none() {
+            return Ok(false);
+        }
         for earlier in manifest.units_of(&unit.cell).take_while(|earlier| earlier.first < unit.first) {
             if !self.known.contains_key(&earlier) {
-                let Some(part) = self.store.read(&earlier)? else { return Ok(false) };
-                self.known.insert(earlier.clone(), part);
-            }
-            failures += stop.failures_in(&self.known[&earlier]);
-            if failures >= stop.failures {
-                return Ok(true);
+                let Some(part) = self.store.read(&earlier)? else { break };
+                self.known.insert(earlier, part);
             }
         }
-        Ok(false)
+        // The unit itself is missing, unless the cell does not need it.
+        Ok(manifest.standing(&unit.cell, &self.known).missing.is_empty())
     }
 
     fn know(&mut self, part: Part) {

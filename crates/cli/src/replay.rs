@@ -42,7 +42,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     let prepared = Prepared::load(&arguments.experiment, &arguments.machine)?;
     let cell = find(&prepared, &arguments.cell)?;
     let number = arguments.trial;
-    let root = arguments.out.clone().unwrap_or_else(|| run_directory(&prepared.experiment));
+    let root = run_directory(&prepared.experiment, arguments.out.as_deref());
     let stored = match arguments.out.is_some() || root.exists() {
         true => stored_records(&prepared, &root)?
             .remove(cell.id().as_str())

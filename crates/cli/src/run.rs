@@ -65,7 +65,7 @@ pub(crate) fn run(
     let prepared = Prepared::load(experiment, machine)?;
     let mut evaluators = prepared.evaluators()?;
     let experiment = &prepared.experiment;
-    let root = out.map_or_else(|| run_directory(experiment), Path::to_path_buf);
+    let root = run_directory(experiment, out);
     let manifest = Manifest {
         expected: campaign::expected_outcomes(&prepared.networks, &prepared.cells),
         stop: experiment.stop,
@@ -122,9 +122,9 @@ pub(crate) fn run(
     report::merge_and_report(&store, &root)
 }
 
-/// Where an experiment's run directory is unless told otherwise.
-pub(crate) fn run_directory(experiment: &Experiment) -> PathBuf {
-    Path::new("runs").join(&experiment.name)
+/// Where an experiment's run directory is: `out`, or `runs/NAME`.
+pub(crate) fn run_directory(experiment: &Experiment, out: Option<&Path>) -> PathBuf {
+    out.map_or_else(|| Path::new("runs").join(&experiment.name), Path::to_path_buf)
 }
 
 fn environment(threads: usize) -> Environment {

@@ -126,13 +126,13 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     for model in &experiment.models {
         Checkpoint::load(&model.checkpoint).map_err(Failure::input)?;
     }
-    let units = units(&experiment);
+    let units = experiment.units();
     if arguments.shards > units {
         let message =
             format!("--shards is {}, expected at most {units}, the units of the plan", arguments.shards);
         return Err(Failure::Input(anyhow!(message)));
     }
-    let run = arguments.out.clone().unwrap_or_else(|| run_directory(&experiment));
+    let run = run_directory(&experiment, arguments.out.as_deref());
     let mut job = Job {
         name: &experiment.name,
         program: "zerospace".into(),
@@ -206,15 +206,6 @@ fn check_engine(arguments: &Arguments) -> Result<(), Failure> {
             Err(Failure::Input(anyhow!("{option} is for --engine {}", engine.get_name())))
         }
     }
-}
-
-/// Units of an experiment's plan.
-fn units(experiment: &Experiment) -> u64 {
-    let protections = |model: &campaign::ModelSection| {
-        model.protections.as_ref().unwrap_or(&experiment.protections).len() * experiment.rates.len()
-    };
-    let cells: usize = experiment.models.iter().map(protections).sum();
-    cells as u64 * experiment.trials.div_ceil(experiment.unit_trials)
 }
 
 /// Parts that are in a run directory already.

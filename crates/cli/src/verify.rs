@@ -42,7 +42,7 @@ pub(crate) struct Arguments {
 pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     arguments.machine.start()?;
     let prepared = Prepared::load(&arguments.experiment, &arguments.machine)?;
-    let root = arguments.out.clone().unwrap_or_else(|| run_directory(&prepared.experiment));
+    let root = run_directory(&prepared.experiment, arguments.out.as_deref());
     let stored = stored_records(&prepared, &root)?;
     let all: Vec<(&str, u64)> = stored
         .iter()

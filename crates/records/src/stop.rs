@@ -22,7 +22,7 @@ impl StopRule {
     }
 
     /// Failures in a part.
-    pub fn failures_in(&self, part: &Part) -> u64 {
+    fn failures_in(&self, part: &Part) -> u64 {
         let images = part.cell.evaluation.images;
         let failed = |trial: &&TrialRecord| self.is_failure(part.clean_correct, trial.correct, images);
         part.trials.iter().filter(failed).count() as u64
@@ -42,11 +42,7 @@ pub struct Standing {
 impl Manifest {
     /// The units of a cell, ascending.
     pub fn units_of(&self, cell: &CellId) -> impl Iterator<Item = Unit> {
-        let step = usize::try_from(self.unit_trials).expect("64-bit");
-        let (trials, unit_trials) = (self.trials, self.unit_trials);
-        let cell = cell.clone();
-        let unit = move |first| Unit { cell: cell.clone(), first, count: unit_trials.min(trials - first) };
-        (0..trials).step_by(step).map(unit)
+        self.firsts().map(|first| self.unit(cell, first))
     }
 
     /// How far a cell has come, of whose units `done` are there.

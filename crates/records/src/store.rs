@@ -156,12 +156,19 @@ impl Manifest {
     /// All units, interleaved over the cells: the first unit of every cell, then the second, so that a
     /// run that is looked at early shows every cell.
     pub fn units(&self) -> Vec<Unit> {
-        let mut units = Vec::new();
-        for first in (0..self.trials).step_by(usize::try_from(self.unit_trials).expect("64-bit")) {
-            let count = self.unit_trials.min(self.trials - first);
-            units.extend(self.cells.iter().map(|c| Unit { cell: c.id.clone(), first, count }));
-        }
-        units
+        self.firsts()
+            .flat_map(|first| self.cells.iter().map(move |cell| self.unit(&cell.id, first)))
+            .collect()
+    }
+
+    /// The first trial of each unit of a cell.
+    pub(crate) fn firsts(&self) -> impl Iterator<Item = u64> {
+        (0..self.trials).step_by(usize::try_from(self.unit_trials).expect("64-bit"))
+    }
+
+    /// The unit of a cell that begins with a trial.
+    pub(crate) fn unit(&self, cell: &CellId, first: u64) -> Unit {
+        Unit { cell: cell.clone(), first, count: self.unit_trials.min(self.trials - first) }
     }
 
     /// The first way in which `other` plans something else, for an error message; `None` when both
