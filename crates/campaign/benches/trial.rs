@@ -39,7 +39,7 @@ fn main() {
         "median us", "rate", "unchanged", "trial", "record", "both", "changed"
     );
     for protection in ecc::all() {
-        let id = protection.id();
+        let id = protection.id().to_owned();
         let start = Instant::now();
         let stored = StoredNetwork::new(&network, protection).expect("storable weights");
         println!("{id:16} stored in {:.1} ms", start.elapsed().as_secs_f64() * 1e3);

@@ -205,7 +205,8 @@ impl Experiment {
                 match ecc::by_id(protection) {
                     Ok(known) => *protection = known.id().into(),
                     Err(_) => {
-                        let known: Vec<_> = ecc::all().iter().map(|p| p.id()).collect();
+                        let known = ecc::all();
+                        let known: Vec<_> = known.iter().map(|p| p.id()).collect();
                         let expected = format!("one of {}", known.join(", "));
                         return wrong("protections", format!("{protection:?}"), &expected);
                     }

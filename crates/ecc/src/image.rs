@@ -69,9 +69,22 @@ impl MemoryImage {
         self.data.as_chunks_mut().0[index] = block.to_le_bytes();
     }
 
-    /// Writes a byte of the check plane.
-    pub(crate) fn set_check(&mut self, index: usize, byte: u8) {
-        self.check[index] = byte;
+    /// Word `word` of a check plane whose words have `bits` cells each, at most 64: its cell i in bit i.
+    pub(crate) fn check_word(&self, word: usize, bits: usize) -> u64 {
+        let cells = (word * bits..(word + 1) * bits).enumerate();
+        cells.fold(0, |value, (i, cell)| value | u64::from(self.check[cell / 8] >> (cell % 8) & 1) << i)
+    }
+
+    /// Writes such a word.
+    pub(crate) fn set_check_word(&mut self, word: usize, bits: usize, value: u64) {
+        if bits == 8 {
+            self.check[word] = value as u8;
+            return;
+        }
+        for (i, cell) in (word * bits..(word + 1) * bits).enumerate() {
+            let byte = &mut self.check[cell / 8];
+            *byte = *byte & !(1 << (cell % 8)) | ((value >> i & 1) as u8) << (cell % 8);
+        }
     }
 
     /// The data plane and the check plane.

@@ -71,7 +71,7 @@ impl AddAssign for StatusCounts {
 /// A memory without faults reads back as exactly the weights that were stored.
 pub trait Protection: Debug + Send + Sync {
     /// The name used in plans and records.
-    fn id(&self) -> &'static str;
+    fn id(&self) -> &str;
 
     /// Everything that defines the code, on one line; enters the identity of records. Two protections
     /// with equal parameters store and read the same bits.

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 struct Slowly<'a>(&'a dyn Protection);
 
 impl Protection for Slowly<'_> {
-    fn id(&self) -> &'static str {
+    fn id(&self) -> &str {
         self.0.id()
     }
 

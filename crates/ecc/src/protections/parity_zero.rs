@@ -39,7 +39,7 @@ impl Protection for ParityZero {
 
     fn encode_block(&self, weights: &[i8; BLOCK], image: &mut MemoryImage, block: usize) {
         image.set_block(block, word(weights));
-        image.set_check(block, weight_parities(word(weights)));
+        image.set_check_word(block, 8, weight_parities(word(weights)).into());
     }
 
     fn decode_word(&self, image: &MemoryImage, word: usize, weights: &mut [i8]) -> WordStatus {
@@ -53,8 +53,7 @@ impl Protection for ParityZero {
     }
 
     fn syndrome(&self, image: &MemoryImage, word: usize) -> u64 {
-        let parity_bit = image.check()[word / 8] >> (word % 8);
-        u64::from((image.data()[word].count_ones() as u8 ^ parity_bit) & 1)
+        (u64::from(image.data()[word].count_ones()) ^ image.check_word(word, 1)) & 1
     }
 
     /// Two: of weights that are not zero, and of zeros, which a mismatch leaves as they are.

@@ -50,7 +50,7 @@ impl Protection for SecDed {
 
     fn encode_block(&self, weights: &[i8; BLOCK], image: &mut MemoryImage, block: usize) {
         image.set_block(block, word(weights));
-        image.set_check(block, secded_check(word(weights)));
+        image.set_check_word(block, 8, secded_check(word(weights)).into());
     }
 
     fn decode_word(&self, image: &MemoryImage, word: usize, weights: &mut [i8]) -> WordStatus {
