@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use ecc::Constraint;
 use serde::Deserialize;
-use wot::{Augmentation, Method, Schedule, Validation};
+use wot::{Augmentation, BitErrors, Method, Scale, Schedule, Validation};
 
 use crate::images::is_folder;
 
@@ -69,6 +69,16 @@ pub(crate) struct Stage {
     #[serde(default = "float")]
     pub(crate) name: String,
     method: MethodName,
+    /// Protection whose constraint the weights are to satisfy.
+    #[serde(default = "in_place")]
+    protection: String,
+    /// How the scales of weights follow from the float network.
+    #[serde(default)]
+    scale: ScaleName,
+    /// Fraction of each tensor's largest weight at which its weights are clipped; no clipping when absent.
+    clip: Option<f32>,
+    /// Random bit errors in the weights during training; none when absent.
+    bit_errors: Option<BitErrorSection>,
     /// Penalty of ADMM (default: the release's 0.0015).
     #[serde(default = "release_beta")]
     beta: f32,
@@ -99,6 +109,24 @@ enum MethodName {
     Admm,
 }
 
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum ScaleName {
+    #[default]
+    Largest,
+    LeastError,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BitErrorSection {
+    /// Probability that a bit flips, in each iteration.
+    rate: f32,
+    /// Bits of a weight that can flip, 0 the least significant; all when absent.
+    #[serde(default = "all_bits")]
+    bits: Vec<u8>,
+}
+
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum ScheduleName {
@@ -112,6 +140,14 @@ fn one() -> f64 {
 
 fn float() -> String {
     "float".into()
+}
+
+fn in_place() -> String {
+    "in-place-64-57".into()
+}
+
+fn all_bits() -> Vec<u8> {
+    (0..8).collect()
 }
 
 fn release_beta() -> f32 {
@@ -173,20 +209,47 @@ impl Recipe {
         if self.wot.iter().any(|stage| stage.method == MethodName::Float) {
             return Err(anyhow!("wot.method is \"float\", expected \"qatt\" or \"admm\""));
         }
-        Ok(())
+        self.wot.iter().try_for_each(Stage::check)
     }
 }
 
 impl Stage {
+    fn check(&self) -> anyhow::Result<()> {
+        ecc::by_id(&self.protection).context("wot.protection")?;
+        if let (Some(clip), ScaleName::LeastError) = (self.clip, self.scale) {
+            return Err(anyhow!("wot.clip is {clip}, expected none beside scale = \"least-error\""));
+        }
+        let bits = self.bit_errors.iter().flat_map(|errors| &errors.bits);
+        if let Some(bit) = bits.copied().find(|&bit| bit > 7) {
+            return Err(anyhow!("wot.bit_errors.bits holds {bit}, expected numbers from 0 to 7"));
+        }
+        Ok(())
+    }
+
+    /// Which weights the stage may end with.
+    pub(crate) fn constraint(&self) -> Constraint {
+        ecc::by_id(&self.protection).expect("checked when the recipe was read").constraint()
+    }
+
     /// The trainer's recipe.
     pub(crate) fn recipe(&self, seed: u64, validation: usize) -> wot::Recipe {
-        let constraint = Constraint::WOT;
+        let constraint = self.constraint();
+        let bits = |bits: &[u8]| bits.iter().fold(0, |set, bit| set | 1 << bit);
         wot::Recipe {
             method: match self.method {
                 MethodName::Float => Method::Float,
                 MethodName::Qatt => Method::Qatt { constraint },
                 MethodName::Admm => Method::Admm { constraint, beta: self.beta, dual_every: self.dual_every },
             },
+            scale: match (self.clip, self.scale) {
+                (Some(fraction), _) => Scale::Clipped { fraction },
+                (None, ScaleName::Largest) => Scale::Largest,
+                (None, ScaleName::LeastError) => Scale::LeastError,
+            },
+            bit_errors: self
+                .bit_errors
+                .as_ref()
+                .map(|errors| BitErrors { rate: errors.rate, bits: bits(&errors.bits) }),
             iterations: self.iterations,
             batch_images: self.batch,
             schedule: match self.schedule {

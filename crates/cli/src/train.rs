@@ -10,7 +10,6 @@ use records::write_durably;
 use wot::{Check, Trainer};
 use zoo::Graph;
 
-use crate::distribution::Distribution;
 use crate::exit::{Failure, Outcome};
 use crate::images::{DEFAULT_SIDE, SYNTHETIC_SHORT, is_synthetic};
 use crate::loading::Machine;
@@ -25,8 +24,8 @@ const CALIBRATION_IMAGES: usize = 512;
 
 /// What the columns of the final table mean.
 const TABLE: &str = "\
-Accuracy on test images, which took no part in training. *Violations*: weights that in-place protection cannot
-store, after training. *Clamped at the end*: those that training had left out of range and the last step clamped.";
+Accuracy on test images, which took no part in training. *Violations*: weights, after training,
+that the protection they were trained for cannot store (of int8: in-place-64-57). *Clamped at the end*: those that training had left out of range and the last step clamped.";
 
 const HELP: &str = "\
 A recipe (TOML) names a network, a data set, and stages: float training from scratch, or a checkpoint to
@@ -191,11 +190,18 @@ impl<'a> Job<'a> {
             row.extend(rest);
             row
         };
-        let violations = |network: &Checkpoint| Distribution::of_all(&network.weights).violations.to_string();
+        let violations = |network: &Checkpoint, constraint: &Constraint| {
+            network
+                .weights
+                .iter()
+                .map(|w| constraint.violations(&w.values).count())
+                .sum::<usize>()
+                .to_string()
+        };
         let none = String::new;
         let mut rows = vec![
             row("float", float.top1(test)?, [none(), none(), none()]),
-            row("int8", baseline, [none(), violations(&int8), none()]),
+            row("int8", baseline, [none(), violations(&int8, &Constraint::WOT), none()]),
         ];
         for stage in &self.recipe.wot {
             let (trainer, log) = self.train(stage, parameters.clone())?;
@@ -221,7 +227,11 @@ impl<'a> Job<'a> {
                 },
             };
             checkpoint.save(&self.out.join(format!("{}.safetensors", stage.name)))?;
-            let rest = [iterations.to_string(), violations(&checkpoint), trained.clamped_at_end.to_string()];
+            let rest = [
+                iterations.to_string(),
+                violations(&checkpoint, &stage.constraint()),
+                trained.clamped_at_end.to_string(),
+            ];
             rows.push(row(&stage.name, int8_top1(&checkpoint, test)?, rest));
         }
         Ok(rows)

@@ -10,7 +10,7 @@ use std::time::Instant;
 use candle_core::{Device, Tensor, Var};
 use quant::{FloatTensor, ModelSpec, Preprocessing};
 use wot::ops::{Conv2d, Pool};
-use wot::{Method, Recipe, Schedule, Trainer, Validation};
+use wot::{Method, Recipe, Scale, Schedule, Trainer, Validation};
 use zoo::Window;
 
 const BATCH: usize = 32;
@@ -25,6 +25,8 @@ fn main() {
     let graph = zoo::build(&spec).expect("a known architecture");
     let recipe = Recipe {
         method: Method::QATT,
+        scale: Scale::Largest,
+        bit_errors: None,
         iterations: STEPS as u64,
         batch_images: BATCH,
         schedule: Schedule::Constant { rate: 0.001 },

@@ -184,7 +184,7 @@ mod tests {
     use quant::ModelSpec;
 
     use super::*;
-    use crate::recipe::{Method, Schedule, Validation};
+    use crate::recipe::{Method, Scale, Schedule, Validation};
 
     /// 23 grey images of 8x9; pixel (y, x) of image i is 100 + y * 9 + x, but the first is i.
     fn set() -> ImageSet {
@@ -196,6 +196,8 @@ mod tests {
     fn sampler(augmentation: Option<Augmentation>, seed: u64) -> (Sampler, PixelTable) {
         let recipe = Recipe {
             method: Method::Float,
+            scale: Scale::Largest,
+            bit_errors: None,
             iterations: 10,
             batch_images: 4,
             schedule: Schedule::Constant { rate: 0.1 },

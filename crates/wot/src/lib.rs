@@ -21,7 +21,7 @@
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use wot::{Augmentation, Method, Recipe, Schedule, Trainer, Validation};
+//! use wot::{Augmentation, Method, Recipe, Scale, Schedule, Trainer, Validation};
 //!
 //! let images = data::ImageSet::open("data".as_ref(), data::DataSource::Cifar10, data::Split::Train)?;
 //! let spec = quant::ModelSpec { architecture: "resnet20".into(), classes: 10, input: [3, 32, 32], width: 1.0 };
@@ -29,6 +29,8 @@
 //! let preprocessing = quant::Preprocessing { mean: vec![0.5; 3], std: vec![0.25; 3] };
 //! let recipe = Recipe {
 //!     method: Method::QATT,
+//!     scale: Scale::Largest,
+//!     bit_errors: None,
 //!     iterations: 2000,
 //!     batch_images: 128,
 //!     schedule: Schedule::Constant { rate: 1e-4 },
@@ -67,5 +69,5 @@ mod trainer;
 
 pub use error::{StateError, WotError};
 pub use initialize::initialize;
-pub use recipe::{Augmentation, Method, Recipe, Schedule, Validation};
+pub use recipe::{Augmentation, BitErrors, Method, Recipe, Scale, Schedule, Validation};
 pub use trainer::{Check, Throttled, Trained, Trainer};

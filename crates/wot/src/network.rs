@@ -23,20 +23,33 @@ use std::sync::Arc;
 use quant::{ActivationScale, FloatTensor, Parameters};
 use zoo::{Graph, NodeId, Op};
 
+use crate::BitErrors;
 use crate::ops::{
     BatchStatistics, Buffer, Conv2d, Extremes, Finish, MaxPool, Norm, PadShortcut, Pool, RunningStatistics,
     add, add_in_place, concat, concat_backward, extremes, fake_quantize_weight, global_avg_pool,
     global_avg_pool_backward,
 };
 
+use crate::random::{Purpose, chosen, stream};
+
 /// Weight of the newest batch in the range of an activation.
 const RANGE_MOMENTUM: f32 = 0.01;
 
+/// The bit errors of a forward pass.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) struct Faults {
+    pub(crate) errors: BitErrors,
+    pub(crate) seed: u64,
+    pub(crate) iteration: u64,
+}
+
 /// What a forward pass does besides computing.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Mode {
     /// Batch statistics, and all is kept for [`Network::backward`]; running statistics and ranges move.
     Train,
+    /// The same with flipped bits in the rounded weights; running statistics and ranges stay as they are.
+    TrainFaulty(Faults),
     /// Running statistics, no rounding of activations; ranges are widened to hold every value.
     Calibrate,
     /// Running statistics and ranges as they are.
@@ -119,6 +132,20 @@ struct Kept {
     finish: Option<(Finish, Arc<Buffer>)>,
 }
 
+impl Faults {
+    /// Flips bits of levels that are given as weights, `level / scale`, of the tensor with that number.
+    fn hit(self, weights: &mut [f32], scale: f32, tensor: usize) {
+        let Self { errors: BitErrors { rate, bits }, seed, iteration } = self;
+        let bits: Vec<u32> = (0..8).filter(|bit| bits >> bit & 1 == 1).collect();
+        let mut rng = stream(seed, Purpose::BitErrors, iteration << 20 | tensor as u64);
+        for cell in chosen(&mut rng, weights.len() * bits.len(), rate.into()) {
+            let weight = &mut weights[cell / bits.len()];
+            let stored = (*weight * scale).round() as i8;
+            *weight = f32::from(stored ^ (1 << bits[cell % bits.len()]) as u8 as i8) / scale;
+        }
+    }
+}
+
 impl Network {
     /// `parameters` must be the graph's.
     pub(crate) fn new(graph: &Graph, parameters: &Parameters) -> Self {
@@ -191,9 +218,9 @@ impl Network {
                 }
             }
             let mut kept = Kept::default();
-            let (raw, bounds) = self.compute(id, inputs, &mut kept);
+            let (raw, bounds) = self.compute(id, inputs, mode, &mut kept);
             outputs[id] = Some(self.finish(id, raw, bounds, mode, &mut kept));
-            if mode == Mode::Train {
+            if matches!(mode, Mode::Train | Mode::TrainFaulty(_)) {
                 self.kept.push(kept);
             }
         }
@@ -262,6 +289,7 @@ impl Network {
         &mut self,
         id: usize,
         mut inputs: Vec<Arc<Buffer>>,
+        mode: Mode,
         kept: &mut Kept,
     ) -> (Arc<Buffer>, Option<Extremes>) {
         let mut winners = std::mem::take(&mut self.steps[id].winners);
@@ -278,6 +306,10 @@ impl Network {
                 let name = &self.graph.nodes()[step.first].name;
                 let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
                 kept.weights = self.rounded(&weight);
+                if let (Mode::TrainFaulty(faults), Some(weights)) = (mode, &mut kept.weights) {
+                    let scale = self.rounding.as_ref().expect("rounded weights have a scale").scales[&weight];
+                    faults.hit(weights, scale, step.first);
+                }
                 let weights = kept.weights.as_deref().unwrap_or(self.variables[&weight].values());
                 conv.forward(x, weights, self.variables.get(&bias).map(FloatTensor::values), &mut raw);
                 kept.input = Some(x.clone());
@@ -326,11 +358,13 @@ impl Network {
         let norm = step.norm.as_ref().map(|name| {
             let [weight, bias] = ["weight", "bias"].map(|s| self.variables[&format!("{name}.{s}")].values());
             let running = self.running.get_mut(name).expect("every batch norm has statistics");
-            if mode != Mode::Train {
+            if matches!(mode, Mode::Calibrate | Mode::Evaluate) {
                 return Norm::new(&running.mean, &running.variance, weight, bias);
             }
             let batch = BatchStatistics::of(&raw, channels);
-            running.update(&batch);
+            if mode == Mode::Train {
+                running.update(&batch);
+            }
             let norm = Norm::new(&batch.mean, &batch.variance, weight, bias);
             bounds = Some(batch.extremes);
             norm
@@ -339,7 +373,7 @@ impl Network {
         let (first, last) = (step.first, step.last);
         if let (Some(rounding), Some(_)) = (&mut self.rounding, self.signed[last]) {
             let node = &self.graph.nodes()[last];
-            if mode != Mode::Evaluate && self.graph.nodes()[first].op != Op::Input {
+            if matches!(mode, Mode::Train | Mode::Calibrate) && self.graph.nodes()[first].op != Op::Input {
                 let bounds = bounds.unwrap_or_else(|| extremes(&raw, channels));
                 let seen = finish.largest(&bounds);
                 let range = rounding.ranges.entry(node.name.clone()).or_insert(seen);

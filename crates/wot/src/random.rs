@@ -15,6 +15,8 @@ pub(crate) enum Purpose {
     Order = 3,
     /// Crops and flips; the place is the iteration.
     Augmentation = 4,
+    /// Bit errors in a tensor; the place is iteration * 2^20 + the tensor's number.
+    BitErrors = 5,
 }
 
 /// The random numbers of one place.
@@ -25,6 +27,25 @@ pub(crate) fn stream(seed: u64, purpose: Purpose, place: u64) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::from_seed(key);
     rng.set_stream(place);
     rng
+}
+
+/// Uniform in (0, 1], with 53 bits.
+fn uniform(rng: &mut ChaCha8Rng) -> f64 {
+    ((rng.next_u64() >> 11) + 1) as f64 * 2f64.powi(-53)
+}
+
+/// Every number below `len` with probability `p`, in (0, 1), ascending: gaps are floor(ln u / ln(1 - p)).
+pub(crate) fn chosen(rng: &mut ChaCha8Rng, len: usize, p: f64) -> impl Iterator<Item = usize> {
+    let scale = 1.0 / libm::log1p(-p);
+    let mut next = 0;
+    std::iter::from_fn(move || {
+        let gap = libm::log(uniform(rng)) * scale;
+        if gap >= (len - next) as f64 {
+            return None;
+        }
+        next += gap as usize + 1;
+        Some(next - 1)
+    })
 }
 
 /// Uniform below `bound`, which is not 0; without bias (Lemire 2019, algorithm 5).
@@ -50,11 +71,10 @@ pub(crate) fn permutation(rng: &mut ChaCha8Rng, len: usize) -> Vec<u32> {
 
 /// Independent normal numbers with mean 0 (Box and Muller; `libm`, so that every platform agrees).
 pub(crate) fn normal(rng: &mut ChaCha8Rng, deviation: f64, len: usize) -> Vec<f32> {
-    let mut uniform = || ((rng.next_u64() >> 11) + 1) as f64 * 2f64.powi(-53);
     let mut values = Vec::with_capacity(len + 1);
     while values.len() < len {
-        let radius = deviation * (-2.0 * libm::log(uniform())).sqrt();
-        let (sin, cos) = libm::sincos(std::f64::consts::TAU * uniform());
+        let radius = deviation * (-2.0 * libm::log(uniform(rng))).sqrt();
+        let (sin, cos) = libm::sincos(std::f64::consts::TAU * uniform(rng));
         values.extend([(radius * cos) as f32, (radius * sin) as f32]);
     }
     values.truncate(len);

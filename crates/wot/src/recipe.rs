@@ -7,6 +7,10 @@ use crate::WotError;
 pub struct Recipe {
     /// What is trained for.
     pub method: Method,
+    /// How wide a range of values the levels of a tensor span.
+    pub scale: Scale,
+    /// Random bit errors in the weights during training; none when absent.
+    pub bit_errors: Option<BitErrors>,
     /// Iterations in all.
     pub iterations: u64,
     /// Images in a batch; a last incomplete batch of an epoch is dropped.
@@ -66,6 +70,39 @@ impl Method {
             Self::Qatt { constraint } | Self::Admm { constraint, .. } => Some(constraint),
         }
     }
+}
+
+/// How the scale of a tensor, in levels per unit, follows from the weights with which training begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Scale {
+    /// 127 / max|w|: the largest weight gets the largest level (the paper's).
+    #[default]
+    Largest,
+    /// The one with the smallest squared error of the levels that the constraint allows, among 127 / max|w| times
+    /// 2^(k/8), k from -24 to 16. Under a narrow constraint it is coarser than [`Scale::Largest`], so that fewer weights
+    /// lie outside.
+    LeastError,
+    /// 127 / (fraction * max|w|): weights above that fraction of the largest are clipped, at the beginning and
+    /// throughout (weight clipping: Stutz et al., MLSys 2021; theirs is one bound for all tensors, which suits
+    /// networks whose tensors are of one size, as those with batch norm are not).
+    Clipped {
+        /// Of the largest magnitude, in (0, 1].
+        fraction: f32,
+    },
+}
+
+/// Training with random bit errors (RandBET: Stutz et al., MLSys 2021).
+///
+/// Every iteration runs its batch twice: with the weights as they are stored, and with each of the given bits of
+/// each stored weight flipped with probability `rate`, anew in every iteration. The weights follow the mean of the
+/// two gradients (Stutz et al. take the sum: half our learning rate). The second pass normalizes by its own batch,
+/// and moves neither running statistics nor ranges of activations.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BitErrors {
+    /// Probability of a flip, in (0, 1).
+    pub rate: f32,
+    /// Bit k is set when bit k of a weight can flip.
+    pub bits: u8,
 }
 
 /// Learning rate, by iteration.
@@ -159,6 +196,26 @@ impl Recipe {
                     return refuse("every", "0".into(), "at least 1");
                 }
             }
+        }
+        if let Scale::Clipped { fraction } = self.scale
+            && !(fraction > 0.0 && fraction <= 1.0)
+        {
+            return refuse("clip", fraction.to_string(), "a number above 0 and at most 1");
+        }
+        if let Some(BitErrors { rate, bits }) = self.bit_errors {
+            if !(rate > 0.0 && rate < 1.0) {
+                return refuse("bit_errors.rate", rate.to_string(), "a number between 0 and 1");
+            }
+            if bits == 0 {
+                return refuse("bit_errors.bits", "empty".into(), "at least one bit");
+            }
+        }
+        if self.method == Method::Float && (self.scale != Scale::Largest || self.bit_errors.is_some()) {
+            return refuse(
+                "method",
+                "float".into(),
+                "qatt or admm with a scale or bit errors: only they round weights",
+            );
         }
         if let Method::Admm { beta, dual_every, .. } = self.method {
             positive("beta", beta)?;

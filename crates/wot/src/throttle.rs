@@ -9,6 +9,8 @@
 //! positions. So **a tensor's scale is fixed once, from the weights with which training begins**, kept in
 //! the trainer and its checkpoint, and written into the int8 network as it is.
 //!
+//! [`crate::Scale`] says how it follows from them.
+//!
 //! Weights that grow beyond the fixed range are clamped to level +-127 wherever they stand, in the real
 //! weights too, so that none drifts to where its gradient cannot call it back.
 //!
@@ -22,6 +24,7 @@ use ecc::{BLOCK, Constraint};
 use quant::MAX_LEVEL;
 use rayon::prelude::*;
 
+use crate::Scale;
 use crate::kernel::{Kernel, Loop};
 
 /// Weights that one thread throttles at a time; whole blocks of the constraint.
@@ -49,10 +52,32 @@ pub(crate) fn levels(weights: &[f32], scale: f32) -> Vec<i8> {
     weights.iter().map(|&weight| level(weight, scale)).collect()
 }
 
-/// The scale that [`quant::QuantTensor::quantize`] would choose: 127 / max|w|, 1 for zeros.
-pub(crate) fn scale_of(weights: &[f32]) -> f32 {
+/// The scale of a tensor under a rule; 1 for zeros.
+pub(crate) fn scale_of(weights: &[f32], rule: Scale, constraint: &Constraint) -> f32 {
     let largest = weights.iter().fold(0f32, |largest, weight| largest.max(weight.abs()));
-    if largest == 0.0 { 1.0 } else { f32::from(MAX_LEVEL) / largest }
+    if largest == 0.0 {
+        return 1.0;
+    }
+    let of_largest = f32::from(MAX_LEVEL) / largest;
+    match rule {
+        Scale::Largest => of_largest,
+        Scale::Clipped { fraction } => of_largest / fraction,
+        Scale::LeastError => {
+            let scales = (-24..=16).map(|k| of_largest * libm::exp2f(k as f32 / 8.0));
+            let errors = scales.map(|scale| (squared_error(weights, scale, constraint), scale));
+            errors.min_by(|a, b| a.0.total_cmp(&b.0)).expect("there are scales").1
+        }
+    }
+}
+
+/// Sum of the squared distances between weights and the nearest levels that the constraint allows.
+fn squared_error(weights: &[f32], scale: f32, constraint: &Constraint) -> f64 {
+    let error = |(index, &weight): (usize, &f32)| {
+        let [low, high] = bounds(constraint, index);
+        let nearest = f32::from(level(weight, scale).clamp(low, high)) / scale;
+        f64::from(weight - nearest).powi(2)
+    };
+    weights.iter().enumerate().map(error).sum()
 }
 
 /// Weights whose level the constraint forbids (the paper's large values).
@@ -166,6 +191,28 @@ mod tests {
         assert_eq!(throttle(&mut after, 100.0, &Constraint::WOT), 4);
         assert_eq!(after[..3], before[..3]);
         assert_eq!(after[3..], [0.63, 0.63, 0.63, 0.63, 1.0]);
+    }
+
+    #[test]
+    fn scales_follow_their_rules() {
+        let weights: Vec<f32> =
+            (0..800).map(|i| if i == 3 { 1.0 } else { (i % 41) as f32 / 160.0 - 0.125 }).collect();
+        let scale = |rule, constraint: Constraint| scale_of(&weights, rule, &constraint);
+        assert_eq!(scale(Scale::Largest, NARROW), 127.0);
+        assert_eq!(scale(Scale::Clipped { fraction: 0.25 }, Constraint::NONE), 508.0);
+        // All but one weight lie within 0.125: a scale that stores them finely is worth clamping the one.
+        for constraint in [Constraint::NONE, Constraint::WOT, NARROW] {
+            let best = scale(Scale::LeastError, constraint);
+            let error = |scale| squared_error(&weights, scale, &constraint);
+            assert!(error(best) <= error(127.0), "{best}");
+            for factor in [0.5, 0.8, 1.3, 2.0] {
+                assert!(error(best) <= error(best * factor), "{best} {factor}");
+            }
+        }
+        let wide: Vec<f32> = (-64..64).map(|i| i as f32 / 64.0).collect();
+        let narrow = scale_of(&wide, Scale::LeastError, &NARROW);
+        assert!((30.0..40.0).contains(&narrow), "most weights span [-32, 31] now: {narrow}");
+        assert_eq!(scale_of(&[0.0; 8], Scale::LeastError, &NARROW), 1.0);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use zoo::{BATCH_NORM_EPSILON, Graph, Op};
 use crate::WotError;
 use crate::batches::{PixelTable, Sampler, channels_last, plain};
 use crate::kernel::{Kernel, Loop};
-use crate::network::{Gradients, Mode, Network, Rounding};
+use crate::network::{Faults, Gradients, Mode, Network, Rounding};
 use crate::ops::{Buffer, cross_entropy, cross_entropy_backward};
 use crate::recipe::{Method, Recipe};
 use crate::throttle::{count_outside, levels, project, scale_of, throttle};
@@ -108,7 +108,7 @@ fn check_trainable(graph: &Graph) -> Result<(), WotError> {
 impl Trainer {
     /// Begins a training with the given parameters, which must be exactly the graph's.
     ///
-    /// For a quantizing method this fixes the scale of every weight (127 / max|w|); for
+    /// For a quantizing method this fixes the scale of every weight ([`Recipe::scale`]); for
     /// [`Method::Qatt`] nothing is throttled before the first check.
     ///
     /// # Errors
@@ -135,7 +135,8 @@ impl Trainer {
             let mut scales = BTreeMap::new();
             for spec in graph.stored_weights() {
                 let weights = parameters[&spec.name].values();
-                let scale = scale_of(weights);
+                let constraint = recipe.method.constraint().expect("a quantizing method has one");
+                let scale = scale_of(weights, recipe.scale, constraint);
                 if let Method::Admm { constraint, .. } = &recipe.method {
                     let mut target = weights.to_vec();
                     project(&mut target, scale, constraint);
@@ -230,15 +231,19 @@ impl Trainer {
 
     /// Forward, backward, SGD; nothing is throttled.
     fn update(&mut self, images: Buffer, labels: &[u16]) -> Result<f32, WotError> {
-        let logits = self.network.forward(images, Mode::Train);
-        let loss = cross_entropy(&logits, labels);
-        if !loss.is_finite() {
-            return Err(WotError::Diverged { iteration: self.iteration + 1, loss });
+        let faulty = self.recipe.bit_errors.map(|errors| {
+            let faults = Faults { errors, seed: self.recipe.seed, iteration: self.iteration };
+            let mut again = self.network.pool().take(images.len());
+            again.copy_from_slice(&images);
+            (again, Mode::TrainFaulty(faults))
+        });
+        let (loss, mut gradients) = self.gradients(images, labels, Mode::Train)?;
+        if let Some((images, mode)) = faulty {
+            for (name, faulty) in self.gradients(images, labels, mode)?.1 {
+                let mean = gradients.get_mut(&name).expect("both passes reach the same variables");
+                mean.iter_mut().zip(&faulty[..]).for_each(|(mean, faulty)| *mean = 0.5 * (*mean + faulty));
+            }
         }
-        let mut gradient = self.network.pool().take(logits.len());
-        cross_entropy_backward(&logits, labels, &mut gradient);
-        drop(logits);
-        let gradients = self.network.backward(gradient);
         self.descend(&gradients);
         self.iteration += 1;
         if let Method::Admm { constraint, dual_every, .. } = self.recipe.method
@@ -247,6 +252,24 @@ impl Trainer {
             self.update_dual(&constraint);
         }
         Ok(loss)
+    }
+
+    /// The loss of a batch, and the gradients of all variables.
+    fn gradients(
+        &mut self,
+        images: Buffer,
+        labels: &[u16],
+        mode: Mode,
+    ) -> Result<(f32, Gradients), WotError> {
+        let logits = self.network.forward(images, mode);
+        let loss = cross_entropy(&logits, labels);
+        if !loss.is_finite() {
+            return Err(WotError::Diverged { iteration: self.iteration + 1, loss });
+        }
+        let mut gradient = self.network.pool().take(logits.len());
+        cross_entropy_backward(&logits, labels, &mut gradient);
+        drop(logits);
+        Ok((loss, self.network.backward(gradient)))
     }
 
     /// PyTorch's SGD: d = g + decay * w; m = momentum * m + d; w = w - rate * m. ADMM adds its penalty's

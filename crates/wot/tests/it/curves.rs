@@ -49,6 +49,8 @@ fn losses_follow_pytorch_for_fifty_iterations() {
         let graph = zoo::build(&spec).unwrap();
         let recipe = Recipe {
             method: if quantize { Method::QATT } else { Method::Float },
+            scale: wot::Scale::Largest,
+            bit_errors: None,
             iterations: 50,
             batch_images: 16,
             schedule: Schedule::Constant { rate: curve["rate"].as_f64().unwrap() as f32 },

@@ -4,7 +4,8 @@ use data::{ImageSet, ImageShape, Split};
 use ecc::Constraint;
 use quant::{FloatTensor, ModelSpec, Preprocessing};
 use wot::{
-    Augmentation, Check, Method, Recipe, Schedule, StateError, Trained, Trainer, Validation, WotError,
+    Augmentation, BitErrors, Check, Method, Recipe, Scale, Schedule, StateError, Trained, Trainer,
+    Validation, WotError,
 };
 use zoo::Graph;
 
@@ -38,6 +39,8 @@ fn preprocessing() -> Preprocessing {
 fn recipe(method: Method) -> Recipe {
     Recipe {
         method,
+        scale: Scale::Largest,
+        bit_errors: None,
         iterations: 12,
         batch_images: 8,
         schedule: Schedule::Cosine { rate: 0.01 },
@@ -96,6 +99,48 @@ fn stopping_and_resuming_changes_no_bit() {
             }
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "a temporary file is left");
+    }
+}
+
+/// The second pass of an iteration with bit errors, without any, is the first one again.
+#[test]
+fn bit_errors_are_all_that_a_training_with_bit_errors_adds() {
+    let with = |bit_errors| {
+        let recipe = Recipe { bit_errors, ..recipe(Method::QATT) };
+        let mut trainer =
+            Trainer::new(&graph(), wot::initialize(&graph(), 3), &preprocessing(), recipe).unwrap();
+        let checks = run(&mut trainer);
+        (format!("{checks:?}"), bits(&trainer))
+    };
+    let never = Some(BitErrors { rate: 1e-30, bits: 0xff });
+    let plain = with(None);
+    assert!(with(never) == plain);
+    let often = with(Some(BitErrors { rate: 0.1, bits: 0xff }));
+    assert!(often != plain);
+    assert!(with(Some(BitErrors { rate: 0.1, bits: 0x0f })) != often);
+    assert!(with(Some(BitErrors { rate: 0.1, bits: 0xff })) == often);
+}
+
+#[test]
+fn a_training_with_bit_errors_and_a_scale_of_its_own_resumes_to_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.safetensors");
+    for scale in [Scale::LeastError, Scale::Clipped { fraction: 0.3 }] {
+        let bit_errors = Some(BitErrors { rate: 0.01, bits: 0xff });
+        let recipe = Recipe { scale, bit_errors, ..recipe(Method::Qatt { constraint: NARROW }) };
+        let new =
+            |recipe| Trainer::new(&graph(), wot::initialize(&graph(), 3), &preprocessing(), recipe).unwrap();
+        let mut whole = new(recipe.clone());
+        run(&mut whole);
+        let mut first = new(recipe.clone());
+        first.next_check(&images(70), |_, _| {}).unwrap();
+        first.next_check(&images(70), |_, _| {}).unwrap();
+        first.save(&path).unwrap();
+        let mut second = Trainer::resume(&graph(), &preprocessing(), recipe, &path).unwrap();
+        run(&mut second);
+        assert_eq!(bits(&second), bits(&whole));
+        let trained = second.finish().unwrap();
+        assert!(trained.weights.iter().all(|w| NARROW.violations(&w.values).next().is_none()));
     }
 }
 
@@ -250,6 +295,10 @@ fn recipes_that_cannot_be_used_are_refused() {
         ("every", Recipe { schedule: Schedule::Step { rate: 0.1, every: 0, factor: 0.5 }, ..base() }),
         ("factor", Recipe { schedule: Schedule::Step { rate: 0.1, every: 1, factor: -0.5 }, ..base() }),
         ("beta", Recipe { method: Method::Admm { constraint: NARROW, beta: 0.0, dual_every: 1 }, ..base() }),
+        ("clip", Recipe { scale: Scale::Clipped { fraction: 1.5 }, ..base() }),
+        ("bit_errors.rate", Recipe { bit_errors: Some(BitErrors { rate: 0.0, bits: 1 }), ..base() }),
+        ("bit_errors.bits", Recipe { bit_errors: Some(BitErrors { rate: 0.1, bits: 0 }), ..base() }),
+        ("method", Recipe { scale: Scale::LeastError, ..recipe(Method::Float) }),
         (
             "dual_every",
             Recipe { method: Method::Admm { constraint: NARROW, beta: 0.1, dual_every: 0 }, ..base() },
