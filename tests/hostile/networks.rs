@@ -390,6 +390,8 @@ fn onnx_models() {
 fn recipe(method: Method) -> Recipe {
     Recipe {
         method,
+        scale: wot::Scale::Largest,
+        bit_errors: None,
         iterations: 4,
         batch_images: 2,
         schedule: Schedule::Cosine { rate: 0.01 },

@@ -26,7 +26,7 @@ pub struct Network {
 pub enum PlanError {
     /// A protection cannot store a network.
     #[error(
-        "{protection} cannot store {model}: {violation} (throttle the checkpoint: `zerospace quantize --throttle`)"
+        "{protection} cannot store {model}: {violation} (throttle the checkpoint: `zerospace quantize --throttle={protection}`)"
     )]
     Unstorable {
         /// Protection id.

@@ -503,7 +503,7 @@ fn a_network_that_a_protection_cannot_store_is_refused_when_planning() {
     assert_eq!(
         error,
         "in-place-64-57 cannot store tiny: weight 2 of fc.weight is 90, outside [-64, 63] \
-         (throttle the checkpoint: `zerospace quantize --throttle`)"
+         (throttle the checkpoint: `zerospace quantize --throttle=in-place-64-57`)"
     );
 }
 

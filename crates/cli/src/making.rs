@@ -133,7 +133,14 @@ impl FloatNetwork<'_> {
         let immune = self.parameters.iter().filter(|(name, _)| !weights.iter().any(|w| w.name == **name));
         let weight_edits = match *constraint {
             Constraint::NONE => "none".into(),
-            _ => format!("throttled: {clamped} of {total} clamped into [-64, 63] at positions 0..6"),
+            Constraint::WOT => {
+                format!("throttled: {clamped} of {total} clamped into [-64, 63] at positions 0..6")
+            }
+            Constraint { low, high } => {
+                format!(
+                    "throttled: {clamped} of {total} clamped, at positions 0..7, to at least {low:?} and at most {high:?}"
+                )
+            }
         };
         let checkpoint = Checkpoint {
             model: self.graph.spec().clone(),

@@ -7,7 +7,6 @@ use ecc::Constraint;
 use quant::{ModelSpec, Parameters, Preprocessing};
 use zoo::{Graph, OnnxModel};
 
-use crate::distribution::Distribution;
 use crate::exit::{Failure, Outcome};
 use crate::images::{DEFAULT_SIDE, is_folder};
 use crate::int8::check_fit;
@@ -32,7 +31,8 @@ those that torchvision's networks take: shorter side to 256 pixels, the middle 2
 accuracy, agreement with the float network is printed.
 
 In-place protection stores its check bits in bit 6 of weights 0..6 of every 8, which must lie in
-[-64, 63]. --throttle clamps those that do not; what it costs in accuracy is printed.
+[-64, 63]. --throttle clamps those that do not; what it costs in accuracy is printed. Other protections
+want other ranges, and --throttle=PROTECTION clamps into theirs; `zerospace train` does it without the cost.
 
 An ONNX model (operator set 13 or newer) brings its own layers and needs no --arch; classes and image
 size must be those of the set. The weights in memory are its weights of two or more dimensions in the
@@ -68,9 +68,10 @@ pub(crate) struct Arguments {
     /// Multiplier on the channel counts
     #[arg(long, value_name = "X", default_value_t = 1.0, requires = "architecture")]
     width: f64,
-    /// Clamp the weights at positions 0..6 of each 8 into [-64, 63], as in-place protection requires
-    #[arg(long)]
-    throttle: bool,
+    /// Clamp the weights into the range that a protection requires; without a name in-place-64-57, which wants
+    /// positions 0..6 of each 8 in [-64, 63]
+    #[arg(long, value_name = "PROTECTION", num_args = 0..=1, require_equals = true, default_missing_value = "in-place-64-57")]
+    throttle: Option<String>,
     /// Rows and columns to which images of a folder are cut; the shorter side is resized to 8/7 of it before
     /// (299 for Inception) [default: 224, or what an ONNX model takes]
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u16).range(1..))]
@@ -102,6 +103,9 @@ pub(crate) struct Arguments {
 pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     arguments.machine.start()?;
     check_folder(&arguments.output)?;
+    let throttle = arguments.throttle.as_deref().map(ecc::by_id).transpose();
+    let throttle =
+        throttle.context("--throttle").map_err(Failure::Input)?.map(|protection| protection.constraint());
     let set = &arguments.set;
     if let (Some(side), false) = (arguments.side, is_folder(set)) {
         let message = format!("--side is {side}, but images of {set} have a size of their own");
@@ -146,12 +150,17 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     progress_line("int8 network ...");
     let mut checkpoint =
         network.quantized(arguments.rounding, &Constraint::NONE, ranges).map_err(Failure::Input)?;
-    let Distribution { weights: total, violations: outside, .. } = Distribution::of_all(&checkpoint.weights);
+    let wanted = throttle.unwrap_or(Constraint::WOT);
+    let outside: usize = checkpoint.weights.iter().map(|w| wanted.violations(&w.values).count()).sum();
+    let total: usize = checkpoint.weights.iter().map(|w| w.values.len()).sum();
+    let range = match wanted {
+        Constraint::WOT => "[-64, 63] at positions 0..6".into(),
+        _ => format!("the range of {}", arguments.throttle.as_deref().unwrap_or_default()),
+    };
     let mut rows = vec![row("float", float, float, test.len())];
     rows.push(row("int8", int8_top1(&checkpoint, &test).map_err(Failure::Input)?, float, test.len()));
-    if arguments.throttle {
-        checkpoint =
-            network.quantized(arguments.rounding, &Constraint::WOT, ranges).map_err(Failure::Input)?;
+    if let Some(constraint) = &throttle {
+        checkpoint = network.quantized(arguments.rounding, constraint, ranges).map_err(Failure::Input)?;
         let throttled = int8_top1(&checkpoint, &test).map_err(Failure::Input)?;
         rows.push(row("int8, throttled", throttled, float, test.len()));
     }
@@ -162,10 +171,10 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         false => ["network", ">as float", ">images", ">agreement %", ">against float, points"],
     };
     output::data(&format!(
-        "{}\n{outside} of {total} weights ({:.3} %) lie outside [-64, 63] at positions 0..6{}\n\n{}",
+        "{}\n{outside} of {total} weights ({:.3} %) lie outside {range}{}\n\n{}",
         markdown(&columns, &rows),
         percent(outside, total),
-        if arguments.throttle { "; clamped" } else { "; kept (in-place protection needs --throttle)" },
+        if throttle.is_some() { "; clamped" } else { "; kept (in-place protection needs --throttle)" },
         arguments.output.display()
     ));
     Ok(Outcome::Done)

@@ -75,7 +75,7 @@ pub(crate) struct Stage {
     /// How the scales of weights follow from the float network.
     #[serde(default)]
     scale: ScaleName,
-    /// Fraction of each tensor's largest weight at which its weights are clipped; no clipping when absent.
+    /// Root mean squares of a tensor at which its weights are clipped; no clipping when absent.
     clip: Option<f32>,
     /// Random bit errors in the weights during training; none when absent.
     bit_errors: Option<BitErrorSection>,
@@ -242,7 +242,7 @@ impl Stage {
                 MethodName::Admm => Method::Admm { constraint, beta: self.beta, dual_every: self.dual_every },
             },
             scale: match (self.clip, self.scale) {
-                (Some(fraction), _) => Scale::Clipped { fraction },
+                (Some(deviations), _) => Scale::Clipped { deviations },
                 (None, ScaleName::Largest) => Scale::Largest,
                 (None, ScaleName::LeastError) => Scale::LeastError,
             },

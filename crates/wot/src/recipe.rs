@@ -82,12 +82,12 @@ pub enum Scale {
     /// 2^(k/8), k from -24 to 16. Under a narrow constraint it is coarser than [`Scale::Largest`], so that fewer weights
     /// lie outside.
     LeastError,
-    /// 127 / (fraction * max|w|): weights above that fraction of the largest are clipped, at the beginning and
-    /// throughout (weight clipping: Stutz et al., MLSys 2021; theirs is one bound for all tensors, which suits
-    /// networks whose tensors are of one size, as those with batch norm are not).
+    /// 127 / bound with a bound of so many root mean squares of the tensor, at most max|w|: larger weights are clipped, at
+    /// the beginning and throughout (weight clipping: Stutz et al., MLSys 2021; theirs is one bound for all
+    /// tensors, where with batch norm the sizes of tensors mean nothing).
     Clipped {
-        /// Of the largest magnitude, in (0, 1].
-        fraction: f32,
+        /// Root mean squares, above 0.
+        deviations: f32,
     },
 }
 
@@ -197,10 +197,8 @@ impl Recipe {
                 }
             }
         }
-        if let Scale::Clipped { fraction } = self.scale
-            && !(fraction > 0.0 && fraction <= 1.0)
-        {
-            return refuse("clip", fraction.to_string(), "a number above 0 and at most 1");
+        if let Scale::Clipped { deviations } = self.scale {
+            positive("clip", deviations)?;
         }
         if let Some(BitErrors { rate, bits }) = self.bit_errors {
             if !(rate > 0.0 && rate < 1.0) {

@@ -61,7 +61,11 @@ pub(crate) fn scale_of(weights: &[f32], rule: Scale, constraint: &Constraint) ->
     let of_largest = f32::from(MAX_LEVEL) / largest;
     match rule {
         Scale::Largest => of_largest,
-        Scale::Clipped { fraction } => of_largest / fraction,
+        Scale::Clipped { deviations } => {
+            let squares: f64 = weights.iter().map(|weight| f64::from(*weight).powi(2)).sum();
+            let bound = deviations * (squares / weights.len() as f64).sqrt() as f32;
+            f32::from(MAX_LEVEL) / bound.min(largest)
+        }
         Scale::LeastError => {
             let scales = (-24..=16).map(|k| of_largest * libm::exp2f(k as f32 / 8.0));
             let errors = scales.map(|scale| (squared_error(weights, scale, constraint), scale));
@@ -199,7 +203,11 @@ mod tests {
             (0..800).map(|i| if i == 3 { 1.0 } else { (i % 41) as f32 / 160.0 - 0.125 }).collect();
         let scale = |rule, constraint: Constraint| scale_of(&weights, rule, &constraint);
         assert_eq!(scale(Scale::Largest, NARROW), 127.0);
-        assert_eq!(scale(Scale::Clipped { fraction: 0.25 }, Constraint::NONE), 508.0);
+        let [tight, loose] =
+            [2.0, 100.0].map(|deviations| scale(Scale::Clipped { deviations }, Constraint::NONE));
+        let squares: f32 = weights.iter().map(|w| w * w).sum();
+        assert!((tight * 2.0 * (squares / 800.0).sqrt() - 127.0).abs() < 1e-2, "{tight}");
+        assert_eq!(loose, 127.0);
         // All but one weight lie within 0.125: a scale that stores them finely is worth clamping the one.
         for constraint in [Constraint::NONE, Constraint::WOT, NARROW] {
             let best = scale(Scale::LeastError, constraint);

@@ -125,7 +125,7 @@ fn bit_errors_are_all_that_a_training_with_bit_errors_adds() {
 fn a_training_with_bit_errors_and_a_scale_of_its_own_resumes_to_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.safetensors");
-    for scale in [Scale::LeastError, Scale::Clipped { fraction: 0.3 }] {
+    for scale in [Scale::LeastError, Scale::Clipped { deviations: 2.0 }] {
         let bit_errors = Some(BitErrors { rate: 0.01, bits: 0xff });
         let recipe = Recipe { scale, bit_errors, ..recipe(Method::Qatt { constraint: NARROW }) };
         let new =
@@ -295,7 +295,7 @@ fn recipes_that_cannot_be_used_are_refused() {
         ("every", Recipe { schedule: Schedule::Step { rate: 0.1, every: 0, factor: 0.5 }, ..base() }),
         ("factor", Recipe { schedule: Schedule::Step { rate: 0.1, every: 1, factor: -0.5 }, ..base() }),
         ("beta", Recipe { method: Method::Admm { constraint: NARROW, beta: 0.0, dual_every: 1 }, ..base() }),
-        ("clip", Recipe { scale: Scale::Clipped { fraction: 1.5 }, ..base() }),
+        ("clip", Recipe { scale: Scale::Clipped { deviations: 0.0 }, ..base() }),
         ("bit_errors.rate", Recipe { bit_errors: Some(BitErrors { rate: 0.0, bits: 1 }), ..base() }),
         ("bit_errors.bits", Recipe { bit_errors: Some(BitErrors { rate: 0.1, bits: 0 }), ..base() }),
         ("method", Recipe { scale: Scale::LeastError, ..recipe(Method::Float) }),
