@@ -204,11 +204,8 @@ impl Experiment {
             for protection in list.iter_mut() {
                 match ecc::by_id(protection) {
                     Ok(known) => *protection = known.id().into(),
-                    Err(_) => {
-                        let known = ecc::all();
-                        let known: Vec<_> = known.iter().map(|p| p.id()).collect();
-                        let expected = format!("one of {}", known.join(", "));
-                        return wrong("protections", format!("{protection:?}"), &expected);
+                    Err(unknown) => {
+                        return wrong("protections", format!("{protection:?}"), &unknown.expected);
                     }
                 }
             }

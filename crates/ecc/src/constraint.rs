@@ -1,3 +1,5 @@
+use std::ops::RangeInclusive;
+
 use crate::{BLOCK, MemoryLayout};
 
 /// Which values the weights of a block may take, by position in the block.
@@ -62,6 +64,13 @@ impl Constraint {
     /// The weights of one tensor that are not allowed, as (index, value).
     pub fn violations<'a>(&'a self, tensor: &'a [i8]) -> impl Iterator<Item = (usize, i8)> + 'a {
         tensor.iter().copied().enumerate().filter(|&(index, value)| !self.allows(index, value))
+    }
+
+    /// The range that the narrowest position allows.
+    pub fn narrowest(&self) -> RangeInclusive<i8> {
+        let low = self.low.into_iter().max().expect("a block has positions");
+        let high = self.high.into_iter().min().expect("a block has positions");
+        low..=high
     }
 
     /// Clamps each weight of one tensor into its range (the paper's *throttling*); returns how many

@@ -24,6 +24,9 @@
 //! [`by_id`] finds one by its id or the paper's name. A new one is a file in `src/protections/` and a
 //! line in its registry.
 //!
+//! A code of words of several weights leaves a detected word (DUE) as received, as in the paper. `id+zero-word` reads all
+//! its weights as 0 instead, `id+range-clamp` clamps them into the range of small weights ([`DuePolicy`]).
+//!
 //! What flips do to a word is also known in closed form ([`OutcomeLaw`]): how many patterns of k flips its decoder corrects,
 //! detects or misses, and so the probability of each at a bit error rate, for a word or a whole memory ([`MemoryLaw`]).
 //!
@@ -38,6 +41,7 @@
 
 mod constraint;
 mod dense;
+mod due;
 mod fold;
 mod image;
 mod kernel;
@@ -49,6 +53,7 @@ mod protections;
 
 pub use constraint::{Constraint, Violation};
 pub use dense::Dense;
+pub use due::DuePolicy;
 pub use image::MemoryImage;
 pub use kernel::Kernel;
 pub use law::{MemoryLaw, OutcomeLaw, Outcomes};

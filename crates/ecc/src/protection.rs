@@ -1,7 +1,7 @@
 use std::fmt::Debug;
 use std::ops::AddAssign;
 
-use crate::{BLOCK, Constraint, Dense, MemoryImage, MemoryLayout, OutcomeLaw, Violation};
+use crate::{BLOCK, Constraint, Dense, DuePolicy, MemoryImage, MemoryLayout, OutcomeLaw, Violation};
 
 /// Size of a protection's code word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +68,8 @@ impl AddAssign for StatusCounts {
 
 /// A way to keep int8 weights in memory that flips bits.
 ///
-/// A memory without faults reads back as exactly the weights that were stored.
+/// A memory without faults reads back as the weights that were stored, or as what [`Protection::as_stored`] makes of
+/// them where a protection loses some of their bits.
 pub trait Protection: Debug + Send + Sync {
     /// The name used in plans and records.
     fn id(&self) -> &str;
@@ -82,6 +83,18 @@ pub trait Protection: Debug + Send + Sync {
 
     /// Which weights can be stored.
     fn constraint(&self) -> Constraint;
+
+    /// The policies on detected words under which it can be had, as `id+policy` ([`crate::by_id`]); none where what
+    /// they read as is part of the protection, and where there are none.
+    fn due_policies(&self) -> &'static [DuePolicy] {
+        &[]
+    }
+
+    /// What a memory without faults reads back as when it stores eight weights that satisfy the constraint. Both are
+    /// stored alike. The same weights, unless the protection is lossy.
+    fn as_stored(&self, weights: [i8; BLOCK]) -> [i8; BLOCK] {
+        weights
+    }
 
     /// Stores eight weights that satisfy the constraint as block `block` of a memory.
     ///

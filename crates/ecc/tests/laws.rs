@@ -69,6 +69,25 @@ fn every_law_is_what_the_decoder_does() {
     }
 }
 
+#[test]
+fn a_law_under_a_policy_is_what_the_decoder_does() {
+    for code in ["secded-72-64", "in-place-64-57"] {
+        let protection = ecc::by_id(&format!("{code}+zero-word")).unwrap();
+        let laws = protection.outcome_laws().unwrap();
+        assert_eq!(laws.len(), 2);
+        for (class, mut block) in [(1, BLOCKS[0]), (0, BLOCKS[1]), (0, [0, 0, 0, 0, 0, 0, 0, 4])] {
+            protection.constraint().throttle(&mut block);
+            assert_eq!(protection.law_of(&block), class, "{code} {block:?}");
+            for flips in 0..=4 {
+                let found = enumerate(&*protection, &block, flips);
+                assert_eq!(found, laws[class].patterns()[flips], "{code} {block:?} {flips}");
+            }
+        }
+        // What clamping undoes depends on the weights.
+        assert_eq!(ecc::by_id(&format!("{code}+range-clamp")).unwrap().outcome_laws(), None);
+    }
+}
+
 /// A pattern and its complement end alike in neither code, so many flips are worth their own look.
 #[test]
 fn the_law_holds_for_nearly_all_cells_too() {

@@ -2,7 +2,8 @@ use super::{store, word};
 use crate::fold::{IN_PLACE_CHECKS, copy_signs, in_place_column, in_place_encode, in_place_syndrome};
 use crate::kernel::Code;
 use crate::{
-    BLOCK, Constraint, Dense, Kernel, LinearCode, MemoryImage, OutcomeLaw, Protection, WordShape, WordStatus,
+    BLOCK, Constraint, Dense, DuePolicy, Kernel, LinearCode, MemoryImage, OutcomeLaw, Protection, WordShape,
+    WordStatus,
 };
 
 /// The paper's protection: SEC-DED (64,57) inside a block of eight weights, its seven check bits on
@@ -47,6 +48,10 @@ impl Protection for InPlace {
 
     fn constraint(&self) -> Constraint {
         Constraint::WOT
+    }
+
+    fn due_policies(&self) -> &'static [DuePolicy] {
+        &DuePolicy::ALL
     }
 
     fn encode_block(&self, weights: &[i8; BLOCK], image: &mut MemoryImage, block: usize) {

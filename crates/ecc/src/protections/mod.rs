@@ -8,11 +8,12 @@ pub use in_place::InPlace;
 pub use parity_zero::ParityZero;
 pub use secded::SecDed;
 
-use crate::{BLOCK, Kernel, Protection};
+use crate::due::UnderPolicy;
+use crate::{BLOCK, DuePolicy, Kernel, Protection};
 
 /// The registry: each protection with the other names it answers to.
-fn registry(kernel: Kernel) -> [(Box<dyn Protection>, &'static [&'static str]); 4] {
-    [
+fn registry(kernel: Kernel) -> Vec<(Box<dyn Protection>, &'static [&'static str])> {
+    vec![
         (Box::new(Faulty::new(kernel)), &[]),
         (Box::new(ParityZero::new(kernel)), &["zero"]),
         (Box::new(SecDed::new(kernel)), &["ecc"]),
@@ -22,10 +23,15 @@ fn registry(kernel: Kernel) -> [(Box<dyn Protection>, &'static [&'static str]); 
 
 /// A protection that does not exist.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown protection `{0}`, expected one of {known}", known = known_ids())]
-pub struct UnknownProtection(pub String);
+#[error("unknown protection `{name}`, expected {expected}")]
+pub struct UnknownProtection {
+    /// What was asked for.
+    pub name: String,
+    /// What there is.
+    pub expected: String,
+}
 
-/// Every protection, in the paper's order.
+/// Every protection, the paper's four first; detected words are kept.
 pub fn all() -> Vec<Box<dyn Protection>> {
     all_with(Kernel::fastest())
 }
@@ -35,16 +41,45 @@ pub fn all_with(kernel: Kernel) -> Vec<Box<dyn Protection>> {
     registry(kernel).into_iter().map(|(protection, _)| protection).collect()
 }
 
-/// The protection of that id, or of that name in the paper.
+/// The protection of that id, or of that name in the paper; `id+policy` for one that reads detected words otherwise
+/// than as received ([`DuePolicy::id`]).
 ///
 /// # Errors
-/// When there is none; the message lists those there are.
+/// When there is none; the message lists what there is.
 pub fn by_id(name: &str) -> Result<Box<dyn Protection>, UnknownProtection> {
-    registry(Kernel::fastest())
+    let unknown = |expected: String| UnknownProtection { name: name.into(), expected };
+    let (code, policy) = match name.split_once('+') {
+        Some((code, policy)) => (code, Some(policy)),
+        None => (name, None),
+    };
+    let found = registry(Kernel::fastest())
         .into_iter()
-        .find(|(protection, aliases)| protection.id() == name || aliases.contains(&name))
+        .find(|(protection, aliases)| protection.id() == code || aliases.contains(&code))
         .map(|(protection, _)| protection)
-        .ok_or_else(|| UnknownProtection(name.into()))
+        .ok_or_else(|| unknown(format!("one of {}", known_ids())))?;
+    let Some(policy) = policy else {
+        return Ok(found);
+    };
+    match found.due_policies().iter().find(|known| known.id() == policy) {
+        Some(DuePolicy::Keep) => Ok(found),
+        Some(&policy) => Ok(Box::new(UnderPolicy::new(found, policy))),
+        None => Err(unknown(expected_policy(&*found, policy))),
+    }
+}
+
+/// What to ask for instead of a protection with a policy that it has not.
+fn expected_policy(protection: &dyn Protection, policy: &str) -> String {
+    let id = protection.id();
+    if protection.due_policies().is_empty() {
+        return format!("{id} alone, which has no choice of what a detected word reads as");
+    }
+    let known: Vec<String> =
+        protection.due_policies().iter().map(|policy| format!("+{}", policy.id())).collect();
+    let known = format!("{id} with one of {}", known.join(", "));
+    match policy {
+        "zero-weights" => format!("{known}: it cannot tell which weights of a detected word are wrong"),
+        _ => known,
+    }
 }
 
 fn known_ids() -> String {

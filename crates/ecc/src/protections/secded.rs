@@ -2,7 +2,8 @@ use super::{store, word};
 use crate::fold::{secded_check, secded_column};
 use crate::kernel::Code;
 use crate::{
-    BLOCK, Constraint, Dense, Kernel, LinearCode, MemoryImage, OutcomeLaw, Protection, WordShape, WordStatus,
+    BLOCK, Constraint, Dense, DuePolicy, Kernel, LinearCode, MemoryImage, OutcomeLaw, Protection, WordShape,
+    WordStatus,
 };
 
 /// SEC-DED (72,64): a check byte beside each block of eight weights. A detected word is read as it is
@@ -46,6 +47,10 @@ impl Protection for SecDed {
 
     fn constraint(&self) -> Constraint {
         Constraint::NONE
+    }
+
+    fn due_policies(&self) -> &'static [DuePolicy] {
+        &DuePolicy::ALL
     }
 
     fn encode_block(&self, weights: &[i8; BLOCK], image: &mut MemoryImage, block: usize) {
