@@ -169,6 +169,8 @@ fn trials_see_what_a_read_of_the_whole_memory_sees() {
             let possible = match protection.id() {
                 "faulty" => [false, false, false, true],
                 "parity-zero" => [false, true, false, true],
+                // One word in 8,192 is a code word: too few for these trials.
+                "in-place-dected-64-51" => [true, true, true, false],
                 _ => [true; 4],
             };
             assert_eq!(seen.map(|n| n > 0), possible, "{}: {seen:?}", protection.id());

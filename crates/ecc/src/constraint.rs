@@ -41,6 +41,16 @@ impl Constraint {
         high: [63, 63, 63, 63, 63, 63, 63, i8::MAX],
     };
 
+    /// Positions 0..=5 in [-32, 31], where bits 6 and 5 of a weight equal its sign, position 6 in [-64, 63], where
+    /// bit 6 does, position 7 free.
+    pub const TWO_BIT: Self = Self {
+        low: [-32, -32, -32, -32, -32, -32, -64, i8::MIN],
+        high: [31, 31, 31, 31, 31, 31, 63, i8::MAX],
+    };
+
+    /// All positions in [-32, 31].
+    pub const TWO_BIT_ALL: Self = Self { low: [-32; BLOCK], high: [31; BLOCK] };
+
     /// Whether `value` is allowed at a flat index.
     pub fn allows(&self, index: usize, value: i8) -> bool {
         (self.low[index % BLOCK]..=self.high[index % BLOCK]).contains(&value)

@@ -19,6 +19,9 @@
 //!   the block of the other operand. With the *data as matrices* and L as the bytes, byte b of the product is
 //!   the eight parities parity(x_k & L_b), k = 0..8, whose own parity is parity(F & L_b): one instruction for
 //!   fold and mask. The parity of every byte is a second one, with a matrix of ones.
+//! * **A matrix without that structure** (`matrix.rs`): tables, block by block; with GFNI a line is transposed, so that
+//!   byte k of all blocks lies together and is multiplied by the two bit matrices from it to the syndrome, and the
+//!   products of the eight bytes are added up.
 //! * **Portable**: 64-bit arithmetic, block by block as in `fold.rs`, and the parities of eight blocks packed
 //!   into one word together.
 //!
@@ -40,8 +43,10 @@ use std::arch::x86_64::{
     _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8, _mm256_set1_epi64x, _mm256_shuffle_epi8,
     _mm256_shuffle_epi32, _mm256_srli_epi16, _mm256_storeu_si256, _mm256_stream_si256, _mm256_xor_si256,
     _mm512_andnot_si512, _mm512_broadcast_i32x4, _mm512_gf2p8affine_epi64_epi8, _mm512_loadu_si512,
-    _mm512_movepi8_mask, _mm512_set1_epi8, _mm512_set1_epi64, _mm512_shuffle_epi8, _mm512_srli_epi16,
-    _mm512_storeu_si512, _mm512_stream_si512, _mm512_ternarylogic_epi64, _mm512_xor_si512,
+    _mm512_movepi8_mask, _mm512_or_si512, _mm512_permutexvar_epi16, _mm512_set1_epi8, _mm512_set1_epi64,
+    _mm512_shuffle_epi8, _mm512_shuffle_i64x2, _mm512_srli_epi16, _mm512_srli_epi64, _mm512_storeu_si512,
+    _mm512_stream_si512, _mm512_ternarylogic_epi64, _mm512_test_epi64_mask, _mm512_unpackhi_epi64,
+    _mm512_unpacklo_epi64, _mm512_xor_si512,
 };
 
 use crate::BLOCK;
@@ -50,6 +55,7 @@ use crate::fold::{IN_PLACE_CHECKS, IN_PLACE_MASK};
 use crate::fold::{
     IN_PLACE_STEPS, SECDED_MASK, copy_signs, in_place_encode, in_place_steps, packed_parities, with_fold,
 };
+use crate::matrix::Matrix;
 
 /// Bytes of a line.
 const LINE: usize = 64;
@@ -77,12 +83,13 @@ enum Form {
 }
 
 /// A code that the loops know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Code {
     Faulty,
     ParityZero,
     SecDed,
     InPlace,
+    Matrix(&'static Matrix),
 }
 
 impl Kernel {
@@ -178,10 +185,11 @@ unsafe fn run<L: Line>(code: Code, sweep: impl Sweep) {
     // SAFETY: the caller's promise about `L` is that of `over`.
     unsafe {
         match code {
-            Code::Faulty => sweep.over::<L, Bare>(),
-            Code::ParityZero => sweep.over::<L, WeightParity>(),
-            Code::SecDed => sweep.over::<L, BesideBlock>(),
-            Code::InPlace => sweep.over::<L, InsideBlock>(),
+            Code::Faulty => sweep.over::<L, _>(Bare),
+            Code::ParityZero => sweep.over::<L, _>(WeightParity),
+            Code::SecDed => sweep.over::<L, _>(BesideBlock),
+            Code::InPlace => sweep.over::<L, _>(InsideBlock),
+            Code::Matrix(matrix) => sweep.over::<L, _>(matrix),
         }
     }
 }
@@ -220,7 +228,7 @@ fn groups(plane: &[u8]) -> &[[u8; GROUP]] {
 trait Sweep {
     /// # Safety
     /// The machine must have the instructions of `L`.
-    unsafe fn over<L: Line, C: Lines>(self);
+    unsafe fn over<L: Line, C: Lines>(self, code: C);
 }
 
 struct Verify<'a> {
@@ -244,14 +252,14 @@ struct Encode<'a> {
 
 impl Sweep for Verify<'_> {
     #[inline(always)]
-    unsafe fn over<L: Line, C: Lines>(self) {
+    unsafe fn over<L: Line, C: Lines>(self, code: C) {
         let groups = groups(self.data);
         let checks = C::checks(self.check, groups.len());
         for (i, group) in groups.iter().enumerate() {
             let mut unclean = 0;
             for (j, line) in group.as_chunks().0.iter().enumerate() {
                 // SAFETY: the caller's promise about `L`.
-                unclean |= unsafe { C::check(load::<L>(line)) } ^ stored(checks, i, j);
+                unclean |= unsafe { code.check(load::<L>(line)) } ^ stored(checks, i, j);
             }
             if unclean != 0 {
                 (self.dirty)(i * GROUP_BLOCKS);
@@ -262,7 +270,7 @@ impl Sweep for Verify<'_> {
 
 impl Sweep for Decode<'_> {
     #[inline(always)]
-    unsafe fn over<L: Line, C: Lines>(self) {
+    unsafe fn over<L: Line, C: Lines>(self, code: C) {
         let groups = groups(self.data);
         let checks = C::checks(self.check, groups.len());
         assert_eq!(self.data.len(), self.weights.len());
@@ -276,8 +284,8 @@ impl Sweep for Decode<'_> {
                 // all are.
                 unsafe {
                     let line = load::<L>(line);
-                    unclean |= C::check(line) ^ stored(checks, i, j);
-                    store(C::weights(line), place, stream);
+                    unclean |= code.check(line) ^ stored(checks, i, j);
+                    store(code.weights(line), place, stream);
                 }
             }
             if unclean != 0 {
@@ -290,7 +298,7 @@ impl Sweep for Decode<'_> {
 
 impl Sweep for Encode<'_> {
     #[inline(always)]
-    unsafe fn over<L: Line, C: Lines>(self) {
+    unsafe fn over<L: Line, C: Lines>(self, code: C) {
         let groups = groups(self.weights);
         assert_eq!(self.weights.len(), self.data.len());
         assert_eq!(self.check.len(), if C::BESIDE { groups.len() * GROUP_BLOCKS } else { 0 });
@@ -303,12 +311,12 @@ impl Sweep for Encode<'_> {
             unsafe {
                 if let Some(checks) = checks.next() {
                     for (check, line) in checks.iter_mut().zip(lines) {
-                        let bits = C::check(load::<L>(line));
+                        let bits = code.check(load::<L>(line));
                         if stream { L::stream_check(bits, check) } else { *check = bits.to_le_bytes() }
                     }
                 }
                 for (line, place) in lines.iter().zip(place.as_chunks_mut().0) {
-                    store(C::stored(load::<L>(line)), place, stream);
+                    store(code.stored(load::<L>(line)), place, stream);
                 }
             }
         }
@@ -344,7 +352,7 @@ unsafe fn store<L: Line>(line: L, place: &mut [u8; LINE], stream: bool) {
 /// What a code makes of a line.
 ///
 /// The methods are unsafe because a line may need instructions that the machine lacks.
-trait Lines {
+trait Lines: Copy {
     /// Whether it keeps a check byte beside each block.
     const BESIDE: bool;
 
@@ -356,31 +364,35 @@ trait Lines {
     }
 
     /// The check bytes of weights, if any are kept beside them. Otherwise zero when all blocks are code words.
-    unsafe fn check<L: Line>(line: L) -> u64;
+    unsafe fn check<L: Line>(self, line: L) -> u64;
 
     /// The weights of blocks that are code words.
     #[inline(always)]
-    unsafe fn weights<L: Line>(line: L) -> L {
+    unsafe fn weights<L: Line>(self, line: L) -> L {
         line
     }
 
     /// The blocks that store weights.
     #[inline(always)]
-    unsafe fn stored<L: Line>(line: L) -> L {
+    unsafe fn stored<L: Line>(self, line: L) -> L {
         line
     }
 }
 
+#[derive(Clone, Copy)]
 struct Bare;
+#[derive(Clone, Copy)]
 struct WeightParity;
+#[derive(Clone, Copy)]
 struct BesideBlock;
+#[derive(Clone, Copy)]
 struct InsideBlock;
 
 impl Lines for Bare {
     const BESIDE: bool = false;
 
     #[inline(always)]
-    unsafe fn check<L: Line>(_: L) -> u64 {
+    unsafe fn check<L: Line>(self, _: L) -> u64 {
         0
     }
 }
@@ -389,7 +401,7 @@ impl Lines for WeightParity {
     const BESIDE: bool = true;
 
     #[inline(always)]
-    unsafe fn check<L: Line>(line: L) -> u64 {
+    unsafe fn check<L: Line>(self, line: L) -> u64 {
         // SAFETY: the caller's promise about `L`.
         unsafe { line.parities() }
     }
@@ -399,7 +411,7 @@ impl Lines for BesideBlock {
     const BESIDE: bool = true;
 
     #[inline(always)]
-    unsafe fn check<L: Line>(line: L) -> u64 {
+    unsafe fn check<L: Line>(self, line: L) -> u64 {
         // SAFETY: the caller's promise about `L`.
         unsafe { line.secded_check() }
     }
@@ -409,21 +421,43 @@ impl Lines for InsideBlock {
     const BESIDE: bool = false;
 
     #[inline(always)]
-    unsafe fn check<L: Line>(line: L) -> u64 {
+    unsafe fn check<L: Line>(self, line: L) -> u64 {
         // SAFETY: the caller's promise about `L`.
         unsafe { line.in_place_syndromes() }
     }
 
     #[inline(always)]
-    unsafe fn weights<L: Line>(line: L) -> L {
+    unsafe fn weights<L: Line>(self, line: L) -> L {
         // SAFETY: the caller's promise about `L`.
         unsafe { line.copy_signs() }
     }
 
     #[inline(always)]
-    unsafe fn stored<L: Line>(line: L) -> L {
+    unsafe fn stored<L: Line>(self, line: L) -> L {
         // SAFETY: the caller's promise about `L`.
         unsafe { line.in_place_encode() }
+    }
+}
+
+impl Lines for &Matrix {
+    const BESIDE: bool = false;
+
+    #[inline(always)]
+    unsafe fn check<L: Line>(self, line: L) -> u64 {
+        // SAFETY: the caller's promise about `L`.
+        unsafe { line.matrix_syndromes(self) }
+    }
+
+    #[inline(always)]
+    unsafe fn weights<L: Line>(self, line: L) -> L {
+        // SAFETY: the caller's promise about `L`.
+        unsafe { line.matrix_weights(self) }
+    }
+
+    #[inline(always)]
+    unsafe fn stored<L: Line>(self, line: L) -> L {
+        // SAFETY: the caller's promise about `L`.
+        unsafe { line.matrix_encode(self) }
     }
 }
 
@@ -446,6 +480,45 @@ trait Line: Copy {
     unsafe fn copy_signs(self) -> Self;
     /// [`in_place_encode`] of every block.
     unsafe fn in_place_encode(self) -> Self;
+
+    /// Zero when all blocks are code words of a matrix.
+    #[inline(always)]
+    unsafe fn matrix_syndromes(self, matrix: &Matrix) -> u64 {
+        // SAFETY: the caller's promise.
+        unsafe { self.blocks().into_iter().fold(0, |sum, block| sum | u64::from(matrix.syndrome(block))) }
+    }
+
+    /// [`Matrix::weights`] of every block.
+    #[inline(always)]
+    unsafe fn matrix_weights(self, matrix: &Matrix) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { Self::of_blocks(each(self.blocks(), |block| matrix.weights(block))) }
+    }
+
+    /// [`Matrix::encode`] of every block.
+    #[inline(always)]
+    unsafe fn matrix_encode(self, matrix: &Matrix) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { Self::of_blocks(self.blocks().map(|block| matrix.encode(block))) }
+    }
+
+    /// The blocks one by one.
+    #[inline(always)]
+    unsafe fn blocks(self) -> [u64; 8] {
+        let mut bytes = [0; LINE];
+        // SAFETY: the caller's promise.
+        unsafe { self.store(&mut bytes) };
+        let blocks = bytes.as_chunks::<BLOCK>().0;
+        std::array::from_fn(|i| u64::from_le_bytes(blocks[i]))
+    }
+
+    /// The opposite.
+    #[inline(always)]
+    unsafe fn of_blocks(blocks: [u64; 8]) -> Self {
+        let bytes = blocks.map(u64::to_le_bytes);
+        // SAFETY: the caller's promise.
+        unsafe { Self::load(bytes.as_flattened().as_array().expect("eight blocks are a line")) }
+    }
 
     /// Stores past the caches; `to` must be on a line.
     #[inline(always)]
@@ -749,6 +822,119 @@ impl Line for __m512i {
             _mm512_ternarylogic_epi64::<0xf8>(data, in_place_spread_avx512(data), checks)
         }
     }
+
+    #[inline(always)]
+    unsafe fn matrix_syndromes(self, matrix: &Matrix) -> u64 {
+        // SAFETY: AVX-512F, AVX-512BW and GFNI.
+        unsafe {
+            let syndromes = syndromes_avx512(self, matrix);
+            _mm512_test_epi64_mask(syndromes, syndromes).into()
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn matrix_weights(self, matrix: &Matrix) -> Self {
+        // SAFETY: AVX-512F. The constant is that of a | b & c.
+        unsafe {
+            let (checks, signs) = matrix.masks();
+            let [one, two] = signs.map(u64::cast_signed);
+            let data = _mm512_andnot_si512(_mm512_set1_epi64(checks.cast_signed()), self);
+            let above = _mm512_srli_epi64::<1>(self);
+            let data = _mm512_ternarylogic_epi64::<0xf8>(data, above, _mm512_set1_epi64(one));
+            let above = _mm512_srli_epi64::<2>(self);
+            _mm512_ternarylogic_epi64::<0xf8>(data, above, _mm512_set1_epi64(two))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn matrix_encode(self, matrix: &Matrix) -> Self {
+        // SAFETY: AVX-512F, AVX-512BW and GFNI; eight u64 are an unaligned vector.
+        unsafe {
+            let (checks, _) = matrix.masks();
+            let data = _mm512_andnot_si512(_mm512_set1_epi64(checks.cast_signed()), self);
+            let syndromes = syndromes_avx512(data, matrix);
+            let [low, high] =
+                [_mm512_unpacklo_epi64(syndromes, syndromes), _mm512_unpackhi_epi64(syndromes, syndromes)];
+            let low = _mm512_gf2p8affine_epi64_epi8::<0>(low, matrix_avx512(&matrix.to_checks[0]));
+            let high = _mm512_gf2p8affine_epi64_epi8::<0>(high, matrix_avx512(&matrix.to_checks[1]));
+            let bits = transposed_back_avx512(_mm512_xor_si512(low, high));
+            _mm512_or_si512(data, bits)
+        }
+    }
+}
+
+/// Byte w of both halves of every lane: the low and the high byte of the syndrome of block w.
+///
+/// # Safety
+/// The machine must have AVX-512F, AVX-512BW and GFNI, here and in the next three.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn syndromes_avx512(x: __m512i, matrix: &Matrix) -> __m512i {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let x = transposed_avx512(x);
+        let low = _mm512_gf2p8affine_epi64_epi8::<0>(x, matrix_avx512(&matrix.to_syndrome[0]));
+        let high = _mm512_gf2p8affine_epi64_epi8::<0>(x, matrix_avx512(&matrix.to_syndrome[1]));
+        let sums = _mm512_xor_si512(_mm512_unpacklo_epi64(low, high), _mm512_unpackhi_epi64(low, high));
+        let sums = _mm512_xor_si512(sums, _mm512_shuffle_i64x2::<0b01_00_11_10>(sums, sums));
+        _mm512_xor_si512(sums, _mm512_shuffle_i64x2::<0b10_11_00_01>(sums, sums))
+    }
+}
+
+/// The bit matrices by which the eight bytes of a block are multiplied.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn matrix_avx512(matrices: &[u64; 8]) -> __m512i {
+    // SAFETY: the caller's promise; eight u64 are an unaligned vector.
+    unsafe { _mm512_loadu_si512(matrices.as_ptr().cast()) }
+}
+
+/// Byte w of 64-bit lane k: byte k of block w. So one matrix a lane multiplies a byte of all blocks.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn transposed_avx512(x: __m512i) -> __m512i {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let pairs = _mm512_shuffle_epi8(
+            x,
+            _mm512_broadcast_i32x4(_mm_setr_epi8(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15)),
+        );
+        _mm512_permutexvar_epi16(_mm512_loadu_si512(PAIRS_BY_BYTE.as_ptr().cast()), pairs)
+    }
+}
+
+/// The opposite.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn transposed_back_avx512(x: __m512i) -> __m512i {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let pairs = _mm512_permutexvar_epi16(_mm512_loadu_si512(PAIRS_BY_LANE.as_ptr().cast()), x);
+        _mm512_shuffle_epi8(
+            pairs,
+            _mm512_broadcast_i32x4(_mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15)),
+        )
+    }
+}
+
+/// Bytes k of two neighbouring blocks are pair k of a lane; all pairs of byte 0, then of byte 1, ...
+#[cfg(target_arch = "x86_64")]
+const PAIRS_BY_BYTE: [u16; 32] = transposition(8, 4);
+
+/// The opposite.
+#[cfg(target_arch = "x86_64")]
+const PAIRS_BY_LANE: [u16; 32] = transposition(4, 8);
+
+/// Where the entries of a transposed matrix of `rows` rows come from.
+#[cfg(target_arch = "x86_64")]
+const fn transposition(rows: u16, columns: u16) -> [u16; 32] {
+    let mut from = [0; 32];
+    let mut i = 0;
+    while i < rows * columns {
+        from[i as usize] = i % columns * rows + i / columns;
+        i += 1;
+    }
+    from
 }
 
 /// All bits of a byte: its parity, by a matrix of ones.

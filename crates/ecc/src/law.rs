@@ -5,13 +5,14 @@
 //! probability p^k (1 - p)^(n - k), and the counts by k are all that the probability of an outcome needs. They are
 //! sums of positive terms, exact to a few units in the last place at any rate, 1e-12 included.
 //!
-//! For a linear code the outcome depends on the flips alone, and the counts come from a dynamic programme over cells,
-//! syndromes and number of flips ([`crate::LinearCode::outcome_law`]). Where it depends on the stored weights too,
+//! For a linear code the outcome depends on the flips alone, and the counts come from the numbers of its code words by
+//! weight ([`crate::LinearCode::outcome_law`]). Where it depends on the stored weights too,
 //! a protection sorts its words into classes with a law each ([`Protection::outcome_laws`]).
 //!
 //! Logarithms come from `libm`, so that probabilities are the same on every machine.
 
 use std::ops::Add;
+use std::sync::LazyLock;
 
 use crate::Protection;
 
@@ -50,7 +51,7 @@ impl<T: Copy + Add<Output = T>> Outcomes<T> {
         self.clean_right + self.corrected_right + self.detected_right + self.wrong()
     }
 
-    fn map<U>(self, f: impl Fn(T) -> U) -> Outcomes<U> {
+    pub(crate) fn map<U>(self, f: impl Fn(T) -> U) -> Outcomes<U> {
         Outcomes {
             clean_right: f(self.clean_right),
             corrected_right: f(self.corrected_right),
@@ -58,6 +59,18 @@ impl<T: Copy + Add<Output = T>> Outcomes<T> {
             detected_right: f(self.detected_right),
             detected_wrong: f(self.detected_wrong),
             clean_wrong: f(self.clean_wrong),
+        }
+    }
+}
+
+impl Outcomes<u128> {
+    /// The same patterns where something else makes the word wrong.
+    pub(crate) fn all_wrong(self) -> Self {
+        Self {
+            clean_wrong: self.clean_right + self.clean_wrong,
+            corrected_wrong: self.corrected_right + self.corrected_wrong,
+            detected_wrong: self.detected(),
+            ..Self::default()
         }
     }
 }
@@ -140,17 +153,21 @@ fn pattern_probabilities(cells: usize, rate: f64) -> Vec<f64> {
     flipped.into_iter().zip(kept.into_iter().rev()).map(|(flipped, kept)| flipped * kept).collect()
 }
 
-/// Subsets of k of n, by Pascal's triangle: no product on the way is larger than the result.
+/// Subsets of k of n; n is at most 128.
 pub(crate) fn choose(n: usize, k: usize) -> u128 {
-    let mut row = vec![0; n + 1];
-    row[0] = 1;
-    for i in 1..=n {
-        for j in (1..=i).rev() {
-            row[j] += row[j - 1];
-        }
-    }
-    row[k]
+    PASCAL[n].get(k).copied().unwrap_or(0)
 }
+
+/// Pascal's triangle.
+static PASCAL: LazyLock<Vec<Vec<u128>>> = LazyLock::new(|| {
+    let mut rows = vec![vec![1u128]];
+    for n in 0..128 {
+        let last: &Vec<u128> = &rows[n];
+        let between = last.windows(2).map(|pair| pair[0] + pair[1]);
+        rows.push(std::iter::once(1).chain(between).chain([1]).collect());
+    }
+    rows
+});
 
 /// The laws of all words of a memory.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -20,6 +20,8 @@
 //! | `parity-zero` | zero | a weight and an even-parity bit; mismatch: weight := 0 | 12.5 % | none |
 //! | `secded-72-64` | ecc | 8 weights and 8 check bits beside them | 12.5 % | none |
 //! | `in-place-64-57` | in-place | 8 weights, 7 check bits inside | 0 | [`Constraint::WOT`] |
+//! | `in-place-dected-64-51` | | 8 weights, 13 check bits inside: two flips corrected, three detected | 0 | [`Constraint::TWO_BIT`] |
+//! | `in-place-msb-32-16` | | bits 7..=4 of 8 weights, 16 check bits inside: three flips of these bits corrected, four detected | 0 | [`Constraint::TWO_BIT_ALL`] |
 //!
 //! [`by_id`] finds one by its id or the paper's name. A new one is a file in `src/protections/` and a
 //! line in its registry.
@@ -34,7 +36,7 @@
 //!
 //! 1. [`LinearCode`] is the reference: a parity-check matrix and the textbook rules, bit by bit.
 //! 2. The block and word codecs ([`Protection::encode_block`], [`Protection::decode_word`]) decide what a flip
-//!    does. They are fold kernels (see `fold.rs`), tested against the reference over every stored cell.
+//!    does. They are fold kernels (see `fold.rs`) or tables (see `matrix.rs`), tested against the reference over every stored cell.
 //! 3. The [`Dense`] loops take whole memories (see `kernel.rs`), a [`Kernel`] for each kind of machine, chosen at
 //!    run time. They do clean groups of blocks and leave the others to the word codecs, against which they are
 //!    tested. A protection does without until it has some.
@@ -48,6 +50,7 @@ mod kernel;
 mod law;
 mod layout;
 mod linear;
+mod matrix;
 mod protection;
 mod protections;
 
@@ -60,4 +63,4 @@ pub use law::{MemoryLaw, OutcomeLaw, Outcomes};
 pub use layout::{BLOCK, MemoryLayout, TensorSpan};
 pub use linear::LinearCode;
 pub use protection::{Protection, StatusCounts, WordShape, WordStatus};
-pub use protections::{Faulty, InPlace, ParityZero, SecDed, UnknownProtection, all, all_with, by_id};
+pub use protections::{Faulty, InPlace, Inside, ParityZero, SecDed, UnknownProtection, all, all_with, by_id};

@@ -1,34 +1,67 @@
 //! The reference codec: a parity-check matrix H and the textbook rules, bit by bit.
 //!
-//! A word x of n stored cells is a code word when H x = 0. The *syndrome* H x is the sum of H's
-//! columns at the cells that are set. A single flip at cell i adds column i to it, so when all columns
-//! differ and have odd weight (Hsiao 1970), every single flip is known by its syndrome, and every
-//! double flip by a syndrome of even weight that is no column: single errors are corrected, double
-//! errors detected.
+//! A word x of n stored cells is a code word when H x = 0. The *syndrome* H x is the sum of H's columns at the cells
+//! that are set, and flips add the sum of their columns to it. When the patterns of up to t flips all have different
+//! syndromes, each is known by its own and can be undone; t is the *correction radius*. Every other syndrome is
+//! declared uncorrectable (*bounded-distance decoding*).
+//!
+//! * t = 1, all columns distinct and of odd weight (Hsiao 1970): double flips have syndromes of even weight, which
+//!   are no column. SEC-DED.
+//! * t = 2, columns (1, x, x^3) for distinct x of a field GF(2^m): five of them are independent (BCH codes with an
+//!   overall parity), so no triple has the syndrome of a pair, a single flip or none. DEC-TED.
 
+use crate::law::choose;
 use crate::{OutcomeLaw, Outcomes, WordStatus};
 
-/// A binary linear SEC-DED code in systematic form, at most 128 cells a word.
+/// A binary linear code in systematic form, at most 96 cells a word and 16 check bits, with bounded-distance decoding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinearCode {
-    columns: Vec<u8>,
+    columns: Vec<u16>,
     check_cells: Vec<usize>,
+    radius: usize,
 }
 
 impl LinearCode {
     /// The code whose parity-check matrix has `columns` (bit j of a column is row j), with check bit j
-    /// in cell `check_cells[j]`.
+    /// in cell `check_cells[j]`, which corrects up to `radius` flips.
     ///
     /// # Panics
-    /// When the columns are not distinct, or the check cells' columns are not the unit vectors.
-    pub fn new(columns: Vec<u8>, check_cells: Vec<usize>) -> Self {
-        for (i, a) in columns.iter().enumerate() {
-            assert!(*a != 0 && !columns[..i].contains(a), "columns must be distinct and not zero");
-        }
+    /// When two patterns of up to `radius` flips have the same syndrome, or the check cells' columns are not the unit
+    /// vectors.
+    pub fn new(columns: Vec<u16>, check_cells: Vec<usize>, radius: usize) -> Self {
         for (j, &cell) in check_cells.iter().enumerate() {
             assert_eq!(columns[cell], 1 << j, "check cell {cell} must have unit column {j}");
         }
-        Self { columns, check_cells }
+        let code = Self { columns, check_cells, radius };
+        let mut taken = vec![false; 1 << code.check_cells.len()];
+        taken[0] = true;
+        for (syndrome, pattern) in code.correctable() {
+            let again = std::mem::replace(&mut taken[usize::from(syndrome)], true);
+            assert!(!again, "another pattern has the syndrome of {pattern:x}");
+        }
+        code
+    }
+
+    /// The same with any matrix of the code: its rows are combined until the check cells have the unit columns.
+    ///
+    /// # Panics
+    /// As for [`LinearCode::new`], and when the check cells' columns are dependent.
+    pub fn systematic(mut columns: Vec<u16>, check_cells: Vec<usize>, radius: usize) -> Self {
+        for (j, &cell) in check_cells.iter().enumerate() {
+            let rest = columns[cell] >> j;
+            assert!(rest != 0, "the column of check cell {cell} depends on those before it");
+            let pivot = j as u32 + rest.trailing_zeros();
+            for column in &mut columns {
+                let swapped = (*column >> j ^ *column >> pivot) & 1;
+                *column ^= swapped << j | swapped << pivot;
+            }
+            // Row j is subtracted from every other row that the check cell is in.
+            let others = columns[cell] ^ 1 << j;
+            for column in &mut columns {
+                *column ^= if *column >> j & 1 == 1 { others } else { 0 };
+            }
+        }
+        Self::new(columns, check_cells, radius)
     }
 
     /// Cells of a word.
@@ -37,7 +70,7 @@ impl LinearCode {
     }
 
     /// The columns of the parity-check matrix, cell by cell.
-    pub fn columns(&self) -> &[u8] {
+    pub fn columns(&self) -> &[u16] {
         &self.columns
     }
 
@@ -46,8 +79,13 @@ impl LinearCode {
         &self.check_cells
     }
 
+    /// Flips of a word that are corrected.
+    pub fn radius(&self) -> usize {
+        self.radius
+    }
+
     /// Sum of the columns at the set cells; cell i is bit i of `word`.
-    pub fn syndrome(&self, word: u128) -> u8 {
+    pub fn syndrome(&self, word: u128) -> u16 {
         let set = (0..self.cells()).filter(|i| word >> i & 1 == 1);
         set.fold(0, |sum, i| sum ^ self.columns[i])
     }
@@ -60,67 +98,117 @@ impl LinearCode {
         checks.fold(data, |w, (j, cell)| w | u128::from(syndrome >> j & 1) << cell)
     }
 
-    /// Corrects a single flip, detects what no single flip explains.
+    /// Corrects up to radius flips, detects what they do not explain.
     pub fn decode(&self, word: u128) -> (u128, WordStatus) {
-        let syndrome = self.syndrome(word);
-        if syndrome == 0 {
-            return (word, WordStatus::Clean);
-        }
-        match self.columns.iter().position(|&column| column == syndrome) {
-            Some(cell) => (word ^ 1 << cell, WordStatus::Corrected),
+        match self.explain(self.syndrome(word), self.radius, self.cells()) {
+            Some(0) => (word, WordStatus::Clean),
+            Some(flips) => (word ^ flips, WordStatus::Corrected),
             None => (word, WordStatus::Detected),
         }
     }
 
-    /// What flips do to a word whose data cells are what is read, with detected words left as received.
-    ///
-    /// What a flip does depends on the syndrome of the flips, which is a sum of columns. So patterns are counted
-    /// by number of flips and syndrome, adding one cell after the other, once over all cells and once over the check
-    /// cells, whose patterns leave the data as they were.
-    pub fn outcome_law(&self) -> OutcomeLaw {
-        let all = self.patterns_of(0..self.cells());
-        let harmless = self.patterns_of(self.check_cells.iter().copied());
-        let mut patterns = vec![Outcomes::default(); self.cells() + 1];
-        for (flips, outcomes) in patterns.iter_mut().enumerate() {
-            for (syndrome, &total) in (0..=u8::MAX).zip(&all[flips]) {
-                let harmless =
-                    harmless.get(flips).map_or(0, |of_syndrome| of_syndrome[usize::from(syndrome)]);
-                let corrected = self.columns.iter().position(|&column| column == syndrome);
-                let (right, wrong, right_patterns) = match corrected {
-                    _ if syndrome == 0 => (&mut outcomes.clean_right, &mut outcomes.clean_wrong, harmless),
-                    None => (&mut outcomes.detected_right, &mut outcomes.detected_wrong, harmless),
-                    Some(cell) => {
-                        // Of a data cell, only its own flip is put right: flips of check cells beside it would have
-                        // to have syndrome 0, and their columns are independent.
-                        let own =
-                            if self.check_cells.contains(&cell) { harmless } else { u128::from(flips == 1) };
-                        (&mut outcomes.corrected_right, &mut outcomes.corrected_wrong, own)
-                    }
-                };
-                *right += right_patterns;
-                *wrong += total - right_patterns;
-            }
+    /// The pattern of at most `most` flips of cells before `end` that has this syndrome.
+    fn explain(&self, syndrome: u16, most: usize, end: usize) -> Option<u128> {
+        match (syndrome, most) {
+            (0, _) => Some(0),
+            (_, 0) => None,
+            _ => (0..end).find_map(|cell| {
+                let rest = self.explain(syndrome ^ self.columns[cell], most - 1, cell)?;
+                Some(rest | 1 << cell)
+            }),
         }
-        OutcomeLaw::new(patterns)
     }
 
-    /// Patterns of flips in some cells, by number of flips and syndrome.
-    fn patterns_of(&self, cells: impl ExactSizeIterator<Item = usize>) -> Vec<[u128; 256]> {
-        let mut patterns = vec![[0; 256]; cells.len() + 1];
-        patterns[0][0] = 1;
-        for (known, cell) in cells.enumerate() {
-            for flips in (0..=known).rev() {
-                for syndrome in 0..256 {
-                    let further = syndrome ^ usize::from(self.columns[cell]);
-                    patterns[flips + 1][further] += patterns[flips][syndrome];
-                }
+    /// All patterns of 1 to radius flips, with their syndromes.
+    pub(crate) fn correctable(&self) -> Vec<(u16, u128)> {
+        // Patterns of one flip more begin with each of the last ones, and go on below its lowest cell.
+        let mut patterns = vec![(0, 0u128)];
+        let mut last = 0..1;
+        for _ in 0..self.radius {
+            for i in last.clone() {
+                let (syndrome, pattern) = patterns[i];
+                let end = self.cells().min(pattern.trailing_zeros() as usize);
+                patterns.extend((0..end).map(|cell| (syndrome ^ self.columns[cell], pattern | 1 << cell)));
             }
+            last = last.end..patterns.len();
         }
-        patterns
+        patterns.split_off(1)
+    }
+
+    /// What flips do to a word whose data cells are what is read, with detected words left as received.
+    ///
+    /// Which flips pass or are corrected follows from the numbers of code words by weight: flips pass when they are a
+    /// code word, and are corrected when they are a code word and up to radius flips more, in one way only. Check cells
+    /// have independent columns, so flips of theirs alone are no code word, and corrected flips leave the data right
+    /// only when they are within the radius themselves. Detected words are right when check cells alone have flipped:
+    /// one pattern a syndrome, its bits.
+    pub fn outcome_law(&self) -> OutcomeLaw {
+        let (cells, checks) = (self.cells(), self.check_cells.len());
+        let words = self.code_words_by_weight();
+        let mut detected_right: Vec<u128> = (0..=cells).map(|flips| choose(checks, flips)).collect();
+        detected_right[0] = 0;
+        for (syndrome, _) in self.correctable() {
+            detected_right[syndrome.count_ones() as usize] -= 1;
+        }
+        let law = detected_right.into_iter().enumerate().map(|(flips, detected_right)| {
+            let total = choose(cells, flips);
+            let corrected: u128 = (1..=self.radius)
+                .flat_map(|more| words.iter().enumerate().map(move |(weight, &words)| (more, weight, words)))
+                .map(|(more, weight, words)| words * patterns_at(cells, weight, more, flips))
+                .sum();
+            let clean = words[flips];
+            let clean_right = u128::from(flips == 0);
+            let corrected_right = if (1..=self.radius).contains(&flips) { total } else { 0 };
+            Outcomes {
+                clean_right,
+                corrected_right,
+                corrected_wrong: corrected - corrected_right,
+                detected_right,
+                detected_wrong: total - clean - corrected - detected_right,
+                clean_wrong: clean - clean_right,
+            }
+        });
+        OutcomeLaw::new(law.collect())
+    }
+
+    /// Numbers of code words by weight, from those of the dual code, the 2^r sums of rows (MacWilliams' identity).
+    fn code_words_by_weight(&self) -> Vec<u128> {
+        let cells = self.cells();
+        let mut dual = vec![0i128; cells + 1];
+        for rows in 0..1u32 << self.check_cells.len() {
+            let sum = self.columns.iter().filter(|&&c| (u32::from(c) & rows).count_ones() % 2 == 1);
+            dual[sum.count()] += 1;
+        }
+        let of_weight = |weight| {
+            let terms = dual.iter().enumerate().filter(|(_, words)| **words > 0);
+            let sum: i128 = terms.map(|(w, words)| words * krawtchouk(cells, weight, w)).sum();
+            (sum >> self.check_cells.len()).unsigned_abs()
+        };
+        (0..=cells).map(of_weight).collect()
     }
 
     /// The columns as hex, for [`crate::Protection::parameters`].
     pub(crate) fn columns_hex(&self) -> String {
-        self.columns.iter().map(|c| format!("{c:02x}")).collect()
+        let digits = 2 * self.check_cells.len().div_ceil(8);
+        self.columns.iter().map(|c| format!("{c:0digits$x}")).collect()
     }
+}
+
+/// Patterns of `flips` flips at distance `distance` from one of `weight` flips, all of `cells` cells.
+fn patterns_at(cells: usize, weight: usize, distance: usize, flips: usize) -> u128 {
+    let back = (weight + distance).wrapping_sub(flips);
+    if back > 2 * distance || back % 2 == 1 {
+        return 0;
+    }
+    let back = back / 2;
+    choose(weight, back) * choose(cells - weight, distance - back)
+}
+
+/// Sum over all patterns of `flips` flips of (-1)^(flips in `weight` given cells).
+fn krawtchouk(cells: usize, flips: usize, weight: usize) -> i128 {
+    let terms = (0..=flips).map(|inside| {
+        let patterns = (choose(weight, inside) * choose(cells - weight, flips - inside)).cast_signed();
+        if inside % 2 == 0 { patterns } else { -patterns }
+    });
+    terms.sum()
 }

@@ -1,6 +1,9 @@
 //! What holds for every protection, through the public trait.
 
-use ecc::{InPlace, MemoryImage, MemoryLayout, Protection, SecDed, StatusCounts, WordStatus, all, by_id};
+use ecc::{
+    BLOCK, InPlace, Inside, Kernel, MemoryImage, MemoryLayout, Protection, SecDed, StatusCounts, WordStatus,
+    all, by_id,
+};
 use proptest::prelude::*;
 
 /// Weights that a protection can store, in a layout with odd sizes.
@@ -28,7 +31,9 @@ proptest! {
             let image = protection.encode(&layout, &plane).unwrap();
             let mut read = vec![1; plane.len()];
             let counts = protection.decode(&image, &mut read);
-            prop_assert_eq!(&read, &plane);
+            let (blocks, _) = plane.as_chunks::<BLOCK>();
+            let expected: Vec<i8> = blocks.iter().flat_map(|block| protection.as_stored(*block)).collect();
+            prop_assert_eq!(read, expected);
             let words = (plane.len() / protection.word().weights) as u64;
             prop_assert_eq!(counts, StatusCounts { clean: words, corrected: 0, detected: 0 });
             prop_assert_eq!(image.check_bits(), words * protection.word().check_bits as u64);
@@ -98,18 +103,28 @@ proptest! {
 /// One flip and two of every cell of a word: the sum of their columns of the parity-check matrix.
 #[test]
 fn syndromes_are_those_of_the_parity_check_matrix() {
-    for (name, code) in [("in-place", InPlace::code()), ("ecc", SecDed::code())] {
+    let kernel = Kernel::fastest();
+    let inside = [Inside::in_place_dected(kernel), Inside::in_place_msb(kernel)];
+    let inside = inside
+        .iter()
+        .map(|protection| (protection.id(), protection.code().clone(), protection.cells().to_vec()));
+    let folds = [("in-place", InPlace::code()), ("ecc", SecDed::code())].map(|(name, code)| {
+        let cells = (0..code.cells()).collect();
+        (name, code, cells)
+    });
+    for (name, code, cells) in folds.into_iter().chain(inside) {
         let protection = by_id(name).unwrap();
-        let plane: Vec<i8> = (0..16).map(|i| i * 7 - 60).collect();
+        let mut plane: Vec<i8> = (0..16).map(|i| i * 7 - 60).collect();
+        protection.constraint().throttle(&mut plane);
         for (a, b) in (0..code.cells()).flat_map(|a| (0..=a).map(move |b| (a, b))) {
             let mut image = MemoryImage::blank(protection.word(), plane.len());
             protection.encode_plane(&plane, &mut image);
             assert_eq!(protection.syndrome(&image, 1), 0);
             let mut expected = 0;
             for cell in [Some(a), (a != b).then_some(b)].into_iter().flatten() {
-                match cell.checked_sub(64) {
-                    None => image.flip_data(64 + cell as u64),
-                    Some(check) => image.flip_check(8 + check as u64),
+                match cells[cell].checked_sub(8 * protection.word().weights) {
+                    None => image.flip_data((8 * protection.word().weights + cells[cell]) as u64),
+                    Some(check) => image.flip_check((protection.word().check_bits + check) as u64),
                 }
                 expected ^= code.columns()[cell];
             }
@@ -175,25 +190,44 @@ fn protections_answer_to_the_papers_names() {
         assert_eq!(by_id(alias).unwrap().id(), id);
         assert_eq!(by_id(id).unwrap().id(), id);
     }
-    assert_eq!(
-        by_id("raid").unwrap_err().to_string(),
-        "unknown protection `raid`, expected one of faulty, parity-zero, secded-72-64, in-place-64-57"
-    );
+    let error = by_id("raid").unwrap_err().to_string();
+    let known = all().iter().map(|p| p.id().to_owned()).collect::<Vec<_>>().join(", ");
+    assert_eq!(error, format!("unknown protection `raid`, expected one of {known}"));
+    assert!(known.starts_with("faulty, parity-zero, secded-72-64, in-place-64-57, "));
 }
 
 #[test]
 fn parameters_are_stable() {
     // They enter the identity of every record; a change here is a change of the code itself.
-    let parameters: Vec<String> = all().iter().map(|p| p.parameters()).collect();
-    assert_eq!(
-        parameters,
-        [
-            "",
-            "even",
+    let known = [
+        ("faulty", ""),
+        ("parity-zero", "even"),
+        (
+            "secded-72-64",
             "columns 0e323d545ba4c2f10d313e5758a7c1f20b3738515ea1c7f4073b345d52adcbf81f232c454ab5d3e0\
              2f131c757a85e3d04f737c151ae583b08fb3bcd5da2543700102040810204080 due keep",
+        ),
+        (
+            "in-place-64-57",
             "columns 546732792c1f014a5764317a2f1c02495162377c291a044f5d6e3b7025160843457623683d0e105b\
              754613580d3e206b152673386d5e400b2a194c0752617f34 due keep",
-        ]
-    );
+        ),
+        (
+            "in-place-dected-64-51",
+            "columns 0e14050b106c0447075f000100020fd512bf0ec31f420bf307930004000815bb140e11e309151fcc\
+             04a30010002012f11425197e14540b2d086300400080153614890b0a154d1cb4118c0100020010c516391c28\
+             112906cd18c2040008001de61cf904bd1a5601db0dfa0aef1000038507f9081b07aa076c1d071bbc1ef20763 \
+             due keep",
+        ),
+        (
+            "in-place-msb-32-16",
+            "bits 4-7 columns a7a000010002096797e700040008259c56fb0010002096705bee0040008050a76fba01\
+             000200429ebeea040008000a7af2cf1000200029e8c25940008000a84b due keep",
+        ),
+    ];
+    for (id, parameters) in known {
+        assert_eq!(by_id(id).unwrap().parameters(), parameters, "{id}");
+    }
+    let ids: Vec<_> = known.iter().map(|(id, _)| *id).collect();
+    assert_eq!(all().iter().map(|p| p.id().to_owned()).collect::<Vec<_>>(), ids, "each is pinned");
 }

@@ -20,7 +20,7 @@ impl InPlace {
     /// Cells are the bits of the block.
     pub fn code() -> LinearCode {
         let check_cells = (0..64).filter(|cell| IN_PLACE_CHECKS >> cell & 1 == 1).collect();
-        LinearCode::new((0..64).map(in_place_column).collect(), check_cells)
+        LinearCode::new((0..64).map(|cell| in_place_column(cell).into()).collect(), check_cells, 1)
     }
 
     /// With a given form of the dense loops.

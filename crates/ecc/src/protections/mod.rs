@@ -1,10 +1,14 @@
 mod faulty;
 mod in_place;
+mod in_place_dected;
+mod in_place_msb;
+mod inside;
 mod parity_zero;
 mod secded;
 
 pub use faulty::Faulty;
 pub use in_place::InPlace;
+pub use inside::Inside;
 pub use parity_zero::ParityZero;
 pub use secded::SecDed;
 
@@ -18,6 +22,8 @@ fn registry(kernel: Kernel) -> Vec<(Box<dyn Protection>, &'static [&'static str]
         (Box::new(ParityZero::new(kernel)), &["zero"]),
         (Box::new(SecDed::new(kernel)), &["ecc"]),
         (Box::new(InPlace::new(kernel)), &["in-place"]),
+        (Box::new(Inside::in_place_dected(kernel)), &[]),
+        (Box::new(Inside::in_place_msb(kernel)), &[]),
     ]
 }
 

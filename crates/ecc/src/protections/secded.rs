@@ -18,8 +18,8 @@ pub struct SecDed {
 impl SecDed {
     /// Cells 0..64 are the block, cells 64..72 its check byte.
     pub fn code() -> LinearCode {
-        let columns = (0..64).map(secded_column).chain((0..8).map(|j| 1 << j)).collect();
-        LinearCode::new(columns, (64..72).collect())
+        let columns = (0..64).map(|cell| secded_column(cell).into()).chain((0..8).map(|j| 1 << j)).collect();
+        LinearCode::new(columns, (64..72).collect(), 1)
     }
 
     /// With a given form of the dense loops.
