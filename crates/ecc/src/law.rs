@@ -110,6 +110,19 @@ impl OutcomeLaw {
         Self { patterns }
     }
 
+    /// The law of a word with so many cells more, of which a flip makes it wrong and changes nothing else.
+    pub(crate) fn with_unprotected(&self, more: usize) -> Self {
+        let mut patterns = vec![Outcomes::default(); self.cells() + more + 1];
+        for (flips, &outcomes) in self.patterns.iter().enumerate() {
+            for beside in 0..=more {
+                let all = outcomes.map(|count| count * choose(more, beside));
+                let sum = &mut patterns[flips + beside];
+                *sum = *sum + if beside == 0 { all } else { all.all_wrong() };
+            }
+        }
+        Self::new(patterns)
+    }
+
     /// Cells of a word.
     pub fn cells(&self) -> usize {
         self.patterns.len() - 1
@@ -151,6 +164,49 @@ fn pattern_probabilities(cells: usize, rate: f64) -> Vec<f64> {
     };
     let (flipped, kept) = (powers(rate), powers(1.0 - rate));
     flipped.into_iter().zip(kept.into_iter().rev()).map(|(flipped, kept)| flipped * kept).collect()
+}
+
+/// What flips do to a word of a linear code with so many code words of each weight, whose decoder corrects up to `radius`
+/// flips and detects all else; of patterns by number of flips, `detected_right` are detected and leave the data right.
+///
+/// Flips pass when they are a code word, and are corrected when they are a code word and up to radius flips more, in one way
+/// only. Flips of check cells alone are no code word, so corrected flips leave the data right only when they are
+/// within the radius themselves.
+pub(crate) fn bounded_distance_law(
+    code_words: &[u128],
+    radius: usize,
+    detected_right: &[u128],
+) -> OutcomeLaw {
+    let cells = code_words.len() - 1;
+    let law = detected_right.iter().enumerate().map(|(flips, &detected_right)| {
+        let total = choose(cells, flips);
+        let corrected: u128 = (1..=radius)
+            .flat_map(|more| code_words.iter().enumerate().map(move |(weight, &words)| (more, weight, words)))
+            .map(|(more, weight, words)| words * patterns_at(cells, weight, more, flips))
+            .sum();
+        let clean = code_words[flips];
+        let clean_right = u128::from(flips == 0);
+        let corrected_right = if (1..=radius).contains(&flips) { total } else { 0 };
+        Outcomes {
+            clean_right,
+            corrected_right,
+            corrected_wrong: corrected - corrected_right,
+            detected_right,
+            detected_wrong: total - clean - corrected - detected_right,
+            clean_wrong: clean - clean_right,
+        }
+    });
+    OutcomeLaw::new(law.collect())
+}
+
+/// Patterns of `flips` flips at distance `distance` from one of `weight` flips, all of `cells` cells.
+fn patterns_at(cells: usize, weight: usize, distance: usize, flips: usize) -> u128 {
+    let back = (weight + distance).wrapping_sub(flips);
+    if back > 2 * distance || back % 2 == 1 {
+        return 0;
+    }
+    let back = back / 2;
+    choose(weight, back) * choose(cells - weight, distance - back)
 }
 
 /// Subsets of k of n; n is at most 128.

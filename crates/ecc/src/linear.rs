@@ -10,8 +10,8 @@
 //! * t = 2, columns (1, x, x^3) for distinct x of a field GF(2^m): five of them are independent (BCH codes with an
 //!   overall parity), so no triple has the syndrome of a pair, a single flip or none. DEC-TED.
 
-use crate::law::choose;
-use crate::{OutcomeLaw, Outcomes, WordStatus};
+use crate::law::{bounded_distance_law, choose};
+use crate::{OutcomeLaw, WordStatus};
 
 /// A binary linear code in systematic form, at most 96 cells a word and 16 check bits, with bounded-distance decoding.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,11 +137,7 @@ impl LinearCode {
 
     /// What flips do to a word whose data cells are what is read, with detected words left as received.
     ///
-    /// Which flips pass or are corrected follows from the numbers of code words by weight: flips pass when they are a
-    /// code word, and are corrected when they are a code word and up to radius flips more, in one way only. Check cells
-    /// have independent columns, so flips of theirs alone are no code word, and corrected flips leave the data right
-    /// only when they are within the radius themselves. Detected words are right when check cells alone have flipped:
-    /// one pattern a syndrome, its bits.
+    /// Detected words are right when check cells alone have flipped: one pattern a syndrome, its bits.
     pub fn outcome_law(&self) -> OutcomeLaw {
         let (cells, checks) = (self.cells(), self.check_cells.len());
         let words = self.code_words_by_weight();
@@ -150,25 +146,7 @@ impl LinearCode {
         for (syndrome, _) in self.correctable() {
             detected_right[syndrome.count_ones() as usize] -= 1;
         }
-        let law = detected_right.into_iter().enumerate().map(|(flips, detected_right)| {
-            let total = choose(cells, flips);
-            let corrected: u128 = (1..=self.radius)
-                .flat_map(|more| words.iter().enumerate().map(move |(weight, &words)| (more, weight, words)))
-                .map(|(more, weight, words)| words * patterns_at(cells, weight, more, flips))
-                .sum();
-            let clean = words[flips];
-            let clean_right = u128::from(flips == 0);
-            let corrected_right = if (1..=self.radius).contains(&flips) { total } else { 0 };
-            Outcomes {
-                clean_right,
-                corrected_right,
-                corrected_wrong: corrected - corrected_right,
-                detected_right,
-                detected_wrong: total - clean - corrected - detected_right,
-                clean_wrong: clean - clean_right,
-            }
-        });
-        OutcomeLaw::new(law.collect())
+        bounded_distance_law(&words, self.radius, &detected_right)
     }
 
     /// Numbers of code words by weight, from those of the dual code, the 2^r sums of rows (MacWilliams' identity).
@@ -192,16 +170,6 @@ impl LinearCode {
         let digits = 2 * self.check_cells.len().div_ceil(8);
         self.columns.iter().map(|c| format!("{c:0digits$x}")).collect()
     }
-}
-
-/// Patterns of `flips` flips at distance `distance` from one of `weight` flips, all of `cells` cells.
-fn patterns_at(cells: usize, weight: usize, distance: usize, flips: usize) -> u128 {
-    let back = (weight + distance).wrapping_sub(flips);
-    if back > 2 * distance || back % 2 == 1 {
-        return 0;
-    }
-    let back = back / 2;
-    choose(weight, back) * choose(cells - weight, distance - back)
 }
 
 /// Sum over all patterns of `flips` flips of (-1)^(flips in `weight` given cells).

@@ -224,6 +224,8 @@ fn parameters_are_stable() {
             "bits 4-7 columns a7a000010002096797e700040008259c56fb0010002096705bee0040008050a76fba01\
              000200429ebeea040008000a7af2cf1000200029e8c25940008000a84b due keep",
         ),
+        ("in-place-msb-48-24", "double circulant 076d7f radius 5 due keep"),
+        ("in-place-msb-64-32", "double circulant 5a6755bd radius 5 due keep"),
     ];
     for (id, parameters) in known {
         assert_eq!(by_id(id).unwrap().parameters(), parameters, "{id}");

@@ -1,10 +1,9 @@
 use super::{store, word};
 use crate::kernel::Code;
-use crate::law::choose;
 use crate::matrix::Matrix;
 use crate::{
-    BLOCK, Constraint, Dense, DuePolicy, Kernel, LinearCode, MemoryImage, OutcomeLaw, Outcomes, Protection,
-    WordShape, WordStatus,
+    BLOCK, Constraint, Dense, DuePolicy, Kernel, LinearCode, MemoryImage, OutcomeLaw, Protection, WordShape,
+    WordStatus,
 };
 
 /// A code inside the weights, with no cell beside them. Its check bits are on bits of the weights that are rebuilt
@@ -140,17 +139,8 @@ impl Protection for Inside {
 
     /// That of the code; a flip of a cell outside the code makes a word wrong and changes nothing else.
     fn outcome_laws(&self) -> Option<Vec<OutcomeLaw>> {
-        let law = self.design.code.outcome_law();
         let outside = 8 * self.design.weights - self.design.cells.len();
-        let mut patterns = vec![Outcomes::default(); law.cells() + outside + 1];
-        for (inside, &outcomes) in law.patterns().iter().enumerate() {
-            for more in 0..=outside {
-                let all = outcomes.map(|count| count * choose(outside, more));
-                let sum = &mut patterns[inside + more];
-                *sum = *sum + if more == 0 { all } else { all.all_wrong() };
-            }
-        }
-        Some(vec![OutcomeLaw::new(patterns)])
+        Some(vec![self.design.code.outcome_law().with_unprotected(outside)])
     }
 
     fn dense(&self) -> Option<Dense> {

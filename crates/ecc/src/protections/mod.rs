@@ -2,12 +2,14 @@ mod faulty;
 mod in_place;
 mod in_place_dected;
 mod in_place_msb;
+mod in_place_self_dual;
 mod inside;
 mod parity_zero;
 mod secded;
 
 pub use faulty::Faulty;
 pub use in_place::InPlace;
+pub use in_place_self_dual::InPlaceSelfDual;
 pub use inside::Inside;
 pub use parity_zero::ParityZero;
 pub use secded::SecDed;
@@ -24,6 +26,8 @@ fn registry(kernel: Kernel) -> Vec<(Box<dyn Protection>, &'static [&'static str]
         (Box::new(InPlace::new(kernel)), &["in-place"]),
         (Box::new(Inside::in_place_dected(kernel)), &[]),
         (Box::new(Inside::in_place_msb(kernel)), &[]),
+        (Box::new(InPlaceSelfDual::msb_48_24()), &[]),
+        (Box::new(InPlaceSelfDual::msb_64_32()), &[]),
     ]
 }
 
