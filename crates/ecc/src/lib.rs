@@ -21,6 +21,7 @@
 //! | `secded-72-64` | ecc | 8 weights and 8 check bits beside them | 12.5 % | none |
 //! | `in-place-64-57` | in-place | 8 weights, 7 check bits inside | 0 | [`Constraint::WOT`] |
 //! | `in-place-dected-64-51` | | 8 weights, 13 check bits inside: two flips corrected, three detected | 0 | [`Constraint::TWO_BIT`] |
+//! | `in-place-dected-64-48` | | 8 weights, 16 check bits inside: two flips corrected, three detected | 0 | [`Constraint::TWO_BIT_ALL`] |
 //! | `in-place-msb-32-16` | | bits 7..=4 of 8 weights, 16 check bits inside: three flips of these bits corrected, four detected | 0 | [`Constraint::TWO_BIT_ALL`] |
 //! | `in-place-msb-48-24` | | bits 7..=2 of 8 weights of five bits, 24 check bits inside: five flips of these bits corrected, six detected | 0 | all weights in [-16, 15] |
 //! | `in-place-msb-64-32` | | all bits of 8 weights of four bits, 32 check bits inside: five flips corrected, six detected | 0 | all weights in [-8, 7] |

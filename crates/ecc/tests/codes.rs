@@ -28,6 +28,7 @@ fn cases() -> Vec<Case> {
         whole(SecDed::code(), Box::new(SecDed::new(kernel))),
         whole(InPlace::code(), Box::new(InPlace::new(kernel))),
         inside(Inside::in_place_dected(kernel)),
+        inside(Inside::in_place_dected_narrow(kernel)),
         inside(Inside::in_place_msb(kernel)),
     ]
 }
@@ -162,6 +163,7 @@ fn every_pattern_of_so_many_flips_as_a_code_corrects_is_corrected() {
         ("secded-72-64", 72),
         ("in-place-64-57", 64),
         ("in-place-dected-64-51", 2_080),
+        ("in-place-dected-64-48", 2_080),
         ("in-place-msb-32-16", 5_488),
     ];
     assert_eq!(counts, expected.map(|(id, count)| (id.to_owned(), count)));
@@ -198,6 +200,7 @@ fn misled_by(case: &Case, flips: usize) -> (usize, usize) {
 #[test]
 fn four_flips_mislead_two_error_correction_as_often_as_documented() {
     assert_eq!(misled_by(&case("in-place-dected-64-51"), 4), (302_400, 0));
+    assert_eq!(misled_by(&case("in-place-dected-64-48"), 4), (33_600, 0));
 }
 
 /// Triples that are "corrected" to a wrong word, and quadruples that pass as clean, by enumeration.

@@ -220,6 +220,13 @@ fn parameters_are_stable() {
              due keep",
         ),
         (
+            "in-place-dected-64-48",
+            "columns ba09daaa513fb05a075f00010002153afd1e142c2f42111c6c2f000400088b493ee1fe42cc5bf06d\
+             db0200100020494d5576f6df4fe8d48c086300400080912b4f350b0a915098a9959101000200519626399835\
+             4a95d96c437e0400080099fb820b75eeef18b5c6d25b10002000038507f9081bc2e4763f2d07400080000763 \
+             due keep",
+        ),
+        (
             "in-place-msb-32-16",
             "bits 4-7 columns a7a000010002096797e700040008259c56fb0010002096705bee0040008050a76fba01\
              000200429ebeea040008000a7af2cf1000200029e8c25940008000a84b due keep",

@@ -25,6 +25,7 @@ fn registry(kernel: Kernel) -> Vec<(Box<dyn Protection>, &'static [&'static str]
         (Box::new(SecDed::new(kernel)), &["ecc"]),
         (Box::new(InPlace::new(kernel)), &["in-place"]),
         (Box::new(Inside::in_place_dected(kernel)), &[]),
+        (Box::new(Inside::in_place_dected_narrow(kernel)), &[]),
         (Box::new(Inside::in_place_msb(kernel)), &[]),
         (Box::new(InPlaceSelfDual::msb_48_24()), &[]),
         (Box::new(InPlaceSelfDual::msb_64_32()), &[]),
