@@ -1,10 +1,10 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
-use inject::{BitErrorRate, FaultModel};
+use inject::{BitErrorRate, FaultModel, FaultModelError, ScopedFaultModel};
 use records::{MAX_UNITS, StopRule};
-use serde::Deserialize;
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 /// An experiment file, checked.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -26,8 +26,12 @@ pub struct Experiment {
     pub trials_of: TrialsOf,
     /// When cells end earlier: `failures = N`, `drop_points = X`.
     pub stop: Option<StopRule>,
-    /// Fault model id.
-    pub fault_model: String,
+    /// Fault models, in the form that they are displayed in; a string in the file, or a list of strings.
+    #[serde(rename = "fault_model", deserialize_with = "one_or_several")]
+    fault_models: Vec<String>,
+    /// Over what each fault model is swept, for a cell each. Default nothing.
+    #[serde(default)]
+    pub sweep: Vec<Sweep>,
     /// Bit error rates.
     pub rates: Vec<f64>,
     /// Protection ids, or the paper's names for them.
@@ -49,6 +53,16 @@ pub enum TrialsOf {
     /// Only those in which some stored word reads back wrong, with the law that ordinary trials have given that; their
     /// mean drop then counts with the probability of it.
     Changed,
+}
+
+/// What a fault model is confined to, one after another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sweep {
+    /// Each tensor of the network.
+    Tensor,
+    /// Each bit of the weights' bytes.
+    Bit,
 }
 
 /// `[[model]]`: a network.
@@ -94,6 +108,14 @@ pub enum ExperimentError {
         /// Line, key and what was expected.
         message: String,
     },
+    /// A fault model is none.
+    #[error("{path}: `fault_model`: {error}", path = .path.display())]
+    FaultModel {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: FaultModelError,
+    },
     /// A value makes no sense.
     #[error("{path}: `{key}` is {value}, expected {expected}", path = .path.display())]
     Value {
@@ -110,6 +132,31 @@ pub enum ExperimentError {
 
 fn default_unit_trials() -> u64 {
     10
+}
+
+/// A string, or a list of strings.
+fn one_or_several<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    struct OneOrSeveral;
+    impl<'de> Visitor<'de> for OneOrSeveral {
+        type Value = Vec<String>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a string or a list of strings")
+        }
+
+        fn visit_str<E>(self, one: &str) -> Result<Vec<String>, E> {
+            Ok(vec![one.into()])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<String>, A::Error> {
+            let mut several = Vec::new();
+            while let Some(one) = list.next_element()? {
+                several.push(one);
+            }
+            Ok(several)
+        }
+    }
+    from.deserialize_any(OneOrSeveral)
 }
 
 impl Experiment {
@@ -133,22 +180,29 @@ impl Experiment {
         Ok((experiment, text))
     }
 
-    /// The fault model.
-    pub fn fault_model(&self) -> FaultModel {
-        self.fault_model.parse().expect("checked on reading")
+    /// The fault models, before any sweep.
+    pub fn fault_models(&self) -> impl Iterator<Item = ScopedFaultModel> {
+        self.fault_models.iter().map(|model| model.parse().expect("checked on reading"))
     }
 
-    /// Units of its plan.
+    /// Units of its plan; a sweep over tensors, of which only the networks know how many there are, counts as one.
     pub fn units(&self) -> u64 {
-        self.trials.div_ceil(self.unit_trials).saturating_mul(self.cells())
+        self.units_of(self.cells())
     }
 
-    /// Cells of its plan.
+    /// Units of a plan with so many cells.
+    pub(crate) fn units_of(&self, cells: u64) -> u64 {
+        self.trials.div_ceil(self.unit_trials).saturating_mul(cells)
+    }
+
+    /// Cells of its plan, likewise.
     fn cells(&self) -> u64 {
         let protections =
             |model: &ModelSection| model.protections.as_ref().unwrap_or(&self.protections).len();
         let rows: usize = self.models.iter().map(protections).sum();
-        (rows as u64).saturating_mul(self.rates.len() as u64)
+        let bits = if self.sweep.contains(&Sweep::Bit) { 8 } else { 1 };
+        let columns = (self.fault_models.len() * bits * self.rates.len()) as u64;
+        (rows as u64).saturating_mul(columns)
     }
 
     fn check(&mut self, path: &Path) -> Result<(), ExperimentError> {
@@ -175,15 +229,49 @@ impl Experiment {
                 return wrong("stop.drop_points", drop_points.to_string(), "more than 0 and at most 100");
             }
         }
-        if FaultModel::from_str(&self.fault_model).is_err() {
-            let known = FaultModel::ALL.map(FaultModel::id).join(", ");
-            return wrong("fault_model", format!("{:?}", self.fault_model), &format!("one of {known}"));
+        for name in &mut self.fault_models {
+            let model: ScopedFaultModel = match name.parse() {
+                Ok(model) => model,
+                Err(error) => {
+                    return Err(ExperimentError::FaultModel { path: path.into(), error });
+                }
+            };
+            *name = model.to_string();
+            let swept = [
+                ("bit", Sweep::Bit, model.scope.bit.is_some()),
+                ("tensor", Sweep::Tensor, model.scope.tensor.is_some()),
+            ];
+            if let Some((key, ..)) =
+                swept.iter().find(|(_, sweep, given)| *given && self.sweep.contains(sweep))
+            {
+                let expected = format!("no `{key}`, over which `sweep` goes");
+                return wrong("fault_model", format!("{name:?}"), &expected);
+            }
+            for rate in self.rates.iter().filter_map(|&rate| BitErrorRate::new(rate).ok()) {
+                if let Err(error) = model.model.check_rate(rate) {
+                    return wrong(
+                        "rates",
+                        format!("{:e}", error.rate),
+                        &format!("at most {:e} under {}", error.most, error.model),
+                    );
+                }
+            }
+        }
+        if let Some(twice) = repeated(&self.fault_models) {
+            return wrong("fault_model", format!("{twice:?} twice"), "different fault models");
+        }
+        if self.sweep.len() > 1 && self.sweep[1..].contains(&self.sweep[0]) {
+            return wrong("sweep", format!("{:?}", self.sweep), "\"tensor\", \"bit\" or both, each once");
         }
         if self.trials_of == TrialsOf::Changed {
-            if self.fault_model() != FaultModel::Bernoulli {
+            let bernoulli = FaultModel::Bernoulli.to_string();
+            if let Some(other) = self.fault_models.iter().find(|model| **model != bernoulli) {
                 let expected =
                     "\"bernoulli\" when `trials_of` is \"changed\": only there are words independent";
-                return wrong("fault_model", format!("{:?}", self.fault_model), expected);
+                return wrong("fault_model", format!("{other:?}"), expected);
+            }
+            if !self.sweep.is_empty() {
+                return wrong("sweep", "not empty".into(), "nothing when `trials_of` is \"changed\"");
             }
             if self.rates.contains(&0.0) {
                 return wrong("rates", "0".into(), "positive numbers when `trials_of` is \"changed\"");
@@ -223,7 +311,12 @@ impl Experiment {
         if let Some(twice) = repeated(&labels) {
             return wrong("model.label", format!("{twice:?} twice"), "different labels");
         }
-        for (key, empty) in [("rates", self.rates.is_empty()), ("model", self.models.is_empty())] {
+        let lists = [
+            ("fault_model", self.fault_models.is_empty()),
+            ("rates", self.rates.is_empty()),
+            ("model", self.models.is_empty()),
+        ];
+        for (key, empty) in lists {
             if empty {
                 return wrong(key, "empty".into(), "at least one");
             }

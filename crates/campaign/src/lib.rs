@@ -1,6 +1,6 @@
 //! Plan, cells, units, trials.
 //!
-//! An [`Experiment`] (a TOML file) is a grid: networks x protections x rates under one fault model,
+//! An [`Experiment`] (a TOML file) is a grid: networks x protections x fault models x rates,
 //! with a number of trials for each cell of it. [`plan`] turns it into the cells of a
 //! `records::Manifest`; [`run`] computes the units that a run directory still lacks, all of them or those of a
 //! [`Shard`].
@@ -9,14 +9,18 @@
 //! were hit, and compares them with the network's weights, which is what a fault-free read gives: this is the one
 //! place that knows the original, so here corrections are judged right or wrong ([`StoredNetwork::trial`]). How a
 //! network with changed weights performs is asked of an [`Evaluator`]; when no weight changed, nobody is asked.
+//! Where it depends on the stored bits what flips, or words are rewritten on the way, a trial's flips are the cells that
+//! differ from what was stored in the end, so that all that follows is the same for every fault model.
 //! Where nearly no trial changes anything, only those that do can be drawn ([`ChangedTrials`]).
 //! [`StoredNetwork::account`] tells word by word what happened in a trial.
 
 mod account;
+mod accumulate;
 mod changed;
 mod drawing;
 mod experiment;
 mod plan;
+mod resolve;
 mod run;
 mod shard;
 mod trial;
@@ -24,8 +28,9 @@ mod trial;
 pub use account::{WordAccount, WordOutcome};
 pub use changed::{ChangedTrials, NoChangedTrials};
 pub use drawing::{Drawing, DrawingError};
-pub use experiment::{DataSection, Experiment, ExperimentError, ModelSection, TrialsOf};
-pub use plan::{Network, PlanError, expected_outcomes, plan};
+pub use experiment::{DataSection, Experiment, ExperimentError, ModelSection, Sweep, TrialsOf};
+pub use plan::{Network, PlanError, expected_outcomes, mean_flips, plan};
+pub use resolve::UnknownTensor;
 pub use run::{Pace, Progress, RunError, RunOutcome, Subject, run};
 pub use shard::{Shard, ShardError};
 pub use trial::{Evaluation, Evaluator, StoredNetwork, Trial, WeightChange};

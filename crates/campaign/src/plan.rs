@@ -1,10 +1,11 @@
 use std::collections::HashMap;
+use std::ops::Range;
 
-use ecc::{MemoryLaw, MemoryLayout, Violation};
-use inject::FaultModel;
-use records::{CellSpec, EvaluationSet, ExpectedOutcomes, RECORD_VERSION, StoredCells};
+use ecc::{BLOCK, MemoryLaw, MemoryLayout, Violation};
+use inject::{BitErrorRate, FaultModel, Scope, ScopedFaultModel};
+use records::{CellSpec, EvaluationSet, ExpectedOutcomes, MAX_UNITS, RECORD_VERSION, StoredCells};
 
-use crate::{Experiment, NoChangedTrials, TrialsOf};
+use crate::{Experiment, NoChangedTrials, Sweep, TrialsOf, UnknownTensor};
 
 /// A network as the memory sees it.
 #[derive(Clone, Debug)]
@@ -19,6 +20,43 @@ pub struct Network {
     pub layout: MemoryLayout,
     /// Its weights, in that layout.
     pub plane: Vec<i8>,
+}
+
+impl Network {
+    /// Plane indices of a tensor, its padding included.
+    pub(crate) fn stored_tensor(&self, name: &str) -> Result<Range<usize>, UnknownTensor> {
+        let tensors = self.layout.tensors();
+        let span = tensors.iter().find(|span| span.name == name).ok_or_else(|| UnknownTensor {
+            model: self.label.clone(),
+            tensor: name.into(),
+            known: tensors.iter().map(|span| span.name.as_str()).collect::<Vec<_>>().join(", "),
+        })?;
+        Ok(span.start..span.start + span.len.next_multiple_of(BLOCK))
+    }
+
+    /// The fault models of an experiment, each over all tensors and bits that it sweeps: tensor by tensor in memory
+    /// order, bits ascending.
+    fn fault_models(&self, experiment: &Experiment) -> Result<Vec<ScopedFaultModel>, UnknownTensor> {
+        let mut all = Vec::new();
+        for ScopedFaultModel { model, scope } in experiment.fault_models() {
+            if let Some(name) = &scope.tensor {
+                self.stored_tensor(name)?;
+            }
+            let tensors: Vec<Option<String>> = match experiment.sweep.contains(&Sweep::Tensor) {
+                true => self.layout.tensors().iter().map(|span| Some(span.name.clone())).collect(),
+                false => vec![scope.tensor],
+            };
+            let bits: Vec<Option<u8>> = match experiment.sweep.contains(&Sweep::Bit) {
+                true => (0..8).map(Some).collect(),
+                false => vec![scope.bit],
+            };
+            for tensor in tensors {
+                let scope = |&bit: &Option<u8>| Scope { bit, tensor: tensor.clone() };
+                all.extend(bits.iter().map(scope).map(|scope| ScopedFaultModel { model, scope }));
+            }
+        }
+        Ok(all)
+    }
 }
 
 /// Why a plan cannot be carried out.
@@ -46,6 +84,15 @@ pub enum PlanError {
         /// Why.
         source: NoChangedTrials,
     },
+    /// A fault model is confined to a tensor that a network does not have.
+    #[error("fault_model: {0}")]
+    Tensor(#[from] UnknownTensor),
+    /// More units than a run may have.
+    #[error("the sweep makes {units} units, expected at most {MAX_UNITS}: fewer trials, or more unit_trials")]
+    Units {
+        /// How many.
+        units: u64,
+    },
     /// Two labels for one network, whose cells would be the same.
     #[error("models {first} and {second} are the same network (content hash {digest})")]
     SameNetwork {
@@ -58,12 +105,12 @@ pub enum PlanError {
     },
 }
 
-/// The cells of an experiment: networks, then protections, then rates, each in the file's order.
+/// The cells of an experiment: networks, then protections, then fault models, then rates, each in the file's order.
 /// `networks` are those of the experiment, in its order.
 ///
 /// # Errors
-/// When a protection cannot store a network, two networks are one, or trials that change something are asked for and
-/// cannot be drawn.
+/// When a protection cannot store a network, two networks are one, a network lacks the tensor of a fault model, there are
+/// too many units, or trials that change something are asked for and cannot be drawn.
 pub fn plan(
     experiment: &Experiment,
     networks: &[Network],
@@ -78,6 +125,7 @@ pub fn plan(
                 digest: network.digest.clone(),
             });
         }
+        let fault_models = network.fault_models(experiment)?;
         for id in model.protections.as_ref().unwrap_or(&experiment.protections) {
             let protection = ecc::by_id(id).expect("checked when the experiment was read");
             protection.constraint().check(&network.layout, &network.plane).map_err(|violation| {
@@ -102,7 +150,9 @@ pub fn plan(
                         .ok_or_else(|| refused(NoChangedTrials::NoLaw { protection: id.clone() }))?,
                 ),
             };
-            for &rate in &experiment.rates {
+            let grid =
+                fault_models.iter().flat_map(|model| experiment.rates.iter().map(move |&rate| (model, rate)));
+            for (fault_model, rate) in grid {
                 let changed_probability = law.as_ref().map(|law| law.changed_probability(rate));
                 if changed_probability == Some(0.0) {
                     return Err(refused(NoChangedTrials::Never { rate }));
@@ -114,7 +164,7 @@ pub fn plan(
                     network: network.digest.clone(),
                     protection: id.clone(),
                     protection_parameters: protection.parameters(),
-                    fault_model: experiment.fault_model.clone(),
+                    fault_model: fault_model.to_string(),
                     rate,
                     seed: experiment.seed,
                     stored: stored.clone(),
@@ -124,14 +174,18 @@ pub fn plan(
             }
         }
     }
+    let units = experiment.units_of(cells.len() as u64);
+    if units > MAX_UNITS {
+        return Err(PlanError::Units { units });
+    }
     Ok(cells)
 }
 
-/// What ordinary trials of the cells do on average, for those in which it is known in closed form: independent flips, and
-/// a protection with outcome laws. `networks` are those of the cells.
+/// What ordinary trials of the cells do on average, for those in which it is known in closed form: independent flips of all cells,
+/// and a protection with outcome laws. `networks` are those of the cells.
 pub fn expected_outcomes(networks: &[Network], cells: &[CellSpec]) -> Vec<ExpectedOutcomes> {
     let mut laws: HashMap<(&str, &str), Option<MemoryLaw>> = HashMap::new();
-    let bernoulli = cells.iter().filter(|cell| cell.fault_model == FaultModel::Bernoulli.id());
+    let bernoulli = cells.iter().filter(|cell| cell.fault_model == FaultModel::Bernoulli.to_string());
     let expected = bernoulli.filter_map(|cell| {
         let law = laws.entry((&cell.network, &cell.protection)).or_insert_with(|| {
             let network = networks.iter().find(|network| network.digest == cell.network)?;
@@ -150,4 +204,18 @@ pub fn expected_outcomes(networks: &[Network], cells: &[CellSpec]) -> Vec<Expect
         })
     });
     expected.collect()
+}
+
+/// Cells that an ordinary trial of a cell of the plan flips in the mean ([`FaultModel::mean_flips`]). `networks` are those
+/// of the cells.
+///
+/// # Panics
+/// When the cell is not of a plan of these networks.
+pub fn mean_flips(networks: &[Network], cell: &CellSpec) -> f64 {
+    let network = networks.iter().find(|network| network.digest == cell.network).expect("a cell's network");
+    let protection = ecc::by_id(&cell.protection).expect("a plan has known protections");
+    let ScopedFaultModel { model, scope } = cell.fault_model.parse().expect("a plan has known fault models");
+    let rate = BitErrorRate::new(cell.rate).expect("a plan has rates");
+    let cells = network.cells_in(&scope, protection.word()).expect("a plan has tensors of its networks");
+    model.mean_flips(rate, cells.sizes())
 }

@@ -177,7 +177,7 @@ impl<'a> StoredNetwork<'a> {
 
     /// Draws the flips of a trial and reads the memory under them.
     pub fn trial(&self, model: FaultModel, rate: BitErrorRate, seed: u64, trial: u64) -> Trial {
-        self.read(model.sample(rate, self.planes(), seed, trial))
+        self.read(self.resolve(model.sample(rate, self.planes(), seed, trial)))
     }
 
     /// Trials under independent flips of which only those are drawn in which some word, padding included, reads back

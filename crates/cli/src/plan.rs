@@ -18,6 +18,8 @@ use crate::rerun::Rerun;
 /// is small, nearly all trials lose nothing, and `trials_of = "changed"` in the experiment draws only the others.
 /// `unknown` where it has no closed form.
 ///
+/// Expected flips are those of all hours for `accumulate`, and the cells that are stuck for `stuck-at`.
+///
 /// A pilot runs the first trials of each cell, stores nothing, and tells what the plan will cost on this machine and how
 /// wide the 95 % interval of each mean drop will be: 1.96 standard deviations of the pilot's drops over the root of the
 /// number of trials. Drops have heavy tails, so a small pilot mostly promises too much. `?` where all drops were equal.
@@ -53,15 +55,15 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         .map(|cell| {
             let id = cell.id();
             let changed = expected.iter().find(|e| e.cell == id);
-            let bits = cell.stored.data_bits + cell.stored.check_bits;
             vec![
                 id.to_string(),
                 cell.model.clone(),
                 cell.protection.clone(),
+                cell.fault_model.clone(),
                 format!("{:e}", cell.rate),
                 cell.stored.data_bits.to_string(),
                 cell.stored.check_bits.to_string(),
-                format!("{:.1}", bits as f64 * cell.rate),
+                format!("{:.1}", campaign::mean_flips(&prepared.networks, cell)),
                 changed.map_or("unknown".into(), |e| format!("{:.3e}", e.changed_probability)),
             ]
         })
@@ -70,6 +72,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         "cell",
         "model",
         "protection",
+        "faults",
         ">rate",
         ">data bits",
         ">check bits",
@@ -96,7 +99,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     };
     let set = &prepared.cells[0].evaluation;
     data(&format!(
-        "{}\n{} cells x {} trials{trials} = {} trials{}, {} faults, seed {}, on {} images of {} {}{}{cost}",
+        "{}\n{} cells x {} trials{trials} = {} trials{}, seed {}, on {} images of {} {}{}{cost}",
         markdown(&columns, &rows),
         rows.len(),
         experiment.trials,
@@ -107,7 +110,6 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
             }
             None => String::new(),
         },
-        experiment.fault_model,
         experiment.seed,
         set.images,
         set.name,

@@ -61,13 +61,14 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
                 cell.id.to_string(),
                 spec.model.clone(),
                 spec.protection.clone(),
+                spec.fault_model.clone(),
                 format!("{:e}", spec.rate),
                 format!("{trials}/{needed}"),
                 unchanged.to_string(),
             ]
         })
         .collect();
-    let columns = ["cell", "model", "protection", ">rate", ">trials", ">unchanged"];
+    let columns = ["cell", "model", "protection", "faults", ">rate", ">trials", ">unchanged"];
     data(&format!("{}\n{all_done} of {all_needed} trials", markdown(&columns, &rows)));
     Ok(if all_done == all_needed { Outcome::Done } else { Outcome::Incomplete })
 }

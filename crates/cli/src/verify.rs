@@ -86,11 +86,19 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
             changed += u64::from(computed.weights_changed > 0);
             bar.inc(1);
         }
-        let spec = [cell.model.clone(), cell.protection.clone(), format!("{:e}", cell.rate)];
+        let spec = [
+            cell.model.clone(),
+            cell.protection.clone(),
+            cell.fault_model.clone(),
+            format!("{:e}", cell.rate),
+        ];
         rows.push([vec![id.to_string()], spec.into(), vec![same.to_string(), changed.to_string()]].concat());
     }
     bar.finish_and_clear();
-    data(&markdown(&["cell", "model", "protection", ">rate", ">the same", ">with changed weights"], &rows));
+    data(&markdown(
+        &["cell", "model", "protection", "faults", ">rate", ">the same", ">with changed weights"],
+        &rows,
+    ));
     progress_line(&format!(
         "{} of {} stored trials came out the same (--sample {} --seed {seed})",
         chosen.len(),
@@ -102,13 +110,15 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
 
 /// `count` different numbers below `all`, or all of them, ascending: every set is equally likely.
 fn sample(all: usize, count: usize, seed: u64) -> Vec<usize> {
-    use inject::{BitErrorRate, FaultModel, PlaneSizes};
+    use inject::{BitErrorRate, FaultModel, Faults, PlaneSizes};
     if count >= all {
         return (0..all).collect();
     }
     let planes = PlaneSizes { data_bits: all as u64, check_bits: 0 };
     // The middle of the rates that give this count: floor(all * rate) = count.
     let rate = BitErrorRate::new((count as f64 + 0.5) / all as f64).expect("count < all");
-    let drawn = FaultModel::FixedCount.sample(rate, planes, seed, 0);
+    let Faults::Flips(drawn) = FaultModel::FixedCount.sample(rate, planes, seed, 0) else {
+        unreachable!("a fixed count of cells flips, whatever they hold")
+    };
     drawn.data.into_iter().map(|number| number as usize).collect()
 }

@@ -7,7 +7,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use inject::{BitErrorRate, FaultModel, PlaneSizes};
+use inject::{BitErrorRate, FaultModel, Faults, PlaneSizes};
 
 const BUDGET: Duration = Duration::from_millis(400);
 
@@ -16,7 +16,7 @@ fn main() {
         "{:11} {:>14} {:>8} {:>10} {:>12} {:>12}",
         "", "weights", "rate", "flips", "best us", "median us"
     );
-    for model in FaultModel::ALL {
+    for model in [FaultModel::Bernoulli, FaultModel::FixedCount] {
         for weights in [11_678_912, 138_344_128] {
             for rate in [1e-6, 1e-5, 1e-4, 1e-3] {
                 measure(model, weights, rate);
@@ -34,9 +34,10 @@ fn measure(model: FaultModel, weights: u64, rate: f64) {
     let begin = Instant::now();
     while begin.elapsed() < BUDGET || times.len() < 9 {
         let start = Instant::now();
-        let pattern = model.sample(black_box(ber), planes, 2019, times.len() as u64);
+        let faults = model.sample(black_box(ber), planes, 2019, times.len() as u64);
         times.push(start.elapsed().as_secs_f64() * 1e6);
-        flips += black_box(pattern).data.len();
+        let Faults::Flips(pattern) = black_box(faults) else { unreachable!("flips whatever is stored") };
+        flips += pattern.data.len();
     }
     times.sort_by(f64::total_cmp);
     let (best, median, flips) = (times[0], times[times.len() / 2], flips / times.len());

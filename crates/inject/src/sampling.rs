@@ -81,7 +81,7 @@ fn sort(values: &mut [u64], bound: u64) {
 }
 
 /// Uniform below `bound`, without bias (Lemire 2019, algorithm 5).
-fn below(rng: &mut impl RngCore, bound: u64) -> u64 {
+pub(crate) fn below(rng: &mut impl RngCore, bound: u64) -> u64 {
     loop {
         let product = u128::from(rng.next_u64()) * u128::from(bound);
         // The remainder is below `bound`, so the division is seldom needed.

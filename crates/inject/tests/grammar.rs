@@ -1,0 +1,104 @@
+//! What fault models are called.
+
+use inject::{FaultModel, Scope, ScopedFaultModel};
+use proptest::prelude::*;
+
+fn read(text: &str) -> Result<ScopedFaultModel, String> {
+    text.parse().map_err(|error: inject::FaultModelError| error.to_string())
+}
+
+#[test]
+fn names_have_a_normal_form() {
+    for (text, normal) in [
+        ("bernoulli", "bernoulli"),
+        ("fixed-count", "fixed-count"),
+        ("per-bit:bit=7", "bernoulli:bit=7"),
+        ("per-tensor:tensor=conv1.weight", "bernoulli:tensor=conv1.weight"),
+        ("per-tensor:bit=0,tensor=a,b=c:d", "bernoulli:bit=0,tensor=a,b=c:d"),
+        ("fixed-count:bit=03", "fixed-count:bit=3"),
+        ("burst:distance=64,length=2-2", "burst:length=2,distance=64"),
+        ("burst:bit=1,length=2-8,distance=1", "burst:length=2-8,distance=1,bit=1"),
+        ("stuck-at:value=0", "stuck-at:value=0"),
+        ("stuck-at:value=1,tensor=fc", "stuck-at:value=1,tensor=fc"),
+        ("asymmetric:share=0.90", "asymmetric:share=0.9"),
+        ("asymmetric:share=-0", "asymmetric:share=0"),
+        ("accumulate:hours=24,scrub=0", "accumulate:hours=24"),
+        ("accumulate:scrub=8,hours=24", "accumulate:hours=24,scrub=8"),
+    ] {
+        let model = read(text).unwrap();
+        assert_eq!(model.to_string(), normal);
+        assert_eq!(read(normal).unwrap(), model);
+    }
+}
+
+#[test]
+fn what_names_no_model_is_refused_in_one_sentence() {
+    let known = "expected one of bernoulli, fixed-count, burst:length=L[-M],distance=D, stuck-at:value=0|1, \
+                 asymmetric:share=S, accumulate:hours=H[,scrub=I], per-bit:bit=K, per-tensor:tensor=NAME";
+    for (text, message) in [
+        ("", &*format!("unknown fault model ``, {known}")),
+        ("Bernoulli", &format!("unknown fault model `Bernoulli`, {known}")),
+        ("bernoulli:", "bernoulli has no key ``, expected bit, tensor"),
+        ("bernoulli:value=1", "bernoulli has no key `value`, expected bit, tensor"),
+        ("burst:distance=1,length=2,len=3", "burst has no key `len`, expected length, distance, bit, tensor"),
+        ("bernoulli:bit=1,bit=1", "bernoulli has the key `bit` twice"),
+        ("bernoulli:bit=8", "`bit` of bernoulli is \"8\", expected 0 to 7, 7 for the sign"),
+        ("bernoulli:bit=+7", "`bit` of bernoulli is \"+7\", expected 0 to 7, 7 for the sign"),
+        ("bernoulli:bit", "`bit` of bernoulli is \"\", expected 0 to 7, 7 for the sign"),
+        ("bernoulli:tensor=", "`tensor` of bernoulli is \"\", expected a tensor's name"),
+        ("per-bit", "per-bit needs bit=K"),
+        ("per-tensor:bit=7", "per-tensor needs tensor=NAME"),
+        ("burst:length=2", "burst needs length=L or length=L-M, and distance=D"),
+        (
+            "burst:length=3-2,distance=1",
+            "`length` of burst is \"3-2\", expected 1 to 1024 cells, as L or L-M with L at most M",
+        ),
+        ("burst:length=2,distance=0", "`distance` of burst is \"0\", expected 1 to 1048576 cells"),
+        ("stuck-at", "stuck-at needs value=0 or value=1"),
+        ("stuck-at:value=2", "`value` of stuck-at is \"2\", expected 0 or 1"),
+        ("asymmetric:share=1.1", "`share` of asymmetric is \"1.1\", expected a number in [0, 1]"),
+        ("asymmetric:share=NaN", "`share` of asymmetric is \"NaN\", expected a number in [0, 1]"),
+        ("accumulate:scrub=1", "accumulate needs hours=H"),
+        ("accumulate:hours=0", "`hours` of accumulate is \"0\", expected 1 to 1000000"),
+        (
+            "accumulate:hours=4,scrub=4",
+            "`scrub` of accumulate is \"4\", expected fewer hours than `hours`, or 0 for never",
+        ),
+    ] {
+        assert_eq!(read(text).unwrap_err(), message, "{text}");
+    }
+}
+
+fn models() -> impl Strategy<Value = FaultModel> {
+    prop_oneof![
+        Just(FaultModel::Bernoulli),
+        Just(FaultModel::FixedCount),
+        (1u64..=1024, 0u64..100, 1u64..1 << 20).prop_map(|(least, more, distance)| FaultModel::Burst {
+            length: (least, (least + more).min(1024)),
+            distance
+        }),
+        any::<bool>().prop_map(|one| FaultModel::StuckAt { one }),
+        (0f64..=1.0).prop_map(|share| FaultModel::Asymmetric { share }),
+        (1u64..=1_000_000, 0u64..1_000_000).prop_map(|(hours, scrub)| FaultModel::Accumulate {
+            hours,
+            scrub: Some(scrub % hours).filter(|&scrub| scrub > 0)
+        }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn what_is_displayed_reads_as_the_same(
+        model in models(), bit in proptest::option::of(0u8..8), tensor in proptest::option::of(".{1,20}")
+    ) {
+        let model = ScopedFaultModel { model, scope: Scope { bit, tensor } };
+        prop_assert_eq!(read(&model.to_string()).unwrap(), model);
+    }
+
+    #[test]
+    fn no_text_panics(text in "[a-z-]{0,11}(:[a-z=0-9,.-]{0,24})?") {
+        if let Ok(model) = read(&text) {
+            prop_assert_eq!(read(&model.to_string()).unwrap(), model);
+        }
+    }
+}
