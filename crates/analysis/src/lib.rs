@@ -24,6 +24,8 @@ mod axis;
 mod canvas;
 mod cell;
 mod column;
+mod comparison;
+mod comparison_figure;
 mod error;
 mod estimate;
 mod failures;
@@ -39,6 +41,7 @@ mod training;
 mod training_figure;
 
 pub use cell::{CellKey, rate_label, trials_frame};
+pub use comparison::Comparison;
 pub use error::AnalysisError;
 pub use estimate::{CellOutcomes, CellSummary, DropStatistics, PairedDifference, Trimmed};
 pub use failures::FailureEstimate;

@@ -73,6 +73,8 @@ pub struct ModelSection {
     pub label: String,
     /// Checkpoint file; a relative path is relative to the experiment file.
     pub checkpoint: PathBuf,
+    /// The network that this is a version of: versions of one are compared with each other in the report.
+    pub family: Option<String>,
     /// Protections of this network; those of the experiment when absent.
     pub protections: Option<Vec<String>>,
 }
@@ -307,6 +309,11 @@ impl Experiment {
         let labels: Vec<String> = self.models.iter().map(|m| m.label.clone()).collect();
         if let Some(bad) = labels.iter().find(|label| !is_word(label)) {
             return wrong("model.label", format!("{bad:?}"), "letters, digits, `-`, `_` and `.`");
+        }
+        if let Some(bad) =
+            self.models.iter().filter_map(|m| m.family.as_ref()).find(|family| !is_word(family))
+        {
+            return wrong("model.family", format!("{bad:?}"), "letters, digits, `-`, `_` and `.`");
         }
         if let Some(twice) = repeated(&labels) {
             return wrong("model.label", format!("{twice:?} twice"), "different labels");

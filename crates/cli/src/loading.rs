@@ -135,20 +135,19 @@ impl Prepared {
 
     /// What the manifest tells people about the networks.
     pub(crate) fn entries(&self, evaluators: &[(Int8<'_>, Evaluation)]) -> Vec<NetworkEntry> {
-        let networks = self.networks.iter().zip(&self.checkpoints).zip(evaluators);
-        let entry = |((network, checkpoint), (_, evaluation)): (_, &(Int8<'_>, Evaluation))| {
-            let network: &campaign::Network = network;
-            let checkpoint: &Checkpoint = checkpoint;
+        let entry = |i: usize| {
+            let (network, checkpoint) = (&self.networks[i], &self.checkpoints[i]);
             NetworkEntry {
                 label: network.label.clone(),
                 network: network.digest.clone(),
                 architecture: architecture(checkpoint),
+                family: self.experiment.models[i].family.clone(),
                 classes: checkpoint.model.classes as u64,
-                clean_correct: evaluation.clean_correct(),
+                clean_correct: evaluators[i].1.clean_correct(),
                 provenance: provenance(checkpoint),
             }
         };
-        networks.map(entry).collect()
+        (0..self.networks.len()).map(entry).collect()
     }
 }
 

@@ -41,6 +41,10 @@ pub struct NetworkEntry {
     pub network: String,
     /// Architecture id, width and input size.
     pub architecture: String,
+    /// The network that this is a version of, for comparing protections that need versions of their own. Absent in JSON
+    /// when the plan names none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub family: Option<String>,
     /// Number of classes; guessing is right once in so many images.
     pub classes: u64,
     /// Images of the evaluation set that the fault-free network classifies correctly.

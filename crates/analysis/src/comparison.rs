@@ -1,0 +1,221 @@
+//! Versions of one network, each under the protections that fit it, side by side: which protection costs what, and
+//! what it is worth at each rate.
+
+use polars_core::frame::DataFrame;
+use records::NetworkEntry;
+
+use crate::cell::{Cell, first_appearances, rate_label};
+use crate::column::{real, text};
+use crate::estimate::CellSummary;
+use crate::interval::Interval;
+use crate::report::Report;
+use crate::style::display_name;
+use crate::table::{MarkdownColumn, csv, markdown};
+
+/// The families of an experiment: the networks that its plan calls versions of one.
+///
+/// Accuracies are compared, not drops: versions of a network differ without faults too, and what a version has lost in
+/// making room for a code counts against the code.
+#[derive(Clone, Debug)]
+pub struct Comparison {
+    pub(crate) families: Vec<Family>,
+}
+
+/// A family under one fault model.
+#[derive(Clone, Debug)]
+pub(crate) struct Family {
+    pub(crate) name: String,
+    /// Ascending.
+    pub(crate) rates: Vec<f64>,
+    /// By stored overhead, then in the plan's order.
+    pub(crate) contenders: Vec<Contender>,
+}
+
+/// A protection on a version of the network.
+#[derive(Clone, Debug)]
+pub(crate) struct Contender {
+    pub(crate) model: String,
+    pub(crate) protection: String,
+    /// Check cells for each data cell, %.
+    pub(crate) overhead_percent: f64,
+    /// Without faults, % of images.
+    pub(crate) clean_percent: f64,
+    /// Mean accuracy at each rate, and its 95 % interval where there is one.
+    pub(crate) accuracies: Vec<Option<Accuracy>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Accuracy {
+    pub(crate) mean_percent: f64,
+    pub(crate) interval_percent: Option<(f64, f64)>,
+}
+
+impl Contender {
+    /// The protection, and the version it runs on.
+    pub(crate) fn label(&self) -> String {
+        format!("{} on {}", display_name(&self.protection), self.model)
+    }
+}
+
+impl Family {
+    /// Whether no other contender at a rate is at least as accurate at no more overhead, and better in one of the two.
+    pub(crate) fn is_on_front(&self, contender: &Contender, rate: usize) -> bool {
+        let Some(own) = contender.accuracies[rate] else { return false };
+        !self.contenders.iter().any(|other| {
+            other.accuracies[rate].is_some_and(|accuracy| {
+                let (cheaper, better) = (
+                    other.overhead_percent.total_cmp(&contender.overhead_percent),
+                    own.mean_percent.total_cmp(&accuracy.mean_percent),
+                );
+                cheaper.is_le() && better.is_le() && (cheaper.is_lt() || better.is_lt())
+            })
+        })
+    }
+
+    /// The most accurate contender without faults.
+    pub(crate) fn best_clean_percent(&self) -> f64 {
+        self.contenders.iter().map(|c| c.clean_percent).fold(0.0, f64::max)
+    }
+}
+
+impl Comparison {
+    /// The families that `networks` name; empty when they name none.
+    pub fn new(report: &Report, networks: &[NetworkEntry]) -> Self {
+        let family_of = |model: &str| networks.iter().find(|n| n.label == model)?.family.as_deref();
+        let mut families: Vec<Family> = Vec::new();
+        let all: Vec<(&Cell, &CellSummary)> = report.cells.iter().zip(report.summaries()).collect();
+        let fault_models = first_appearances(&report.cells, |cell| &cell.key.fault_model);
+        for fault_model in &fault_models {
+            let mut names: Vec<&str> =
+                all.iter().filter_map(|(cell, _)| family_of(&cell.key.model)).collect();
+            names.dedup();
+            let mut seen = Vec::new();
+            names.retain(|name| {
+                !seen.contains(name) && {
+                    seen.push(*name);
+                    true
+                }
+            });
+            for name in names {
+                let members = all.iter().filter(|(cell, _)| {
+                    cell.key.fault_model == *fault_model && family_of(&cell.key.model) == Some(name)
+                });
+                let title = match fault_models.len() {
+                    1 => name.to_string(),
+                    _ => format!("{name}, {fault_model}"),
+                };
+                families.extend(family(title, members.copied().collect()));
+            }
+        }
+        Self { families }
+    }
+
+    /// Whether no network was said to be of a family.
+    pub fn is_empty(&self) -> bool {
+        self.families.is_empty()
+    }
+
+    /// A row for each protection on each version of each network, with a column for each rate.
+    fn frame(&self) -> DataFrame {
+        struct Row<'a>(&'a Family, &'a Contender, usize);
+        let rows: Vec<Row<'_>> = self
+            .families
+            .iter()
+            .flat_map(|f| {
+                f.contenders.iter().flat_map(move |c| (0..f.rates.len()).map(move |r| Row(f, c, r)))
+            })
+            .filter(|Row(_, c, rate)| c.accuracies[*rate].is_some())
+            .collect();
+        let accuracy = |row: &Row<'_>| row.1.accuracies[row.2];
+        let columns = vec![
+            text("family", &rows, |r| &r.0.name),
+            text("model", &rows, |r| &r.1.model),
+            text("protection", &rows, |r| &r.1.protection),
+            real("stored_overhead_percent", &rows, |r| Some(r.1.overhead_percent)),
+            real("clean_accuracy_percent", &rows, |r| Some(r.1.clean_percent)),
+            real("rate", &rows, |r| Some(r.0.rates[r.2])),
+            real("accuracy_percent", &rows, |r| Some(accuracy(r)?.mean_percent)),
+            real("interval_low_percent", &rows, |r| Some(accuracy(r)?.interval_percent?.0)),
+            real("interval_high_percent", &rows, |r| Some(accuracy(r)?.interval_percent?.1)),
+            text("on_front", &rows, |r| if r.0.is_on_front(r.1, r.2) { "yes" } else { "no" }),
+        ];
+        DataFrame::new(rows.len(), columns).expect("the columns have distinct names and one length")
+    }
+
+    /// [RFC 4180](https://www.rfc-editor.org/rfc/rfc4180), a line for each contender and rate.
+    pub fn csv(&self) -> String {
+        csv(&self.frame())
+    }
+
+    /// A table for each family: mean accuracy at each rate, in bold where nothing cheaper or as cheap is better.
+    pub fn markdown(&self) -> String {
+        let mut sections = Vec::new();
+        for family in &self.families {
+            let mut columns = vec![
+                MarkdownColumn::text("protection"),
+                MarkdownColumn::text("network"),
+                MarkdownColumn::number("stored overhead"),
+                MarkdownColumn::number("fault-free"),
+            ];
+            columns.extend(family.rates.iter().map(|rate| MarkdownColumn::number(&rate_label(*rate))));
+            let row = |contender: &Contender| {
+                let mut row = vec![
+                    display_name(&contender.protection),
+                    contender.model.clone(),
+                    overhead_label(contender.overhead_percent),
+                    format!("{:.2}", contender.clean_percent),
+                ];
+                row.extend(contender.accuracies.iter().enumerate().map(|(rate, accuracy)| match accuracy {
+                    None => String::new(),
+                    Some(Accuracy { mean_percent, .. }) if family.is_on_front(contender, rate) => {
+                        format!("**{mean_percent:.2}**")
+                    }
+                    Some(Accuracy { mean_percent, .. }) => format!("{mean_percent:.2}"),
+                }));
+                row
+            };
+            let rows: Vec<Vec<String>> = family.contenders.iter().map(row).collect();
+            sections.push(format!("**{}**, accuracy in %:\n\n{}", family.name, markdown(&columns, &rows)));
+        }
+        sections.join("\n")
+            + "\nBold: no protection with as little stored overhead has a higher mean at that rate.\n"
+    }
+}
+
+/// `0`, `1.56 %`.
+pub(crate) fn overhead_label(percent: f64) -> String {
+    if percent == 0.0 { "0".into() } else { format!("{} %", (percent * 100.0).round() / 100.0) }
+}
+
+fn family(name: String, members: Vec<(&Cell, &CellSummary)>) -> Option<Family> {
+    let mut rates: Vec<f64> = members.iter().map(|(cell, _)| cell.key.rate).collect();
+    rates.sort_by(f64::total_cmp);
+    rates.dedup();
+    let mut contenders: Vec<Contender> = Vec::new();
+    for (cell, summary) in members {
+        let key = &cell.key;
+        let known = contenders.iter().position(|c| c.model == key.model && c.protection == key.protection);
+        let place = known.unwrap_or(contenders.len());
+        if known.is_none() {
+            let trial = &cell.trials[0];
+            contenders.push(Contender {
+                model: key.model.clone(),
+                protection: key.protection.clone(),
+                overhead_percent: 100.0 * trial.check_bits as f64 / trial.data_bits as f64,
+                clean_percent: summary.clean_accuracy_percent,
+                accuracies: vec![None; rates.len()],
+            });
+        }
+        let rate = rates.iter().position(|rate| *rate == key.rate).expect("gathered above");
+        let clean = summary.clean_accuracy_percent;
+        contenders[place].accuracies[rate] = Some(Accuracy {
+            mean_percent: summary.accuracy_percent,
+            interval_percent: match summary.drop_points.interval {
+                Interval::Bca { low, high } => Some((clean - high, clean - low)),
+                Interval::Absent | Interval::AllEqual { .. } => None,
+            },
+        });
+    }
+    contenders.sort_by(|a, b| a.overhead_percent.total_cmp(&b.overhead_percent));
+    (!contenders.is_empty()).then_some(Family { name, rates, contenders })
+}

@@ -1,0 +1,370 @@
+//! Two pictures of a comparison: accuracy as a table whose fields are shaded, and accuracy against stored overhead.
+
+use plotters::prelude::DrawingBackend;
+use plotters::style::text_anchor::{HPos, VPos};
+use plotters::style::{Color, FontStyle, RGBAColor, RGBColor};
+
+use crate::AnalysisError;
+use crate::axis::AccuracyAxis;
+use crate::canvas::{
+    Canvas, Drawing, GRID, GUIDE, Header, INK, PANEL_TITLE, PLAIN, SUBTITLE, TICK, TextLook, png, svg,
+    text_width,
+};
+use crate::cell::rate_label;
+use crate::comparison::{Comparison, Contender, Family, overhead_label};
+use crate::style::Marker;
+use crate::style::Style;
+
+const WIDTH: i32 = 1600;
+const MARGIN: i32 = 36;
+const TITLE: i32 = 46;
+const ROW: i32 = 40;
+const LABEL: i32 = 26;
+
+/// From no loss to all of it: white to a deep blue, each shade darker than the one before.
+const COLORS: [(f64, f64, f64); 4] =
+    [(255.0, 255.0, 255.0), (158.0, 202.0, 225.0), (49.0, 120.0, 180.0), (8.0, 35.0, 90.0)];
+/// A loss of this many points has the deepest colour.
+const DEEPEST: f64 = 60.0;
+
+/// The front, and what is behind it.
+const FRONT: Style = Style { rgb: [213, 94, 0], marker: Marker::Circle };
+const BEHIND: Style = Style { rgb: [150, 150, 150], marker: Marker::Circle };
+
+impl Comparison {
+    /// The shaded table, as SVG.
+    ///
+    /// # Errors
+    /// Only when the drawing library refuses.
+    pub fn table_svg(&self, title: &str) -> Result<String, AnalysisError> {
+        svg(&ShadedTable::new(self, title)?)
+    }
+
+    /// The same as PNG.
+    ///
+    /// # Errors
+    /// Only when the drawing library refuses.
+    pub fn table_png(&self, title: &str) -> Result<Vec<u8>, AnalysisError> {
+        png(&ShadedTable::new(self, title)?)
+    }
+
+    /// Accuracy against stored overhead at each rate, as SVG.
+    ///
+    /// # Errors
+    /// Only when the drawing library refuses.
+    pub fn overhead_svg(&self, title: &str) -> Result<String, AnalysisError> {
+        svg(&Fronts::new(self, title)?)
+    }
+
+    /// The same as PNG.
+    ///
+    /// # Errors
+    /// Only when the drawing library refuses.
+    pub fn overhead_png(&self, title: &str) -> Result<Vec<u8>, AnalysisError> {
+        png(&Fronts::new(self, title)?)
+    }
+}
+
+struct ShadedTable<'a> {
+    header: Header<()>,
+    families: &'a [Family],
+    /// Width of the widest label.
+    labels: i32,
+}
+
+impl<'a> ShadedTable<'a> {
+    fn new(comparison: &'a Comparison, title: &str) -> Result<Self, AnalysisError> {
+        let explanation = "Mean accuracy in %, by bit error rate; the darker, the more is lost against the best \
+                           version without faults. Framed: nothing with as little stored overhead is more accurate";
+        let mut labels = 0;
+        for contender in comparison.families.iter().flat_map(|family| &family.contenders) {
+            labels = labels.max(text_width(&contender.label(), LABEL, FontStyle::Normal)?);
+        }
+        Ok(Self {
+            header: Header::new((title, TITLE), &[explanation], Vec::new(), (WIDTH, MARGIN))?,
+            families: &comparison.families,
+            labels,
+        })
+    }
+}
+
+/// Height of a family: its name, the heads of the columns, the rows, and room below.
+fn table_height(family: &Family) -> i32 {
+    60 + ROW + ROW * family.contenders.len() as i32 + 36
+}
+
+impl Drawing for ShadedTable<'_> {
+    fn size(&self) -> (i32, i32) {
+        (WIDTH, self.header.height() + self.families.iter().map(table_height).sum::<i32>() + MARGIN)
+    }
+
+    fn draw<DB: DrawingBackend>(&self, canvas: &Canvas<DB>) -> Result<(), AnalysisError> {
+        self.header.draw(canvas, |(), _, _| Ok(()))?;
+        let mut top = self.header.height();
+        for family in self.families {
+            let bold = TextLook { size: PANEL_TITLE, style: FontStyle::Bold, ..PLAIN };
+            canvas.text(&family.name, (MARGIN, top + 8), bold)?;
+            let left = MARGIN + self.labels + 24;
+            let width = (WIDTH - MARGIN - left) / (family.rates.len() as i32 + 2);
+            let place = |column: i32| (left + column * width, left + (column + 1) * width - 4);
+            let head = TextLook { size: LABEL, h: HPos::Center, v: VPos::Center, ..PLAIN };
+            let middle = |(from, to): (i32, i32)| (from + to) / 2;
+            let y = top + 60 + ROW / 2;
+            for (column, name) in (0..).zip(
+                ["overhead".to_string(), "fault-free".to_string()]
+                    .into_iter()
+                    .chain(family.rates.iter().map(|rate| rate_label(*rate))),
+            ) {
+                canvas.text(&name, (middle(place(column)), y), head)?;
+            }
+            for (row, contender) in (1..).zip(&family.contenders) {
+                let y = top + 60 + row * ROW;
+                let name = TextLook { size: LABEL, v: VPos::Center, ..PLAIN };
+                canvas.text(&contender.label(), (MARGIN, y + ROW / 2), name)?;
+                let at = (middle(place(0)), y + ROW / 2);
+                canvas.text(&overhead_label(contender.overhead_percent), at, head)?;
+                let best = family.best_clean_percent();
+                field(canvas, place(1), y, contender.clean_percent, best, false)?;
+                for (rate, accuracy) in contender.accuracies.iter().enumerate() {
+                    if let Some(accuracy) = accuracy {
+                        let on_front = family.is_on_front(contender, rate);
+                        field(canvas, place(rate as i32 + 2), y, accuracy.mean_percent, best, on_front)?;
+                    }
+                }
+            }
+            top += table_height(family);
+        }
+        Ok(())
+    }
+}
+
+/// A shaded field with its number.
+fn field<DB: DrawingBackend>(
+    canvas: &Canvas<DB>,
+    (left, right): (i32, i32),
+    y: i32,
+    percent: f64,
+    best_percent: f64,
+    framed: bool,
+) -> Result<(), AnalysisError> {
+    let (shade, dark) = shade(best_percent - percent);
+    let (top, bottom) = (y + 2, y + ROW - 2);
+    canvas.rectangle([(left, top), (right, bottom)], GRID.to_rgba())?;
+    canvas.rectangle([(left + 1, top + 1), (right - 1, bottom - 1)], shade)?;
+    if framed {
+        let corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)];
+        canvas.line(&corners, RGBColor(213, 94, 0).to_rgba(), 4)?;
+    }
+    let color = if dark { RGBColor(255, 255, 255) } else { INK };
+    let style = if framed { FontStyle::Bold } else { FontStyle::Normal };
+    let look = TextLook { size: LABEL, color, style, h: HPos::Center, v: VPos::Center, ..PLAIN };
+    canvas.text(&format!("{percent:.1}"), ((left + right) / 2, y + ROW / 2), look)
+}
+
+/// The colour of a loss in points, and whether text on it must be white.
+fn shade(loss: f64) -> (RGBAColor, bool) {
+    // The square root keeps small losses apart.
+    let part = (loss.max(0.0) / DEEPEST).min(1.0).sqrt();
+    let position = part * (COLORS.len() - 1) as f64;
+    let (i, rest) = ((position as usize).min(COLORS.len() - 2), position);
+    let (from, to, rest) = (COLORS[i], COLORS[i + 1], rest - i as f64);
+    let mix = |a: f64, b: f64| (a + (b - a) * rest).round() as u8;
+    let color = RGBColor(mix(from.0, to.0), mix(from.1, to.1), mix(from.2, to.2));
+    (color.to_rgba(), part > 0.55)
+}
+
+struct Fronts<'a> {
+    header: Header<()>,
+    families: &'a [Family],
+    /// Contenders that are on a front, in order of first appearance: their letters.
+    letters: Vec<(String, String)>,
+    /// Lines of the key.
+    key: Vec<String>,
+}
+
+const PANEL: i32 = 330;
+const ABOVE: i32 = 64;
+const BELOW: i32 = 88;
+const KEY_ROW: i32 = 36;
+
+impl<'a> Fronts<'a> {
+    fn new(comparison: &'a Comparison, title: &str) -> Result<Self, AnalysisError> {
+        let explanation = "Mean accuracy against stored overhead, a column for each bit error rate. Orange: the front, \
+                           where nothing with as little overhead is more accurate; letters are explained below. Bars: \
+                           95 % intervals of the mean";
+        let mut letters: Vec<(String, String)> = Vec::new();
+        for family in &comparison.families {
+            for rate in 0..family.rates.len() {
+                for contender in family.contenders.iter().filter(|c| family.is_on_front(c, rate)) {
+                    let name = (contender.protection.clone(), version(family, contender));
+                    if !letters.contains(&name) {
+                        letters.push(name);
+                    }
+                }
+            }
+        }
+        let key = (0..)
+            .zip(&letters)
+            .map(|(i, (protection, version))| format!("{}  {protection} on {version}", letter(i)))
+            .collect();
+        Ok(Self {
+            header: Header::new((title, TITLE), &[explanation], Vec::new(), (WIDTH, MARGIN))?,
+            families: &comparison.families,
+            letters,
+            key,
+        })
+    }
+
+    fn letter_of(&self, family: &Family, contender: &Contender) -> Option<String> {
+        let name = (contender.protection.clone(), version(family, contender));
+        self.letters.iter().position(|known| *known == name).map(letter)
+    }
+}
+
+/// The version of a network, without the name of the family where its label begins with it.
+fn version(family: &Family, contender: &Contender) -> String {
+    let model = &contender.model;
+    let rest = model.strip_prefix(family.name.as_str()).map(|rest| rest.trim_start_matches('-'));
+    rest.filter(|rest| !rest.is_empty()).unwrap_or(model).into()
+}
+
+/// a, b, ..., z, aa, ab, ...
+fn letter(index: usize) -> String {
+    let last = char::from(b'a' + (index % 26) as u8);
+    match index / 26 {
+        0 => last.into(),
+        more => letter(more - 1) + &last.to_string(),
+    }
+}
+
+impl Drawing for Fronts<'_> {
+    fn size(&self) -> (i32, i32) {
+        let rows = self.families.len() as i32;
+        let key = (self.key.len() as i32 + 1) / 2 * KEY_ROW;
+        (WIDTH, self.header.height() + rows * (ABOVE + PANEL + BELOW) + key + MARGIN)
+    }
+
+    fn draw<DB: DrawingBackend>(&self, canvas: &Canvas<DB>) -> Result<(), AnalysisError> {
+        self.header.draw(canvas, |(), _, _| Ok(()))?;
+        let mut top = self.header.height();
+        for family in self.families {
+            let bold = TextLook { size: PANEL_TITLE, style: FontStyle::Bold, ..PLAIN };
+            canvas.text(&family.name, (MARGIN, top), bold)?;
+            let columns = family.rates.len() as i32;
+            let left = MARGIN + 76;
+            let width = (WIDTH - MARGIN - left) / columns;
+            let all = family.contenders.iter();
+            let means = all.flat_map(|c| c.accuracies.iter().flatten().map(|a| a.mean_percent));
+            let axis = AccuracyAxis::covering(means, 6.5);
+            let most = family.contenders.iter().map(|c| c.overhead_percent).fold(1.0, f64::max);
+            for rate in 0..columns {
+                let frame = Frame {
+                    left: left + rate * width,
+                    right: left + (rate + 1) * width - 16,
+                    top: top + ABOVE,
+                    bottom: top + ABOVE + PANEL,
+                    axis: &axis,
+                    most,
+                };
+                self.panel(canvas, family, rate as usize, &frame)?;
+            }
+            top += ABOVE + PANEL + BELOW;
+        }
+        for (i, line) in (0..).zip(&self.key) {
+            let at = (MARGIN + i % 2 * (WIDTH - 2 * MARGIN) / 2, top + i / 2 * KEY_ROW);
+            canvas.text(line, at, TextLook { size: SUBTITLE, ..PLAIN })?;
+        }
+        Ok(())
+    }
+}
+
+struct Frame<'a> {
+    left: i32,
+    right: i32,
+    top: i32,
+    bottom: i32,
+    axis: &'a AccuracyAxis,
+    /// Largest overhead, %.
+    most: f64,
+}
+
+impl Frame<'_> {
+    fn x(&self, overhead: f64) -> i32 {
+        let (from, to) = (self.left + 26, self.right - 20);
+        from + (overhead / self.most * f64::from(to - from)).round() as i32
+    }
+
+    fn y(&self, percent: f64) -> i32 {
+        let part = (percent - self.axis.low) / (self.axis.high - self.axis.low);
+        self.bottom - (part * f64::from(self.bottom - self.top)).round() as i32
+    }
+}
+
+impl Fronts<'_> {
+    fn panel<DB: DrawingBackend>(
+        &self,
+        canvas: &Canvas<DB>,
+        family: &Family,
+        rate: usize,
+        frame: &Frame,
+    ) -> Result<(), AnalysisError> {
+        let Frame { left, right, top, bottom, .. } = *frame;
+        let small = TextLook { size: LABEL, ..PLAIN };
+        for tick in &frame.axis.ticks {
+            let y = frame.y(*tick);
+            canvas.line(&[(left, y), (right, y)], GRID.to_rgba(), 2)?;
+            if rate == 0 {
+                let look = TextLook { h: HPos::Right, v: VPos::Center, ..small };
+                canvas.text(&frame.axis.label(*tick), (left - 10, y), look)?;
+            }
+        }
+        let title = TextLook { size: TICK, h: HPos::Center, ..PLAIN };
+        let middle = (left + right) / 2;
+        canvas.text(&rate_label(family.rates[rate]), (middle, top - 40), title)?;
+        canvas.line(&[(left, top), (left, bottom), (right, bottom)], INK.to_rgba(), 2)?;
+        for overhead in [0.0, 10.0, 20.0, 30.0, 40.0, 50.0].into_iter().filter(|o| *o <= frame.most) {
+            let x = frame.x(overhead);
+            canvas.line(&[(x, bottom), (x, bottom + 8)], INK.to_rgba(), 2)?;
+            canvas.text(&format!("{overhead}"), (x, bottom + 12), TextLook { h: HPos::Center, ..small })?;
+        }
+        let below = TextLook { h: HPos::Center, ..small };
+        canvas.text("stored overhead, %", (middle, bottom + 42), below)?;
+
+        let (front, behind): (Vec<&Contender>, Vec<&Contender>) =
+            family.contenders.iter().partition(|contender| family.is_on_front(contender, rate));
+        for contender in behind {
+            if let Some(accuracy) = contender.accuracies[rate] {
+                let at = (frame.x(contender.overhead_percent), frame.y(accuracy.mean_percent));
+                canvas.disc(at, 7, RGBColor(BEHIND.rgb[0], BEHIND.rgb[1], BEHIND.rgb[2]).mix(0.7))?;
+            }
+        }
+        let color = RGBColor(FRONT.rgb[0], FRONT.rgb[1], FRONT.rgb[2]).to_rgba();
+        let mut line: Vec<(i32, i32)> = Vec::new();
+        for contender in &front {
+            let accuracy = contender.accuracies[rate].expect("it is on the front");
+            let at = (frame.x(contender.overhead_percent), frame.y(accuracy.mean_percent));
+            if let Some(&(_, y)) = line.last() {
+                line.push((at.0, y));
+            }
+            line.push(at);
+        }
+        if let Some(&(_, y)) = line.last() {
+            line.push((right, y));
+        }
+        canvas.line(&line, color.mix(0.6), 3)?;
+        for contender in &front {
+            let accuracy = contender.accuracies[rate].expect("it is on the front");
+            let at = (frame.x(contender.overhead_percent), frame.y(accuracy.mean_percent));
+            if let Some((low, high)) = accuracy.interval_percent {
+                canvas.line(&[(at.0, frame.y(low)), (at.0, frame.y(high))], GUIDE.to_rgba(), 3)?;
+            }
+            canvas.marker(at, FRONT)?;
+            if let Some(letter) = self.letter_of(family, contender) {
+                let look =
+                    TextLook { size: LABEL, style: FontStyle::Bold, h: HPos::Left, v: VPos::Bottom, ..PLAIN };
+                canvas.text(&letter, (at.0 + 8, at.1 - 8), look)?;
+            }
+        }
+        Ok(())
+    }
+}
