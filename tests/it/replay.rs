@@ -126,6 +126,37 @@ fn a_record_that_does_not_come_out_again_is_exit_6_and_shows_both() {
     assert_eq!(zerospace(folder, &all).code, 4);
 }
 
+/// A lossy protection changes weights in every trial, words that were not hit included.
+#[test]
+fn storage_losses_are_said_recorded_and_come_out_again() {
+    let workshop = workshop();
+    let folder = workshop.path();
+    prepare(folder, 3);
+    let lossy = std::fs::read_to_string(folder.join("x.toml")).unwrap();
+    let lossy = lossy.replace(r#"["faulty", "zero", "ecc", "in-place"]"#, r#"["weight-nulling"]"#);
+    std::fs::write(folder.join("x.toml"), lossy).unwrap();
+    succeed(folder, &["run", "x.toml"]);
+    let verified = zerospace(folder, &["verify", "x.toml", "--sample", "1000"]);
+    assert_eq!(verified.code, 0, "{}", verified.stderr);
+    assert!(verified.stderr.contains("12 of 12 stored trials came out the same"), "{}", verified.stderr);
+    for (_, part) in parts(&folder.join("runs/x")) {
+        let id = part.cell.id();
+        for stored in &part.trials {
+            let said = succeed(folder, &["replay", "x.toml", id.as_str(), &stored.trial.to_string()]);
+            let losses = said.lines().nth(1).unwrap();
+            let (losses, rest) = losses.split_once(' ').unwrap();
+            assert_eq!(rest, "weights change by being stored; words are compared with what was stored");
+            let losses: u64 = losses.parse().unwrap();
+            // About half of all weights have an odd parity. A word that was hit may read as the network has it.
+            assert!((stored.weights_changed + stored.words_hit) >= losses && losses > 20_000, "{losses}");
+            assert!(part.cell.rate > 0.0 || stored.weights_changed == losses);
+            for word in rows(&said, "| word | from |") {
+                assert_eq!(word[4], if word[3] == "0x00" { "silent" } else { "detected" }, "{word:?}");
+            }
+        }
+    }
+}
+
 /// The records that the repository publishes, on the machine that runs this.
 #[test]
 fn published_records_come_out_again() {

@@ -6,7 +6,8 @@ use inject::FaultPattern;
 
 use crate::StoredNetwork;
 
-/// What became of a code word with a flipped cell, as one knows who has the original.
+/// What became of a code word with a flipped cell, as one knows who has the original. Right is what a memory without
+/// faults reads back ([`ecc::Protection::as_stored`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WordOutcome {
     /// Passed as clean, and read back right.
@@ -53,7 +54,7 @@ pub struct WordAccount {
     pub word: u64,
     /// Plane index of its first weight.
     pub first: usize,
-    /// The weights that were stored.
+    /// The weights that were stored, as they read back without faults.
     pub weights: Vec<i8>,
     /// The bytes that hold them, check bits inside included, before the flips.
     pub stored: Vec<u8>,
@@ -105,7 +106,8 @@ impl StoredNetwork<'_> {
         let in_block = bytes.start / shape.weights;
         let mut read = vec![0; shape.weights];
         let status = protection.decode_word(&memory, in_block, &mut read);
-        let weights = plane[first..first + shape.weights].to_vec();
+        let as_stored = protection.as_stored(plane.as_chunks().0[block]);
+        let weights = as_stored[bytes.clone()].to_vec();
         WordAccount {
             word,
             first,

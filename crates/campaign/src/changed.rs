@@ -34,6 +34,15 @@ pub enum NoChangedTrials {
         /// Protection id.
         protection: String,
     },
+    /// Trials in which no word reads wrong lose something too.
+    #[error(
+        "trials_of = \"changed\" counts a trial in which no word reads wrong as no loss, but {protection} changes weights by \
+         storing them"
+    )]
+    Lossy {
+        /// Protection id.
+        protection: String,
+    },
     /// There is none.
     #[error(
         "trials_of = \"changed\" has nothing to draw at rate {rate:e}: the probability that any word reads wrong is 0"

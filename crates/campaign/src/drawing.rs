@@ -6,7 +6,8 @@ use records::CellSpec;
 
 use crate::{ChangedTrials, NoChangedTrials, StoredNetwork, Trial, UnknownTensor};
 
-/// Flips of the trials that are drawn together, about. They and what they change take at most 32 bytes each.
+/// Flips and storage losses of the trials that are drawn together, about. They and what they change take at most 32
+/// bytes each.
 const FLIPS_TOGETHER: f64 = (1 << 21) as f64;
 
 /// Trials that a thread draws or records at least: handing them out then costs little beside that.
@@ -81,7 +82,8 @@ impl<'a> Drawing<'a> {
             Trials::All(model, cells) => model.mean_flips(self.rate, cells.sizes()),
             Trials::Changed(_) => self.memory.cells() as f64 * self.rate.get(),
         };
-        let count = ((FLIPS_TOGETHER / (1.0 + flips)) as u64).clamp(1, most);
+        let losses = self.memory.losses().len() as f64;
+        let count = ((FLIPS_TOGETHER / (1.0 + flips + losses)) as u64).clamp(1, most);
         let offsets = (0..usize::try_from(count).expect("64-bit")).into_par_iter();
         offsets.with_min_len(FEWEST_FOR_A_THREAD).map(|offset| self.trial(first + offset as u64)).collect()
     }

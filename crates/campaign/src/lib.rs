@@ -6,8 +6,9 @@
 //! [`Shard`].
 //!
 //! A trial draws its flips, applies them to the stored blocks that they hit, reads back only the code words that
-//! were hit, and compares them with the network's weights, which is what a fault-free read gives: this is the one
-//! place that knows the original, so here corrections are judged right or wrong ([`StoredNetwork::trial`]). How a
+//! were hit, and compares them with what a fault-free read gives, the network's weights: this is the one
+//! place that knows the original, so here corrections are judged right or wrong ([`StoredNetwork::trial`]). Where a
+//! lossy protection changes weights by storing them, every trial has these changes too ([`StoredNetwork::losses`]). How a
 //! network with changed weights performs is asked of an [`Evaluator`]; when no weight changed, nobody is asked.
 //! Where it depends on the stored bits what flips, or words are rewritten on the way, a trial's flips are the cells that
 //! differ from what was stored in the end, so that all that follows is the same for every fault model.

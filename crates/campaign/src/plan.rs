@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use ecc::{BLOCK, MemoryLaw, MemoryLayout, Violation};
+use ecc::{BLOCK, MemoryLaw, MemoryLayout, Protection, Violation};
 use inject::{BitErrorRate, FaultModel, Scope, ScopedFaultModel};
 use records::{CellSpec, EvaluationSet, ExpectedOutcomes, MAX_UNITS, RECORD_VERSION, StoredCells};
 
@@ -145,6 +145,9 @@ pub fn plan(
             };
             let law = match experiment.trials_of {
                 TrialsOf::All => None,
+                TrialsOf::Changed if loses(&*protection, &network.plane) => {
+                    return Err(refused(NoChangedTrials::Lossy { protection: id.clone() }));
+                }
                 TrialsOf::Changed => Some(
                     MemoryLaw::of(&*protection, &network.plane)
                         .ok_or_else(|| refused(NoChangedTrials::NoLaw { protection: id.clone() }))?,
@@ -179,6 +182,11 @@ pub fn plan(
         return Err(PlanError::Units { units });
     }
     Ok(cells)
+}
+
+/// Whether storing some weights already changes them.
+fn loses(protection: &dyn Protection, plane: &[i8]) -> bool {
+    plane.as_chunks().0.iter().any(|block| protection.as_stored(*block) != *block)
 }
 
 /// What ordinary trials of the cells do on average, for those in which it is known in closed form: independent flips of all cells,

@@ -1,3 +1,4 @@
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use ecc::{BLOCK, MemoryImage, Protection, Violation};
@@ -13,7 +14,7 @@ use crate::{ChangedTrials, Network, NoChangedTrials, WordOutcome};
 /// Weights that are read back at a time when a network is stored: few enough for the caches.
 const READ_BACK: usize = 1 << 16;
 
-/// A weight that reads back as something else.
+/// A weight that reads back as another value than the network's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WeightChange {
     /// Number of the tensor in memory order.
@@ -116,6 +117,7 @@ impl Evaluation {
 pub struct StoredNetwork<'a> {
     network: &'a Network,
     protection: Box<dyn Protection>,
+    losses: Vec<WeightChange>,
     /// Found when first asked for; `None` without a closed form.
     classes: OnceLock<Option<WordClasses>>,
 }
@@ -135,34 +137,53 @@ pub struct Trial {
     pub miscorrected: u64,
     /// Words that pass as clean and read wrong.
     pub silent: u64,
-    /// Weights that read back changed, ascending in memory order.
+    /// Weights that read back as other values than the network's, ascending in memory order: those of words that were
+    /// hit, and what storage alone changes of the others ([`StoredNetwork::losses`]).
     pub changes: Vec<WeightChange>,
     /// Padding weights that read back changed.
     pub padding_changed: u64,
 }
 
 impl<'a> StoredNetwork<'a> {
-    /// Checks that the protection can store a network, by storing it and reading it back.
+    /// Checks that the protection can store a network, by storing it and reading it back, and notes what storage alone
+    /// changes.
     ///
     /// # Errors
     /// The first weight that the protection cannot store.
     ///
     /// # Panics
-    /// When the weights read back are others, which [`Protection`] rules out.
+    /// When other weights are read back than [`Protection::as_stored`] says, or padding is.
     pub fn new(network: &'a Network, protection: Box<dyn Protection>) -> Result<Self, Violation> {
         protection.constraint().check(&network.layout, &network.plane)?;
         let mut memory = MemoryImage::blank(protection.word(), READ_BACK);
         let mut read = vec![0; READ_BACK];
-        for part in network.plane.chunks(READ_BACK) {
+        let mut losses = Vec::new();
+        for (first, part) in (0..).step_by(READ_BACK).zip(network.plane.chunks(READ_BACK)) {
             if part.len() < READ_BACK {
                 memory = MemoryImage::blank(protection.word(), part.len());
                 read.truncate(part.len());
             }
             protection.encode_plane(part, &mut memory);
             protection.decode(&memory, &mut read);
-            assert!(read == part, "{} reads other weights than it has stored", protection.id());
+            if read == part {
+                continue;
+            }
+            let as_stored = part.as_chunks().0.iter().map(|block| protection.as_stored(*block));
+            let as_stored: Vec<i8> = as_stored.flatten().collect();
+            assert!(read == as_stored, "{} reads other weights than it has stored", protection.id());
+            for (i, (&value, _)) in read.iter().zip(part).enumerate().filter(|(_, (value, own))| value != own)
+            {
+                let place = network.layout.locate(first + i);
+                let (tensor, index) = place.unwrap_or_else(|| panic!("{} changes padding", protection.id()));
+                losses.push(WeightChange { tensor, index, value });
+            }
         }
-        Ok(Self { network, protection, classes: OnceLock::new() })
+        Ok(Self { network, protection, losses, classes: OnceLock::new() })
+    }
+
+    /// The weights that storage alone changes, ascending in memory order; none under a lossless protection.
+    pub fn losses(&self) -> &[WeightChange] {
+        &self.losses
     }
 
     /// The network that is stored.
@@ -188,6 +209,9 @@ impl<'a> StoredNetwork<'a> {
     pub fn changed_trials(&self, rate: BitErrorRate) -> Result<ChangedTrials<'_>, NoChangedTrials> {
         let classes = self.classes.get_or_init(|| WordClasses::of(&*self.protection, &self.network.plane));
         match classes {
+            _ if !self.losses.is_empty() => {
+                Err(NoChangedTrials::Lossy { protection: self.protection.id().into() })
+            }
             Some(classes) => ChangedTrials::new(self, classes, rate),
             None => Err(NoChangedTrials::NoLaw { protection: self.protection.id().into() }),
         }
@@ -207,6 +231,12 @@ impl<'a> StoredNetwork<'a> {
         }
     }
 
+    /// What a block of the network's weights reads back as without faults.
+    fn as_stored(&self, weights: [i8; BLOCK]) -> [i8; BLOCK] {
+        // Nobody need be asked where storage changes nothing.
+        if self.losses.is_empty() { weights } else { self.protection.as_stored(weights) }
+    }
+
     /// Whether word `word` reads back wrong when the cells flip that are set in `flips`, check cells after data cells.
     pub(crate) fn reads_wrong(&self, word: u64, flips: u128) -> bool {
         let shape = self.protection.word();
@@ -224,7 +254,7 @@ impl<'a> StoredNetwork<'a> {
         let mut read = [0; BLOCK];
         let read = &mut read[..shape.weights];
         self.protection.decode_word(&memory, word, read);
-        *read != stored[word * shape.weights..][..shape.weights]
+        *read != self.as_stored(*stored)[word * shape.weights..][..shape.weights]
     }
 
     /// Reads the words that `pattern` has hit.
@@ -237,13 +267,14 @@ impl<'a> StoredNetwork<'a> {
         hit.dedup();
         // Fetched together, so that the waits for memory overlap.
         let (blocks, _) = self.network.plane.as_chunks::<BLOCK>();
-        let stored: Vec<[i8; BLOCK]> = hit.iter().map(|&block| blocks[block as usize]).collect();
+        let weights: Vec<[i8; BLOCK]> = hit.iter().map(|&block| blocks[block as usize]).collect();
 
         let mut data = pattern.data.iter().peekable();
         let mut check = pattern.check.iter().peekable();
         let mut memory = MemoryImage::blank(shape, BLOCK);
         let mut trial = Trial::default();
-        for (block, weights) in hit.into_iter().zip(&stored) {
+        let mut losses = self.losses.as_slice();
+        for (block, weights) in hit.into_iter().zip(&weights) {
             self.protection.encode_block(weights, &mut memory, 0);
             // Bit w: word w of the block is hit.
             let mut hit = 0u8;
@@ -257,23 +288,54 @@ impl<'a> StoredNetwork<'a> {
                 memory.flip_check(cell);
                 hit |= 1 << (cell as usize / shape.check_bits);
             }
-            for (word, weights) in weights.chunks_exact(shape.weights).enumerate() {
+            let as_stored = self.as_stored(*weights);
+            let words = weights.chunks_exact(shape.weights).zip(as_stored.chunks_exact(shape.weights));
+            for (word, (weights, as_stored)) in words.enumerate() {
                 if hit >> word & 1 == 1 {
                     let first = block as usize * BLOCK + word * shape.weights;
-                    self.read_word(&memory, word, weights, first, &mut trial);
+                    losses = self.losses_up_to(first..first + shape.weights, losses, &mut trial.changes);
+                    self.read_word(&memory, word, weights, as_stored, first, &mut trial);
                 }
             }
         }
+        trial.changes.extend_from_slice(losses);
         trial.pattern = pattern;
         trial
     }
 
-    /// Reads a word of a block whose weights were `weights`, the first of them at `first` in the plane.
-    fn read_word(&self, block: &MemoryImage, word: usize, weights: &[i8], first: usize, trial: &mut Trial) {
+    /// Adds those of `losses` to `changes` that lie before a word, at `word` in the plane, and returns those after it:
+    /// what the word itself reads as is for its decoder to say.
+    fn losses_up_to<'l>(
+        &self,
+        word: Range<usize>,
+        losses: &'l [WeightChange],
+        changes: &mut Vec<WeightChange>,
+    ) -> &'l [WeightChange] {
+        if losses.is_empty() {
+            return losses;
+        }
+        let tensors = self.network.layout.tensors();
+        let place = |loss: &WeightChange| tensors[loss.tensor].start + loss.index;
+        let (before, rest) = losses.split_at(losses.partition_point(|loss| place(loss) < word.start));
+        changes.extend_from_slice(before);
+        &rest[rest.partition_point(|loss| place(loss) < word.end)..]
+    }
+
+    /// Reads a word of a block. The network's weights there are `weights`, the first of them at `first` in the plane;
+    /// without faults they are read as `as_stored`.
+    fn read_word(
+        &self,
+        block: &MemoryImage,
+        word: usize,
+        weights: &[i8],
+        as_stored: &[i8],
+        first: usize,
+        trial: &mut Trial,
+    ) {
         let mut read = [0; BLOCK];
         let read = &mut read[..weights.len()];
         let status = self.protection.decode_word(block, word, read);
-        let right = read == weights;
+        let right = read == as_stored;
         trial.words_hit += 1;
         match WordOutcome::new(status, right) {
             WordOutcome::Harmless => {}
@@ -282,7 +344,7 @@ impl<'a> StoredNetwork<'a> {
             WordOutcome::Miscorrected => trial.miscorrected += 1,
             WordOutcome::Silent => trial.silent += 1,
         }
-        if right {
+        if right && self.losses.is_empty() {
             return;
         }
         for (i, (&value, original)) in read.iter().zip(weights).enumerate() {

@@ -157,18 +157,23 @@ fn trials_see_what_a_read_of_the_whole_memory_sees() {
             let network = storable(&network_of(sizes), &*protection);
             let clean = protection.encode(&network.layout, &network.plane).unwrap();
             let stored = StoredNetwork::new(&network, ecc::by_id(protection.id()).unwrap()).unwrap();
+            let mut as_stored = vec![0; network.plane.len()];
+            protection.decode(&clean, &mut as_stored);
+            let lossy: usize = as_stored.iter().zip(&network.plane).filter(|(a, b)| a != b).count();
+            assert_eq!(stored.losses().len(), lossy);
             let mut seen = [0; 4];
             for (model, rate) in BOTH.into_iter().zip(rates).chain([(FaultModel::Bernoulli, rates[0])]) {
                 for trial in 0..200 {
                     let found = stored.trial(model, BitErrorRate::new(rate).unwrap(), 1, trial);
-                    let outcomes = compare_with_dense(&network, &*protection, clean.clone(), &found);
-                    compare_with_account(&stored, &found);
+                    let outcomes =
+                        compare_with_dense(&network, &*protection, clean.clone(), &as_stored, &found);
+                    compare_with_account(&stored, &as_stored, &found);
                     seen.iter_mut().zip(outcomes).for_each(|(sum, n)| *sum += n);
                 }
             }
             let possible = match protection.id() {
                 "faulty" => [false, false, false, true],
-                "parity-zero" => [false, true, false, true],
+                "parity-zero" | "weight-nulling" => [false, true, false, true],
                 // One word in 8,192 is a code word: too few for these trials.
                 "in-place-dected-64-51" => [true, true, true, false],
                 _ => [true; 4],
@@ -179,7 +184,7 @@ fn trials_see_what_a_read_of_the_whole_memory_sees() {
 }
 
 /// The account of a trial names exactly its flips, words and outcomes, and reads what the trial read.
-fn compare_with_account(stored: &StoredNetwork<'_>, found: &Trial) {
+fn compare_with_account(stored: &StoredNetwork<'_>, as_stored: &[i8], found: &Trial) {
     let account = stored.account(&found.pattern);
     let flips = |of: fn(&WordAccount) -> &[u64]| account.iter().flat_map(of).copied().collect::<Vec<_>>();
     assert_eq!(flips(|word| &word.data_flips), found.pattern.data);
@@ -190,20 +195,28 @@ fn compare_with_account(stored: &StoredNetwork<'_>, found: &Trial) {
     assert_eq!(with(WordOutcome::Detected), found.detected);
     assert_eq!(with(WordOutcome::Miscorrected), found.miscorrected);
     assert_eq!(with(WordOutcome::Silent), found.silent);
-    let (mut changes, mut padding) = (Vec::new(), 0);
+    let mut read = as_stored.to_vec();
     for word in &account {
-        assert_eq!(word.weights, stored.network().plane[word.first..][..word.weights.len()]);
+        let place = word.first..word.first + word.weights.len();
+        assert_eq!(word.weights, as_stored[place.clone()]);
+        read[place].copy_from_slice(&word.read);
         let flipped = word.stored.iter().zip(&word.received).map(|(a, b)| (a ^ b).count_ones()).sum::<u32>();
         assert_eq!(flipped as usize, word.data_flips.len());
-        for (i, (&value, original)) in word.read.iter().zip(&word.weights).enumerate() {
-            match stored.network().layout.locate(word.first + i) {
-                _ if value == *original => {}
-                Some((tensor, index)) => changes.push(WeightChange { tensor, index, value }),
-                None => padding += 1,
-            }
+    }
+    assert_eq!(changes(stored.network(), &read), (found.changes.clone(), found.padding_changed));
+}
+
+/// The weights that read differently than the network has them, and how much padding does.
+fn changes(network: &Network, read: &[i8]) -> (Vec<WeightChange>, u64) {
+    let (mut changes, mut padding) = (Vec::new(), 0);
+    for (index, (&value, own)) in read.iter().zip(&network.plane).enumerate() {
+        match network.layout.locate(index) {
+            _ if value == *own => {}
+            Some((tensor, index)) => changes.push(WeightChange { tensor, index, value }),
+            None => padding += 1,
         }
     }
-    assert_eq!((changes, padding), (found.changes.clone(), found.padding_changed));
+    (changes, padding)
 }
 
 /// Flips the cells of a trial in a whole memory and reads all of it; returns the outcomes: corrected, detected,
@@ -212,6 +225,7 @@ fn compare_with_dense(
     network: &Network,
     protection: &dyn Protection,
     mut image: MemoryImage,
+    as_stored: &[i8],
     found: &Trial,
 ) -> [u64; 4] {
     let FaultPattern { data, check } = &found.pattern;
@@ -221,22 +235,13 @@ fn compare_with_dense(
     let counts = protection.decode(&image, &mut dense);
 
     // The weights: those that changed are exactly those that read differently.
-    let differing =
-        |(index, (value, original)): (usize, (&i8, &i8))| (value != original).then_some((index, *value));
-    let changed: Vec<(usize, i8)> =
-        dense.iter().zip(&network.plane).enumerate().filter_map(differing).collect();
-    let placed = changed.iter().filter_map(|&(index, value)| {
-        let (tensor, index) = network.layout.locate(index)?;
-        Some(WeightChange { tensor, index, value })
-    });
-    assert_eq!(found.changes, placed.collect::<Vec<_>>());
-    assert_eq!(found.padding_changed, (changed.len() - found.changes.len()) as u64);
+    assert_eq!((found.changes.clone(), found.padding_changed), changes(network, &dense));
 
     // The words: each has the outcome that its status and its weights give it.
     let size = protection.word().weights;
     let mut outcomes = [0; 4];
     let mut read = vec![0; size];
-    for (word, original) in network.plane.chunks(size).enumerate() {
+    for (word, original) in as_stored.chunks(size).enumerate() {
         let status = protection.decode_word(&image, word, &mut read);
         assert_eq!(read, dense[word * size..][..size]);
         let right = read == original;
@@ -259,9 +264,8 @@ fn compare_with_dense(
 fn records_are_stable() {
     // Fixed by definition: the records of these trials may never change.
     let network = network();
-    let digests = ["faulty", "zero", "ecc", "in-place"].map(|name| {
-        let protection = ecc::by_id(name).unwrap();
-        let stored = StoredNetwork::new(&network, protection).unwrap();
+    let digest = |protection: &str| {
+        let stored = StoredNetwork::new(&network, ecc::by_id(protection).unwrap()).unwrap();
         let mut digest = Sha256::new();
         for model in BOTH {
             for rate in [1e-3, 1e-2, 0.1, 0.5, 1.0] {
@@ -273,8 +277,39 @@ fn records_are_stable() {
             }
         }
         digest.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>()
-    });
-    assert_eq!(digests, ["e33685d454b1615d", "903894d4c1d09e21", "9e211740900d798f", "17cdd565ef8e60fb"]);
+    };
+    for (protection, stable) in [
+        ("faulty", "e33685d454b1615d"),
+        ("parity-zero", "903894d4c1d09e21"),
+        ("secded-72-64", "9e211740900d798f"),
+        ("in-place-64-57", "17cdd565ef8e60fb"),
+        ("weight-nulling", "54ef02a9a96b1933"),
+    ] {
+        assert_eq!(digest(protection), stable, "{protection}");
+    }
+}
+
+/// At rate 0, which no flip hides, a lossy protection shows what it loses by storing, and a lossless one nothing.
+#[test]
+fn storage_losses_are_in_every_trial_and_in_its_predictions() {
+    let network = network();
+    let memory = |id| StoredNetwork::new(&network, ecc::by_id(id).unwrap()).unwrap();
+    let never = BitErrorRate::new(0.0).unwrap();
+    let records = |memory: &StoredNetwork<'_>, evaluator: &mut Tiny| {
+        let trials = (0..3).map(|t| memory.trial(FaultModel::Bernoulli, never, 1, t)).collect();
+        evaluation().records(0, trials, evaluator)
+    };
+    let (lossless, lossy) = (memory("in-place"), memory("weight-nulling"));
+    let (mut asked, mut evaluator) = (Tiny::default(), Tiny { gains_by_several: true, ..Tiny::default() });
+    assert!(records(&lossless, &mut asked).iter().all(|record| record.correct == 15));
+    assert_eq!((lossless.losses().len(), asked.asked), (0, 0));
+    // Half of all weights have an odd number of ones.
+    let odd = network.plane.iter().filter(|weight| weight.count_ones() % 2 == 1).count();
+    assert_eq!(lossy.losses().len(), odd);
+    for record in records(&lossy, &mut evaluator) {
+        assert_eq!((record.words_hit, record.weights_changed, record.padding_changed), (0, odd as u64, 0));
+        assert!(record.correct < 15 && record.agree < 16);
+    }
 }
 
 #[test]

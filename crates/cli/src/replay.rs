@@ -57,10 +57,11 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     let record = rerun.record(cell, number, trial);
     check(&words, &record)?;
     data(&format!(
-        "cell {} ({}), trial {number}, seed {}\n\n{}\n{}\n{}",
+        "cell {} ({}), trial {number}, seed {}{}\n\n{}\n{}\n{}",
         cell.id(),
         cell.label(),
         cell.seed,
+        losses(&memory),
         flips(&memory, &words),
         outcomes(&memory, &words),
         json(&record),
@@ -79,6 +80,16 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         }
     }
     Ok(Outcome::Done)
+}
+
+/// What happens to the network before any cell flips.
+fn losses(memory: &StoredNetwork<'_>) -> String {
+    match memory.losses().len() {
+        0 => String::new(),
+        losses => {
+            format!("\n{losses} weights change by being stored; words are compared with what was stored")
+        }
+    }
 }
 
 /// The only cell whose id begins so.

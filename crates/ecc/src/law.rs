@@ -14,11 +14,12 @@
 use std::ops::Add;
 use std::sync::LazyLock;
 
-use crate::Protection;
+use crate::{BLOCK, MemoryImage, Protection, WordStatus};
 
 /// Something for each way in which reading a word can end: numbers of patterns, probabilities, numbers of words.
 ///
-/// *Right* and *wrong* speak of the weights that are read: check bits are no part of them.
+/// *Right* and *wrong* speak of the weights that are read, beside what a memory without faults would read back
+/// ([`Protection::as_stored`]): check bits are no part of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcomes<T> {
     /// Called clean, and read as stored.
@@ -75,6 +76,20 @@ impl Outcomes<u128> {
     }
 }
 
+impl<T> Outcomes<T> {
+    /// That of a word read with this status, right or wrong.
+    fn of(&mut self, status: WordStatus, right: bool) -> &mut T {
+        match (status, right) {
+            (WordStatus::Clean, true) => &mut self.clean_right,
+            (WordStatus::Clean, false) => &mut self.clean_wrong,
+            (WordStatus::Corrected, true) => &mut self.corrected_right,
+            (WordStatus::Corrected, false) => &mut self.corrected_wrong,
+            (WordStatus::Detected, true) => &mut self.detected_right,
+            (WordStatus::Detected, false) => &mut self.detected_wrong,
+        }
+    }
+}
+
 impl<T: Add<Output = T>> Add for Outcomes<T> {
     type Output = Self;
 
@@ -119,6 +134,34 @@ impl OutcomeLaw {
                 let sum = &mut patterns[flips + beside];
                 *sum = *sum + if beside == 0 { all } else { all.all_wrong() };
             }
+        }
+        Self::new(patterns)
+    }
+
+    /// The law of words of one weight in which `weight` was stored, counted by reading such a word under every pattern
+    /// of flips.
+    ///
+    /// # Panics
+    /// When the protection's words hold several weights, or have more than 20 cells, which would take too long.
+    pub fn of_weight(protection: &dyn Protection, weight: i8) -> Self {
+        let shape = protection.word();
+        let cells = 8 + shape.check_bits;
+        assert!(shape.weights == 1 && cells <= 20, "{} has too large words to count", protection.id());
+        let as_stored = protection.as_stored([weight; BLOCK])[0];
+        let mut patterns = vec![Outcomes::default(); cells + 1];
+        let mut image = MemoryImage::blank(shape, BLOCK);
+        for flips in 0..1u32 << cells {
+            protection.encode_block(&[weight; BLOCK], &mut image, 0);
+            for cell in (0..cells as u64).filter(|cell| flips >> cell & 1 == 1) {
+                match cell.checked_sub(8) {
+                    None => image.flip_data(cell),
+                    Some(check) => image.flip_check(check),
+                }
+            }
+            let mut read = [0];
+            let status = protection.decode_word(&image, 0, &mut read);
+            let outcomes: &mut Outcomes<u128> = &mut patterns[flips.count_ones() as usize];
+            *outcomes.of(status, read[0] == as_stored) += 1;
         }
         Self::new(patterns)
     }

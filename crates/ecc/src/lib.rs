@@ -25,6 +25,7 @@
 //! | `in-place-msb-32-16` | | bits 7..=4 of 8 weights, 16 check bits inside: three flips of these bits corrected, four detected | 0 | [`Constraint::TWO_BIT_ALL`] |
 //! | `in-place-msb-48-24` | | bits 7..=2 of 8 weights of five bits, 24 check bits inside: five flips of these bits corrected, six detected | 0 | all weights in [-16, 15] |
 //! | `in-place-msb-64-32` | | all bits of 8 weights of four bits, 32 check bits inside: five flips corrected, six detected | 0 | all weights in [-8, 7] |
+//! | `weight-nulling` | | a weight, its bit 0 an even-parity bit; mismatch: weight := 0 | 0, lossy | none |
 //!
 //! [`by_id`] finds one by its id or the paper's name. A new one is a file in `src/protections/` and a
 //! line in its registry.
@@ -67,5 +68,6 @@ pub use layout::{BLOCK, MemoryLayout, TensorSpan};
 pub use linear::LinearCode;
 pub use protection::{Protection, StatusCounts, WordShape, WordStatus};
 pub use protections::{
-    Faulty, InPlace, InPlaceSelfDual, Inside, ParityZero, SecDed, UnknownProtection, all, all_with, by_id,
+    Faulty, InPlace, InPlaceSelfDual, Inside, ParityZero, SecDed, UnknownProtection, WeightNulling, all,
+    all_with, by_id,
 };

@@ -68,8 +68,9 @@ impl AddAssign for StatusCounts {
 
 /// A way to keep int8 weights in memory that flips bits.
 ///
-/// A memory without faults reads back as the weights that were stored, or as what [`Protection::as_stored`] makes of
-/// them where a protection loses some of their bits.
+/// A memory without faults reads back as [`Protection::as_stored`] says: for most protections as exactly the weights
+/// that it was given, and for *lossy* ones, which keep something else where a weight's least significant bits were, as
+/// weights close to them.
 pub trait Protection: Debug + Send + Sync {
     /// The name used in plans and records.
     fn id(&self) -> &str;
@@ -90,8 +91,9 @@ pub trait Protection: Debug + Send + Sync {
         &[]
     }
 
-    /// What a memory without faults reads back as when it stores eight weights that satisfy the constraint. Both are
-    /// stored alike. The same weights, unless the protection is lossy.
+    /// What a memory without faults reads back as where a block of `weights` was stored, which satisfy the constraint.
+    /// They are stored alike: a block of these weights and one of those are the same cells. Weights of zero stay zero,
+    /// so that padding loses nothing.
     fn as_stored(&self, weights: [i8; BLOCK]) -> [i8; BLOCK] {
         weights
     }
@@ -123,7 +125,7 @@ pub trait Protection: Debug + Send + Sync {
         None
     }
 
-    /// Which of the laws holds for a word that stores `weights`; the first when there is one.
+    /// Which of the laws holds for a word in which `weights` were stored; the first when there is one.
     fn law_of(&self, weights: &[i8]) -> usize {
         let _ = weights;
         0

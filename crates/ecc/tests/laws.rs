@@ -4,7 +4,7 @@ use ecc::{
     BLOCK, Constraint, MemoryImage, MemoryLaw, OutcomeLaw, Outcomes, Protection, WordShape, WordStatus,
 };
 
-/// Blocks whose first word stands for each class, and for different weights in it.
+/// Different blocks.
 const BLOCKS: [[i8; BLOCK]; 3] =
     [[0; BLOCK], [1, -2, 3, 63, -64, 17, -1, 127], [-64, 63, 0, -1, 5, 0, 33, -128]];
 
@@ -56,12 +56,15 @@ fn every_law_is_what_the_decoder_does() {
     for protection in ecc::all() {
         let laws = protection.outcome_laws().expect("all of ours have closed forms");
         let mut classes = vec![false; laws.len()];
-        for mut block in BLOCKS {
+        // Words of one weight exhaustively, all values; blocks up to four flips, a million patterns.
+        let (blocks, most) = match protection.word().weights {
+            1 => ((i8::MIN..=i8::MAX).map(|weight| [weight; BLOCK]).collect(), laws[0].cells()),
+            _ => (BLOCKS.to_vec(), 4),
+        };
+        for mut block in blocks {
             protection.constraint().throttle(&mut block);
             let class = protection.law_of(&block[..protection.word().weights]);
             classes[class] = true;
-            // Weight words exhaustively; blocks up to four flips, a million patterns.
-            let most = if protection.word().weights == 1 { laws[class].cells() } else { 4 };
             for flips in 0..=most {
                 let found = enumerate(&*protection, &block, flips);
                 assert_eq!(found, laws[class].patterns()[flips], "{} {block:?} {flips}", protection.id());

@@ -32,8 +32,11 @@ proptest! {
             let mut read = vec![1; plane.len()];
             let counts = protection.decode(&image, &mut read);
             let (blocks, _) = plane.as_chunks::<BLOCK>();
-            let expected: Vec<i8> = blocks.iter().flat_map(|block| protection.as_stored(*block)).collect();
-            prop_assert_eq!(read, expected);
+            let as_stored: Vec<i8> = blocks.iter().flat_map(|block| protection.as_stored(*block)).collect();
+            prop_assert_eq!(&read, &as_stored);
+            let mut again = MemoryImage::blank(protection.word(), plane.len());
+            protection.encode_plane(&as_stored, &mut again);
+            prop_assert_eq!(&again, &image);
             let words = (plane.len() / protection.word().weights) as u64;
             prop_assert_eq!(counts, StatusCounts { clean: words, corrected: 0, detected: 0 });
             prop_assert_eq!(image.check_bits(), words * protection.word().check_bits as u64);
@@ -88,7 +91,8 @@ proptest! {
                 }
             }
             // Sparse: only the words that were hit; dense: all of them.
-            let mut sparse = plane.clone();
+            let mut sparse: Vec<i8> =
+                plane.as_chunks().0.iter().flat_map(|block| protection.as_stored(*block)).collect();
             for word in hit {
                 let range = word * shape.weights..(word + 1) * shape.weights;
                 protection.decode_word(&image, word, &mut sparse[range]);
@@ -233,10 +237,32 @@ fn parameters_are_stable() {
         ),
         ("in-place-msb-48-24", "double circulant 076d7f radius 5 due keep"),
         ("in-place-msb-64-32", "double circulant 5a6755bd radius 5 due keep"),
+        ("weight-nulling", "even parity in bit 0"),
     ];
     for (id, parameters) in known {
         assert_eq!(by_id(id).unwrap().parameters(), parameters, "{id}");
     }
     let ids: Vec<_> = known.iter().map(|(id, _)| *id).collect();
     assert_eq!(all().iter().map(|p| p.id().to_owned()).collect::<Vec<_>>(), ids, "each is pinned");
+}
+
+#[test]
+fn weight_nulling_keeps_a_parity_in_bit_0_and_zeroes_odd_flips() {
+    let protection = by_id("weight-nulling").unwrap();
+    for value in i8::MIN..=i8::MAX {
+        let as_stored = protection.as_stored([value; 8]);
+        assert_eq!((as_stored[0] >> 1, as_stored[0].count_ones() % 2), (value >> 1, 0));
+        for flips in 0..=u8::MAX {
+            let mut image = MemoryImage::blank(protection.word(), 8);
+            protection.encode_block(&[value; 8], &mut image, 0);
+            (0..8).filter(|i| flips >> i & 1 == 1).for_each(|i| image.flip_data(5 * 8 + i));
+            let mut read = [1];
+            let status = protection.decode_word(&image, 5, &mut read);
+            let expected = match flips.count_ones() % 2 {
+                1 => (0, WordStatus::Detected),
+                _ => (as_stored[0] ^ flips.cast_signed(), WordStatus::Clean),
+            };
+            assert_eq!((read[0], status), expected);
+        }
+    }
 }

@@ -7,7 +7,7 @@ pub const RECORD_VERSION: u32 = 1;
 ///
 /// A *word* is a code word of the cell's protection, and only words with at least one flipped cell are
 /// counted. `corrected`, `detected`, `miscorrected` and `silent` partition the words hit, except for
-/// words that a decoder calls clean and that do read back right.
+/// words that a decoder calls clean and that do read back right. Right is what a memory without faults reads back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrialRecord {
@@ -29,7 +29,8 @@ pub struct TrialRecord {
     pub miscorrected: u64,
     /// Words the decoder passed as clean although they read back wrong (SDC).
     pub silent: u64,
-    /// Weights of the network that read back changed; padding is not counted here.
+    /// Weights that read back as other values than the network's, those that a lossy protection changes by storing them
+    /// included; padding is not counted here.
     pub weights_changed: u64,
     /// Padding weights that read back changed; they have no effect on the network.
     pub padding_changed: u64,

@@ -6,6 +6,7 @@ mod in_place_self_dual;
 mod inside;
 mod parity_zero;
 mod secded;
+mod weight_nulling;
 
 pub use faulty::Faulty;
 pub use in_place::InPlace;
@@ -13,6 +14,7 @@ pub use in_place_self_dual::InPlaceSelfDual;
 pub use inside::Inside;
 pub use parity_zero::ParityZero;
 pub use secded::SecDed;
+pub use weight_nulling::WeightNulling;
 
 use crate::due::UnderPolicy;
 use crate::{BLOCK, DuePolicy, Kernel, Protection};
@@ -29,6 +31,7 @@ fn registry(kernel: Kernel) -> Vec<(Box<dyn Protection>, &'static [&'static str]
         (Box::new(Inside::in_place_msb(kernel)), &[]),
         (Box::new(InPlaceSelfDual::msb_48_24()), &[]),
         (Box::new(InPlaceSelfDual::msb_64_32()), &[]),
+        (Box::new(WeightNulling), &[]),
     ]
 }
 
