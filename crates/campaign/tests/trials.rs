@@ -173,9 +173,10 @@ fn trials_see_what_a_read_of_the_whole_memory_sees() {
             }
             let possible = match protection.id() {
                 "faulty" => [false, false, false, true],
-                "parity-zero" | "weight-nulling" => [false, true, false, true],
-                // One word in 8,192 is a code word: too few for these trials.
-                "in-place-dected-64-51" => [true, true, true, false],
+                "vote" | "msb-tmr" | "mset-8" => [true, false, true, true],
+                "parity-zero" | "parity-avg" | "weight-nulling" | "cep-8" => [false, true, false, true],
+                // Too few words are code words for these trials, at most one in 8,192.
+                "in-place-dected-64-51" | "in-place-msb-64-32" => [true, true, true, false],
                 _ => [true; 4],
             };
             assert_eq!(seen.map(|n| n > 0), possible, "{}: {seen:?}", protection.id());
@@ -283,6 +284,11 @@ fn records_are_stable() {
         ("parity-zero", "903894d4c1d09e21"),
         ("secded-72-64", "9e211740900d798f"),
         ("in-place-64-57", "17cdd565ef8e60fb"),
+        ("parity-avg", "6b033671a09a6e4b"),
+        ("vote", "799acc6a8200151f"),
+        ("msb-tmr", "2f5d20497ede671c"),
+        ("cep-8", "90894a6763dbdc4c"),
+        ("mset-8", "d0616ea1a83cf48c"),
         ("weight-nulling", "54ef02a9a96b1933"),
     ] {
         assert_eq!(digest(protection), stable, "{protection}");

@@ -25,7 +25,14 @@
 //! | `in-place-msb-32-16` | | bits 7..=4 of 8 weights, 16 check bits inside: three flips of these bits corrected, four detected | 0 | [`Constraint::TWO_BIT_ALL`] |
 //! | `in-place-msb-48-24` | | bits 7..=2 of 8 weights of five bits, 24 check bits inside: five flips of these bits corrected, six detected | 0 | all weights in [-16, 15] |
 //! | `in-place-msb-64-32` | | all bits of 8 weights of four bits, 32 check bits inside: five flips corrected, six detected | 0 | all weights in [-8, 7] |
+//! | `parity-avg` | avg | 8 weights and an even-parity bit each; mismatch: weight := mean of its neighbours | 12.5 % | none |
+//! | `vote` | vote | a weight and a flag that it is in [-32, 31]; majority of its top three bits | 12.5 % | none |
 //! | `weight-nulling` | | a weight, its bit 0 an even-parity bit; mismatch: weight := 0 | 0, lossy | none |
+//! | `msb-tmr` | | a weight and two copies of its sign; majority | 25 % | none |
+//! | `cep-8` | | a weight, bits 1 and 0 parities of three bits each; mismatch: these := 0 | 0, lossy | none |
+//! | `mset-8` | | a weight, bits 1 and 0 copies of its sign; majority | 0, lossy | none |
+//!
+//! A lossy protection reads other weights than it was given even without faults ([`Protection::as_stored`]).
 //!
 //! [`by_id`] finds one by its id or the paper's name. A new one is a file in `src/protections/` and a
 //! line in its registry.
@@ -68,6 +75,6 @@ pub use layout::{BLOCK, MemoryLayout, TensorSpan};
 pub use linear::LinearCode;
 pub use protection::{Protection, StatusCounts, WordShape, WordStatus};
 pub use protections::{
-    Faulty, InPlace, InPlaceSelfDual, Inside, ParityZero, SecDed, UnknownProtection, WeightNulling, all,
-    all_with, by_id,
+    Cep, Faulty, InPlace, InPlaceSelfDual, Inside, MsbTmr, Mset, ParityAverage, ParityZero, SecDed,
+    UnknownProtection, Vote, WeightNulling, all, all_with, by_id,
 };

@@ -54,7 +54,10 @@ fn enumerate(protection: &dyn Protection, weights: &[i8; BLOCK], flips: usize) -
 #[test]
 fn every_law_is_what_the_decoder_does() {
     for protection in ecc::all() {
-        let laws = protection.outcome_laws().expect("all of ours have closed forms");
+        let Some(laws) = protection.outcome_laws() else {
+            assert_eq!(protection.id(), "parity-avg", "all others of ours have closed forms");
+            continue;
+        };
         let mut classes = vec![false; laws.len()];
         // Words of one weight exhaustively, all values; blocks up to four flips, a million patterns.
         let (blocks, most) = match protection.word().weights {
@@ -192,7 +195,7 @@ fn expected_numbers_follow_the_classes_of_words() {
 #[test]
 fn the_ends_of_the_scale_are_exact() {
     for protection in ecc::all() {
-        let law = MemoryLaw::of(&*protection, &[7; 16]).unwrap();
+        let Some(law) = MemoryLaw::of(&*protection, &[7; 16]) else { continue };
         assert_eq!((law.changed_probability(0.0), law.words_hit(0.0)), (0.0, 0.0), "{}", protection.id());
         assert_eq!(law.words_hit(1.0), (16 / protection.word().weights) as f64, "{}", protection.id());
         assert!([0.0, 1.0].contains(&law.changed_probability(1.0)), "{}", protection.id());

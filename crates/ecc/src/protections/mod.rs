@@ -1,19 +1,29 @@
+mod cep;
 mod faulty;
 mod in_place;
 mod in_place_dected;
 mod in_place_msb;
 mod in_place_self_dual;
 mod inside;
+mod msb_tmr;
+mod mset;
+mod parity_average;
 mod parity_zero;
 mod secded;
+mod vote;
 mod weight_nulling;
 
+pub use cep::Cep;
 pub use faulty::Faulty;
 pub use in_place::InPlace;
 pub use in_place_self_dual::InPlaceSelfDual;
 pub use inside::Inside;
+pub use msb_tmr::MsbTmr;
+pub use mset::Mset;
+pub use parity_average::ParityAverage;
 pub use parity_zero::ParityZero;
 pub use secded::SecDed;
+pub use vote::Vote;
 pub use weight_nulling::WeightNulling;
 
 use crate::due::UnderPolicy;
@@ -31,7 +41,12 @@ fn registry(kernel: Kernel) -> Vec<(Box<dyn Protection>, &'static [&'static str]
         (Box::new(Inside::in_place_msb(kernel)), &[]),
         (Box::new(InPlaceSelfDual::msb_48_24()), &[]),
         (Box::new(InPlaceSelfDual::msb_64_32()), &[]),
+        (Box::new(ParityAverage), &["avg"]),
+        (Box::new(Vote), &[]),
         (Box::new(WeightNulling), &[]),
+        (Box::new(MsbTmr), &[]),
+        (Box::new(Cep), &[]),
+        (Box::new(Mset), &[]),
     ]
 }
 
