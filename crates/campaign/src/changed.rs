@@ -105,7 +105,7 @@ impl<'a> ChangedTrials<'a> {
     /// That of an ordinary trial, and a few microseconds for the first wrong word. Where words are seldom right, the
     /// few before it take as many draws as that is seldom.
     pub fn trial(&self, seed: u64, trial: u64) -> Trial {
-        let shape = self.memory.protection().word();
+        let shape = self.memory.protection().exposed();
         let [data_cells, check_cells] = [8 * shape.weights, shape.check_bits].map(|cells| cells as u64);
         let cells = data_cells + check_cells;
         let mut faults = WordFaults::new(seed, trial);

@@ -136,7 +136,7 @@ pub fn plan(
                 weights: network.layout.weights() as u64,
                 padding_weights: network.layout.padding() as u64,
                 data_bits: 8 * plane_len as u64,
-                check_bits: protection.word().check_bits_of(plane_len) as u64,
+                check_bits: protection.exposed().check_bits_of(plane_len) as u64,
             };
             let refused = |source| PlanError::NoChangedTrials {
                 model: network.label.clone(),

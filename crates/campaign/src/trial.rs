@@ -227,7 +227,7 @@ impl<'a> StoredNetwork<'a> {
         let weights = self.network.plane.len();
         PlaneSizes {
             data_bits: 8 * weights as u64,
-            check_bits: self.protection.word().check_bits_of(weights) as u64,
+            check_bits: self.protection.exposed().check_bits_of(weights) as u64,
         }
     }
 

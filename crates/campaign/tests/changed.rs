@@ -190,6 +190,8 @@ fn changed_trials_are_stable() {
         ("parity-zero", "5c9d1ef489eb50bb"),
         ("secded-72-64", "185fa65b9d531f9c"),
         ("in-place-64-57", "b7b76908ef8161b7"),
+        ("idealized-64", "27f342bd5d8f9430"),
+        ("idealized-64-t2", "f31f7651f781513a"),
         ("vote", "e076e388bd1f80b4"),
         ("msb-tmr", "2e313cdffc76924d"),
     ] {

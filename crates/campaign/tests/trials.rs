@@ -173,6 +173,7 @@ fn trials_see_what_a_read_of_the_whole_memory_sees() {
             }
             let possible = match protection.id() {
                 "faulty" => [false, false, false, true],
+                "idealized-64" | "idealized-64-t2" => [true, true, false, false],
                 "vote" | "msb-tmr" | "mset-8" => [true, false, true, true],
                 "parity-zero" | "parity-avg" | "weight-nulling" | "cep-8" => [false, true, false, true],
                 // Too few words are code words for these trials, at most one in 8,192.
@@ -289,6 +290,8 @@ fn records_are_stable() {
         ("msb-tmr", "2f5d20497ede671c"),
         ("cep-8", "90894a6763dbdc4c"),
         ("mset-8", "d0616ea1a83cf48c"),
+        ("idealized-64", "0fd2cb764e00506e"),
+        ("idealized-64-t2", "ecff1add3028956a"),
         ("weight-nulling", "54ef02a9a96b1933"),
     ] {
         assert_eq!(digest(protection), stable, "{protection}");
@@ -562,6 +565,19 @@ fn a_network_can_have_protections_of_its_own() {
     let cells = plan(&experiment(&own).unwrap(), &[network()], &evaluation_set()).unwrap();
     let protections: Vec<&str> = cells.iter().map(|c| c.protection.as_str()).collect();
     assert_eq!(protections, ["secded-72-64"; 2]);
+}
+
+/// A copy that faults cannot reach is no stored cell: it is not counted, and nothing flips in it.
+#[test]
+fn cells_out_of_reach_of_faults_do_not_count() {
+    let own = toml().replace("\"ecc\"", "\"idealized\"");
+    let network = network();
+    let cells = plan(&experiment(&own).unwrap(), std::slice::from_ref(&network), &evaluation_set()).unwrap();
+    let check_bits = |id: &str| cells.iter().find(|cell| cell.protection == id).unwrap().stored.check_bits;
+    assert_eq!(["parity-zero", "idealized-64", "in-place-64-57"].map(check_bits), [104, 0, 0]);
+    let memory = StoredNetwork::new(&network, ecc::by_id("idealized").unwrap()).unwrap();
+    let always = memory.trial(FaultModel::Bernoulli, BitErrorRate::new(1.0).unwrap(), 1, 0);
+    assert_eq!((always.pattern.data.len(), always.pattern.check.len(), always.detected), (8 * 104, 0, 13));
 }
 
 #[test]

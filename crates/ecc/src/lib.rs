@@ -31,8 +31,10 @@
 //! | `msb-tmr` | | a weight and two copies of its sign; majority | 25 % | none |
 //! | `cep-8` | | a weight, bits 1 and 0 parities of three bits each; mismatch: these := 0 | 0, lossy | none |
 //! | `mset-8` | | a weight, bits 1 and 0 copies of its sign; majority | 0, lossy | none |
+//! | `idealized-64` | | 8 weights, restored by knowing them when at most one cell flips; `idealized-64-t2`: two | 0 | none |
 //!
-//! A lossy protection reads other weights than it was given even without faults ([`Protection::as_stored`]).
+//! The idealized ones cannot be built: they are what the paper's released simulation computes ([`Idealized`]). A lossy
+//! protection reads other weights than it was given even without faults ([`Protection::as_stored`]).
 //!
 //! [`by_id`] finds one by its id or the paper's name. A new one is a file in `src/protections/` and a
 //! line in its registry.
@@ -75,6 +77,6 @@ pub use layout::{BLOCK, MemoryLayout, TensorSpan};
 pub use linear::LinearCode;
 pub use protection::{Protection, StatusCounts, WordShape, WordStatus};
 pub use protections::{
-    Cep, Faulty, InPlace, InPlaceSelfDual, Inside, MsbTmr, Mset, ParityAverage, ParityZero, SecDed,
-    UnknownProtection, Vote, WeightNulling, all, all_with, by_id,
+    Cep, Faulty, Idealized, InPlace, InPlaceSelfDual, Inside, MsbTmr, Mset, ParityAverage, ParityZero,
+    SecDed, UnknownProtection, Vote, WeightNulling, all, all_with, by_id,
 };

@@ -82,6 +82,12 @@ pub trait Protection: Debug + Send + Sync {
     /// Size of a code word.
     fn word(&self) -> WordShape;
 
+    /// The cells of a word that faults can reach, which are the stored cells that count: all of them, unless the check
+    /// plane is a device of the simulation that is out of reach.
+    fn exposed(&self) -> WordShape {
+        self.word()
+    }
+
     /// Which weights can be stored.
     fn constraint(&self) -> Constraint;
 

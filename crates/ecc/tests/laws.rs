@@ -12,7 +12,7 @@ const BLOCKS: [[i8; BLOCK]; 3] =
 fn enumerate(protection: &dyn Protection, weights: &[i8; BLOCK], flips: usize) -> Outcomes<u128> {
     let shape = protection.word();
     let (data, size) = (8 * shape.weights, shape.weights);
-    let cells = data + shape.check_bits;
+    let cells = data + protection.exposed().check_bits;
     let mut image = MemoryImage::blank(shape, BLOCK);
     protection.encode_block(weights, &mut image, 0);
     let mut counts = Outcomes::default();

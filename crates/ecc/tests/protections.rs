@@ -184,12 +184,14 @@ fn throttling_clamps_positions_0_to_6_only() {
 }
 
 #[test]
-fn protections_answer_to_the_papers_names() {
+fn protections_answer_to_their_other_names() {
     for (alias, id) in [
         ("faulty", "faulty"),
         ("zero", "parity-zero"),
         ("ecc", "secded-72-64"),
         ("in-place", "in-place-64-57"),
+        ("avg", "parity-avg"),
+        ("idealized", "idealized-64"),
     ] {
         assert_eq!(by_id(alias).unwrap().id(), id);
         assert_eq!(by_id(id).unwrap().id(), id);
@@ -243,10 +245,47 @@ fn parameters_are_stable() {
         ("msb-tmr", "bit 7 three times"),
         ("cep-8", "sign and magnitude, even parity of bits 5..=7 in bit 1 and of bits 2..=4 in bit 0"),
         ("mset-8", "bit 7 three times, in bits 7, 1 and 0"),
+        ("idealized-64", "1 of 64 cells restored from an immune copy, due keep"),
+        ("idealized-64-t2", "2 of 64 cells restored from an immune copy, due keep"),
     ];
     for (id, parameters) in known {
         assert_eq!(by_id(id).unwrap().parameters(), parameters, "{id}");
     }
     let ids: Vec<_> = known.iter().map(|(id, _)| *id).collect();
     assert_eq!(all().iter().map(|p| p.id().to_owned()).collect::<Vec<_>>(), ids, "each is pinned");
+}
+
+#[test]
+fn an_idealized_protection_restores_what_it_is_said_to_correct_and_keeps_the_rest() {
+    for (id, corrects) in [("idealized-64", 1), ("idealized-64-t2", 2)] {
+        let protection = by_id(id).unwrap();
+        assert_eq!((protection.exposed().weights, protection.exposed().check_bits), (8, 0));
+        let block = [-128, 127, 0, -1, 64, -65, 3, 90];
+        let read = |cells: &[u64]| {
+            let mut image = MemoryImage::blank(protection.word(), 16);
+            protection.encode_block(&block, &mut image, 1);
+            cells.iter().for_each(|cell| image.flip_data(64 + cell));
+            let mut weights = [0; 8];
+            let status = protection.decode_word(&image, 1, &mut weights);
+            (weights, status)
+        };
+        assert_eq!(read(&[]), (block, WordStatus::Clean));
+        for a in 0..64 {
+            assert_eq!(read(&[a]), (block, WordStatus::Corrected));
+            for b in 0..a {
+                for c in 0..=b {
+                    let cells = if b == c { vec![a, b] } else { vec![a, b, c] };
+                    let received = cells.iter().fold(block, |mut weights, &cell| {
+                        weights[cell as usize / 8] ^= (1u8 << (cell % 8)) as i8;
+                        weights
+                    });
+                    let expected = match cells.len() <= corrects {
+                        true => (block, WordStatus::Corrected),
+                        false => (received, WordStatus::Detected),
+                    };
+                    assert_eq!(read(&cells), expected, "{id} {cells:?}");
+                }
+            }
+        }
+    }
 }

@@ -1,5 +1,6 @@
 mod cep;
 mod faulty;
+mod idealized;
 mod in_place;
 mod in_place_dected;
 mod in_place_msb;
@@ -15,6 +16,7 @@ mod weight_nulling;
 
 pub use cep::Cep;
 pub use faulty::Faulty;
+pub use idealized::Idealized;
 pub use in_place::InPlace;
 pub use in_place_self_dual::InPlaceSelfDual;
 pub use inside::Inside;
@@ -47,6 +49,8 @@ fn registry(kernel: Kernel) -> Vec<(Box<dyn Protection>, &'static [&'static str]
         (Box::new(MsbTmr), &[]),
         (Box::new(Cep), &[]),
         (Box::new(Mset), &[]),
+        (Box::new(Idealized::SINGLE), &["idealized"]),
+        (Box::new(Idealized::DOUBLE), &[]),
     ]
 }
 
