@@ -60,23 +60,35 @@ impl MemoryImage {
     }
 
     /// Block `index` of the data plane: weight `i` of the block in bits `8 i .. 8 i + 8`.
-    pub(crate) fn block(&self, index: usize) -> u64 {
+    ///
+    /// # Panics
+    /// When there is no such block.
+    pub fn block(&self, index: usize) -> u64 {
         u64::from_le_bytes(self.data.as_chunks().0[index])
     }
 
     /// Writes block `index` of the data plane.
-    pub(crate) fn set_block(&mut self, index: usize, block: u64) {
+    ///
+    /// # Panics
+    /// When there is no such block.
+    pub fn set_block(&mut self, index: usize, block: u64) {
         self.data.as_chunks_mut().0[index] = block.to_le_bytes();
     }
 
     /// Word `word` of a check plane whose words have `bits` cells each, at most 64: its cell i in bit i.
-    pub(crate) fn check_word(&self, word: usize, bits: usize) -> u64 {
+    ///
+    /// # Panics
+    /// When there is no such word.
+    pub fn check_word(&self, word: usize, bits: usize) -> u64 {
         let cells = (word * bits..(word + 1) * bits).enumerate();
         cells.fold(0, |value, (i, cell)| value | u64::from(self.check[cell / 8] >> (cell % 8) & 1) << i)
     }
 
     /// Writes such a word.
-    pub(crate) fn set_check_word(&mut self, word: usize, bits: usize, value: u64) {
+    ///
+    /// # Panics
+    /// When there is no such word.
+    pub fn set_check_word(&mut self, word: usize, bits: usize, value: u64) {
         if bits == 8 {
             self.check[word] = value as u8;
             return;

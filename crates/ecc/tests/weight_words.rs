@@ -26,7 +26,7 @@ fn odd(cells: &[bool]) -> bool {
 }
 
 fn majority(a: bool, b: bool, c: bool) -> bool {
-    a && b || a && c || b && c
+    [a, b, c].into_iter().filter(|cell| *cell).count() >= 2
 }
 
 /// With the three cells of a repeated sign at these places.
