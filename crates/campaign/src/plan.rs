@@ -224,6 +224,6 @@ pub fn mean_flips(networks: &[Network], cell: &CellSpec) -> f64 {
     let protection = ecc::by_id(&cell.protection).expect("a plan has known protections");
     let ScopedFaultModel { model, scope } = cell.fault_model.parse().expect("a plan has known fault models");
     let rate = BitErrorRate::new(cell.rate).expect("a plan has rates");
-    let cells = network.cells_in(&scope, protection.word()).expect("a plan has tensors of its networks");
+    let cells = network.cells_in(&scope, protection.exposed()).expect("a plan has tensors of its networks");
     model.mean_flips(rate, cells.sizes())
 }

@@ -191,6 +191,27 @@ fn scrubbed_memories_end_as_a_pass_over_all_words_leaves_them() {
     assert!(ends.contains("secded-72-64") && ends.contains("in-place-64-57"), "{ends:?}");
 }
 
+/// Lossy ones too, whose words store other weights than the network has, and those with cells that nothing reaches.
+#[test]
+fn every_protection_is_scrubbed_as_a_pass_over_all_words_leaves_it() {
+    for protection in ecc::all() {
+        let mut network = network();
+        protection.constraint().throttle(&mut network.plane);
+        let memory = StoredNetwork::new(&network, ecc::by_id(protection.id()).unwrap()).unwrap();
+        let mut cell = cells("accumulate:hours=9,scrub=1", 3e-3).swap_remove(0);
+        cell.protection = protection.id().into();
+        cell.stored.check_bits = protection.exposed().check_bits_of(network.plane.len()) as u64;
+        let drawing = Drawing::new(&memory, &cell).unwrap();
+        for number in 0..3 {
+            let Faults::BetweenScrubs(intervals) = drawn(&cell, number) else {
+                panic!("{}", cell.protection)
+            };
+            let net = net_flips(&network, &*protection, &intervals);
+            assert_eq!(drawing.trial(number).pattern, net, "{}", cell.protection);
+        }
+    }
+}
+
 #[test]
 fn scrubbing_keeps_single_flips_from_meeting() {
     let wrong = |name: &str| {
