@@ -12,8 +12,7 @@ use crate::canvas::{
 };
 use crate::cell::rate_label;
 use crate::comparison::{Comparison, Contender, Family, overhead_label};
-use crate::style::Marker;
-use crate::style::Style;
+use crate::style::{Marker, Style};
 
 const WIDTH: i32 = 1600;
 const MARGIN: i32 = 36;
@@ -183,7 +182,7 @@ struct Fronts<'a> {
 }
 
 const PANEL: i32 = 330;
-const ABOVE: i32 = 64;
+const ABOVE: i32 = 112;
 const BELOW: i32 = 88;
 const KEY_ROW: i32 = 36;
 
@@ -215,9 +214,14 @@ impl<'a> Fronts<'a> {
         })
     }
 
-    fn letter_of(&self, family: &Family, contender: &Contender) -> Option<String> {
+    fn letter_of(&self, family: &Family, contender: &Contender) -> String {
         let name = (contender.protection.clone(), version(family, contender));
-        self.letters.iter().position(|known| *known == name).map(letter)
+        letter(
+            self.letters
+                .iter()
+                .position(|known| *known == name)
+                .expect("whatever is on a front has a letter"),
+        )
     }
 }
 
@@ -352,18 +356,24 @@ impl Fronts<'_> {
             line.push((right, y));
         }
         canvas.line(&line, color.mix(0.6), 3)?;
+        // Equals share a marker.
+        let mut named: Vec<((i32, i32), String)> = Vec::new();
         for contender in &front {
             let accuracy = contender.accuracies[rate].expect("it is on the front");
             let at = (frame.x(contender.overhead_percent), frame.y(accuracy.mean_percent));
             if let Some((low, high)) = accuracy.interval_percent {
                 canvas.line(&[(at.0, frame.y(low)), (at.0, frame.y(high))], GUIDE.to_rgba(), 3)?;
             }
-            canvas.marker(at, FRONT)?;
-            if let Some(letter) = self.letter_of(family, contender) {
-                let look =
-                    TextLook { size: LABEL, style: FontStyle::Bold, h: HPos::Left, v: VPos::Bottom, ..PLAIN };
-                canvas.text(&letter, (at.0 + 8, at.1 - 8), look)?;
+            let letter = self.letter_of(family, contender);
+            match named.iter_mut().find(|(place, _)| *place == at) {
+                Some((_, letters)) => *letters = format!("{letters}, {letter}"),
+                None => named.push((at, letter)),
             }
+        }
+        for (at, letters) in named {
+            canvas.marker(at, FRONT)?;
+            let look = TextLook { size: LABEL, style: FontStyle::Bold, v: VPos::Bottom, ..PLAIN };
+            canvas.text(&letters, (at.0 + 8, at.1 - 8), look)?;
         }
         Ok(())
     }
