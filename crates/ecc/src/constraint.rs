@@ -48,6 +48,12 @@ impl Constraint {
         high: [31, 31, 31, 31, 31, 31, 63, i8::MAX],
     };
 
+    /// Of each four positions the first three in [-32, 31], the fourth free.
+    pub const TWO_BIT_OF_FOUR: Self = Self {
+        low: [-32, -32, -32, i8::MIN, -32, -32, -32, i8::MIN],
+        high: [31, 31, 31, i8::MAX, 31, 31, 31, i8::MAX],
+    };
+
     /// All positions in [-32, 31].
     pub const TWO_BIT_ALL: Self = Self { low: [-32; BLOCK], high: [31; BLOCK] };
 

@@ -80,8 +80,13 @@ impl MemoryImage {
     /// # Panics
     /// When there is no such word.
     pub fn check_word(&self, word: usize, bits: usize) -> u64 {
-        let cells = (word * bits..(word + 1) * bits).enumerate();
-        cells.fold(0, |value, (i, cell)| value | u64::from(self.check[cell / 8] >> (cell % 8) & 1) << i)
+        if bits == 0 {
+            return 0;
+        }
+        let cells = word * bits..(word + 1) * bits;
+        let bytes = self.check[cells.start / 8..cells.end.div_ceil(8)].iter().rev();
+        let around = bytes.fold(0, |value, &byte| value << 8 | u128::from(byte));
+        (around >> (cells.start % 8)) as u64 & u64::MAX >> (64 - bits)
     }
 
     /// Writes such a word.

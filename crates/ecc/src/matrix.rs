@@ -79,8 +79,14 @@ impl Matrix {
     #[inline(always)]
     pub(crate) fn encode(&self, block: u64) -> u64 {
         let data = block & !self.checks;
-        let [low, high] = self.syndrome(data).to_le_bytes();
-        data | self.check_bits[0][usize::from(low)] | self.check_bits[1][usize::from(high)]
+        data | self.check_bits(self.syndrome(data))
+    }
+
+    /// Check bits at their cells, for the syndrome of the data.
+    #[inline(always)]
+    pub(crate) fn check_bits(&self, syndrome: u16) -> u64 {
+        let [low, high] = syndrome.to_le_bytes();
+        self.check_bits[0][usize::from(low)] | self.check_bits[1][usize::from(high)]
     }
 
     /// The weights of a block: its check cells are rebuilt.

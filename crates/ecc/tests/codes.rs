@@ -1,7 +1,7 @@
 //! The codes themselves: what every pattern of flips does, by enumeration, and the working codecs
 //! against the reference.
 
-use ecc::{BLOCK, InPlace, Inside, Kernel, LinearCode, MemoryImage, Protection, SecDed, WordStatus};
+use ecc::{BLOCK, BlockCode, InPlace, Kernel, LinearCode, MemoryImage, Protection, SecDed, WordStatus};
 use proptest::prelude::*;
 
 /// A code, its working codec, and how a code word lies in a memory.
@@ -19,7 +19,7 @@ fn cases() -> Vec<Case> {
         code,
         codec,
     };
-    let inside = |protection: Inside| Case {
+    let block_code = |protection: BlockCode| Case {
         code: protection.code().clone(),
         cells: protection.cells().to_vec(),
         codec: Box::new(protection),
@@ -27,9 +27,12 @@ fn cases() -> Vec<Case> {
     vec![
         whole(SecDed::code(), Box::new(SecDed::new(kernel))),
         whole(InPlace::code(), Box::new(InPlace::new(kernel))),
-        inside(Inside::in_place_dected(kernel)),
-        inside(Inside::in_place_dected_narrow(kernel)),
-        inside(Inside::in_place_msb(kernel)),
+        block_code(BlockCode::in_place_dected(kernel)),
+        block_code(BlockCode::in_place_32(kernel)),
+        block_code(BlockCode::in_place_dected_narrow(kernel)),
+        block_code(BlockCode::in_place_msb(kernel)),
+        block_code(BlockCode::in_place_msb_of_four(kernel)),
+        block_code(BlockCode::bch(kernel)),
     ]
 }
 
@@ -163,15 +166,20 @@ fn every_pattern_of_so_many_flips_as_a_code_corrects_is_corrected() {
         ("secded-72-64", 72),
         ("in-place-64-57", 64),
         ("in-place-dected-64-51", 2_080),
+        ("in-place-32-26", 32),
         ("in-place-dected-64-48", 2_080),
         ("in-place-msb-32-16", 5_488),
+        ("in-place-msb-16-8", 136),
+        ("bch-79-64", 3_160),
     ];
     assert_eq!(counts, expected.map(|(id, count)| (id.to_owned(), count)));
 }
 
 #[test]
 fn every_pattern_of_one_flip_more_is_detected() {
-    for case in cases() {
+    // But in the codes without a parity over all cells.
+    let uneven = ["in-place-msb-16-8"];
+    for case in cases().into_iter().filter(|case| !uneven.contains(&case.codec.id())) {
         let samples = if case.code.radius() == 1 { &SAMPLES[..] } else { &SAMPLES[1..2] };
         for &weights in samples {
             let stored = case.stored(case.storable(weights));
@@ -198,7 +206,9 @@ fn misled_by(case: &Case, flips: usize) -> (usize, usize) {
 }
 
 #[test]
-fn four_flips_mislead_two_error_correction_as_often_as_documented() {
+fn flips_past_two_mislead_two_error_correction_as_often_as_documented() {
+    assert_eq!(misled_by(&case("in-place-msb-16-8"), 3), (240, 0));
+    assert_eq!(misled_by(&case("bch-79-64"), 4), (261_060, 0));
     assert_eq!(misled_by(&case("in-place-dected-64-51"), 4), (302_400, 0));
     assert_eq!(misled_by(&case("in-place-dected-64-48"), 4), (33_600, 0));
 }

@@ -26,6 +26,10 @@ impl Protection for Slowly<'_> {
         self.0.constraint()
     }
 
+    fn as_stored(&self, weights: [i8; BLOCK]) -> [i8; BLOCK] {
+        self.0.as_stored(weights)
+    }
+
     fn encode_block(&self, weights: &[i8; BLOCK], image: &mut MemoryImage, block: usize) {
         self.0.encode_block(weights, image, block);
     }
@@ -83,11 +87,11 @@ fn check(form: &str, protection: &dyn Protection, image: &MemoryImage, place: &m
     assert_eq!(protection.verify(image), expected, "{form} {}", protection.id());
 }
 
-/// Flips cell `cell` of what is stored for a block: first its 64 data cells, then its check cells.
-fn flip(image: &mut MemoryImage, block: usize, cell: u64) {
+/// Flips cell `cell` of what is stored for a block: first its 64 data cells, then its `checks` check cells.
+fn flip(image: &mut MemoryImage, block: usize, cell: u64, checks: u64) {
     match cell.checked_sub(64) {
         None => image.flip_data(64 * block as u64 + cell),
-        Some(check) => image.flip_check(8 * block as u64 + check),
+        Some(check) => image.flip_check(checks * block as u64 + check),
     }
 }
 
@@ -98,21 +102,22 @@ fn one_and_two_flips_of_every_stored_cell_of_a_block_at_every_place() {
     let blocks = 69;
     for (form, protection) in cases() {
         let mut image = stored(&*protection, &weights(&*protection, blocks, 1));
-        let cells = 64 + image.check_bits() / blocks as u64;
+        let checks = protection.word().check_bits_of(BLOCK) as u64;
+        let cells = 64 + checks;
         let mut place = vec![0; blocks * BLOCK];
         check(form, &*protection, &image, &mut place);
         for block in 0..blocks {
             for first in 0..cells {
-                flip(&mut image, block, first);
+                flip(&mut image, block, first, checks);
                 check(form, &*protection, &image, &mut place);
                 if block < 8 || block == 63 || block >= 64 {
                     for second in 0..first {
-                        flip(&mut image, block, second);
+                        flip(&mut image, block, second, checks);
                         check(form, &*protection, &image, &mut place);
-                        flip(&mut image, block, second);
+                        flip(&mut image, block, second, checks);
                     }
                 }
-                flip(&mut image, block, first);
+                flip(&mut image, block, first, checks);
             }
         }
     }
@@ -145,7 +150,9 @@ proptest! {
             prop_assert_eq!(&image, &stored(&Slowly(&*protection), &plane), "{} {}", form, protection.id());
             let mut place = vec![0; plane.len()];
             check(form, &*protection, &image, &mut place);
-            prop_assert_eq!(place, plane);
+            let blocks = plane.as_chunks::<BLOCK>().0.iter();
+            let expected: Vec<i8> = blocks.flat_map(|block| protection.as_stored(*block)).collect();
+            prop_assert_eq!(place, expected);
         }
     }
 

@@ -8,6 +8,9 @@ use ecc::{
 const BLOCKS: [[i8; BLOCK]; 3] =
     [[0; BLOCK], [1, -2, 3, 63, -64, 17, -1, 127], [-64, 63, 0, -1, 5, 0, 33, -128]];
 
+/// Protections for which what flips do depends on all weights of a word.
+const WITHOUT_LAWS: [&str; 1] = ["parity-avg"];
+
 /// Reads word 0 of a block under every pattern of `flips` flips; counts outcomes.
 fn enumerate(protection: &dyn Protection, weights: &[i8; BLOCK], flips: usize) -> Outcomes<u128> {
     let shape = protection.word();
@@ -55,7 +58,7 @@ fn enumerate(protection: &dyn Protection, weights: &[i8; BLOCK], flips: usize) -
 fn every_law_is_what_the_decoder_does() {
     for protection in ecc::all() {
         let Some(laws) = protection.outcome_laws() else {
-            assert_eq!(protection.id(), "parity-avg", "all others of ours have closed forms");
+            assert!(WITHOUT_LAWS.contains(&protection.id()), "{} has a closed form", protection.id());
             continue;
         };
         let mut classes = vec![false; laws.len()];
@@ -79,13 +82,16 @@ fn every_law_is_what_the_decoder_does() {
 
 #[test]
 fn a_law_under_a_policy_is_what_the_decoder_does() {
-    for code in ["secded-72-64", "in-place-64-57", "in-place-dected-64-51", "in-place-msb-32-16"] {
+    for code in
+        ["secded-72-64", "in-place-64-57", "in-place-dected-64-51", "in-place-msb-32-16", "in-place-32-26"]
+    {
         let protection = ecc::by_id(&format!("{code}+zero-word")).unwrap();
         let laws = protection.outcome_laws().unwrap();
         assert_eq!(laws.len(), 2);
-        for (class, mut block) in [(1, BLOCKS[0]), (0, BLOCKS[1]), (0, [0, 0, 0, 0, 0, 0, 0, 4])] {
+        for (class, mut block) in [(1, BLOCKS[0]), (0, BLOCKS[1]), (0, [4, 0, 0, 0, 0, 0, 0, 0])] {
             protection.constraint().throttle(&mut block);
-            assert_eq!(protection.law_of(&block), class, "{code} {block:?}");
+            let weights = &block[..protection.word().weights];
+            assert_eq!(protection.law_of(weights), class, "{code} {block:?}");
             for flips in 0..=4 {
                 let found = enumerate(&*protection, &block, flips);
                 assert_eq!(found, laws[class].patterns()[flips], "{code} {block:?} {flips}");
@@ -99,7 +105,9 @@ fn a_law_under_a_policy_is_what_the_decoder_does() {
 /// A pattern and its complement end alike in neither code, so many flips are worth their own look.
 #[test]
 fn the_law_holds_for_nearly_all_cells_too() {
-    for id in ["secded-72-64", "in-place-64-57", "in-place-dected-64-51", "in-place-msb-32-16"] {
+    let codes =
+        ["secded-72-64", "in-place-64-57", "in-place-dected-64-51", "in-place-msb-32-16", "bch-79-64"];
+    for id in codes {
         let protection = ecc::by_id(id).unwrap();
         let law = &protection.outcome_laws().unwrap()[0];
         let mut block = BLOCKS[1];

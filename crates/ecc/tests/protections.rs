@@ -1,8 +1,8 @@
 //! What holds for every protection, through the public trait.
 
 use ecc::{
-    BLOCK, InPlace, Inside, Kernel, MemoryImage, MemoryLayout, Protection, SecDed, StatusCounts, WordStatus,
-    all, by_id,
+    BLOCK, BlockCode, InPlace, Kernel, MemoryImage, MemoryLayout, Protection, SecDed, StatusCounts,
+    WordStatus, all, by_id,
 };
 use proptest::prelude::*;
 
@@ -19,6 +19,11 @@ fn plane_for(protection: &dyn Protection, layout: &MemoryLayout, bytes: &[i8]) -
         })
         .collect();
     layout.pack(tensors.iter().map(Vec::as_slice))
+}
+
+/// What a memory without faults reads as.
+fn as_stored(protection: &dyn Protection, plane: &[i8]) -> Vec<i8> {
+    plane.as_chunks::<BLOCK>().0.iter().flat_map(|block| protection.as_stored(*block)).collect()
 }
 
 proptest! {
@@ -39,7 +44,8 @@ proptest! {
             prop_assert_eq!(&again, &image);
             let words = (plane.len() / protection.word().weights) as u64;
             prop_assert_eq!(counts, StatusCounts { clean: words, corrected: 0, detected: 0 });
-            prop_assert_eq!(image.check_bits(), words * protection.word().check_bits as u64);
+            let check_bits = words * protection.word().check_bits as u64;
+            prop_assert_eq!(image.check_bits(), check_bits.next_multiple_of(8));
         }
     }
 
@@ -84,15 +90,14 @@ proptest! {
                 if flip < image.data_bits() {
                     image.flip_data(flip);
                     hit.insert(flip as usize / (8 * shape.weights));
-                } else if flip - image.data_bits() < image.check_bits() {
+                } else if flip - image.data_bits() < shape.check_bits_of(plane.len()) as u64 {
                     let bit = flip - image.data_bits();
                     image.flip_check(bit);
                     hit.insert(bit as usize / shape.check_bits);
                 }
             }
             // Sparse: only the words that were hit; dense: all of them.
-            let mut sparse: Vec<i8> =
-                plane.as_chunks().0.iter().flat_map(|block| protection.as_stored(*block)).collect();
+            let mut sparse = as_stored(&*protection, &plane);
             for word in hit {
                 let range = word * shape.weights..(word + 1) * shape.weights;
                 protection.decode_word(&image, word, &mut sparse[range]);
@@ -108,7 +113,13 @@ proptest! {
 #[test]
 fn syndromes_are_those_of_the_parity_check_matrix() {
     let kernel = Kernel::fastest();
-    let inside = [Inside::in_place_dected(kernel), Inside::in_place_msb(kernel)];
+    let inside = [
+        BlockCode::in_place_dected(kernel),
+        BlockCode::in_place_32(kernel),
+        BlockCode::in_place_msb(kernel),
+        BlockCode::in_place_msb_of_four(kernel),
+        BlockCode::bch(kernel),
+    ];
     let inside = inside
         .iter()
         .map(|protection| (protection.id(), protection.code().clone(), protection.cells().to_vec()));
@@ -226,6 +237,10 @@ fn parameters_are_stable() {
              due keep",
         ),
         (
+            "in-place-32-26",
+            "columns 070b0d0e1301021516191a1c1f0408232526292a2c10202f31323437383b3d3e due keep",
+        ),
+        (
             "in-place-dected-64-48",
             "columns ba09daaa513fb05a075f00010002153afd1e142c2f42111c6c2f000400088b493ee1fe42cc5bf06d\
              db0200100020494d5576f6df4fe8d48c086300400080912b4f350b0a915098a9959101000200519626399835\
@@ -237,8 +252,16 @@ fn parameters_are_stable() {
             "bits 4-7 columns a7a000010002096797e700040008259c56fb0010002096705bee0040008050a76fba01\
              000200429ebeea040008000a7af2cf1000200029e8c25940008000a84b due keep",
         ),
+        ("in-place-msb-16-8", "bits 4-7 columns 7b0102f0970408ba5d1020e90f4080de due keep"),
         ("in-place-msb-48-24", "double circulant 076d7f radius 5 due keep"),
         ("in-place-msb-64-32", "double circulant 5a6755bd radius 5 due keep"),
+        (
+            "bch-79-64",
+            "columns 7671297b52f6607505730ae615cc2b9857306bf9126b24d649ac56c1681b15af2b5e56bc68e1\
+             145b28b6516c67410b1b16362c6c58d874292dcb5b9672b520f341e64655493357ff6a67115722ae455c\
+             4f215bdb722f21c7438e4285409344bf4ce75c577d373ff77fee3a45748a2c8d591a77ad2ac355866e95\
+             18b3316662cc000100020004000800100020004000800100020004000800100020004000 due keep",
+        ),
         ("parity-avg", "even, mean within the block, toward zero"),
         ("vote", "flag on [-32, 31], majority of bits 5, 6 and 7"),
         ("weight-nulling", "even parity in bit 0"),

@@ -1,10 +1,9 @@
 use std::sync::LazyLock;
 
-use super::inside::{Design, Inside};
+use super::block_code::{BlockCode, Design};
+use super::powers_of_x;
 use crate::{BLOCK, Constraint, Kernel, LinearCode};
 
-/// x^6 + x + 1.
-const FIELD: u8 = 0x43;
 /// Bits 6 and 5 of weights 0..=5 and bit 6 of weight 6.
 const CHECKS: u64 = 0x0040_6060_6060_6060;
 /// Bits 6 and 5 of all weights.
@@ -26,39 +25,21 @@ static NARROW_DESIGN: LazyLock<Design> = LazyLock::new(|| {
 /// The columns (1, x, x^3) of the elements x of GF(2^6), 13 rows, and three rows of x^5, with which the bits 6 and 5 of
 /// all weights are independent.
 fn columns(rows: usize) -> Vec<u16> {
-    // Cell i holds the element a^i, cell 63 the element 0: with that, the check cells' columns are independent.
-    let mut element = 1u8;
-    let powers = std::iter::repeat_with(|| {
-        let power = element;
-        element = times(element, 2);
-        power
-    });
-    let column = |x: u8| {
-        let square = times(x, x);
-        let [cube, fifth] = [times(x, square), times(times(x, square), square)];
-        1 | u32::from(x) << 1 | u32::from(cube) << 7 | u32::from(fifth >> 2) << 13
-    };
-    powers.take(63).chain([0]).map(|x| (column(x) & ((1 << rows) - 1)) as u16).collect()
+    // Cell i holds the element x^i of GF(2^6), cell 63 the element 0: so the check cells' columns are independent.
+    let powers = powers_of_x(0x43); // x^6 + x + 1
+    let column = |i: usize| 1 | powers[i] << 1 | powers[3 * i % 63] << 7 | powers[5 * i % 63] >> 2 << 13;
+    (0..63).map(column).chain([1]).map(|column| column & (((1u32 << rows) - 1) as u16)).collect()
 }
 
 fn cells_of(mask: u64) -> Vec<usize> {
     (0..64).filter(|cell| mask >> cell & 1 == 1).collect()
 }
 
-/// The product in GF(2^6).
-fn times(a: u8, b: u8) -> u8 {
-    (0..6).rev().fold(0, |product: u8, bit| {
-        let doubled = product << 1;
-        let reduced = if doubled >> 6 & 1 == 1 { doubled ^ FIELD } else { doubled };
-        reduced ^ if b >> bit & 1 == 1 { a } else { 0 }
-    })
-}
-
-impl Inside {
+impl BlockCode {
     /// DEC-TED (64,51) inside a block of eight weights, which must leave it 13 cells: bits 6 and 5 of weights 0..=5 and
     /// bit 6 of weight 6 ([`Constraint::TWO_BIT`]).
     ///
-    /// The code is the extended BCH code [64,51,6], columns (1, x, x^3) for the 64 elements x of GF(2^6). It corrects
+    /// The code is the extended BCH code (64,51,6), columns (1, x, x^3) for the 64 elements x of GF(2^6). It corrects
     /// all 2,080 patterns of one and two flips and detects all 41,664 of three. Of the 635,376 patterns of four it
     /// miscorrects 302,400 (47.6 %) and passes none as clean; it detects the others.
     pub fn in_place_dected(kernel: Kernel) -> Self {

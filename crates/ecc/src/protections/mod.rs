@@ -1,11 +1,13 @@
+mod bch;
+mod block_code;
 mod cep;
 mod faulty;
 mod idealized;
 mod in_place;
+mod in_place_32;
 mod in_place_dected;
 mod in_place_msb;
 mod in_place_self_dual;
-mod inside;
 mod msb_tmr;
 mod mset;
 mod parity_average;
@@ -14,12 +16,12 @@ mod secded;
 mod vote;
 mod weight_nulling;
 
+pub use block_code::BlockCode;
 pub use cep::Cep;
 pub use faulty::Faulty;
 pub use idealized::Idealized;
 pub use in_place::InPlace;
 pub use in_place_self_dual::InPlaceSelfDual;
-pub use inside::Inside;
 pub use msb_tmr::MsbTmr;
 pub use mset::Mset;
 pub use parity_average::ParityAverage;
@@ -38,11 +40,14 @@ fn registry(kernel: Kernel) -> Vec<(Box<dyn Protection>, &'static [&'static str]
         (Box::new(ParityZero::new(kernel)), &["zero"]),
         (Box::new(SecDed::new(kernel)), &["ecc"]),
         (Box::new(InPlace::new(kernel)), &["in-place"]),
-        (Box::new(Inside::in_place_dected(kernel)), &[]),
-        (Box::new(Inside::in_place_dected_narrow(kernel)), &[]),
-        (Box::new(Inside::in_place_msb(kernel)), &[]),
+        (Box::new(BlockCode::in_place_dected(kernel)), &[]),
+        (Box::new(BlockCode::in_place_32(kernel)), &[]),
+        (Box::new(BlockCode::in_place_dected_narrow(kernel)), &[]),
+        (Box::new(BlockCode::in_place_msb(kernel)), &[]),
+        (Box::new(BlockCode::in_place_msb_of_four(kernel)), &[]),
         (Box::new(InPlaceSelfDual::msb_48_24()), &[]),
         (Box::new(InPlaceSelfDual::msb_64_32()), &[]),
+        (Box::new(BlockCode::bch(kernel)), &[]),
         (Box::new(ParityAverage), &["avg"]),
         (Box::new(Vote), &[]),
         (Box::new(WeightNulling), &[]),
@@ -129,4 +134,15 @@ fn store(block: u64, weights: &mut [i8]) {
     for (weight, byte) in weights.iter_mut().zip(block.to_le_bytes()) {
         *weight = byte.cast_signed();
     }
+}
+
+/// The powers of x, which are all elements but 0, in the field GF(2^m) of a primitive polynomial of degree m: bit j of
+/// an element is its coefficient of x^j.
+fn powers_of_x(polynomial: u16) -> Vec<u16> {
+    let times_x = |element: u16| (element << 1).min(element << 1 ^ polynomial);
+    let mut powers = vec![1];
+    while let next @ 2.. = times_x(powers[powers.len() - 1]) {
+        powers.push(next);
+    }
+    powers
 }

@@ -6,30 +6,29 @@ use crate::{
     WordStatus,
 };
 
-/// A code inside the weights, with no cell beside them. Its check bits are on bits of the weights that are rebuilt
-/// after decoding, in detected words too, which are otherwise read as they are stored.
+/// A code over words of several weights, read through tables. Its check bits are beside the weights, or on bits of them
+/// that are rebuilt after decoding, in detected words too, which are otherwise read as they are stored.
 ///
-/// The files of `src/protections/` each make one.
+/// The files of `src/protections/` make one each.
 #[derive(Clone, Copy, Debug)]
-pub struct Inside {
+pub struct BlockCode {
     design: &'static Design,
     kernel: Kernel,
 }
 
-/// What is made once of a code inside the weights.
+/// What is made once of a code.
 #[derive(Debug)]
 pub(super) struct Design {
     id: &'static str,
     /// What its parameters say besides columns and policy.
     remark: &'static str,
-    /// Weights of a word.
-    weights: usize,
+    word: WordShape,
     constraint: Constraint,
     code: LinearCode,
-    /// Bits of a word that are the code's cells.
+    /// Stored bits of a word that are the code's cells.
     cells: Vec<usize>,
     matrix: Matrix,
-    /// By syndrome: the bits of a word to flip, or [`DETECTED`].
+    /// By syndrome: the bits of the weights to flip, or [`DETECTED`].
     corrections: Vec<u64>,
 }
 
@@ -37,8 +36,9 @@ pub(super) struct Design {
 const DETECTED: u64 = u64::MAX;
 
 impl Design {
-    /// A code in words of `weights` weights, 8 or 4, whose cell i is bit `cells[i]` of the word. Of its check cells
-    /// those that are set in `signs` read as copies of the sign one cell above, and two cells above, and others as 0.
+    /// A code in words of `weights` weights, 8 or 4, whose cell i is bit `cells[i]` of the word; those after the weights'
+    /// bits are its check bits, in their order. Check cells in the weights read as copies of the sign one cell above, or
+    /// two cells above, where they are set in `signs`, and otherwise as 0.
     pub(super) fn new(
         id: &'static str,
         (weights, constraint): (usize, Constraint),
@@ -50,10 +50,12 @@ impl Design {
         let mut corrections = vec![DETECTED; 1 << code.check_cells().len()];
         corrections[0] = 0;
         for (syndrome, flips) in code.correctable() {
-            let flipped = cells.iter().enumerate().filter(|(i, _)| flips >> i & 1 == 1);
+            let flipped = cells.iter().enumerate().filter(|(i, cell)| flips >> i & 1 == 1 && **cell < 64);
             corrections[usize::from(syndrome)] = flipped.fold(0, |all, (_, cell)| all | 1 << cell);
         }
-        Self { id, remark: "", weights, constraint, code, cells, matrix, corrections }
+        let check_bits = cells.iter().filter(|cell| **cell >= 8 * weights).count();
+        let word = WordShape { weights, check_bits };
+        Self { id, remark: "", word, constraint, code, cells, matrix, corrections }
     }
 
     /// The same with something in its parameters that tells it from others with the same columns.
@@ -62,7 +64,7 @@ impl Design {
     }
 }
 
-impl Inside {
+impl BlockCode {
     pub(super) fn new(design: &'static Design, kernel: Kernel) -> Self {
         Self { design, kernel }
     }
@@ -72,27 +74,29 @@ impl Inside {
         &self.design.code
     }
 
-    /// The bits of a word, bit 8 i + j for bit j of its weight i, that are the cells of the code. Flips of others are
-    /// silent.
+    /// The stored bits of a word that are the cells of the code: bit 8 i + j for bit j of its weight i, and check bits
+    /// after those. Flips of others are silent.
     pub fn cells(&self) -> &[usize] {
         &self.design.cells
     }
 
-    /// What is stored of word `word`.
+    /// What the cells of word `word` hold that are bits of weights.
     fn received(&self, image: &MemoryImage, word: usize) -> u64 {
-        match self.design.weights {
+        match self.design.word.weights {
             BLOCK => image.block(word),
+            // The first half of a block whose other half is zero.
             _ => image.block(word / 2) >> (32 * (word % 2)) & 0xffff_ffff,
         }
     }
 
-    fn syndrome_of(&self, received: u64) -> usize {
-        // A word of four weights is the first half of a block whose other half is zero.
-        usize::from(self.design.matrix.syndrome(received))
+    /// The syndrome of word `word` when its weights' cells hold `received`.
+    fn syndrome_of(&self, received: u64, image: &MemoryImage, word: usize) -> usize {
+        let beside = image.check_word(word, self.design.word.check_bits) as u16;
+        usize::from(self.design.matrix.syndrome(received) ^ beside)
     }
 }
 
-impl Protection for Inside {
+impl Protection for BlockCode {
     fn id(&self) -> &'static str {
         self.design.id
     }
@@ -103,7 +107,7 @@ impl Protection for Inside {
     }
 
     fn word(&self) -> WordShape {
-        WordShape { weights: self.design.weights, check_bits: 0 }
+        self.design.word
     }
 
     fn constraint(&self) -> Constraint {
@@ -119,31 +123,40 @@ impl Protection for Inside {
     }
 
     fn encode_block(&self, weights: &[i8; BLOCK], image: &mut MemoryImage, block: usize) {
-        image.set_block(block, self.design.matrix.encode(word(weights)));
+        let matrix = &self.design.matrix;
+        image.set_block(block, matrix.encode(word(weights)));
+        match self.design.word.check_bits {
+            0 => {}
+            bits => image.set_check_word(block, bits, matrix.syndrome(word(weights)).into()),
+        }
     }
 
     fn decode_word(&self, image: &MemoryImage, word: usize, weights: &mut [i8]) -> WordStatus {
         let received = self.received(image, word);
-        let (word, status) = match self.design.corrections[self.syndrome_of(received)] {
-            0 => (received, WordStatus::Clean),
-            DETECTED => (received, WordStatus::Detected),
-            flips => (received ^ flips, WordStatus::Corrected),
+        let syndrome = self.syndrome_of(received, image, word);
+        let (word, status) = match (syndrome, self.design.corrections[syndrome]) {
+            (0, _) => (received, WordStatus::Clean),
+            (_, DETECTED) => (received, WordStatus::Detected),
+            (_, flips) => (received ^ flips, WordStatus::Corrected),
         };
         store(self.design.matrix.weights(word), weights);
         status
     }
 
     fn syndrome(&self, image: &MemoryImage, word: usize) -> u64 {
-        self.syndrome_of(self.received(image, word)) as u64
+        self.syndrome_of(self.received(image, word), image, word) as u64
     }
 
     /// That of the code; a flip of a cell outside the code makes a word wrong and changes nothing else.
     fn outcome_laws(&self) -> Option<Vec<OutcomeLaw>> {
-        let outside = 8 * self.design.weights - self.design.cells.len();
+        let shape = self.design.word;
+        let outside = 8 * shape.weights + shape.check_bits - self.design.cells.len();
         Some(vec![self.design.code.outcome_law().with_unprotected(outside)])
     }
 
     fn dense(&self) -> Option<Dense> {
-        Some(Dense::new(self.kernel, Code::Matrix(&self.design.matrix)))
+        // The loops know check bits beside a block only where they are a byte.
+        let inside = self.design.word.check_bits == 0;
+        inside.then(|| Dense::new(self.kernel, Code::Matrix(&self.design.matrix)))
     }
 }
