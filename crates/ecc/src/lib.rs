@@ -27,7 +27,9 @@
 //! | `in-place-msb-16-8` | | bits 7..=4 of 4 weights, 8 check bits inside: two flips of these bits corrected | 0 | [`Constraint::TWO_BIT_ALL`] |
 //! | `in-place-msb-48-24` | | bits 7..=2 of 8 weights of five bits, 24 check bits inside: five flips of these bits corrected, six detected | 0 | all weights in [-16, 15] |
 //! | `in-place-msb-64-32` | | all bits of 8 weights of four bits, 32 check bits inside: five flips corrected, six detected | 0 | all weights in [-8, 7] |
+//! | `lsb-64-56` | | 8 weights, 8 check bits on their least significant bits, which are lost | 0 | none |
 //! | `bch-79-64` | | 8 weights and 15 check bits beside them: two flips corrected, three detected | 23.4 % | none |
+//! | `dec-64-50` | | 8 weights as sign and magnitude, 14 check bits inside, and a marker of large blocks, which lose two bits a weight: two flips corrected | 1.6 % | none |
 //! | `parity-avg` | avg | 8 weights and an even-parity bit each; mismatch: weight := mean of its neighbours | 12.5 % | none |
 //! | `vote` | vote | a weight and a flag that it is in [-32, 31]; majority of its top three bits | 12.5 % | none |
 //! | `weight-nulling` | | a weight, its bit 0 an even-parity bit; mismatch: weight := 0 | 0, lossy | none |
@@ -80,6 +82,6 @@ pub use layout::{BLOCK, MemoryLayout, TensorSpan};
 pub use linear::LinearCode;
 pub use protection::{Protection, StatusCounts, WordShape, WordStatus};
 pub use protections::{
-    BlockCode, Cep, Faulty, Idealized, InPlace, InPlaceSelfDual, MsbTmr, Mset, ParityAverage, ParityZero,
-    SecDed, UnknownProtection, Vote, WeightNulling, all, all_with, by_id,
+    BlockCode, Cep, Dec, Faulty, Idealized, InPlace, InPlaceSelfDual, MsbTmr, Mset, ParityAverage,
+    ParityZero, SecDed, UnknownProtection, Vote, WeightNulling, all, all_with, by_id,
 };

@@ -1,7 +1,7 @@
 //! The codes themselves: what every pattern of flips does, by enumeration, and the working codecs
 //! against the reference.
 
-use ecc::{BLOCK, BlockCode, InPlace, Kernel, LinearCode, MemoryImage, Protection, SecDed, WordStatus};
+use ecc::{BLOCK, BlockCode, Dec, InPlace, Kernel, LinearCode, MemoryImage, Protection, SecDed, WordStatus};
 use proptest::prelude::*;
 
 /// A code, its working codec, and how a code word lies in a memory.
@@ -32,7 +32,9 @@ fn cases() -> Vec<Case> {
         block_code(BlockCode::in_place_dected_narrow(kernel)),
         block_code(BlockCode::in_place_msb(kernel)),
         block_code(BlockCode::in_place_msb_of_four(kernel)),
+        block_code(BlockCode::lsb(kernel)),
         block_code(BlockCode::bch(kernel)),
+        whole(Dec::code(), Box::new(Dec)),
     ]
 }
 
@@ -102,6 +104,12 @@ impl Case {
             match self.codec.constraint().high[i] {
                 31 => weight & !0x60 | sign & 0x60,
                 63 => weight & !0x40 | sign & 0x40,
+                _ if self.codec.id() == "lsb-64-56" => weight & !1,
+                _ if self.codec.id() == "dec-64-50" => {
+                    let lost = if word >> 64 & 1 == 1 { 0x03 } else { 0x60 };
+                    let magnitude = weight & 0x7f & if i < 7 { !lost } else { !0 };
+                    if sign == 0 { magnitude } else { -magnitude }
+                }
                 _ => weight,
             }
         });
@@ -170,7 +178,9 @@ fn every_pattern_of_so_many_flips_as_a_code_corrects_is_corrected() {
         ("in-place-dected-64-48", 2_080),
         ("in-place-msb-32-16", 5_488),
         ("in-place-msb-16-8", 136),
+        ("lsb-64-56", 64),
         ("bch-79-64", 3_160),
+        ("dec-64-50", 2_145),
     ];
     assert_eq!(counts, expected.map(|(id, count)| (id.to_owned(), count)));
 }
@@ -178,7 +188,7 @@ fn every_pattern_of_so_many_flips_as_a_code_corrects_is_corrected() {
 #[test]
 fn every_pattern_of_one_flip_more_is_detected() {
     // But in the codes without a parity over all cells.
-    let uneven = ["in-place-msb-16-8"];
+    let uneven = ["in-place-msb-16-8", "dec-64-50"];
     for case in cases().into_iter().filter(|case| !uneven.contains(&case.codec.id())) {
         let samples = if case.code.radius() == 1 { &SAMPLES[..] } else { &SAMPLES[1..2] };
         for &weights in samples {
@@ -208,6 +218,7 @@ fn misled_by(case: &Case, flips: usize) -> (usize, usize) {
 #[test]
 fn flips_past_two_mislead_two_error_correction_as_often_as_documented() {
     assert_eq!(misled_by(&case("in-place-msb-16-8"), 3), (240, 0));
+    assert_eq!(misled_by(&case("dec-64-50"), 3), (5_510, 0));
     assert_eq!(misled_by(&case("bch-79-64"), 4), (261_060, 0));
     assert_eq!(misled_by(&case("in-place-dected-64-51"), 4), (302_400, 0));
     assert_eq!(misled_by(&case("in-place-dected-64-48"), 4), (33_600, 0));

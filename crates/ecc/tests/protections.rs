@@ -118,6 +118,7 @@ fn syndromes_are_those_of_the_parity_check_matrix() {
         BlockCode::in_place_32(kernel),
         BlockCode::in_place_msb(kernel),
         BlockCode::in_place_msb_of_four(kernel),
+        BlockCode::lsb(kernel),
         BlockCode::bch(kernel),
     ];
     let inside = inside
@@ -146,6 +147,46 @@ fn syndromes_are_those_of_the_parity_check_matrix() {
             assert_eq!(protection.syndrome(&image, 1), expected.into(), "{name}: cells {a} and {b}");
         }
     }
+}
+
+#[test]
+fn what_a_lossy_protection_stores_is_what_it_reads_and_stores_again_alike() {
+    let stored = |protection: &dyn Protection, block: &[i8; BLOCK]| {
+        let mut image = MemoryImage::blank(protection.word(), BLOCK);
+        protection.encode_block(block, &mut image, 0);
+        image
+    };
+    for protection in all() {
+        let mut lossy = false;
+        for i in 0..4_000i32 {
+            let mut block: [i8; BLOCK] =
+                std::array::from_fn(|w| ((i * (2 * w as i32 + 77)) >> (i % 5)) as i8);
+            protection.constraint().throttle(&mut block);
+            let read = protection.as_stored(block);
+            lossy |= read != block;
+            assert_eq!(protection.as_stored(read), read, "{} {block:?}", protection.id());
+            assert_eq!(
+                stored(&*protection, &read),
+                stored(&*protection, &block),
+                "{} {block:?}",
+                protection.id()
+            );
+        }
+        assert_eq!(lossy, ["lsb-64-56", "dec-64-50"].contains(&protection.id()), "{}", protection.id());
+    }
+}
+
+#[test]
+fn lossy_protections_lose_low_bits_of_the_weights_they_name() {
+    let lsb = by_id("lsb-64-56").unwrap();
+    assert_eq!(lsb.as_stored([0, 1, -1, 127, -128, -127, 31, 2]), [0, 0, -2, 126, -128, -128, 30, 2]);
+    let dec = by_id("dec-64-50").unwrap();
+    // Small: weight 7 may have any size.
+    let small = [0, 1, -1, 31, -31, 30, -29, 127];
+    assert_eq!(dec.as_stored(small), small);
+    // Large for one weight, which all but weight 7 pay for, two bits of magnitude each.
+    assert_eq!(dec.as_stored([0, 1, -1, 32, -31, 30, -29, 127]), [0, 0, 0, 32, -28, 28, -28, 127]);
+    assert_eq!(dec.as_stored([-128, -127, 127, 64, -33, 3, 5, -128]), [-124, -124, 124, 64, -32, 0, 4, -127]);
 }
 
 #[test]
@@ -256,11 +297,23 @@ fn parameters_are_stable() {
         ("in-place-msb-48-24", "double circulant 076d7f radius 5 due keep"),
         ("in-place-msb-64-32", "double circulant 5a6755bd radius 5 due keep"),
         (
+            "lsb-64-56",
+            "bit 0 zero columns 01070b0d0e13151602191a1c23252629042a2c3132343843084546494a4c51521\
+             05458616264687020838586898a8c9140929498a1a2a4a880b0c1c2c4c8d0e0 due keep",
+        ),
+        (
             "bch-79-64",
             "columns 7671297b52f6607505730ae615cc2b9857306bf9126b24d649ac56c1681b15af2b5e56bc68e1\
              145b28b6516c67410b1b16362c6c58d874292dcb5b9672b520f341e64655493357ff6a67115722ae455c\
              4f215bdb722f21c7438e4285409344bf4ce75c577d373ff77fee3a45748a2c8d591a77ad2ac355866e95\
              18b3316662cc000100020004000800100020004000800100020004000800100020004000 due keep",
+        ),
+        (
+            "dec-64-50",
+            "sign-magnitude, marker, columns 298924f6191806f52190000100023c2019372ccb12561bd43953\
+             0004000839a512ea0c3f3f6e19662c69001000202fb13d9e30fc349d13ae0eb70040008001d73f5d0ad5\
+             1b51388e3adc01000200075c34512b541b722b1d2255040008001d70186112431bfe1367364710002000\
+             03f617b23f3a19ce3baa103936363f130fd828fe due keep",
         ),
         ("parity-avg", "even, mean within the block, toward zero"),
         ("vote", "flag on [-32, 31], majority of bits 5, 6 and 7"),

@@ -1,6 +1,7 @@
 mod bch;
 mod block_code;
 mod cep;
+mod dec;
 mod faulty;
 mod idealized;
 mod in_place;
@@ -8,6 +9,7 @@ mod in_place_32;
 mod in_place_dected;
 mod in_place_msb;
 mod in_place_self_dual;
+mod lsb;
 mod msb_tmr;
 mod mset;
 mod parity_average;
@@ -18,6 +20,7 @@ mod weight_nulling;
 
 pub use block_code::BlockCode;
 pub use cep::Cep;
+pub use dec::Dec;
 pub use faulty::Faulty;
 pub use idealized::Idealized;
 pub use in_place::InPlace;
@@ -47,7 +50,9 @@ fn registry(kernel: Kernel) -> Vec<(Box<dyn Protection>, &'static [&'static str]
         (Box::new(BlockCode::in_place_msb_of_four(kernel)), &[]),
         (Box::new(InPlaceSelfDual::msb_48_24()), &[]),
         (Box::new(InPlaceSelfDual::msb_64_32()), &[]),
+        (Box::new(BlockCode::lsb(kernel)), &[]),
         (Box::new(BlockCode::bch(kernel)), &[]),
+        (Box::new(Dec), &[]),
         (Box::new(ParityAverage), &["avg"]),
         (Box::new(Vote), &[]),
         (Box::new(WeightNulling), &[]),
