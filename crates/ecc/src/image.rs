@@ -89,18 +89,20 @@ impl MemoryImage {
         (around >> (cells.start % 8)) as u64 & u64::MAX >> (64 - bits)
     }
 
-    /// Writes such a word.
+    /// Writes such a word; no higher bit of the value is set.
     ///
     /// # Panics
     /// When there is no such word.
     pub fn set_check_word(&mut self, word: usize, bits: usize, value: u64) {
-        if bits == 8 {
-            self.check[word] = value as u8;
+        if bits == 0 {
             return;
         }
-        for (i, cell) in (word * bits..(word + 1) * bits).enumerate() {
-            let byte = &mut self.check[cell / 8];
-            *byte = *byte & !(1 << (cell % 8)) | ((value >> i & 1) as u8) << (cell % 8);
+        let cells = word * bits..(word + 1) * bits;
+        let shift = cells.start % 8;
+        let kept = !(u128::from(u64::MAX >> (64 - bits)) << shift);
+        let value = u128::from(value) << shift;
+        for (i, byte) in self.check[cells.start / 8..cells.end.div_ceil(8)].iter_mut().enumerate() {
+            *byte = *byte & (kept >> (8 * i)) as u8 | (value >> (8 * i)) as u8;
         }
     }
 
