@@ -147,6 +147,40 @@ fn every_option_of_an_experiment_matters() {
 }
 
 #[test]
+fn codes_and_policies_go_by_their_names_from_the_experiment_to_the_report() {
+    let workshop = workshop();
+    let folder = workshop.path();
+    prepare(folder, 3);
+    let names = ["in-place-64-57", "in-place-64-57+zero-word", "secded-72-64+range-clamp", "bch-79-64"];
+    let four = r#"["faulty", "zero", "ecc", "in-place"]"#;
+    let other = r#"["in-place", "in-place+zero-word", "ecc+range-clamp", "bch-79-64"]"#;
+    std::fs::write(folder.join("y.toml"), experiment(3).replace(four, other)).unwrap();
+    succeed(folder, &["run", "y.toml", "--out", "named"]);
+    let report = std::fs::read_to_string(folder.join("named/report.md")).unwrap();
+    for name in names {
+        assert!(report.contains(name), "{name}: {report}");
+    }
+
+    let rows = records::read_trials(&folder.join("named/trials.parquet")).unwrap();
+    let of = |name: &str| rows.iter().filter(|row| row.protection == name && row.rate == 1e-2).collect::<Vec<_>>();
+    // The same faults and decoder: the policy changes what is read, and nothing that is counted of words.
+    for (kept, zeroed) in of(names[0]).into_iter().zip(of(names[1])) {
+        assert!(kept.record.detected > 0);
+        assert_eq!(kept.record.pattern_hash, zeroed.record.pattern_hash);
+        assert_eq!(kept.record.detected, zeroed.record.detected);
+        assert_eq!(kept.record.miscorrected, zeroed.record.miscorrected);
+        assert_ne!(kept.record.weights_hash, zeroed.record.weights_hash);
+    }
+    let wrong = |name: &str| of(name).iter().map(|row| row.record.weights_changed).sum::<u64>();
+    assert!(wrong("bch-79-64") < wrong("in-place-64-57"));
+
+    succeed(folder, &["verify", "y.toml", "--out", "named"]);
+    for row in [of(names[1])[0], of(names[3])[0]] {
+        succeed(folder, &["replay", "y.toml", row.cell.as_str(), "0", "--out", "named"]);
+    }
+}
+
+#[test]
 fn a_run_ends_in_tables_and_a_figure() {
     let workshop = workshop();
     let folder = workshop.path();
