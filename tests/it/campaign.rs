@@ -162,7 +162,8 @@ fn codes_and_policies_go_by_their_names_from_the_experiment_to_the_report() {
     }
 
     let rows = records::read_trials(&folder.join("named/trials.parquet")).unwrap();
-    let of = |name: &str| rows.iter().filter(|row| row.protection == name && row.rate == 1e-2).collect::<Vec<_>>();
+    let of =
+        |name: &str| rows.iter().filter(|row| row.protection == name && row.rate == 1e-2).collect::<Vec<_>>();
     // The same faults and decoder: the policy changes what is read, and nothing that is counted of words.
     for (kept, zeroed) in of(names[0]).into_iter().zip(of(names[1])) {
         assert!(kept.record.detected > 0);

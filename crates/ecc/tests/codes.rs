@@ -291,6 +291,19 @@ fn triples_and_quadruples_read_as_the_reference_says() {
 }
 
 #[test]
+#[should_panic(expected = "another pattern has the syndrome of")]
+fn a_matrix_that_cannot_correct_so_many_flips_is_none() {
+    // The sum of the first two columns is that of the last two.
+    LinearCode::new(vec![1, 2, 4, 7], vec![0, 1, 2], 2);
+}
+
+#[test]
+#[should_panic(expected = "the column of check cell 2 depends on those before it")]
+fn check_bits_lie_where_their_columns_are_independent() {
+    LinearCode::systematic(vec![3, 5, 6, 1], vec![0, 1, 2], 1);
+}
+
+#[test]
 fn flips_of_check_bits_alone_are_harmless_in_place_when_their_number_is_even() {
     // Which patterns read back right decides P(unchanged) of a word: with q = 1 - p it is
     // q^64 + 64 p q^63 + 21 p^2 q^62 + 35 p^4 q^60 + 7 p^6 q^58. The single flips are shown above; the
