@@ -170,7 +170,8 @@ fn help_teaches() {
     ] {
         assert!(help.contains(part), "{part} is not in {help}");
     }
-    for verb in ["quantize", "inspect", "table1", "plan", "run", "submit", "status", "merge", "report"] {
+    for verb in ["quantize", "inspect", "table1", "plan", "run", "submit", "status", "merge", "report", "fit"]
+    {
         let help = succeed(folder.path(), &[verb, "--help"]);
         assert!(help.contains(&format!("zerospace {verb} ")) && help.contains("Example"), "{help}");
     }

@@ -6,6 +6,7 @@
 
 mod distribution;
 mod exit;
+mod fit;
 mod images;
 mod inspect;
 mod int8;
@@ -81,6 +82,7 @@ enum Verb {
     Report(report::Arguments),
     Replay(replay::Arguments),
     Verify(verify::Arguments),
+    Fit(fit::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -99,6 +101,7 @@ fn main() -> ExitCode {
         Verb::Report(arguments) => report::execute(&arguments),
         Verb::Replay(arguments) => replay::execute(&arguments),
         Verb::Verify(arguments) => verify::execute(&arguments),
+        Verb::Fit(arguments) => fit::execute(&arguments),
     };
     match result {
         Ok(outcome) => outcome.code(),
