@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod campaign;
+mod fault_models;
 mod image_folder;
 mod messages;
 mod onnx;

@@ -103,7 +103,7 @@ fn a_record_that_does_not_come_out_again_is_exit_6_and_shows_both() {
     let few = zerospace(folder, &["verify", "x.toml", "--sample", "5", "--seed", "3"]);
     assert!(few.stderr.contains("5 of 48 stored trials came out the same"), "{}", few.stderr);
     assert_eq!(
-        rows(&few.stdout, "| cell |").iter().map(|row| row[4].parse::<u64>().unwrap()).sum::<u64>(),
+        rows(&few.stdout, "| cell |").iter().map(|row| row[5].parse::<u64>().unwrap()).sum::<u64>(),
         5
     );
 

@@ -14,3 +14,8 @@ pub(crate) fn count<T>(name: &str, items: &[T], get: impl Fn(&T) -> u64) -> Colu
 pub(crate) fn real<T>(name: &str, items: &[T], get: impl Fn(&T) -> Option<f64>) -> Column {
     Column::new(name.into(), items.iter().map(get).collect::<Vec<_>>())
 }
+
+/// `None` becomes null.
+pub(crate) fn optional_count<T>(name: &str, items: &[T], get: impl Fn(&T) -> Option<u64>) -> Column {
+    Column::new(name.into(), items.iter().map(get).collect::<Vec<_>>())
+}

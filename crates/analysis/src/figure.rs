@@ -21,7 +21,7 @@ use crate::cell::{Cell, points, rate_label};
 use crate::estimate::CellSummary;
 use crate::folder::Context;
 use crate::interval::{INTERVAL_METHOD, Interval};
-use crate::report::{Measure, Report, panels};
+use crate::report::{Measure, Report};
 use crate::style::{Style, display_name, styles_of};
 
 const WIDTH: i32 = 1600;
@@ -103,10 +103,11 @@ impl Figure {
     fn new(report: &Report, context: &Context) -> Result<Self, AnalysisError> {
         let styles = styles_of(&report.protections);
         let models_have_several_fault_models = {
-            let all = panels(&report.cells);
+            let all = report.panels();
             all.iter().any(|(model, _)| all.iter().filter(|(m, _)| m == model).count() > 1)
         };
-        let panels: Vec<Panel> = panels(&report.cells)
+        let panels: Vec<Panel> = report
+            .panels()
             .into_iter()
             .map(|(model, fault_model)| Panel {
                 title: match models_have_several_fault_models {

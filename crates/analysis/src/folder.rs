@@ -1,9 +1,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use records::StopRule;
+use records::{NetworkEntry, StopRule};
 
 use crate::report::{Measure, Report};
+use crate::sensitivity::Sensitivity;
 use crate::table::{Statistic, Table};
 use crate::{AnalysisError, INTERVAL_METHOD};
 
@@ -16,13 +17,16 @@ pub struct Context<'a> {
     pub chance_percent: Option<f64>,
     /// When cells ended before the plan's last trial: a section and `failures.csv` then say how often trials fail.
     pub stop: Option<StopRule>,
+    /// What is known of the networks: the sizes of tensors in the table of a sweep.
+    pub networks: &'a [NetworkEntry],
     /// Markdown that `report.md` opens with, such as the command and the conditions; may be empty.
     pub notes: &'a str,
 }
 
 /// Writes `report.md` and what it refers to into `dir`, which is created if missing: `summary.csv`,
 /// `outcomes.csv`, `paired.csv`, `accuracy-vs-rate.svg`, `accuracy-vs-rate.png` (`agreement-vs-rate` when that
-/// was measured). Each file appears
+/// was measured); of a sweep over tensors or bits `sensitivity.csv`, `sensitivity.svg` and `sensitivity.png`, and
+/// `accuracy-vs-rate` only for what was not swept. Each file appears
 /// under its name only when it is whole; `report.md` is the last. Equal input gives equal bytes.
 ///
 /// # Errors
@@ -34,9 +38,19 @@ pub fn write_report(report: &Report, context: &Context, dir: &Path) -> Result<Ve
         ("summary.csv", report.csv(Table::Summary).into_bytes()),
         ("outcomes.csv", report.csv(Table::Outcomes).into_bytes()),
         ("paired.csv", report.csv(Table::Paired).into_bytes()),
-        (svg.as_str(), report.figure_svg(context)?.into_bytes()),
-        (png.as_str(), report.figure_png(context)?),
     ];
+    if report.is_swept() {
+        let sensitivity = Sensitivity::new(report, context.networks);
+        files.extend([
+            ("sensitivity.csv", sensitivity.csv().into_bytes()),
+            ("sensitivity.svg", sensitivity.figure_svg(context.title)?.into_bytes()),
+            ("sensitivity.png", sensitivity.figure_png(context.title)?),
+        ]);
+    }
+    if !report.panels().is_empty() {
+        files.push((svg.as_str(), report.figure_svg(context)?.into_bytes()));
+        files.push((png.as_str(), report.figure_png(context)?));
+    }
     files.extend(context.stop.map(|stop| ("failures.csv", report.failures_csv(stop).into_bytes())));
     files.push(("report.md", report_markdown(report, context).into_bytes()));
     write_files(dir, &files)
@@ -74,6 +88,22 @@ fn report_markdown(report: &Report, context: &Context) -> String {
         }
         false => "Points: single trials. Line: mean of all trials.",
     };
+    let swept = report.is_swept();
+    if swept {
+        let sensitivity = Sensitivity::new(report, context.networks);
+        sections.extend([
+            format!("![Mean {word} drop by tensor and bit: {}](sensitivity.svg)", context.title),
+            "Each field: mean drop in points of all trials in which only cells of that tensor and bit could flip. The \
+             same figure as [PNG](sensitivity.png)."
+                .into(),
+            "## Sensitivity".into(),
+            sensitivity.markdown(FIRST_OF_RANKING),
+        ]);
+    }
+    if report.panels().is_empty() {
+        sections.push(EVERY_CELL.into());
+        return closed(sections, report, some_changed);
+    }
     sections.extend([
         format!("![{capital} versus bit error rate: {}]({figure}.svg)", context.title),
         format!(
@@ -92,6 +122,10 @@ fn report_markdown(report: &Report, context: &Context) -> String {
             report.drop_table(Statistic::Trimmed),
         ]);
     }
+    if swept {
+        sections.push(EVERY_CELL.into());
+        return closed(sections, report, some_changed);
+    }
     sections.extend(["## Summary".into(), report.markdown(Table::Summary)]);
     if let Some(stop) = context.stop {
         sections.extend(["## Failures".into(), report.failures_markdown(stop)]);
@@ -101,6 +135,15 @@ fn report_markdown(report: &Report, context: &Context) -> String {
         report.markdown(Table::Outcomes),
         "## Paired differences".into(),
         report.markdown(Table::Paired),
+    ]);
+    closed(sections, report, some_changed)
+}
+
+/// The sections, ended by those on method.
+fn closed(mut sections: Vec<String>, report: &Report, some_changed: bool) -> String {
+    let word = report.measure.word();
+    let capital = word.replacen('a', "A", 1);
+    sections.extend([
         "## Method and limits".into(),
         METHOD.replace("{method}", INTERVAL_METHOD).replace("{word}", word).replace("{Word}", &capital),
     ]);
@@ -113,6 +156,11 @@ fn report_markdown(report: &Report, context: &Context) -> String {
     let sections: Vec<&str> = sections.iter().map(|s| s.trim_end()).collect();
     sections.join("\n\n") + "\n"
 }
+
+/// Rows of each ranking that a report shows.
+const FIRST_OF_RANKING: usize = 40;
+
+const EVERY_CELL: &str = "Every cell is in `summary.csv`, `outcomes.csv` and `paired.csv`.";
 
 const METHOD: &str = "\
 The unit of observation is a trial: one random set of bit flips in the stored weights, evaluated on a fixed \

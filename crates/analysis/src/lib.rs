@@ -7,6 +7,9 @@
 //! typed values; [`Table`] turns them into data frames, CSV and Markdown, [`Report::figure_svg`] and
 //! [`Report::figure_png`] draw them, and [`write_report`] writes it all into a folder.
 //!
+//! Where a fault model was swept over tensors or bits, a curve for each would be unreadable: the report then ranks them
+//! ([`Sensitivity`]), and a heat map takes the place of the curves.
+//!
 //! An **accuracy drop** is clean - faulty accuracy in points, each in % of the evaluated images;
 //! negative when faults happened to help; for images without labels agreement with the fault-free network takes
 //! the place of accuracy ([`Measure`]). All trials count. The statistic of the paper (Guan et al.,
@@ -35,6 +38,8 @@ mod interval;
 mod large_weights;
 mod network_table;
 mod report;
+mod sensitivity;
+mod sensitivity_figure;
 mod style;
 mod table;
 mod training;
@@ -50,6 +55,7 @@ pub use interval::{INTERVAL_METHOD, Interval};
 pub use large_weights::{LargeWeightCounts, LargeWeights};
 pub use network_table::{MeasuredNetwork, NetworkTable, PUBLISHED_NETWORKS, PublishedNetwork};
 pub use report::{Measure, Report};
+pub use sensitivity::Sensitivity;
 pub use style::{Marker, Style, paper_name, style_of, styles_of};
 pub use table::{Statistic, Table};
 pub use training::{Training, TrainingCheck, Trainings};

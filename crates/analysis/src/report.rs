@@ -1,10 +1,11 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use records::{ExpectedOutcomes, TrialRow};
 
 use crate::AnalysisError;
-use crate::cell::{Cell, cells, first_appearances};
+use crate::cell::{Cell, CellKey, cells, first_appearances};
 use crate::estimate::{CellOutcomes, CellSummary, PairedDifference, outcomes, paired, summary};
+use crate::sensitivity::Confined;
 
 /// What the records count as correct.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,6 +35,9 @@ impl Measure {
         }
     }
 }
+
+/// Scopes of fault models of one network that are shown side by side, each in a panel.
+const MOST_SCOPES: usize = 4;
 
 /// Everything that is estimated from the trials of one experiment.
 ///
@@ -96,6 +100,23 @@ impl Report {
         (changed.clone().any(|c| c), changed.all(|c| c))
     }
 
+    /// Whether a fault model was swept over so many tensors or bits that curves of each would be unreadable.
+    pub(crate) fn is_swept(&self) -> bool {
+        let confined = |cell: &Cell| Confined::of(&cell.key.fault_model).is_confined();
+        let mut scopes: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for CellKey { model, fault_model, .. } in self.cells.iter().filter(|c| confined(c)).map(|c| &c.key) {
+            scopes.entry(model).or_default().insert(fault_model);
+        }
+        scopes.values().any(|scopes| scopes.len() > MOST_SCOPES)
+    }
+
+    /// The models and fault models to show side by side: of a sweep only those that are not confined.
+    pub(crate) fn panels(&self) -> Vec<(&str, &str)> {
+        let swept = self.is_swept();
+        let shown = |(_, fault_model): &(&str, &str)| !(swept && Confined::of(fault_model).is_confined());
+        panels(&self.cells).into_iter().filter(shown).collect()
+    }
+
     /// Accuracy of every cell.
     pub fn summaries(&self) -> &[CellSummary] {
         &self.summaries
@@ -125,11 +146,19 @@ impl Report {
             _ => "",
         };
         let rows = |get: fn(&Cell) -> &String| first_appearances(&self.cells, get).join(", ");
+        let faults = match self.is_swept() {
+            false => rows(|c| &c.key.fault_model),
+            true => {
+                let all = self.cells.iter().map(|c| Confined::of(&c.key.fault_model).model.to_string());
+                let all: Vec<String> = all.collect();
+                first_appearances(&all, |name| name).join(", ") + ", in one tensor or bit at a time"
+            }
+        };
         [
             rows(|c| &c.key.model),
             format!("{}, {} images", rows(|c| &c.trials[0].data_set), range(&images)),
             format!("trials a cell: {}{changed}", range(&counts)),
-            format!("faults: {}", rows(|c| &c.key.fault_model)),
+            format!("faults: {faults}"),
             format!("seed {}", seeds.join(", ")),
         ]
         .join(" · ")
@@ -164,7 +193,7 @@ fn pairs(cells: &[Cell]) -> Vec<PairedDifference> {
 }
 
 /// Models and fault models that have cells, in order.
-pub(crate) fn panels(cells: &[Cell]) -> Vec<(&str, &str)> {
+fn panels(cells: &[Cell]) -> Vec<(&str, &str)> {
     let mut panels: Vec<(&str, &str)> = Vec::new();
     for cell in cells {
         let panel = (cell.key.model.as_str(), cell.key.fault_model.as_str());

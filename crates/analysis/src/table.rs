@@ -8,7 +8,7 @@ use crate::cell::{CellKey, rate_label};
 use crate::column::{count, real, text};
 use crate::estimate::{CellOutcomes, CellSummary, PairedDifference};
 use crate::interval::Interval;
-use crate::report::{Measure, Report, panels};
+use crate::report::{Measure, Report};
 use crate::style::{display_name, paper_name};
 
 /// The tables of a report.
@@ -66,7 +66,7 @@ impl Report {
     /// heading and a table with a row a protection and a column a rate.
     pub fn drop_table(&self, statistic: Statistic) -> String {
         let mut text = String::new();
-        for (model, fault_model) in panels(&self.cells) {
+        for (model, fault_model) in self.panels() {
             let cells: Vec<&CellSummary> = self
                 .summaries()
                 .iter()
@@ -165,7 +165,7 @@ impl Interval {
 }
 
 /// `number` writes an end in points, or a bound on a probability.
-fn interval_text(interval: Interval, trials: u64, number: fn(f64) -> String) -> String {
+pub(crate) fn interval_text(interval: Interval, trials: u64, number: fn(f64) -> String) -> String {
     match interval {
         Interval::Absent => ABSENT.into(),
         Interval::AllEqual { differing_at_most } => {
@@ -175,7 +175,7 @@ fn interval_text(interval: Interval, trials: u64, number: fn(f64) -> String) -> 
     }
 }
 
-const INTERVAL_NOTE: &str = "95 % interval of the mean: bias-corrected and accelerated (BCa) bootstrap, \
+pub(crate) const INTERVAL_NOTE: &str = "95 % interval of the mean: bias-corrected and accelerated (BCa) bootstrap, \
      10,000 resamples, fixed seed. `all n equal (P ≤ p)`: no value differed from the others, so that there is \
      nothing to resample; at 95 % confidence a trial differs with a probability of at most \
      p = 1 - 0.05^(1/n). An en dash: too few trials.\n";
@@ -380,7 +380,7 @@ fn paired_markdown(paired: &[PairedDifference], measure: Measure, changed: bool)
     if unlike > 0 {
         text.push_str(&format!(
             "\nIn {unlike} pairs the two data planes had different numbers of flipped cells: these trials did \
-             not meet the same faults (column `pairs_same_flips` of the CSV).\n"
+             not meet the same faults, or which cells these flip depends on the stored bits or on scrubs (column `pairs_same_flips` of the CSV).\n"
         ));
     }
     if changed {
@@ -540,7 +540,7 @@ fn key_columns<T>(items: &[T], key: impl Fn(&T) -> &CellKey) -> Vec<Column> {
     ]
 }
 
-fn interval_columns<T>(items: &[T], interval: impl Fn(&T) -> Interval) -> Vec<Column> {
+pub(crate) fn interval_columns<T>(items: &[T], interval: impl Fn(&T) -> Interval) -> Vec<Column> {
     let differing = |item: &T| match interval(item) {
         Interval::AllEqual { differing_at_most } => Some(differing_at_most),
         Interval::Absent | Interval::Bca { .. } => None,

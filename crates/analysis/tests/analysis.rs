@@ -470,7 +470,7 @@ fn assert_well_formed(xml: &str) {
 
 #[test]
 fn the_svg_says_what_it_shows() {
-    let context = Context { title: "Faults & <weights>", chance_percent: Some(0.1), stop: None, notes: "" };
+    let context = Context { title: "Faults & <weights>", chance_percent: Some(0.1), ..Context::default() };
     let report = report(&four_protections());
     let svg = report.figure_svg(&context).expect("drawn");
     assert_well_formed(&svg);
@@ -547,7 +547,7 @@ fn the_png_has_the_size_of_the_svg() {
 #[test]
 fn without_labels_everything_speaks_of_agreement() {
     let dir = tempfile::tempdir().expect("a directory");
-    let context = Context { title: "Squeeze", chance_percent: None, stop: None, notes: "" };
+    let context = Context { title: "Squeeze", ..Context::default() };
     let report = report(&four_protections()).with_measure(Measure::Agreement);
     let written = write_report(&report, &context, dir.path()).expect("written");
     assert!(written.iter().any(|path| path.ends_with("agreement-vs-rate.svg")));
@@ -563,7 +563,7 @@ fn without_labels_everything_speaks_of_agreement() {
 fn a_report_is_a_folder_of_whole_files() {
     let dir = tempfile::tempdir().expect("a directory");
     let target = dir.path().join("new/report");
-    let context = Context { title: "Squeeze", chance_percent: None, stop: None, notes: "Run by hand.\n" };
+    let context = Context { title: "Squeeze", notes: "Run by hand.\n", ..Context::default() };
     let report = report(&four_protections());
     let written = write_report(&report, &context, &target).expect("written");
     let names: Vec<&str> =

@@ -7,8 +7,9 @@ use campaign::{Evaluation, Experiment};
 use clap::Args;
 use data::ImageSet;
 use ecc::MemoryLayout;
+use inject::ScopedFaultModel;
 use quant::{Activations, Checkpoint};
-use records::{CellSpec, EvaluationSet, NetworkEntry};
+use records::{CellSpec, EvaluationSet, NetworkEntry, TensorEntry};
 
 use crate::exit::Failure;
 use crate::images::{DEFAULT_SIDE, Images, is_folder};
@@ -145,9 +146,23 @@ impl Prepared {
                 classes: checkpoint.model.classes as u64,
                 clean_correct: evaluators[i].1.clean_correct(),
                 provenance: provenance(checkpoint),
+                tensors: self.named_tensors(network),
             }
         };
         (0..self.networks.len()).map(entry).collect()
+    }
+
+    /// The tensors of a network, if fault models are confined to some.
+    fn named_tensors(&self, network: &campaign::Network) -> Vec<TensorEntry> {
+        let of_a_tensor = |cell: &CellSpec| {
+            let model: Result<ScopedFaultModel, _> = cell.fault_model.parse();
+            cell.network == network.digest && model.is_ok_and(|model| model.scope.tensor.is_some())
+        };
+        if !self.cells.iter().any(of_a_tensor) {
+            return Vec::new();
+        }
+        let tensors = network.layout.tensors().iter();
+        tensors.map(|span| TensorEntry { name: span.name.clone(), weights: span.len as u64 }).collect()
     }
 }
 

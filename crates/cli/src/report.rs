@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use analysis::{Context, Measure, Report, Statistic};
+use analysis::{Context, Measure, Report, Sensitivity, Statistic};
 use clap::Args;
 use records::{Manifest, Store, TableError, read_trials};
 
@@ -12,7 +12,8 @@ use crate::output;
 /// Write tables and the figure of a merged run
 ///
 /// Writes report.md, summary.csv, outcomes.csv, paired.csv, accuracy-vs-rate.svg and .png beside
-/// trials.parquet, and prints the headline table. For images without labels agreement with the fault-free
+/// trials.parquet, and prints the headline table. Of a sweep over tensors or bits, sensitivity.csv, .svg and .png take
+/// the place of the figure, and the most sensitive are printed. For images without labels agreement with the fault-free
 /// network takes the place of accuracy, in file names too. (The figures of a training are drawn by
 /// `zerospace train --figures-only`.)
 #[derive(Args)]
@@ -41,6 +42,9 @@ pub(crate) fn merge_and_report(store: &Store, root: &Path) -> Result<Outcome, Fa
     report(store, root)
 }
 
+/// Rows of each ranking of a sweep that are printed.
+const FIRST_OF_RANKING: usize = 10;
+
 fn report(store: &Store, out: &Path) -> Result<Outcome, Failure> {
     let manifest = store.manifest();
     let rows = read_trials(&store.root().join("trials.parquet")).map_err(|error| match error {
@@ -58,11 +62,15 @@ fn report(store: &Store, out: &Path) -> Result<Outcome, Failure> {
         title: &manifest.experiment,
         chance_percent: chance.filter(|_| !label_free).map(|&classes| 100.0 / classes as f64),
         stop: manifest.stop,
+        networks: &manifest.networks,
         notes: &notes,
     };
     let written = analysis::write_report(&report, &context, out).map_err(Failure::machine)?;
     let note = if synthetic(manifest) { format!("\n{SYNTHETIC}\n") } else { String::new() };
-    let table = report.drop_table(Statistic::AllTrials);
+    let table = match Sensitivity::new(&report, &manifest.networks) {
+        swept if swept.is_empty() => report.drop_table(Statistic::AllTrials),
+        swept => swept.markdown(FIRST_OF_RANKING),
+    };
     output::data(&format!("{table}{note}\n{}", output::lines(&written)));
     Ok(Outcome::Done)
 }

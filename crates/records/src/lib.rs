@@ -38,7 +38,7 @@ pub use part::{Part, PartError};
 pub use stop::{Standing, StopRule};
 pub use store::{
     Environment, ExpectedOutcomes, MAX_UNITS, Manifest, Merged, NetworkEntry, PlannedCell, Rejected, Scan,
-    Store, StoreError, Unit,
+    Store, StoreError, TensorEntry, Unit,
 };
 pub use table::{TableError, TrialRow, read_trials, write_trials};
 pub use trial::{RECORD_VERSION, TrialRecord};

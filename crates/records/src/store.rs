@@ -51,6 +51,19 @@ pub struct NetworkEntry {
     pub clean_correct: u64,
     /// Where the weights came from and what was done to them, one line each.
     pub provenance: Vec<String>,
+    /// Its tensors in memory order, where fault models are confined to some; absent in JSON otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tensors: Vec<TensorEntry>,
+}
+
+/// A tensor of a network of the plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TensorEntry {
+    /// Its name.
+    pub name: String,
+    /// Its weights, without padding.
+    pub weights: u64,
 }
 
 /// Where and by what a run was first started. Informative: it may differ on a resume.

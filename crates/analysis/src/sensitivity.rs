@@ -1,0 +1,260 @@
+//! Which tensors and bits matter most.
+
+use polars_core::frame::DataFrame;
+use records::NetworkEntry;
+
+use crate::AnalysisError;
+use crate::canvas::{png, svg};
+use crate::cell::{CellKey, rate_label};
+use crate::column::{count, optional_count, real, text};
+use crate::interval::Interval;
+use crate::report::{Measure, Report};
+use crate::sensitivity_figure::HeatMaps;
+use crate::style::{display_name, paper_name};
+use crate::table::{INTERVAL_NOTE, MarkdownColumn, csv, fixed, interval_columns, interval_text, markdown};
+
+/// A fault model's name without what it is confined to, and that: `model:...,bit=K,tensor=NAME`, where `tensor` takes
+/// the rest of the text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Confined<'a> {
+    pub(crate) model: &'a str,
+    pub(crate) bit: Option<u8>,
+    pub(crate) tensor: Option<&'a str>,
+}
+
+impl<'a> Confined<'a> {
+    pub(crate) fn of(fault_model: &'a str) -> Self {
+        let without = |text: &'a str, key: &str| {
+            let (before, value) = text.split_once(key)?;
+            // After the name, or after another key.
+            Some((before.strip_suffix([':', ','])?, value))
+        };
+        let (rest, tensor) =
+            without(fault_model, "tensor=").map_or((fault_model, None), |(rest, name)| (rest, Some(name)));
+        let bit = without(rest, "bit=").and_then(|(model, bit)| Some((model, bit.parse().ok()?)));
+        let (model, bit) = bit.map_or((rest, None), |(model, bit)| (model, Some(bit)));
+        Self { model, bit, tensor }
+    }
+
+    pub(crate) fn is_confined(&self) -> bool {
+        self.bit.is_some() || self.tensor.is_some()
+    }
+}
+
+/// The cells of a sweep over tensors or bits, as rankings: one for each model, fault model, protection and rate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sensitivity {
+    rankings: Vec<Ranking>,
+    measure: Measure,
+}
+
+/// Tensors and bits under equal conditions.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Ranking {
+    /// Its fault model is without what it is confined to.
+    pub(crate) key: CellKey,
+    /// In plan order: tensors in memory order, bits ascending.
+    pub(crate) entries: Vec<Entry>,
+}
+
+impl Ranking {
+    /// Its entries with its key and their ranks, the most sensitive first.
+    fn ranked(&self) -> impl Iterator<Item = (&CellKey, u64, &Entry)> {
+        let mut entries: Vec<&Entry> = self.entries.iter().collect();
+        // Stable: equals stay in plan order.
+        entries.sort_by(|a, b| b.mean_drop_points.total_cmp(&a.mean_drop_points));
+        (1..).zip(entries).map(|(rank, entry)| (&self.key, rank, entry))
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Entry {
+    /// All tensors without one.
+    pub(crate) tensor: Option<String>,
+    /// All bits, and check bits, without one.
+    pub(crate) bit: Option<u8>,
+    /// Of the tensor or, without one, of the network; absent when nobody has said.
+    weights: Option<u64>,
+    trials: u64,
+    /// In all trials.
+    flips: u64,
+    pub(crate) mean_drop_points: f64,
+    interval: Interval,
+}
+
+impl Entry {
+    /// Points lost, divided by cells flipped; absent when none was.
+    fn drop_per_flip(&self) -> Option<f64> {
+        (self.flips > 0).then(|| self.mean_drop_points * self.trials as f64 / self.flips as f64)
+    }
+}
+
+impl Sensitivity {
+    /// The confined cells of a report, if there are more than a few scopes; empty otherwise. `networks` know the sizes of
+    /// tensors.
+    pub fn new(report: &Report, networks: &[NetworkEntry]) -> Self {
+        let mut rankings: Vec<Ranking> = Vec::new();
+        let cells = report.cells.iter().zip(report.summaries()).zip(report.outcomes());
+        for ((cell, summary), outcomes) in cells.filter(|_| report.is_swept()) {
+            let confined = Confined::of(&cell.key.fault_model);
+            if !confined.is_confined() {
+                continue;
+            }
+            let key = CellKey { fault_model: confined.model.into(), ..cell.key.clone() };
+            let weights = match confined.tensor {
+                None => Some(cell.trials[0].weights),
+                Some(name) => networks
+                    .iter()
+                    .find(|network| network.label == key.model)
+                    .and_then(|network| network.tensors.iter().find(|tensor| tensor.name == name))
+                    .map(|tensor| tensor.weights),
+            };
+            let entry = Entry {
+                tensor: confined.tensor.map(String::from),
+                bit: confined.bit,
+                weights,
+                trials: summary.trials,
+                flips: outcomes.flips_data + outcomes.flips_check,
+                mean_drop_points: summary.drop_points.mean,
+                interval: summary.drop_points.interval,
+            };
+            match rankings.iter_mut().find(|ranking| ranking.key == key) {
+                Some(ranking) => ranking.entries.push(entry),
+                None => rankings.push(Ranking { key, entries: vec![entry] }),
+            }
+        }
+        // Cells come with rates inside protections inside fault models, and so with each scope in turn.
+        rankings.sort_by(|a, b| {
+            let place = |key: &CellKey| {
+                let protection = report.protections.iter().position(|id| *id == key.protection);
+                let model = report.cells.iter().position(|cell| cell.key.model == key.model);
+                let faults = report.cells.iter().position(|cell| {
+                    cell.key.model == key.model
+                        && Confined::of(&cell.key.fault_model).model == key.fault_model
+                });
+                (model, faults, protection)
+            };
+            place(&a.key).cmp(&place(&b.key)).then(a.key.rate.total_cmp(&b.key.rate))
+        });
+        Self { rankings, measure: report.measure }
+    }
+
+    /// Whether the report is of no sweep.
+    pub fn is_empty(&self) -> bool {
+        self.rankings.is_empty()
+    }
+
+    /// All rankings, one after another.
+    fn ranked(&self) -> Vec<(&CellKey, u64, &Entry)> {
+        self.rankings.iter().flat_map(Ranking::ranked).collect()
+    }
+
+    /// The rankings as CSV (RFC 4180), one after another: `flips` in all trials, drops in points, `bit` and `tensor`
+    /// empty where a fault model was not confined in that way.
+    pub fn csv(&self) -> String {
+        let ranked = self.ranked();
+        let mut columns = vec![
+            text("model", &ranked, |(key, ..)| &key.model),
+            text("fault_model", &ranked, |(key, ..)| &key.fault_model),
+            text("protection", &ranked, |(key, ..)| &key.protection),
+            text("paper_name", &ranked, |(key, ..)| paper_name(&key.protection).unwrap_or_default()),
+            real("rate", &ranked, |(key, ..)| Some(key.rate)),
+            count("rank", &ranked, |(_, rank, _)| *rank),
+            text("tensor", &ranked, |(.., entry)| entry.tensor.as_deref().unwrap_or_default()),
+            optional_count("bit", &ranked, |(.., entry)| entry.bit.map(u64::from)),
+            optional_count("weights", &ranked, |(.., entry)| entry.weights),
+            count("trials", &ranked, |(.., entry)| entry.trials),
+            count("flips", &ranked, |(.., entry)| entry.flips),
+            real("mean_drop_points", &ranked, |(.., entry)| Some(entry.mean_drop_points)),
+        ];
+        columns.extend(interval_columns(&ranked, |(.., entry)| entry.interval));
+        columns.push(real("drop_per_flip_points", &ranked, |(.., entry)| entry.drop_per_flip()));
+        csv(&DataFrame::new_infer_height(columns).expect("the columns have distinct names and one length"))
+    }
+
+    /// The first `most` of each ranking for people.
+    pub fn markdown(&self, most: usize) -> String {
+        let mut sections = Vec::new();
+        for ranking in &self.rankings {
+            let Ranking { key, entries } = ranking;
+            let columns = [
+                MarkdownColumn::number("rank"),
+                MarkdownColumn::text("tensor"),
+                MarkdownColumn::text("bit"),
+                MarkdownColumn::number("weights"),
+                MarkdownColumn::number("flips a trial"),
+                MarkdownColumn::number("mean drop"),
+                MarkdownColumn::number("95 % interval"),
+                MarkdownColumn::number("drop per flip"),
+            ];
+            let rows = ranking.ranked().take(most).map(|(_, rank, entry)| {
+                let absent = || "–".to_string();
+                vec![
+                    rank.to_string(),
+                    entry.tensor.clone().unwrap_or_else(|| "all".into()),
+                    entry.bit.map_or("all".into(), |bit| bit.to_string()),
+                    entry.weights.map_or_else(absent, |weights| weights.to_string()),
+                    fixed(entry.flips as f64 / entry.trials as f64, 1),
+                    fixed(entry.mean_drop_points, 3),
+                    interval_text(entry.interval, entry.trials, |value| fixed(value, 3)),
+                    entry.drop_per_flip().map_or_else(absent, |drop| fixed(drop, 4)),
+                ]
+            });
+            let rows: Vec<Vec<String>> = rows.collect();
+            let left_out = match entries.len() - rows.len() {
+                0 => String::new(),
+                more => format!("\n{more} more in `sensitivity.csv`.\n"),
+            };
+            sections.push(format!("{}:\n\n{}{left_out}", title(key, true), markdown(&columns, &rows)));
+        }
+        format!(
+            "{}\n`mean drop`: {} drop in points, mean of all trials. `drop per flip`: all points lost divided by all cells \
+             flipped. {INTERVAL_NOTE}",
+            sections.join("\n"),
+            self.measure.word()
+        )
+    }
+
+    /// Mean drops by tensor and bit, a heat map for each ranking, as SVG. Equal rows give equal bytes.
+    ///
+    /// # Errors
+    /// Only when the drawing library refuses.
+    pub fn figure_svg(&self, heading: &str) -> Result<String, AnalysisError> {
+        svg(&HeatMaps::new(heading, &self.rankings, self.measure)?)
+    }
+
+    /// The same figure as PNG.
+    ///
+    /// # Errors
+    /// Only when the drawing library refuses.
+    pub fn figure_png(&self, heading: &str) -> Result<Vec<u8>, AnalysisError> {
+        png(&HeatMaps::new(heading, &self.rankings, self.measure)?)
+    }
+}
+
+/// What a ranking is of, in Markdown or plain.
+pub(crate) fn title(key: &CellKey, markdown: bool) -> String {
+    let (star, name) = (if markdown { "**" } else { "" }, display_name(&key.protection));
+    format!("{star}{}{star}, {name}, {} at {}", key.model, key.fault_model, rate_label(key.rate))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Confined;
+
+    #[test]
+    fn what_a_fault_model_is_confined_to_is_read_from_its_name() {
+        let of = |text| {
+            let Confined { model, bit, tensor } = Confined::of(text);
+            (model, bit, tensor)
+        };
+        assert_eq!(of("bernoulli"), ("bernoulli", None, None));
+        assert_eq!(of("bernoulli:bit=7"), ("bernoulli", Some(7), None));
+        assert_eq!(of("bernoulli:tensor=a:b,bit=3"), ("bernoulli", None, Some("a:b,bit=3")));
+        assert_eq!(
+            of("burst:length=2,distance=1,bit=0,tensor=fc.weight"),
+            ("burst:length=2,distance=1", Some(0), Some("fc.weight"))
+        );
+        assert_eq!(of("accumulate:hours=2"), ("accumulate:hours=2", None, None));
+    }
+}
