@@ -187,9 +187,12 @@ impl Experiment {
         self.fault_models.iter().map(|model| model.parse().expect("checked on reading"))
     }
 
-    /// Units of its plan; a sweep over tensors, of which only the networks know how many there are, counts as one.
-    pub fn units(&self) -> u64 {
-        self.units_of(self.cells())
+    /// Units of its plan, when each model has so many tensors to sweep over.
+    ///
+    /// # Panics
+    /// When there is no number for each model.
+    pub fn units(&self, tensors: &[usize]) -> u64 {
+        self.units_of(self.cells(tensors))
     }
 
     /// Units of a plan with so many cells.
@@ -198,13 +201,15 @@ impl Experiment {
     }
 
     /// Cells of its plan, likewise.
-    fn cells(&self) -> u64 {
-        let protections =
-            |model: &ModelSection| model.protections.as_ref().unwrap_or(&self.protections).len();
-        let rows: usize = self.models.iter().map(protections).sum();
-        let bits = if self.sweep.contains(&Sweep::Bit) { 8 } else { 1 };
-        let columns = (self.fault_models.len() * bits * self.rates.len()) as u64;
-        (rows as u64).saturating_mul(columns)
+    fn cells(&self, tensors: &[usize]) -> u64 {
+        assert_eq!(tensors.len(), self.models.len(), "a number of tensors for each model");
+        let swept = |sweep, places: usize| if self.sweep.contains(&sweep) { places } else { 1 };
+        let rows = self.models.iter().zip(tensors).map(|(model, &tensors)| {
+            let protections = model.protections.as_ref().unwrap_or(&self.protections).len();
+            protections * swept(Sweep::Tensor, tensors)
+        });
+        let columns = self.fault_models.len() * swept(Sweep::Bit, 8) * self.rates.len();
+        (rows.sum::<usize>() as u64).saturating_mul(columns as u64)
     }
 
     fn check(&mut self, path: &Path) -> Result<(), ExperimentError> {
@@ -328,7 +333,9 @@ impl Experiment {
                 return wrong(key, "empty".into(), "at least one");
             }
         }
-        let (cells, units) = (self.cells(), self.units());
+        // What a sweep over tensors makes of it, the plan finds out.
+        let least = vec![1; self.models.len()];
+        let (cells, units) = (self.cells(&least), self.units(&least));
         if units > MAX_UNITS {
             let expected = format!(
                 "fewer, or more unit_trials: {cells} cells make {units} units, and a run has at most {MAX_UNITS}"

@@ -340,6 +340,9 @@ fn a_sweep_goes_over_tensors_in_memory_order_and_bits() {
         ["burst:length=2,distance=1,tensor=conv.weight", "burst:length=2,distance=1,tensor=fc.weight"]
     );
     assert_eq!(names("['bit']").len(), 8);
+    // What the shards of a job are counted by is what is planned: 10 trials a unit, 4 protections.
+    let swept = experiment("'bernoulli'\nsweep = ['bit', 'tensor']", "1e-3").unwrap();
+    assert_eq!(swept.units(&[2]), 2 * 8 * 4);
     let both = names("['bit', 'tensor']");
     assert_eq!(both.len(), 16);
     assert_eq!(both[1], "burst:length=2,distance=1,bit=1,tensor=conv.weight");

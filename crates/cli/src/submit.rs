@@ -123,10 +123,11 @@ impl Job<'_> {
 pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     check_engine(arguments)?;
     let (experiment, _) = Experiment::load(&arguments.experiment).map_err(Failure::input)?;
+    let mut tensors = Vec::new();
     for model in &experiment.models {
-        Checkpoint::load(&model.checkpoint).map_err(Failure::input)?;
+        tensors.push(Checkpoint::load(&model.checkpoint).map_err(Failure::input)?.weights.len());
     }
-    let units = experiment.units();
+    let units = experiment.units(&tensors);
     if arguments.shards > units {
         let message =
             format!("--shards is {}, expected at most {units}, the units of the plan", arguments.shards);
