@@ -6,7 +6,7 @@ use records::NetworkEntry;
 
 use crate::cell::{Cell, first_appearances, rate_label};
 use crate::column::{real, text};
-use crate::estimate::CellSummary;
+use crate::estimate::{CellOutcomes, CellSummary};
 use crate::interval::Interval;
 use crate::report::Report;
 use crate::style::display_name;
@@ -42,6 +42,8 @@ pub(crate) struct Contender {
     pub(crate) clean_percent: f64,
     /// Mean accuracy at each rate, and its 95 % interval where there is one.
     pub(crate) accuracies: Vec<Option<Accuracy>>,
+    /// What became of code words at each rate.
+    outcomes: Vec<Option<CellOutcomes>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -83,11 +85,12 @@ impl Comparison {
     pub fn new(report: &Report, networks: &[NetworkEntry]) -> Self {
         let family_of = |model: &str| networks.iter().find(|n| n.label == model)?.family.as_deref();
         let mut families: Vec<Family> = Vec::new();
-        let all: Vec<(&Cell, &CellSummary)> = report.cells.iter().zip(report.summaries()).collect();
+        let estimates = report.summaries().iter().zip(report.outcomes());
+        let all: Vec<Member<'_>> = report.cells.iter().zip(estimates).map(|(c, (s, o))| (c, s, o)).collect();
         let fault_models = first_appearances(&report.cells, |cell| &cell.key.fault_model);
         for fault_model in &fault_models {
             let mut names: Vec<&str> =
-                all.iter().filter_map(|(cell, _)| family_of(&cell.key.model)).collect();
+                all.iter().filter_map(|(cell, _, _)| family_of(&cell.key.model)).collect();
             names.dedup();
             let mut seen = Vec::new();
             names.retain(|name| {
@@ -97,7 +100,7 @@ impl Comparison {
                 }
             });
             for name in names {
-                let members = all.iter().filter(|(cell, _)| {
+                let members = all.iter().filter(|(cell, _, _)| {
                     cell.key.fault_model == *fault_model && family_of(&cell.key.model) == Some(name)
                 });
                 let title = match fault_models.len() {
@@ -182,17 +185,47 @@ impl Comparison {
     }
 }
 
+impl Comparison {
+    /// What the decoders did at the middle rate of each family, a trial on average.
+    pub fn outcomes_markdown(&self) -> String {
+        let heads = ["words hit", "corrected", "detected", "miscorrected", "silent", "weights changed"];
+        let mut sections = Vec::new();
+        for family in &self.families {
+            let rate = family.rates.len() / 2;
+            let mut columns = vec![MarkdownColumn::text("protection"), MarkdownColumn::text("network")];
+            columns.extend(heads.map(MarkdownColumn::number));
+            let row = |contender: &Contender| {
+                let o = contender.outcomes[rate].as_ref()?;
+                let counts =
+                    [o.words_hit, o.corrected, o.detected, o.miscorrected, o.silent, o.weights_changed];
+                let means = counts.map(|count| format!("{:.1}", count as f64 / o.trials as f64));
+                let names = [display_name(&contender.protection), contender.model.clone()];
+                Some(names.into_iter().chain(means).collect())
+            };
+            let rows: Vec<Vec<String>> = family.contenders.iter().filter_map(row).collect();
+            let label = rate_label(family.rates[rate]);
+            sections.push(format!("**{}**, at {label}:\n\n{}", family.name, markdown(&columns, &rows)));
+        }
+        let note = "\nMeans over the trials. *Weights changed* counts against the network's own weights, so that for a \
+                    lossy protection it holds what is lost without faults.\n";
+        sections.join("\n") + note
+    }
+}
+
 /// `0`, `1.56 %`.
 pub(crate) fn overhead_label(percent: f64) -> String {
     if percent == 0.0 { "0".into() } else { format!("{} %", (percent * 100.0).round() / 100.0) }
 }
 
-fn family(name: String, members: Vec<(&Cell, &CellSummary)>) -> Option<Family> {
-    let mut rates: Vec<f64> = members.iter().map(|(cell, _)| cell.key.rate).collect();
+/// A cell with its estimates.
+type Member<'a> = (&'a Cell, &'a CellSummary, &'a CellOutcomes);
+
+fn family(name: String, members: Vec<Member<'_>>) -> Option<Family> {
+    let mut rates: Vec<f64> = members.iter().map(|(cell, _, _)| cell.key.rate).collect();
     rates.sort_by(f64::total_cmp);
     rates.dedup();
     let mut contenders: Vec<Contender> = Vec::new();
-    for (cell, summary) in members {
+    for (cell, summary, outcomes) in members {
         let key = &cell.key;
         let known = contenders.iter().position(|c| c.model == key.model && c.protection == key.protection);
         let place = known.unwrap_or(contenders.len());
@@ -204,10 +237,12 @@ fn family(name: String, members: Vec<(&Cell, &CellSummary)>) -> Option<Family> {
                 overhead_percent: 100.0 * trial.check_bits as f64 / trial.data_bits as f64,
                 clean_percent: summary.clean_accuracy_percent,
                 accuracies: vec![None; rates.len()],
+                outcomes: vec![None; rates.len()],
             });
         }
         let rate = rates.iter().position(|rate| *rate == key.rate).expect("gathered above");
         let clean = summary.clean_accuracy_percent;
+        contenders[place].outcomes[rate] = Some(outcomes.clone());
         contenders[place].accuracies[rate] = Some(Accuracy {
             mean_percent: summary.accuracy_percent,
             interval_percent: match summary.drop_points.interval {

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 
 use records::{NetworkEntry, StopRule};
 
+use crate::comparison::Comparison;
 use crate::report::{Measure, Report};
 use crate::sensitivity::Sensitivity;
 use crate::table::{Statistic, Table};
@@ -25,7 +26,8 @@ pub struct Context<'a> {
 
 /// Writes `report.md` and what it refers to into `dir`, which is created if missing: `summary.csv`,
 /// `outcomes.csv`, `paired.csv`, `accuracy-vs-rate.svg`, `accuracy-vs-rate.png` (`agreement-vs-rate` when that
-/// was measured); of a sweep over tensors or bits `sensitivity.csv`, `sensitivity.svg` and `sensitivity.png`, and
+/// was measured); where networks are versions of one, `comparison.csv`, and `comparison` and `overhead` as `.svg` and `.png`
+/// in place of that figure; of a sweep over tensors or bits `sensitivity.csv`, `sensitivity.svg` and `sensitivity.png`, and
 /// `accuracy-vs-rate` only for what was not swept. Each file appears
 /// under its name only when it is whole; `report.md` is the last. Equal input gives equal bytes.
 ///
@@ -47,7 +49,16 @@ pub fn write_report(report: &Report, context: &Context, dir: &Path) -> Result<Ve
             ("sensitivity.png", sensitivity.figure_png(context.title)?),
         ]);
     }
-    if !report.panels().is_empty() {
+    let comparison = Comparison::new(report, context.networks);
+    if !comparison.is_empty() {
+        files.extend([
+            ("comparison.csv", comparison.csv().into_bytes()),
+            ("comparison.svg", comparison.table_svg(context.title)?.into_bytes()),
+            ("comparison.png", comparison.table_png(context.title)?),
+            ("overhead.svg", comparison.overhead_svg(context.title)?.into_bytes()),
+            ("overhead.png", comparison.overhead_png(context.title)?),
+        ]);
+    } else if !report.panels().is_empty() {
         files.push((svg.as_str(), report.figure_svg(context)?.into_bytes()));
         files.push((png.as_str(), report.figure_png(context)?));
     }
@@ -100,7 +111,22 @@ fn report_markdown(report: &Report, context: &Context) -> String {
             sensitivity.markdown(FIRST_OF_RANKING),
         ]);
     }
-    if report.panels().is_empty() {
+    let comparison = Comparison::new(report, context.networks);
+    if !comparison.is_empty() {
+        sections.extend([
+            format!("![Accuracy of every protection at every rate: {}](comparison.svg)", context.title),
+            "The same figure as [PNG](comparison.png).".into(),
+            "## Comparison".into(),
+            comparison.markdown(),
+            format!("![Accuracy against stored overhead: {}](overhead.svg)", context.title),
+            "The same figure as [PNG](overhead.png).".into(),
+            "## Outcomes".into(),
+            comparison.outcomes_markdown(),
+            "## Drops".into(),
+            report.drop_table(Statistic::AllTrials),
+        ]);
+    }
+    if report.panels().is_empty() || !comparison.is_empty() {
         sections.push(EVERY_CELL.into());
         return closed(sections, report, some_changed);
     }
