@@ -52,7 +52,7 @@ pub struct InPlaceSelfDual {
 }
 
 impl InPlaceSelfDual {
-    /// [48,24,12] in weights of five bits.
+    /// `[48,24,12]` in weights of five bits.
     pub fn msb_48_24() -> Self {
         // The weight enumerator of every extremal [48,24,12] code (Gleason's theorem).
         let code_words = &[1, 0, 0, 17_296, 535_095, 3_995_376, 7_681_680];
@@ -60,7 +60,7 @@ impl InPlaceSelfDual {
         Self::new("in-place-msb-48-24", 3, constraint, 0x07_6d7f, code_words)
     }
 
-    /// [64,32,12] in weights of four bits, all of which it protects.
+    /// `[64,32,12]` in weights of four bits, all of which it protects.
     pub fn msb_64_32() -> Self {
         // The weight enumerator of every extremal [64,32,12] code (Gleason's theorem).
         let code_words = &[1, 0, 0, 2_976, 454_956, 18_275_616, 233_419_584, 1_041_971_008, 1_706_719_014];
