@@ -252,3 +252,28 @@ impl Protection for Unknown {
 fn a_protection_without_a_closed_form_has_no_law_of_a_memory() {
     assert_eq!(MemoryLaw::of(&Unknown, &[0; 8]), None);
 }
+
+/// The share of flips that the paper's simulation leaves, and how many words of its networks have two flips or three:
+/// worked out from its published code and its networks' sizes, without our laws.
+#[test]
+fn idealized_codecs_leave_what_the_paper_s_simulation_leaves() {
+    let single = ecc::by_id("idealized-64").unwrap().outcome_laws().unwrap().remove(0);
+    let double = ecc::by_id("idealized-64-t2").unwrap().outcome_laws().unwrap().remove(0);
+    // Of 64 p flips a word, those in words with more than one: 1 - (1 - p)^63.
+    for (rate, percent) in [(1e-4, "0.628"), (1e-3, "6.109")] {
+        let by_flips = single.wrong_by_flips(rate);
+        let left: f64 = (0..).zip(by_flips).map(|(flips, p)| f64::from(flips) * p).sum();
+        assert_eq!(format!("{:.3}", 100.0 * left / (64.0 * rate)), percent);
+    }
+    let words = |weights: u64, law: &OutcomeLaw, rate: f64| {
+        (weights as f64 / 8.0 * law.probabilities(rate).wrong()).round() as u64
+    };
+    for (weights, rate, two, three) in [
+        (138_344_128, 1e-4, 347, 1),
+        (138_344_128, 1e-3, 33_454, 688),
+        (11_678_912, 1e-3, 2_824, 58),
+        (1_244_448, 1e-3, 301, 6),
+    ] {
+        assert_eq!((words(weights, &single, rate), words(weights, &double, rate)), (two, three), "{rate}");
+    }
+}

@@ -1,0 +1,137 @@
+//! Versions of one network, compared.
+
+use analysis::{Comparison, Context, Report, write_report};
+use records::{NetworkEntry, TrialRecord, TrialRow};
+
+const IMAGES: u64 = 100;
+
+/// A trial of a cell, `correct` of whose images are classified correctly.
+fn row(model: &str, protection: &str, rate: f64, trial: u64, clean_correct: u64, correct: u64) -> TrialRow {
+    TrialRow {
+        cell: format!("{model} {protection} {rate}"),
+        model: model.into(),
+        protection: protection.into(),
+        fault_model: "bernoulli".into(),
+        rate,
+        seed: 7,
+        weights: 300,
+        data_bits: 2_400,
+        check_bits: if protection == "secded-72-64" { 300 } else { 0 },
+        data_set: "cifar10 test".into(),
+        images: IMAGES,
+        clean_correct,
+        changed_probability: None,
+        record: TrialRecord {
+            trial,
+            flips_data: 4,
+            flips_check: 0,
+            pattern_hash: "p".into(),
+            words_hit: 4,
+            corrected: 2,
+            detected: 1,
+            miscorrected: 1,
+            silent: 0,
+            weights_changed: 6,
+            padding_changed: 0,
+            weights_hash: "w".into(),
+            correct,
+            agree: 0,
+            predictions_hash: "h".into(),
+        },
+    }
+}
+
+/// Unprotected the network collapses; a code beside it and one inside a narrower version do not, and the latter, without
+/// overhead, is the best of all at the higher rate.
+fn rows() -> Vec<TrialRow> {
+    let mut rows = Vec::new();
+    for (model, protection, clean, [low, high]) in [
+        ("net-int8", "faulty", 90, [80, 20]),
+        ("net-int8", "secded-72-64", 90, [90, 50]),
+        ("net-narrow", "in-place-msb-48-24", 88, [88, 86]),
+        ("other", "faulty", 70, [60, 10]),
+    ] {
+        for (rate, correct) in [(1e-3, low), (1e-2, high)] {
+            for trial in 0..3 {
+                rows.push(row(model, protection, rate, trial, clean, correct - trial));
+            }
+        }
+    }
+    rows
+}
+
+fn network(label: &str, family: Option<&str>) -> NetworkEntry {
+    NetworkEntry { label: label.into(), family: family.map(String::from), ..NetworkEntry::default() }
+}
+
+fn networks() -> Vec<NetworkEntry> {
+    vec![network("net-int8", Some("net")), network("net-narrow", Some("net")), network("other", None)]
+}
+
+#[test]
+fn accuracies_stand_beside_overheads_and_the_front_is_marked() {
+    let report = Report::from_rows(&rows()).unwrap();
+    let comparison = Comparison::new(&report, &networks());
+    assert_eq!(
+        comparison.markdown(),
+        "\
+**net**, accuracy in %:
+
+| protection         | network    | stored overhead | fault-free |      1e-3 |      1e-2 |
+| ------------------ | ---------- | --------------: | ---------: | --------: | --------: |
+| faulty             | net-int8   |               0 |      90.00 |     79.00 |     19.00 |
+| in-place-msb-48-24 | net-narrow |               0 |      88.00 | **87.00** | **85.00** |
+| ecc (secded-72-64) | net-int8   |          12.5 % |      90.00 | **89.00** |     49.00 |
+
+Bold: no protection with as little stored overhead has a higher mean at that rate.
+"
+    );
+    let csv = comparison.csv();
+    let lines: Vec<&str> = csv.lines().collect();
+    assert_eq!(lines.len(), 1 + 3 * 2);
+    assert!(lines[1].starts_with("net,net-int8,faulty,0.0,90.0,0.001,79.0,"), "{}", lines[1]);
+    assert!(lines[6].starts_with("net,net-int8,secded-72-64,12.5,90.0,0.01,49.0,"), "{}", lines[6]);
+    assert!(lines[6].ends_with(",no"), "{}", lines[6]);
+    let outcomes = comparison.outcomes_markdown();
+    assert!(outcomes.contains("**net**, at 1e-2:"), "{outcomes}");
+    assert!(
+        outcomes.contains("4.0 |       2.0 |      1.0 |          1.0 |    0.0 |             6.0"),
+        "{outcomes}"
+    );
+}
+
+#[test]
+fn a_report_of_a_family_has_its_figures_in_place_of_the_curves() {
+    let report = Report::from_rows(&rows()).unwrap();
+    let names = |networks: &[NetworkEntry]| {
+        let folder = tempfile::tempdir().unwrap();
+        let context = Context { title: "t", networks, ..Context::default() };
+        let written = write_report(&report, &context, folder.path()).unwrap();
+        let page = std::fs::read_to_string(folder.path().join("report.md")).unwrap();
+        let names: Vec<String> =
+            written.iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_string()).collect();
+        assert!(names.iter().filter(|n| n.ends_with(".svg")).all(|svg| page.contains(&format!("({svg})"))));
+        names
+    };
+    let families = names(&networks());
+    for file in ["comparison.csv", "comparison.svg", "comparison.png", "overhead.svg", "overhead.png"] {
+        assert!(families.iter().any(|name| name == file), "{families:?}");
+    }
+    assert!(!families.iter().any(|name| name.starts_with("accuracy-vs-rate")), "{families:?}");
+    let without = names(&[]);
+    assert!(without.iter().any(|name| name == "accuracy-vs-rate.svg"), "{without:?}");
+    assert!(!without.iter().any(|name| name.starts_with("comparison")), "{without:?}");
+}
+
+#[test]
+fn equal_rows_give_equal_figures() {
+    let report = Report::from_rows(&rows()).unwrap();
+    let draw = || {
+        let comparison = Comparison::new(&report, &networks());
+        (comparison.table_svg("t").unwrap(), comparison.overhead_svg("t").unwrap())
+    };
+    let (table, overhead) = draw();
+    assert_eq!(draw(), (table.clone(), overhead.clone()));
+    assert!(table.contains("in-place-msb-48-24 on net-narrow"), "the rows are named");
+    assert!(overhead.contains("in-place-msb-48-24 on narrow"), "the letters are explained");
+}
