@@ -7,7 +7,8 @@ const QUANTIZE: &str =
 
 /// Quantizes the workshop's network with more options.
 fn quantize(folder: &std::path::Path, options: &str, output: &str) -> String {
-    let command = format!("{QUANTIZE} {options} -o {output}");
+    // `--throttle=PROTECTION` is one word.
+    let command = format!("{QUANTIZE} {options} -o {output}").replace("--throttle =", "--throttle=");
     succeed(folder, &command.split_whitespace().collect::<Vec<_>>())
 }
 
@@ -36,6 +37,35 @@ fn scales_of_channels_reach_a_campaign() {
     succeed(folder, &["run", "x.toml"]);
     let rows = records::read_trials(&folder.join("runs/x/trials.parquet")).unwrap();
     assert_eq!(rows.iter().filter(|row| row.model == "channels").count(), 4 * 4 * 3);
+}
+
+/// The narrowest range but one, reached by clamping at the paper's scale and at that of least error.
+#[test]
+fn scales_of_least_error_leave_less_to_clamp() {
+    let workshop = workshop();
+    let folder = workshop.path();
+    let load = |options: &str| {
+        let said = quantize(folder, &format!("=in-place-msb-48-24 {options}"), "net.safetensors");
+        (said, quant::Checkpoint::load(&folder.join("net.safetensors")).unwrap())
+    };
+    let constraint = ecc::by_id("in-place-msb-48-24").unwrap().constraint();
+    let clamped = |options: &str| -> usize {
+        let (_, checkpoint) = load(options);
+        assert!(checkpoint.weights.iter().all(|w| constraint.violations(&w.values).next().is_none()));
+        let edits = &checkpoint.provenance.weight_edits;
+        assert_eq!(edits.ends_with("; scales of least error"), !options.is_empty(), "{edits}");
+        edits.split([' ', ':']).find_map(|word| word.parse().ok()).unwrap()
+    };
+    let [largest, least] = ["", "--scale least-error"].map(clamped);
+    assert!(least < largest / 4, "{least} of {largest}");
+    let experiment = experiment(1).replace(
+        "[data]",
+        "[[model]]\nlabel = \"narrow\"\ncheckpoint = \"net.safetensors\"\nprotections = [\"in-place-msb-48-24\"]\n\n[data]",
+    );
+    quantize(folder, "", "wide.safetensors");
+    std::fs::write(folder.join("x.toml"), experiment.replacen("net.safetensors", "wide.safetensors", 1))
+        .unwrap();
+    succeed(folder, &["plan", "x.toml"]);
 }
 
 #[test]

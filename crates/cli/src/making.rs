@@ -11,6 +11,7 @@ use ecc::Constraint;
 use indicatif::ProgressBar;
 use quant::{
     Activations, Checkpoint, FloatTensor, Parameters, Preprocessing, Provenance, QuantError, QuantTensor,
+    WeightScale,
 };
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
@@ -36,12 +37,25 @@ pub(crate) struct Rounding {
     /// tensor. Not the paper's: an extension
     #[arg(long)]
     pub(crate) per_channel: bool,
+    /// How a tensor's scale follows from its weights
+    #[arg(long, value_name = "RULE", value_enum, default_value_t, conflicts_with = "per_channel")]
+    scale: ScaleRule,
     /// What gives the activations their ranges
     #[arg(long, value_name = "KIND", value_enum, default_value_t)]
     activations: Ranges,
     /// Images in a batch, which dynamic ranges are those of [default: 100, as in the paper's release]
     #[arg(long, value_name = "N")]
     batch: Option<NonZeroU32>,
+}
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum ScaleRule {
+    /// 127 / max|w|, the paper's
+    #[default]
+    Largest,
+    /// The one whose levels are nearest to the weights; where these are clamped (--throttle), after clamping: far more
+    /// accurate than clamping at the paper's scale. Not the paper's: an extension
+    LeastError,
 }
 
 #[derive(Clone, Copy, Default, ValueEnum)]
@@ -86,10 +100,24 @@ impl Rounding {
         }
     }
 
-    fn weights(self, name: &str, tensor: &FloatTensor) -> Result<QuantTensor, QuantError> {
-        match self.per_channel {
-            true => QuantTensor::quantize_per_channel(name, tensor),
-            false => QuantTensor::quantize(name, tensor),
+    fn weights(
+        self,
+        name: &str,
+        tensor: &FloatTensor,
+        constraint: &Constraint,
+    ) -> Result<QuantTensor, QuantError> {
+        if self.per_channel {
+            return QuantTensor::quantize_per_channel(name, tensor);
+        }
+        // Refuses what is no weight.
+        let largest = QuantTensor::quantize(name, tensor)?;
+        match self.scale {
+            ScaleRule::Largest => Ok(largest),
+            ScaleRule::LeastError => {
+                let scale = wot::scale_of(tensor.values(), wot::Scale::LeastError, constraint);
+                let values = wot::levels(tensor.values(), scale);
+                Ok(QuantTensor { values, scale: WeightScale::Tensor(scale), ..largest })
+            }
         }
     }
 }
@@ -125,7 +153,7 @@ impl FloatNetwork<'_> {
         let mut weights = Vec::new();
         let (mut total, mut clamped) = (0, 0);
         for spec in self.graph.stored_weights() {
-            let mut tensor = rounding.weights(&spec.name, &self.parameters[&spec.name])?;
+            let mut tensor = rounding.weights(&spec.name, &self.parameters[&spec.name], constraint)?;
             total += tensor.values.len();
             clamped += constraint.throttle(&mut tensor.values);
             weights.push(tensor);
@@ -141,6 +169,10 @@ impl FloatNetwork<'_> {
                     "throttled: {clamped} of {total} clamped, at positions 0..7, to at least {low:?} and at most {high:?}"
                 )
             }
+        };
+        let weight_edits = match rounding.scale {
+            ScaleRule::Largest => weight_edits,
+            ScaleRule::LeastError => format!("{weight_edits}; scales of least error"),
         };
         let checkpoint = Checkpoint {
             model: self.graph.spec().clone(),

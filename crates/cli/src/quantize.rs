@@ -19,7 +19,8 @@ const DEFAULT_CLASSES: usize = 1000;
 
 const HELP: &str = "\
 Weights: one symmetric scale for each tensor, 127 / max|w|, rounding half to even (the paper's), or with
---per-channel one for each output channel.
+--per-channel one for each output channel. --scale least-error takes the scale whose levels are nearest to the
+weights: with --throttle it leaves few weights to clamp, and costs little without any training.
 Activations: 8 bits. Static ranges are fixed by the first training images; convolution, batch norm and ReLU round
 once, at their end. Dynamic ranges are the paper's protocol, Distiller's: each layer takes the range of its input
 and of its output from the batch of images, and batch norms and ReLUs work on floats in between. A network's
@@ -44,6 +45,7 @@ Examples:
   zerospace quantize resnet20.th --arch resnet20 --set cifar10 -o resnet20.safetensors
   zerospace quantize mobilenet.onnx --set cifar10 -o mobilenet.safetensors
   zerospace quantize resnet20.th --arch resnet20 --set cifar10 --throttle -o throttled.safetensors
+  zerospace quantize resnet20.th --arch resnet20 --set cifar10 --throttle=in-place-msb-48-24 --scale least-error -o five-bit.safetensors
   zerospace quantize resnet18-f37072fd.pth --arch resnet18 --set imagenet --images 5000 -o resnet18.safetensors
   zerospace quantize resnet20.th --arch resnet20 --set cifar10 --activations dynamic -o dynamic.safetensors";
 

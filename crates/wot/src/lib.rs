@@ -70,4 +70,5 @@ mod trainer;
 pub use error::{StateError, WotError};
 pub use initialize::initialize;
 pub use recipe::{Augmentation, BitErrors, Method, Recipe, Scale, Schedule, Validation};
+pub use throttle::{levels, scale_of};
 pub use trainer::{Check, Throttled, Trained, Trainer};

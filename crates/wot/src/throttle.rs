@@ -47,13 +47,13 @@ pub(crate) fn level(weight: f32, scale: f32) -> i8 {
     round((weight * scale).clamp(-limit, limit)) as i8
 }
 
-/// All levels of a tensor.
-pub(crate) fn levels(weights: &[f32], scale: f32) -> Vec<i8> {
+/// All levels of a tensor at a scale, half to even, in [-127, 127]; no constraint is applied.
+pub fn levels(weights: &[f32], scale: f32) -> Vec<i8> {
     weights.iter().map(|&weight| level(weight, scale)).collect()
 }
 
-/// The scale of a tensor under a rule; 1 for zeros.
-pub(crate) fn scale_of(weights: &[f32], rule: Scale, constraint: &Constraint) -> f32 {
+/// The scale of a tensor, in levels per unit, under a rule, when its levels are to satisfy a constraint; 1 for zeros.
+pub fn scale_of(weights: &[f32], rule: Scale, constraint: &Constraint) -> f32 {
     let largest = weights.iter().fold(0f32, |largest, weight| largest.max(weight.abs()));
     if largest == 0.0 {
         return 1.0;
