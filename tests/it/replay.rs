@@ -157,6 +157,51 @@ fn storage_losses_are_said_recorded_and_come_out_again() {
     }
 }
 
+/// Entries of an exception list are hit, counted, shown and verified as words are.
+#[test]
+fn a_network_with_large_weights_runs_with_an_exception_list_that_is_hit_too() {
+    let workshop = workshop();
+    let folder = workshop.path();
+    prepare(folder, 3);
+    let quantize =
+        "quantize float.safetensors --arch resnet20 --width 0.5 --calibration-images 8 -o net.safetensors";
+    succeed(folder, &quantize.split(' ').collect::<Vec<_>>());
+    let refused = zerospace(folder, &["plan", "x.toml"]);
+    assert_eq!(refused.code, 2);
+    assert!(refused.stderr.contains("in-place-64-57 cannot store thin"), "{}", refused.stderr);
+    let listed = std::fs::read_to_string(folder.join("x.toml")).unwrap();
+    let listed = listed.replace(r#"["faulty", "zero", "ecc", "in-place"]"#, r#"["in-place-list"]"#);
+    std::fs::write(folder.join("x.toml"), listed).unwrap();
+
+    let plan = succeed(folder, &["plan", "x.toml"]);
+    for row in rows(&plan, "| cell |") {
+        let [data, check] = [5, 6].map(|column| row[column].parse::<u64>().unwrap());
+        assert!(check > 0 && check.is_multiple_of(72) && check < data, "{row:?}");
+        assert_eq!(row[8], "unknown");
+    }
+    succeed(folder, &["run", "x.toml"]);
+    let verified = zerospace(folder, &["verify", "x.toml", "--sample", "1000"]);
+    assert!(verified.stderr.contains("12 of 12 stored trials came out the same"), "{}", verified.stderr);
+    let mut outcomes = std::collections::BTreeSet::new();
+    for (_, part) in parts(&folder.join("runs/x")) {
+        let id = part.cell.id();
+        for stored in &part.trials {
+            // Weights that are listed are no loss.
+            assert!(part.cell.rate > 0.0 || stored.weights_changed + stored.words_hit == 0);
+            let said = zerospace(folder, &["replay", "x.toml", id.as_str(), &stored.trial.to_string()]);
+            assert_eq!(said.code, 0, "{}", said.stderr);
+            let flips = rows(&said.stdout, "| word | cell of |");
+            let in_list = |place: &str| place == "check bits" || place.starts_with("exception list[");
+            assert_eq!(flips.iter().filter(|row| in_list(row[1])).count() as u64, stored.flips_check);
+            assert_eq!(flips.len() as u64, stored.flips_data + stored.flips_check);
+            let words = rows(&said.stdout, "| word | from |");
+            assert_eq!(words.len() as u64, stored.words_hit);
+            outcomes.extend(words.iter().filter(|row| in_list(row[1])).map(|row| row[4].to_string()));
+        }
+    }
+    assert!(outcomes.contains("corrected") && outcomes.contains("detected"), "{outcomes:?}");
+}
+
 /// The records that the repository publishes, on the machine that runs this.
 #[test]
 fn published_records_come_out_again() {

@@ -74,7 +74,8 @@ pub struct WordAccount {
 
 impl StoredNetwork<'_> {
     /// Goes through the words that a pattern hits, one by one, in the order of memory; slowly, and by another way
-    /// than [`StoredNetwork::trial`].
+    /// than [`StoredNetwork::trial`]. The entries of an exception list are in an account of their own
+    /// ([`StoredNetwork::memories`]).
     ///
     /// # Panics
     /// When the pattern flips cells that the memory does not have.

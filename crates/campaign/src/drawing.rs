@@ -59,7 +59,7 @@ impl<'a> Drawing<'a> {
         model.check_rate(rate)?;
         let trials = match cell.changed_probability {
             Some(_) => Trials::Changed(memory.changed_trials(rate)?),
-            None => Trials::All(model, memory.network().cells_in(&scope, memory.protection().exposed())?),
+            None => Trials::All(model, memory.network().cells_in(&scope, memory.protection())?),
         };
         Ok(Self { memory, trials, rate, seed: cell.seed })
     }

@@ -13,12 +13,15 @@
 //! Where it depends on the stored bits what flips, or words are rewritten on the way, a trial's flips are the cells that
 //! differ from what was stored in the end, so that all that follows is the same for every fault model.
 //! Where nearly no trial changes anything, only those that do can be drawn ([`ChangedTrials`]).
+//! Weights that a protection keeps in an exception list are written over those of the words, entry by entry as it is
+//! read; the list is a memory beside ([`StoredNetwork::memories`]), in every fault model.
 //! [`StoredNetwork::account`] tells word by word what happened in a trial.
 
 mod account;
 mod accumulate;
 mod changed;
 mod drawing;
+mod exceptions;
 mod experiment;
 mod plan;
 mod resolve;

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use ecc::{BLOCK, MemoryLaw, MemoryLayout, Protection, Violation};
-use inject::{BitErrorRate, FaultModel, Scope, ScopedFaultModel};
+use inject::{BitErrorRate, FaultModel, PlaneSizes, Scope, ScopedFaultModel};
 use records::{CellSpec, EvaluationSet, ExpectedOutcomes, MAX_UNITS, RECORD_VERSION, StoredCells};
 
 use crate::{Experiment, NoChangedTrials, Sweep, TrialsOf, UnknownTensor};
@@ -131,12 +131,13 @@ pub fn plan(
             protection.constraint().check(&network.layout, &network.plane).map_err(|violation| {
                 PlanError::Unstorable { protection: id.clone(), model: network.label.clone(), violation }
             })?;
-            let plane_len = network.layout.plane_len();
+            let PlaneSizes { data_bits, check_bits } =
+                network.cells_in(&Scope::default(), &*protection)?.sizes();
             let stored = StoredCells {
                 weights: network.layout.weights() as u64,
                 padding_weights: network.layout.padding() as u64,
-                data_bits: 8 * plane_len as u64,
-                check_bits: protection.exposed().check_bits_of(plane_len) as u64,
+                data_bits,
+                check_bits,
             };
             let refused = |source| PlanError::NoChangedTrials {
                 model: network.label.clone(),
@@ -184,9 +185,10 @@ pub fn plan(
     Ok(cells)
 }
 
-/// Whether storing some weights already changes them.
+/// Whether storing some weights already changes them, for good.
 fn loses(protection: &dyn Protection, plane: &[i8]) -> bool {
-    plane.as_chunks().0.iter().any(|block| protection.as_stored(*block) != *block)
+    protection.exceptions(plane).is_empty()
+        && plane.as_chunks().0.iter().any(|block| protection.as_stored(*block) != *block)
 }
 
 /// What ordinary trials of the cells do on average, for those in which it is known in closed form: independent flips of all cells,
@@ -224,6 +226,6 @@ pub fn mean_flips(networks: &[Network], cell: &CellSpec) -> f64 {
     let protection = ecc::by_id(&cell.protection).expect("a plan has known protections");
     let ScopedFaultModel { model, scope } = cell.fault_model.parse().expect("a plan has known fault models");
     let rate = BitErrorRate::new(cell.rate).expect("a plan has rates");
-    let cells = network.cells_in(&scope, protection.exposed()).expect("a plan has tensors of its networks");
+    let cells = network.cells_in(&scope, &*protection).expect("a plan has tensors of its networks");
     model.mean_flips(rate, cells.sizes())
 }

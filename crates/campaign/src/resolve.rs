@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use ecc::{BLOCK, MemoryImage, WordShape};
+use ecc::{BLOCK, Exception, MemoryImage, Protection};
 use inject::{FaultPattern, Faults, Scope, ScopedCells};
 
+use crate::exceptions::ExceptionList;
 use crate::{Network, StoredNetwork};
 
 /// A scope that names a tensor which the network does not have.
@@ -20,13 +21,21 @@ pub struct UnknownTensor {
 }
 
 impl Network {
-    /// The cells that a fault model with such a scope sees under a protection with such words.
-    pub(crate) fn cells_in(&self, scope: &Scope, word: WordShape) -> Result<ScopedCells, UnknownTensor> {
+    /// The cells that a fault model with such a scope sees under a protection.
+    pub(crate) fn cells_in(
+        &self,
+        scope: &Scope,
+        protection: &dyn Protection,
+    ) -> Result<ScopedCells, UnknownTensor> {
         let weights = match &scope.tensor {
             None => 0..self.plane.len(),
             Some(name) => self.stored_tensor(name)?,
         };
-        let cells = |weights: usize| [8 * weights, word.check_bits_of(weights)].map(|cells| cells as u64);
+        let exceptions = protection.exceptions(&self.plane);
+        let listed = |weights: usize| exceptions.partition_point(|entry| (entry.index as usize) < weights);
+        let check_bits =
+            |weights: usize| protection.exposed().check_bits_of(weights) + listed(weights) * Exception::CELLS;
+        let cells = |weights: usize| [8 * weights, check_bits(weights)].map(|cells| cells as u64);
         let ([data_start, check_start], [data_end, check_end]) = (cells(weights.start), cells(weights.end));
         Ok(scope.cells(data_start..data_end, check_start..check_end))
     }
@@ -35,6 +44,12 @@ impl Network {
 impl StoredNetwork<'_> {
     /// The cells that differ from what was stored when the network reads the memory.
     pub(crate) fn resolve(&self, faults: Faults) -> FaultPattern {
+        let Some(list) = &self.list else { return self.resolve_words(faults) };
+        let [array, entries] = ExceptionList::split_faults(faults);
+        ExceptionList::joined([self.resolve_words(array), list.memory.resolve_words(entries)])
+    }
+
+    fn resolve_words(&self, faults: Faults) -> FaultPattern {
         match faults {
             Faults::Flips(pattern) => pattern,
             Faults::ByStoredBit { ones, zeros } => {

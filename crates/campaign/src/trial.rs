@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::OnceLock;
 
@@ -9,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::changed::WordClasses;
 use crate::drawing::FEWEST_FOR_A_THREAD;
+use crate::exceptions::ExceptionList;
 use crate::{ChangedTrials, Network, NoChangedTrials, WordOutcome};
 
 /// Weights that are read back at a time when a network is stored: few enough for the caches.
@@ -23,6 +25,13 @@ pub struct WeightChange {
     pub index: usize,
     /// The value that the network reads.
     pub value: i8,
+}
+
+impl WeightChange {
+    /// Of the weight; ascends as memory does.
+    pub(crate) fn place(&self) -> (usize, usize) {
+        (self.tensor, self.index)
+    }
 }
 
 /// Runs a network on the evaluation set.
@@ -115,9 +124,11 @@ impl Evaluation {
 /// few blocks that a trial hits are stored when they are hit, and no more than the weights is kept.
 #[derive(Debug)]
 pub struct StoredNetwork<'a> {
-    network: &'a Network,
+    network: Cow<'a, Network>,
     protection: Box<dyn Protection>,
     losses: Vec<WeightChange>,
+    /// What its protection keeps in it, if anything.
+    pub(crate) list: Option<Box<ExceptionList>>,
     /// Found when first asked for; `None` without a closed form.
     classes: OnceLock<Option<WordClasses>>,
 }
@@ -154,6 +165,13 @@ impl<'a> StoredNetwork<'a> {
     /// # Panics
     /// When other weights are read back than [`Protection::as_stored`] says, or padding is.
     pub fn new(network: &'a Network, protection: Box<dyn Protection>) -> Result<Self, Violation> {
+        Self::store(Cow::Borrowed(network), protection)
+    }
+
+    pub(crate) fn store(
+        network: Cow<'a, Network>,
+        protection: Box<dyn Protection>,
+    ) -> Result<Self, Violation> {
         protection.constraint().check(&network.layout, &network.plane)?;
         let mut memory = MemoryImage::blank(protection.word(), READ_BACK);
         let mut read = vec![0; READ_BACK];
@@ -178,17 +196,42 @@ impl<'a> StoredNetwork<'a> {
                 losses.push(WeightChange { tensor, index, value });
             }
         }
-        Ok(Self { network, protection, losses, classes: OnceLock::new() })
+        let mut list = None;
+        let exceptions = protection.exceptions(&network.plane);
+        if !exceptions.is_empty() {
+            let named = exceptions.iter().map(|entry| network.layout.locate(entry.index as usize));
+            assert!(
+                named.eq(losses.iter().map(|loss| Some(loss.place()))),
+                "{} lists other weights than it changes by storing them",
+                protection.id()
+            );
+            list = Some(Box::new(ExceptionList::new(&exceptions, std::mem::take(&mut losses))));
+        }
+        Ok(Self { network, protection, losses, list, classes: OnceLock::new() })
     }
 
-    /// The weights that storage alone changes, ascending in memory order; none under a lossless protection.
+    /// The weights that storage alone changes, ascending in memory order; none under a lossless protection, or one that
+    /// lists them.
     pub fn losses(&self) -> &[WeightChange] {
         &self.losses
     }
 
     /// The network that is stored.
-    pub fn network(&self) -> &'a Network {
-        self.network
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The memories that a pattern hits, each with its own flips: that of the network's words, and where its protection
+    /// keeps an exception list ([`ecc::Protection::exceptions`]), whose cells are the check plane, that of the entries,
+    /// stored as the weights of a network are, eight bytes each.
+    pub fn memories(&self, pattern: &FaultPattern) -> Vec<(&StoredNetwork<'_>, FaultPattern)> {
+        match &self.list {
+            None => vec![(self, pattern.clone())],
+            Some(list) => {
+                let [array, entries] = ExceptionList::split(pattern.clone());
+                vec![(self, array), (&list.memory, entries)]
+            }
+        }
     }
 
     /// What protects it.
@@ -225,16 +268,22 @@ impl<'a> StoredNetwork<'a> {
 
     pub(crate) fn planes(&self) -> PlaneSizes {
         let weights = self.network.plane.len();
-        PlaneSizes {
-            data_bits: 8 * weights as u64,
-            check_bits: self.protection.exposed().check_bits_of(weights) as u64,
-        }
+        let check_bits = match &self.list {
+            None => self.protection.exposed().check_bits_of(weights) as u64,
+            Some(list) => list.cells(),
+        };
+        PlaneSizes { data_bits: 8 * weights as u64, check_bits }
+    }
+
+    /// Whether the words read back as the network's own weights without faults.
+    fn stores_exactly(&self) -> bool {
+        self.losses.is_empty() && self.list.is_none()
     }
 
     /// What a block of the network's weights reads back as without faults.
     fn as_stored(&self, weights: [i8; BLOCK]) -> [i8; BLOCK] {
         // Nobody need be asked where storage changes nothing.
-        if self.losses.is_empty() { weights } else { self.protection.as_stored(weights) }
+        if self.stores_exactly() { weights } else { self.protection.as_stored(weights) }
     }
 
     /// Whether word `word` reads back wrong when the cells flip that are set in `flips`, check cells after data cells.
@@ -257,8 +306,26 @@ impl<'a> StoredNetwork<'a> {
         *read != self.as_stored(*stored)[word * shape.weights..][..shape.weights]
     }
 
-    /// Reads the words that `pattern` has hit.
+    /// Reads the words that `pattern` has hit, and those of the exception list.
     pub(crate) fn read(&self, pattern: FaultPattern) -> Trial {
+        let mut trial = Trial::default();
+        match &self.list {
+            None => self.read_words(&pattern, &mut trial),
+            Some(list) => {
+                let [array, entries] = ExceptionList::split(pattern.clone());
+                self.read_words(&array, &mut trial);
+                let changes = std::mem::take(&mut trial.changes);
+                list.memory.read_words(&entries, &mut trial);
+                let bytes = std::mem::take(&mut trial.changes);
+                trial.changes = list.written_over(&self.network, changes, bytes);
+            }
+        }
+        trial.pattern = pattern;
+        trial
+    }
+
+    /// Adds what the words that `pattern` has hit read as, and what storage alone changes of the others.
+    fn read_words(&self, pattern: &FaultPattern, trial: &mut Trial) {
         let shape = self.protection.word();
         let [data_cells, check_cells] = [8 * BLOCK, shape.check_bits_of(BLOCK)].map(|cells| cells as u64);
         let mut hit: Vec<u64> = pattern.data.iter().map(|bit| bit / data_cells).collect();
@@ -272,7 +339,6 @@ impl<'a> StoredNetwork<'a> {
         let mut data = pattern.data.iter().peekable();
         let mut check = pattern.check.iter().peekable();
         let mut memory = MemoryImage::blank(shape, BLOCK);
-        let mut trial = Trial::default();
         let mut losses = self.losses.as_slice();
         for (block, weights) in hit.into_iter().zip(&weights) {
             self.protection.encode_block(weights, &mut memory, 0);
@@ -294,13 +360,11 @@ impl<'a> StoredNetwork<'a> {
                 if hit >> word & 1 == 1 {
                     let first = block as usize * BLOCK + word * shape.weights;
                     losses = self.losses_up_to(first..first + shape.weights, losses, &mut trial.changes);
-                    self.read_word(&memory, word, weights, as_stored, first, &mut trial);
+                    self.read_word(&memory, word, weights, as_stored, first, trial);
                 }
             }
         }
         trial.changes.extend_from_slice(losses);
-        trial.pattern = pattern;
-        trial
     }
 
     /// Adds those of `losses` to `changes` that lie before a word, at `word` in the plane, and returns those after it:
@@ -344,7 +408,7 @@ impl<'a> StoredNetwork<'a> {
             WordOutcome::Miscorrected => trial.miscorrected += 1,
             WordOutcome::Silent => trial.silent += 1,
         }
-        if right && self.losses.is_empty() {
+        if right && self.stores_exactly() {
             return;
         }
         for (i, (&value, original)) in read.iter().zip(weights).enumerate() {

@@ -18,11 +18,15 @@ fn network() -> Network {
 }
 
 fn experiment(fault_model: &str, rates: &str) -> Result<Experiment, String> {
+    experiment_under("['faulty', 'zero', 'ecc', 'in-place']", fault_model, rates)
+}
+
+fn experiment_under(protections: &str, fault_model: &str, rates: &str) -> Result<Experiment, String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.toml");
     let text = format!(
         "name = 'x'\ntitle = 'X'\nseed = 7\ntrials = 10\nfault_model = {fault_model}\nrates = [{rates}]\n\
-         protections = ['faulty', 'zero', 'ecc', 'in-place']\n[[model]]\nlabel = 'small'\ncheckpoint = 'c'\n\
+         protections = {protections}\n[[model]]\nlabel = 'small'\ncheckpoint = 'c'\n\
          [data]\nset = 'none'\nsplit = 'test'\n"
     );
     std::fs::write(&path, text).unwrap();
@@ -31,8 +35,12 @@ fn experiment(fault_model: &str, rates: &str) -> Result<Experiment, String> {
 }
 
 fn planned(fault_model: &str, rates: &str) -> Result<Vec<CellSpec>, String> {
+    planned_for(network(), &experiment(fault_model, rates)?)
+}
+
+fn planned_for(network: Network, experiment: &Experiment) -> Result<Vec<CellSpec>, String> {
     let set = EvaluationSet { name: "none".into(), split: "test".into(), images: 16, ..Default::default() };
-    plan(&experiment(fault_model, rates)?, &[network()], &set).map_err(|error| error.to_string())
+    plan(experiment, &[network], &set).map_err(|error| error.to_string())
 }
 
 /// The cells of a plan, with one fault model and one rate, by protection.
@@ -210,6 +218,119 @@ fn every_protection_is_scrubbed_as_a_pass_over_all_words_leaves_it() {
             assert_eq!(drawing.trial(number).pattern, net, "{}", cell.protection);
         }
     }
+}
+
+/// The same with some weights that in-place protection cannot hold; how many in conv.weight, and in both.
+fn with_exceptions() -> (Network, [usize; 2]) {
+    let mut network = network();
+    (4..5_006).step_by(128).for_each(|i| network.plane[i] = 64 + (i % 59) as i8);
+    (2_012..5_006).step_by(128).for_each(|i| network.plane[i] = -128);
+    let large =
+        network.plane.iter().enumerate().filter(|&(i, weight)| i % 8 < 7 && !(-64..64).contains(weight));
+    let in_conv = large.clone().filter(|(i, _)| *i < 2_008).count();
+    let all = large.count();
+    (network, [in_conv, all])
+}
+
+/// The first cell under `in-place-list` of an experiment with one.
+fn listed_cell(fault_model: &str, rate: f64) -> CellSpec {
+    let experiment =
+        experiment_under("['in-place-list']", &format!("{fault_model:?}"), &format!("{rate:e}")).unwrap();
+    planned_for(with_exceptions().0, &experiment).unwrap().swap_remove(0)
+}
+
+/// The entries of the list of `network` as a network's weights.
+fn list_of(network: &Network) -> Network {
+    let list = ecc::by_id("in-place-list").unwrap().exceptions(&network.plane);
+    let plane: Vec<i8> = list.iter().flat_map(|entry| entry.to_bytes()).collect();
+    Network { layout: MemoryLayout::new([("list", plane.len())]), plane, ..network.clone() }
+}
+
+/// The cells of a pattern that are those of entries.
+fn of_list(pattern: &FaultPattern) -> FaultPattern {
+    let (data, check): (Vec<u64>, Vec<u64>) = pattern.check.iter().partition(|&cell| cell % 72 < 64);
+    FaultPattern {
+        data: data.into_iter().map(|cell| cell / 72 * 64 + cell % 72).collect(),
+        check: check.into_iter().map(|cell| cell / 72 * 8 + cell % 72 - 64).collect(),
+    }
+}
+
+fn of_array(pattern: &FaultPattern) -> FaultPattern {
+    FaultPattern { data: pattern.data.clone(), check: vec![] }
+}
+
+#[test]
+fn an_exception_list_is_scrubbed_as_a_memory_of_its_own() {
+    let (network, _) = with_exceptions();
+    let (array, secded) = (ecc::by_id("in-place-list").unwrap(), ecc::by_id("ecc").unwrap());
+    let list = list_of(&network);
+    let mut of_the_list = 0;
+    for (name, rate) in [("accumulate:hours=50,scrub=7", 1e-4), ("accumulate:hours=9,scrub=1", 3e-3)] {
+        let cell = listed_cell(name, rate);
+        let memory = StoredNetwork::new(&network, ecc::by_id(&cell.protection).unwrap()).unwrap();
+        let drawing = Drawing::new(&memory, &cell).unwrap();
+        for number in 0..12 {
+            let Faults::BetweenScrubs(intervals) = drawn(&cell, number) else { panic!("{name}") };
+            let parts = |of: fn(&FaultPattern) -> FaultPattern| intervals.iter().map(of).collect::<Vec<_>>();
+            let found = drawing.trial(number).pattern;
+            assert_eq!(of_array(&found), net_flips(&network, &*array, &parts(of_array)));
+            assert_eq!(of_list(&found), net_flips(&list, &*secded, &parts(of_list)));
+            of_the_list += found.check.len();
+        }
+    }
+    assert!(of_the_list > 20, "{of_the_list}");
+}
+
+#[test]
+fn a_stuck_cell_of_an_exception_list_flips_where_it_holds_the_other_bit() {
+    let (network, _) = with_exceptions();
+    let list = list_of(&network);
+    let image = ecc::by_id("ecc").unwrap().encode(&list.layout, &list.plane).unwrap();
+    let cell = listed_cell("stuck-at:value=1", 0.05);
+    let memory = StoredNetwork::new(&network, ecc::by_id(&cell.protection).unwrap()).unwrap();
+    let drawing = Drawing::new(&memory, &cell).unwrap();
+    for number in 0..20 {
+        let Faults::ByStoredBit { ones, zeros } = drawn(&cell, number) else { panic!() };
+        assert!(ones.check.is_empty() && !zeros.check.is_empty());
+        let FaultPattern { data, check } = of_list(&zeros);
+        let expected = FaultPattern {
+            data: data.into_iter().filter(|&bit| !is_set(image.data(), bit)).collect(),
+            check: check.into_iter().filter(|&bit| !is_set(image.check(), bit)).collect(),
+        };
+        assert_eq!(of_list(&drawing.trial(number).pattern), expected);
+    }
+}
+
+#[test]
+fn exceptions_are_planned_counted_and_in_the_tensor_that_they_name() {
+    let (network, [in_conv, all]) = with_exceptions();
+    assert!(in_conv > 10 && all > 2 * in_conv);
+    let cells = 72 * all as u64;
+    let whole = listed_cell("bernoulli", 1e-3);
+    assert_eq!((whole.stored.data_bits, whole.stored.check_bits), (8 * network.plane.len() as u64, cells));
+    let mean = campaign::mean_flips(std::slice::from_ref(&network), &whole);
+    assert!((mean - 1e-3 * (whole.stored.data_bits + cells) as f64).abs() < 1e-9);
+
+    // All cells flip at rate 1.
+    let check = |fault_model: &str| {
+        let cell = listed_cell(fault_model, 1.0);
+        assert_eq!(cell.stored.check_bits, cells);
+        let memory = StoredNetwork::new(&network, ecc::by_id(&cell.protection).unwrap()).unwrap();
+        let pattern = Drawing::new(&memory, &cell).unwrap().trial(0).pattern;
+        pattern.check.first().copied().zip(pattern.check.last().copied())
+    };
+    assert_eq!(check("bernoulli"), Some((0, cells - 1)));
+    assert_eq!(check("bernoulli:tensor=conv.weight"), Some((0, 72 * in_conv as u64 - 1)));
+    assert_eq!(check("bernoulli:tensor=fc.weight"), Some((72 * in_conv as u64, cells - 1)));
+    assert_eq!(check("bernoulli:bit=3"), None);
+
+    let changed = "'bernoulli'\ntrials_of = 'changed'";
+    let experiment = experiment_under("['in-place-list']", changed, "1e-3").unwrap();
+    assert_eq!(
+        planned_for(network, &experiment).unwrap_err(),
+        "small under in-place-list: trials_of = \"changed\" needs the probability that a word of in-place-list reads \
+         wrong, which has no closed form"
+    );
 }
 
 #[test]

@@ -14,7 +14,8 @@ use crate::run::run_directory;
 const HELP: &str = "\
 Prints three things: every flipped cell with the stored byte before and after it; every code word that was hit,
 with its syndrome, what became of it and what was read; and the trial's record, computed anew. Where the run
-directory has the trial, the records are compared, and exit 6 tells of a difference.
+directory has the trial, the records are compared, and exit 6 tells of a difference. Entries of an exception list
+come last, as eight bytes: four of the index of a weight, least significant first, then its value.
 
 Examples:
   zerospace replay experiments/resnet20-cifar10.toml 3f2a 7
@@ -53,17 +54,19 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     let mut rerun = Rerun::new(&prepared)?;
     let memory = rerun.memory(cell)?;
     let trial = Drawing::new(&memory, cell).map_err(Failure::input)?.trial(number);
-    let words = memory.account(&trial.pattern);
+    let memories = memory.memories(&trial.pattern).into_iter();
+    let accounts: Vec<Account<'_>> =
+        memories.map(|(memory, flips)| (memory, memory.account(&flips))).collect();
     let record = rerun.record(cell, number, trial);
-    check(&words, &record)?;
+    check(&accounts, &record)?;
     data(&format!(
         "cell {} ({}), trial {number}, seed {}{}\n\n{}\n{}\n{}",
         cell.id(),
         cell.label(),
         cell.seed,
         losses(&memory),
-        flips(&memory, &words),
-        outcomes(&memory, &words),
+        flips(&accounts),
+        outcomes(&accounts),
         json(&record),
     ));
     match stored {
@@ -111,11 +114,15 @@ fn find<'a>(prepared: &'a Prepared, beginning: &str) -> Result<&'a CellSpec, Fai
     }
 }
 
+/// A memory, of a network's words or of its exception list, and the words of it that were hit.
+type Account<'a> = (&'a StoredNetwork<'a>, Vec<WordAccount>);
+
 /// The account was found by another way than the record: they must say the same.
-fn check(words: &[WordAccount], record: &TrialRecord) -> Result<(), Failure> {
-    let with = |outcome| words.iter().filter(|word| word.outcome == outcome).count() as u64;
+fn check(accounts: &[Account<'_>], record: &TrialRecord) -> Result<(), Failure> {
+    let words = || accounts.iter().flat_map(|(_, words)| words);
+    let with = |outcome| words().filter(|word| word.outcome == outcome).count() as u64;
     let account = [
-        words.len() as u64,
+        words().count() as u64,
         with(WordOutcome::Corrected),
         with(WordOutcome::Detected),
         with(WordOutcome::Miscorrected),
@@ -140,10 +147,11 @@ fn place(memory: &StoredNetwork<'_>, plane_index: usize) -> String {
     }
 }
 
-fn flips(memory: &StoredNetwork<'_>, words: &[WordAccount]) -> String {
-    let check_bits = memory.protection().word().check_bits as u64;
+fn flips(accounts: &[Account<'_>]) -> String {
+    let words = accounts.iter().flat_map(|(memory, words)| words.iter().map(move |word| (memory, word)));
     let mut rows = Vec::new();
-    for word in words {
+    for (memory, word) in words {
+        let check_bits = memory.protection().word().check_bits as u64;
         let mut bytes = word.stored.clone();
         for flip in &word.data_flips {
             let weight = (flip / 8) as usize;
@@ -172,9 +180,9 @@ fn flips(memory: &StoredNetwork<'_>, words: &[WordAccount]) -> String {
     markdown(&[">word", "cell of", ">bit", ">stored", ">after the flip"], &rows)
 }
 
-fn outcomes(memory: &StoredNetwork<'_>, words: &[WordAccount]) -> String {
+fn outcomes(accounts: &[Account<'_>]) -> String {
     let list = |weights: &[i8]| weights.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-    let row = |word: &WordAccount| {
+    let row = |memory: &StoredNetwork<'_>, word: &WordAccount| {
         vec![
             word.word.to_string(),
             place(memory, word.first),
@@ -186,5 +194,6 @@ fn outcomes(memory: &StoredNetwork<'_>, words: &[WordAccount]) -> String {
         ]
     };
     let columns = [">word", "from", ">flips", ">syndrome", "outcome", "weights", "read as"];
-    markdown(&columns, &words.iter().map(row).collect::<Vec<_>>())
+    let rows = accounts.iter().flat_map(|(memory, words)| words.iter().map(|word| row(memory, word)));
+    markdown(&columns, &rows.collect::<Vec<_>>())
 }

@@ -20,6 +20,7 @@
 //! | `parity-zero` | zero | a weight and an even-parity bit; mismatch: weight := 0 | 12.5 % | none |
 //! | `secded-72-64` | ecc | 8 weights and 8 check bits beside them | 12.5 % | none |
 //! | `in-place-64-57` | in-place | 8 weights, 7 check bits inside | 0 | [`Constraint::WOT`] |
+//! | `in-place-list` | | 8 weights, 7 check bits inside; weights outside the range are clamped, and restored from an exception list | 72 cells for each of these | none |
 //! | `in-place-dected-64-51` | | 8 weights, 13 check bits inside: two flips corrected, three detected | 0 | [`Constraint::TWO_BIT`] |
 //! | `in-place-32-26` | | 4 weights, 6 check bits inside | 0 | [`Constraint::TWO_BIT_OF_FOUR`] |
 //! | `in-place-dected-64-48` | | 8 weights, 16 check bits inside: two flips corrected, three detected | 0 | [`Constraint::TWO_BIT_ALL`] |
@@ -39,7 +40,9 @@
 //! | `idealized-64` | | 8 weights, restored by knowing them when at most one cell flips; `idealized-64-t2`: two | 0 | none |
 //!
 //! The idealized ones cannot be built: they are what the paper's released simulation computes ([`Idealized`]). A lossy
-//! protection reads other weights than it was given even without faults ([`Protection::as_stored`]).
+//! protection reads other weights than it was given even without faults ([`Protection::as_stored`]), unless it keeps those
+//! beside the array in a list of [`Exception`]s, a memory of its own under `secded-72-64`, from which the caller puts them
+//! back.
 //!
 //! [`by_id`] finds one by its id or the paper's name. A new one is a file in `src/protections/` and a
 //! line in its registry; `docs/new-protection.md` shows how.
@@ -62,6 +65,7 @@
 mod constraint;
 mod dense;
 mod due;
+mod exception;
 mod fold;
 mod image;
 mod kernel;
@@ -75,6 +79,7 @@ mod protections;
 pub use constraint::{Constraint, Violation};
 pub use dense::Dense;
 pub use due::DuePolicy;
+pub use exception::Exception;
 pub use image::MemoryImage;
 pub use kernel::Kernel;
 pub use law::{MemoryLaw, OutcomeLaw, Outcomes};
@@ -82,6 +87,6 @@ pub use layout::{BLOCK, MemoryLayout, TensorSpan};
 pub use linear::LinearCode;
 pub use protection::{Protection, StatusCounts, WordShape, WordStatus};
 pub use protections::{
-    BlockCode, Cep, Dec, Faulty, Idealized, InPlace, InPlaceSelfDual, MsbTmr, Mset, ParityAverage,
-    ParityZero, SecDed, UnknownProtection, Vote, WeightNulling, all, all_with, by_id,
+    BlockCode, Cep, Dec, Faulty, Idealized, InPlace, InPlaceList, InPlaceSelfDual, MsbTmr, Mset,
+    ParityAverage, ParityZero, SecDed, UnknownProtection, Vote, WeightNulling, all, all_with, by_id,
 };

@@ -1,7 +1,9 @@
 use std::fmt::Debug;
 use std::ops::AddAssign;
 
-use crate::{BLOCK, Constraint, Dense, DuePolicy, MemoryImage, MemoryLayout, OutcomeLaw, Violation};
+use crate::{
+    BLOCK, Constraint, Dense, DuePolicy, Exception, MemoryImage, MemoryLayout, OutcomeLaw, Violation,
+};
 
 /// Size of a protection's code word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +104,15 @@ pub trait Protection: Debug + Send + Sync {
     /// so that padding loses nothing.
     fn as_stored(&self, weights: [i8; BLOCK]) -> [i8; BLOCK] {
         weights
+    }
+
+    /// The weights of a plane of whole blocks that [`Protection::as_stored`] changes and that are not lost, because they
+    /// are listed beside the array, ascending: once its words are read, each entry is, in order, and overwrites the weight
+    /// that it names then, right or wrong; one that names padding, or nothing, overwrites none. The list takes the place
+    /// of the check plane: the words keep no check cells beside the array. Empty where nothing is listed.
+    fn exceptions(&self, plane: &[i8]) -> Vec<Exception> {
+        let _ = plane;
+        Vec::new()
     }
 
     /// Stores eight weights that satisfy the constraint as block `block` of a memory.

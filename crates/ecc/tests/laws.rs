@@ -8,8 +8,8 @@ use ecc::{
 const BLOCKS: [[i8; BLOCK]; 3] =
     [[0; BLOCK], [1, -2, 3, 63, -64, 17, -1, 127], [-64, 63, 0, -1, 5, 0, 33, -128]];
 
-/// Protections for which what flips do depends on all weights of a word.
-const WITHOUT_LAWS: [&str; 2] = ["dec-64-50", "parity-avg"];
+/// Protections for which what flips do depends on all weights of a word, or of the memory.
+const WITHOUT_LAWS: [&str; 3] = ["dec-64-50", "parity-avg", "in-place-list"];
 
 /// Reads word 0 of a block under every pattern of `flips` flips; counts outcomes.
 fn enumerate(protection: &dyn Protection, weights: &[i8; BLOCK], flips: usize) -> Outcomes<u128> {

@@ -172,7 +172,7 @@ fn what_a_lossy_protection_stores_is_what_it_reads_and_stores_again_alike() {
                 protection.id()
             );
         }
-        let known = ["lsb-64-56", "dec-64-50", "weight-nulling", "cep-8", "mset-8"];
+        let known = ["in-place-list", "lsb-64-56", "dec-64-50", "weight-nulling", "cep-8", "mset-8"];
         assert_eq!(lossy, known.contains(&protection.id()), "{}", protection.id());
     }
 }
@@ -270,6 +270,14 @@ fn parameters_are_stable() {
             "in-place-64-57",
             "columns 546732792c1f014a5764317a2f1c02495162377c291a044f5d6e3b7025160843457623683d0e105b\
              754613580d3e206b152673386d5e400b2a194c0752617f34 due keep",
+        ),
+        (
+            "in-place-list",
+            "columns 546732792c1f014a5764317a2f1c02495162377c291a044f5d6e3b7025160843457623683d0e105b\
+             754613580d3e206b152673386d5e400b2a194c0752617f34 due keep, large weights clamped and written over by a \
+             list of index, 32 bits, and value, columns \
+             0e323d545ba4c2f10d313e5758a7c1f20b3738515ea1c7f4073b345d52adcbf81f232c454ab5d3e0\
+             2f131c757a85e3d04f737c151ae583b08fb3bcd5da2543700102040810204080 due keep",
         ),
         (
             "in-place-dected-64-51",

@@ -10,7 +10,7 @@ pub struct Scope {
     /// Only this bit of the byte that holds each weight, 0 the least significant, 7 the sign; no check cells.
     pub bit: Option<u8>,
     /// Only the cells of the tensor of this name: those of its weights and of its padding, and the check cells of its
-    /// code words.
+    /// code words, or the entries of an exception list that name its weights.
     pub tensor: Option<String>,
 }
 

@@ -7,6 +7,7 @@ mod idealized;
 mod in_place;
 mod in_place_32;
 mod in_place_dected;
+mod in_place_list;
 mod in_place_msb;
 mod in_place_self_dual;
 mod lsb;
@@ -24,6 +25,7 @@ pub use dec::Dec;
 pub use faulty::Faulty;
 pub use idealized::Idealized;
 pub use in_place::InPlace;
+pub use in_place_list::InPlaceList;
 pub use in_place_self_dual::InPlaceSelfDual;
 pub use msb_tmr::MsbTmr;
 pub use mset::Mset;
@@ -43,6 +45,7 @@ fn registry(kernel: Kernel) -> Vec<(Box<dyn Protection>, &'static [&'static str]
         (Box::new(ParityZero::new(kernel)), &["zero"]),
         (Box::new(SecDed::new(kernel)), &["ecc"]),
         (Box::new(InPlace::new(kernel)), &["in-place"]),
+        (Box::new(InPlaceList::new(kernel)), &[]),
         (Box::new(BlockCode::in_place_dected(kernel)), &[]),
         (Box::new(BlockCode::in_place_32(kernel)), &[]),
         (Box::new(BlockCode::in_place_dected_narrow(kernel)), &[]),
