@@ -90,6 +90,9 @@ pub(crate) enum Code {
     SecDed,
     InPlace,
     Matrix(&'static Matrix),
+    /// A code of more than 16 check bits, as two of at most so many: each matrix sees the other's check cells as cells
+    /// without a column.
+    Matrices(&'static [Matrix; 2]),
 }
 
 impl Kernel {
@@ -190,6 +193,7 @@ unsafe fn run<L: Line>(code: Code, sweep: impl Sweep) {
             Code::SecDed => sweep.over::<L, _>(BesideBlock),
             Code::InPlace => sweep.over::<L, _>(InsideBlock),
             Code::Matrix(matrix) => sweep.over::<L, _>(matrix),
+            Code::Matrices(matrices) => sweep.over::<L, _>(matrices),
         }
     }
 }
@@ -458,6 +462,28 @@ impl Lines for &Matrix {
     unsafe fn stored<L: Line>(self, line: L) -> L {
         // SAFETY: the caller's promise about `L`.
         unsafe { line.matrix_encode(self) }
+    }
+}
+
+impl Lines for &[Matrix; 2] {
+    const BESIDE: bool = false;
+
+    #[inline(always)]
+    unsafe fn check<L: Line>(self, line: L) -> u64 {
+        // SAFETY: the caller's promise about `L`.
+        unsafe { line.matrix_syndromes(&self[0]) | line.matrix_syndromes(&self[1]) }
+    }
+
+    #[inline(always)]
+    unsafe fn weights<L: Line>(self, line: L) -> L {
+        // SAFETY: the caller's promise about `L`.
+        unsafe { line.matrix_weights(&self[0]).matrix_weights(&self[1]) }
+    }
+
+    #[inline(always)]
+    unsafe fn stored<L: Line>(self, line: L) -> L {
+        // SAFETY: the caller's promise about `L`.
+        unsafe { line.matrix_encode(&self[0]).matrix_encode(&self[1]) }
     }
 }
 

@@ -46,12 +46,21 @@ impl Matrix {
                 check_cells[word * rows + row] = (cells[cell] < bits).then(|| word * bits + cells[cell]);
             }
         }
+        let repeated = |mask: u64| (0..words).fold(0, |all, word| all | mask << (word * bits));
+        Self::of_columns(&columns, &check_cells, signs.map(repeated))
+    }
+
+    /// The matrix with these columns, by bit of a block, and with check bit j in `check_cells[j]`, if it is in the block.
+    pub(crate) fn of_columns(
+        columns: &[u16; 64],
+        check_cells: &[Option<usize>; 16],
+        signs: [u64; 2],
+    ) -> Self {
         // Bit j of a value adds what it stands for.
         let sum = |value: usize, of: &dyn Fn(usize) -> u64| {
             (0..8).filter(|j| value >> j & 1 == 1).fold(0, |sum, j| sum ^ of(j))
         };
         let check_bit = |row: usize| check_cells[row].map_or(0, |cell| 1u64 << cell);
-        let repeated = |mask: u64| (0..words).fold(0, |all, word| all | mask << (word * bits));
         let byte = |h: usize, j: usize, k: usize| (check_bit(8 * h + j) >> (8 * k)) as u8;
         Self {
             syndromes: std::array::from_fn(|k| {
@@ -61,7 +70,7 @@ impl Matrix {
                 std::array::from_fn(|value| sum(value, &|j| check_bit(8 * h + j)))
             }),
             checks: (0..16).fold(0, |all, row| all | check_bit(row)),
-            signs: signs.map(repeated),
+            signs,
             to_syndrome: std::array::from_fn(|h| {
                 std::array::from_fn(|k| bit_matrix(|j| (columns[8 * k + j] >> (8 * h)) as u8))
             }),

@@ -25,17 +25,42 @@
 //!
 //! Distance 12 makes the answer unique; when neither meets any, the word is declared uncorrectable.
 
+use std::sync::LazyLock;
+
 use super::{store, word};
+use crate::kernel::Code;
 use crate::law::{bounded_distance_law, choose};
-use crate::{BLOCK, Constraint, DuePolicy, MemoryImage, OutcomeLaw, Protection, WordShape, WordStatus};
+use crate::matrix::Matrix;
+use crate::{
+    BLOCK, Constraint, Dense, DuePolicy, Kernel, MemoryImage, OutcomeLaw, Protection, WordShape, WordStatus,
+};
 
 /// Flips that are corrected.
 const RADIUS: u32 = 5;
 
+static MSB_48_24: LazyLock<Design> = LazyLock::new(|| Design {
+    // The weight enumerator of every extremal [48,24,12] code (Gleason's theorem).
+    code_words: &[1, 0, 0, 17_296, 535_095, 3_995_376, 7_681_680],
+    ..Design::new("in-place-msb-48-24", 3, Constraint { low: [-16; BLOCK], high: [15; BLOCK] }, 0x07_6d7f)
+});
+
+static MSB_64_32: LazyLock<Design> = LazyLock::new(|| Design {
+    // The weight enumerator of every extremal [64,32,12] code (Gleason's theorem).
+    code_words: &[1, 0, 0, 2_976, 454_956, 18_275_616, 233_419_584, 1_041_971_008, 1_706_719_014],
+    ..Design::new("in-place-msb-64-32", 4, Constraint { low: [-8; BLOCK], high: [7; BLOCK] }, 0x5a67_55bd)
+});
+
 /// Unequal protection inside a block of eight weights of 8 - s bits, by a self-dual code over their s most significant
 /// bits and the s cells that each can spare. See the module's essay in the source.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct InPlaceSelfDual {
+    design: &'static Design,
+    kernel: Kernel,
+}
+
+/// What is made once of a code.
+#[derive(Debug)]
+struct Design {
     id: &'static str,
     /// Cells that a weight can spare: s.
     spare: usize,
@@ -44,40 +69,19 @@ pub struct InPlaceSelfDual {
     row: u32,
     /// Code words by weight, in steps of 4 from 0 to half the length; the rest is symmetric.
     code_words: &'static [u128],
-    /// u A and u Aᵀ for the values of each byte of u.
-    forward: Vec<[u32; 256]>,
+    /// Rows 0..16 and 16..32 of the parity-check matrix: row 8 j + w has its check bit in spare plane j of weight w.
+    matrices: [Matrix; 2],
+    /// u Aᵀ for the values of each byte of u.
     backward: Vec<[u32; 256]>,
     /// Every e of at most two bits, with e A and e Aᵀ.
     few: Vec<[u32; 3]>,
 }
 
-impl InPlaceSelfDual {
-    /// `[48,24,12]` in weights of five bits.
-    pub fn msb_48_24() -> Self {
-        // The weight enumerator of every extremal [48,24,12] code (Gleason's theorem).
-        let code_words = &[1, 0, 0, 17_296, 535_095, 3_995_376, 7_681_680];
-        let constraint = Constraint { low: [-16; BLOCK], high: [15; BLOCK] };
-        Self::new("in-place-msb-48-24", 3, constraint, 0x07_6d7f, code_words)
-    }
-
-    /// `[64,32,12]` in weights of four bits, all of which it protects.
-    pub fn msb_64_32() -> Self {
-        // The weight enumerator of every extremal [64,32,12] code (Gleason's theorem).
-        let code_words = &[1, 0, 0, 2_976, 454_956, 18_275_616, 233_419_584, 1_041_971_008, 1_706_719_014];
-        let constraint = Constraint { low: [-8; BLOCK], high: [7; BLOCK] };
-        Self::new("in-place-msb-64-32", 4, constraint, 0x5a67_55bd, code_words)
-    }
-
-    fn new(
-        id: &'static str,
-        spare: usize,
-        constraint: Constraint,
-        row: u32,
-        code_words: &'static [u128],
-    ) -> Self {
+impl Design {
+    fn new(id: &'static str, spare: usize, constraint: Constraint, row: u32) -> Self {
         let n = 8 * spare;
         let rotated = |by: usize| (row << by | row >> ((n - by) % n)) & ones(n);
-        // Column i of A is its first column rotated: row i of A transposed has bit j where row j has bit i.
+        // Row i of A transposed has bit j where row j has bit i.
         let transposed = |i: usize| (0..n).fold(0, |all, j| all | (rotated(j) >> i & 1) << j);
         let table = |of: &dyn Fn(usize) -> u32| {
             let byte = |k: usize| {
@@ -91,32 +95,40 @@ impl InPlaceSelfDual {
         let patterns = (0..n).flat_map(|i| (0..=i).map(move |j| 1 << i | 1 << j));
         let few = std::iter::once(0).chain(patterns);
         let few = few.map(|e| [e, product(&forward, e), product(&backward, e)]).collect();
-        Self { id, spare, constraint, row, code_words, forward, backward, few }
+
+        let mut columns = [0u32; 64];
+        for (j, plane) in data_planes(spare).enumerate() {
+            (0..8).for_each(|w| columns[8 * w + plane] = rotated(8 * j + w));
+        }
+        for (j, plane) in check_planes(spare).enumerate() {
+            (0..8).for_each(|w| columns[8 * w + plane] = 1 << (8 * j + w));
+        }
+        let matrices = [0, 1].map(|half| {
+            let check_cell = |row: usize| {
+                let (j, w) = (2 * half + row / 8, row % 8);
+                check_planes(spare).nth(j).map(|plane| 8 * w + plane)
+            };
+            // Bit 6 copies the sign one cell above it, and bit 5 two above; then bit 4 copies bit 5, and bit 3 too.
+            let signs = [1, 2].map(|above| check_planes(spare).nth(2 * half + above - 1).map_or(0, plane));
+            let columns = columns.map(|column| (column >> (16 * half)) as u16);
+            Matrix::of_columns(&columns, &std::array::from_fn(check_cell), signs)
+        });
+        Self { id, spare, constraint, row, code_words: &[], matrices, backward, few }
     }
 
-    /// Data bits or check bits of the code.
-    fn half(&self) -> usize {
-        8 * self.spare
-    }
-
-    /// Bits of a weight that the code protects: the sign and those below the spare ones.
-    fn data_planes(&self) -> impl Iterator<Item = usize> {
-        std::iter::once(7).chain((0..self.spare - 1).map(|j| 6 - self.spare - j))
-    }
-
-    /// The spare bits of a weight.
-    fn check_planes(&self) -> impl Iterator<Item = usize> {
-        (0..self.spare).map(|j| 6 - j)
+    /// The code word with the data bits of a block.
+    fn encode(&self, block: u64) -> u64 {
+        self.matrices[1].encode(self.matrices[0].encode(block))
     }
 
     /// The sign of every weight copied into the spare cells.
     fn weights(&self, block: u64) -> u64 {
-        let planes = self.check_planes().map(|bit| (block & plane(7)) >> (7 - bit));
-        planes.fold(block & !self.check_cells(), |all, copy| all | copy)
+        self.matrices[1].weights(self.matrices[0].weights(block))
     }
 
-    fn check_cells(&self) -> u64 {
-        self.check_planes().fold(0, |all, bit| all | plane(bit))
+    fn syndrome(&self, block: u64) -> u32 {
+        let [low, high] = [0, 1].map(|half: usize| u32::from(self.matrices[half].syndrome(block)));
+        low | high << 16
     }
 
     /// Flipped data bits that explain a syndrome together with at most [`RADIUS`] flips in all.
@@ -135,18 +147,45 @@ impl InPlaceSelfDual {
         })
     }
 
-    fn syndrome_of(&self, block: u64) -> u32 {
-        product(&self.forward, gather(block, self.data_planes())) ^ gather(block, self.check_planes())
+    /// Calls `seen` with the syndrome of every pattern of 1 to [`RADIUS`] flips.
+    fn for_each_correctable(&self, mut seen: impl FnMut(u32)) {
+        let protected = data_planes(self.spare).chain(check_planes(self.spare));
+        let cells = protected.flat_map(|plane| (0..8).map(move |w| 8 * w + plane));
+        let columns: Vec<u32> = cells.map(|cell| self.syndrome(1 << cell)).collect();
+        further(&columns, 0, RADIUS, &mut seen);
+    }
+}
+
+/// Bits of a weight that a code with `spare` spare cells protects: the sign and those below the spare ones.
+fn data_planes(spare: usize) -> impl Iterator<Item = usize> {
+    std::iter::once(7).chain((0..spare - 1).map(move |j| 6 - spare - j))
+}
+
+/// The spare bits of a weight.
+fn check_planes(spare: usize) -> impl Iterator<Item = usize> {
+    (0..spare).map(|j| 6 - j)
+}
+
+impl InPlaceSelfDual {
+    /// [48,24,12] in weights of five bits.
+    pub fn msb_48_24(kernel: Kernel) -> Self {
+        Self { design: &MSB_48_24, kernel }
+    }
+
+    /// [64,32,12] in weights of four bits, all of which it protects.
+    pub fn msb_64_32(kernel: Kernel) -> Self {
+        Self { design: &MSB_64_32, kernel }
     }
 }
 
 impl Protection for InPlaceSelfDual {
-    fn id(&self) -> &str {
-        self.id
+    fn id(&self) -> &'static str {
+        self.design.id
     }
 
     fn parameters(&self) -> String {
-        format!("double circulant {:0width$x} radius {RADIUS} due keep", self.row, width = 2 * self.spare)
+        let Design { row, spare, .. } = self.design;
+        format!("double circulant {row:0width$x} radius {RADIUS} due keep", width = 2 * spare)
     }
 
     fn word(&self) -> WordShape {
@@ -154,7 +193,7 @@ impl Protection for InPlaceSelfDual {
     }
 
     fn constraint(&self) -> Constraint {
-        self.constraint
+        self.design.constraint
     }
 
     fn due_policies(&self) -> &'static [DuePolicy] {
@@ -162,59 +201,49 @@ impl Protection for InPlaceSelfDual {
     }
 
     fn as_stored(&self, weights: [i8; BLOCK]) -> [i8; BLOCK] {
-        self.weights(word(&weights)).to_le_bytes().map(u8::cast_signed)
+        self.design.weights(word(&weights)).to_le_bytes().map(u8::cast_signed)
     }
 
     fn encode_block(&self, weights: &[i8; BLOCK], image: &mut MemoryImage, block: usize) {
-        let data = word(weights);
-        let checks = product(&self.forward, gather(data, self.data_planes()));
-        image.set_block(block, data & !self.check_cells() | scatter(checks, self.check_planes()));
+        image.set_block(block, self.design.encode(word(weights)));
     }
 
     fn decode_word(&self, image: &MemoryImage, word: usize, weights: &mut [i8]) -> WordStatus {
         let block = image.block(word);
-        let (flips, status) = match self.syndrome_of(block) {
+        let (flips, status) = match self.design.syndrome(block) {
             0 => (0, WordStatus::Clean),
-            syndrome => match self.explain(syndrome) {
-                Some(data) => (scatter(data, self.data_planes()), WordStatus::Corrected),
+            syndrome => match self.design.explain(syndrome) {
+                Some(data) => (scatter(data, data_planes(self.design.spare)), WordStatus::Corrected),
                 None => (0, WordStatus::Detected),
             },
         };
-        store(self.weights(block ^ flips), weights);
+        store(self.design.weights(block ^ flips), weights);
         status
     }
 
     fn syndrome(&self, image: &MemoryImage, word: usize) -> u64 {
-        self.syndrome_of(image.block(word)).into()
+        self.design.syndrome(image.block(word)).into()
     }
 
     /// That of the code; a flip of a bit without protection makes a word wrong and changes nothing else.
     fn outcome_laws(&self) -> Option<Vec<OutcomeLaw>> {
-        let cells = 2 * self.half();
+        let half = 8 * self.design.spare;
+        let cells = 2 * half;
         let mut code_words = vec![0; cells + 1];
-        for (step, &words) in self.code_words.iter().enumerate() {
+        for (step, &words) in self.design.code_words.iter().enumerate() {
             code_words[4 * step] = words;
             code_words[cells - 4 * step] = words;
         }
         // Flips of check bits alone that are detected: those whose syndrome, the flips themselves, has no explanation.
-        let mut detected_right: Vec<u128> = (0..=cells).map(|flips| choose(self.half(), flips)).collect();
+        let mut detected_right: Vec<u128> = (0..=cells).map(|flips| choose(half, flips)).collect();
         detected_right[0] = 0;
-        self.for_each_correctable(|syndrome| detected_right[syndrome.count_ones() as usize] -= 1);
+        self.design.for_each_correctable(|syndrome| detected_right[syndrome.count_ones() as usize] -= 1);
         let law = bounded_distance_law(&code_words, RADIUS as usize, &detected_right);
         Some(vec![law.with_unprotected(8 * BLOCK - cells)])
     }
-}
 
-impl InPlaceSelfDual {
-    /// Calls `seen` with the syndrome of every pattern of 1 to [`RADIUS`] flips.
-    fn for_each_correctable(&self, mut seen: impl FnMut(u32)) {
-        let n = self.half();
-        let column = |cell: usize| match cell.checked_sub(n) {
-            None => product(&self.forward, 1 << cell),
-            Some(check) => 1 << check,
-        };
-        let columns: Vec<u32> = (0..2 * n).map(column).collect();
-        further(&columns, 0, RADIUS, &mut seen);
+    fn dense(&self) -> Option<Dense> {
+        Some(Dense::new(self.kernel, Code::Matrices(&self.design.matrices)))
     }
 }
 
@@ -243,13 +272,7 @@ fn product(tables: &[[u32; 256]], bits: u32) -> u32 {
     tables.iter().zip(bits.to_le_bytes()).fold(0, |sum, (table, byte)| sum ^ table[usize::from(byte)])
 }
 
-/// Bits of a block, plane by plane: weight w of plane j in bit 8 j + w.
-fn gather(block: u64, planes: impl Iterator<Item = usize>) -> u32 {
-    let byte = |bit: usize| ((block & plane(bit)) >> bit).wrapping_mul(0x0102_0408_1020_4080) >> 56;
-    planes.enumerate().fold(0, |all, (j, bit)| all | (byte(bit) as u32) << (8 * j))
-}
-
-/// The inverse of [`gather`]; other bits are zero.
+/// Bits of a block, plane by plane: bit 8 j + w of `bits` at plane j of weight w. Other bits are zero.
 fn scatter(bits: u32, planes: impl Iterator<Item = usize>) -> u64 {
     let spread = |byte: u32| (0..8).fold(0, |all, w| all | u64::from(byte >> w & 1) << (8 * w));
     planes.enumerate().fold(0, |all, (j, bit)| all | spread(bits >> (8 * j) & 0xff) << bit)
