@@ -167,12 +167,12 @@ fn check_planes(spare: usize) -> impl Iterator<Item = usize> {
 }
 
 impl InPlaceSelfDual {
-    /// [48,24,12] in weights of five bits.
+    /// The (48,24) code of distance 12, in weights of five bits.
     pub fn msb_48_24(kernel: Kernel) -> Self {
         Self { design: &MSB_48_24, kernel }
     }
 
-    /// [64,32,12] in weights of four bits, all of which it protects.
+    /// The (64,32) code of distance 12, in weights of four bits, all of which it protects.
     pub fn msb_64_32(kernel: Kernel) -> Self {
         Self { design: &MSB_64_32, kernel }
     }
