@@ -26,8 +26,8 @@ pub struct Context<'a> {
 
 /// Writes `report.md` and what it refers to into `dir`, which is created if missing: `summary.csv`,
 /// `outcomes.csv`, `paired.csv`, `accuracy-vs-rate.svg`, `accuracy-vs-rate.png` (`agreement-vs-rate` when that
-/// was measured); where networks are versions of one, `comparison.csv`, and `comparison` and `overhead` as `.svg` and `.png`
-/// in place of that figure; of a sweep over tensors or bits `sensitivity.csv`, `sensitivity.svg` and `sensitivity.png`, and
+/// was measured); where networks are versions of one, `comparison.csv`, and `comparison` and `overhead` as `.svg` and
+/// `.png`; of a sweep over tensors or bits `sensitivity.csv`, `sensitivity.svg` and `sensitivity.png`, and
 /// `accuracy-vs-rate` only for what was not swept. Each file appears
 /// under its name only when it is whole; `report.md` is the last. Equal input gives equal bytes.
 ///
@@ -58,7 +58,8 @@ pub fn write_report(report: &Report, context: &Context, dir: &Path) -> Result<Ve
             ("overhead.svg", comparison.overhead_svg(context.title)?.into_bytes()),
             ("overhead.png", comparison.overhead_png(context.title)?),
         ]);
-    } else if !report.panels().is_empty() {
+    }
+    if !report.panels().is_empty() {
         files.push((svg.as_str(), report.figure_svg(context)?.into_bytes()));
         files.push((png.as_str(), report.figure_png(context)?));
     }
@@ -123,6 +124,9 @@ fn report_markdown(report: &Report, context: &Context) -> String {
             "## Outcomes".into(),
             comparison.outcomes_markdown(),
             "## Drops".into(),
+            format!(
+                "Every version with its protections in a panel of its own, all trials: [SVG]({figure}.svg), [PNG]({figure}.png)."
+            ),
             report.drop_table(Statistic::AllTrials),
         ]);
     }
