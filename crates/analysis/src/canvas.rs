@@ -15,6 +15,11 @@ use plotters::style::{
 use crate::AnalysisError;
 use crate::style::{Marker, Style};
 
+/// Width of a figure across the page, its margin and the size of its title, in pixels.
+pub(crate) const PAGE_WIDTH: i32 = 1600;
+pub(crate) const PAGE_MARGIN: i32 = 36;
+pub(crate) const PAGE_TITLE: i32 = 46;
+
 /// Width of a figure for one column of a paper, in pixels.
 pub(crate) const COLUMN_WIDTH: i32 = 1000;
 
@@ -346,6 +351,16 @@ pub(crate) struct TextLook {
 
 pub(crate) const PLAIN: TextLook =
     TextLook { size: TICK, style: FontStyle::Normal, color: INK, h: HPos::Left, v: VPos::Top, upright: true };
+
+/// The colour at a part of the way, 0 to 1, through several that are equally far apart.
+pub(crate) fn gradient(colors: &[(u8, u8, u8)], part: f64) -> RGBColor {
+    let last = colors.len() - 1;
+    let place = part * last as f64;
+    let low = (place as usize).min(last - 1);
+    let (from, to, part) = (colors[low], colors[low + 1], place - low as f64);
+    let mix = |a: u8, b: u8| (f64::from(a) + part * (f64::from(b) - f64::from(a))).round() as u8;
+    RGBColor(mix(from.0, to.0), mix(from.1, to.1), mix(from.2, to.2))
+}
 
 pub(crate) fn color_of(style: Style) -> RGBAColor {
     let [r, g, b] = style.rgb;

@@ -88,18 +88,14 @@ impl Comparison {
         let estimates = report.summaries().iter().zip(report.outcomes());
         let all: Vec<Member<'_>> = report.cells.iter().zip(estimates).map(|(c, (s, o))| (c, s, o)).collect();
         let fault_models = first_appearances(&report.cells, |cell| &cell.key.fault_model);
+        let mut names: Vec<&str> = Vec::new();
+        for name in report.cells.iter().filter_map(|cell| family_of(&cell.key.model)) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
         for fault_model in &fault_models {
-            let mut names: Vec<&str> =
-                all.iter().filter_map(|(cell, _, _)| family_of(&cell.key.model)).collect();
-            names.dedup();
-            let mut seen = Vec::new();
-            names.retain(|name| {
-                !seen.contains(name) && {
-                    seen.push(*name);
-                    true
-                }
-            });
-            for name in names {
+            for &name in &names {
                 let members = all.iter().filter(|(cell, _, _)| {
                     cell.key.fault_model == *fault_model && family_of(&cell.key.model) == Some(name)
                 });

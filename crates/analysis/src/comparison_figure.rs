@@ -7,28 +7,24 @@ use plotters::style::{Color, FontStyle, RGBAColor, RGBColor};
 use crate::AnalysisError;
 use crate::axis::AccuracyAxis;
 use crate::canvas::{
-    Canvas, Drawing, GRID, GUIDE, Header, INK, PANEL_TITLE, PLAIN, SUBTITLE, TICK, TextLook, png, svg,
-    text_width,
+    Canvas, Drawing, GRID, GUIDE, Header, INK, PAGE_MARGIN, PAGE_TITLE, PAGE_WIDTH, PANEL_TITLE, PLAIN,
+    SUBTITLE, TICK, TextLook, color_of, gradient, png, svg, text_width,
 };
 use crate::cell::rate_label;
 use crate::comparison::{Comparison, Contender, Family, overhead_label};
 use crate::style::{Marker, Style};
 
-const WIDTH: i32 = 1600;
-const MARGIN: i32 = 36;
-const TITLE: i32 = 46;
 const ROW: i32 = 40;
 const LABEL: i32 = 26;
 
 /// From no loss to all of it: white to a deep blue, each shade darker than the one before.
-const COLORS: [(f64, f64, f64); 4] =
-    [(255.0, 255.0, 255.0), (158.0, 202.0, 225.0), (49.0, 120.0, 180.0), (8.0, 35.0, 90.0)];
+const COLORS: [(u8, u8, u8); 4] = [(255, 255, 255), (158, 202, 225), (49, 120, 180), (8, 35, 90)];
 /// A loss of this many points has the deepest colour.
 const DEEPEST: f64 = 60.0;
 
 /// The front, and what is behind it.
 const FRONT: Style = Style { rgb: [213, 94, 0], marker: Marker::Circle };
-const BEHIND: Style = Style { rgb: [150, 150, 150], marker: Marker::Circle };
+const BEHIND: RGBColor = RGBColor(150, 150, 150);
 
 impl Comparison {
     /// The shaded table, as SVG.
@@ -80,7 +76,7 @@ impl<'a> ShadedTable<'a> {
             labels = labels.max(text_width(&contender.label(), LABEL, FontStyle::Normal)?);
         }
         Ok(Self {
-            header: Header::new((title, TITLE), &[explanation], Vec::new(), (WIDTH, MARGIN))?,
+            header: Header::new((title, PAGE_TITLE), &[explanation], Vec::new(), (PAGE_WIDTH, PAGE_MARGIN))?,
             families: &comparison.families,
             labels,
         })
@@ -94,7 +90,7 @@ fn table_height(family: &Family) -> i32 {
 
 impl Drawing for ShadedTable<'_> {
     fn size(&self) -> (i32, i32) {
-        (WIDTH, self.header.height() + self.families.iter().map(table_height).sum::<i32>() + MARGIN)
+        (PAGE_WIDTH, self.header.height() + self.families.iter().map(table_height).sum::<i32>() + PAGE_MARGIN)
     }
 
     fn draw<DB: DrawingBackend>(&self, canvas: &Canvas<DB>) -> Result<(), AnalysisError> {
@@ -102,9 +98,9 @@ impl Drawing for ShadedTable<'_> {
         let mut top = self.header.height();
         for family in self.families {
             let bold = TextLook { size: PANEL_TITLE, style: FontStyle::Bold, ..PLAIN };
-            canvas.text(&family.name, (MARGIN, top + 8), bold)?;
-            let left = MARGIN + self.labels + 24;
-            let width = (WIDTH - MARGIN - left) / (family.rates.len() as i32 + 2);
+            canvas.text(&family.name, (PAGE_MARGIN, top + 8), bold)?;
+            let left = PAGE_MARGIN + self.labels + 24;
+            let width = (PAGE_WIDTH - PAGE_MARGIN - left) / (family.rates.len() as i32 + 2);
             let place = |column: i32| (left + column * width, left + (column + 1) * width - 4);
             let head = TextLook { size: LABEL, h: HPos::Center, v: VPos::Center, ..PLAIN };
             let middle = |(from, to): (i32, i32)| (from + to) / 2;
@@ -119,7 +115,7 @@ impl Drawing for ShadedTable<'_> {
             for (row, contender) in (1..).zip(&family.contenders) {
                 let y = top + 60 + row * ROW;
                 let name = TextLook { size: LABEL, v: VPos::Center, ..PLAIN };
-                canvas.text(&contender.label(), (MARGIN, y + ROW / 2), name)?;
+                canvas.text(&contender.label(), (PAGE_MARGIN, y + ROW / 2), name)?;
                 let at = (middle(place(0)), y + ROW / 2);
                 canvas.text(&overhead_label(contender.overhead_percent), at, head)?;
                 let best = family.best_clean_percent();
@@ -164,12 +160,7 @@ fn field<DB: DrawingBackend>(
 fn shade(loss: f64) -> (RGBAColor, bool) {
     // The square root keeps small losses apart.
     let part = (loss.max(0.0) / DEEPEST).min(1.0).sqrt();
-    let position = part * (COLORS.len() - 1) as f64;
-    let (i, rest) = ((position as usize).min(COLORS.len() - 2), position);
-    let (from, to, rest) = (COLORS[i], COLORS[i + 1], rest - i as f64);
-    let mix = |a: f64, b: f64| (a + (b - a) * rest).round() as u8;
-    let color = RGBColor(mix(from.0, to.0), mix(from.1, to.1), mix(from.2, to.2));
-    (color.to_rgba(), part > 0.55)
+    (gradient(&COLORS, part).to_rgba(), part > 0.55)
 }
 
 struct Fronts<'a> {
@@ -207,7 +198,7 @@ impl<'a> Fronts<'a> {
             .map(|(i, (protection, version))| format!("{}  {protection} on {version}", letter(i)))
             .collect();
         Ok(Self {
-            header: Header::new((title, TITLE), &[explanation], Vec::new(), (WIDTH, MARGIN))?,
+            header: Header::new((title, PAGE_TITLE), &[explanation], Vec::new(), (PAGE_WIDTH, PAGE_MARGIN))?,
             families: &comparison.families,
             letters,
             key,
@@ -245,7 +236,7 @@ impl Drawing for Fronts<'_> {
     fn size(&self) -> (i32, i32) {
         let rows = self.families.len() as i32;
         let key = (self.key.len() as i32 + 1) / 2 * KEY_ROW;
-        (WIDTH, self.header.height() + rows * (ABOVE + PANEL + BELOW) + key + MARGIN)
+        (PAGE_WIDTH, self.header.height() + rows * (ABOVE + PANEL + BELOW) + key + PAGE_MARGIN)
     }
 
     fn draw<DB: DrawingBackend>(&self, canvas: &Canvas<DB>) -> Result<(), AnalysisError> {
@@ -253,10 +244,10 @@ impl Drawing for Fronts<'_> {
         let mut top = self.header.height();
         for family in self.families {
             let bold = TextLook { size: PANEL_TITLE, style: FontStyle::Bold, ..PLAIN };
-            canvas.text(&family.name, (MARGIN, top), bold)?;
+            canvas.text(&family.name, (PAGE_MARGIN, top), bold)?;
             let columns = family.rates.len() as i32;
-            let left = MARGIN + 76;
-            let width = (WIDTH - MARGIN - left) / columns;
+            let left = PAGE_MARGIN + 76;
+            let width = (PAGE_WIDTH - PAGE_MARGIN - left) / columns;
             let all = family.contenders.iter();
             let means = all.flat_map(|c| c.accuracies.iter().flatten().map(|a| a.mean_percent));
             let axis = AccuracyAxis::covering(means, 6.5);
@@ -275,7 +266,7 @@ impl Drawing for Fronts<'_> {
             top += ABOVE + PANEL + BELOW;
         }
         for (i, line) in (0..).zip(&self.key) {
-            let at = (MARGIN + i % 2 * (WIDTH - 2 * MARGIN) / 2, top + i / 2 * KEY_ROW);
+            let at = (PAGE_MARGIN + i % 2 * (PAGE_WIDTH - 2 * PAGE_MARGIN) / 2, top + i / 2 * KEY_ROW);
             canvas.text(line, at, TextLook { size: SUBTITLE, ..PLAIN })?;
         }
         Ok(())
@@ -339,10 +330,10 @@ impl Fronts<'_> {
         for contender in behind {
             if let Some(accuracy) = contender.accuracies[rate] {
                 let at = (frame.x(contender.overhead_percent), frame.y(accuracy.mean_percent));
-                canvas.disc(at, 7, RGBColor(BEHIND.rgb[0], BEHIND.rgb[1], BEHIND.rgb[2]).mix(0.7))?;
+                canvas.disc(at, 7, BEHIND.mix(0.7))?;
             }
         }
-        let color = RGBColor(FRONT.rgb[0], FRONT.rgb[1], FRONT.rgb[2]).to_rgba();
+        let color = color_of(FRONT);
         let mut line: Vec<(i32, i32)> = Vec::new();
         for contender in &front {
             let accuracy = contender.accuracies[rate].expect("it is on the front");

@@ -14,8 +14,8 @@ use plotters::style::{Color, FontStyle, RGBColor};
 use crate::AnalysisError;
 use crate::axis::AccuracyAxis;
 use crate::canvas::{
-    Canvas, DASH, Drawing, GRID, GUIDE, Header, INK, PANEL_TITLE, PLAIN, Point, TICK, TextLook, color_of,
-    png, svg, text_width,
+    Canvas, DASH, Drawing, GRID, GUIDE, Header, INK, PAGE_MARGIN, PAGE_TITLE, PAGE_WIDTH, PANEL_TITLE, PLAIN,
+    Point, TICK, TextLook, color_of, png, svg, text_width,
 };
 use crate::cell::{Cell, points, rate_label};
 use crate::estimate::CellSummary;
@@ -24,14 +24,11 @@ use crate::interval::{INTERVAL_METHOD, Interval};
 use crate::report::{Measure, Report};
 use crate::style::{Style, display_name, styles_of};
 
-const WIDTH: i32 = 1600;
-const MARGIN: i32 = 36;
 /// Between columns of panels.
 const GUTTER: i32 = 40;
 /// A single panel's height, and that of one of several.
 const PANEL_HEIGHTS: (i32, i32) = (860, 700);
 
-const TITLE: i32 = 46;
 const LABEL: i32 = 34;
 const GROUP: RGBColor = RGBColor(245, 245, 245);
 
@@ -132,7 +129,12 @@ impl Figure {
         let trials = all.clone().flat_map(|s| &s.estimates).flat_map(|e| &e.trials_percent);
         let values = all.map(|s| s.clean_percent).chain(trials.map(|t| t.0)).chain(context.chance_percent);
         Ok(Self {
-            header: Header::new((context.title, TITLE), &[&conditions, &method], entries, (WIDTH, MARGIN))?,
+            header: Header::new(
+                (context.title, PAGE_TITLE),
+                &[&conditions, &method],
+                entries,
+                (PAGE_WIDTH, PAGE_MARGIN),
+            )?,
             measure: report.measure,
             accuracy: AccuracyAxis::covering(values, 6.5),
             panels,
@@ -152,7 +154,7 @@ impl Figure {
 impl Drawing for Figure {
     fn size(&self) -> (i32, i32) {
         let rows = (self.panels.len() as i32 + self.columns() - 1) / self.columns();
-        (WIDTH, self.header.height() + rows * self.panel_height())
+        (PAGE_WIDTH, self.header.height() + rows * self.panel_height())
     }
 
     fn draw<DB: DrawingBackend>(&self, canvas: &Canvas<DB>) -> Result<(), AnalysisError> {
@@ -166,10 +168,10 @@ impl Drawing for Figure {
         })?;
         let top = self.header.height();
         let columns = self.columns();
-        let width = (WIDTH - 2 * MARGIN - (columns - 1) * GUTTER) / columns;
+        let width = (PAGE_WIDTH - 2 * PAGE_MARGIN - (columns - 1) * GUTTER) / columns;
         for (i, panel) in (0..).zip(&self.panels) {
             let (column, row) = (i % columns, i / columns);
-            let corner = (MARGIN + column * (width + GUTTER), top + row * self.panel_height());
+            let corner = (PAGE_MARGIN + column * (width + GUTTER), top + row * self.panel_height());
             draw_panel(canvas, self, panel, corner, (width, self.panel_height()))?;
         }
         Ok(())

@@ -64,7 +64,7 @@ pub fn write_report(report: &Report, context: &Context, dir: &Path) -> Result<Ve
         files.push((png.as_str(), report.figure_png(context)?));
     }
     files.extend(context.stop.map(|stop| ("failures.csv", report.failures_csv(stop).into_bytes())));
-    files.push(("report.md", report_markdown(report, context).into_bytes()));
+    files.push(("report.md", report_markdown(report, context, &comparison).into_bytes()));
     write_files(dir, &files)
 }
 
@@ -85,7 +85,7 @@ fn figure_stem(measure: Measure) -> String {
     format!("{}-vs-rate", measure.word())
 }
 
-fn report_markdown(report: &Report, context: &Context) -> String {
+fn report_markdown(report: &Report, context: &Context, comparison: &Comparison) -> String {
     let (word, figure) = (report.measure.word(), figure_stem(report.measure));
     let capital = word.replacen('a', "A", 1);
     let mut sections = vec![format!("# {}", context.title), format!("{}.", report.conditions())];
@@ -112,7 +112,6 @@ fn report_markdown(report: &Report, context: &Context) -> String {
             sensitivity.markdown(FIRST_OF_RANKING),
         ]);
     }
-    let comparison = Comparison::new(report, context.networks);
     if !comparison.is_empty() {
         sections.extend([
             format!("![Accuracy of every protection at every rate: {}](comparison.svg)", context.title),

@@ -7,16 +7,16 @@ use plotters::style::text_anchor::{HPos, VPos};
 use plotters::style::{Color, FontStyle, RGBAColor, RGBColor};
 
 use crate::AnalysisError;
-use crate::canvas::{Canvas, Drawing, GRID, Header, INK, PLAIN, Point, SUBTITLE, TextLook, text_width, wrap};
+use crate::canvas::{
+    Canvas, Drawing, GRID, Header, INK, PAGE_MARGIN, PAGE_TITLE, PAGE_WIDTH, PLAIN, Point, SUBTITLE,
+    TextLook, gradient, text_width, wrap,
+};
 use crate::report::Measure;
 use crate::sensitivity::{Ranking, title};
 use crate::table::fixed;
 
-const WIDTH: i32 = 1600;
-const MARGIN: i32 = 36;
 /// Between columns of panels, and below each panel.
 const GUTTER: i32 = 44;
-const TITLE: i32 = 46;
 const PANEL_TITLE: i32 = 28;
 const LABEL: i32 = 24;
 const ROW: i32 = 36;
@@ -50,7 +50,7 @@ impl HeatMaps {
     pub(crate) fn new(heading: &str, rankings: &[Ranking], measure: Measure) -> Result<Self, AnalysisError> {
         let drops = rankings.iter().flat_map(|ranking| &ranking.entries).map(|entry| entry.mean_drop_points);
         let columns = if rankings.len() == 1 { 1 } else { 2 };
-        let width = (WIDTH - 2 * MARGIN - (columns - 1) * GUTTER) / columns;
+        let width = (PAGE_WIDTH - 2 * PAGE_MARGIN - (columns - 1) * GUTTER) / columns;
         let panels = rankings.iter().map(|ranking| Panel::new(ranking, width)).collect::<Result<_, _>>()?;
         let explanation = format!(
             "Numbers: mean {} drop in points when only cells of that tensor and bit can flip; bit 7 is the sign. White: no \
@@ -58,7 +58,12 @@ impl HeatMaps {
             measure.word()
         );
         Ok(Self {
-            header: Header::new((heading, TITLE), &[&explanation], Vec::new(), (WIDTH, MARGIN))?,
+            header: Header::new(
+                (heading, PAGE_TITLE),
+                &[&explanation],
+                Vec::new(),
+                (PAGE_WIDTH, PAGE_MARGIN),
+            )?,
             panels,
             scale_title: format!("mean {} drop, points", measure.word()),
             // A sweep without any drop is white.
@@ -71,7 +76,7 @@ impl HeatMaps {
     }
 
     fn panel_width(&self) -> i32 {
-        (WIDTH - 2 * MARGIN - (self.columns() - 1) * GUTTER) / self.columns()
+        (PAGE_WIDTH - 2 * PAGE_MARGIN - (self.columns() - 1) * GUTTER) / self.columns()
     }
 
     fn panel_height(&self) -> i32 {
@@ -79,12 +84,7 @@ impl HeatMaps {
     }
 
     fn color(&self, drop: f64) -> RGBColor {
-        let last = COLORS.len() - 1;
-        let place = (drop / self.most).clamp(0.0, 1.0) * last as f64;
-        let (low, part) = ((place as usize).min(last - 1), place - (place as usize).min(last - 1) as f64);
-        let mix = |a: u8, b: u8| (f64::from(a) + part * (f64::from(b) - f64::from(a))).round() as u8;
-        let (from, to) = (COLORS[low], COLORS[low + 1]);
-        RGBColor(mix(from.0, to.0), mix(from.1, to.1), mix(from.2, to.2))
+        gradient(&COLORS, (drop / self.most).clamp(0.0, 1.0))
     }
 
     fn draw_scale<DB: DrawingBackend>(&self, canvas: &Canvas<DB>, y: i32) -> Result<(), AnalysisError> {
@@ -93,13 +93,13 @@ impl HeatMaps {
         let (top, bottom) = (y, y + 30);
         for i in 0..STEPS {
             let color = self.color(self.most * f64::from(i) / f64::from(STEPS - 1)).to_rgba();
-            let left = MARGIN + i * STEP;
+            let left = PAGE_MARGIN + i * STEP;
             canvas.rectangle([(left, top), (left + STEP, bottom)], color)?;
         }
-        let right = MARGIN + STEPS * STEP;
-        outline(canvas, [(MARGIN, top), (right, bottom)], INK.to_rgba())?;
+        let right = PAGE_MARGIN + STEPS * STEP;
+        outline(canvas, [(PAGE_MARGIN, top), (right, bottom)], INK.to_rgba())?;
         for quarter in 0..=4 {
-            let x = MARGIN + STEPS * STEP * quarter / 4;
+            let x = PAGE_MARGIN + STEPS * STEP * quarter / 4;
             canvas.line(&[(x, bottom), (x, bottom + 8)], INK.to_rgba(), 2)?;
             let label = short(self.most * f64::from(quarter) / 4.0);
             let h = if quarter == 0 { HPos::Left } else { HPos::Center };
@@ -208,7 +208,7 @@ impl Panel {
 impl Drawing for HeatMaps {
     fn size(&self) -> (i32, i32) {
         let rows = (self.panels.len() as i32 + self.columns() - 1) / self.columns();
-        (WIDTH, self.header.height() + SCALE + rows * self.panel_height())
+        (PAGE_WIDTH, self.header.height() + SCALE + rows * self.panel_height())
     }
 
     fn draw<DB: DrawingBackend>(&self, canvas: &Canvas<DB>) -> Result<(), AnalysisError> {
@@ -216,7 +216,7 @@ impl Drawing for HeatMaps {
         self.draw_scale(canvas, self.header.height() - 24)?;
         for (i, panel) in (0..).zip(&self.panels) {
             let (column, row) = (i % self.columns(), i / self.columns());
-            let x = MARGIN + column * (self.panel_width() + GUTTER);
+            let x = PAGE_MARGIN + column * (self.panel_width() + GUTTER);
             let y = self.header.height() + SCALE + row * self.panel_height();
             panel.draw(canvas, self, (x, y), self.panel_width())?;
         }
