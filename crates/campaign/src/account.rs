@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use ecc::{BLOCK, MemoryImage, WordStatus};
+use ecc::{BLOCK, WordStatus};
 use inject::FaultPattern;
 
 use crate::StoredNetwork;
@@ -96,12 +96,11 @@ impl StoredNetwork<'_> {
         let first = word as usize * shape.weights;
         let block = first / BLOCK;
         let plane = &self.network().plane;
-        let mut memory = MemoryImage::blank(shape, BLOCK);
-        protection.encode_block(&plane.as_chunks().0[block], &mut memory, 0);
+        let mut memory = self.stored(block as u64);
         let bytes = first % BLOCK..first % BLOCK + shape.weights;
         let stored = memory.data()[bytes.clone()].to_vec();
 
-        let (data_cells, check_cells) = (8 * BLOCK as u64, shape.check_bits_of(BLOCK) as u64);
+        let [data_cells, check_cells] = self.cells_of_block();
         data_flips.iter().for_each(|offset| memory.flip_data(offset - block as u64 * data_cells));
         check_flips.iter().for_each(|offset| memory.flip_check(offset - block as u64 * check_cells));
         let in_block = bytes.start / shape.weights;

@@ -291,8 +291,7 @@ impl<'a> StoredNetwork<'a> {
         let shape = self.protection.word();
         let (words, word) = (BLOCK / shape.weights, word as usize);
         let stored = &self.network.plane.as_chunks::<BLOCK>().0[word / words];
-        let mut memory = MemoryImage::blank(shape, BLOCK);
-        self.protection.encode_block(stored, &mut memory, 0);
+        let mut memory = self.encoded(stored);
         let (word, data_cells) = (word % words, 8 * shape.weights);
         for cell in (0..data_cells + shape.check_bits).filter(|cell| flips >> cell & 1 == 1) {
             match cell.checked_sub(data_cells) {
@@ -327,7 +326,7 @@ impl<'a> StoredNetwork<'a> {
     /// Adds what the words that `pattern` has hit read as, and what storage alone changes of the others.
     fn read_words(&self, pattern: &FaultPattern, trial: &mut Trial) {
         let shape = self.protection.word();
-        let [data_cells, check_cells] = [8 * BLOCK, shape.check_bits_of(BLOCK)].map(|cells| cells as u64);
+        let [data_cells, check_cells] = self.cells_of_block();
         let mut hit: Vec<u64> = pattern.data.iter().map(|bit| bit / data_cells).collect();
         hit.extend(pattern.check.iter().map(|bit| bit / check_cells));
         hit.sort(); // two ascending runs
