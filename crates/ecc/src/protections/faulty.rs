@@ -1,9 +1,6 @@
 use super::word;
 use crate::kernel::Code;
-use crate::law::choose;
-use crate::{
-    BLOCK, Constraint, Dense, Kernel, MemoryImage, OutcomeLaw, Outcomes, Protection, WordShape, WordStatus,
-};
+use crate::{BLOCK, Constraint, Dense, Kernel, MemoryImage, OutcomeLaw, Protection, WordShape, WordStatus};
 
 /// No protection: a weight is its own word, and every flip is silent.
 #[derive(Clone, Copy, Debug)]
@@ -49,11 +46,7 @@ impl Protection for Faulty {
     }
 
     fn outcome_laws(&self) -> Option<Vec<OutcomeLaw>> {
-        let of = |flips| match flips {
-            0 => Outcomes { clean_right: 1, ..Outcomes::default() },
-            _ => Outcomes { clean_wrong: choose(8, flips), ..Outcomes::default() },
-        };
-        Some(vec![OutcomeLaw::new((0..=8).map(of).collect())])
+        Some(vec![OutcomeLaw::of_weight(self, 0)])
     }
 
     fn dense(&self) -> Option<Dense> {

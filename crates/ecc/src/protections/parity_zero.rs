@@ -1,10 +1,7 @@
 use super::word;
 use crate::fold::weight_parities;
 use crate::kernel::Code;
-use crate::law::choose;
-use crate::{
-    BLOCK, Constraint, Dense, Kernel, MemoryImage, OutcomeLaw, Outcomes, Protection, WordShape, WordStatus,
-};
+use crate::{BLOCK, Constraint, Dense, Kernel, MemoryImage, OutcomeLaw, Protection, WordShape, WordStatus};
 
 /// One even-parity bit a weight; a weight whose parity does not match is read as zero (the paper's
 /// "Parity Zero"). Check cell i belongs to weight i.
@@ -58,18 +55,7 @@ impl Protection for ParityZero {
 
     /// Two: of weights that are not zero, and of zeros, which a mismatch leaves as they are.
     fn outcome_laws(&self) -> Option<Vec<OutcomeLaw>> {
-        let of = |zero: bool, flips: usize| {
-            let patterns = choose(9, flips);
-            match flips {
-                0 => Outcomes { clean_right: patterns, ..Outcomes::default() },
-                // At least one of them in the weight.
-                _ if flips.is_multiple_of(2) => Outcomes { clean_wrong: patterns, ..Outcomes::default() },
-                _ if zero => Outcomes { detected_right: patterns, ..Outcomes::default() },
-                _ => Outcomes { detected_wrong: patterns, ..Outcomes::default() },
-            }
-        };
-        let law = |zero| OutcomeLaw::new((0..=9).map(|flips| of(zero, flips)).collect());
-        Some([false, true].map(law).into())
+        Some([1, 0].map(|weight| OutcomeLaw::of_weight(self, weight)).into())
     }
 
     fn law_of(&self, weights: &[i8]) -> usize {
