@@ -3,6 +3,11 @@
 use ecc::{BLOCK, Constraint};
 use quant::QuantTensor;
 
+/// Weights of a network that a constraint forbids.
+pub(crate) fn violations(weights: &[QuantTensor], constraint: &Constraint) -> usize {
+    weights.iter().map(|tensor| constraint.violations(&tensor.values).count()).sum()
+}
+
 /// How the weights of a tensor are distributed.
 #[derive(Default)]
 pub(crate) struct Distribution {

@@ -19,6 +19,7 @@ use zoo::Graph;
 
 use crate::int8::compiled;
 use crate::progress::bar;
+use crate::recipe::ScaleRule;
 
 /// Pixels in one pass of the float network: 50 images of CIFAR.
 const FLOAT_PIXELS: usize = 50 * 32 * 32;
@@ -46,16 +47,6 @@ pub(crate) struct Rounding {
     /// Images in a batch, which dynamic ranges are those of [default: 100, as in the paper's release]
     #[arg(long, value_name = "N")]
     batch: Option<NonZeroU32>,
-}
-
-#[derive(Clone, Copy, Default, ValueEnum)]
-enum ScaleRule {
-    /// 127 / max|w|, the paper's
-    #[default]
-    Largest,
-    /// The one whose levels are nearest to the weights; where these are clamped (--throttle), after clamping: far more
-    /// accurate than clamping at the paper's scale. Not the paper's: an extension
-    LeastError,
 }
 
 #[derive(Clone, Copy, Default, ValueEnum)]

@@ -7,6 +7,7 @@ use ecc::Constraint;
 use quant::{ModelSpec, Parameters, Preprocessing};
 use zoo::{Graph, OnnxModel};
 
+use crate::distribution::violations;
 use crate::exit::{Failure, Outcome};
 use crate::images::{DEFAULT_SIDE, is_folder};
 use crate::int8::check_fit;
@@ -153,7 +154,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     let mut checkpoint =
         network.quantized(arguments.rounding, &Constraint::NONE, ranges).map_err(Failure::Input)?;
     let wanted = throttle.unwrap_or(Constraint::WOT);
-    let outside: usize = checkpoint.weights.iter().map(|w| wanted.violations(&w.values).count()).sum();
+    let outside = violations(&checkpoint.weights, &wanted);
     let total: usize = checkpoint.weights.iter().map(|w| w.values.len()).sum();
     let range = match wanted {
         Constraint::WOT => "[-64, 63] at positions 0..6".into(),

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
+use clap::ValueEnum;
 use ecc::Constraint;
 use serde::Deserialize;
 use wot::{Augmentation, BitErrors, Method, Scale, Schedule, Validation};
@@ -74,7 +75,7 @@ pub(crate) struct Stage {
     protection: String,
     /// How the scales of weights follow from the float network.
     #[serde(default)]
-    scale: ScaleName,
+    scale: ScaleRule,
     /// Root mean squares of a tensor at which its weights are clipped; no clipping when absent.
     clip: Option<f32>,
     /// Random bit errors in the weights during training; none when absent.
@@ -109,11 +110,15 @@ enum MethodName {
     Admm,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+/// How a tensor's scale follows from its weights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
-enum ScaleName {
+pub(crate) enum ScaleRule {
+    /// 127 / max|w|, the paper's
     #[default]
     Largest,
+    /// The one whose levels are nearest to the weights; where these are clamped (--throttle), after clamping: far more
+    /// accurate than clamping at the paper's scale. Not the paper's: an extension
     LeastError,
 }
 
@@ -216,7 +221,7 @@ impl Recipe {
 impl Stage {
     fn check(&self) -> anyhow::Result<()> {
         ecc::by_id(&self.protection).context("wot.protection")?;
-        if let (Some(clip), ScaleName::LeastError) = (self.clip, self.scale) {
+        if let (Some(clip), ScaleRule::LeastError) = (self.clip, self.scale) {
             return Err(anyhow!("wot.clip is {clip}, expected none beside scale = \"least-error\""));
         }
         let bits = self.bit_errors.iter().flat_map(|errors| &errors.bits);
@@ -243,8 +248,8 @@ impl Stage {
             },
             scale: match (self.clip, self.scale) {
                 (Some(deviations), _) => Scale::Clipped { deviations },
-                (None, ScaleName::Largest) => Scale::Largest,
-                (None, ScaleName::LeastError) => Scale::LeastError,
+                (None, ScaleRule::Largest) => Scale::Largest,
+                (None, ScaleRule::LeastError) => Scale::LeastError,
             },
             bit_errors: self
                 .bit_errors

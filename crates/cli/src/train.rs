@@ -10,6 +10,7 @@ use records::write_durably;
 use wot::{Check, Trainer};
 use zoo::Graph;
 
+use crate::distribution::violations;
 use crate::exit::{Failure, Outcome};
 use crate::images::{DEFAULT_SIDE, SYNTHETIC_SHORT, is_synthetic};
 use crate::loading::Machine;
@@ -190,18 +191,10 @@ impl<'a> Job<'a> {
             row.extend(rest);
             row
         };
-        let violations = |network: &Checkpoint, constraint: &Constraint| {
-            network
-                .weights
-                .iter()
-                .map(|w| constraint.violations(&w.values).count())
-                .sum::<usize>()
-                .to_string()
-        };
         let none = String::new;
         let mut rows = vec![
             row("float", float.top1(test)?, [none(), none(), none()]),
-            row("int8", baseline, [none(), violations(&int8, &Constraint::WOT), none()]),
+            row("int8", baseline, [none(), violations(&int8.weights, &Constraint::WOT).to_string(), none()]),
         ];
         for stage in &self.recipe.wot {
             let (trainer, log) = self.train(stage, parameters.clone())?;
@@ -229,7 +222,7 @@ impl<'a> Job<'a> {
             checkpoint.save(&self.out.join(format!("{}.safetensors", stage.name)))?;
             let rest = [
                 iterations.to_string(),
-                violations(&checkpoint, &stage.constraint()),
+                violations(&checkpoint.weights, &stage.constraint()).to_string(),
                 trained.clamped_at_end.to_string(),
             ];
             rows.push(row(&stage.name, int8_top1(&checkpoint, test)?, rest));
