@@ -63,6 +63,12 @@ impl Cell {
         self.trials[0].clean_correct
     }
 
+    /// Check cells for each data cell, %.
+    pub(crate) fn overhead_percent(&self) -> f64 {
+        let trial = &self.trials[0];
+        100.0 * trial.check_bits as f64 / trial.data_bits as f64
+    }
+
     /// Of a cell that draws only trials in which some stored word reads back wrong: the probability of that.
     pub(crate) fn changed_probability(&self) -> Option<f64> {
         self.trials[0].changed_probability

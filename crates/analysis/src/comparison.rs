@@ -226,11 +226,10 @@ fn family(name: String, members: Vec<Member<'_>>) -> Option<Family> {
         let known = contenders.iter().position(|c| c.model == key.model && c.protection == key.protection);
         let place = known.unwrap_or(contenders.len());
         if known.is_none() {
-            let trial = &cell.trials[0];
             contenders.push(Contender {
                 model: key.model.clone(),
                 protection: key.protection.clone(),
-                overhead_percent: 100.0 * trial.check_bits as f64 / trial.data_bits as f64,
+                overhead_percent: cell.overhead_percent(),
                 clean_percent: summary.clean_accuracy_percent,
                 accuracies: vec![None; rates.len()],
                 outcomes: vec![None; rates.len()],

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use records::{NetworkEntry, StopRule};
 
 use crate::comparison::Comparison;
+use crate::drops::Statistic;
 use crate::report::{Measure, Report};
 use crate::sensitivity::Sensitivity;
-use crate::table::{Statistic, Table};
+use crate::table::Table;
 use crate::{AnalysisError, INTERVAL_METHOD};
 
 /// What a report says beyond its records.
@@ -25,10 +26,10 @@ pub struct Context<'a> {
 }
 
 /// Writes `report.md` and what it refers to into `dir`, which is created if missing: `summary.csv`,
-/// `outcomes.csv`, `paired.csv`, `accuracy-vs-rate.svg`, `accuracy-vs-rate.png` (`agreement-vs-rate` when that
+/// `outcomes.csv`, `paired.csv`, `drops.tex`, `accuracy-vs-rate.svg`, `accuracy-vs-rate.png` (`agreement-vs-rate` when that
 /// was measured); where networks are versions of one, `comparison.csv`, and `comparison` and `overhead` as `.svg` and
 /// `.png`; of a sweep over tensors or bits `sensitivity.csv`, `sensitivity.svg` and `sensitivity.png`, and
-/// `accuracy-vs-rate` only for what was not swept. Each file appears
+/// `drops.tex` and `accuracy-vs-rate` only for what was not swept. Each file appears
 /// under its name only when it is whole; `report.md` is the last. Equal input gives equal bytes.
 ///
 /// # Errors
@@ -60,6 +61,7 @@ pub fn write_report(report: &Report, context: &Context, dir: &Path) -> Result<Ve
         ]);
     }
     if !report.panels().is_empty() {
+        files.push(("drops.tex", report.drop_latex(Statistic::AllTrials, context.title).into_bytes()));
         files.push((svg.as_str(), report.figure_svg(context)?.into_bytes()));
         files.push((png.as_str(), report.figure_png(context)?));
     }

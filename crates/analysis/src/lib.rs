@@ -29,6 +29,7 @@ mod cell;
 mod column;
 mod comparison;
 mod comparison_figure;
+mod drops;
 mod error;
 mod estimate;
 mod failures;
@@ -47,6 +48,7 @@ mod training_figure;
 
 pub use cell::{CellKey, rate_label, trials_frame};
 pub use comparison::Comparison;
+pub use drops::Statistic;
 pub use error::AnalysisError;
 pub use estimate::{CellOutcomes, CellSummary, DropStatistics, PairedDifference, Trimmed};
 pub use failures::FailureEstimate;
@@ -57,5 +59,5 @@ pub use network_table::{MeasuredNetwork, NetworkTable, PUBLISHED_NETWORKS, Publi
 pub use report::{Measure, Report};
 pub use sensitivity::Sensitivity;
 pub use style::{Marker, Style, paper_name, style_of, styles_of};
-pub use table::{Statistic, Table};
+pub use table::Table;
 pub use training::{Training, TrainingCheck, Trainings};

@@ -6,6 +6,7 @@ use records::ExpectedOutcomes;
 
 use crate::cell::{CellKey, rate_label};
 use crate::column::{count, real, text};
+use crate::drops::{CHANGED_NOTE, Statistic, drop_text};
 use crate::estimate::{CellOutcomes, CellSummary, PairedDifference};
 use crate::interval::Interval;
 use crate::report::{Measure, Report};
@@ -22,17 +23,8 @@ pub enum Table {
     Paired,
 }
 
-/// Which statistic of the accuracy drops [`Report::drop_table`] shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Statistic {
-    /// Mean ± standard deviation (divisor n - 1) of all trials.
-    AllTrials,
-    /// The paper's: without the best and the worst trial, mean ± population standard deviation.
-    Trimmed,
-}
-
 /// Shown where a statistic does not exist.
-const ABSENT: &str = "–";
+pub(crate) const ABSENT: &str = "–";
 
 impl Report {
     /// A table with all its columns: points and % as 64-bit reals, counts as unsigned integers, null
@@ -61,85 +53,6 @@ impl Report {
             Table::Paired => paired_markdown(self.paired(), self.measure, self.has_changed_trials().0),
         }
     }
-
-    /// The accuracy drops in points, laid out as the paper's Table 2: for each model and fault model a
-    /// heading and a table with a row a protection and a column a rate.
-    pub fn drop_table(&self, statistic: Statistic) -> String {
-        let mut text = String::new();
-        for (model, fault_model) in self.panels() {
-            let cells: Vec<&CellSummary> = self
-                .summaries()
-                .iter()
-                .filter(|s| s.key.model == model && s.key.fault_model == fault_model)
-                .collect();
-            let mut rates: Vec<f64> = cells.iter().map(|s| s.key.rate).collect();
-            rates.sort_by(f64::total_cmp);
-            rates.dedup();
-            let mut columns = vec![MarkdownColumn::text("protection")];
-            columns.extend(rates.iter().map(|rate| MarkdownColumn::number(&rate_label(*rate))));
-            let mut rows = Vec::new();
-            for protection in &self.protections {
-                let of =
-                    |rate: f64| cells.iter().find(|s| s.key.protection == *protection && s.key.rate == rate);
-                if rates.iter().all(|rate| of(*rate).is_none()) {
-                    continue;
-                }
-                let mut row = vec![display_name(protection)];
-                row.extend(rates.iter().map(|r| of(*r).map_or(ABSENT.into(), |s| drop_text(s, statistic))));
-                rows.push(row);
-            }
-            if !text.is_empty() {
-                text.push('\n');
-            }
-            text.push_str(&format!("**{model}**, {fault_model}:\n\n{}", markdown(&columns, &rows)));
-        }
-        let drop = match self.measure {
-            Measure::Accuracy => "Accuracy drop in points",
-            Measure::Agreement => "Images whose prediction is not that of the fault-free network, in %",
-        };
-        let estimated = match self.has_changed_trials() {
-            (_, true) => CHANGED_NOTE,
-            (true, _) => {
-                "In some cells (`P(changed)` in the summary) they are estimates from changed trials only.\n"
-            }
-            _ => "",
-        };
-        text + &match statistic {
-            Statistic::AllTrials if !estimated.is_empty() => {
-                format!("\n{drop}: mean ± standard deviation of all trials. {estimated}")
-            }
-            Statistic::AllTrials => {
-                format!("\n{drop}: mean ± standard deviation (divisor n - 1) of all trials.\n")
-            }
-            Statistic::Trimmed => format!(
-                "\n{drop}, the paper's statistic: the best and the worst trial are dropped, mean ± population \
-                 standard deviation of the others.\n"
-            ),
-        }
-    }
-}
-
-const CHANGED_NOTE: &str = "Drawn were only trials in which some stored word reads back wrong; all others lose \
-     nothing. So the mean of all trials is estimated as the probability of that, P(changed), times the mean of the \
-     trials drawn, and the standard deviation likewise.\n";
-
-fn drop_text(summary: &CellSummary, statistic: Statistic) -> String {
-    let drop = summary.drop_points;
-    match statistic {
-        Statistic::AllTrials => match drop.sd {
-            Some(sd) if summary.changed_probability.is_some() => {
-                format!("{} ± {}", small(drop.mean), small(sd))
-            }
-            Some(sd) => plus_minus(drop.mean, sd),
-            None if summary.changed_probability.is_some() => small(drop.mean),
-            None => fixed(drop.mean, 2),
-        },
-        Statistic::Trimmed => drop.trimmed.map_or(ABSENT.into(), |t| plus_minus(t.mean, t.population_sd)),
-    }
-}
-
-fn plus_minus(mean: f64, sd: f64) -> String {
-    format!("{} ± {}", fixed(mean, 2), fixed(sd, 2))
 }
 
 /// Fixed decimals, without a negative zero.
@@ -149,7 +62,7 @@ pub(crate) fn fixed(value: f64, decimals: usize) -> String {
 }
 
 /// A number that may be far below what fixed decimals show.
-fn small(value: f64) -> String {
+pub(crate) fn small(value: f64) -> String {
     if value == 0.0 { "0".into() } else { format!("{value:.1e}") }
 }
 
