@@ -8,9 +8,10 @@ use crate::cell::{Cell, first_appearances, rate_label};
 use crate::column::{real, text};
 use crate::estimate::{CellOutcomes, CellSummary};
 use crate::interval::Interval;
+use crate::latex::{self, LatexTable};
 use crate::report::Report;
 use crate::style::display_name;
-use crate::table::{MarkdownColumn, csv, markdown};
+use crate::table::{ABSENT, MarkdownColumn, csv, markdown};
 
 /// The families of an experiment: the networks that its plan calls versions of one.
 ///
@@ -79,6 +80,8 @@ impl Family {
         self.contenders.iter().map(|c| c.clean_percent).fold(0.0, f64::max)
     }
 }
+
+const FRONT_NOTE: &str = "Bold: no protection with as little stored overhead has a higher mean at that rate.";
 
 impl Comparison {
     /// The families that `networks` name; empty when they name none.
@@ -176,12 +179,47 @@ impl Comparison {
             let rows: Vec<Vec<String>> = family.contenders.iter().map(row).collect();
             sections.push(format!("**{}**, accuracy in %:\n\n{}", family.name, markdown(&columns, &rows)));
         }
-        sections.join("\n")
-            + "\nBold: no protection with as little stored overhead has a higher mean at that rate.\n"
+        format!("{}\n{FRONT_NOTE}\n", sections.join("\n"))
     }
 }
 
 impl Comparison {
+    /// The same as [`Self::markdown`] as LaTeX: a `table` for each family, for the package booktabs, with the
+    /// conditions in its caption.
+    pub fn latex(&self, title: &str, conditions: &str) -> String {
+        let table = |family: &Family| {
+            let mut heads = ["protection", "network", "overhead", "fault-free"].map(String::from).to_vec();
+            heads.extend(family.rates.iter().map(|rate| latex::number(&rate_label(*rate))));
+            let row = |contender: &Contender| {
+                let mut row = vec![
+                    latex::escaped(&display_name(&contender.protection)),
+                    latex::escaped(&contender.model),
+                    latex::escaped(&overhead_label(contender.overhead_percent)),
+                    format!("{:.2}", contender.clean_percent),
+                ];
+                row.extend(contender.accuracies.iter().enumerate().map(|(rate, accuracy)| match accuracy {
+                    None => latex::escaped(ABSENT),
+                    Some(Accuracy { mean_percent, .. }) if family.is_on_front(contender, rate) => {
+                        format!("\\textbf{{{mean_percent:.2}}}")
+                    }
+                    Some(Accuracy { mean_percent, .. }) => format!("{mean_percent:.2}"),
+                }));
+                row
+            };
+            LatexTable {
+                title: &format!("{title}: {}", family.name),
+                caption: latex::escaped(&format!(
+                    "Accuracy in %, mean over the trials. {FRONT_NOTE} {conditions}."
+                )),
+                text_columns: 2,
+                heads,
+                groups: vec![(String::new(), family.contenders.iter().map(row).collect())],
+            }
+            .write()
+        };
+        self.families.iter().map(table).collect::<Vec<_>>().join("\n")
+    }
+
     /// What the decoders did at the middle rate of each family, a trial on average.
     pub fn outcomes_markdown(&self) -> String {
         let heads = ["words hit", "corrected", "detected", "miscorrected", "silent", "weights changed"];

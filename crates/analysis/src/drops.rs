@@ -3,6 +3,7 @@
 use crate::cell::rate_label;
 use crate::comparison::overhead_label;
 use crate::estimate::CellSummary;
+use crate::latex::{self, LatexTable};
 use crate::report::{Measure, Report};
 use crate::style::display_name;
 use crate::table::{ABSENT, MarkdownColumn, fixed, markdown, small};
@@ -67,42 +68,35 @@ impl Report {
         let mut rates: Vec<f64> = panels.iter().flat_map(|panel| panel.rates.iter().copied()).collect();
         rates.sort_by(f64::total_cmp);
         rates.dedup();
-        let mut lines = vec![
-            "% Needs \\usepackage{booktabs}.".to_string(),
-            "\\begin{table}".into(),
-            "  \\centering".into(),
-            format!(
-                "  \\caption{{{}. {} {}.}}",
-                latex(title),
-                latex(self.drop_note(statistic).trim()),
-                latex(&self.conditions())
-            ),
-            format!("  \\label{{tab:{}}}", label(title)),
-            format!("  \\begin{{tabular}}{{lr{}}}", "r".repeat(rates.len())),
-            "    \\toprule".into(),
-        ];
-        let heads = rates.iter().map(|rate| format!(" & {}", latex_number(&rate_label(*rate))));
-        lines.push(format!("    protection & overhead{} \\\\", heads.collect::<String>()));
-        for panel in &panels {
+        let mut heads = vec!["protection".to_string(), "overhead".into()];
+        heads.extend(rates.iter().map(|rate| latex::number(&rate_label(*rate))));
+        let group = |panel: &Panel| {
             let clean = panel.clean_percent.map(|c| format!(", {}\\,\\% fault-free", fixed(c, 2)));
-            lines.push("    \\midrule".into());
-            lines.push(format!(
-                "    \\multicolumn{{{}}}{{l}}{{\\textbf{{{}}}, {}{}}} \\\\",
-                rates.len() + 2,
-                latex(panel.model),
-                latex(panel.fault_model),
+            let heading = format!(
+                "\\textbf{{{}}}, {}{}",
+                latex::escaped(panel.model),
+                latex::escaped(panel.fault_model),
                 clean.unwrap_or_default()
-            ));
-            for row in &panel.rows {
-                let of = |rate: &f64| panel.rates.iter().position(|own| own == rate);
-                let drop = |rate| of(rate).map_or(latex(ABSENT), |i| latex_number(&row.drops[i]));
-                let drops: String = rates.iter().map(|rate| format!(" & {}", drop(rate))).collect();
-                let (name, overhead) = (latex(&row.protection), latex(&overhead_label(row.overhead_percent)));
-                lines.push(format!("    {name} & {overhead}{drops} \\\\"));
-            }
+            );
+            let row = |row: &Row| {
+                let drop = |rate| match panel.rates.iter().position(|own| own == rate) {
+                    Some(place) => latex::number(&row.drops[place]),
+                    None => latex::escaped(ABSENT),
+                };
+                let names = [row.protection.clone(), overhead_label(row.overhead_percent)];
+                names.iter().map(|name| latex::escaped(name)).chain(rates.iter().map(drop)).collect()
+            };
+            (heading, panel.rows.iter().map(row).collect())
+        };
+        let caption = format!("{} {}.", self.drop_note(statistic).trim(), self.conditions());
+        LatexTable {
+            title,
+            caption: latex::escaped(&caption),
+            text_columns: 1,
+            heads,
+            groups: panels.iter().map(group).collect(),
         }
-        lines.extend(["    \\bottomrule", "  \\end{tabular}", "\\end{table}"].map(String::from));
-        lines.join("\n") + "\n"
+        .write()
     }
 
     fn drop_panels(&self, statistic: Statistic) -> Vec<Panel<'_>> {
@@ -187,41 +181,4 @@ pub(crate) fn drop_text(summary: &CellSummary, statistic: Statistic) -> String {
 
 fn plus_minus(mean: f64, sd: f64) -> String {
     format!("{} ± {}", fixed(mean, 2), fixed(sd, 2))
-}
-
-/// Text for LaTeX: its special characters escaped, Markdown's marks of code left out.
-fn latex(text: &str) -> String {
-    let mut escaped = String::new();
-    for character in text.replace(" %", "\u{a0}%").chars() {
-        match character {
-            '#' | '$' | '%' | '&' | '_' | '{' | '}' => escaped.extend(['\\', character]),
-            '\\' => escaped.push_str("\\textbackslash{}"),
-            '~' => escaped.push_str("\\textasciitilde{}"),
-            '^' => escaped.push_str("\\textasciicircum{}"),
-            '±' => escaped.push_str("$\\pm$"),
-            '·' => escaped.push_str("$\\cdot$"),
-            '–' => escaped.push_str("--"),
-            '\u{a0}' => escaped.push_str("\\,"),
-            '`' => {}
-            other => escaped.push(other),
-        }
-    }
-    escaped
-}
-
-/// Numbers for LaTeX's mathematics: `1.0e-3 ± 2.0e-4`, `1e-6`, `0.00 ± 0.01`; anything else as text.
-fn latex_number(text: &str) -> String {
-    let power = |number: &str| match number.split_once('e') {
-        Some(("1", exponent)) => Some(format!("10^{{{exponent}}}")),
-        Some((factor, exponent)) => Some(format!("{factor} \\times 10^{{{exponent}}}")),
-        None => number.parse::<f64>().is_ok().then(|| number.to_string()),
-    };
-    let numbers: Option<Vec<String>> = text.split(" ± ").map(power).collect();
-    numbers.map_or_else(|| latex(text), |numbers| format!("${}$", numbers.join(" \\pm ")))
-}
-
-/// A name for `\ref`: letters and digits of a title, in lower case, with hyphens between.
-fn label(title: &str) -> String {
-    let words = title.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
-    words.map(str::to_ascii_lowercase).collect::<Vec<_>>().join("-")
 }

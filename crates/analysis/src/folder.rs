@@ -27,8 +27,8 @@ pub struct Context<'a> {
 
 /// Writes `report.md` and what it refers to into `dir`, which is created if missing: `summary.csv`,
 /// `outcomes.csv`, `paired.csv`, `drops.tex`, `accuracy-vs-rate.svg`, `accuracy-vs-rate.png` (`agreement-vs-rate` when that
-/// was measured); where networks are versions of one, `comparison.csv`, and `comparison` and `overhead` as `.svg` and
-/// `.png`; of a sweep over tensors or bits `sensitivity.csv`, `sensitivity.svg` and `sensitivity.png`, and
+/// was measured); where networks are versions of one, `comparison.csv`, `comparison.tex`, and `comparison` and
+/// `overhead` as `.svg` and `.png`; of a sweep over tensors or bits `sensitivity.csv`, `sensitivity.svg` and `sensitivity.png`, and
 /// `drops.tex` and `accuracy-vs-rate` only for what was not swept. Each file appears
 /// under its name only when it is whole; `report.md` is the last. Equal input gives equal bytes.
 ///
@@ -54,6 +54,7 @@ pub fn write_report(report: &Report, context: &Context, dir: &Path) -> Result<Ve
     if !comparison.is_empty() {
         files.extend([
             ("comparison.csv", comparison.csv().into_bytes()),
+            ("comparison.tex", comparison.latex(context.title, &report.conditions()).into_bytes()),
             ("comparison.svg", comparison.table_svg(context.title)?.into_bytes()),
             ("comparison.png", comparison.table_png(context.title)?),
             ("overhead.svg", comparison.overhead_svg(context.title)?.into_bytes()),

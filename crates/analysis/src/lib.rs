@@ -37,6 +37,7 @@ mod figure;
 mod folder;
 mod interval;
 mod large_weights;
+mod latex;
 mod network_table;
 mod report;
 mod sensitivity;

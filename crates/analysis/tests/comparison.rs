@@ -86,6 +86,14 @@ fn accuracies_stand_beside_overheads_and_the_front_is_marked() {
 Bold: no protection with as little stored overhead has a higher mean at that rate.
 "
     );
+    let latex = comparison.latex("Study", &report.conditions());
+    assert!(latex.starts_with("% Needs \\usepackage{booktabs}.\n\\begin{table}"), "{latex}");
+    assert!(
+        latex.contains("\\caption{Study: net. Accuracy in\\,\\%, mean over the trials. Bold: "),
+        "{latex}"
+    );
+    let row = "    in-place-msb-48-24 & net-narrow & 0 & 88.00 & \\textbf{87.00} & \\textbf{85.00} \\\\\n";
+    assert!(latex.contains(row), "{latex}");
     let csv = comparison.csv();
     let lines: Vec<&str> = csv.lines().collect();
     assert_eq!(lines.len(), 1 + 3 * 2);
