@@ -52,6 +52,16 @@ impl Failure {
         Self::Machine(error.into())
     }
 
+    /// The same failure, said to have happened at a place.
+    pub(crate) fn at(self, place: impl fmt::Display + Send + Sync + 'static) -> Self {
+        match self {
+            Self::Machine(error) => Self::Machine(error.context(place)),
+            Self::Input(error) => Self::Input(error.context(place)),
+            Self::OtherPlan(error) => Self::OtherPlan(error.context(place)),
+            Self::Verification(error) => Self::Verification(error.context(place)),
+        }
+    }
+
     pub(crate) fn code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Machine(_) => 1,

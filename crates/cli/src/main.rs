@@ -24,6 +24,7 @@ mod reproduce;
 mod rerun;
 mod run;
 mod signals;
+mod splice;
 mod status;
 mod submit;
 mod table1;

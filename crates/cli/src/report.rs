@@ -8,6 +8,7 @@ use crate::exit::{Failure, Outcome};
 use crate::images::{LABEL_FREE, SYNTHETIC, is_synthetic, left_out};
 use crate::merge::merge;
 use crate::output;
+use crate::splice::splice;
 
 /// Write tables and the figure of a merged run
 ///
@@ -17,21 +18,41 @@ use crate::output;
 /// network takes the place of accuracy, in file names too. (The figures of a training are drawn by
 /// `zerospace train --figures-only`.)
 #[derive(Args)]
-#[command(after_help = "Example:\n  zerospace report runs/resnet20-cifar10 --out results/resnet20-cifar10")]
+#[command(after_help = HELP)]
 pub(crate) struct Arguments {
     /// Run directory
-    run: PathBuf,
+    #[arg(required_unless_present = "splice")]
+    run: Option<PathBuf>,
     /// Where to write [default: the run directory]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", requires = "run")]
     out: Option<PathBuf>,
+    /// Write the parts of Markdown files anew that come from runs
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "run")]
+    splice: Vec<PathBuf>,
+    /// With --splice: write nothing; exit 6 when a part is not what the records say
+    #[arg(long, requires = "splice")]
+    check: bool,
 }
 
+const HELP: &str = "\
+A part of a Markdown file that comes from a run stands between two comments and is named by the first:
+`drops DIR` is the table of accuracy drops of the run in DIR, `runs DIR` a table of all runs that lie in
+DIR. Directories are relative to the file.
+  <!-- zerospace report: drops results/reproduce -->
+  <!-- zerospace report: end -->
+
+Examples:
+  zerospace report runs/resnet20-cifar10 --out results/resnet20-cifar10
+  zerospace report --splice README.md results/README.md
+  zerospace report --splice README.md results/README.md --check";
+
 pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
-    let store = Store::open(&arguments.run)?;
-    if !arguments.run.join("trials.parquet").exists() && merge(&store)? == Outcome::Incomplete {
+    let Some(run) = &arguments.run else { return splice(&arguments.splice, arguments.check) };
+    let store = Store::open(run)?;
+    if !run.join("trials.parquet").exists() && merge(&store)? == Outcome::Incomplete {
         return Ok(Outcome::Incomplete);
     }
-    report(&store, arguments.out.as_deref().unwrap_or(&arguments.run))
+    report(&store, arguments.out.as_deref().unwrap_or(run))
 }
 
 /// Merges a run and reports it in its own directory.
@@ -47,14 +68,8 @@ const FIRST_OF_RANKING: usize = 10;
 
 fn report(store: &Store, out: &Path) -> Result<Outcome, Failure> {
     let manifest = store.manifest();
-    let rows = read_trials(&store.root().join("trials.parquet")).map_err(|error| match error {
-        TableError::Schema { .. } => Failure::input(error),
-        TableError::Io { .. } | TableError::Parquet(_) => Failure::machine(error),
-    })?;
     let label_free = label_free(manifest);
-    let measure = if label_free { Measure::Agreement } else { Measure::Accuracy };
-    let report = Report::from_rows(&rows).map_err(Failure::input)?;
-    let report = report.with_measure(measure).with_expected(&manifest.expected);
+    let report = analysed(store)?;
     let notes = notes(manifest);
     let classes: Vec<u64> = manifest.networks.iter().map(|n| n.classes).collect();
     let chance = classes.first().filter(|c| classes.iter().all(|d| d == *c));
@@ -75,8 +90,20 @@ fn report(store: &Store, out: &Path) -> Result<Outcome, Failure> {
     Ok(Outcome::Done)
 }
 
+/// What a merged run says.
+pub(crate) fn analysed(store: &Store) -> Result<Report, Failure> {
+    let manifest = store.manifest();
+    let rows = read_trials(&store.root().join("trials.parquet")).map_err(|error| match error {
+        TableError::Schema { .. } => Failure::input(error),
+        TableError::Io { .. } | TableError::Parquet(_) => Failure::machine(error),
+    })?;
+    let measure = if label_free(manifest) { Measure::Agreement } else { Measure::Accuracy };
+    let report = Report::from_rows(&rows).map_err(Failure::input)?;
+    Ok(report.with_measure(measure).with_expected(&manifest.expected))
+}
+
 /// The command line that started a run, without the share that the process took of it.
-fn whole_run(command: &[String]) -> String {
+pub(crate) fn whole_run(command: &[String]) -> String {
     let mut words = Vec::new();
     let mut rest = command.iter();
     while let Some(word) = rest.next() {
