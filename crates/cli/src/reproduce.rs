@@ -9,10 +9,11 @@ use crate::loading::Machine;
 use crate::run;
 
 macro_rules! carried {
-    ($($name:literal),*) => { [$(($name, include_bytes!(concat!("../../../experiments/", $name)))),*] };
+    ($($name:literal),*) => { [$(($name, include_bytes!(concat!("../carried/", $name)))),*] };
 }
 
-/// The experiment and its networks, as they lie in the repository under `experiments/`.
+/// The experiment and its networks. `carried/` links to the repository's `experiments/`, so that a package, in which links
+/// become files, has them too.
 const FILES: [(&str, &[u8]); 4] = carried![
     "reproduce.toml",
     "networks/vgg16-synthetic.safetensors",
