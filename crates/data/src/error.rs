@@ -250,10 +250,10 @@ pub enum DataError {
         /// Shards of the other.
         second: usize,
     },
-    /// A folder of images is not laid out as expected.
+    /// A folder of images, or the file of labels beside it, is not laid out as expected.
     #[error("{path}: {found}, expected {expected}")]
     Layout {
-        /// The folder.
+        /// The folder or the file.
         path: PathBuf,
         /// What is wrong.
         found: String,

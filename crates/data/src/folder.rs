@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use crate::cache::{Cache, CacheOutcome, Decoded, FileState};
 use crate::decode::{self, Limits};
 use crate::set::check_classes;
-use crate::{DataError, ImageSet, ImageShape, ResizeCrop, Split, file};
+use crate::{DataError, ImageSet, ImageShape, ResizeCrop, Split, ValidationLabels, file};
 
 /// The most bytes of decoded pixels that a set from a folder may have, 16 GiB: ImageNet's 50,000 validation
 /// images fit at 224 pixels a side (7.5 GB) and at 299 (13.4 GB), its training images do not.
@@ -29,7 +29,8 @@ const EXTENSIONS: [&str; 9] = ["jpg", "jpeg", "png", "ppm", "bmp", "pgm", "tif",
 /// A data set that is a folder of image files. Written `imagenet`, `images`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FolderSource {
-    /// Labelled, as torchvision's `ImageFolder`: a folder a class in `imagenet/train` and `imagenet/val`.
+    /// Labelled, as torchvision's `ImageFolder`: a folder a class in `imagenet/train` and `imagenet/val`. Or
+    /// `imagenet/val` is flat, as in the official archive, and [`ValidationLabels`] lie beside it.
     ImageNet,
     /// Any images, without labels, in `images/train` and `images/val`, or, without those two, in `images`.
     Images,
@@ -49,8 +50,8 @@ impl FolderSource {
         }
     }
 
-    /// What the directory of a set holds: [`ImageNet`](Self::ImageNet) where its `val` holds folders,
-    /// [`Images`](Self::Images) where `val`, or the directory itself when there is none, holds image files and
+    /// What the directory of a set holds: [`ImageNet`](Self::ImageNet) where its `val` holds folders, or image
+    /// files with [`ValidationLabels`] beside it; [`Images`](Self::Images) where `val`, or the directory itself when there is none, holds image files and
     /// no folders. Names that begin with a dot do not count.
     ///
     /// # Errors
@@ -74,7 +75,11 @@ impl FolderSource {
                 (false, _) => files |= !is_dir && is_image(Path::new(&name)),
             }
         }
-        if files { Ok(Self::Images) } else { Err(DataError::NoImages { path: place.into() }) }
+        match files {
+            true if divided && set.join(ValidationLabels::FILE_NAME).exists() => Ok(Self::ImageNet),
+            true => Ok(Self::Images),
+            false => Err(DataError::NoImages { path: place.into() }),
+        }
     }
 
     /// Whether the images have labels. Without, the class that a fault-free network predicts stands for the
@@ -90,6 +95,10 @@ impl FolderSource {
 /// As torchvision's `ImageFolder`: classes are the folders in the order of their names, and their numbers the
 /// labels; inside a class, files come in the order of their folder and name. A file counts when its name ends
 /// in an image format's extension, in lower or upper case.
+///
+/// With [`ValidationLabels`] beside `train` and `val`, fewer than 1,000 folders keep the labels that they have among all
+/// of ImageNet's classes, and `val` may hold the image files themselves: they then come in the order of their names,
+/// which is none by class.
 ///
 /// The images of `val` ([`Split::Test`]) come class by class, so that the first 5,000 are those of the paper. Those
 /// of `train` come in turns, the first of every class, then the second of every class: the first few then
@@ -147,7 +156,8 @@ impl ImageFolder {
     /// itself as [`Split::Test`]. Folders may be nested.
     ///
     /// # Errors
-    /// [`DataError::Layout`] when a folder is missing or nested without end, [`DataError::NoImages`] for a
+    /// [`DataError::Layout`] when a folder is missing or nested without end, for a flat `val` without
+    /// [`ValidationLabels`], and for a file or a folder that these do not know; [`DataError::NoImages`] for a
     /// class or a split without files, [`DataError::Classes`] for more than 65536 classes, and
     /// [`DataError::Io`].
     pub fn open_in(set: &Path, source: FolderSource, split: Split) -> Result<Self, DataError> {
@@ -170,7 +180,7 @@ impl ImageFolder {
         }
         let mut folder = Self { source, split, dir, classes: Vec::new(), files: Vec::new() };
         if source.is_labelled() {
-            folder.list_classes()?;
+            folder.list_classes(set)?;
         } else {
             let paths = folder.list(Path::new(""))?;
             folder.files = paths.into_iter().map(|path| ImageFile { path, label: 0 }).collect();
@@ -251,10 +261,13 @@ impl ImageFolder {
         self.assemble(crop, images, decoded, outcome)
     }
 
-    fn list_classes(&mut self) -> Result<(), DataError> {
+    /// The classes and files of a labelled set in `set`.
+    fn list_classes(&mut self, set: &Path) -> Result<(), DataError> {
         let mut classes: Vec<Vec<PathBuf>> = Vec::new();
+        let mut flat = false;
         for (name, is_dir) in entries(&self.dir)? {
             if !is_dir {
+                flat |= is_image(Path::new(&name));
                 continue;
             }
             let files = self.list(Path::new(&name))?;
@@ -264,16 +277,20 @@ impl ImageFolder {
             classes.push(files);
             self.classes.push(name.to_string_lossy().into_owned());
         }
+        let known = set.join(ValidationLabels::FILE_NAME);
         if classes.is_empty() {
-            return Err(DataError::Layout {
-                path: self.dir.clone(),
-                found: "holds no folders".into(),
-                expected: "a folder of JPEG or PNG files for each class",
-            });
+            return match flat && self.split == Split::Test && known.exists() {
+                true => self.label_files(&ValidationLabels::read(&known)?),
+                false => Err(self.no_classes(flat)),
+            };
         }
         check_classes(self.source.name(), classes.len())?;
-        // At most 65536 classes, as was just checked.
-        let labelled = (0..).zip(classes).map(|(label, paths)| {
+        let labels = match classes.len() < ValidationLabels::CLASSES && known.exists() {
+            true => self.labels_among(&ValidationLabels::read(&known)?)?,
+            // At most 65536 classes, as was just checked.
+            false => (0..=u16::MAX).take(classes.len()).collect(),
+        };
+        let labelled = labels.into_iter().zip(classes).map(|(label, paths)| {
             let file = move |path| ImageFile { path, label };
             paths.into_iter().map(file).collect::<Vec<_>>()
         });
@@ -281,6 +298,48 @@ impl ImageFolder {
             Split::Test => labelled.flatten().collect(),
             Split::Train => in_turns(labelled.collect()),
         };
+        Ok(())
+    }
+
+    fn no_classes(&self, flat: bool) -> DataError {
+        let (found, expected) = match flat && self.split == Split::Test {
+            true => (
+                format!(
+                    "holds image files and no folders, and {} is not beside it",
+                    ValidationLabels::FILE_NAME
+                ),
+                "a folder for each class, or the labels that `zerospace data fetch imagenet-labels` brings",
+            ),
+            false => ("holds no folders".into(), "a folder of JPEG or PNG files for each class"),
+        };
+        DataError::Layout { path: self.dir.clone(), found, expected }
+    }
+
+    /// The labels of the class folders among all of ImageNet's, of which they then are some.
+    fn labels_among(&mut self, known: &ValidationLabels) -> Result<Vec<u16>, DataError> {
+        let folders = std::mem::replace(&mut self.classes, known.ids().to_vec());
+        let label = |folder: String| {
+            known.label_of_id(&folder).ok_or_else(|| DataError::Layout {
+                path: self.dir.join(&folder),
+                found: format!("no class of {}", ValidationLabels::FILE_NAME),
+                expected: "a folder named by a WordNet id of it, such as n01440764",
+            })
+        };
+        folders.into_iter().map(label).collect()
+    }
+
+    /// Gives the files of a flat folder the labels of their numbers.
+    fn label_files(&mut self, known: &ValidationLabels) -> Result<(), DataError> {
+        let labelled = |path: PathBuf| match path.to_str().and_then(|name| known.label_of_file(name)) {
+            Some(label) => Ok(ImageFile { path, label }),
+            None => Err(DataError::Layout {
+                path: self.dir.join(path),
+                found: "no validation image of ImageNet by its name".into(),
+                expected: "ILSVRC2012_val_00000001.JPEG to ILSVRC2012_val_00050000.JPEG",
+            }),
+        };
+        self.files = self.list(Path::new(""))?.into_iter().map(labelled).collect::<Result<_, _>>()?;
+        self.classes = known.ids().to_vec();
         Ok(())
     }
 

@@ -12,6 +12,7 @@
 //! | Hugging Face parquet | [`hugging_face_parquet`] | `train-00000-of-00002.parquet`, ... holding JPEG or PNG images |
 //! | IDX, as MNIST | [`idx`] | `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, ... |
 //! | torchvision's image folders | [`ImageFolder`] | `val/n01440764/ILSVRC2012_val_00000293.JPEG`, ... |
+//! | the flat folder of ImageNet's archive | [`ImageFolder`], [`ValidationLabels`] | `val/ILSVRC2012_val_00000001.JPEG`, ..., `validation_labels.txt` |
 //! | none: drawn on the spot | [`synthetic`] | none |
 //!
 //! [`ImageSet::open`] takes a root directory and one of the known [`DataSource`]s, and picks the loader by
@@ -42,6 +43,7 @@ mod resize;
 mod set;
 mod source;
 mod synthetic;
+mod validation_labels;
 
 pub use cache::CacheOutcome;
 pub use cifar::{cifar10_binary, cifar100_binary};
@@ -53,3 +55,4 @@ pub use resize::ResizeCrop;
 pub use set::{ImageSet, ImageShape, MAX_SIDE, Split};
 pub use source::DataSource;
 pub use synthetic::{SYNTHETIC_IMAGES, SYNTHETIC_SEED, synthetic};
+pub use validation_labels::ValidationLabels;

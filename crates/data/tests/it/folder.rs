@@ -194,7 +194,8 @@ fn wrong_layouts_are_named() {
     );
     assert_eq!(
         message(&["imagenet/val/0.png"], Split::Test),
-        "imagenet/val: holds no folders, expected a folder of JPEG or PNG files for each class"
+        "imagenet/val: holds image files and no folders, and validation_labels.txt is not beside it, expected a folder \
+         for each class, or the labels that `zerospace data fetch imagenet-labels` brings"
     );
     assert_eq!(
         message(&["imagenet/val/a/0.png", "imagenet/val/b/0.txt"], Split::Test),

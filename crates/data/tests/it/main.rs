@@ -15,3 +15,4 @@ mod open;
 mod real;
 mod set;
 mod synthetic;
+mod validation_labels;
