@@ -17,17 +17,7 @@ const PIXEL_BYTES: usize = 3 * 32 * 32;
 /// [`DataError::Io`] for a missing file, [`DataError::NoImages`] for an empty one, [`DataError::RecordSize`]
 /// for one which ends inside a record, and [`DataError::Label`] for a label above 9.
 pub fn cifar10_binary(dir: &Path, split: Split) -> Result<ImageSet, DataError> {
-    let files: &[&str] = match split {
-        Split::Train => &[
-            "data_batch_1.bin",
-            "data_batch_2.bin",
-            "data_batch_3.bin",
-            "data_batch_4.bin",
-            "data_batch_5.bin",
-        ],
-        Split::Test => &["test_batch.bin"],
-    };
-    read(DataSource::Cifar10, split, dir, files, &[("label", 10)])
+    read(DataSource::Cifar10, split, dir)
 }
 
 /// CIFAR-100 in its published binary version, from the directory that holds `train.bin` ([`Split::Train`]) or
@@ -38,27 +28,46 @@ pub fn cifar10_binary(dir: &Path, split: Split) -> Result<ImageSet, DataError> {
 /// # Errors
 /// As [`cifar10_binary`]; the coarse label is checked too, though not kept.
 pub fn cifar100_binary(dir: &Path, split: Split) -> Result<ImageSet, DataError> {
-    let files: &[&str] = match split {
-        Split::Train => &["train.bin"],
-        Split::Test => &["test.bin"],
-    };
-    let fields = [("coarse label", 20), ("fine label", 100)];
-    read(DataSource::Cifar100, split, dir, files, &fields)
+    read(DataSource::Cifar100, split, dir)
 }
 
-/// Reads files of records that begin with one byte for each of `fields`, (name, number of values); the last
-/// is the label.
-fn read(
-    source: DataSource,
-    split: Split,
-    dir: &Path,
-    files: &[&str],
-    fields: &[(&str, usize)],
-) -> Result<ImageSet, DataError> {
+/// The files of a split, in their order.
+pub(crate) fn files(source: DataSource, split: Split) -> &'static [&'static str] {
+    match (source, split) {
+        (DataSource::Cifar100, Split::Train) => &["train.bin"],
+        (DataSource::Cifar100, Split::Test) => &["test.bin"],
+        (_, Split::Train) => &[
+            "data_batch_1.bin",
+            "data_batch_2.bin",
+            "data_batch_3.bin",
+            "data_batch_4.bin",
+            "data_batch_5.bin",
+        ],
+        (_, Split::Test) => &["test_batch.bin"],
+    }
+}
+
+/// The bytes with which a record begins, (name, number of values) each; the last is the label.
+fn fields(source: DataSource) -> &'static [(&'static str, usize)] {
+    match source {
+        DataSource::Cifar100 => &[("coarse label", 20), ("fine label", 100)],
+        _ => &[("label", 10)],
+    }
+}
+
+/// How many records the files of a split have room for.
+pub(crate) fn records(dir: &Path, source: DataSource, split: Split) -> Result<u64, DataError> {
+    let record_bytes = (fields(source).len() + PIXEL_BYTES) as u64;
+    let lengths = files(source, split).iter().map(|name| Ok(file::open(&dir.join(name))?.1));
+    Ok(lengths.sum::<Result<u64, DataError>>()? / record_bytes)
+}
+
+fn read(source: DataSource, split: Split, dir: &Path) -> Result<ImageSet, DataError> {
+    let fields = fields(source);
     let record_bytes = fields.len() + PIXEL_BYTES;
     let mut pixels = Vec::new();
     let mut labels = Vec::new();
-    for name in files {
+    for name in files(source, split) {
         let path = dir.join(name);
         let bytes = file::read(&path)?;
         if bytes.is_empty() {

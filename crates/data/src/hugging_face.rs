@@ -98,6 +98,16 @@ pub(crate) fn shards(dir: &Path, split: Split) -> Result<Vec<PathBuf>, DataError
     Ok(names.into_iter().map(|(_, name)| dir.join(name)).collect())
 }
 
+/// The number of rows that a shard says it has.
+pub(crate) fn rows(shard: &Path) -> Result<u64, DataError> {
+    let count = || {
+        let (file, file_bytes) = file::open(shard)?;
+        let reader = pages::open(&file, file_bytes).map_err(|error| parquet_error(shard, error))?;
+        Ok(u64::try_from(reader.metadata().file_metadata().num_rows()).unwrap_or(0))
+    };
+    pages::caught(count).unwrap_or_else(|reason| Err(DataError::Decoder { path: shard.into(), reason }))
+}
+
 /// The number of shards that a file's name speaks of, if it is the name of a shard.
 fn shard_total(name: &str, split: Split) -> Option<usize> {
     let (index, total) =

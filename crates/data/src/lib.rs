@@ -53,6 +53,6 @@ pub use hugging_face::{MAX_PIXEL_BYTES, hugging_face_parquet};
 pub use idx::idx;
 pub use resize::ResizeCrop;
 pub use set::{ImageSet, ImageShape, MAX_SIDE, Split};
-pub use source::DataSource;
+pub use source::{DataSource, FoundSet};
 pub use synthetic::{SYNTHETIC_IMAGES, SYNTHETIC_SEED, synthetic};
 pub use validation_labels::ValidationLabels;

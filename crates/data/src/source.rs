@@ -1,10 +1,10 @@
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::hugging_face::shards;
+use crate::hugging_face::{rows, shards};
 use crate::{
-    DataError, ImageSet, ImageShape, SYNTHETIC_SEED, Split, cifar10_binary, cifar100_binary,
+    DataError, ImageSet, ImageShape, SYNTHETIC_SEED, Split, cifar, cifar10_binary, cifar100_binary, file,
     hugging_face_parquet, idx, synthetic,
 };
 
@@ -25,7 +25,7 @@ pub enum DataSource {
 
 impl DataSource {
     /// Every data set known here.
-    const ALL: [DataSource; 4] =
+    pub const ALL: [DataSource; 4] =
         [DataSource::Cifar10, DataSource::Cifar100, DataSource::Mnist, DataSource::Synthetic];
 
     /// The name, which is also the name of the set's directory.
@@ -87,9 +87,25 @@ impl FromStr for DataSource {
     }
 }
 
-impl ImageSet {
-    /// A known data set, from whichever layout lies in the directory `root/<name>`. The synthetic set is
-    /// drawn on the spot, and `root` need not exist.
+/// Where a split of a known data set lies, and in which layout; looked up and not yet read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundSet {
+    source: DataSource,
+    split: Split,
+    place: Place,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    Parquet(PathBuf),
+    Binary(PathBuf),
+    Idx { images: PathBuf, labels: PathBuf },
+    Drawn,
+}
+
+impl DataSource {
+    /// Looks for a split in the directory `root/<name>`; for files only, which are not read. Of the synthetic set
+    /// there are none, and `root` need not exist.
     ///
     /// Looked for, and taken in this order:
     ///
@@ -102,18 +118,81 @@ impl ImageSet {
     ///    ([`idx`]).
     ///
     /// # Errors
-    /// [`DataError::NotFound`] when there is none of them, [`DataError::ShapeMismatch`] when the images do
-    /// not have the shape of the data set, and the errors of the loader.
-    pub fn open(root: &Path, source: DataSource, split: Split) -> Result<ImageSet, DataError> {
-        let dir = root.join(source.name());
-        let classes = source.class_names().len();
-        let in_files = !source.is_synthetic();
-        let set = if in_files && dir.is_dir() && !shards(&dir, split)?.is_empty() {
-            hugging_face_parquet(&dir, source.name(), split, classes)?
+    /// [`DataError::NotFound`] when there is none of them, and those of [`hugging_face_parquet`] for an
+    /// incomplete directory.
+    pub fn find(self, root: &Path, split: Split) -> Result<FoundSet, DataError> {
+        let dir = root.join(self.name());
+        let in_files = !self.is_synthetic();
+        let place = if in_files && dir.is_dir() && !shards(&dir, split)?.is_empty() {
+            Place::Parquet(dir)
         } else {
-            open_published(&dir, source, split)?
+            find_published(&dir, self, split)?
+        };
+        Ok(FoundSet { source: self, split, place })
+    }
+}
+
+impl FoundSet {
+    /// The layout in a word or two.
+    pub fn layout(&self) -> &'static str {
+        match self.place {
+            Place::Parquet(_) => "Hugging Face parquet",
+            Place::Binary(_) => "binary",
+            Place::Idx { .. } => "IDX",
+            Place::Drawn => "drawn",
+        }
+    }
+
+    /// Whether it is in the Hugging Face layout, which goes before all others.
+    pub fn is_parquet(&self) -> bool {
+        matches!(self.place, Place::Parquet(_))
+    }
+
+    /// The directory of the files; none where the images are drawn.
+    pub fn dir(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Parquet(dir) | Place::Binary(dir) => Some(dir),
+            Place::Idx { images, .. } => images.parent(),
+            Place::Drawn => None,
+        }
+    }
+
+    /// How many images there are by the sizes of the files, or by what parquet files say of themselves.
+    ///
+    /// # Errors
+    /// [`DataError::Io`] and [`DataError::NotAFile`] for what cannot be read, [`DataError::Parquet`] and
+    /// [`DataError::Decoder`] for parquet files that are not sound.
+    pub fn images(&self) -> Result<u64, DataError> {
+        match &self.place {
+            Place::Parquet(dir) => shards(dir, self.split)?.iter().map(|shard| rows(shard)).sum(),
+            Place::Binary(dir) => cifar::records(dir, self.source, self.split),
+            Place::Idx { images, .. } => {
+                let (_, length) = file::open(images)?;
+                Ok(length.saturating_sub(IDX_HEAD_BYTES) / self.source.shape().image_bytes() as u64)
+            }
+            Place::Drawn => Ok(default_images(self.split) as u64),
+        }
+    }
+
+    /// Reads the set.
+    ///
+    /// # Errors
+    /// [`DataError::ShapeMismatch`] when the images do not have the shape of the data set, and the errors of the
+    /// loader.
+    pub fn read(&self) -> Result<ImageSet, DataError> {
+        let Self { source, split, place } = self;
+        let (source, split, classes) = (*source, *split, source.class_names().len());
+        let set = match place {
+            Place::Parquet(dir) => hugging_face_parquet(dir, source.name(), split, classes)?,
+            Place::Binary(dir) => match source {
+                DataSource::Cifar100 => cifar100_binary(dir, split)?,
+                _ => cifar10_binary(dir, split)?,
+            },
+            Place::Idx { images, labels } => idx(images, labels, source.name(), split, classes)?,
+            Place::Drawn => synthetic(split, default_images(split), SYNTHETIC_SEED)?,
         };
         if set.shape() != source.shape() {
+            let dir = self.dir().unwrap_or(Path::new(""));
             return Err(DataError::ShapeMismatch {
                 place: format!("{} ({split} set of {source})", dir.display()),
                 image: 0,
@@ -125,6 +204,20 @@ impl ImageSet {
     }
 }
 
+impl ImageSet {
+    /// A known data set, from whichever layout lies in the directory `root/<name>`
+    /// ([`find`](DataSource::find)). The synthetic set is drawn on the spot.
+    ///
+    /// # Errors
+    /// As [`find`](DataSource::find) and [`read`](FoundSet::read).
+    pub fn open(root: &Path, source: DataSource, split: Split) -> Result<ImageSet, DataError> {
+        source.find(root, split)?.read()
+    }
+}
+
+/// Before the pixels of an IDX file of images: magic number, number of images, rows, columns.
+const IDX_HEAD_BYTES: u64 = 16;
+
 /// How much of the synthetic set is taken unless a caller of [`synthetic`] says otherwise.
 fn default_images(split: Split) -> usize {
     match split {
@@ -133,32 +226,25 @@ fn default_images(split: Split) -> usize {
     }
 }
 
-/// The set in the format in which its authors published it; the synthetic set is drawn.
-fn open_published(dir: &Path, source: DataSource, split: Split) -> Result<ImageSet, DataError> {
+/// The files in the format in which the authors of a set published it; the synthetic set has none.
+fn find_published(dir: &Path, source: DataSource, split: Split) -> Result<Place, DataError> {
     let mut looked_for = vec![format!("{split}-*-of-*.parquet")];
     let mut found = |file: &str| {
         looked_for.push(file.into());
         dir.join(file).exists()
     };
     match source {
-        DataSource::Cifar10 => {
-            let first = match split {
-                Split::Train => "data_batch_1.bin",
-                Split::Test => "test_batch.bin",
-            };
+        DataSource::Cifar10 | DataSource::Cifar100 => {
+            let first = cifar::files(source, split)[0];
             if found(first) {
-                return cifar10_binary(dir, split);
+                return Ok(Place::Binary(dir.into()));
             }
-            if found(&format!("cifar-10-batches-bin/{first}")) {
-                return cifar10_binary(&dir.join("cifar-10-batches-bin"), split);
-            }
-        }
-        DataSource::Cifar100 => {
-            if found(&format!("{split}.bin")) {
-                return cifar100_binary(dir, split);
-            }
-            if found(&format!("cifar-100-binary/{split}.bin")) {
-                return cifar100_binary(&dir.join("cifar-100-binary"), split);
+            let in_archive = match source {
+                DataSource::Cifar100 => "cifar-100-binary",
+                _ => "cifar-10-batches-bin",
+            };
+            if found(&format!("{in_archive}/{first}")) {
+                return Ok(Place::Binary(dir.join(in_archive)));
             }
         }
         DataSource::Mnist => {
@@ -170,14 +256,12 @@ fn open_published(dir: &Path, source: DataSource, split: Split) -> Result<ImageS
             for suffix in ["", ".gz"] {
                 let images = format!("{prefix}-images-idx3-ubyte{suffix}");
                 if found(&images) {
-                    let labels = format!("{prefix}-labels-idx1-ubyte{suffix}");
-                    let classes = source.class_names().len();
-                    let (images, labels) = (dir.join(images), dir.join(labels));
-                    return idx(&images, &labels, source.name(), split, classes);
+                    let labels = dir.join(format!("{prefix}-labels-idx1-ubyte{suffix}"));
+                    return Ok(Place::Idx { images: dir.join(images), labels });
                 }
             }
         }
-        DataSource::Synthetic => return synthetic(split, default_images(split), SYNTHETIC_SEED),
+        DataSource::Synthetic => return Ok(Place::Drawn),
     }
     Err(DataError::NotFound { dir: dir.into(), data_source: source, split, looked_for })
 }

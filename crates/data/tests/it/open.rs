@@ -122,3 +122,33 @@ fn a_set_of_another_shape_is_refused() {
         )
     );
 }
+
+#[test]
+fn sets_are_found_and_counted_without_reading_them() {
+    let (root, dir) = root_with("cifar10");
+    write_cifar10_train(&dir);
+    let find = |source: DataSource, split| source.find(root.path(), split);
+    let found = find(DataSource::Cifar10, Split::Train).unwrap();
+    assert_eq!((found.layout(), found.images().unwrap(), found.dir()), ("binary", 15, Some(&*dir)));
+    assert!(!found.is_parquet());
+    assert_eq!(found.read().unwrap().len(), 15);
+    assert!(matches!(find(DataSource::Cifar10, Split::Test), Err(DataError::NotFound { .. })));
+    fs::remove_file(dir.join("data_batch_5.bin")).unwrap();
+    assert!(matches!(found.images(), Err(DataError::Io { .. })));
+
+    let path = dir.join("train-00000-of-00001.parquet");
+    write_parquet(&path, HUGGING_FACE, plain(), &[&png_rows(0, 7, 10), &png_rows(0, 4, 10)]);
+    let found = find(DataSource::Cifar10, Split::Train).unwrap();
+    assert_eq!((found.layout(), found.images().unwrap()), ("Hugging Face parquet", 11));
+    assert!(found.is_parquet());
+    fs::write(&path, "no parquet").unwrap();
+    assert!(matches!(found.images(), Err(DataError::Parquet { .. })));
+
+    let mnist = root.path().join("mnist");
+    fs::create_dir(&mnist).unwrap();
+    fs::write(mnist.join("t10k-images-idx3-ubyte"), idx_bytes(0x803, &[3, 28, 28], &[0; 3 * 784])).unwrap();
+    let found = find(DataSource::Mnist, Split::Test).unwrap();
+    assert_eq!((found.layout(), found.images().unwrap(), found.dir()), ("IDX", 3, Some(&*mnist)));
+    let drawn = find(DataSource::Synthetic, Split::Test).unwrap();
+    assert_eq!((drawn.layout(), drawn.images().unwrap(), drawn.dir()), ("drawn", 5000, None));
+}
