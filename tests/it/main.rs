@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod campaign;
+mod data_sets;
 mod exports;
 mod fault_models;
 mod image_folder;

@@ -157,6 +157,7 @@ fn help_teaches() {
     for part in [
         "Start here:",
         "Exit codes:",
+        "data",
         "quantize",
         "inspect",
         "table1",
@@ -170,7 +171,8 @@ fn help_teaches() {
     ] {
         assert!(help.contains(part), "{part} is not in {help}");
     }
-    for verb in ["quantize", "inspect", "table1", "plan", "run", "submit", "status", "merge", "report", "fit"]
+    for verb in
+        ["data", "quantize", "inspect", "table1", "plan", "run", "submit", "status", "merge", "report", "fit"]
     {
         let help = succeed(folder.path(), &[verb, "--help"]);
         assert!(help.contains(&format!("zerospace {verb} ")) && help.contains("Example"), "{help}");

@@ -336,6 +336,7 @@ fn what_table1_cannot_measure_is_refused_in_one_sentence() {
     assert_eq!(
         refused("squeezenet1_0", "imagenet", &[]),
         "error: imagenet/val holds 2 class folders, expected 3, one for each class of \
-         weights/squeezenet1_0.safetensors: labels are the positions of the folders by name\n"
+         weights/squeezenet1_0.safetensors: labels are the positions of the folders by name (or of WordNet ids, with the file of `zerospace data fetch \
+         imagenet-labels`)\n"
     );
 }

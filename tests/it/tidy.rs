@@ -29,6 +29,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("plotters", &["analysis"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
+    ("ureq", &["cli"]),
     ("signal-hook", &["cli"]),
     ("anyhow", &["cli"]),
 ];

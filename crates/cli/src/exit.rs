@@ -33,7 +33,7 @@ impl Outcome {
 /// Why a verb failed; decides the exit code.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The machine refused.
+    /// The machine refused, or the network.
     Machine(Error),
     /// Usage, configuration or input.
     Input(Error),

@@ -75,7 +75,11 @@ impl Machine {
                 return Ok(images);
             }
             let source: DataSource = set.parse()?;
-            let all = ImageSet::open(&self.data_root, source, split).context(WHERE)?;
+            let all =
+                ImageSet::open(&self.data_root, source, split).with_context(|| match fetchable(source) {
+                    true => format!("fetch it with `zerospace data fetch {source}`, or {WHERE}"),
+                    false => WHERE.into(),
+                })?;
             if all.is_synthetic() {
                 progress_line(SYNTHETIC);
             }
@@ -131,6 +135,11 @@ impl Resources {
         }
         Ok(Images { set, unreadable: unreadable.len(), notes })
     }
+}
+
+/// Whether `data fetch` brings this set.
+pub(crate) fn fetchable(source: DataSource) -> bool {
+    matches!(source, DataSource::Cifar10 | DataSource::Cifar100)
 }
 
 const WHERE: &str = "choose the directory of data sets with --data DIR or ZEROSPACE_DATA";

@@ -4,6 +4,8 @@
 // The one crate that may; clippy.toml bans these elsewhere.
 #![allow(clippy::disallowed_methods)]
 
+mod data_sets;
+mod digest;
 mod distribution;
 mod exit;
 mod fit;
@@ -42,7 +44,7 @@ use crate::exit::{Failure, Outcome};
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  the machine refused: a file could not be read or written, the disk is full
+  1  the machine or the network refused: a file could not be read or written, the disk is full, a host is not reached
   2  usage, configuration or input: the message names the file, the value and what was expected
   4  records of another plan
   5  incomplete; `zerospace run` with the same arguments resumes
@@ -53,6 +55,7 @@ Exit codes:
 const EXAMPLES: &str = "\
 Start here:
   zerospace reproduce
+  zerospace data fetch cifar10
   zerospace quantize resnet20.th --arch resnet20 --set cifar10 --throttle -o resnet20.safetensors
   zerospace inspect resnet20.safetensors
   zerospace run experiments/resnet20-cifar10.toml
@@ -71,6 +74,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Verb {
     Reproduce(reproduce::Arguments),
+    Data(data_sets::Arguments),
     Quantize(quantize::Arguments),
     Inspect(inspect::Arguments),
     Table1(table1::Arguments),
@@ -90,6 +94,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result: Result<Outcome, Failure> = match arguments.verb {
         Verb::Reproduce(arguments) => reproduce::execute(&arguments),
+        Verb::Data(arguments) => data_sets::execute(&arguments),
         Verb::Quantize(arguments) => quantize::execute(&arguments),
         Verb::Inspect(arguments) => inspect::execute(&arguments),
         Verb::Table1(arguments) => table1::execute(&arguments),

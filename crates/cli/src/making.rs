@@ -1,6 +1,5 @@
 //! Int8 networks from float ones, and how good either is.
 
-use std::io::Read;
 use std::num::NonZeroU32;
 use std::path::Path;
 
@@ -14,9 +13,9 @@ use quant::{
     WeightScale,
 };
 use rayon::prelude::*;
-use sha2::{Digest, Sha256};
 use zoo::Graph;
 
+use crate::digest::file_sha256;
 use crate::int8::compiled;
 use crate::progress::bar;
 use crate::recipe::ScaleRule;
@@ -281,20 +280,4 @@ fn largest(logits: &[f32]) -> u16 {
 
 fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-fn file_sha256(path: &Path) -> anyhow::Result<String> {
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    let mut read = || -> std::io::Result<()> {
-        let mut file = std::fs::File::open(path)?;
-        loop {
-            match file.read(&mut buffer)? {
-                0 => return Ok(()),
-                count => hash.update(&buffer[..count]),
-            }
-        }
-    };
-    read().with_context(|| path.display().to_string())?;
-    Ok(hash.finalize().iter().map(|b| format!("{b:02x}")).collect())
 }

@@ -38,8 +38,9 @@ alexnet-owt-7be5be79.pth, inception_v3_google-0cc3c7bd.pth) or plainly named (re
 
 Images: --images is a directory in torchvision's layout, DIR/val/CLASS/*.JPEG, and DIR/train/CLASS/*.JPEG for
 the ranges of activations; without train they come from val, and the table says so. Labels are the positions
-of the class folders by name, so that there must be one for each class of the networks. Where DIR/val (or DIR)
-holds image files and no folders, there are no labels: how often the int8 network agrees with the float one
+of the class folders by name, so that there must be one for each class of the networks, unless `zerospace data fetch
+imagenet-labels` has put DIR/validation_labels.txt there: then some folders, or ImageNet's flat val, will do. Where
+DIR/val (or DIR) holds image files and no folders, and without that file, there are no labels: how often the int8 network agrees with the float one
 takes the place of accuracy. Every network gets images of its own size, 299 pixels for inception_v3 and 224
 for the others, and torchvision's normalization.
 
@@ -281,7 +282,7 @@ impl<'a> Measurement<'a> {
         if self.is_labelled() && folder.classes().len() != classes {
             return Err(anyhow!(
                 "{} holds {} class folders, expected {classes}, one for each class of {}: labels are the positions \
-                 of the folders by name",
+                 of the folders by name (or of WordNet ids, with the file of `zerospace data fetch imagenet-labels`)",
                 folder.dir().display(),
                 folder.classes().len(),
                 file.display()
