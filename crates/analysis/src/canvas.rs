@@ -1,5 +1,6 @@
 //! Drawing in pixels, as SVG and as PNG from the same code: what all figures share.
 
+use std::cell::RefCell;
 use std::sync::OnceLock;
 
 use plotters::backend::{BitMapBackend, SVGBackend};
@@ -13,6 +14,7 @@ use plotters::style::{
 };
 
 use crate::AnalysisError;
+use crate::escape::escape;
 use crate::style::{Marker, Style};
 
 /// Width of a figure across the page, its margin and the size of its title, in pixels.
@@ -57,13 +59,34 @@ pub(crate) trait Drawing {
     fn draw<DB: DrawingBackend>(&self, canvas: &Canvas<DB>) -> Result<(), AnalysisError>;
 }
 
-/// The figure as SVG; the text stays text.
+/// The figure as SVG; the text stays text, and a spot that was given a value shows it under the pointer.
 pub(crate) fn svg(drawing: &impl Drawing) -> Result<String, AnalysisError> {
     let (width, height) = drawing.size();
     let mut text = String::new();
     let backend = SVGBackend::with_string(&mut text, (width as u32, height as u32));
-    draw_on(&backend.into_drawing_area(), drawing)?;
+    let hovers = draw_on(&backend.into_drawing_area(), drawing)?;
+    let end = text.rfind("</svg>").expect("the backend closes what it opened");
+    text.insert_str(end, &hover_layer(&hovers));
     Ok(text)
+}
+
+/// Transparent shapes over a figure, each with a title, which browsers show under the pointer.
+fn hover_layer(hovers: &[Hover]) -> String {
+    if hovers.is_empty() {
+        return String::new();
+    }
+    let mut layer = String::from("<g fill=\"none\" pointer-events=\"all\">\n");
+    for Hover { spot, value } in hovers {
+        let (name, place) = match spot {
+            Spot::Disc((x, y), radius) => ("circle", format!("cx=\"{x}\" cy=\"{y}\" r=\"{radius}\"")),
+            Spot::Field([(left, top), (right, bottom)]) => {
+                let (width, height) = (right - left, bottom - top);
+                ("rect", format!("x=\"{left}\" y=\"{top}\" width=\"{width}\" height=\"{height}\""))
+            }
+        };
+        layer.push_str(&format!("<{name} {place}><title>{}</title></{name}>\n", escape(value)));
+    }
+    layer + "</g>\n"
 }
 
 /// The figure as PNG, 8-bit RGB.
@@ -86,12 +109,14 @@ pub(crate) fn png(drawing: &impl Drawing) -> Result<Vec<u8>, AnalysisError> {
 fn draw_on<DB: DrawingBackend>(
     area: &DrawingArea<DB, Shift>,
     drawing: &impl Drawing,
-) -> Result<(), AnalysisError> {
+) -> Result<Vec<Hover>, AnalysisError> {
     let failed = |e: String| AnalysisError::Figure(e);
     register_fonts()?;
     area.fill(&WHITE).map_err(|e| failed(e.to_string()))?;
-    drawing.draw(&Canvas(area))?;
-    area.present().map_err(|e| failed(e.to_string()))
+    let canvas = Canvas { area, hovers: RefCell::default() };
+    drawing.draw(&canvas)?;
+    area.present().map_err(|e| failed(e.to_string()))?;
+    Ok(canvas.hovers.into_inner())
 }
 
 /// Registers the embedded fonts under the family that SVG names too, so that browsers use their own.
@@ -215,7 +240,26 @@ impl<K: Copy> Header<K> {
 }
 
 /// Drawing in pixels, on any backend.
-pub(crate) struct Canvas<'a, DB: DrawingBackend>(&'a DrawingArea<DB, Shift>);
+pub(crate) struct Canvas<'a, DB: DrawingBackend> {
+    area: &'a DrawingArea<DB, Shift>,
+    /// In order: the last of those that overlap is the one that shows.
+    hovers: RefCell<Vec<Hover>>,
+}
+
+/// A spot of a figure, and the value that it shows under the pointer.
+struct Hover {
+    spot: Spot,
+    value: String,
+}
+
+/// Where a figure tells a value.
+#[derive(Clone, Copy)]
+pub(crate) enum Spot {
+    /// Centre and radius.
+    Disc(Point, i32),
+    /// Upper left and lower right corner.
+    Field([Point; 2]),
+}
 
 impl<DB: DrawingBackend> Canvas<'_, DB> {
     fn add<'b, E>(&self, element: &'b E) -> Result<(), AnalysisError>
@@ -223,7 +267,12 @@ impl<DB: DrawingBackend> Canvas<'_, DB> {
         &'b E: PointCollection<'b, Point>,
         E: Drawable<DB>,
     {
-        self.0.draw(element).map_err(|e| AnalysisError::Figure(e.to_string()))
+        self.area.draw(element).map_err(|e| AnalysisError::Figure(e.to_string()))
+    }
+
+    /// Lets a spot tell a value under the pointer. Of an SVG only: pixels have no pointer.
+    pub(crate) fn hover(&self, spot: Spot, value: String) {
+        self.hovers.borrow_mut().push(Hover { spot, value });
     }
 
     pub(crate) fn line(&self, points: &[Point], color: RGBAColor, width: u32) -> Result<(), AnalysisError> {

@@ -8,10 +8,10 @@ use crate::AnalysisError;
 use crate::axis::AccuracyAxis;
 use crate::canvas::{
     Canvas, Drawing, GRID, GUIDE, Header, INK, PAGE_MARGIN, PAGE_TITLE, PAGE_WIDTH, PANEL_TITLE, PLAIN,
-    SUBTITLE, TICK, TextLook, color_of, gradient, png, svg, text_width,
+    SUBTITLE, Spot, TICK, TextLook, color_of, gradient, png, svg, text_width,
 };
 use crate::cell::rate_label;
-use crate::comparison::{Comparison, Contender, Family, overhead_label};
+use crate::comparison::{Accuracy, Comparison, Contender, Family, overhead_label};
 use crate::style::{Marker, Style};
 
 const ROW: i32 = 40;
@@ -120,10 +120,18 @@ impl Drawing for ShadedTable<'_> {
                 canvas.text(&overhead_label(contender.overhead_percent), at, head)?;
                 let best = family.best_clean_percent();
                 field(canvas, place(1), y, contender.clean_percent, best, false)?;
+                let spot = |column| {
+                    let (left, right) = place(column);
+                    Spot::Field([(left, y), (right, y + ROW)])
+                };
+                let fault_free = format!("fault-free {:.2} %", contender.clean_percent);
+                canvas.hover(spot(1), format!("{}: {fault_free}", contender.label()));
                 for (rate, accuracy) in contender.accuracies.iter().enumerate() {
                     if let Some(accuracy) = accuracy {
                         let on_front = family.is_on_front(contender, rate);
-                        field(canvas, place(rate as i32 + 2), y, accuracy.mean_percent, best, on_front)?;
+                        let column = rate as i32 + 2;
+                        field(canvas, place(column), y, accuracy.mean_percent, best, on_front)?;
+                        canvas.hover(spot(column), mean_value(family, contender, rate, accuracy));
                     }
                 }
             }
@@ -156,11 +164,26 @@ fn field<DB: DrawingBackend>(
     canvas.text(&format!("{percent:.1}"), ((left + right) / 2, y + ROW / 2), look)
 }
 
+/// A mean in words: protection and version, rate, accuracy and its interval.
+fn mean_value(family: &Family, contender: &Contender, rate: usize, accuracy: &Accuracy) -> String {
+    let interval = accuracy
+        .interval_percent
+        .map_or(String::new(), |(low, high)| format!(", 95 % interval [{low:.2}, {high:.2}]"));
+    let rate = rate_label(family.rates[rate]);
+    format!("{} at {rate}: mean {:.2} %{interval}", contender.label(), accuracy.mean_percent)
+}
+
 /// The colour of a loss in points, and whether text on it must be white.
 fn shade(loss: f64) -> (RGBAColor, bool) {
     // The square root keeps small losses apart.
     let part = (loss.max(0.0) / DEEPEST).min(1.0).sqrt();
     (gradient(&COLORS, part).to_rgba(), part > 0.55)
+}
+
+/// The same with the stored overhead.
+fn point_value(family: &Family, contender: &Contender, rate: usize, accuracy: &Accuracy) -> String {
+    let mean = mean_value(family, contender, rate, accuracy);
+    format!("{mean}; stored overhead {}", overhead_label(contender.overhead_percent))
 }
 
 struct Fronts<'a> {
@@ -331,6 +354,7 @@ impl Fronts<'_> {
             if let Some(accuracy) = contender.accuracies[rate] {
                 let at = (frame.x(contender.overhead_percent), frame.y(accuracy.mean_percent));
                 canvas.disc(at, 7, BEHIND.mix(0.7))?;
+                canvas.hover(Spot::Disc(at, 7), point_value(family, contender, rate, &accuracy));
             }
         }
         let color = color_of(FRONT);
@@ -348,7 +372,7 @@ impl Fronts<'_> {
         }
         canvas.line(&line, color.mix(0.6), 3)?;
         // Equals share a marker.
-        let mut named: Vec<((i32, i32), String)> = Vec::new();
+        let mut named: Vec<((i32, i32), String, String)> = Vec::new();
         for contender in &front {
             let accuracy = contender.accuracies[rate].expect("it is on the front");
             let at = (frame.x(contender.overhead_percent), frame.y(accuracy.mean_percent));
@@ -356,13 +380,18 @@ impl Fronts<'_> {
                 canvas.line(&[(at.0, frame.y(low)), (at.0, frame.y(high))], GUIDE.to_rgba(), 3)?;
             }
             let letter = self.letter_of(family, contender);
-            match named.iter_mut().find(|(place, _)| *place == at) {
-                Some((_, letters)) => *letters = format!("{letters}, {letter}"),
-                None => named.push((at, letter)),
+            let value = point_value(family, contender, rate, &accuracy);
+            match named.iter_mut().find(|(place, ..)| *place == at) {
+                Some((_, letters, values)) => {
+                    *letters = format!("{letters}, {letter}");
+                    *values = format!("{values}\n{value}");
+                }
+                None => named.push((at, letter, value)),
             }
         }
-        for (at, letters) in named {
+        for (at, letters, values) in named {
             canvas.marker(at, FRONT)?;
+            canvas.hover(Spot::Disc(at, 14), values);
             let look = TextLook { size: LABEL, style: FontStyle::Bold, v: VPos::Bottom, ..PLAIN };
             canvas.text(&letters, (at.0 + 8, at.1 - 8), look)?;
         }

@@ -15,7 +15,7 @@ use crate::AnalysisError;
 use crate::axis::AccuracyAxis;
 use crate::canvas::{
     Canvas, DASH, Drawing, GRID, GUIDE, Header, INK, PAGE_MARGIN, PAGE_TITLE, PAGE_WIDTH, PANEL_TITLE, PLAIN,
-    Point, TICK, TextLook, color_of, png, svg, text_width,
+    Point, Spot, TICK, TextLook, color_of, png, svg, text_width,
 };
 use crate::cell::{Cell, points, rate_label};
 use crate::estimate::CellSummary;
@@ -23,6 +23,7 @@ use crate::folder::Context;
 use crate::interval::{INTERVAL_METHOD, Interval};
 use crate::report::{Measure, Report};
 use crate::style::{Style, display_name, styles_of};
+use crate::table::{fixed, interval_text, summary_number};
 
 /// Between columns of panels.
 const GUTTER: i32 = 40;
@@ -35,6 +36,8 @@ const GROUP: RGBColor = RGBColor(245, 245, 245);
 const POINT_RADIUS: i32 = 6;
 const POINT_ALPHA: f64 = 0.3;
 const BAND_ALPHA: f64 = 0.16;
+/// Of the spot around a mean that tells it.
+const HOVER_RADIUS: i32 = 14;
 /// Sideways distance of neighbouring protections at one rate.
 const SHIFT: f64 = 24.0;
 /// Room for the fault-free points left of the axis break.
@@ -83,6 +86,8 @@ struct Panel {
 struct Series {
     style: Style,
     clean_percent: f64,
+    /// What the marker of the fault-free network tells.
+    clean_value: String,
     /// Rates ascending.
     estimates: Vec<Estimate>,
 }
@@ -90,6 +95,8 @@ struct Series {
 struct Estimate {
     rate: f64,
     mean_percent: f64,
+    /// What its marker tells.
+    value: String,
     /// Interval of the mean; `None` when there is none, zero width when all trials are equal.
     band_percent: Option<(f64, f64)>,
     /// Distinct accuracies and how many trials have each.
@@ -190,14 +197,23 @@ fn series(report: &Report, model: &str, fault_model: &str, styles: &[Style]) -> 
             all.push(Series {
                 style: *style,
                 clean_percent: summary.clean_accuracy_percent,
-                estimates: cells.iter().map(|(cell, summary)| estimate(cell, summary)).collect(),
+                clean_value: format!(
+                    "{}, fault-free: {} {} %",
+                    display_name(protection),
+                    report.measure.word(),
+                    fixed(summary.clean_accuracy_percent, 2)
+                ),
+                estimates: cells
+                    .iter()
+                    .map(|(cell, summary)| estimate(cell, summary, report.measure))
+                    .collect(),
             });
         }
     }
     all
 }
 
-fn estimate(cell: &Cell, summary: &CellSummary) -> Estimate {
+fn estimate(cell: &Cell, summary: &CellSummary, measure: Measure) -> Estimate {
     let mut counts: BTreeMap<u64, usize> = BTreeMap::new();
     for trial in &cell.trials {
         *counts.entry(trial.record.correct).or_default() += 1;
@@ -206,6 +222,7 @@ fn estimate(cell: &Cell, summary: &CellSummary) -> Estimate {
     Estimate {
         rate: cell.key.rate,
         mean_percent: mean,
+        value: mean_value(summary, measure),
         band_percent: match summary.drop_points.interval {
             Interval::Absent => None,
             Interval::AllEqual { .. } => Some((mean, mean)),
@@ -216,6 +233,23 @@ fn estimate(cell: &Cell, summary: &CellSummary) -> Estimate {
             .map(|(correct, n)| (points(correct as f64, cell.images()), n))
             .collect(),
     }
+}
+
+/// A mean in words: protection, rate, accuracy and drop with its interval, number of trials.
+fn mean_value(summary: &CellSummary, measure: Measure) -> String {
+    let number = summary_number(summary);
+    let (key, drop) = (&summary.key, summary.drop_points);
+    format!(
+        "{} at {}: mean {} {} %, drop {} points, 95 % interval {}, n = {}{}",
+        display_name(&key.protection),
+        rate_label(key.rate),
+        measure.word(),
+        fixed(summary.accuracy_percent, 2),
+        number(drop.mean),
+        interval_text(drop.interval, summary.trials, number),
+        summary.trials,
+        if summary.changed_probability.is_some() { " changed trials" } else { "" }
+    )
 }
 
 /// Strokes and gaps of the chance line.
@@ -418,6 +452,9 @@ fn draw_means<DB: DrawingBackend>(
             }
         }
         canvas.marker(at(estimate), series.style)?;
+        canvas.hover(Spot::Disc(at(estimate), HOVER_RADIUS), estimate.value.clone());
     }
-    canvas.marker((x(0.0), frame.y(series.clean_percent)), series.style)
+    let clean = (x(0.0), frame.y(series.clean_percent));
+    canvas.hover(Spot::Disc(clean, HOVER_RADIUS), series.clean_value.clone());
+    canvas.marker(clean, series.style)
 }

@@ -31,6 +31,7 @@ mod comparison;
 mod comparison_figure;
 mod drops;
 mod error;
+mod escape;
 mod estimate;
 mod failures;
 mod figure;

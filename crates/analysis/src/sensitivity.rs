@@ -75,11 +75,11 @@ pub(crate) struct Entry {
     pub(crate) bit: Option<u8>,
     /// Of the tensor or, without one, of the network; absent when nobody has said.
     weights: Option<u64>,
-    trials: u64,
+    pub(crate) trials: u64,
     /// In all trials.
     flips: u64,
     pub(crate) mean_drop_points: f64,
-    interval: Interval,
+    pub(crate) interval: Interval,
 }
 
 impl Entry {

@@ -8,12 +8,12 @@ use plotters::style::{Color, FontStyle, RGBAColor, RGBColor};
 
 use crate::AnalysisError;
 use crate::canvas::{
-    Canvas, Drawing, GRID, Header, INK, PAGE_MARGIN, PAGE_TITLE, PAGE_WIDTH, PLAIN, Point, SUBTITLE,
+    Canvas, Drawing, GRID, Header, INK, PAGE_MARGIN, PAGE_TITLE, PAGE_WIDTH, PLAIN, Point, SUBTITLE, Spot,
     TextLook, gradient, text_width, wrap,
 };
 use crate::report::Measure;
-use crate::sensitivity::{Ranking, title};
-use crate::table::fixed;
+use crate::sensitivity::{Entry, Ranking, title};
+use crate::table::{fixed, interval_text};
 
 /// Between columns of panels, and below each panel.
 const GUTTER: i32 = 44;
@@ -42,8 +42,15 @@ struct Panel {
     rows: Vec<String>,
     names_width: i32,
     columns: Vec<String>,
-    /// Row, column and mean drop in points.
-    fields: Vec<(usize, usize, f64)>,
+    fields: Vec<Field>,
+}
+
+struct Field {
+    row: usize,
+    column: usize,
+    drop_points: f64,
+    /// What it tells under the pointer.
+    value: String,
 }
 
 impl HeatMaps {
@@ -132,7 +139,7 @@ impl Panel {
                 rows.len() - 1
             });
             let column = bits.iter().position(|bit| *bit == entry.bit).expect("every bit has a column");
-            fields.push((row, column, entry.mean_drop_points));
+            fields.push(Field { row, column, drop_points: entry.mean_drop_points, value: value(entry) });
         }
         let widths = rows.iter().map(|name| text_width(name, LABEL, FontStyle::Normal));
         let widths = widths.collect::<Result<Vec<i32>, _>>()?;
@@ -174,14 +181,16 @@ impl Panel {
             let at = (left - 14, top + row * ROW + ROW / 2);
             canvas.text(name, at, TextLook { h: HPos::Right, v: VPos::Center, ..label })?;
         }
-        for (row, column, drop) in &self.fields {
+        for Field { row, column, drop_points, value } in &self.fields {
             let corner = (left + *column as i32 * field, top + *row as i32 * ROW);
-            let color = maps.color(*drop);
-            canvas.rectangle([corner, (corner.0 + field, corner.1 + ROW)], color.to_rgba())?;
+            let corners = [corner, (corner.0 + field, corner.1 + ROW)];
+            let color = maps.color(*drop_points);
+            canvas.rectangle(corners, color.to_rgba())?;
+            canvas.hover(Spot::Field(corners), value.clone());
             let ink = if luminance(color) < 0.5 { RGBColor(255, 255, 255) } else { INK };
             let at = (corner.0 + field / 2, corner.1 + ROW / 2);
             let look = TextLook { color: ink, h: HPos::Center, v: VPos::Center, ..label };
-            canvas.text(&short(*drop), at, TextLook { size: 22, ..look })?;
+            canvas.text(&short(*drop_points), at, TextLook { size: 22, ..look })?;
         }
         for row in 0..=self.rows.len() as i32 {
             canvas.line(&[(left, top + row * ROW), (right, top + row * ROW)], GRID.to_rgba(), 1)?;
@@ -222,6 +231,19 @@ impl Drawing for HeatMaps {
         }
         Ok(())
     }
+}
+
+/// A mean drop in words, with what was hit, its interval and the number of trials.
+fn value(entry: &Entry) -> String {
+    let tensor = entry.tensor.as_deref().unwrap_or("all tensors");
+    let bit = entry.bit.map_or("all bits".into(), |bit| format!("bit {bit}"));
+    let number = |points| fixed(points, 3);
+    format!(
+        "{tensor}, {bit}: mean drop {} points, 95 % interval {}, n = {}",
+        number(entry.mean_drop_points),
+        interval_text(entry.interval, entry.trials, number),
+        entry.trials
+    )
 }
 
 fn outline<DB: DrawingBackend>(

@@ -61,6 +61,14 @@ pub(crate) fn fixed(value: f64, decimals: usize) -> String {
     if text.contains(|c: char| ('1'..='9').contains(&c)) { text } else { text.replace('-', "") }
 }
 
+/// How drops of a cell are written in points: those of rare events may be far below what fixed decimals show.
+pub(crate) fn summary_number(summary: &CellSummary) -> fn(f64) -> String {
+    match summary.changed_probability {
+        None => |value| fixed(value, 3),
+        Some(_) => small,
+    }
+}
+
 /// A number that may be far below what fixed decimals show.
 pub(crate) fn small(value: f64) -> String {
     if value == 0.0 { "0".into() } else { format!("{value:.1e}") }
@@ -119,10 +127,7 @@ fn summary_markdown(summaries: &[CellSummary], measure: Measure) -> String {
         .iter()
         .map(|s| {
             let drop = s.drop_points;
-            let number: fn(f64) -> String = match s.changed_probability {
-                None => |value| fixed(value, 3),
-                Some(_) => small,
-            };
+            let number = summary_number(s);
             let mut row = vec![
                 s.key.model.clone(),
                 s.key.fault_model.clone(),

@@ -533,6 +533,9 @@ fn the_svg_says_what_it_shows() {
         "\nbit error rate\n",
         "\ntop-1 accuracy, %\n",
         "font-family=\"sans-serif\"",
+        // Under the pointer: means, and the fault-free network.
+        "<title>a&lt;b&gt;&amp;c at 1e-3: mean accuracy ",
+        "<title>faulty, fault-free: accuracy 57.02 %</title>",
     ];
     for label in labels {
         assert!(svg.contains(label), "{label:?} is missing");
