@@ -102,15 +102,19 @@ pub(crate) fn analysed(store: &Store) -> Result<Report, Failure> {
     Ok(report.with_measure(measure).with_expected(&manifest.expected))
 }
 
-/// The command line that started a run, without the share that the process took of it.
+/// Options that say where a process works and on which share of a run: they are of a machine, and no record depends on them.
+const OF_THE_MACHINE: [&str; 4] = ["--shard", "--data", "--out", "--threads"];
+
+/// The command line that started a run, without what was only of the machine that it ran on.
 pub(crate) fn whole_run(command: &[String]) -> String {
     let mut words = Vec::new();
     let mut rest = command.iter();
     while let Some(word) = rest.next() {
-        match word.as_str() {
-            "--shard" => drop(rest.next()),
-            word if word.starts_with("--shard=") => {}
-            word => words.push(word),
+        let (option, value) = word.split_once('=').map_or((word.as_str(), None), |(o, v)| (o, Some(v)));
+        match (OF_THE_MACHINE.contains(&option), value) {
+            (true, None) => drop(rest.next()),
+            (true, Some(_)) => {}
+            (false, _) => words.push(word.as_str()),
         }
     }
     words.join(" ")
