@@ -27,6 +27,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("prost", &["zoo"]),
     ("polars-core", &["analysis"]),
     ("plotters", &["analysis"]),
+    ("pulldown-cmark", &["analysis"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("ureq", &["cli"]),

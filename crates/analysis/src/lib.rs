@@ -5,7 +5,8 @@
 //! ([`CellSummary`]) and what the protection did ([`CellOutcomes`]); and, for each two protections
 //! under the same faults, their difference trial by trial ([`PairedDifference`]). The estimates are
 //! typed values; [`Table`] turns them into data frames, CSV and Markdown, [`Report::figure_svg`] and
-//! [`Report::figure_png`] draw them, and [`write_report`] writes it all into a folder.
+//! [`Report::figure_png`] draw them, and [`write_report`] writes it all into a folder, with a report as Markdown
+//! and as one page of HTML that needs no other file.
 //!
 //! Where a fault model was swept over tensors or bits, a curve for each would be unreadable: the report then ranks them
 //! ([`Sensitivity`]), and a heat map takes the place of the curves.
@@ -40,7 +41,10 @@ mod interval;
 mod large_weights;
 mod latex;
 mod network_table;
+mod page;
+mod rendering;
 mod report;
+mod sections;
 mod sensitivity;
 mod sensitivity_figure;
 mod style;
@@ -54,7 +58,7 @@ pub use drops::Statistic;
 pub use error::AnalysisError;
 pub use estimate::{CellOutcomes, CellSummary, DropStatistics, PairedDifference, Trimmed};
 pub use failures::FailureEstimate;
-pub use folder::{Context, write_report};
+pub use folder::{Context, Run, write_report};
 pub use interval::{INTERVAL_METHOD, Interval};
 pub use large_weights::{LargeWeightCounts, LargeWeights};
 pub use network_table::{MeasuredNetwork, NetworkTable, PUBLISHED_NETWORKS, PublishedNetwork};

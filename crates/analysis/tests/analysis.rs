@@ -621,10 +621,11 @@ fn a_report_is_a_folder_of_whole_files() {
             "drops.tex",
             "accuracy-vs-rate.svg",
             "accuracy-vs-rate.png",
+            "report.html",
             "report.md"
         ]
     );
-    assert_eq!(std::fs::read_dir(&target).expect("a directory").count(), 7, "no temporary file stays");
+    assert_eq!(std::fs::read_dir(&target).expect("a directory").count(), 8, "no temporary file stays");
     let read = |name: &str| std::fs::read_to_string(target.join(name)).expect("text");
     assert_eq!(read("summary.csv"), report.csv(Table::Summary));
     let text = read("report.md");

@@ -117,6 +117,7 @@ fn a_sweep_has_heat_maps_instead_of_curves() {
             "sensitivity.csv",
             "sensitivity.svg",
             "sensitivity.png",
+            "report.html",
             "report.md"
         ]
     );

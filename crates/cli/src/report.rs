@@ -1,9 +1,10 @@
 use std::path::{Path, PathBuf};
 
-use analysis::{Context, Measure, Report, Sensitivity, Statistic};
+use analysis::{Context, Measure, Report, Run, Sensitivity, Statistic};
 use clap::Args;
 use records::{Manifest, Store, TableError, read_trials};
 
+use crate::digest::file_sha256;
 use crate::exit::{Failure, Outcome};
 use crate::images::{LABEL_FREE, SYNTHETIC, is_synthetic, left_out};
 use crate::merge::merge;
@@ -12,8 +13,8 @@ use crate::splice::splice;
 
 /// Write tables and the figure of a merged run
 ///
-/// Writes report.md, summary.csv, outcomes.csv, paired.csv, accuracy-vs-rate.svg and .png beside
-/// trials.parquet, and prints the headline table. Of a sweep over tensors or bits, sensitivity.csv, .svg and .png take
+/// Writes report.html, one page with everything in it, report.md, summary.csv, outcomes.csv, paired.csv, accuracy-vs-rate.svg
+/// and .png beside trials.parquet, and prints the headline table. Of a sweep over tensors or bits, sensitivity.csv, .svg and .png take
 /// the place of the figure, and the most sensitive are printed. For images without labels agreement with the fault-free
 /// network takes the place of accuracy, in file names too. (The figures of a training are drawn by
 /// `zerospace train --figures-only`.)
@@ -71,6 +72,8 @@ fn report(store: &Store, out: &Path) -> Result<Outcome, Failure> {
     let label_free = label_free(manifest);
     let report = analysed(store)?;
     let notes = notes(manifest);
+    let command = whole_run(&manifest.environment.command);
+    let trials_sha256 = file_sha256(&store.root().join("trials.parquet")).map_err(Failure::Machine)?;
     let classes: Vec<u64> = manifest.networks.iter().map(|n| n.classes).collect();
     let chance = classes.first().filter(|c| classes.iter().all(|d| d == *c));
     let context = Context {
@@ -79,6 +82,12 @@ fn report(store: &Store, out: &Path) -> Result<Outcome, Failure> {
         stop: manifest.stop,
         networks: &manifest.networks,
         notes: &notes,
+        run: Some(Run {
+            manifest,
+            command: &command,
+            experiment: experiment_file(&manifest.environment.command),
+            trials_sha256: &trials_sha256,
+        }),
     };
     let written = analysis::write_report(&report, &context, out).map_err(Failure::machine)?;
     let note = if synthetic(manifest) { format!("\n{SYNTHETIC}\n") } else { String::new() };
@@ -120,6 +129,11 @@ pub(crate) fn whole_run(command: &[String]) -> String {
     words.join(" ")
 }
 
+/// The experiment file that a run was started with; `zerospace reproduce` carries the one in the repository.
+fn experiment_file(command: &[String]) -> &str {
+    command.iter().find(|word| word.ends_with(".toml")).map_or("experiments/reproduce.toml", String::as_str)
+}
+
 fn synthetic(manifest: &Manifest) -> bool {
     manifest.cells.first().is_some_and(|cell| is_synthetic(&cell.spec.evaluation.name))
 }
@@ -129,12 +143,10 @@ fn label_free(manifest: &Manifest) -> bool {
     manifest.cells.first().is_some_and(|cell| cell.spec.evaluation.label_free)
 }
 
-/// What the report says of the run itself.
+/// What the report says of the networks and the images.
 fn notes(manifest: &Manifest) -> String {
-    let environment = &manifest.environment;
     let label_free = label_free(manifest);
-    let mut lines =
-        vec![format!("Reproduce with `zerospace {}`.", whole_run(&environment.command)), String::new()];
+    let mut lines = Vec::new();
     for network in &manifest.networks {
         let correct = match label_free {
             true => String::new(),
@@ -163,9 +175,5 @@ fn notes(manifest: &Manifest) -> String {
             set.digest
         ));
     }
-    lines.push(format!(
-        "- **first started** with {}, {}, {}, {} threads (none of which the records depend on)",
-        environment.program, environment.platform, environment.cpu, environment.threads
-    ));
     lines.join("\n")
 }

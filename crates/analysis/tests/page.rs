@@ -1,0 +1,191 @@
+//! `report.html` on small sets of rows: what it holds, and that names of others stay text.
+
+use analysis::{Context, Report, Run, write_report};
+use records::{
+    CellSpec, Environment, EvaluationSet, Manifest, NetworkEntry, StoredCells, TrialRecord, TrialRow,
+};
+
+/// What somebody might put into a title or a label.
+const HOSTILE: &str = "<script>alert(1)</script> & \"quoted\" ](x) [run](javascript:alert(2)) | `";
+
+const SHA256: &str = "6ef5956c2646080604a02e77f7e0199223cc977c928f8774af4a294506d1091b";
+
+fn row(model: &str, protection: &str, trial: u64, lost: u64) -> TrialRow {
+    TrialRow {
+        cell: format!("{protection}-cell"),
+        model: model.into(),
+        protection: protection.into(),
+        fault_model: "bernoulli".into(),
+        rate: 1e-3,
+        seed: 7,
+        weights: 800,
+        data_bits: 6_400,
+        check_bits: 0,
+        data_set: "cifar10 test".into(),
+        images: 1_000,
+        clean_correct: 900,
+        changed_probability: None,
+        record: TrialRecord {
+            trial,
+            flips_data: 6,
+            flips_check: 0,
+            pattern_hash: format!("pattern-{trial}"),
+            words_hit: 6,
+            corrected: 0,
+            detected: 0,
+            miscorrected: 0,
+            silent: 6,
+            weights_changed: 6,
+            padding_changed: 0,
+            weights_hash: "w".into(),
+            correct: 900 - lost,
+            agree: 900,
+            predictions_hash: "h".into(),
+        },
+    }
+}
+
+fn report(model: &str) -> Report {
+    let rows: Vec<TrialRow> = [("faulty", [10, 250, 30]), ("in-place-64-57", [0, 5, 250])]
+        .iter()
+        .flat_map(|(protection, lost)| {
+            (0..).zip(lost).map(|(trial, lost)| row(model, protection, trial, *lost))
+        })
+        .collect();
+    Report::from_rows(&rows).unwrap()
+}
+
+fn manifest(model: &str, source: &str) -> Manifest {
+    let spec = |protection: &str| CellSpec {
+        record_version: 1,
+        evaluator: "e".into(),
+        model: model.into(),
+        network: "n".into(),
+        protection: protection.into(),
+        protection_parameters: "p".into(),
+        fault_model: "bernoulli".into(),
+        rate: 1e-3,
+        seed: 7,
+        stored: StoredCells { weights: 800, padding_weights: 0, data_bits: 6_400, check_bits: 0 },
+        evaluation: EvaluationSet { images: 1_000, ..EvaluationSet::default() },
+        changed_probability: None,
+    };
+    let network =
+        NetworkEntry { label: model.into(), architecture: "resnet20".into(), ..NetworkEntry::default() };
+    let environment = Environment {
+        program: "zerospace 9.8.7".into(),
+        platform: "linux x86_64".into(),
+        cpu: "a <cpu>".into(),
+        threads: 3,
+        started_unix_s: 1,
+        command: vec!["run".into(), "x.toml".into()],
+    };
+    let cells = vec![spec("faulty"), spec("in-place-64-57")];
+    Manifest::new("t", source, vec![network], cells, 3, 3, environment)
+}
+
+/// The page and `report.md` of a small run.
+fn written(title: &str, model: &str, source: &str) -> (String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = manifest(model, source);
+    let run = Run { manifest: &manifest, command: "run x.toml", experiment: "x.toml", trials_sha256: SHA256 };
+    let notes = format!("- **{model}**: from a *file*");
+    let context = Context { title, notes: &notes, run: Some(run), ..Context::default() };
+    write_report(&report(model), &context, folder.path()).unwrap();
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    (read("report.html"), read("report.md"))
+}
+
+#[test]
+fn the_page_holds_the_report_and_what_it_was_made_from() {
+    let source = "name = \"x\"\n# a < b\n";
+    let (page, markdown) = written("A & B", "net", source);
+    for part in [
+        "<title>A &amp; B</title>",
+        "<h1>A &amp; B</h1>\n<p>net · cifar10 test, 1000 images · trials a cell: 3 · faults: bernoulli · seed 7.</p>",
+        "<li><a href=\"#paired-differences\">Paired differences</a></li>",
+        "<h2 id=\"paired-differences\">Paired differences</h2>",
+        "role=\"img\" aria-label=\"Accuracy versus bit error rate: A &amp; B\">",
+        "aria-label=\"Accuracy drop: net, bernoulli, 90.00 % fault-free\"",
+        "<th scope=\"row\">in-place (in-place-64-57)</th>",
+        // Hover values.
+        "<title>faulty at 1e-3: mean accuracy 80.33 %, drop 9.667 points, 95 % interval [",
+        "<title>in-place (in-place-64-57), fault-free: accuracy 90.00 %</title>",
+        "<li><strong>net</strong>: from a <em>file</em></li>",
+        "<pre>name = &quot;x&quot;\n# a &lt; b\n</pre>",
+        "<td>a &lt;cpu&gt;</td>",
+        "<pre>zerospace run x.toml</pre>",
+        "<pre>zerospace verify x.toml --out DIR</pre>",
+        // The first of two trials that lost 25 points.
+        "<pre>zerospace replay x.toml faulty-cell 1 --out DIR</pre>",
+        "<td>25.00</td>",
+        "<td>pattern-1</td>",
+        "version = {9.8.7},",
+        "@inproceedings{guan2019inplace,",
+        "<li><a href=\"summary.csv\">summary.csv</a>: ",
+    ] {
+        assert!(page.contains(part), "{part:?} is missing in\n{page}");
+    }
+    assert_eq!(page.matches(SHA256).count(), 2, "beside the command and in the citation");
+    // Every section of the Markdown is one of the page.
+    let headings: Vec<&str> = markdown.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    assert!(headings.len() >= 5, "{markdown}");
+    for heading in headings {
+        assert!(page.contains(&format!(">{heading}</h2>")), "{heading}");
+    }
+    assert!(
+        markdown.contains("\n\nReproduce with `zerospace run x.toml`.\n\n- **net**: from a *file*\n"),
+        "{markdown}"
+    );
+    assert!(
+        markdown.contains("\n- **first started** with zerospace 9.8.7, linux x86_64, a <cpu>, 3 threads")
+    );
+    assert_eq!(written("A & B", "net", source).0, page, "equal input, other bytes");
+}
+
+#[test]
+fn names_of_others_cannot_run_anything_or_lead_anywhere() {
+    let (page, markdown) = written(HOSTILE, HOSTILE, HOSTILE);
+    assert!(!page.contains("<script"), "{page}");
+    let targets: Vec<&str> =
+        page.split("href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    assert!(targets.len() > 15);
+    for target in targets {
+        let ours = target.starts_with('#') || target == "data:," || !target.contains([':', '/']);
+        assert!(ours, "{target}");
+    }
+    let title =
+        "&lt;script&gt;alert(1)&lt;/script&gt; &amp; &quot;quoted&quot; ](x) [run](javascript:alert(2)) | `";
+    assert!(page.contains(&format!("<h1>{title}</h1>")), "{page}");
+    assert!(page.contains(&format!("<pre>{title}</pre>")), "the plan is not word for word");
+    assert!(
+        page.contains(&format!("<td>{title}</td>"))
+            || page.contains(&format!("<th scope=\"row\">{title}</th>"))
+    );
+    assert_eq!(page.matches("<figure>").count(), 1, "a name has swallowed the figure");
+    // Nor can a name close the image of the Markdown.
+    assert!(markdown.contains("\\](x) \\[run\\](javascript:alert(2))"), "{markdown}");
+}
+
+#[test]
+fn figures_in_the_page_have_no_ids_that_could_clash() {
+    let (page, _) = written("t", "net", "s");
+    let ids: Vec<&str> = page.split(" id=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    let mut distinct = ids.clone();
+    distinct.sort_unstable();
+    distinct.dedup();
+    assert_eq!(distinct.len(), ids.len());
+    let (_, figure) = page.split_once("<svg").unwrap();
+    assert!(!figure.split_once("</svg>").unwrap().0.contains(" id="));
+}
+
+#[test]
+fn a_report_without_a_run_is_a_page_too() {
+    let folder = tempfile::tempdir().unwrap();
+    write_report(&report("net"), &Context { title: "t", ..Context::default() }, folder.path()).unwrap();
+    let page = std::fs::read_to_string(folder.path().join("report.html")).unwrap();
+    for absent in [">Plan</h2>", ">Reproduce</h2>", ">Networks and images</h2>", "trials.parquet"] {
+        assert!(!page.contains(absent), "{absent}");
+    }
+    assert!(page.contains(">How to cite</h2>") && page.contains(">Files</h2>"));
+}
