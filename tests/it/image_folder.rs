@@ -31,7 +31,7 @@ pub(crate) fn write_classes(dir: &Path, images: usize, numbers: &mut Numbers) {
 
 /// A folder with a float SqueezeNet for 3 classes and, in `data/imagenet`, 3 training and 7 validation images
 /// of each; a JPEG goes before the first class's, and the file after its first is broken.
-fn workshop() -> tempfile::TempDir {
+pub(crate) fn workshop() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let mut numbers = Numbers(3);
     let photo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/tests/golden/folder/photo.JPEG");
@@ -57,7 +57,7 @@ fn strs(arguments: &[String]) -> Vec<&str> {
 }
 
 /// Two trials on the first images of a set.
-fn campaign(set: &str, images: usize) -> String {
+pub(crate) fn campaign(set: &str, images: usize) -> String {
     experiment(2).replace("cifar10", set).replace("images = 40", &format!("images = {images}"))
 }
 

@@ -10,6 +10,7 @@ mod fault_models;
 mod image_folder;
 mod messages;
 mod onnx;
+mod page;
 mod program;
 mod real;
 mod replay;
