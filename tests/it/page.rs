@@ -98,10 +98,15 @@ fn a_page_holds_its_figures_and_needs_no_other_file() {
 fn pages_render_read_and_print_in_a_browser() {
     let check = root().join("tests/browser");
     let browser = std::env::var("CHROMIUM").unwrap_or_else(|_| "/usr/bin/chromium".into());
-    let node = Command::new("node").arg("--version").output().is_ok_and(|node| node.status.success());
+    // What playwright-core needs.
+    let node = Command::new("node").arg("--version").output().is_ok_and(|node| {
+        let version = String::from_utf8_lossy(&node.stdout).into_owned();
+        let major = version.trim_start_matches('v').split('.').next().and_then(|major| major.parse().ok());
+        major.is_some_and(|major: u32| major >= 20)
+    });
     let lacking = match (node, Path::new(&browser).exists(), check.join("node_modules").is_dir()) {
         (true, true, true) => None,
-        (false, ..) => Some("no node (apt-get install nodejs npm)".to_string()),
+        (false, ..) => Some("no node 20 or newer (apt-get install nodejs npm)".to_string()),
         (_, false, _) => Some(format!("no {browser} (apt-get install chromium, or set CHROMIUM)")),
         (.., false) => Some("no tests/browser/node_modules (npm ci in tests/browser)".to_string()),
     };
@@ -132,7 +137,7 @@ fn pages_render_read_and_print_in_a_browser() {
     let (_, rest) = page.split_once("img-src data:\">").unwrap();
     let broken = format!("{policy}{rest}").replace(
         "<main>",
-        "<main><script>missing()</script><img src=\"x.png\"><section><p style=\"width: 2000px\">wide</p></section>",
+        "<main><script>missing()</script><img src=\"x.png\"><section><div style=\"width: 2000px\">wide</div></section>",
     );
     std::fs::write(folder.join("broken.html"), broken).unwrap();
     let checked = run(&[folder.join("broken.html")], &["never printed"]);
