@@ -89,7 +89,8 @@ impl MeasuredNetwork {
         self.magnitudes.iter().sum()
     }
 
-    fn published(&self) -> Option<&'static PublishedNetwork> {
+    /// The paper's numbers for it, where it has some.
+    pub fn published(&self) -> Option<&'static PublishedNetwork> {
         PUBLISHED_NETWORKS.iter().find(|network| network.architecture == self.architecture)
     }
 

@@ -19,8 +19,8 @@ pub enum Measure {
 }
 
 impl Measure {
-    /// For file and column names.
-    pub(crate) fn word(self) -> &'static str {
+    /// One word, for file and column names: `accuracy` or `agreement`.
+    pub fn word(self) -> &'static str {
         match self {
             Self::Accuracy => "accuracy",
             Self::Agreement => "agreement",

@@ -169,7 +169,15 @@ impl Experiment {
     pub fn load(path: &Path) -> Result<(Self, String), ExperimentError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ExperimentError::Io { path: path.into(), source })?;
-        let mut experiment: Self = toml::from_str(&text).map_err(|e| {
+        Ok((Self::parse(&text, path)?, text))
+    }
+
+    /// The experiment of a text that belongs, or would belong, to the file `path`: checkpoints are looked for beside it.
+    ///
+    /// # Errors
+    /// As [`Experiment::load`].
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ExperimentError> {
+        let mut experiment: Self = toml::from_str(text).map_err(|e| {
             let line = e.span().map(|span| 1 + text[..span.start].matches('\n').count());
             let place = line.map_or(String::new(), |line| format!("line {line}: "));
             ExperimentError::Syntax { path: path.into(), message: format!("{place}{}", e.message()) }
@@ -179,7 +187,7 @@ impl Experiment {
         for model in &mut experiment.models {
             model.checkpoint = base.join(&model.checkpoint);
         }
-        Ok((experiment, text))
+        Ok(experiment)
     }
 
     /// The fault models, before any sweep.

@@ -37,9 +37,12 @@ pub enum FolderSource {
 }
 
 impl FolderSource {
+    /// Every such set known here.
+    pub const ALL: [Self; 2] = [Self::ImageNet, Self::Images];
+
     /// The source of this name, if it is one.
     pub fn named(name: &str) -> Option<Self> {
-        [Self::ImageNet, Self::Images].into_iter().find(|source| source.name() == name)
+        Self::ALL.into_iter().find(|source| source.name() == name)
     }
 
     /// The name, which is also the name of the set's directory.

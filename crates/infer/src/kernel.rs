@@ -82,6 +82,12 @@ pub(crate) struct Panel<'a> {
     pub(crate) lanes: usize,
 }
 
+/// Ids of the forms of the inner loop that this machine can run, the one that is taken last: `portable`, `avx2`,
+/// `avx-vnni`, `avx512-vnni`. All give the same results.
+pub fn kernel_forms() -> Vec<&'static str> {
+    Kernel::available().into_iter().map(Kernel::id).collect()
+}
+
 /// A form of the inner loop that this machine can run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Kernel(Form);
@@ -121,6 +127,18 @@ impl Kernel {
     /// The fastest form that this machine has.
     pub(crate) fn fastest() -> Kernel {
         *Self::available().last().expect("the portable form is always there")
+    }
+
+    fn id(self) -> &'static str {
+        match self.0 {
+            Form::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Form::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Form::AvxVnni => "avx-vnni",
+            #[cfg(target_arch = "x86_64")]
+            Form::Avx512Vnni => "avx512-vnni",
+        }
     }
 
     /// Runs a plain loop compiled for the vectors of this machine. Rust neither contracts nor reorders float

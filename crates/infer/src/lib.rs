@@ -81,4 +81,5 @@ pub use baseline::Baseline;
 pub use calibrate::calibrate;
 pub use dynamic::{DYNAMIC_EVALUATOR, DynamicNetwork};
 pub use error::InferError;
+pub use kernel::kernel_forms;
 pub use network::{EVALUATOR, Inputs, Network, WeightChange};

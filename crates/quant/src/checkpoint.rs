@@ -226,8 +226,17 @@ impl Checkpoint {
     /// # Errors
     /// With the file's name and the first thing that is wrong in it.
     pub fn load(path: &Path) -> Result<Self, CheckpointError> {
-        let read = || Self::from_bytes(&std::fs::read(path)?);
-        read().map_err(|kind| CheckpointError { path: path.into(), kind })
+        let bytes =
+            std::fs::read(path).map_err(|error| CheckpointError { path: path.into(), kind: error.into() })?;
+        Self::parse(&bytes, path)
+    }
+
+    /// As [`Checkpoint::load`], of bytes that are, or would be, the file `path`.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::load`].
+    pub fn parse(bytes: &[u8], path: &Path) -> Result<Self, CheckpointError> {
+        Self::from_bytes(bytes).map_err(|kind| CheckpointError { path: path.into(), kind })
     }
 
     /// The oldest version that can hold this network.
