@@ -1,20 +1,20 @@
-//! A run in several processes, and the signals that stop one.
+//! A run in several processes.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use crate::program::{Said, command, prepare, said, succeed, workshop, zerospace};
 
 /// Trials of a run that is long enough to be stopped in its middle: 16 cells x 14 units.
-const TRIALS: u64 = 40;
-const UNITS: usize = 224;
+pub(crate) const TRIALS: u64 = 40;
+pub(crate) const UNITS: usize = 224;
 
-fn merged(run: &Path) -> Vec<u8> {
+pub(crate) fn merged(run: &Path) -> Vec<u8> {
     std::fs::read(run.join("trials.parquet")).unwrap()
 }
 
 /// A workshop with an experiment, and its merged records from one run in one go.
-fn with_reference(trials: u64) -> (tempfile::TempDir, Vec<u8>) {
+pub(crate) fn with_reference(trials: u64) -> (tempfile::TempDir, Vec<u8>) {
     let workshop = workshop();
     prepare(workshop.path(), trials);
     succeed(workshop.path(), &["run", "x.toml", "--out", "reference"]);
@@ -22,22 +22,22 @@ fn with_reference(trials: u64) -> (tempfile::TempDir, Vec<u8>) {
     (workshop, reference)
 }
 
-fn start(folder: &Path, arguments: &[&str]) -> Child {
+pub(crate) fn start(folder: &Path, arguments: &[&str]) -> Child {
     command(folder, arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-fn finish(child: Child) -> Said {
+pub(crate) fn finish(child: Child) -> Said {
     said(child.wait_with_output().unwrap())
 }
 
 /// Number of parts that are stored.
-fn stored(run: &Path) -> usize {
+pub(crate) fn stored(run: &Path) -> usize {
     let parts = std::fs::read_dir(run.join("parts")).into_iter().flatten();
     parts.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|e| e == "jsonl")).count()
 }
 
 /// Waits until a run has stored something new.
-fn wait_for_progress(child: &mut Child, run: &Path) {
+pub(crate) fn wait_for_progress(child: &mut Child, run: &Path) {
     let before = stored(run);
     while stored(run) == before {
         assert!(child.try_wait().unwrap().is_none(), "it ended before it stored anything");
@@ -111,36 +111,6 @@ fn a_killed_shard_is_named_and_made_up_for_by_any_other_division() {
     let again = zerospace(folder, &["run", "x.toml", "--out", "run"]);
     assert!(again.stderr.contains(&format!("{UNITS} units were there, 0 computed")), "{}", again.stderr);
     assert!(done < UNITS && merged(&run) == reference);
-}
-
-#[test]
-fn signals_stop_a_run_and_the_same_command_resumes_it() {
-    let (workshop, reference) = with_reference(TRIALS);
-    let folder = workshop.path();
-    let run = folder.join("run");
-    for (signal, code, until) in [
-        ("USR1", 75, "when the unit in work is stored"),
-        ("TERM", 75, "after the trial in work; once more: at once"),
-        ("INT", 130, "after the trial in work; once more: at once"),
-    ] {
-        let mut child = start(folder, &["run", "x.toml", "--out", "run"]);
-        wait_for_progress(&mut child, &run);
-        let kill =
-            Command::new("sh").args(["-c", &format!("kill -{signal} {}", child.id())]).status().unwrap();
-        assert!(kill.success());
-        let said = finish(child);
-        assert_eq!((said.code, said.stdout.as_str()), (code, ""), "{}", said.stderr);
-        let stored = stored(&run);
-        let expected = format!(
-            "SIG{signal}: stopping {until}\n\
-             stopped by SIG{signal}: {stored} of {UNITS} units are stored; the same command resumes\n"
-        );
-        assert_eq!(said.stderr, expected);
-        assert_eq!(std::fs::read_dir(run.join("parts")).unwrap().count(), stored, "nothing temporary");
-        assert!(!run.join("trials.parquet").exists());
-    }
-    succeed(folder, &["run", "x.toml", "--out", "run"]);
-    assert_eq!(merged(&run), reference);
 }
 
 #[test]

@@ -231,7 +231,8 @@ impl Storm<'_> {
         };
         self.expect([0, code, -1].contains(&said.code), "stopped or done", &said);
         if said.code > 0 {
-            self.expect(said.stderr.ends_with("the same command resumes\n"), "how to go on", &said);
+            let command = said.stderr.lines().last().unwrap_or_default().split_once("; resume with: ");
+            self.expect(command.is_some(), "how to go on", &said);
         }
         if let Some(other) = other {
             let said = self.finish(other);

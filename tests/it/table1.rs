@@ -9,7 +9,7 @@ use crate::image_folder::write_classes;
 use crate::program::{Numbers, float_checkpoint, succeed, zerospace};
 
 /// Files of random weights for 3 classes, under the names that the program is to find.
-fn write_weights(folder: &Path, networks: &[(&str, &str)]) {
+pub(crate) fn write_weights(folder: &Path, networks: &[(&str, &str)]) {
     std::fs::create_dir_all(folder.join("weights")).unwrap();
     for (architecture, file) in networks {
         let side = if *architecture == "inception_v3" { 299 } else { 224 };

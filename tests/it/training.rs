@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use crate::program::{command, experiment, prepare, succeed, workshop, zerospace};
 
-const RECIPE: &str = r#"
+pub(crate) const RECIPE: &str = r#"
 name = "tiny"
 seed = 3
 
@@ -48,7 +48,7 @@ dual_every = 2
 check_every = 2
 "#;
 
-fn results(folder: &Path) -> Vec<Vec<u8>> {
+pub(crate) fn results(folder: &Path) -> Vec<Vec<u8>> {
     let files = [
         "int8.safetensors",
         "qatt.safetensors",

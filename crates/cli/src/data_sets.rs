@@ -17,7 +17,6 @@ use crate::digest::file_sha256;
 use crate::exit::{Failure, Outcome};
 use crate::images::fetchable;
 use crate::output::{self, markdown, progress_line};
-use crate::signals::Signals;
 
 const HELP: &str = "\
 Examples:
@@ -134,8 +133,6 @@ fn fetch(arguments: &FetchArguments) -> Result<Outcome, Failure> {
             return Err(Failure::Input(anyhow!("--sha256 is {sha256:?}, expected 64 hex digits")));
         }
     }
-    // Files are whole whenever a signal ends the program.
-    let _signals = Signals::watch()?;
     for name in names {
         let published = name.published();
         let place = Fetch { published, arguments }.execute()?;

@@ -2,6 +2,7 @@
 
 use ecc::{BLOCK, Constraint};
 use quant::QuantTensor;
+use serde::Serialize;
 
 /// Weights of a network that a constraint forbids.
 pub(crate) fn violations(weights: &[QuantTensor], constraint: &Constraint) -> usize {
@@ -9,7 +10,7 @@ pub(crate) fn violations(weights: &[QuantTensor], constraint: &Constraint) -> us
 }
 
 /// How the weights of a tensor are distributed.
-#[derive(Default)]
+#[derive(Default, Serialize)]
 pub(crate) struct Distribution {
     pub(crate) weights: usize,
     /// Of 8 weights, the last padded.

@@ -1,9 +1,11 @@
 use anyhow::anyhow;
 use clap::Args;
 use inject::{BitErrorRate, FlipRate};
+use serde::Serialize;
 
+use crate::document::{Document, Shown};
 use crate::exit::{Failure, Outcome};
-use crate::output::{data, markdown};
+use crate::output::markdown;
 
 const HELP: &str = "\
 1 FIT is a failure in 10^9 hours, here a flip of a cell, and a Mbit is 2^20 bits: multiply by 1.048576 what is quoted for
@@ -17,7 +19,8 @@ quite another kind: give their bit error rate to `rates` directly.
 
 Examples:
   zerospace fit --fit-per-mbit 1000 --hours 8760
-  zerospace fit --fit-per-mbit 50000 --hours 24 --ber 1e-6 --ber 2e-5";
+  zerospace fit --fit-per-mbit 50000 --hours 24 --ber 1e-6 --ber 2e-5
+  zerospace fit --fit-per-mbit 1000 --hours 8760 --format json | jq .bit_error_rate";
 
 /// From failures in time to bit error rates, and to the rate that `accumulate` takes
 #[derive(Args)]
@@ -32,6 +35,8 @@ pub(crate) struct Arguments {
     /// Bit error rates to say the hours of, instead of 1e-9 to 1e-3
     #[arg(long, value_name = "RATE")]
     ber: Vec<f64>,
+    #[command(flatten)]
+    shown: Shown,
 }
 
 const HOURS_OF_YEAR: f64 = 8766.0;
@@ -45,12 +50,6 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         return Err(fault("--hours", &format!("{hours}, expected a number from 0 on")));
     }
     let after = |hours: f64| flips.bit_error_rate(hours).expect("a number of hours").get();
-    let number = |value: f64| format!("{value:.4e}");
-    let rates = [
-        ["flips of a cell an hour, in the mean".into(), number(flips.per_bit_hour())],
-        ["rate of `accumulate`: probability that it flips in an hour".into(), number(after(1.0))],
-        [format!("bit error rate after {hours} h without scrubbing"), number(after(hours))],
-    ];
     let bers: Vec<f64> = match arguments.ber.is_empty() {
         true => (3..=9).rev().map(|digits| format!("1e-{digits}").parse().expect("a number")).collect(),
         false => arguments.ber.clone(),
@@ -59,17 +58,66 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     for ber in bers {
         let rate = BitErrorRate::new(ber).map_err(|e| fault("--ber", &e))?;
         let hours = flips.hours_until(rate);
-        let [hours, years] = [hours, hours / HOURS_OF_YEAR].map(|time| match time.is_finite() {
-            true => number(time),
-            false => "never".into(),
-        });
-        until.push(vec![rate.to_string(), hours, years]);
+        until.push(Until { bit_error_rate: rate.get(), hours, years: hours / HOURS_OF_YEAR });
     }
-    let columns = [&*format!("{} FIT/Mbit", arguments.fit_per_mbit), ">value"];
-    data(&format!(
-        "{}\n{}",
-        markdown(&columns, &rates.map(Vec::from)),
-        markdown(&[">bit error rate", ">hours until then", ">years"], &until)
-    ));
+    arguments.shown.format.show(&Fit {
+        fit_per_mbit: arguments.fit_per_mbit,
+        hours,
+        flips_per_bit_hour: flips.per_bit_hour(),
+        accumulate_rate: after(1.0),
+        bit_error_rate: after(hours),
+        until,
+    });
     Ok(Outcome::Done)
+}
+
+#[derive(Serialize)]
+struct Fit {
+    fit_per_mbit: f64,
+    hours: f64,
+    flips_per_bit_hour: f64,
+    accumulate_rate: f64,
+    bit_error_rate: f64,
+    until: Vec<Until>,
+}
+
+/// When a bit error rate is reached; infinite, in JSON null, where it never is.
+#[derive(Serialize)]
+struct Until {
+    bit_error_rate: f64,
+    hours: f64,
+    years: f64,
+}
+
+impl Document for Fit {
+    const FORMAT: &'static str = "zerospace.fit/1";
+
+    fn text(&self) -> String {
+        let number = |value: f64| format!("{value:.4e}");
+        let rates = [
+            ["flips of a cell an hour, in the mean".into(), number(self.flips_per_bit_hour)],
+            [
+                "rate of `accumulate`: probability that it flips in an hour".into(),
+                number(self.accumulate_rate),
+            ],
+            [format!("bit error rate after {} h without scrubbing", self.hours), number(self.bit_error_rate)],
+        ];
+        let row = |until: &Until| {
+            let [hours, years] = [until.hours, until.years].map(|time| match time.is_finite() {
+                true => number(time),
+                false => "never".into(),
+            });
+            let rate = BitErrorRate::new(until.bit_error_rate).expect("it was one");
+            vec![rate.to_string(), hours, years]
+        };
+        let columns = [&*format!("{} FIT/Mbit", self.fit_per_mbit), ">value"];
+        format!(
+            "{}\n{}",
+            markdown(&columns, &rates.map(Vec::from)),
+            markdown(
+                &[">bit error rate", ">hours until then", ">years"],
+                &self.until.iter().map(row).collect::<Vec<_>>()
+            )
+        )
+    }
 }

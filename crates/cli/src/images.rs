@@ -1,6 +1,6 @@
 //! Image sets by name, and what people are told about them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use data::{CacheOutcome, DataSource, FolderImages, FolderSource, ImageFolder, ImageSet, ResizeCrop, Split};
@@ -94,6 +94,11 @@ impl Machine {
 }
 
 impl Resources {
+    /// Where decoded images are kept, those of `root` unless another place was chosen.
+    pub(crate) fn cache_in(&self, root: &Path) -> PathBuf {
+        self.cache.clone().unwrap_or_else(|| root.join(".zerospace-cache"))
+    }
+
     /// The first `images` images of a folder, or all, cut to `side` x `side` pixels. `root` holds the decoded ones
     /// unless another place was chosen.
     pub(crate) fn decode(
@@ -107,7 +112,7 @@ impl Resources {
             anyhow!("images of {side} x {side} pixels, expected 1 to {} a side", data::MAX_SIDE)
         })?;
         let bar = bar(images.unwrap_or(folder.len()) as u64, "images decoded");
-        let cache = self.cache.clone().unwrap_or_else(|| root.join(".zerospace-cache"));
+        let cache = self.cache_in(root);
         let loaded = folder.load(crop, images, Some(&cache), &|| bar.inc(1));
         bar.finish_and_clear();
         let FolderImages { images: set, unreadable, cache } = loaded?;

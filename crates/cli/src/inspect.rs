@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 use analysis::{LargeWeightCounts, LargeWeights};
 use clap::Args;
 use quant::{Checkpoint, ModelSpec, WeightScale};
+use serde::Serialize;
 
 use crate::distribution::Distribution;
+use crate::document::{self, Document, Shown, paths};
 use crate::exit::{Failure, Outcome};
 use crate::images::{SYNTHETIC_SHORT, calibrated_on_synthetic};
 use crate::loading::{architecture, provenance};
-use crate::output::{data, lines, markdown, percent};
+use crate::output::{markdown, percent};
 
 /// Width of the bars in the table by position.
 const BAR: usize = 40;
@@ -35,15 +37,17 @@ pub(crate) struct Arguments {
     /// Draw the large values by position, into this folder
     #[arg(long, value_name = "DIR")]
     figure: Option<PathBuf>,
+    #[command(flatten)]
+    shown: Shown,
 }
 
 pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
-    let mut texts = Vec::new();
+    let mut checkpoints = Vec::new();
     let mut counts = Vec::new();
     for path in &arguments.checkpoints {
         let checkpoint = Checkpoint::load(path).map_err(Failure::input)?;
-        let (text, total) = describe(path, &checkpoint);
-        texts.push(text);
+        let inspected = Inspected::new(path, &checkpoint);
+        let total = &inspected.total;
         counts.push(LargeWeightCounts {
             network: network(path, &checkpoint.model),
             weights: total.weights as u64,
@@ -51,12 +55,16 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
             large_at: total.large_at.map(|large| large as u64),
             note: if calibrated_on_synthetic(&checkpoint) { SYNTHETIC_SHORT.into() } else { String::new() },
         });
+        checkpoints.push(inspected);
     }
-    if let Some(dir) = &arguments.figure {
-        let figure = LargeWeights::new(counts).map_err(Failure::input)?;
-        texts.push(lines(&figure.write(dir).map_err(Failure::machine)?));
-    }
-    data(&texts.join("\n\n"));
+    let written = match &arguments.figure {
+        Some(dir) => {
+            let figure = LargeWeights::new(counts).map_err(Failure::input)?;
+            paths(&figure.write(dir).map_err(Failure::machine)?)
+        }
+        None => Vec::new(),
+    };
+    arguments.shown.format.show(&Inspection { checkpoints, written });
     Ok(Outcome::Done)
 }
 
@@ -69,59 +77,121 @@ fn network(path: &Path, model: &ModelSpec) -> String {
     format!("{name}: {}, width {}", model.architecture, model.width)
 }
 
-/// The tables of a checkpoint, and its weights in total.
-fn describe(path: &Path, checkpoint: &Checkpoint) -> (String, Distribution) {
-    let columns = [
-        "tensor",
-        "shape",
-        ">weights",
-        ">levels a unit",
-        ">[0,32) %",
-        ">[32,64) %",
-        ">[64,128] %",
-        ">violations",
-    ];
-    let mut rows = Vec::new();
-    let mut total = Distribution::default();
-    for tensor in &checkpoint.weights {
-        let one = Distribution::of(&tensor.values);
-        let shape = tensor.shape.iter().map(ToString::to_string).collect::<Vec<_>>().join("x");
-        rows.push(row(&one, &tensor.name, &shape, &levels_a_unit(&tensor.scale)));
-        total.add(&one);
-    }
-    rows.push(row(&total, "all", "", ""));
+#[derive(Serialize)]
+struct Inspection {
+    checkpoints: Vec<Inspected>,
+    written: Vec<String>,
+}
 
-    let most = total.large_at.iter().copied().max().unwrap_or(0).max(1);
-    let positions = total.large_at.iter().enumerate().map(|(position, &large)| {
-        let bar = "#".repeat((large * BAR).div_ceil(most));
-        vec![position.to_string(), large.to_string(), bar]
-    });
-    let positions: Vec<Vec<String>> = positions.collect();
+impl Document for Inspection {
+    const FORMAT: &'static str = "zerospace.inspect/1";
 
-    let text = format!(
-        "{}: {}\ncontent hash {}\n{}\n\n{}\n\
-         Blocks of 8 weights with a value outside [-64, 63], by position (position 7 is free in place):\n\n{}\n{}",
-        path.display(),
-        architecture(checkpoint),
-        checkpoint.digest(),
-        provenance(checkpoint).join("\n"),
-        markdown(&columns, &rows),
-        markdown(&["position", ">blocks", ""], &positions),
-        match total.violations {
-            0 => "in-place-64-57 can store this network".to_string(),
-            n => format!(
-                "in-place-64-57 cannot store this network: {n} weights violate its range (quantize --throttle)"
-            ),
+    fn text(&self) -> String {
+        let mut texts: Vec<String> = self.checkpoints.iter().map(Inspected::text).collect();
+        if !self.written.is_empty() {
+            texts.push(self.written.join("\n"));
         }
-    );
-    (text, total)
+        texts.join("\n\n")
+    }
+}
+
+#[derive(Serialize)]
+struct Inspected {
+    path: String,
+    architecture: String,
+    content_hash: String,
+    provenance: Vec<String>,
+    tensors: Vec<InspectedTensor>,
+    total: Distribution,
+}
+
+#[derive(Serialize)]
+struct InspectedTensor {
+    name: String,
+    shape: Vec<usize>,
+    levels_a_unit: Vec<f32>,
+    #[serde(flatten)]
+    distribution: Distribution,
+}
+
+impl Inspected {
+    fn new(path: &Path, checkpoint: &Checkpoint) -> Self {
+        let mut total = Distribution::default();
+        let mut tensors = Vec::new();
+        for tensor in &checkpoint.weights {
+            let distribution = Distribution::of(&tensor.values);
+            total.add(&distribution);
+            let levels_a_unit = match &tensor.scale {
+                WeightScale::Tensor(scale) => vec![*scale],
+                WeightScale::Channels(scales) => scales.clone(),
+            };
+            let (name, shape) = (tensor.name.clone(), tensor.shape.clone());
+            tensors.push(InspectedTensor { name, shape, levels_a_unit, distribution });
+        }
+        Self {
+            path: document::path(path),
+            architecture: architecture(checkpoint),
+            content_hash: checkpoint.digest(),
+            provenance: provenance(checkpoint),
+            tensors,
+            total,
+        }
+    }
+
+    /// The two tables.
+    fn text(&self) -> String {
+        let columns = [
+            "tensor",
+            "shape",
+            ">weights",
+            ">levels a unit",
+            ">[0,32) %",
+            ">[32,64) %",
+            ">[64,128] %",
+            ">violations",
+        ];
+        let mut rows: Vec<Vec<String>> = self.tensors.iter().map(InspectedTensor::row).collect();
+        rows.push(row(&self.total, "all", "", ""));
+
+        let total = &self.total;
+        let most = total.large_at.iter().copied().max().unwrap_or(0).max(1);
+        let positions = total.large_at.iter().enumerate().map(|(position, &large)| {
+            let bar = "#".repeat((large * BAR).div_ceil(most));
+            vec![position.to_string(), large.to_string(), bar]
+        });
+        let positions: Vec<Vec<String>> = positions.collect();
+
+        format!(
+            "{}: {}\ncontent hash {}\n{}\n\n{}\n\
+             Blocks of 8 weights with a value outside [-64, 63], by position (position 7 is free in place):\n\n{}\n{}",
+            self.path,
+            self.architecture,
+            self.content_hash,
+            self.provenance.join("\n"),
+            markdown(&columns, &rows),
+            markdown(&["position", ">blocks", ""], &positions),
+            match total.violations {
+                0 => "in-place-64-57 can store this network".to_string(),
+                n => format!(
+                    "in-place-64-57 cannot store this network: {n} weights violate its range (quantize --throttle)"
+                ),
+            }
+        )
+    }
+}
+
+impl InspectedTensor {
+    fn row(&self) -> Vec<String> {
+        let shape = self.shape.iter().map(ToString::to_string).collect::<Vec<_>>().join("x");
+        row(&self.distribution, &self.name, &shape, &levels_a_unit(&self.levels_a_unit))
+    }
 }
 
 /// A scale, or the least and the greatest where channels have their own.
-fn levels_a_unit(scale: &WeightScale) -> String {
-    match scale {
-        WeightScale::Tensor(scale) => format!("{scale:.3}"),
-        WeightScale::Channels(scales) => {
+fn levels_a_unit(scales: &[f32]) -> String {
+    match scales {
+        [scale] => format!("{scale:.3}"),
+        scales => {
             let least = scales.iter().copied().fold(f32::INFINITY, f32::min);
             let most = scales.iter().copied().fold(0.0, f32::max);
             format!("{least:.3} to {most:.3}")

@@ -95,6 +95,16 @@ impl Prepared {
         let load = |model: &campaign::ModelSection| Checkpoint::load(&model.checkpoint);
         let checkpoints: Vec<Checkpoint> =
             experiment.models.iter().map(load).collect::<Result<_, _>>().map_err(Failure::input)?;
+        Self::new(experiment, source, checkpoints, machine)
+    }
+
+    /// Checks an experiment with its checkpoints, one a model, and reads its data.
+    pub(crate) fn new(
+        experiment: Experiment,
+        source: String,
+        checkpoints: Vec<Checkpoint>,
+        machine: &Machine,
+    ) -> Result<Self, Failure> {
         let data = &experiment.data;
         let side = input_side(&data.set, &checkpoints[0]).map_err(Failure::Input)?;
         let Images { set: images, unreadable, .. } =

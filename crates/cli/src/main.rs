@@ -7,6 +7,7 @@
 mod data_sets;
 mod digest;
 mod distribution;
+mod document;
 mod exit;
 mod fit;
 mod images;
@@ -25,6 +26,7 @@ mod report;
 mod reproduce;
 mod rerun;
 mod run;
+mod shell;
 mod signals;
 mod splice;
 mod status;
@@ -37,9 +39,10 @@ mod weights_file;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::exit::{Failure, Outcome};
+use crate::signals::Left;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -49,8 +52,8 @@ Exit codes:
   4  records of another plan
   5  incomplete; `zerospace run` with the same arguments resumes
   6  verification failed
- 75  stopped by SIGTERM or SIGUSR1; the same command resumes
-130  stopped by Ctrl-C (SIGINT); the same command resumes";
+ 75  stopped by SIGTERM or SIGUSR1; the last line on stderr is the command that resumes
+130  stopped by Ctrl-C (SIGINT), likewise";
 
 const EXAMPLES: &str = "\
 Start here:
@@ -90,9 +93,50 @@ enum Verb {
     Fit(fit::Arguments),
 }
 
+impl Verb {
+    /// What the verb leaves when it is stopped; `None` of those that last no time, which signals simply end.
+    fn left(&self) -> Option<Left> {
+        match self {
+            Self::Reproduce(_) | Self::Data(_) | Self::Train(_) | Self::Run(_) => Some(Left::Resumable),
+            Self::Quantize(_)
+            | Self::Table1(_)
+            | Self::Plan(_)
+            | Self::Merge(_)
+            | Self::Report(_)
+            | Self::Verify(_) => Some(Left::Nothing),
+            Self::Inspect(_) | Self::Submit(_) | Self::Status(_) | Self::Replay(_) | Self::Fit(_) => None,
+        }
+    }
+}
+
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let result: Result<Outcome, Failure> = match arguments.verb {
+    let mut program = Arguments::command();
+    let matches = program.get_matches_mut();
+    let arguments =
+        Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut program).exit());
+    let watched = match arguments.verb.left() {
+        Some(left) => signals::watch(left, typed(&program, &matches)),
+        None => Ok(()),
+    };
+    match watched.and_then(|()| execute(arguments.verb)) {
+        Ok(outcome) => outcome.code(),
+        Err(failure) => {
+            output::progress_line(&format!("error: {failure}"));
+            failure.code()
+        }
+    }
+}
+
+/// The command line, for people to give again.
+fn typed(program: &Command, matches: &ArgMatches) -> String {
+    match matches.subcommand() {
+        None => shell::typed(program, matches),
+        Some((name, matches)) => typed(program.find_subcommand(name).expect("it was matched"), matches),
+    }
+}
+
+fn execute(verb: Verb) -> Result<Outcome, Failure> {
+    match verb {
         Verb::Reproduce(arguments) => reproduce::execute(&arguments),
         Verb::Data(arguments) => data_sets::execute(&arguments),
         Verb::Quantize(arguments) => quantize::execute(&arguments),
@@ -108,12 +152,5 @@ fn main() -> ExitCode {
         Verb::Replay(arguments) => replay::execute(&arguments),
         Verb::Verify(arguments) => verify::execute(&arguments),
         Verb::Fit(arguments) => fit::execute(&arguments),
-    };
-    match result {
-        Ok(outcome) => outcome.code(),
-        Err(failure) => {
-            output::progress_line(&format!("error: {failure}"));
-            failure.code()
-        }
     }
 }

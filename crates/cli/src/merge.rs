@@ -3,8 +3,10 @@ use std::path::PathBuf;
 use clap::Args;
 use records::{Merged, PlannedCell, Store, Unit};
 
+use crate::document::Format;
 use crate::exit::{Failure, Outcome};
 use crate::output::{data, progress_line};
+use crate::signals;
 use crate::status::report_rejected;
 
 /// Merge the parts of a finished run into trials.parquet; exit 5 when some are missing
@@ -19,14 +21,16 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
-    merge(&Store::open(&arguments.run)?)
+    merge(&Store::open(&arguments.run)?, Format::Text)
 }
 
-/// Merges; says what is missing when it cannot.
-pub(crate) fn merge(store: &Store) -> Result<Outcome, Failure> {
-    let missing = match store.merge()? {
+/// Merges; says what is missing when it cannot. The merged file is named in text only: a document follows.
+pub(crate) fn merge(store: &Store, format: Format) -> Result<Outcome, Failure> {
+    let missing = match signals::whole(|| store.merge())? {
         Merged::Complete(path) => {
-            data(&path.display().to_string());
+            if format == Format::Text {
+                data(&path.display().to_string());
+            }
             return Ok(Outcome::Done);
         }
         Merged::Missing(units) => units,

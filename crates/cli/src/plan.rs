@@ -3,12 +3,14 @@ use std::time::Instant;
 
 use campaign::{Drawing, TrialsOf};
 use clap::Args;
-use records::StopRule;
+use records::{CellSpec, EvaluationSet, StopRule};
+use serde::Serialize;
 
+use crate::document::{Document, NamedCell, Shown};
 use crate::exit::{Failure, Outcome};
 use crate::images::left_out;
 use crate::loading::{Machine, Prepared};
-use crate::output::{data, markdown};
+use crate::output::markdown;
 use crate::progress::bar;
 use crate::rerun::Rerun;
 
@@ -32,6 +34,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "TRIALS", value_parser = clap::value_parser!(u64).range(2..))]
     pilot: Option<u64>,
     #[command(flatten)]
+    shown: Shown,
+    #[command(flatten)]
     machine: Machine,
 }
 
@@ -49,74 +53,141 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         None => Vec::new(),
     };
     let expected = campaign::expected_outcomes(&prepared.networks, &prepared.cells);
-    let mut rows: Vec<Vec<String>> = prepared
-        .cells
-        .iter()
-        .map(|cell| {
-            let id = cell.id();
-            let changed = expected.iter().find(|e| e.cell == id);
-            vec![
-                id.to_string(),
-                cell.model.clone(),
-                cell.protection.clone(),
-                cell.fault_model.clone(),
-                format!("{:e}", cell.rate),
-                cell.stored.data_bits.to_string(),
-                cell.stored.check_bits.to_string(),
-                format!("{:.1}", campaign::mean_flips(&prepared.networks, cell)),
-                changed.map_or("unknown".into(), |e| format!("{:.3e}", e.changed_probability)),
-            ]
-        })
-        .collect();
-    let mut columns = vec![
-        "cell",
-        "model",
-        "protection",
-        "faults",
-        ">rate",
-        ">data bits",
-        ">check bits",
-        ">expected flips a trial",
-        ">P(changed)",
-    ];
-    let mut cost = String::new();
-    if let Some(pilot) = arguments.pilot {
-        columns.extend([">ms a trial", ">interval, points"]);
-        for (row, piloted) in rows.iter_mut().zip(&piloted) {
-            row.push(format!("{:.3}", 1e3 * piloted.seconds));
-            row.push(piloted.interval(experiment.trials));
+    let mut piloted = piloted.into_iter();
+    let cell = |cell: &CellSpec| {
+        let id = cell.id();
+        CellPlan {
+            named: NamedCell::new(cell),
+            data_bits: cell.stored.data_bits,
+            check_bits: cell.stored.check_bits,
+            expected_flips: campaign::mean_flips(&prepared.networks, cell),
+            changed_probability: expected.iter().find(|e| e.cell == id).map(|e| e.changed_probability),
+            pilot: piloted.next().map(|found| CellPilot {
+                seconds_a_trial: found.seconds,
+                interval_points: found.interval(experiment.trials),
+            }),
         }
-        let seconds: f64 = piloted.iter().map(|cell| cell.seconds * experiment.trials as f64).sum();
-        let most = if experiment.stop.is_some() { "at most " } else { "" };
-        cost = format!(
-            "\n{most}{} on {threads} threads of this machine, by a pilot of {pilot} trials a cell",
-            duration(seconds)
-        );
-    }
-    let trials = match experiment.trials_of {
-        TrialsOf::All => "",
-        TrialsOf::Changed => " of those in which a stored word reads back wrong",
     };
-    let set = &prepared.cells[0].evaluation;
-    data(&format!(
-        "{}\n{} cells x {} trials{trials} = {} trials{}, seed {}, on {} images of {} {}{}{cost}",
-        markdown(&columns, &rows),
-        rows.len(),
-        experiment.trials,
-        rows.len() as u64 * experiment.trials,
-        match experiment.stop {
+    let cells: Vec<CellPlan> = prepared.cells.iter().map(cell).collect();
+    arguments.shown.format.show(&Plan {
+        experiment: &experiment.name,
+        seed: experiment.seed,
+        cell_trials: experiment.trials,
+        trials: cells.len() as u64 * experiment.trials,
+        changed_trials_only: experiment.trials_of == TrialsOf::Changed,
+        stop: experiment.stop,
+        evaluation: &prepared.cells[0].evaluation,
+        pilot: arguments.pilot.map(|trials| Pilot {
+            trials,
+            threads,
+            seconds: cells
+                .iter()
+                .flat_map(|cell| &cell.pilot)
+                .map(|cell| cell.seconds_a_trial * experiment.trials as f64)
+                .sum(),
+        }),
+        cells,
+    });
+    Ok(Outcome::Done)
+}
+
+#[derive(Serialize)]
+struct Plan<'a> {
+    experiment: &'a str,
+    seed: u64,
+    cell_trials: u64,
+    trials: u64,
+    changed_trials_only: bool,
+    stop: Option<StopRule>,
+    evaluation: &'a EvaluationSet,
+    pilot: Option<Pilot>,
+    cells: Vec<CellPlan>,
+}
+
+/// What the plan costs, by a pilot of so many trials a cell.
+#[derive(Serialize)]
+struct Pilot {
+    trials: u64,
+    threads: usize,
+    seconds: f64,
+}
+
+#[derive(Serialize)]
+struct CellPlan {
+    #[serde(flatten)]
+    named: NamedCell,
+    data_bits: u64,
+    check_bits: u64,
+    expected_flips: f64,
+    changed_probability: Option<f64>,
+    pilot: Option<CellPilot>,
+}
+
+#[derive(Serialize)]
+struct CellPilot {
+    seconds_a_trial: f64,
+    /// `None` where all drops were equal.
+    interval_points: Option<f64>,
+}
+
+impl CellPlan {
+    fn row(&self) -> Vec<String> {
+        let mut row = self.named.columns();
+        row.extend([
+            self.data_bits.to_string(),
+            self.check_bits.to_string(),
+            format!("{:.1}", self.expected_flips),
+            self.changed_probability.map_or("unknown".into(), |probability| format!("{probability:.3e}")),
+        ]);
+        if let Some(pilot) = &self.pilot {
+            let interval = pilot.interval_points.map_or("?".into(), |points| format!("± {points:.2e}"));
+            row.extend([format!("{:.3}", 1e3 * pilot.seconds_a_trial), interval]);
+        }
+        row
+    }
+}
+
+impl Document for Plan<'_> {
+    const FORMAT: &'static str = "zerospace.plan/1";
+
+    fn text(&self) -> String {
+        let more = [">data bits", ">check bits", ">expected flips a trial", ">P(changed)"];
+        let mut columns = [&NamedCell::COLUMNS[..], &more].concat();
+        let mut cost = String::new();
+        if let Some(pilot) = &self.pilot {
+            columns.extend([">ms a trial", ">interval, points"]);
+            cost = format!(
+                "\n{}{} on {} threads of this machine, by a pilot of {} trials a cell",
+                if self.stop.is_some() { "at most " } else { "" },
+                duration(pilot.seconds),
+                pilot.threads,
+                pilot.trials
+            );
+        }
+        let changed = match self.changed_trials_only {
+            false => "",
+            true => " of those in which a stored word reads back wrong",
+        };
+        let stop = match self.stop {
             Some(StopRule { failures, drop_points }) => {
                 format!(" at most, a cell until {failures} lose {drop_points} points or more")
             }
             None => String::new(),
-        },
-        experiment.seed,
-        set.images,
-        set.name,
-        set.split,
-        left_out(set),
-    ));
-    Ok(Outcome::Done)
+        };
+        let set = self.evaluation;
+        format!(
+            "{}\n{} cells x {} trials{changed} = {} trials{stop}, seed {}, on {} images of {} {}{}{cost}",
+            markdown(&columns, &self.cells.iter().map(CellPlan::row).collect::<Vec<_>>()),
+            self.cells.len(),
+            self.cell_trials,
+            self.trials,
+            self.seed,
+            set.images,
+            set.name,
+            set.split,
+            left_out(set),
+        )
+    }
 }
 
 /// What a pilot found of a cell.
@@ -128,12 +199,9 @@ struct Piloted {
 }
 
 impl Piloted {
-    /// Half the 95 % interval of the mean of so many trials.
-    fn interval(&self, trials: u64) -> String {
-        match self.deviation {
-            0.0 => "?".into(),
-            deviation => format!("± {:.2e}", 1.96 * deviation / (trials as f64).sqrt()),
-        }
+    /// Half the 95 % interval of the mean of so many trials, in points; none where all drops were equal.
+    fn interval(&self, trials: u64) -> Option<f64> {
+        (self.deviation != 0.0).then(|| 1.96 * self.deviation / (trials as f64).sqrt())
     }
 }
 

@@ -14,6 +14,7 @@ use crate::int8::check_fit;
 use crate::loading::Machine;
 use crate::making::{FloatNetwork, RangesOf, Rounding, agreeing, image_bar, import, int8_top1};
 use crate::output::{self, markdown, percent, progress_line};
+use crate::signals;
 
 /// Of a network for images without labels: ImageNet's.
 const DEFAULT_CLASSES: usize = 1000;
@@ -167,7 +168,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         let throttled = int8_top1(&checkpoint, &test).map_err(Failure::Input)?;
         rows.push(row("int8, throttled", throttled, float, test.len()));
     }
-    checkpoint.save(&arguments.output).map_err(Failure::machine)?;
+    signals::last(|| checkpoint.save(&arguments.output)).map_err(Failure::machine)?;
 
     let columns = match labelled {
         true => ["network", ">correct", ">images", ">top-1 %", ">against float, points"],

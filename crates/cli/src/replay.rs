@@ -4,10 +4,12 @@ use anyhow::anyhow;
 use campaign::{Drawing, StoredNetwork, WordAccount, WordOutcome};
 use clap::Args;
 use records::{CellSpec, TrialRecord};
+use serde::Serialize;
 
+use crate::document::{Document, NamedCell, Shown};
 use crate::exit::{Failure, Outcome};
 use crate::loading::{Machine, Prepared};
-use crate::output::{data, markdown, progress_line};
+use crate::output::{markdown, progress_line};
 use crate::rerun::{Rerun, json, stored_records};
 use crate::run::run_directory;
 
@@ -35,6 +37,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
+    shown: Shown,
+    #[command(flatten)]
     machine: Machine,
 }
 
@@ -59,16 +63,20 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         memories.map(|(memory, flips)| (memory, memory.account(&flips))).collect();
     let record = rerun.record(cell, number, trial);
     check(&accounts, &record)?;
-    data(&format!(
-        "cell {} ({}), trial {number}, seed {}{}\n\n{}\n{}\n{}",
-        cell.id(),
-        cell.label(),
-        cell.seed,
-        losses(&memory),
-        flips(&accounts),
-        outcomes(&accounts),
-        json(&record),
-    ));
+    arguments.shown.format.show(&Replay {
+        named: NamedCell::new(cell),
+        trial: number,
+        seed: cell.seed,
+        losses: memory.losses().len(),
+        flips: flips(&accounts),
+        words: accounts
+            .iter()
+            .flat_map(|(memory, words)| words.iter().map(|word| ReplayedWord::new(memory, word)))
+            .collect(),
+        record: &record,
+        stored: stored.as_ref(),
+        label: cell.label(),
+    });
     match stored {
         None => progress_line(&format!("{}: no record of this trial to compare with", root.display())),
         Some(stored) if stored == record => {
@@ -85,13 +93,68 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     Ok(Outcome::Done)
 }
 
-/// What happens to the network before any cell flips.
-fn losses(memory: &StoredNetwork<'_>) -> String {
-    match memory.losses().len() {
-        0 => String::new(),
-        losses => {
-            format!("\n{losses} weights change by being stored; words are compared with what was stored")
-        }
+#[derive(Serialize)]
+struct Replay<'a> {
+    #[serde(flatten)]
+    named: NamedCell,
+    trial: u64,
+    seed: u64,
+    /// Weights that storing alone changes.
+    losses: usize,
+    flips: Vec<Flip>,
+    words: Vec<ReplayedWord>,
+    record: &'a TrialRecord,
+    /// The run directory's record of the trial.
+    stored: Option<&'a TrialRecord>,
+    #[serde(skip)]
+    label: String,
+}
+
+/// A flipped cell, and the stored byte before and after it; check bits have none.
+#[derive(Serialize)]
+struct Flip {
+    word: u64,
+    cell_of: String,
+    bit: u64,
+    stored: Option<i8>,
+    flipped: Option<i8>,
+}
+
+#[derive(Serialize)]
+struct ReplayedWord {
+    word: u64,
+    from: String,
+    flips: usize,
+    syndrome: u64,
+    outcome: String,
+    weights: Vec<i8>,
+    read: Vec<i8>,
+}
+
+impl Document for Replay<'_> {
+    const FORMAT: &'static str = "zerospace.replay/1";
+
+    fn text(&self) -> String {
+        // What happens to the network before any cell flips.
+        let losses = match self.losses {
+            0 => String::new(),
+            losses => {
+                format!("\n{losses} weights change by being stored; words are compared with what was stored")
+            }
+        };
+        let flips: Vec<Vec<String>> = self.flips.iter().map(Flip::row).collect();
+        let words: Vec<Vec<String>> = self.words.iter().map(ReplayedWord::row).collect();
+        let columns = [">word", "from", ">flips", ">syndrome", "outcome", "weights", "read as"];
+        format!(
+            "cell {} ({}), trial {}, seed {}{losses}\n\n{}\n{}\n{}",
+            self.named.cell,
+            self.label,
+            self.trial,
+            self.seed,
+            markdown(&[">word", "cell of", ">bit", ">stored", ">after the flip"], &flips),
+            markdown(&columns, &words),
+            json(self.record),
+        )
     }
 }
 
@@ -147,9 +210,9 @@ fn place(memory: &StoredNetwork<'_>, plane_index: usize) -> String {
     }
 }
 
-fn flips(accounts: &[Account<'_>]) -> String {
+fn flips(accounts: &[Account<'_>]) -> Vec<Flip> {
     let words = accounts.iter().flat_map(|(memory, words)| words.iter().map(move |word| (memory, word)));
-    let mut rows = Vec::new();
+    let mut flips = Vec::new();
     for (memory, word) in words {
         let check_bits = memory.protection().word().check_bits as u64;
         let mut bytes = word.stored.clone();
@@ -158,42 +221,64 @@ fn flips(accounts: &[Account<'_>]) -> String {
             let byte = &mut bytes[weight - word.first];
             let before = *byte;
             *byte ^= 1 << (flip % 8);
-            rows.push(vec![
-                word.word.to_string(),
-                place(memory, weight),
-                (flip % 8).to_string(),
-                format!("{:4} {before:08b}", before.cast_signed()),
-                format!("{:4} {byte:08b}", byte.cast_signed()),
-            ]);
+            flips.push(Flip {
+                word: word.word,
+                cell_of: place(memory, weight),
+                bit: flip % 8,
+                stored: Some(before.cast_signed()),
+                flipped: Some(byte.cast_signed()),
+            });
         }
-        for flip in &word.check_flips {
-            let bit = flip % check_bits;
-            rows.push(vec![
-                word.word.to_string(),
-                "check bits".into(),
-                bit.to_string(),
-                "".into(),
-                "".into(),
-            ]);
-        }
+        let checks = word.check_flips.iter().map(|flip| Flip {
+            word: word.word,
+            cell_of: "check bits".into(),
+            bit: flip % check_bits,
+            stored: None,
+            flipped: None,
+        });
+        flips.extend(checks);
     }
-    markdown(&[">word", "cell of", ">bit", ">stored", ">after the flip"], &rows)
+    flips
 }
 
-fn outcomes(accounts: &[Account<'_>]) -> String {
-    let list = |weights: &[i8]| weights.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-    let row = |memory: &StoredNetwork<'_>, word: &WordAccount| {
+impl Flip {
+    fn row(&self) -> Vec<String> {
+        let byte = |byte: Option<i8>| {
+            byte.map_or(String::new(), |byte| format!("{byte:4} {:08b}", byte.cast_unsigned()))
+        };
         vec![
-            word.word.to_string(),
-            place(memory, word.first),
-            (word.data_flips.len() + word.check_flips.len()).to_string(),
-            format!("{:#04x}", word.syndrome),
-            word.outcome.to_string(),
-            list(&word.weights),
-            if word.read == word.weights { "the same".into() } else { list(&word.read) },
+            self.word.to_string(),
+            self.cell_of.clone(),
+            self.bit.to_string(),
+            byte(self.stored),
+            byte(self.flipped),
         ]
-    };
-    let columns = [">word", "from", ">flips", ">syndrome", "outcome", "weights", "read as"];
-    let rows = accounts.iter().flat_map(|(memory, words)| words.iter().map(|word| row(memory, word)));
-    markdown(&columns, &rows.collect::<Vec<_>>())
+    }
+}
+
+impl ReplayedWord {
+    fn new(memory: &StoredNetwork<'_>, word: &WordAccount) -> Self {
+        Self {
+            word: word.word,
+            from: place(memory, word.first),
+            flips: word.data_flips.len() + word.check_flips.len(),
+            syndrome: word.syndrome,
+            outcome: word.outcome.to_string(),
+            weights: word.weights.clone(),
+            read: word.read.clone(),
+        }
+    }
+
+    fn row(&self) -> Vec<String> {
+        let list = |weights: &[i8]| weights.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        vec![
+            self.word.to_string(),
+            self.from.clone(),
+            self.flips.to_string(),
+            format!("{:#04x}", self.syndrome),
+            self.outcome.clone(),
+            list(&self.weights),
+            if self.read == self.weights { "the same".into() } else { list(&self.read) },
+        ]
+    }
 }

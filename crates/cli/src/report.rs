@@ -1,15 +1,18 @@
 use std::path::{Path, PathBuf};
 
-use analysis::{Context, Measure, Report, Run, Sensitivity, Statistic};
+use analysis::{CellSummary, Context, Interval, Measure, Report, Run, Sensitivity, Statistic};
 use clap::Args;
 use records::{Manifest, Store, TableError, read_trials};
+use serde::Serialize;
 
 use crate::digest::file_sha256;
+use crate::document::{Document, Format, Shown, path, paths};
 use crate::exit::{Failure, Outcome};
 use crate::images::{LABEL_FREE, SYNTHETIC, is_synthetic, left_out};
 use crate::merge::merge;
-use crate::output;
+use crate::signals;
 use crate::splice::splice;
+use crate::table1::word;
 
 /// Write tables and the figure of a merged run
 ///
@@ -28,11 +31,13 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "DIR", requires = "run")]
     out: Option<PathBuf>,
     /// Write the parts of Markdown files anew that come from runs
-    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "run")]
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["run", "format"])]
     splice: Vec<PathBuf>,
     /// With --splice: write nothing; exit 6 when a part is not what the records say
     #[arg(long, requires = "splice")]
     check: bool,
+    #[command(flatten)]
+    shown: Shown,
 }
 
 const HELP: &str = "\
@@ -50,24 +55,25 @@ Examples:
 pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     let Some(run) = &arguments.run else { return splice(&arguments.splice, arguments.check) };
     let store = Store::open(run)?;
-    if !run.join("trials.parquet").exists() && merge(&store)? == Outcome::Incomplete {
+    let format = arguments.shown.format;
+    if !run.join("trials.parquet").exists() && merge(&store, format)? == Outcome::Incomplete {
         return Ok(Outcome::Incomplete);
     }
-    report(&store, arguments.out.as_deref().unwrap_or(run))
+    report(&store, arguments.out.as_deref().unwrap_or(run), format)
 }
 
 /// Merges a run and reports it in its own directory.
 pub(crate) fn merge_and_report(store: &Store, root: &Path) -> Result<Outcome, Failure> {
-    if merge(store)? == Outcome::Incomplete {
+    if merge(store, Format::Text)? == Outcome::Incomplete {
         return Ok(Outcome::Incomplete);
     }
-    report(store, root)
+    report(store, root, Format::Text)
 }
 
 /// Rows of each ranking of a sweep that are printed.
 const FIRST_OF_RANKING: usize = 10;
 
-fn report(store: &Store, out: &Path) -> Result<Outcome, Failure> {
+fn report(store: &Store, out: &Path, format: Format) -> Result<Outcome, Failure> {
     let manifest = store.manifest();
     let label_free = label_free(manifest);
     let report = analysed(store)?;
@@ -89,13 +95,21 @@ fn report(store: &Store, out: &Path) -> Result<Outcome, Failure> {
             trials_sha256: &trials_sha256,
         }),
     };
-    let written = analysis::write_report(&report, &context, out).map_err(Failure::machine)?;
-    let note = if synthetic(manifest) { format!("\n{SYNTHETIC}\n") } else { String::new() };
+    let written =
+        signals::last(|| analysis::write_report(&report, &context, out)).map_err(Failure::machine)?;
     let table = match Sensitivity::new(&report, &manifest.networks) {
         swept if swept.is_empty() => report.drop_table(Statistic::AllTrials),
         swept => swept.markdown(FIRST_OF_RANKING),
     };
-    output::data(&format!("{table}{note}\n{}", output::lines(&written)));
+    format.show(&Reported {
+        run: path(store.root()),
+        experiment: &manifest.experiment,
+        measure: measure(manifest),
+        synthetic: synthetic(manifest),
+        cells: report.summaries().iter().map(ReportedCell::new).collect(),
+        written: paths(&written),
+        table,
+    });
     Ok(Outcome::Done)
 }
 
@@ -106,9 +120,84 @@ pub(crate) fn analysed(store: &Store) -> Result<Report, Failure> {
         TableError::Schema { .. } => Failure::input(error),
         TableError::Io { .. } | TableError::Parquet(_) => Failure::machine(error),
     })?;
-    let measure = if label_free(manifest) { Measure::Agreement } else { Measure::Accuracy };
     let report = Report::from_rows(&rows).map_err(Failure::input)?;
-    Ok(report.with_measure(measure).with_expected(&manifest.expected))
+    Ok(report.with_measure(measure(manifest)).with_expected(&manifest.expected))
+}
+
+/// What the records count as correct.
+fn measure(manifest: &Manifest) -> Measure {
+    if label_free(manifest) { Measure::Agreement } else { Measure::Accuracy }
+}
+
+#[derive(Serialize)]
+struct Reported<'a> {
+    run: String,
+    experiment: &'a str,
+    #[serde(serialize_with = "word")]
+    measure: Measure,
+    synthetic: bool,
+    cells: Vec<ReportedCell<'a>>,
+    written: Vec<String>,
+    #[serde(skip)]
+    table: String,
+}
+
+/// What summary.csv has of a cell; `percent` are of the images, by the measure.
+#[derive(Serialize)]
+struct ReportedCell<'a> {
+    model: &'a str,
+    protection: &'a str,
+    fault_model: &'a str,
+    rate: f64,
+    trials: u64,
+    images: u64,
+    changed_probability: Option<f64>,
+    clean_percent: f64,
+    mean_percent: f64,
+    drop_mean_points: f64,
+    drop_sd_points: Option<f64>,
+    drop_median_points: f64,
+    drop_min_points: f64,
+    drop_max_points: f64,
+    interval_low_points: Option<f64>,
+    interval_high_points: Option<f64>,
+}
+
+impl<'a> ReportedCell<'a> {
+    fn new(summary: &'a CellSummary) -> Self {
+        let drop = &summary.drop_points;
+        let (interval_low_points, interval_high_points) = match drop.interval {
+            Interval::Bca { low, high } => (Some(low), Some(high)),
+            Interval::Absent | Interval::AllEqual { .. } => (None, None),
+        };
+        Self {
+            model: &summary.key.model,
+            protection: &summary.key.protection,
+            fault_model: &summary.key.fault_model,
+            rate: summary.key.rate,
+            trials: summary.trials,
+            images: summary.images,
+            changed_probability: summary.changed_probability,
+            clean_percent: summary.clean_accuracy_percent,
+            mean_percent: summary.accuracy_percent,
+            drop_mean_points: drop.mean,
+            drop_sd_points: drop.sd,
+            drop_median_points: drop.median,
+            drop_min_points: drop.min,
+            drop_max_points: drop.max,
+            interval_low_points,
+            interval_high_points,
+        }
+    }
+}
+
+impl Document for Reported<'_> {
+    const FORMAT: &'static str = "zerospace.report/1";
+
+    fn text(&self) -> String {
+        let note = if self.synthetic { format!("\n{SYNTHETIC}\n") } else { String::new() };
+        format!("{}{note}\n{}", self.table, self.written.join("\n"))
+    }
 }
 
 /// Options that say where a process works and on which share of a run: they are of a machine, and no record depends on them.

@@ -6,7 +6,7 @@ use records::write_durably;
 
 use crate::exit::{Failure, Outcome};
 use crate::loading::Machine;
-use crate::run;
+use crate::{run, signals};
 
 macro_rules! carried {
     ($($name:literal),*) => { [$(($name, include_bytes!(concat!("../carried/", $name)))),*] };
@@ -47,7 +47,9 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         .map_err(Failure::Machine)?;
     for (name, bytes) in FILES {
         let path = arguments.out.join(name);
-        write_durably(&path, bytes).with_context(|| path.display().to_string()).map_err(Failure::Machine)?;
+        signals::whole(|| write_durably(&path, bytes))
+            .with_context(|| path.display().to_string())
+            .map_err(Failure::Machine)?;
     }
     run::run(&arguments.out.join("reproduce.toml"), Some(&arguments.out), None, &arguments.machine)
 }

@@ -10,7 +10,7 @@ use crate::loading::{Machine, Prepared};
 use crate::output::progress_line;
 use crate::progress::bar;
 use crate::report;
-use crate::signals::Signals;
+use crate::signals;
 
 const HELP: &str = "\
 The run directory (default runs/NAME) takes the trials as they are finished. After a kill at any
@@ -24,8 +24,9 @@ run at once, on several machines that share the run directory; N may be another 
 are run again, and two that compute the same do no harm.
 
 SIGUSR1 stops a run when the unit in work is stored, SIGTERM (exit code 75 like it) and Ctrl-C
-(130) after the trial in work; a second one stops it at once. `unit_trials` of the experiment is
-how many trials are stored together, and lost at most.
+(130) after the trial in work; a second one stops it at once. The last line on stderr is then the
+command that resumes. `unit_trials` of the experiment is how many trials are stored together, and
+lost at most.
 
 Examples:
   zerospace run experiments/resnet20-cifar10.toml
@@ -60,7 +61,6 @@ pub(crate) fn run(
     shard: Option<Shard>,
     machine: &Machine,
 ) -> Result<Outcome, Failure> {
-    let signals = Signals::watch()?;
     let threads = machine.start()?;
     let prepared = Prepared::load(experiment, machine)?;
     let mut evaluators = prepared.evaluators()?;
@@ -79,7 +79,7 @@ pub(crate) fn run(
             environment(threads),
         )
     };
-    let store = Store::create(&root, manifest)?;
+    let store = signals::whole(|| Store::create(&root, manifest))?;
     store.remove_leftovers(SystemTime::now())?;
 
     let mut subjects: Vec<Subject<'_>> = prepared
@@ -89,14 +89,14 @@ pub(crate) fn run(
         .map(|(network, (evaluator, evaluation))| Subject { network, evaluator, evaluation })
         .collect();
     let bar = bar(experiment.trials * prepared.cells.len() as u64, "trials");
-    signals.set_polled(true);
     let share = shard.unwrap_or(Shard::WHOLE);
-    let outcome = campaign::run(&store, &mut subjects, share, &|| signals.pace(), &mut |progress| {
-        bar.set_length(progress.total);
-        bar.set_message(progress.cell.spec.label());
-        bar.set_position(progress.done);
+    let outcome = signals::polled(|| {
+        campaign::run(&store, &mut subjects, share, &signals::pace, &mut |progress| {
+            bar.set_length(progress.total);
+            bar.set_message(progress.cell.spec.label());
+            bar.set_position(progress.done);
+        })
     });
-    signals.set_polled(false);
     bar.finish_and_clear();
     let outcome = outcome.map_err(|error| match error {
         RunError::Store(error) => Failure::from(error),
@@ -106,8 +106,11 @@ pub(crate) fn run(
         progress_line(&format!("set aside {}: {}", aside.path.display(), aside.reason));
     }
     let stored = outcome.kept + outcome.computed + outcome.spared;
-    if outcome.left > 0 {
-        return Ok(signals.stopped(stored, stored + outcome.left));
+    // A shard with nothing left has ended; a run still has to merge and report.
+    if (outcome.left > 0 || shard.is_none())
+        && let Some(stopped) = signals::stopped(stored, stored + outcome.left)
+    {
+        return Ok(stopped);
     }
     let spared = match outcome.spared {
         0 => String::new(),
@@ -127,7 +130,8 @@ pub(crate) fn run_directory(experiment: &Experiment, out: Option<&Path>) -> Path
     out.map_or_else(|| Path::new("runs").join(&experiment.name), Path::to_path_buf)
 }
 
-fn environment(threads: usize) -> Environment {
+/// Where and by what the program runs.
+pub(crate) fn environment(threads: usize) -> Environment {
     let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let cpu = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     Environment {

@@ -1,84 +1,162 @@
-//! Signals that ask a run to stop.
+//! Signals that ask the program to stop, and what it says then: the command that goes on.
 //!
-//! SIGUSR1 is a warning, such as Slurm gives before the end of a job's time: the unit in work is finished and
-//! stored. SIGTERM and SIGINT (Ctrl-C) end a run after the trial in work; the second of them, or any before the
-//! first trial or after the last, ends the program at once. Nothing that was stored is lost in any of these ways.
+//! SIGUSR1 is a warning, such as Slurm gives before the end of a job's time. SIGTERM and SIGINT (Ctrl-C) ask at once.
+//! What they do depends on where the program is:
+//!
+//! | where | SIGUSR1 | SIGTERM, SIGINT |
+//! |---|---|---|
+//! | between a campaign's first trial and its last ([`polled`]) | ends it when the unit in work is stored | after the trial in work |
+//! | where files are written ([`whole`]) | ends the program when they are whole | the same |
+//! | where the last files are written ([`last`]) | nothing: the program is about to end by itself | the same |
+//! | anywhere else | ends the program at once | the same |
+//!
+//! The second SIGTERM or SIGINT always ends it at once. So what is on the disk is whole under its name whenever the
+//! program ends, and the last line on stderr is a command for the same directory: the one that was typed, which
+//! resumes where there is something to resume.
+//!
+//! Signals belong to the process, and so does what is kept of them here.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::SeqCst};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
 use campaign::Pace;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
-use signal_hook::iterator;
+use signal_hook::iterator::Signals;
 use signal_hook::low_level::signal_name;
 
 use crate::exit::{Failure, Outcome};
 use crate::output::progress_line;
 
-/// What signals have asked for so far.
-#[derive(Clone, Default)]
-pub(crate) struct Signals {
-    /// The most urgent one; 0 before the first.
-    received: Arc<AtomicI32>,
-    /// Whether a run asks for its pace.
-    polled: Arc<AtomicBool>,
+/// What a verb leaves behind when it is stopped before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// What it has stored, with which the same command goes on.
+    Resumable,
+    /// Nothing, until it has written its first files; the same command begins again.
+    Nothing,
+    /// Files, each of them whole; the same command writes them again.
+    Files,
 }
 
-impl Signals {
-    /// Takes the signals of the program from now on.
-    pub(crate) fn watch() -> Result<Self, Failure> {
-        let signals = Self::default();
-        let mut arriving = iterator::Signals::new([SIGINT, SIGTERM, SIGUSR1])
-            .context("signal handlers")
-            .map_err(Failure::Machine)?;
-        let watched = signals.clone();
-        std::thread::spawn(move || arriving.forever().for_each(|signal| watched.receive(signal)));
-        Ok(signals)
-    }
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Nothing is at stake.
+    Anywhere,
+    Polled,
+    Writing,
+}
 
-    fn receive(&self, signal: i32) {
-        let before = self.received.load(SeqCst);
-        if signal == SIGUSR1 && before != 0 {
-            return;
-        }
-        let urgent = signal != SIGUSR1;
-        if !self.polled.load(SeqCst) || urgent && before != 0 && before != SIGUSR1 {
-            progress_line(&format!("stopped by {}; the same command resumes", name(signal)));
-            std::process::exit(Outcome::Stopped(signal).number().into());
-        }
-        self.received.store(signal, SeqCst);
-        let until = if urgent {
-            "after the trial in work; once more: at once"
-        } else {
-            "when the unit in work is stored"
-        };
-        progress_line(&format!("{}: stopping {until}", name(signal)));
-    }
+struct State {
+    /// The most urgent signal; 0 before the first.
+    received: i32,
+    place: Place,
+    left: Left,
+    /// The command line as it was typed.
+    command: String,
+}
 
-    /// Whether a run asks for its pace, so that signals need not end the program.
-    pub(crate) fn set_polled(&self, polled: bool) {
-        self.polled.store(polled, SeqCst);
-    }
+static STATE: Mutex<State> =
+    Mutex::new(State { received: 0, place: Place::Anywhere, left: Left::Nothing, command: String::new() });
 
-    /// How far a run is to go on.
-    pub(crate) fn pace(&self) -> Pace {
-        match self.received.load(SeqCst) {
-            0 => Pace::GoOn,
-            SIGUSR1 => Pace::FinishUnit,
-            _ => Pace::FinishTrial,
-        }
-    }
+fn state() -> MutexGuard<'static, State> {
+    // Every change of it is one assignment.
+    STATE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
-    /// The signal by which a run was stopped that has stored `stored` of `units` units.
-    pub(crate) fn stopped(&self, stored: usize, units: usize) -> Outcome {
-        let signal = self.received.load(SeqCst);
-        let by = name(signal);
+/// Takes the signals of the program from now on. `command` is what was typed.
+pub(crate) fn watch(left: Left, command: String) -> Result<(), Failure> {
+    *state() = State { received: 0, place: Place::Anywhere, left, command };
+    let mut arriving =
+        Signals::new([SIGINT, SIGTERM, SIGUSR1]).context("signal handlers").map_err(Failure::Machine)?;
+    std::thread::spawn(move || arriving.forever().for_each(receive));
+    Ok(())
+}
+
+fn receive(signal: i32) {
+    // Held to the end: nothing is begun to be written meanwhile.
+    let mut state = state();
+    let before = state.received;
+    if signal == SIGUSR1 && before != 0 {
+        return;
+    }
+    let urgent = signal != SIGUSR1;
+    if state.place == Place::Anywhere || urgent && before != 0 && before != SIGUSR1 {
+        state.stop(signal);
+    }
+    state.received = signal;
+    let until = match state.place {
+        Place::Writing => "when its files are written; once more: at once",
+        _ if urgent => "after the trial in work; once more: at once",
+        _ => "when the unit in work is stored",
+    };
+    progress_line(&format!("{}: stopping {until}", name(signal)));
+}
+
+impl State {
+    /// Ends the program.
+    fn stop(&self, signal: i32) -> ! {
+        let (by, command) = (name(signal), &self.command);
+        progress_line(&match self.left {
+            Left::Resumable => format!("stopped by {by}; resume with: {command}"),
+            Left::Nothing if self.place != Place::Writing => {
+                format!("stopped by {by}; nothing was written; start again with: {command}")
+            }
+            Left::Nothing | Left::Files => {
+                format!("stopped by {by}; files that were written are whole; start again with: {command}")
+            }
+        });
+        std::process::exit(Outcome::Stopped(signal).number().into());
+    }
+}
+
+/// Does work that asks for its [`pace`], so that signals need not end the program.
+pub(crate) fn polled<T>(work: impl FnOnce() -> T) -> T {
+    state().place = Place::Polled;
+    let done = work();
+    state().place = Place::Anywhere;
+    done
+}
+
+/// How far a campaign is to go on.
+pub(crate) fn pace() -> Pace {
+    match state().received {
+        0 => Pace::GoOn,
+        SIGUSR1 => Pace::FinishUnit,
+        _ => Pace::FinishTrial,
+    }
+}
+
+/// Writes files; a signal that comes meanwhile ends the program when they are whole.
+pub(crate) fn whole<T>(write: impl FnOnce() -> T) -> T {
+    let written = last(write);
+    let mut state = state();
+    if state.received != 0 {
+        state.stop(state.received);
+    }
+    state.place = Place::Anywhere;
+    if state.left == Left::Nothing {
+        state.left = Left::Files;
+    }
+    written
+}
+
+/// Writes the last files of a verb, which then has nothing to do but to show what came out.
+pub(crate) fn last<T>(write: impl FnOnce() -> T) -> T {
+    state().place = Place::Writing;
+    write()
+}
+
+/// The end of a campaign that a signal has stopped, `stored` of its `units` units being stored; `None` when no signal
+/// came.
+pub(crate) fn stopped(stored: usize, units: usize) -> Option<Outcome> {
+    let state = state();
+    (state.received != 0).then(|| {
+        let (by, command) = (name(state.received), &state.command);
         progress_line(&format!(
-            "stopped by {by}: {stored} of {units} units are stored; the same command resumes"
+            "stopped by {by}: {stored} of {units} units are stored; resume with: {command}"
         ));
-        Outcome::Stopped(signal)
-    }
+        Outcome::Stopped(state.received)
+    })
 }
 
 fn name(signal: i32) -> &'static str {

@@ -17,6 +17,7 @@ use records::{Manifest, Store, write_durably};
 use crate::exit::{Failure, Outcome};
 use crate::output::{data, markdown};
 use crate::report::{analysed, whole_run};
+use crate::signals;
 
 const BEGIN: &str = "<!-- zerospace report: ";
 const CLOSE: &str = " -->";
@@ -36,7 +37,7 @@ pub(crate) fn splice(files: &[PathBuf], check: bool) -> Result<Outcome, Failure>
             )));
         }
         if !stale.is_empty() {
-            write_durably(file, new.as_bytes()).map_err(refused)?;
+            signals::whole(|| write_durably(file, new.as_bytes())).map_err(refused)?;
         }
         data(&format!("{name}: parts from runs: {parts}, written anew: {}", stale.len()));
     }

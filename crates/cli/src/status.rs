@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use campaign::Shard;
 use clap::Args;
 use records::{PlannedCell, Rejected, Standing, Store, Unit};
+use serde::Serialize;
 
+use crate::document::{Document, NamedCell, Shown, path};
 use crate::exit::{Failure, Outcome};
-use crate::output::{data, markdown, progress_line};
+use crate::output::{markdown, progress_line};
 
 /// Show how much of a run is done; exit 5 while it is incomplete
 #[derive(Args)]
@@ -17,6 +19,8 @@ pub(crate) struct Arguments {
     /// Print only which of N shards are unfinished, with commas between them
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     unfinished_shards: Option<u64>,
+    #[command(flatten)]
+    shown: Shown,
 }
 
 const HELP: &str = "\
@@ -24,7 +28,8 @@ Only files are read: no queue, no accounting.
 
 Examples:
   zerospace status runs/resnet20-cifar10
-  zerospace status runs/resnet20-cifar10 --unfinished-shards 8";
+  zerospace status runs/resnet20-cifar10 --unfinished-shards 8
+  zerospace status runs/resnet20-cifar10 --format json | jq '.trials / .needed_trials'";
 
 pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     let store = Store::open(&arguments.run)?;
@@ -38,39 +43,94 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         let units = manifest.units().into_iter().enumerate().filter(|(_, unit)| missing.contains(unit));
         let unfinished: BTreeSet<u64> =
             units.map(|(position, _)| Shard::of(position, count).index()).collect();
-        data(&unfinished.iter().map(u64::to_string).collect::<Vec<_>>().join(","));
-        return Ok(if unfinished.is_empty() { Outcome::Done } else { Outcome::Incomplete });
+        let outcome = if unfinished.is_empty() { Outcome::Done } else { Outcome::Incomplete };
+        let unfinished = unfinished.into_iter().collect();
+        arguments.shown.format.show(&Unfinished { run: path(&arguments.run), shards: count, unfinished });
+        return Ok(outcome);
     }
-    let (mut all_done, mut all_needed) = (0, 0);
-    let rows: Vec<Vec<String>> = manifest
-        .cells
-        .iter()
-        .zip(&standings)
-        .map(|(cell, standing)| {
-            let (mut trials, mut unchanged) = (0, 0);
-            for unit in &standing.counted {
-                trials += unit.count;
-                unchanged += scan.done[unit].trials.iter().filter(|t| t.weights_changed == 0).count();
-            }
+    let cell = |(cell, standing): (&PlannedCell, &Standing)| {
+        let trials: u64 = standing.counted.iter().map(|unit| unit.count).sum();
+        let records = standing.counted.iter().flat_map(|unit| &scan.done[unit].trials);
+        CellStatus {
+            named: NamedCell::new(&cell.spec),
+            trials,
             // A cell with enough failures needs no more.
-            let needed = if standing.missing.is_empty() { trials } else { manifest.trials };
-            all_done += trials;
-            all_needed += needed;
-            let spec = &cell.spec;
-            vec![
-                cell.id.to_string(),
-                spec.model.clone(),
-                spec.protection.clone(),
-                spec.fault_model.clone(),
-                format!("{:e}", spec.rate),
-                format!("{trials}/{needed}"),
-                unchanged.to_string(),
-            ]
-        })
-        .collect();
-    let columns = ["cell", "model", "protection", "faults", ">rate", ">trials", ">unchanged"];
-    data(&format!("{}\n{all_done} of {all_needed} trials", markdown(&columns, &rows)));
-    Ok(if all_done == all_needed { Outcome::Done } else { Outcome::Incomplete })
+            needed_trials: if standing.missing.is_empty() { trials } else { manifest.trials },
+            unchanged: records.filter(|trial| trial.weights_changed == 0).count() as u64,
+        }
+    };
+    let cells: Vec<CellStatus> = manifest.cells.iter().zip(&standings).map(cell).collect();
+    let status = Status {
+        run: path(&arguments.run),
+        experiment: &manifest.experiment,
+        trials: cells.iter().map(|cell| cell.trials).sum(),
+        needed_trials: cells.iter().map(|cell| cell.needed_trials).sum(),
+        not_counted: scan.rejected.iter().map(NotCounted::new).collect(),
+        cells,
+    };
+    arguments.shown.format.show(&status);
+    Ok(if status.trials == status.needed_trials { Outcome::Done } else { Outcome::Incomplete })
+}
+
+#[derive(Serialize)]
+struct Status<'a> {
+    run: String,
+    experiment: &'a str,
+    trials: u64,
+    needed_trials: u64,
+    cells: Vec<CellStatus>,
+    not_counted: Vec<NotCounted>,
+}
+
+#[derive(Serialize)]
+struct CellStatus {
+    #[serde(flatten)]
+    named: NamedCell,
+    trials: u64,
+    needed_trials: u64,
+    unchanged: u64,
+}
+
+#[derive(Serialize)]
+struct NotCounted {
+    path: String,
+    reason: String,
+}
+
+impl NotCounted {
+    fn new(part: &Rejected) -> Self {
+        Self { path: path(&part.path), reason: part.reason.to_string() }
+    }
+}
+
+impl Document for Status<'_> {
+    const FORMAT: &'static str = "zerospace.status/1";
+
+    fn text(&self) -> String {
+        let row = |cell: &CellStatus| {
+            let mut row = cell.named.columns();
+            row.extend([format!("{}/{}", cell.trials, cell.needed_trials), cell.unchanged.to_string()]);
+            row
+        };
+        let columns = [&NamedCell::COLUMNS[..], &[">trials", ">unchanged"]].concat();
+        let rows: Vec<Vec<String>> = self.cells.iter().map(row).collect();
+        format!("{}\n{} of {} trials", markdown(&columns, &rows), self.trials, self.needed_trials)
+    }
+}
+
+#[derive(Serialize)]
+struct Unfinished {
+    run: String,
+    shards: u64,
+    unfinished: Vec<u64>,
+}
+
+impl Document for Unfinished {
+    const FORMAT: &'static str = "zerospace.unfinished-shards/1";
+
+    fn text(&self) -> String {
+        self.unfinished.iter().map(u64::to_string).collect::<Vec<_>>().join(",")
+    }
 }
 
 /// Tells of a part that does not count.

@@ -233,12 +233,3 @@ fn time_limit(text: &str) -> Result<String, String> {
         _ => Err("expected HH:MM:SS".into()),
     }
 }
-
-/// A word of a shell command.
-fn shell_word(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=".contains(c);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word.into(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    }
-}

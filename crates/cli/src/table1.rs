@@ -9,16 +9,18 @@ use clap::builder::PossibleValuesParser;
 use data::{DataError, FolderSource, ImageFolder, ImageSet, Split};
 use ecc::Constraint;
 use quant::{ModelSpec, Parameters, Preprocessing};
+use serde::{Serialize, Serializer};
 use zoo::Graph;
 
 use crate::distribution::Distribution;
+use crate::document::{Document, Shown, paths};
 use crate::exit::{Failure, Outcome};
 use crate::images::DEFAULT_SIDE;
 use crate::loading::Resources;
 use crate::making::{FloatNetwork, RangesOf, Rounding, agreeing, int8_predict};
-use crate::output::{self, lines, progress_line};
+use crate::output::progress_line;
 use crate::progress::bar;
-use crate::weights_file;
+use crate::{signals, weights_file};
 
 /// The paper's subset of ImageNet's validation images.
 const DEFAULT_IMAGES: usize = 5000;
@@ -79,6 +81,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
+    shown: Shown,
+    #[command(flatten)]
     rounding: Rounding,
     #[command(flatten)]
     resources: Resources,
@@ -104,18 +108,95 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
 
     let mut networks = Vec::new();
     let mut table = None;
-    for (model, file) in models.iter().zip(&files) {
+    for (number, (model, file)) in (1..).zip(models.iter().zip(&files)) {
         networks.push(measurement.measure(model, file).map_err(Failure::Input)?);
         let so_far = NetworkTable::new(measurement.counts(), networks.clone()).map_err(Failure::input)?;
         if let Some(out) = &arguments.out {
-            so_far.write(out).map_err(Failure::machine)?;
+            let write = || so_far.write(out);
+            let written = if number == models.len() { signals::last(write) } else { signals::whole(write) };
+            written.map_err(Failure::machine)?;
         }
         table = Some(so_far);
     }
-    let table = table.expect("at least one network is named");
     let written = arguments.out.iter().map(|out| ["table1.md", "table1.csv"].map(|name| out.join(name)));
-    output::data(&format!("{}\n{}", table.markdown(), lines(&written.flatten().collect::<Vec<_>>())));
+    arguments.shown.format.show(&Table {
+        measure: measurement.counts(),
+        networks: networks.iter().map(Measured::new).collect(),
+        written: paths(&written.flatten().collect::<Vec<_>>()),
+        markdown: table.expect("at least one network is named").markdown(),
+    });
     Ok(Outcome::Done)
+}
+
+#[derive(Serialize)]
+struct Table<'a> {
+    #[serde(serialize_with = "word")]
+    measure: Measure,
+    networks: Vec<Measured<'a>>,
+    written: Vec<String>,
+    #[serde(skip)]
+    markdown: String,
+}
+
+/// What is counted as correct, by its name in documents.
+pub(crate) fn word<S: Serializer>(measure: &Measure, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(measure.word())
+}
+
+/// A network of the table: counts of ours, and the paper's percentages.
+#[derive(Serialize)]
+struct Measured<'a> {
+    network: &'a str,
+    images: u64,
+    image_set: &'a str,
+    float_correct: u64,
+    int8_correct: u64,
+    magnitudes: [u64; 3],
+    violations: u64,
+    calibration: &'a str,
+    weights_file: &'a str,
+    weights_sha256: &'a str,
+    images_digest: &'a str,
+    published: Option<Published>,
+}
+
+#[derive(Serialize)]
+struct Published {
+    float_percent: f64,
+    int8_percent: f64,
+    magnitude_percent: Option<[f64; 3]>,
+}
+
+impl<'a> Measured<'a> {
+    fn new(measured: &'a MeasuredNetwork) -> Self {
+        let published = measured.published().map(|published| Published {
+            float_percent: published.float_percent,
+            int8_percent: published.int8_percent,
+            magnitude_percent: published.magnitude_percent,
+        });
+        Self {
+            network: &measured.architecture,
+            images: measured.images,
+            image_set: &measured.image_set,
+            float_correct: measured.float_correct,
+            int8_correct: measured.int8_correct,
+            magnitudes: measured.magnitudes,
+            violations: measured.violations,
+            calibration: &measured.calibration,
+            weights_file: &measured.weights_file,
+            weights_sha256: &measured.weights_sha256,
+            images_digest: &measured.images_digest,
+            published,
+        }
+    }
+}
+
+impl Document for Table<'_> {
+    const FORMAT: &'static str = "zerospace.table1/1";
+
+    fn text(&self) -> String {
+        format!("{}\n{}", self.markdown, self.written.join("\n"))
+    }
 }
 
 /// The networks that are meant, in the order in which they were named.

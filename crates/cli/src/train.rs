@@ -18,6 +18,7 @@ use crate::making::{FloatNetwork, RangesOf, Rounding, import, int8_top1};
 use crate::output::{self, lines, markdown, percent, progress_line};
 use crate::progress::bar;
 use crate::recipe::{Recipe, Stage};
+use crate::signals;
 use crate::training_log::TrainingLog;
 
 /// Training images that fix the activation scales of the network that is only quantized.
@@ -36,7 +37,8 @@ split; the test split only measures the results.
 
 The folder takes int8.safetensors (the float network, only quantized), an int8 checkpoint for each
 training, for each a log with every check and the state, and the final table in training.md. After a
-kill the same command goes on, to the same weights.
+kill the same command goes on from the last check, to the same weights; after Ctrl-C, SIGTERM or
+SIGUSR1 the last line on stderr is that command.
 
 At the end come two figures, as SVG and PNG, of all int8 trainings: large-values, the weights out of
 range before throttling, and throttled-accuracy, held-out accuracy before and after throttling, both
@@ -68,7 +70,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     let recipe = Recipe::load(&arguments.recipe).map_err(Failure::Input)?;
     let out = arguments.out.clone().unwrap_or_else(|| Path::new("runs/train").join(&recipe.name));
     if arguments.figures_only {
-        let drawn = draw(&recipe, &out).map_err(Failure::Input)?;
+        let drawn = signals::last(|| draw(&recipe, &out)).map_err(Failure::Input)?;
         if drawn.is_empty() {
             let nothing = anyhow!("{}: no log of an int8 training of {}", out.display(), recipe.name);
             return Err(Failure::Input(nothing));
@@ -105,10 +107,11 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     }
     let mut written = vec![out.join("training.md")];
     let page = format!("# {}: {}\n\n{TABLE}\n\n{table}", recipe.name, recipe.network);
-    write_durably(&written[0], page.as_bytes())
-        .with_context(|| written[0].display().to_string())
-        .map_err(Failure::Machine)?;
-    written.extend(draw(&recipe, &out).map_err(Failure::Machine)?);
+    let figures = signals::last(|| {
+        write_durably(&written[0], page.as_bytes()).with_context(|| written[0].display().to_string())?;
+        draw(&recipe, &out)
+    });
+    written.extend(figures.map_err(Failure::Machine)?);
     output::data(&format!("{table}\n{}\n{}", out.display(), lines(&written)));
     Ok(Outcome::Done)
 }
@@ -179,7 +182,7 @@ impl<'a> Job<'a> {
         };
         let int8 =
             float.quantized(Rounding::default(), &Constraint::NONE, RangesOf::Calibration(&calibration))?;
-        int8.save(&self.out.join("int8.safetensors"))?;
+        signals::whole(|| int8.save(&self.out.join("int8.safetensors")))?;
 
         let images = test.len();
         let baseline = int8_top1(&int8, test)?;
@@ -219,7 +222,7 @@ impl<'a> Job<'a> {
                     ..int8.provenance.clone()
                 },
             };
-            checkpoint.save(&self.out.join(format!("{}.safetensors", stage.name)))?;
+            signals::whole(|| checkpoint.save(&self.out.join(format!("{}.safetensors", stage.name))))?;
             let rest = [
                 iterations.to_string(),
                 violations(&checkpoint.weights, &stage.constraint()).to_string(),
@@ -264,8 +267,10 @@ impl<'a> Job<'a> {
             })?;
             let Some(check) = check else { break };
             // The log first: a check whose state is lost to a kill comes again.
-            log.push(check)?;
-            trainer.save(&state)?;
+            signals::whole(|| {
+                log.push(check)?;
+                anyhow::Ok(trainer.save(&state)?)
+            })?;
         }
         bar.finish_and_clear();
         progress_line(&format!("{name}: {} iterations", trainer.iteration()));

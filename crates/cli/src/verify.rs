@@ -4,10 +4,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::anyhow;
 use campaign::Drawing;
 use clap::Args;
+use serde::Serialize;
 
+use crate::document::{Document, NamedCell, Shown, path};
 use crate::exit::{Failure, Outcome};
 use crate::loading::{Machine, Prepared};
-use crate::output::{data, markdown, progress_line};
+use crate::output::{markdown, progress_line};
 use crate::progress::bar;
 use crate::rerun::{Rerun, json, stored_records};
 use crate::run::run_directory;
@@ -36,6 +38,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SEED")]
     seed: Option<u64>,
     #[command(flatten)]
+    shown: Shown,
+    #[command(flatten)]
     machine: Machine,
 }
 
@@ -58,7 +62,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
 
     let mut rerun = Rerun::new(&prepared)?;
     let bar = bar(chosen.len() as u64, "trials");
-    let mut rows = Vec::new();
+    let mut cells = Vec::new();
     for cell in &prepared.cells {
         let id = cell.id();
         let mut trials = chosen.iter().filter(|(of, _)| *of == id.as_str()).peekable();
@@ -86,19 +90,17 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
             changed += u64::from(computed.weights_changed > 0);
             bar.inc(1);
         }
-        let spec = [
-            cell.model.clone(),
-            cell.protection.clone(),
-            cell.fault_model.clone(),
-            format!("{:e}", cell.rate),
-        ];
-        rows.push([vec![id.to_string()], spec.into(), vec![same.to_string(), changed.to_string()]].concat());
+        cells.push(VerifiedCell { named: NamedCell::new(cell), same, changed });
     }
     bar.finish_and_clear();
-    data(&markdown(
-        &["cell", "model", "protection", "faults", ">rate", ">the same", ">with changed weights"],
-        &rows,
-    ));
+    arguments.shown.format.show(&Verified {
+        run: path(&root),
+        sample: arguments.sample,
+        seed,
+        verified_trials: chosen.len(),
+        stored_trials: all.len(),
+        cells,
+    });
     progress_line(&format!(
         "{} of {} stored trials came out the same (--sample {} --seed {seed})",
         chosen.len(),
@@ -106,6 +108,38 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         arguments.sample
     ));
     Ok(Outcome::Done)
+}
+
+#[derive(Serialize)]
+struct Verified {
+    run: String,
+    sample: usize,
+    seed: u64,
+    verified_trials: usize,
+    stored_trials: usize,
+    cells: Vec<VerifiedCell>,
+}
+
+#[derive(Serialize)]
+struct VerifiedCell {
+    #[serde(flatten)]
+    named: NamedCell,
+    same: u64,
+    changed: u64,
+}
+
+impl Document for Verified {
+    const FORMAT: &'static str = "zerospace.verify/1";
+
+    fn text(&self) -> String {
+        let row = |cell: &VerifiedCell| {
+            let mut row = cell.named.columns();
+            row.extend([cell.same.to_string(), cell.changed.to_string()]);
+            row
+        };
+        let columns = [&NamedCell::COLUMNS[..], &[">the same", ">with changed weights"]].concat();
+        markdown(&columns, &self.cells.iter().map(row).collect::<Vec<_>>())
+    }
 }
 
 /// `count` different numbers below `all`, or all of them, ascending: every set is equally likely.

@@ -1,4 +1,5 @@
-use super::{Job, shell_word};
+use super::Job;
+use crate::shell;
 
 pub(super) const FILE: &str = "shards.txt";
 
@@ -9,7 +10,7 @@ pub(super) fn files(job: &Job<'_>) -> Vec<(&'static str, String)> {
         let mut words = vec![program.clone()];
         words.extend(job.run_arguments());
         words.push(format!("{index}/{}", job.shards));
-        words.iter().map(|word| shell_word(word)).collect::<Vec<_>>().join(" ") + "\n"
+        words.iter().map(|word| shell::word(word)).collect::<Vec<_>>().join(" ") + "\n"
     };
     vec![(FILE, (0..job.shards).map(command).collect())]
 }

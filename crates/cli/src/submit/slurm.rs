@@ -3,8 +3,9 @@ use std::process::Command;
 
 use anyhow::{Context, anyhow};
 
-use super::{Arguments, Job, shell_word};
+use super::{Arguments, Job};
 use crate::exit::Failure;
+use crate::shell;
 
 const SHARDS: &str = "shards.sbatch";
 const FINISH: &str = "finish.sbatch";
@@ -33,11 +34,11 @@ pub(super) fn files(job: &Job<'_>, arguments: &Arguments) -> Result<Vec<(&'stati
     let options: String = options.iter().map(|option| format!("#SBATCH {option}\n")).collect();
 
     let Job { name, shards, threads, .. } = job;
-    let word = |path: &Path| shell_word(&path.display().to_string());
+    let word = |path: &Path| shell::word(&path.display().to_string());
     let (program, run) = (word(&job.program), word(&job.run));
     let at_once = job.max_running.map_or(String::new(), |most| format!("%{most}"));
     let last = shards - 1;
-    let command: Vec<String> = job.run_arguments().iter().map(|word| shell_word(word)).collect();
+    let command: Vec<String> = job.run_arguments().iter().map(|word| shell::word(word)).collect();
     let command = command.join(" ");
     let shards_file = format!(
         r#"#!/bin/bash
