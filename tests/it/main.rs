@@ -4,7 +4,9 @@
 #![allow(clippy::disallowed_methods)]
 
 mod campaign;
+mod completions;
 mod data_sets;
+mod doctor;
 mod exports;
 mod fault_models;
 mod image_folder;

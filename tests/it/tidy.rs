@@ -29,9 +29,12 @@ const HOMES: &[(&str, &[&str])] = &[
     ("plotters", &["analysis"]),
     ("pulldown-cmark", &["analysis"]),
     ("clap", &["cli"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
     ("indicatif", &["cli"]),
     ("ureq", &["cli"]),
     ("signal-hook", &["cli"]),
+    ("rustix", &["cli"]),
     ("anyhow", &["cli"]),
 ];
 

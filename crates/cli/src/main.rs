@@ -4,9 +4,11 @@
 // The one crate that may; clippy.toml bans these elsewhere.
 #![allow(clippy::disallowed_methods)]
 
+mod completions;
 mod data_sets;
 mod digest;
 mod distribution;
+mod doctor;
 mod document;
 mod exit;
 mod fit;
@@ -15,7 +17,9 @@ mod inspect;
 mod int8;
 mod loading;
 mod making;
+mod man;
 mod merge;
+mod names;
 mod output;
 mod plan;
 mod progress;
@@ -91,6 +95,9 @@ enum Verb {
     Replay(replay::Arguments),
     Verify(verify::Arguments),
     Fit(fit::Arguments),
+    Doctor(doctor::Arguments),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
 }
 
 impl Verb {
@@ -103,8 +110,15 @@ impl Verb {
             | Self::Plan(_)
             | Self::Merge(_)
             | Self::Report(_)
-            | Self::Verify(_) => Some(Left::Nothing),
-            Self::Inspect(_) | Self::Submit(_) | Self::Status(_) | Self::Replay(_) | Self::Fit(_) => None,
+            | Self::Verify(_)
+            | Self::Doctor(_) => Some(Left::Nothing),
+            Self::Inspect(_)
+            | Self::Submit(_)
+            | Self::Status(_)
+            | Self::Replay(_)
+            | Self::Fit(_)
+            | Self::Completions(_)
+            | Self::Man(_) => None,
         }
     }
 }
@@ -152,5 +166,8 @@ fn execute(verb: Verb) -> Result<Outcome, Failure> {
         Verb::Replay(arguments) => replay::execute(&arguments),
         Verb::Verify(arguments) => verify::execute(&arguments),
         Verb::Fit(arguments) => fit::execute(&arguments),
+        Verb::Doctor(arguments) => doctor::execute(&arguments),
+        Verb::Completions(arguments) => completions::execute(&arguments, &mut Arguments::command()),
+        Verb::Man(arguments) => man::execute(&arguments, Arguments::command()),
     }
 }

@@ -13,6 +13,7 @@ use crate::images::{DEFAULT_SIDE, is_folder};
 use crate::int8::check_fit;
 use crate::loading::Machine;
 use crate::making::{FloatNetwork, RangesOf, Rounding, agreeing, image_bar, import, int8_top1};
+use crate::names::{Named, image_sets, protections};
 use crate::output::{self, markdown, percent, progress_line};
 use crate::signals;
 
@@ -67,14 +68,14 @@ pub(crate) struct Arguments {
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// Data set: its first training images fix the activation scales, its test images measure accuracy
-    #[arg(long, value_name = "NAME", default_value = "cifar10")]
+    #[arg(long, value_name = "NAME", default_value = "cifar10", value_parser = Named(image_sets), hide_possible_values = true)]
     set: String,
     /// Multiplier on the channel counts
     #[arg(long, value_name = "X", default_value_t = 1.0, requires = "architecture")]
     width: f64,
     /// Clamp the weights into the range that a protection requires; without a name in-place-64-57, which wants
     /// positions 0..6 of each 8 in [-64, 63]
-    #[arg(long, value_name = "PROTECTION", num_args = 0..=1, require_equals = true, default_missing_value = "in-place-64-57")]
+    #[arg(long, value_name = "PROTECTION", num_args = 0..=1, require_equals = true, default_missing_value = "in-place-64-57", value_parser = Named(protections), hide_possible_values = true)]
     throttle: Option<String>,
     /// Rows and columns to which images of a folder are cut; the shorter side is resized to 8/7 of it before
     /// (299 for Inception) [default: 224, or what an ONNX model takes]
@@ -84,7 +85,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", requires = "architecture", value_parser = clap::value_parser!(u16).range(1..))]
     classes: Option<u16>,
     /// Split whose first images fix the activation scales: `train`, or `test` where there is no other
-    #[arg(long, value_name = "SPLIT", default_value = "train")]
+    #[arg(long, value_name = "SPLIT", default_value = "train", value_parser = Named(|| vec!["train", "test"]), hide_possible_values = true)]
     calibration_split: String,
     /// Training images that fix the activation scales
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]

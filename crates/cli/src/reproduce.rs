@@ -1,11 +1,13 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use campaign::{Experiment, ModelSection};
 use clap::Args;
+use quant::Checkpoint;
 use records::write_durably;
 
 use crate::exit::{Failure, Outcome};
-use crate::loading::Machine;
+use crate::loading::{Machine, Prepared};
 use crate::{run, signals};
 
 macro_rules! carried {
@@ -38,6 +40,21 @@ pub(crate) struct Arguments {
     out: PathBuf,
     #[command(flatten)]
     machine: Machine,
+}
+
+/// The experiment and its networks as the program carries them, without any file.
+pub(crate) fn carried(machine: &Machine) -> Result<Prepared, Failure> {
+    let bytes = |path: &Path| {
+        let (_, bytes) =
+            FILES.iter().find(|(name, _)| Path::new(name) == path).expect("every file is carried");
+        *bytes
+    };
+    let path = Path::new(FILES[0].0);
+    let source = String::from_utf8(bytes(path).into()).expect("an experiment is text");
+    let experiment = Experiment::parse(&source, path).map_err(Failure::input)?;
+    let load = |model: &ModelSection| Checkpoint::parse(bytes(&model.checkpoint), &model.checkpoint);
+    let checkpoints = experiment.models.iter().map(load).collect::<Result<_, _>>().map_err(Failure::input)?;
+    Prepared::new(experiment, source, checkpoints, machine)
 }
 
 pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
