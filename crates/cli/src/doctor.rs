@@ -22,7 +22,7 @@ use crate::rerun::Rerun;
 use crate::{document, reproduce, run, signals};
 
 /// What `zerospace doctor --record` wrote on the machine to which others are compared.
-const RECORD: &str = include_str!("../../../results/bench/2026-11-28-intel-xeon/doctor.json");
+const RECORD: &str = include_str!("../carried/doctor.json");
 
 const RECORD_FORMAT: &str = "zerospace.doctor-record/1";
 
