@@ -26,13 +26,13 @@ fn parsed(said: &Said, verb: &str) -> Value {
     let format = document["format"].as_str().unwrap();
     assert!(format.starts_with(&format!("zerospace.{verb}")) || verb == "status", "{format}");
     // What a field means is in the manual.
-    let manual = std::fs::read_to_string(crate::program::root().join("docs/json.md")).unwrap();
-    assert!(manual.contains(&format!("`{format}`")), "docs/json.md does not know {format}");
+    let manual = std::fs::read_to_string(crate::program::root().join("docs/src/json.md")).unwrap();
+    assert!(manual.contains(&format!("`{format}`")), "docs/src/json.md does not know {format}");
     names(&document, &mut |name| {
         assert!(name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'), "{name}");
         assert!(
             manual.contains(&format!("`{name}`")),
-            "docs/json.md does not say what {name} of {format} is"
+            "docs/src/json.md does not say what {name} of {format} is"
         );
     });
     document

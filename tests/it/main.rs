@@ -11,6 +11,8 @@ mod exports;
 mod fault_models;
 mod image_folder;
 mod json;
+mod manual;
+mod markdown;
 mod messages;
 mod onnx;
 mod page;

@@ -1,4 +1,4 @@
-//! What scripts read: one JSON document on stdout, made of the values that the text is made of. `docs/json.md` lists
+//! What scripts read: one JSON document on stdout, made of the values that the text is made of. `docs/src/json.md` lists
 //! the fields.
 
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::output::data;
 /// How a verb shows what came out.
 #[derive(Args, Clone, Copy)]
 pub(crate) struct Shown {
-    /// `json`: one document for scripts, with its name and version in the field `format` (fields: docs/json.md)
+    /// `json`: one document for scripts, with its name and version in the field `format` (fields: docs/src/json.md)
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t, hide_possible_values = true)]
     pub(crate) format: Format,
 }

@@ -1,5 +1,5 @@
 //! A protection of one's own, from its definition to its law: `cargo run -p zerospace-ecc --example own_protection`.
-//! `docs/new-protection.md` walks through this file.
+//! `docs/src/own-protection.md` walks through this file.
 
 #![allow(clippy::print_stdout, reason = "an example shows what it does by printing")]
 
@@ -117,7 +117,7 @@ mod tests {
     /// The page shows this code and what it prints.
     #[test]
     fn the_tutorial_is_about_this_file() {
-        let page = include_str!("../../../docs/new-protection.md");
+        let page = include_str!("../../../docs/src/own-protection.md");
         let code = include_str!("own_protection.rs");
         let blocks = page.split("```rust\n").skip(1).map(|rest| rest.split("```").next().unwrap());
         let blocks: Vec<&str> = blocks.collect();

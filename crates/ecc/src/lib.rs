@@ -45,7 +45,7 @@
 //! back.
 //!
 //! [`by_id`] finds one by its id or the paper's name. A new one is a file in `src/protections/` and a
-//! line in its registry; `docs/new-protection.md` shows how.
+//! line in its registry; `docs/src/own-protection.md` shows how.
 //!
 //! A code of words of several weights leaves a detected word (DUE) as received, as in the paper. `id+zero-word` reads all
 //! its weights as 0 instead, `id+range-clamp` clamps them into the range of small weights ([`DuePolicy`]).
