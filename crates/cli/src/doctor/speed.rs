@@ -23,11 +23,12 @@ pub(super) const PROTECTION: &str = "in-place-64-57";
 /// Bytes of weights that go through the codec: more than most caches hold.
 const CODEC_BYTES: usize = 64 << 20;
 
-/// Passes, of which the best counts.
+/// Passes, of which the best counts: at least so many, for at least so long.
 const PASSES: usize = 5;
+const LONG_ENOUGH: Duration = Duration::from_millis(800);
 
 /// Rates at which trials are measured, and how many trials a pass has.
-const RATES: [(f64, u64); 2] = [(1e-6, 400), (1e-3, 20)];
+const RATES: [(f64, u64); 2] = [(1e-6, 4_000), (1e-3, 20)];
 
 /// How much of something is done in a second.
 #[derive(Serialize, Deserialize)]
@@ -132,13 +133,16 @@ fn speed(name: &str, unit: &str, value: f64) -> Speed {
 /// Seconds that this thread had a processor, in the fastest of several passes: what the machine can do when nothing else
 /// runs, as nearly as can be told when something does.
 fn best(mut pass: impl FnMut()) -> f64 {
-    let mut seconds = f64::INFINITY;
-    for _ in 0..PASSES {
+    let (mut shortest, mut all, mut passes) = (Duration::MAX, Duration::ZERO, 0);
+    while passes < PASSES || all < LONG_ENOUGH {
         let begin = processor_time();
         pass();
-        seconds = seconds.min((processor_time() - begin).as_secs_f64());
+        let time = processor_time() - begin;
+        shortest = shortest.min(time);
+        all += time;
+        passes += 1;
     }
-    seconds
+    shortest.as_secs_f64()
 }
 
 /// What this thread has had of a processor.
