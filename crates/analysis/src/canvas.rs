@@ -43,6 +43,8 @@ pub(crate) const DASH: &[i32] = &[14, 9];
 const MARKER_RADIUS: i32 = 10;
 /// White around a marker keeps it apart from what it overlaps.
 const RIM: i32 = 3;
+/// Of the spot around a marker that tells its value.
+pub(crate) const HOVER_RADIUS: i32 = 14;
 /// Of an open marker: so large that a marker in it leaves a ring to see.
 const OPEN_RADIUS: i32 = 16;
 /// Width of the outline of an open marker.

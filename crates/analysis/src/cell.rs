@@ -192,6 +192,14 @@ pub(crate) fn cells(rows: &[TrialRow]) -> Result<Vec<Cell>, AnalysisError> {
     Ok(cells)
 }
 
+/// Distinct rates, ascending.
+pub(crate) fn ascending(rates: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut rates: Vec<f64> = rates.collect();
+    rates.sort_by(f64::total_cmp);
+    rates.dedup();
+    rates
+}
+
 /// Distinct names in order of first appearance.
 pub(crate) fn first_appearances<T>(items: &[T], name: fn(&T) -> &String) -> Vec<&str> {
     let mut seen: Vec<&str> = Vec::new();

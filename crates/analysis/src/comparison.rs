@@ -4,7 +4,7 @@
 use polars_core::frame::DataFrame;
 use records::NetworkEntry;
 
-use crate::cell::{Cell, first_appearances, rate_label};
+use crate::cell::{Cell, ascending, first_appearances, rate_label};
 use crate::column::{real, text};
 use crate::estimate::{CellOutcomes, CellSummary};
 use crate::interval::Interval;
@@ -73,6 +73,23 @@ impl Family {
                 cheaper.is_le() && better.is_le() && (cheaper.is_lt() || better.is_lt())
             })
         })
+    }
+
+    /// What tables say of a contender: protection, version, overhead, accuracy without faults and at each rate, which
+    /// `bold` marks where it is on the front.
+    fn row(&self, contender: &Contender, absent: &str, bold: fn(String) -> String) -> Vec<String> {
+        let mut row = vec![
+            display_name(&contender.protection),
+            contender.model.clone(),
+            overhead_label(contender.overhead_percent),
+            format!("{:.2}", contender.clean_percent),
+        ];
+        row.extend(contender.accuracies.iter().enumerate().map(|(rate, accuracy)| {
+            let Some(accuracy) = accuracy else { return absent.into() };
+            let mean = format!("{:.2}", accuracy.mean_percent);
+            if self.is_on_front(contender, rate) { bold(mean) } else { mean }
+        }));
+        row
     }
 
     /// The most accurate contender without faults.
@@ -160,50 +177,24 @@ impl Comparison {
                 MarkdownColumn::number("fault-free"),
             ];
             columns.extend(family.rates.iter().map(|rate| MarkdownColumn::number(&rate_label(*rate))));
-            let row = |contender: &Contender| {
-                let mut row = vec![
-                    display_name(&contender.protection),
-                    contender.model.clone(),
-                    overhead_label(contender.overhead_percent),
-                    format!("{:.2}", contender.clean_percent),
-                ];
-                row.extend(contender.accuracies.iter().enumerate().map(|(rate, accuracy)| match accuracy {
-                    None => String::new(),
-                    Some(Accuracy { mean_percent, .. }) if family.is_on_front(contender, rate) => {
-                        format!("**{mean_percent:.2}**")
-                    }
-                    Some(Accuracy { mean_percent, .. }) => format!("{mean_percent:.2}"),
-                }));
-                row
-            };
+            let row = |contender| family.row(contender, "", |mean| format!("**{mean}**"));
             let rows: Vec<Vec<String>> = family.contenders.iter().map(row).collect();
             sections.push(format!("**{}**, accuracy in %:\n\n{}", family.name, markdown(&columns, &rows)));
         }
         format!("{}\n{FRONT_NOTE}\n", sections.join("\n"))
     }
-}
 
-impl Comparison {
     /// The same as [`Self::markdown`] as LaTeX: a `table` for each family, for the package booktabs, with the
     /// conditions in its caption.
     pub fn latex(&self, title: &str, conditions: &str) -> String {
         let table = |family: &Family| {
             let mut heads = ["protection", "network", "overhead", "fault-free"].map(String::from).to_vec();
             heads.extend(family.rates.iter().map(|rate| latex::number(&rate_label(*rate))));
-            let row = |contender: &Contender| {
-                let mut row = vec![
-                    latex::escaped(&display_name(&contender.protection)),
-                    latex::escaped(&contender.model),
-                    latex::escaped(&overhead_label(contender.overhead_percent)),
-                    format!("{:.2}", contender.clean_percent),
-                ];
-                row.extend(contender.accuracies.iter().enumerate().map(|(rate, accuracy)| match accuracy {
-                    None => latex::escaped(ABSENT),
-                    Some(Accuracy { mean_percent, .. }) if family.is_on_front(contender, rate) => {
-                        format!("\\textbf{{{mean_percent:.2}}}")
-                    }
-                    Some(Accuracy { mean_percent, .. }) => format!("{mean_percent:.2}"),
-                }));
+            let row = |contender| {
+                let absent = latex::escaped(ABSENT);
+                let mut row = family.row(contender, &absent, |mean| format!("\\textbf{{{mean}}}"));
+                // The names; numbers need no escape.
+                row[..3].iter_mut().for_each(|name| *name = latex::escaped(name));
                 row
             };
             LatexTable {
@@ -255,9 +246,7 @@ pub(crate) fn overhead_label(percent: f64) -> String {
 type Member<'a> = (&'a Cell, &'a CellSummary, &'a CellOutcomes);
 
 fn family(name: String, members: Vec<Member<'_>>) -> Option<Family> {
-    let mut rates: Vec<f64> = members.iter().map(|(cell, _, _)| cell.key.rate).collect();
-    rates.sort_by(f64::total_cmp);
-    rates.dedup();
+    let rates = ascending(members.iter().map(|(cell, _, _)| cell.key.rate));
     let mut contenders: Vec<Contender> = Vec::new();
     for (cell, summary, outcomes) in members {
         let key = &cell.key;

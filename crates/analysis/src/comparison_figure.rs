@@ -7,8 +7,8 @@ use plotters::style::{Color, FontStyle, RGBAColor, RGBColor};
 use crate::AnalysisError;
 use crate::axis::AccuracyAxis;
 use crate::canvas::{
-    Canvas, Drawing, GRID, GUIDE, Header, INK, PAGE_MARGIN, PAGE_TITLE, PAGE_WIDTH, PANEL_TITLE, PLAIN,
-    SUBTITLE, Spot, TICK, TextLook, color_of, gradient, png, svg, text_width,
+    Canvas, Drawing, GRID, GUIDE, HOVER_RADIUS, Header, INK, PAGE_MARGIN, PAGE_TITLE, PAGE_WIDTH,
+    PANEL_TITLE, PLAIN, SUBTITLE, Spot, TICK, TextLook, color_of, gradient, png, svg, text_width,
 };
 use crate::cell::rate_label;
 use crate::comparison::{Accuracy, Comparison, Contender, Family, overhead_label};
@@ -173,17 +173,17 @@ fn mean_value(family: &Family, contender: &Contender, rate: usize, accuracy: &Ac
     format!("{} at {rate}: mean {:.2} %{interval}", contender.label(), accuracy.mean_percent)
 }
 
+/// The same with the stored overhead.
+fn point_value(family: &Family, contender: &Contender, rate: usize, accuracy: &Accuracy) -> String {
+    let mean = mean_value(family, contender, rate, accuracy);
+    format!("{mean}; stored overhead {}", overhead_label(contender.overhead_percent))
+}
+
 /// The colour of a loss in points, and whether text on it must be white.
 fn shade(loss: f64) -> (RGBAColor, bool) {
     // The square root keeps small losses apart.
     let part = (loss.max(0.0) / DEEPEST).min(1.0).sqrt();
     (gradient(&COLORS, part).to_rgba(), part > 0.55)
-}
-
-/// The same with the stored overhead.
-fn point_value(family: &Family, contender: &Contender, rate: usize, accuracy: &Accuracy) -> String {
-    let mean = mean_value(family, contender, rate, accuracy);
-    format!("{mean}; stored overhead {}", overhead_label(contender.overhead_percent))
 }
 
 struct Fronts<'a> {
@@ -391,7 +391,7 @@ impl Fronts<'_> {
         }
         for (at, letters, values) in named {
             canvas.marker(at, FRONT)?;
-            canvas.hover(Spot::Disc(at, 14), values);
+            canvas.hover(Spot::Disc(at, HOVER_RADIUS), values);
             let look = TextLook { size: LABEL, style: FontStyle::Bold, v: VPos::Bottom, ..PLAIN };
             canvas.text(&letters, (at.0 + 8, at.1 - 8), look)?;
         }

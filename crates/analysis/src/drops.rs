@@ -1,6 +1,6 @@
 //! Accuracy drops laid out as the paper's Table 2, in Markdown and in LaTeX.
 
-use crate::cell::rate_label;
+use crate::cell::{ascending, rate_label};
 use crate::comparison::overhead_label;
 use crate::estimate::CellSummary;
 use crate::latex::{self, LatexTable};
@@ -65,9 +65,7 @@ impl Report {
     /// caption, and models and fault models follow each other in one `tabular`, whose columns are all rates of any of them.
     pub fn drop_latex(&self, statistic: Statistic, title: &str) -> String {
         let panels = self.drop_panels(statistic);
-        let mut rates: Vec<f64> = panels.iter().flat_map(|panel| panel.rates.iter().copied()).collect();
-        rates.sort_by(f64::total_cmp);
-        rates.dedup();
+        let rates = ascending(panels.iter().flat_map(|panel| panel.rates.iter().copied()));
         let mut heads = vec!["protection".to_string(), "overhead".into()];
         heads.extend(rates.iter().map(|rate| latex::number(&rate_label(*rate))));
         let group = |panel: &Panel| {
@@ -106,9 +104,7 @@ impl Report {
                 let all = self.cells.iter().zip(self.summaries());
                 all.filter(move |(_, s)| s.key.model == model && s.key.fault_model == fault_model)
             };
-            let mut rates: Vec<f64> = cells().map(|(_, s)| s.key.rate).collect();
-            rates.sort_by(f64::total_cmp);
-            rates.dedup();
+            let rates = ascending(cells().map(|(_, s)| s.key.rate));
             let mut rows = Vec::new();
             for protection in &self.protections {
                 let own = || cells().filter(|(_, s)| s.key.protection == *protection);

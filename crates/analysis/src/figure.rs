@@ -14,10 +14,10 @@ use plotters::style::{Color, FontStyle, RGBColor};
 use crate::AnalysisError;
 use crate::axis::AccuracyAxis;
 use crate::canvas::{
-    Canvas, DASH, Drawing, GRID, GUIDE, Header, INK, PAGE_MARGIN, PAGE_TITLE, PAGE_WIDTH, PANEL_TITLE, PLAIN,
-    Point, Spot, TICK, TextLook, color_of, png, svg, text_width,
+    Canvas, DASH, Drawing, GRID, GUIDE, HOVER_RADIUS, Header, INK, PAGE_MARGIN, PAGE_TITLE, PAGE_WIDTH,
+    PANEL_TITLE, PLAIN, Point, Spot, TICK, TextLook, color_of, png, svg, text_width,
 };
-use crate::cell::{Cell, points, rate_label};
+use crate::cell::{Cell, ascending, points, rate_label};
 use crate::estimate::CellSummary;
 use crate::folder::Context;
 use crate::interval::{INTERVAL_METHOD, Interval};
@@ -36,8 +36,6 @@ const GROUP: RGBColor = RGBColor(245, 245, 245);
 const POINT_RADIUS: i32 = 6;
 const POINT_ALPHA: f64 = 0.3;
 const BAND_ALPHA: f64 = 0.16;
-/// Of the spot around a mean that tells it.
-const HOVER_RADIUS: i32 = 14;
 /// Sideways distance of neighbouring protections at one rate.
 const SHIFT: f64 = 24.0;
 /// Room for the fault-free points left of the axis break.
@@ -291,10 +289,8 @@ fn draw_panel<DB: DrawingBackend>(
     (x, y): Point,
     (width, height): Point,
 ) -> Result<(), AnalysisError> {
-    let mut rates: Vec<f64> = panel.series.iter().flat_map(|s| &s.estimates).map(|e| e.rate).collect();
-    rates.retain(|r| *r > 0.0);
-    rates.sort_by(f64::total_cmp);
-    rates.dedup();
+    let estimates = panel.series.iter().flat_map(|s| &s.estimates);
+    let rates = ascending(estimates.map(|e| e.rate).filter(|rate| *rate > 0.0));
     let (left, right) = (x + 140, x + width - 12);
     let frame = Frame {
         left,

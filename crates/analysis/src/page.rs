@@ -6,7 +6,7 @@
 
 use records::{CellSpec, Manifest, TrialRow};
 
-use crate::cell::{drop_in_images, first_appearances, points, rate_label};
+use crate::cell::{ascending, drop_in_images, first_appearances, points, rate_label};
 use crate::escape::escape;
 use crate::folder::{Context, Run};
 use crate::rendering::Rendering;
@@ -139,12 +139,8 @@ impl Page<'_> {
     fn plan(&mut self, report: &Report, manifest: &Manifest) {
         self.heading("Plan");
         let specs: Vec<&CellSpec> = manifest.cells.iter().map(|cell| &cell.spec).collect();
-        let rates = {
-            let mut rates: Vec<f64> = specs.iter().map(|spec| spec.rate).collect();
-            rates.sort_by(f64::total_cmp);
-            rates.dedup();
-            rates.into_iter().map(rate_label).collect::<Vec<_>>().join(", ")
-        };
+        let rates = ascending(specs.iter().map(|spec| spec.rate));
+        let rates: Vec<String> = rates.into_iter().map(rate_label).collect();
         let some = |names: Vec<&str>| match names.len() {
             0..=12 => names.join(", "),
             many => format!("{many}, from {} to {}", names[0], names[many - 1]),
@@ -153,7 +149,7 @@ impl Page<'_> {
         let mut facts = vec![
             ("protections", some(first_appearances(&specs, |spec| &spec.protection))),
             ("fault models", some(first_appearances(&specs, |spec| &spec.fault_model))),
-            ("bit error rates", rates),
+            ("bit error rates", rates.join(", ")),
             ("cells", specs.len().to_string()),
             ("planned trials a cell", manifest.trials.to_string()),
         ];

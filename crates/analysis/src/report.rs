@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use records::{ExpectedOutcomes, TrialRow};
 
 use crate::AnalysisError;
-use crate::cell::{Cell, CellKey, cells, first_appearances};
+use crate::cell::{Cell, CellKey, ascending, cells, first_appearances};
 use crate::estimate::{CellOutcomes, CellSummary, PairedDifference, outcomes, paired, summary};
 use crate::sensitivity::Confined;
 
@@ -179,10 +179,7 @@ fn pairs(cells: &[Cell]) -> Vec<PairedDifference> {
     for (model, fault_model) in panels(cells) {
         let panel: Vec<&Cell> =
             cells.iter().filter(|c| c.key.model == model && c.key.fault_model == fault_model).collect();
-        let mut rates: Vec<f64> = panel.iter().map(|c| c.key.rate).collect();
-        rates.sort_by(f64::total_cmp);
-        rates.dedup();
-        for rate in rates {
+        for rate in ascending(panel.iter().map(|c| c.key.rate)) {
             let alike: Vec<&Cell> = panel.iter().copied().filter(|c| c.key.rate == rate).collect();
             for (i, first) in alike.iter().enumerate() {
                 all.extend(alike[i + 1..].iter().filter_map(|second| paired(first, second)));

@@ -338,7 +338,7 @@ fn list(root: &Path) -> Result<Outcome, Failure> {
             rows.push(missing(set.name(), how));
         }
     }
-    for source in [FolderSource::ImageNet, FolderSource::Images] {
+    for source in FolderSource::ALL {
         let set = root.join(source.name());
         if !set.is_dir() {
             rows.push(missing(source.name(), String::new()));
