@@ -1,3 +1,4 @@
+use std::fmt;
 use std::ops::RangeInclusive;
 
 use crate::{BLOCK, MemoryLayout};
@@ -6,6 +7,11 @@ use crate::{BLOCK, MemoryLayout};
 ///
 /// A position is a weight's flat row-major index in its tensor, modulo 8, as in the paper; since
 /// tensors begin on block boundaries, it is also its plane index modulo 8.
+///
+/// Its text ([`Display`](fmt::Display)) is the one way in which the project writes a range, and says what the weights
+/// may be: `[-16, 15]` when all positions are alike, `any value` for [`Self::NONE`], and otherwise every range with its
+/// positions, free ones last: `[-64, 63] at positions 0 to 6 of each 8-byte block, any value at position 7`. Equal
+/// constraints have equal texts, different ones different texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Constraint {
     /// Smallest allowed value at each position.
@@ -62,6 +68,21 @@ impl Constraint {
         (self.low[index % BLOCK]..=self.high[index % BLOCK]).contains(&value)
     }
 
+    /// The distinct ranges with the positions that have them, in order of the first position; the whole range of an
+    /// 8-bit weight comes last.
+    fn ranges(&self) -> Vec<([i8; 2], Vec<usize>)> {
+        let mut ranges: Vec<([i8; 2], Vec<usize>)> = Vec::new();
+        for position in 0..BLOCK {
+            let range = [self.low[position], self.high[position]];
+            match ranges.iter_mut().find(|(known, _)| *known == range) {
+                Some((_, positions)) => positions.push(position),
+                None => ranges.push((range, vec![position])),
+            }
+        }
+        ranges.sort_by_key(|(range, _)| *range == [i8::MIN, i8::MAX]);
+        ranges
+    }
+
     /// Whether all weights of one tensor are allowed; in a form that the compiler turns into vectors.
     fn allows_all(&self, tensor: &[i8]) -> bool {
         const LANES: usize = 4 * BLOCK;
@@ -113,5 +134,50 @@ impl Constraint {
             }
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Constraint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |[low, high]: [i8; 2]| match (low, high) {
+            (i8::MIN, i8::MAX) => "any value".to_string(),
+            _ => format!("[{low}, {high}]"),
+        };
+        let ranges = self.ranges();
+        if let [(range, _)] = ranges.as_slice() {
+            return f.write_str(&text(*range));
+        }
+        for (i, (range, positions)) in ranges.iter().enumerate() {
+            let comma = if i == 0 { "" } else { ", " };
+            write!(f, "{comma}{} at {}", text(*range), positions_text(positions))?;
+            if i == 0 {
+                f.write_str(" of each 8-byte block")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `position 7`, `positions 0 to 5`, `positions 0 to 2 and 4 to 6`, `positions 1, 3 and 7`; the numbers ascend.
+fn positions_text(positions: &[usize]) -> String {
+    let mut runs: Vec<(usize, usize)> = Vec::new();
+    for &position in positions {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == position => *last = position,
+            _ => runs.push((position, position)),
+        }
+    }
+    let parts: Vec<String> = runs
+        .into_iter()
+        .flat_map(|(first, last)| match last - first {
+            0 => vec![first.to_string()],
+            1 => vec![first.to_string(), last.to_string()],
+            _ => vec![format!("{first} to {last}")],
+        })
+        .collect();
+    let noun = if positions.len() == 1 { "position" } else { "positions" };
+    match parts.as_slice() {
+        [before @ .., last] if !before.is_empty() => format!("{noun} {} and {last}", before.join(", ")),
+        _ => format!("{noun} {}", parts.concat()),
     }
 }

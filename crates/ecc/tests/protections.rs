@@ -1,8 +1,8 @@
 //! What holds for every protection, through the public trait.
 
 use ecc::{
-    BLOCK, BlockCode, InPlace, Kernel, MemoryImage, MemoryLayout, Protection, SecDed, StatusCounts,
-    WordStatus, all, by_id,
+    BLOCK, BlockCode, Constraint, InPlace, Kernel, MemoryImage, MemoryLayout, Protection, SecDed,
+    StatusCounts, WordStatus, all, by_id,
 };
 use proptest::prelude::*;
 
@@ -226,6 +226,50 @@ fn in_place_refuses_a_large_weight_by_name_index_and_value() {
     let plane = layout.pack([&[0; 9][..], &second]);
     let error = protection.encode(&layout, &plane).unwrap_err();
     assert_eq!(error.to_string(), "weight 17 of features.3.weight is -93, outside [-64, 63]");
+}
+
+#[test]
+fn every_range_has_one_text_of_its_own() {
+    let text = |id: &str| by_id(id).unwrap().constraint().to_string();
+    assert_eq!(text("faulty"), "any value");
+    assert_eq!(
+        text("in-place"),
+        "[-64, 63] at positions 0 to 6 of each 8-byte block, any value at position 7"
+    );
+    assert_eq!(
+        text("in-place-dected-64-51"),
+        "[-32, 31] at positions 0 to 5 of each 8-byte block, [-64, 63] at position 6, any value at position 7"
+    );
+    assert_eq!(
+        text("in-place-32-26"),
+        "[-32, 31] at positions 0 to 2 and 4 to 6 of each 8-byte block, any value at positions 3 and 7"
+    );
+    assert_eq!(text("in-place-msb-32-16"), "[-32, 31]");
+    assert_eq!(text("in-place-msb-48-24"), "[-16, 15]");
+    assert_eq!(text("in-place-msb-64-32"), "[-8, 7]");
+
+    // A free position between others, one range in three runs, and the range that is free but for one end.
+    let mut odd = Constraint { low: [-1; 8], high: [1; 8] };
+    (odd.low[0], odd.high[0]) = (i8::MIN, i8::MAX);
+    odd.low[2] = i8::MIN;
+    odd.high[5] = 2;
+    assert_eq!(
+        odd.to_string(),
+        "[-1, 1] at positions 1, 3, 4, 6 and 7 of each 8-byte block, [-128, 1] at position 2, [-1, 2] at position 5, \
+         any value at position 0"
+    );
+
+    let mut texts: Vec<String> = Vec::new();
+    let mut seen: Vec<Constraint> = Vec::new();
+    for constraint in all().iter().map(|protection| protection.constraint()).chain([odd]) {
+        if !seen.contains(&constraint) {
+            seen.push(constraint);
+            texts.push(constraint.to_string());
+        }
+    }
+    texts.sort();
+    texts.dedup();
+    assert_eq!(texts.len(), seen.len());
 }
 
 #[test]
