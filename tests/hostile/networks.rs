@@ -44,7 +44,8 @@ fn graph() -> Graph {
         .zip(ops)
         .map(|(input, (name, op))| Layer { name: name.into(), inputs: vec![input], op })
         .collect();
-    let model = ModelSpec { architecture: "toy".into(), classes: 3, input: [1, 4, 4], width: 1.0 };
+    let model =
+        ModelSpec { architecture: "toy".into(), classes: 3, input: [1, 4, 4], width: 1.0, variant: None };
     build_stored(&model, &layers).unwrap()
 }
 

@@ -805,6 +805,7 @@ fn imagenet_labels_make_the_flat_folder_of_the_archive_readable() {
         classes: 1000,
         input: [3, 64, 64],
         width: 0.125,
+        variant: None,
     };
     std::fs::write(folder.join("float.safetensors"), crate::program::float_checkpoint(&spec)).unwrap();
     let quantize = "quantize float.safetensors --arch squeezenet1_1 --width 0.125 --side 64 --set imagenet \

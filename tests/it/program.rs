@@ -90,7 +90,7 @@ pub(crate) fn workshop() -> tempfile::TempDir {
 }
 
 fn spec() -> ModelSpec {
-    ModelSpec { architecture: "resnet20".into(), classes: 10, input: [3, 32, 32], width: 0.5 }
+    ModelSpec { architecture: "resnet20".into(), classes: 10, input: [3, 32, 32], width: 0.5, variant: None }
 }
 
 /// A float state dict with random values of plausible size.

@@ -18,6 +18,7 @@ pub(crate) fn write_weights(folder: &Path, networks: &[(&str, &str)]) {
             classes: 3,
             input: [3, side, side],
             width: 1.0,
+            variant: None,
         };
         std::fs::write(folder.join("weights").join(file), float_checkpoint(&spec)).unwrap();
     }

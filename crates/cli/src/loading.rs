@@ -202,8 +202,9 @@ pub(crate) fn architecture(checkpoint: &Checkpoint) -> String {
 /// Where a checkpoint came from, a line for each step.
 pub(crate) fn provenance(checkpoint: &Checkpoint) -> Vec<String> {
     let p = &checkpoint.provenance;
-    vec![
-        format!("weights from {} (SHA-256 {})", p.source, p.source_sha256),
+    let mut lines = vec![format!("weights from {} (SHA-256 {})", p.source, p.source_sha256)];
+    lines.extend(p.reading.iter().map(|choice| format!("read as: {choice}")));
+    lines.extend([
         format!("weights after rounding: {}", p.weight_edits),
         match checkpoint.activations {
             Activations::Static(_) => {
@@ -212,5 +213,6 @@ pub(crate) fn provenance(checkpoint: &Checkpoint) -> Vec<String> {
             Activations::Dynamic { .. } => format!("activation ranges from {}", p.calibration),
         },
         format!("written by {}", p.written_by),
-    ]
+    ]);
+    lines
 }

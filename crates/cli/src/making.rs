@@ -119,6 +119,8 @@ pub(crate) struct FloatNetwork<'a> {
     pub(crate) preprocessing: &'a Preprocessing,
     /// The file it came from.
     pub(crate) source: &'a Path,
+    /// Choices made in reading it, a sentence each.
+    pub(crate) reading: &'a [String],
 }
 
 /// An int8 network whose activation scales are not fixed yet. It needs the float network no more.
@@ -177,6 +179,7 @@ impl FloatNetwork<'_> {
                 calibration: String::new(),
                 calibration_digest: String::new(),
                 weight_edits,
+                reading: self.reading.to_vec(),
                 written_by: concat!("zerospace ", env!("CARGO_PKG_VERSION")).into(),
             },
         };

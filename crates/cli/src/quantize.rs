@@ -143,6 +143,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         parameters: &parameters,
         preprocessing: &preprocessing,
         source: &arguments.checkpoint,
+        reading: &[],
     };
     progress_line("float network ...");
     let predictions = network.predict(&test, &image_bar(&test)).map_err(Failure::Input)?;
@@ -235,8 +236,13 @@ fn float_network(
         return Ok((graph, parameters));
     }
     let architecture = arguments.architecture.clone().expect("what is no ONNX model names its architecture");
-    let model =
-        ModelSpec { architecture, classes: classes(arguments, images)?, input, width: arguments.width };
+    let model = ModelSpec {
+        architecture,
+        classes: classes(arguments, images)?,
+        input,
+        width: arguments.width,
+        variant: None,
+    };
     let graph = zoo::build(&model)?;
     let parameters = import(&graph, file)?;
     Ok((graph, parameters))

@@ -291,6 +291,7 @@ impl<'a> Measurement<'a> {
             parameters: &parameters,
             preprocessing: &preprocessing,
             source: file,
+            reading: &[],
         };
         // Float weights go before the calibration, and the images that are evaluated come back after it, so that
         // never all are in memory.
@@ -352,7 +353,13 @@ impl<'a> Measurement<'a> {
     fn float_network(&self, model: &str, file: &Path, side: usize) -> anyhow::Result<(Graph, Parameters)> {
         let state = zoo::read_state_dict(file)?;
         let build = |classes| {
-            zoo::build(&ModelSpec { architecture: model.into(), classes, input: [3, side, side], width: 1.0 })
+            zoo::build(&ModelSpec {
+                architecture: model.into(),
+                classes,
+                input: [3, side, side],
+                width: 1.0,
+                variant: None,
+            })
         };
         let published = build(CLASSES)?;
         let last = published.stored_weights().last().and_then(|weight| state.get(&weight.name));

@@ -164,6 +164,7 @@ impl<'a> Job<'a> {
             classes: training.classes(),
             input: [shape.channels, shape.height, shape.width],
             width: recipe.network.width,
+            variant: None,
         };
         let network = &recipe.network;
         let preprocessing = Preprocessing { mean: network.mean.clone(), std: network.std.clone() };
@@ -179,6 +180,7 @@ impl<'a> Job<'a> {
             parameters: &parameters,
             preprocessing: &self.preprocessing,
             source: self.recipe.network.import.as_deref().unwrap_or(file),
+            reading: &[],
         };
         let int8 =
             float.quantized(Rounding::default(), &Constraint::NONE, RangesOf::Calibration(&calibration))?;

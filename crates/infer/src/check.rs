@@ -130,7 +130,7 @@ fn scale(name: &str, value: f32) -> Result<(), InferError> {
 }
 
 fn describe(model: &ModelSpec, layers: &[Layer]) -> String {
-    let ModelSpec { architecture, classes, input: [c, h, w], width } = model;
+    let ModelSpec { architecture, classes, input: [c, h, w], width, variant: _ } = model;
     let listed = if layers.is_empty() { String::new() } else { format!(", {} listed layers", layers.len()) };
     format!("{architecture} ({classes} classes, input {c}x{h}x{w}, width {width}{listed})")
 }

@@ -9,17 +9,19 @@ use sha2::{Digest, Sha256};
 use crate::durable::write_durably;
 use crate::{
     ActivationScale, Activations, FloatTensor, Layer, ModelSpec, Parameters, Preprocessing, Provenance,
-    QuantTensor, WeightScale,
+    QuantTensor, Variant, WeightScale,
 };
 
 /// Newest version of the checkpoint format that this crate reads. It writes the oldest that can hold a
 /// checkpoint: 1; 2 when layers are listed; 3 when output channels have scales of their own or activations have
-/// dynamic ranges.
-pub const CHECKPOINT_VERSION: u32 = 3;
+/// dynamic ranges; 4 when the model names its variant or the provenance says how the source was read.
+pub const CHECKPOINT_VERSION: u32 = 4;
 
 const FIRST_VERSION: u32 = 1;
 
 const VERSION_WITH_LAYERS: u32 = 2;
+
+const VERSION_WITH_SCALES: u32 = 3;
 
 /// The one metadata key; a single key keeps the file's bytes a function of its content.
 const METADATA_KEY: &str = "zerospace";
@@ -243,10 +245,14 @@ impl Checkpoint {
     fn version(&self) -> u32 {
         let per_channel = self.weights.iter().any(|w| matches!(w.scale, WeightScale::Channels(_)));
         let dynamic = self.activations.scales().is_none();
-        match (per_channel || dynamic, self.layers.is_empty()) {
-            (true, _) => CHECKPOINT_VERSION,
-            (false, false) => VERSION_WITH_LAYERS,
-            (false, true) => FIRST_VERSION,
+        if self.model.variant.is_some() || !self.provenance.reading.is_empty() {
+            CHECKPOINT_VERSION
+        } else if per_channel || dynamic {
+            VERSION_WITH_SCALES
+        } else if !self.layers.is_empty() {
+            VERSION_WITH_LAYERS
+        } else {
+            FIRST_VERSION
         }
     }
 
@@ -344,6 +350,7 @@ impl Checkpoint {
             check_scale(name, scale.levels_per_unit)?;
         }
         check_preprocessing(&metadata.preprocessing, metadata.model.input[0])?;
+        check_variant(&metadata.model, &metadata.layers)?;
 
         let checkpoint = Self {
             model: metadata.model,
@@ -383,6 +390,20 @@ fn check_preprocessing(p: &Preprocessing, channels: usize) -> Result<(), Checkpo
         return field("std", format!("{:?}", p.std), "one positive number a channel");
     }
     Ok(())
+}
+
+/// A second spelling of one network would give it a second identity.
+fn check_variant(model: &ModelSpec, layers: &[Layer]) -> Result<(), CheckpointErrorKind> {
+    let Some(variant) = model.variant else { return Ok(()) };
+    let expected = if !layers.is_empty() {
+        "none beside listed layers"
+    } else if variant == Variant::implied(model.input) {
+        "none, since images of this size imply it"
+    } else {
+        return Ok(());
+    };
+    let (field, value) = ("model.variant".into(), format!("`{}`", variant.id()));
+    Err(CheckpointErrorKind::Field { field, value, expected })
 }
 
 fn to_json(value: &impl Serialize) -> String {

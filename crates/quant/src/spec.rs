@@ -15,6 +15,46 @@ pub struct ModelSpec {
     pub input: [usize; 3],
     /// Multiplier on the channel counts; 1 is the published network.
     pub width: f64,
+    /// The form that is meant, of an architecture that has several. Absent where it is the one that files without
+    /// this field mean ([`Variant::implied`]), so that one network has one identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<Variant>,
+}
+
+/// A form of an architecture: the layers of `torchvision`, or a stem for small images. `zoo` says which
+/// architecture has which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Variant {
+    /// torchvision's layers.
+    Torchvision,
+    /// The form that CIFAR networks usually have: a stem that does not reduce the image.
+    Cifar,
+    /// As [`Variant::Cifar`], with torchvision's max pool behind the stem.
+    CifarMaxpool,
+}
+
+impl Variant {
+    /// All variants.
+    pub const ALL: [Self; 3] = [Self::Torchvision, Self::Cifar, Self::CifarMaxpool];
+
+    /// The variant of a checkpoint whose model names none, by the height and width of its images. The first
+    /// versions of the format had no other rule.
+    pub fn implied([_, height, width]: [usize; 3]) -> Self {
+        match [height, width] {
+            [32, 32] => Self::Cifar,
+            _ => Self::Torchvision,
+        }
+    }
+
+    /// Its name in files and on the command line.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Torchvision => "torchvision",
+            Self::Cifar => "cifar",
+            Self::CifarMaxpool => "cifar-maxpool",
+        }
+    }
 }
 
 /// Per-channel input normalization: `x = (pixel / 255 - mean) / std`.
@@ -41,6 +81,10 @@ pub struct Provenance {
     pub calibration_digest: String,
     /// What was done to the weights after rounding, e.g. how many were throttled.
     pub weight_edits: String,
+    /// Choices made in reading the float checkpoint (a key, a prefix, a batch size, arithmetic on the image), a
+    /// sentence each. Absent from files where there was nothing to choose.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reading: Vec<String>,
     /// Program and version that wrote the file.
     pub written_by: String,
 }

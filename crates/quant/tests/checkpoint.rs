@@ -5,7 +5,7 @@ use std::path::Path;
 
 use quant::{
     ActivationScale, Activations, Checkpoint, FloatTensor, Layer, LayerOp, ModelSpec, Parameters,
-    Preprocessing, Provenance, QuantTensor, WeightScale,
+    Preprocessing, Provenance, QuantTensor, Variant, WeightScale,
 };
 use safetensors::{Dtype, tensor::TensorView};
 
@@ -13,7 +13,13 @@ fn checkpoint() -> Checkpoint {
     let conv = FloatTensor::new(vec![2, 1, 1, 3], vec![0.1, -0.2, 0.3, 0.75, -1.0, 0.0]);
     let fc = FloatTensor::new(vec![1, 2], vec![0.5, -0.25]);
     Checkpoint {
-        model: ModelSpec { architecture: "toy".into(), classes: 1, input: [1, 1, 3], width: 1.0 },
+        model: ModelSpec {
+            architecture: "toy".into(),
+            classes: 1,
+            input: [1, 1, 3],
+            width: 1.0,
+            variant: None,
+        },
         layers: vec![],
         preprocessing: Preprocessing { mean: vec![0.5], std: vec![0.25] },
         weights: vec![
@@ -107,6 +113,55 @@ fn networks_by_name_keep_their_file_and_their_digest() {
         assert!(!text.contains("layers"), "{text}");
         text
     });
+}
+
+#[test]
+fn a_variant_that_the_image_size_does_not_imply_is_part_of_the_network() {
+    for variant in [Variant::Cifar, Variant::CifarMaxpool] {
+        let mut named = checkpoint();
+        named.model.variant = Some(variant);
+        assert_ne!(named.digest(), checkpoint().digest());
+        let folder = tempfile::tempdir().unwrap();
+        saved(&named, folder.path());
+        assert_eq!(Checkpoint::load(&folder.path().join("c.safetensors")).unwrap(), named);
+        with_metadata(&named, |text| {
+            assert!(text.starts_with(r#"{"version":4,"#), "{text}");
+            let id = variant.id();
+            assert!(text.contains(&format!(r#""width":1.0,"variant":"{id}"}}"#)), "{text}");
+            text
+        });
+    }
+}
+
+#[test]
+fn one_network_has_one_spelling() {
+    let mut implied = checkpoint();
+    implied.model.variant = Some(Variant::Torchvision);
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(
+        refusal(&saved(&implied, folder.path())),
+        "model.variant is `torchvision`, expected none, since images of this size imply it"
+    );
+    let mut listed = listed();
+    listed.model.variant = Some(Variant::Cifar);
+    assert_eq!(
+        refusal(&saved(&listed, folder.path())),
+        "model.variant is `cifar`, expected none beside listed layers"
+    );
+    assert_eq!(Variant::implied([3, 32, 32]), Variant::Cifar);
+    assert_eq!(Variant::implied([3, 32, 33]), Variant::Torchvision);
+}
+
+#[test]
+fn choices_of_the_reader_are_kept_and_change_no_identity() {
+    let mut read = checkpoint();
+    read.provenance.reading = vec!["the state dict under `state_dict`".into()];
+    assert_eq!(read.digest(), checkpoint().digest());
+    let folder = tempfile::tempdir().unwrap();
+    saved(&read, folder.path());
+    assert_eq!(Checkpoint::load(&folder.path().join("c.safetensors")).unwrap(), read);
+    let bytes = with_metadata(&read, |text| text.replace(r#""version":4"#, r#""version":1"#));
+    assert_eq!(refusal(&bytes), "version is 1, expected 4, the oldest that can hold what the file holds");
 }
 
 #[test]
@@ -219,7 +274,7 @@ fn the_digest_covers_what_is_computed_and_not_where_it_came_from() {
 #[test]
 fn edited_metadata_is_refused() {
     for (from, to, message) in [
-        (r#""version":1"#, r#""version":4"#, "format version 4, newest known is 3"),
+        (r#""version":1"#, r#""version":5"#, "format version 5, newest known is 4"),
         (r#""signed":true"#, r#""signed":1"#, "metadata: invalid type: integer `1`, expected a boolean"),
         (r#""model":"#, r#""modle":"#, "metadata: unknown field `modle`"),
         ("a.fc.bias", "b", "tensor b is named in the metadata and missing from the file"),

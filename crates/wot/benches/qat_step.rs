@@ -21,7 +21,13 @@ const CONVOLUTIONS: [(usize, usize, usize); 4] = [(64, 32, 4), (128, 16, 3), (25
 fn main() {
     let threads = std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(2);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool");
-    let spec = ModelSpec { architecture: "resnet18".into(), classes: 10, input: [3, 32, 32], width: 1.0 };
+    let spec = ModelSpec {
+        architecture: "resnet18".into(),
+        classes: 10,
+        input: [3, 32, 32],
+        width: 1.0,
+        variant: None,
+    };
     let graph = zoo::build(&spec).expect("a known architecture");
     let recipe = Recipe {
         method: Method::QATT,

@@ -208,7 +208,13 @@ mod tests {
             check_every: 1,
             seed,
         };
-        let spec = ModelSpec { architecture: "resnet20".into(), classes: 10, input: [1, 8, 9], width: 0.1 };
+        let spec = ModelSpec {
+            architecture: "resnet20".into(),
+            classes: 10,
+            input: [1, 8, 9],
+            width: 0.1,
+            variant: None,
+        };
         let graph = zoo::build(&spec).unwrap();
         let identity = Preprocessing { mean: vec![0.0], std: vec![1.0 / 255.0] };
         (Sampler::new(&graph, &recipe, &set()).unwrap(), PixelTable::new(&graph, &identity).unwrap())

@@ -24,7 +24,7 @@
 //! use wot::{Augmentation, Method, Recipe, Scale, Schedule, Trainer, Validation};
 //!
 //! let images = data::ImageSet::open("data".as_ref(), data::DataSource::Cifar10, data::Split::Train)?;
-//! let spec = quant::ModelSpec { architecture: "resnet20".into(), classes: 10, input: [3, 32, 32], width: 1.0 };
+//! let spec = quant::ModelSpec { architecture: "resnet20".into(), classes: 10, input: [3, 32, 32], width: 1.0, variant: None };
 //! let graph = zoo::build(&spec)?;
 //! let preprocessing = quant::Preprocessing { mean: vec![0.5; 3], std: vec![0.25; 3] };
 //! let recipe = Recipe {

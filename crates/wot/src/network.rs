@@ -602,8 +602,13 @@ mod tests {
             ("squeezenet1_1", 0.125, 32),
             ("vgg16_bn", 0.125, 32),
         ] {
-            let spec =
-                ModelSpec { architecture: architecture.into(), classes: 10, input: [3, side, side], width };
+            let spec = ModelSpec {
+                architecture: architecture.into(),
+                classes: 10,
+                input: [3, side, side],
+                width,
+                variant: None,
+            };
             let graph = zoo::build(&spec).unwrap();
             let mut parameters = crate::initialize(&graph, 1);
             let mut weights = Vec::new();

@@ -470,7 +470,13 @@ mod tests {
     use super::*;
 
     fn builder(input: [usize; 3]) -> GraphBuilder {
-        GraphBuilder::new(&ModelSpec { architecture: "test".into(), classes: 4, input, width: 1.0 })
+        GraphBuilder::new(&ModelSpec {
+            architecture: "test".into(),
+            classes: 4,
+            input,
+            width: 1.0,
+            variant: None,
+        })
     }
 
     fn points(graph: &Graph) -> Vec<(&str, bool)> {

@@ -14,7 +14,7 @@
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let spec = quant::ModelSpec { architecture: "resnet20".into(), classes: 10, input: [3, 32, 32], width: 1.0 };
+//! let spec = quant::ModelSpec { architecture: "resnet20".into(), classes: 10, input: [3, 32, 32], width: 1.0, variant: None };
 //! let graph = zoo::build(&spec)?;
 //! let parameters = zoo::bind(&graph, zoo::read_state_dict("resnet20.th".as_ref())?)?;
 //! let executor = zoo::Executor::new(&graph, &parameters)?;

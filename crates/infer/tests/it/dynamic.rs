@@ -243,8 +243,13 @@ fn predictions_agree_with_pytorch() {
         let expected: Vec<f32> = logits.map(|v| v.as_f64().unwrap() as f32).collect();
         let images = expected.len() / 5;
 
-        let model =
-            ModelSpec { architecture: architecture.into(), classes: 5, input: [3, side, side], width };
+        let model = ModelSpec {
+            architecture: architecture.into(),
+            classes: 5,
+            input: [3, side, side],
+            width,
+            variant: None,
+        };
         let graph = zoo::build(&model).unwrap();
         let pixels: Vec<u8> = (0..images).flat_map(|i| torchvision::pixels(i, side)).collect();
         let checkpoint = torchvision::checkpoint(&graph, &pixels, entry["per_channel"].as_bool().unwrap());

@@ -43,6 +43,12 @@ pub(crate) fn graph() -> Graph {
     ];
     let layers: Vec<Layer> =
         layers.into_iter().map(|(name, inputs, op)| Layer { name: name.into(), inputs, op }).collect();
-    let model = ModelSpec { architecture: "listed".into(), classes: 10, input: [3, 13, 11], width: 1.0 };
+    let model = ModelSpec {
+        architecture: "listed".into(),
+        classes: 10,
+        input: [3, 13, 11],
+        width: 1.0,
+        variant: None,
+    };
     zoo::build_stored(&model, &layers).unwrap()
 }

@@ -25,7 +25,7 @@ impl SplitMix64 {
 }
 
 pub(crate) fn spec(architecture: &str, width: f64, size: usize) -> ModelSpec {
-    ModelSpec { architecture: architecture.into(), classes: 10, input: [3, size, size], width }
+    ModelSpec { architecture: architecture.into(), classes: 10, input: [3, size, size], width, variant: None }
 }
 
 pub(crate) fn pixels(images: usize, spec: &ModelSpec, seed: u64) -> Vec<u8> {

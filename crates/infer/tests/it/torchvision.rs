@@ -73,8 +73,13 @@ fn predictions_agree_with_pytorch() {
         let row = |row: &Value| row.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
         let expected: Vec<Vec<f64>> = rows.map(row).collect();
 
-        let model =
-            ModelSpec { architecture: architecture.into(), classes: 5, input: [3, side, side], width };
+        let model = ModelSpec {
+            architecture: architecture.into(),
+            classes: 5,
+            input: [3, side, side],
+            width,
+            variant: None,
+        };
         let graph = zoo::build(&model).unwrap();
         let pixels: Vec<u8> = (0..expected.len()).flat_map(|i| pixels(i, side)).collect();
         let checkpoint = checkpoint(&graph, &pixels, false);

@@ -41,6 +41,7 @@ fn losses_follow_pytorch_for_fifty_iterations() {
             classes: 10,
             input: [3, side, side],
             width: curve["width"].as_f64().unwrap(),
+            variant: None,
         };
         let quantize = curve["quantize"].as_bool().unwrap();
         let losses: Vec<f64> =

@@ -15,7 +15,13 @@ const NARROW: Constraint =
     Constraint { low: [-32, -32, -32, -32, -32, -32, -32, -64], high: [31, 31, 31, 31, 31, 31, 31, 63] };
 
 fn graph() -> Graph {
-    let spec = ModelSpec { architecture: "resnet20".into(), classes: 4, input: [3, 8, 8], width: 0.25 };
+    let spec = ModelSpec {
+        architecture: "resnet20".into(),
+        classes: 4,
+        input: [3, 8, 8],
+        width: 0.25,
+        variant: None,
+    };
     zoo::build(&spec).unwrap()
 }
 
@@ -347,7 +353,13 @@ fn images_and_parameters_that_do_not_fit_are_refused() {
 
 #[test]
 fn operations_without_a_gradient_are_refused() {
-    let spec = ModelSpec { architecture: "inception_v3".into(), classes: 4, input: [3, 75, 75], width: 0.1 };
+    let spec = ModelSpec {
+        architecture: "inception_v3".into(),
+        classes: 4,
+        input: [3, 75, 75],
+        width: 0.1,
+        variant: None,
+    };
     let graph = zoo::build(&spec).unwrap();
     let trainer = Trainer::new(&graph, wot::initialize(&graph, 3), &preprocessing(), recipe(Method::Float));
     assert_eq!(

@@ -32,7 +32,7 @@ fn parameters(graph: &Graph) -> Parameters {
 
 /// A graph whose body ends in an image or in features; all of it becomes the logits.
 fn graph(input: [usize; 3], body: impl FnOnce(&mut GraphBuilder) -> NodeId) -> Graph {
-    let spec = |classes| ModelSpec { architecture: "test".into(), classes, input, width: 1.0 };
+    let spec = |classes| ModelSpec { architecture: "test".into(), classes, input, width: 1.0, variant: None };
     let mut g = GraphBuilder::new(&spec(0));
     let end = body(&mut g);
     if g.shape(end).len() > 1 {

@@ -3,7 +3,7 @@ use quant::ModelSpec;
 use zoo::{ARCHITECTURES, Graph, Op, ParameterSpec, build};
 
 pub(crate) fn spec(architecture: &str, classes: usize, side: usize, width: f64) -> ModelSpec {
-    ModelSpec { architecture: architecture.into(), classes, input: [3, side, side], width }
+    ModelSpec { architecture: architecture.into(), classes, input: [3, side, side], width, variant: None }
 }
 
 fn published(architecture: &str, classes: usize, side: usize) -> Graph {
@@ -163,7 +163,7 @@ proptest! {
         input in prop::array::uniform3(prop_oneof![0..300usize, Just(32), Just(224), Just(4096), Just(usize::MAX)]),
         width in prop_oneof![0.0..2.0, -1e300..1e300, Just(f64::NAN), Just(1e-300), Just(16.0)],
     ) {
-        let spec = ModelSpec { architecture: ARCHITECTURES[architecture].into(), classes, input, width };
+        let spec = ModelSpec { architecture: ARCHITECTURES[architecture].into(), classes, input, width, variant: None };
         if let Ok(graph) = build(&spec) {
             prop_assert_eq!(&graph.nodes().last().unwrap().shape, &[classes]);
             for p in graph.stored_weights() {

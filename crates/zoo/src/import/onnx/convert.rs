@@ -122,7 +122,7 @@ pub(super) fn convert(graph: &Graph, folder: &Path, bytes: usize) -> Result<Onnx
     let classes = converter.shapes[last.place][0];
     let architecture = if graph.name.is_empty() { "onnx".into() } else { shown(&graph.name) };
     Ok(OnnxModel {
-        model: ModelSpec { architecture, classes, input, width: 1.0 },
+        model: ModelSpec { architecture, classes, input, width: 1.0, variant: None },
         layers: converter.layers,
         parameters: converter.parameters,
     })
