@@ -8,7 +8,7 @@
 //!
 //! ONNX files, which hold a network and not only its parameters, have a reader of their own, [`onnx`].
 //!
-//! Both PyTorch readers take the pickle apart with [`pickle`], which runs nothing, and hand its objects
+//! Both PyTorch readers take the pickle apart with [`pickle`](::pickle), which runs nothing, and hand its objects
 //! and a [`state_dict::Storages`] to [`state_dict`].
 
 use std::path::{Path, PathBuf};
@@ -18,7 +18,6 @@ use quant::Parameters;
 mod dtype;
 mod legacy;
 mod onnx;
-mod pickle;
 mod safetensors_file;
 mod state_dict;
 mod zipped;

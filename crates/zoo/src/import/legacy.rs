@@ -5,9 +5,9 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use pickle::{Object, Pickle};
 use quant::Parameters;
 
-use super::pickle::{Object, Pickle};
 use super::state_dict::{Storages, load, storage_ref};
 use super::{Budget, Kind, shown};
 
@@ -16,16 +16,16 @@ const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0
 
 pub(super) fn read(bytes: &[u8]) -> Result<Parameters, Kind> {
     let magic = Pickle::parse(bytes, 0)?;
-    if !matches!(magic.get(magic.root), Object::Long(number) if *number == MAGIC) {
+    if !matches!(magic.get(magic.root()), Object::Long(number) if *number == MAGIC) {
         return Err(Kind::Magic);
     }
-    let protocol = Pickle::parse(bytes, magic.end)?;
-    if !matches!(protocol.get(protocol.root), Object::Int(1001)) {
+    let protocol = Pickle::parse(bytes, magic.end())?;
+    if !matches!(protocol.get(protocol.root()), Object::Int(1001)) {
         return Err(Kind::Protocol);
     }
-    let system = Pickle::parse(bytes, protocol.end)?;
-    let object = Pickle::parse(bytes, system.end)?;
-    let keys = Pickle::parse(bytes, object.end)?;
+    let system = Pickle::parse(bytes, protocol.end())?;
+    let object = Pickle::parse(bytes, system.end())?;
+    let keys = Pickle::parse(bytes, object.end())?;
     let mut storages = LegacyStorages { by_key: slice_storages(bytes, &object, &keys)? };
     load(&object, &mut storages, &mut Budget::new(bytes.len()))
 }
@@ -46,18 +46,18 @@ fn slice_storages<'a>(
             return Err(Kind::AmbiguousStorage { key: shown(storage.key) });
         }
     }
-    let Object::List(keys_in_order) = keys.get(keys.root) else { return Err(Kind::StorageKeys) };
+    let Object::List(keys_in_order) = keys.get(keys.root()) else { return Err(Kind::StorageKeys) };
     let mut by_key = HashMap::new();
-    let mut rest = &bytes[keys.end..];
+    let mut rest = &bytes[keys.end()..];
     for &key in keys_in_order {
-        let Object::Text(key) = keys.get(key) else { return Err(Kind::StorageKeys) };
+        let key = keys.text(key).ok_or(Kind::StorageKeys)?;
         let dtype = dtypes.get(key).ok_or_else(|| Kind::UnreferencedStorage { key: shown(key) })?;
         let missing = || Kind::MissingStorage { key: shown(key) };
         let (count, data) = rest.split_first_chunk().ok_or_else(missing)?;
         let length =
             usize::try_from(i64::from_le_bytes(*count)).ok().and_then(|n| n.checked_mul(dtype.size()));
         let (data, after) = length.and_then(|length| data.split_at_checked(length)).ok_or_else(missing)?;
-        by_key.insert(*key, data);
+        by_key.insert(key, data);
         rest = after;
     }
     Ok(by_key)

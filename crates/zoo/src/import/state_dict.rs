@@ -13,10 +13,10 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use pickle::{Id, Object, Pickle};
 use quant::{FloatTensor, Parameters};
 
 use super::dtype::Dtype;
-use super::pickle::{Id, Object, Pickle};
 use super::{Budget, Kind, shown};
 
 /// Where trainers put the state dict inside a checkpoint.
@@ -67,7 +67,7 @@ pub(super) fn load<'a>(
     let mut tensors = BTreeMap::new();
     for &(key, value) in find(pickle)? {
         let is_tensor = is_tensor(pickle, value);
-        let Object::Text(name) = pickle.get(key) else {
+        let Some(name) = pickle.text(key) else {
             if is_tensor {
                 return Err(Kind::Key { found: pickle.get(key).kind() });
             }
@@ -81,7 +81,7 @@ pub(super) fn load<'a>(
                 tensor(pickle, value).map_err(|problem| Kind::Tensor { tensor: shown(name), problem })?;
             // Many items can share one tensor, or one shape.
             budget.spend(size_of::<TensorRef>() + 2 * size_of_val(tensor.shape.as_slice()), name)?;
-            tensors.insert(*name, tensor);
+            tensors.insert(name, tensor);
         } else if let Some(class) = class_of(pickle, value) {
             return Err(Kind::NotATensor { tensor: shown(name), class });
         }
@@ -109,7 +109,7 @@ pub(super) fn load<'a>(
 
 /// The items of the state dict: of the first dict on the way down that holds tensors.
 fn find<'p>(pickle: &'p Pickle<'_>) -> Result<&'p [(Id, Id)], Kind> {
-    let mut id = pickle.root;
+    let mut id = pickle.root();
     for _ in 0..MAX_NESTING {
         let Object::Dict(items) = pickle.get(id) else {
             return Err(match class_of(pickle, id) {
@@ -125,13 +125,13 @@ fn find<'p>(pickle: &'p Pickle<'_>) -> Result<&'p [(Id, Id)], Kind> {
             None => break,
         }
     }
-    let keys: Vec<String> = match pickle.get(pickle.root) {
+    let keys: Vec<String> = match pickle.get(pickle.root()) {
         Object::Dict(items) => items
             .iter()
             .take(10)
-            .map(|&(key, _)| match pickle.get(key) {
-                Object::Text(key) => shown(key),
-                other => format!("({})", other.kind()),
+            .map(|&(key, _)| match pickle.text(key) {
+                Some(key) => shown(key),
+                None => format!("({})", pickle.get(key).kind()),
             })
             .collect(),
         _ => Vec::new(),
@@ -144,7 +144,7 @@ fn find<'p>(pickle: &'p Pickle<'_>) -> Result<&'p [(Id, Id)], Kind> {
 fn nested(pickle: &Pickle<'_>, items: &[(Id, Id)]) -> Option<Id> {
     let candidates = || {
         NESTED.iter().filter_map(|name| {
-            let named = |&&(key, _): &&(Id, Id)| matches!(pickle.get(key), Object::Text(key) if key == name);
+            let named = |&&(key, _): &&(Id, Id)| pickle.text(key) == Some(*name);
             // As in Python, the last of equal keys counts.
             items.iter().rev().find(named).map(|&(_, value)| value)
         })
@@ -159,7 +159,7 @@ fn is_tensor(pickle: &Pickle<'_>, id: Id) -> bool {
 
 /// The function and arguments of a call that makes a tensor.
 fn rebuild_args<'p, 'a>(pickle: &'p Pickle<'a>, id: Id) -> Option<(&'a str, &'p [Id])> {
-    let Object::Call { callable, args } = pickle.get(id) else { return None };
+    let Object::Call { callable, args, .. } = pickle.get(id) else { return None };
     let Object::Global { module: "torch._utils", name } = pickle.get(*callable) else { return None };
     let Object::Tuple(args) = pickle.get(*args) else { return None };
     matches!(*name, "_rebuild_tensor" | "_rebuild_tensor_v2" | "_rebuild_parameter").then_some((*name, args))
@@ -193,9 +193,9 @@ pub(super) fn storage_ref<'a>(pickle: &Pickle<'a>, id: Id) -> Option<StorageRef<
     let Object::Persistent(id) = pickle.get(id) else { return None };
     let Object::Tuple(items) = pickle.get(*id) else { return None };
     let [tag, class, key, _device, _elements, view @ ..] = items.as_slice() else { return None };
-    let Object::Text("storage") = pickle.get(*tag) else { return None };
+    (pickle.text(*tag)? == "storage").then_some(())?;
     let Object::Global { module, name: class } = pickle.get(*class) else { return None };
-    let Object::Text(key) = pickle.get(*key) else { return None };
+    let key = pickle.text(*key)?;
     if key.len() > MAX_NAME_BYTES {
         return None;
     }
@@ -236,7 +236,7 @@ fn class_of(pickle: &Pickle<'_>, id: Id) -> Option<String> {
             // Legacy files refer to the classes of modules as ("module", class, file, source).
             Object::Persistent(reference) => match pickle.get(*reference) {
                 Object::Tuple(items) => match items.as_slice() {
-                    [tag, class, ..] if matches!(pickle.get(*tag), Object::Text("module")) => *class,
+                    [tag, class, ..] if pickle.text(*tag) == Some("module") => *class,
                     _ => return Some("a persistent reference".into()),
                 },
                 _ => return Some("a persistent reference".into()),

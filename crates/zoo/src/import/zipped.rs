@@ -4,11 +4,11 @@
 use std::borrow::Cow;
 use std::io::{Cursor, Read};
 
+use pickle::Pickle;
 use quant::Parameters;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
-use super::pickle::Pickle;
 use super::state_dict::{Storages, load};
 use super::{Budget, Kind, shown};
 

@@ -1,127 +1,30 @@
-//! A pickle, taken apart and never executed.
-//!
-//! A pickle is a program for a stack machine. This machine builds a *description* of what the program
-//! would build: a call is recorded as an [`Object::Call`] of a name on arguments, and nobody ever looks
-//! the name up. So a hostile pickle can do nothing; it can only be large, deep, cyclic or malformed:
-//!
-//! - *Large*: a step adds at most one object, one item, one stack entry and one memo entry, text and bytes
-//!   are slices of the input, and the number of steps is bounded.
-//! - *Deep or cyclic*: objects live in one list and refer to each other by position, so nothing here
-//!   recurses, not even `drop`. Readers must bound their own descent.
-//! - *Malformed*: every read is checked, and errors carry the position in the file.
-//!
-//! Opcodes are those that protocols 2 to 5 write (CPython's `Lib/pickletools.py` documents them), except
-//! for the extension registry and out-of-band buffers, which need a partner outside the file.
-
 use std::collections::HashMap;
 
+use crate::error::{Kind, PickleError};
+use crate::object::{Given, Id, Object};
+
 /// Ten times what a checkpoint with ten thousand tensors takes.
-const MAX_STEPS: usize = 1 << 22;
+pub(crate) const MAX_STEPS: usize = 1 << 22;
 
-/// Position of an object in its [`Pickle`].
-pub(super) type Id = usize;
+/// Steps that the first state or item of an object costs beside its own, for the room that [`Given`] takes.
+const GIVEN_STEPS: usize = 2;
 
-/// What a pickle describes.
-#[derive(Debug)]
-pub(super) enum Object<'a> {
-    None,
-    Bool,
-    Int(i64),
-    /// An integer that needs more than 64 bits: little-endian two's complement.
-    Long(&'a [u8]),
-    Float,
-    Text(&'a str),
-    Bytes,
-    /// A list, or a set.
-    List(Vec<Id>),
-    /// A tuple, or a frozen set. Its elements are older than it is: tuples alone form no cycle.
-    Tuple(Vec<Id>),
-    /// A `dict` or a `collections.OrderedDict`, in insertion order.
-    Dict(Vec<(Id, Id)>),
-    /// The name of a class or function.
-    Global {
-        module: &'a str,
-        name: &'a str,
-    },
-    /// A reference to something outside the pickle.
-    Persistent(Id),
-    /// An object that calling `callable` would make. Items and state it is given later are dropped.
-    Call {
-        callable: Id,
-        args: Id,
-    },
-}
-
-/// All objects of one pickle.
-#[derive(Debug)]
-pub(super) struct Pickle<'a> {
-    objects: Vec<Object<'a>>,
-    /// The object that the pickle stands for.
-    pub(super) root: Id,
-    /// Position in the input just after the pickle.
-    pub(super) end: usize,
-}
-
-/// Why a pickle cannot be taken apart.
-#[derive(Debug, thiserror::Error)]
-#[error("at byte {position}: {kind}")]
-pub(super) struct PickleError {
+/// The stack machine.
+pub(crate) struct Machine<'a> {
+    input: &'a [u8],
     position: usize,
-    kind: PickleErrorKind,
+    objects: Vec<Object<'a>>,
+    stack: Vec<Id>,
+    /// Stack heights at the open marks; entries below the last one are out of reach.
+    marks: Vec<usize>,
+    memo: HashMap<u32, Id>,
+    steps_left: usize,
 }
 
-#[derive(Debug, thiserror::Error)]
-enum PickleErrorKind {
-    #[error("the input ends too early")]
-    Truncated,
-    #[error("opcode {opcode:#04x} is not one that torch.save writes")]
-    Opcode { opcode: u8 },
-    #[error("protocol is {found}, expected 2..=5")]
-    Protocol { found: u8 },
-    #[error("more than {MAX_STEPS} steps")]
-    TooLong,
-    #[error("the stack is empty")]
-    EmptyStack,
-    #[error("the stack has no mark")]
-    NoMark,
-    #[error("memo entry {index} was never stored")]
-    Memo { index: u32 },
-    #[error("text is not valid UTF-8")]
-    Text,
-    #[error("the length {length} is negative")]
-    Length { length: i32 },
-    #[error("found type {found}, expected {expected}")]
-    Kind { found: &'static str, expected: &'static str },
-    #[error("a dict is given a key without a value")]
-    OddItems,
-}
-
-use PickleErrorKind as Kind;
-
-impl Object<'_> {
-    /// The kind of the object, for messages.
-    pub(super) fn kind(&self) -> &'static str {
-        match self {
-            Self::None => "None",
-            Self::Bool => "bool",
-            Self::Int(_) | Self::Long(_) => "int",
-            Self::Float => "float",
-            Self::Text(_) => "str",
-            Self::Bytes => "bytes",
-            Self::List(_) => "list",
-            Self::Tuple(_) => "tuple",
-            Self::Dict(_) => "dict",
-            Self::Global { .. } => "class or function",
-            Self::Persistent(_) => "reference",
-            Self::Call { .. } => "object",
-        }
-    }
-}
-
-impl<'a> Pickle<'a> {
-    /// Takes apart the pickle that begins at byte `start` of `input`.
-    pub(super) fn parse(input: &'a [u8], start: usize) -> Result<Self, PickleError> {
-        let mut machine = Machine {
+impl<'a> Machine<'a> {
+    /// All objects, the one that is the pickle, and the position after it.
+    pub(crate) fn run(input: &'a [u8], start: usize) -> Result<(Vec<Object<'a>>, Id, usize), PickleError> {
+        let mut machine = Self {
             input,
             position: start,
             objects: Vec::new(),
@@ -134,33 +37,12 @@ impl<'a> Pickle<'a> {
             let position = machine.position;
             match machine.step() {
                 Ok(None) => {}
-                Ok(Some(root)) => return Ok(Self { objects: machine.objects, root, end: machine.position }),
+                Ok(Some(root)) => return Ok((machine.objects, root, machine.position)),
                 Err(kind) => return Err(PickleError { position, kind }),
             }
         }
     }
 
-    pub(super) fn get(&self, id: Id) -> &Object<'a> {
-        &self.objects[id]
-    }
-
-    pub(super) fn objects(&self) -> &[Object<'a>] {
-        &self.objects
-    }
-}
-
-struct Machine<'a> {
-    input: &'a [u8],
-    position: usize,
-    objects: Vec<Object<'a>>,
-    stack: Vec<Id>,
-    /// Stack heights at the open marks; entries below the last one are out of reach.
-    marks: Vec<usize>,
-    memo: HashMap<u32, Id>,
-    steps_left: usize,
-}
-
-impl<'a> Machine<'a> {
     /// Runs one opcode; gives the root at the last one.
     fn step(&mut self) -> Result<Option<Id>, Kind> {
         self.steps_left = self.steps_left.checked_sub(1).ok_or(Kind::TooLong)?;
@@ -168,7 +50,7 @@ impl<'a> Machine<'a> {
         match opcode {
             // PROTO, FRAME, STOP
             0x80 => match self.number::<1>()?[0] {
-                2..=5 => {}
+                1..=5 => {}
                 found => return Err(Kind::Protocol { found }),
             },
             0x95 => drop(self.number::<8>()?),
@@ -186,7 +68,25 @@ impl<'a> Machine<'a> {
 
             // NONE, NEWTRUE, NEWFALSE
             b'N' => self.push(Object::None),
-            0x88 | 0x89 => self.push(Object::Bool),
+            0x88 | 0x89 => self.push(Object::Bool(opcode == 0x88)),
+
+            // INT, LONG: lines of text; INT writes bools, too
+            b'I' => {
+                let line = self.line()?;
+                self.push(match line {
+                    "00" | "01" => Object::Bool(line == "01"),
+                    line => Object::Int(line.parse().map_err(|_| Kind::Integer)?),
+                });
+            }
+            b'L' => {
+                let line = self.line()?;
+                let digits = line.strip_suffix('L').unwrap_or(line);
+                let magnitude = digits.strip_prefix('-').unwrap_or(digits);
+                if magnitude.is_empty() || !magnitude.bytes().all(|b| b.is_ascii_digit()) {
+                    return Err(Kind::Integer);
+                }
+                self.push(digits.parse().map_or(Object::Digits(digits), Object::Int));
+            }
 
             // BININT, BININT1, BININT2, LONG1, LONG4, BINFLOAT
             b'J' => {
@@ -210,8 +110,8 @@ impl<'a> Machine<'a> {
                 self.long(length)?;
             }
             b'G' => {
-                self.number::<8>()?;
-                self.push(Object::Float);
+                let value = f64::from_be_bytes(self.number()?);
+                self.push(Object::Float(value));
             }
 
             // SHORT_BINUNICODE, BINUNICODE, BINUNICODE8
@@ -228,7 +128,7 @@ impl<'a> Machine<'a> {
                 self.text(length)?;
             }
 
-            // SHORT_BINSTRING, BINSTRING: Python 2's str, where names are ASCII
+            // SHORT_BINSTRING, BINSTRING: Python 2's str
             b'U' => {
                 let [length] = self.number()?;
                 self.python2_string(length.into())?;
@@ -323,8 +223,12 @@ impl<'a> Machine<'a> {
                 self.call(callable, args)?;
             }
             b'b' => {
-                self.pop()?;
-                self.top()?;
+                let state = self.pop()?;
+                let target = self.top()?;
+                // The attributes of a dict say nothing about its items.
+                if let Some(given) = self.given(target)? {
+                    given.state = Some(state);
+                }
             }
             b'Q' => {
                 let id = self.pop()?;
@@ -403,14 +307,14 @@ impl<'a> Machine<'a> {
     }
 
     fn python2_string(&mut self, length: u64) -> Result<(), Kind> {
-        let object = std::str::from_utf8(self.take(length)?).map_or(Object::Bytes, Object::Text);
-        self.push(object);
+        let bytes = self.take(length)?;
+        self.push(Object::ByteString(bytes));
         Ok(())
     }
 
     fn bytes(&mut self, length: u64) -> Result<(), Kind> {
-        self.take(length)?;
-        self.push(Object::Bytes);
+        let bytes = self.take(length)?;
+        self.push(Object::Bytes(bytes));
         Ok(())
     }
 
@@ -440,28 +344,43 @@ impl<'a> Machine<'a> {
         let id = self.pop()?;
         match &self.objects[id] {
             Object::Text(text) => Ok(text),
-            other => Err(Kind::Kind { found: other.kind(), expected: "str" }),
+            other => Err(Kind::Type { found: other.kind(), expected: "str" }),
         }
     }
 
     fn append(&mut self, items: Vec<Id>) -> Result<(), Kind> {
         let target = self.top()?;
+        if let Some(given) = self.given(target)? {
+            given.elements.extend(items);
+            return Ok(());
+        }
         match &mut self.objects[target] {
             Object::List(list) => list.extend(items),
-            Object::Call { .. } => {}
-            other => return Err(Kind::Kind { found: other.kind(), expected: "list" }),
+            other => return Err(Kind::Type { found: other.kind(), expected: "list" }),
         }
         Ok(())
     }
 
     fn set_items(&mut self, items: Vec<(Id, Id)>) -> Result<(), Kind> {
         let target = self.top()?;
+        if let Some(given) = self.given(target)? {
+            given.items.extend(items);
+            return Ok(());
+        }
         match &mut self.objects[target] {
             Object::Dict(dict) => dict.extend(items),
-            Object::Call { .. } => {}
-            other => return Err(Kind::Kind { found: other.kind(), expected: "dict" }),
+            other => return Err(Kind::Type { found: other.kind(), expected: "dict" }),
         }
         Ok(())
+    }
+
+    /// What an object is given once it exists; `None` if no call made it.
+    fn given(&mut self, target: Id) -> Result<Option<&mut Given>, Kind> {
+        let Object::Call { given, .. } = &mut self.objects[target] else { return Ok(None) };
+        if given.is_none() {
+            self.steps_left = self.steps_left.checked_sub(GIVEN_STEPS).ok_or(Kind::TooLong)?;
+        }
+        Ok(Some(given.get_or_insert_default()))
     }
 
     /// The one call that is understood is an ordered dict, empty (Python 3) or of pairs (Python 2).
@@ -469,7 +388,7 @@ impl<'a> Machine<'a> {
         let ordered_dict =
             matches!(self.objects[callable], Object::Global { module: "collections", name: "OrderedDict" });
         let items = if ordered_dict { self.ordered_dict_items(args)? } else { None };
-        self.push(items.map_or(Object::Call { callable, args }, Object::Dict));
+        self.push(items.map_or(Object::Call { callable, args, given: None }, Object::Dict));
         Ok(())
     }
 

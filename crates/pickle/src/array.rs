@@ -1,0 +1,133 @@
+use std::borrow::Cow;
+
+use crate::object::{Id, Object, Pickle};
+
+/// NumPy's own limit.
+const MAX_RANK: usize = 64;
+
+/// A NumPy array or scalar, as its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Array<'a> {
+    /// NumPy's letter for the kind of an element: `f` float, `i` and `u` integer, `b` bool, `c` complex, and others.
+    pub kind: char,
+    /// Bytes of an element.
+    pub size: usize,
+    /// Whether the first byte of an element is its most significant one.
+    pub big_endian: bool,
+    /// Empty for a scalar.
+    pub shape: Vec<usize>,
+    /// Whether the first index runs fastest, not the last.
+    pub fortran: bool,
+    /// The elements, as many as the shape says.
+    pub data: Cow<'a, [u8]>,
+}
+
+/// Why a NumPy array cannot be taken from a pickle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ArrayError {
+    /// The class is not `numpy.ndarray`.
+    #[error("the array is of a subclass of numpy.ndarray")]
+    Subclass,
+    /// Arguments or state are not those that NumPy writes.
+    #[error("the array is not in a form that NumPy writes")]
+    Form,
+    /// The type has no size, or holds references to objects.
+    #[error("the array's elements are objects, expected numbers")]
+    Type,
+    /// Elements and shape disagree.
+    #[error("the array has other bytes than its shape and type need")]
+    Length,
+}
+
+impl<'a> Pickle<'a> {
+    /// A NumPy array or scalar; `None` for anything else.
+    ///
+    /// NumPy writes one of
+    ///
+    /// ```text
+    /// numpy.core.multiarray._reconstruct(ndarray, (0,), b'b'), given the state (1, shape, dtype, is_fortran, data)
+    /// numpy.core.numeric._frombuffer(data, dtype, shape, order)                          at protocol 5
+    /// numpy.core.multiarray.scalar(dtype, data)
+    /// dtype: numpy.dtype('f4', False, True), given the state (3, '<', ...)
+    /// ```
+    ///
+    /// with `numpy._core` for `numpy.core` since version 2.
+    ///
+    /// # Errors
+    /// An array of a subclass or of objects, or with other bytes than its shape needs.
+    pub fn array(&self, id: Id) -> Option<Result<Array<'a>, ArrayError>> {
+        let (module, name, args) = self.call(id)?;
+        match (module, name, args) {
+            ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct", args) => {
+                Some(self.reconstructed(id, args))
+            }
+            ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar", args) => Some(match *args {
+                [dtype, data] => self.elements(dtype, Vec::new(), false, data),
+                _ => Err(ArrayError::Form),
+            }),
+            ("numpy.core.numeric" | "numpy._core.numeric", "_frombuffer", args) => Some(self.buffer(args)),
+            _ => None,
+        }
+    }
+
+    fn reconstructed(&self, id: Id, args: &[Id]) -> Result<Array<'a>, ArrayError> {
+        if args.first().and_then(|&class| self.global(class)) != Some(("numpy", "ndarray")) {
+            return Err(ArrayError::Subclass);
+        }
+        let state = self.state(id).ok_or(ArrayError::Form)?;
+        let Object::Tuple(state) = self.get(state) else { return Err(ArrayError::Form) };
+        let &[_version, shape, dtype, fortran, data] = state.as_slice() else { return Err(ArrayError::Form) };
+        let fortran = match self.get(fortran) {
+            Object::Bool(fortran) => *fortran,
+            Object::Int(fortran) => *fortran != 0,
+            _ => return Err(ArrayError::Form),
+        };
+        self.elements(dtype, self.shape(shape)?, fortran, data)
+    }
+
+    fn buffer(&self, args: &[Id]) -> Result<Array<'a>, ArrayError> {
+        let &[data, dtype, shape, order] = args else { return Err(ArrayError::Form) };
+        let fortran = match self.text(order) {
+            Some("C") => false,
+            Some("F") => true,
+            _ => return Err(ArrayError::Form),
+        };
+        self.elements(dtype, self.shape(shape)?, fortran, data)
+    }
+
+    fn shape(&self, id: Id) -> Result<Vec<usize>, ArrayError> {
+        let Object::Tuple(sizes) = self.get(id) else { return Err(ArrayError::Form) };
+        if sizes.len() > MAX_RANK {
+            return Err(ArrayError::Form);
+        }
+        let size = |&id: &Id| self.int(id).and_then(|size| usize::try_from(size).ok());
+        sizes.iter().map(size).collect::<Option<_>>().ok_or(ArrayError::Form)
+    }
+
+    fn elements(
+        &self,
+        dtype: Id,
+        shape: Vec<usize>,
+        fortran: bool,
+        data: Id,
+    ) -> Result<Array<'a>, ArrayError> {
+        let Some(("numpy", "dtype", [name, ..])) = self.call(dtype) else { return Err(ArrayError::Form) };
+        let name = self.text(*name).ok_or(ArrayError::Form)?;
+        let mut letters = name.chars();
+        let kind = letters.next().ok_or(ArrayError::Form)?;
+        let size: usize = letters.as_str().parse().map_err(|_| ArrayError::Type)?;
+        if kind == 'O' || size == 0 {
+            return Err(ArrayError::Type);
+        }
+        let order = match self.state(dtype).map(|state| self.get(state)) {
+            Some(Object::Tuple(state)) => state.get(1).and_then(|&order| self.text(order)),
+            _ => None,
+        };
+        let data = self.bytes(data).ok_or(ArrayError::Form)?;
+        let bytes = shape.iter().try_fold(size, |bytes, &size| bytes.checked_mul(size));
+        if bytes != Some(data.len()) {
+            return Err(ArrayError::Length);
+        }
+        Ok(Array { kind, size, big_endian: order == Some(">"), shape, fortran, data })
+    }
+}

@@ -1,0 +1,198 @@
+use std::borrow::Cow;
+
+use crate::PickleError;
+use crate::machine::Machine;
+
+/// Position of an object in its [`Pickle`].
+pub type Id = usize;
+
+/// What a pickle describes.
+#[derive(Debug)]
+pub enum Object<'a> {
+    /// `None`.
+    None,
+    /// A `bool`.
+    Bool(bool),
+    /// An integer of at most 64 bits.
+    Int(i64),
+    /// An integer that needs more than 64 bits: little-endian two's complement.
+    Long(&'a [u8]),
+    /// An integer that needs more than 64 bits, as protocol 1 writes it: in decimal digits.
+    Digits(&'a str),
+    /// A `float`.
+    Float(f64),
+    /// A `str` of Python 3, a `unicode` of Python 2.
+    Text(&'a str),
+    /// A `str` of Python 2: text or bytes. [`Pickle::text`] and [`Pickle::bytes`] take it for either.
+    ByteString(&'a [u8]),
+    /// A `bytes` or a `bytearray`.
+    Bytes(&'a [u8]),
+    /// A list, or a set.
+    List(Vec<Id>),
+    /// A tuple, or a frozen set. Its elements are older than it is: tuples alone form no cycle.
+    Tuple(Vec<Id>),
+    /// A `dict` or a `collections.OrderedDict`, in insertion order. Of equal keys the last one counts.
+    Dict(Vec<(Id, Id)>),
+    /// The name of a class or function.
+    Global {
+        /// Its module.
+        module: &'a str,
+        /// Its name there.
+        name: &'a str,
+    },
+    /// A reference to something outside the pickle.
+    Persistent(Id),
+    /// An object that calling `callable` would make. Both are older than it is.
+    Call {
+        /// The class or function.
+        callable: Id,
+        /// Its arguments, a tuple in a sound pickle.
+        args: Id,
+        /// What the object is given once it exists.
+        given: Option<Box<Given>>,
+    },
+}
+
+/// The state and items that an object is given once it exists; they may refer back to it.
+#[derive(Debug, Default)]
+pub struct Given {
+    /// The argument of `__setstate__`, or the attributes.
+    pub state: Option<Id>,
+    /// Keys and values, of a subclass of `dict`.
+    pub items: Vec<(Id, Id)>,
+    /// Elements, of a subclass of `list` or `set`.
+    pub elements: Vec<Id>,
+}
+
+impl Object<'_> {
+    /// The kind of the object, for messages.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::None => "None",
+            Self::Bool(_) => "bool",
+            Self::Int(_) | Self::Long(_) | Self::Digits(_) => "int",
+            Self::Float(_) => "float",
+            Self::Text(_) | Self::ByteString(_) => "str",
+            Self::Bytes(_) => "bytes",
+            Self::List(_) => "list",
+            Self::Tuple(_) => "tuple",
+            Self::Dict(_) => "dict",
+            Self::Global { .. } => "class or function",
+            Self::Persistent(_) => "reference",
+            Self::Call { .. } => "object",
+        }
+    }
+}
+
+/// All objects of one pickle.
+#[derive(Debug)]
+pub struct Pickle<'a> {
+    objects: Vec<Object<'a>>,
+    root: Id,
+    end: usize,
+}
+
+impl<'a> Pickle<'a> {
+    /// Takes apart the pickle that begins at byte `start` of `input`.
+    ///
+    /// # Errors
+    /// With the position: an input that ends too early, an opcode that is unknown or does not fit the stack, or more
+    /// than 4,194,304 steps.
+    pub fn parse(input: &'a [u8], start: usize) -> Result<Self, PickleError> {
+        let (objects, root, end) = Machine::run(input, start)?;
+        Ok(Self { objects, root, end })
+    }
+
+    /// The object that the pickle stands for.
+    pub fn root(&self) -> Id {
+        self.root
+    }
+
+    /// Position in the input just after the pickle.
+    pub fn end(&self) -> usize {
+        self.end
+    }
+
+    /// An object of this pickle.
+    ///
+    /// # Panics
+    /// For an id of another pickle that has more objects.
+    pub fn get(&self, id: Id) -> &Object<'a> {
+        &self.objects[id]
+    }
+
+    /// All objects, in the order in which they came; an [`Id`] is a position in it.
+    pub fn objects(&self) -> &[Object<'a>] {
+        &self.objects
+    }
+
+    /// A text: of Python 3, or of Python 2 where its bytes are UTF-8.
+    pub fn text(&self, id: Id) -> Option<&'a str> {
+        match self.get(id) {
+            Object::Text(text) => Some(text),
+            Object::ByteString(bytes) => std::str::from_utf8(bytes).ok(),
+            _ => None,
+        }
+    }
+
+    /// Bytes: of Python 3, of Python 2, or as Python 3 writes them at protocols 1 and 2, a call that encodes a text
+    /// as Latin-1 (which is copied).
+    pub fn bytes(&self, id: Id) -> Option<Cow<'a, [u8]>> {
+        match self.get(id) {
+            Object::Bytes(bytes) | Object::ByteString(bytes) => Some(Cow::Borrowed(bytes)),
+            Object::Call { .. } => match self.call(id)? {
+                ("_codecs", "encode", &[text, encoding])
+                    if matches!(self.text(encoding), Some("latin1" | "latin-1")) =>
+                {
+                    let latin1 = |c: char| u8::try_from(u32::from(c)).ok();
+                    self.text(text)?.chars().map(latin1).collect::<Option<Vec<u8>>>().map(Cow::Owned)
+                }
+                // Empty bytes at protocols 1 and 2.
+                ("__builtin__" | "builtins", "bytes", []) => Some(Cow::Borrowed(&[])),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// An integer of at most 64 bits.
+    pub fn int(&self, id: Id) -> Option<i64> {
+        match self.get(id) {
+            Object::Int(value) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// Keys and values of a dict, or of an object that was given some: an instance of a subclass of `dict`.
+    pub fn items(&self, id: Id) -> Option<&[(Id, Id)]> {
+        match self.get(id) {
+            Object::Dict(items) => Some(items),
+            Object::Call { given: Some(given), .. } if !given.items.is_empty() => Some(&given.items),
+            _ => None,
+        }
+    }
+
+    /// Module and name of a class or function.
+    pub fn global(&self, id: Id) -> Option<(&'a str, &'a str)> {
+        match self.get(id) {
+            Object::Global { module, name } => Some((module, name)),
+            _ => None,
+        }
+    }
+
+    /// Module, name and arguments of a call of a class or function.
+    pub fn call(&self, id: Id) -> Option<(&'a str, &'a str, &[Id])> {
+        let Object::Call { callable, args, .. } = self.get(id) else { return None };
+        let (module, name) = self.global(*callable)?;
+        let Object::Tuple(args) = self.get(*args) else { return None };
+        Some((module, name, args))
+    }
+
+    /// The state that an object was given.
+    pub fn state(&self, id: Id) -> Option<Id> {
+        match self.get(id) {
+            Object::Call { given: Some(given), .. } => given.state,
+            _ => None,
+        }
+    }
+}
