@@ -131,6 +131,9 @@ fn register_fonts() -> Result<(), AnalysisError> {
     if *registered { Ok(()) } else { Err(AnalysisError::Figure("the embedded font is unreadable".into())) }
 }
 
+/// A space at which lines are not broken.
+pub(crate) const NO_BREAK_SPACE: char = '\u{a0}';
+
 pub(crate) fn line_height(size: i32) -> i32 {
     size * 6 / 5
 }
@@ -142,7 +145,7 @@ pub(crate) fn text_width(text: &str, size: i32, style: FontStyle) -> Result<i32,
     Ok(width as i32)
 }
 
-/// Breaks at spaces; a single word may stick out.
+/// Breaks at spaces that are not no-break spaces; a single word may stick out.
 pub(crate) fn wrap(
     text: &str,
     size: i32,
@@ -150,7 +153,8 @@ pub(crate) fn wrap(
     width: i32,
 ) -> Result<Vec<String>, AnalysisError> {
     let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
+    let breaks = |c: char| c.is_whitespace() && c != NO_BREAK_SPACE;
+    for word in text.split(breaks).filter(|word| !word.is_empty()) {
         let longer = lines.last().map(|line| format!("{line} {word}"));
         match longer {
             Some(longer) if text_width(&longer, size, style)? <= width => {

@@ -72,6 +72,8 @@ pub struct MeasuredNetwork {
     pub magnitudes: [u64; 3],
     /// Weights that in-place protection cannot store.
     pub violations: u64,
+    /// The weights that it can store, in words.
+    pub storable: String,
     /// Digest of the images that were evaluated, cut to the network's size.
     pub images_digest: String,
     /// What fixed the ranges of the activations.
@@ -114,7 +116,7 @@ where it has none, or none that is known here.";
 
 const WEIGHTS: &str = "\
 Weights are those of two or more dimensions, q their int8 values, and violations those that in-place protection
-cannot store: outside [-64, 63] at positions 0 to 6 of a block of 8.";
+cannot store. It can store";
 
 const RANGES_DIFFER: &str = "\
 The protocols differ: our ranges of activations are static, fixed before the evaluation; the paper's are dynamic,
@@ -198,7 +200,8 @@ impl NetworkTable {
     fn notes(&self) -> String {
         let evaluated =
             |n: &MeasuredNetwork| format!("the first {} images of {}", grouped(n.images), n.image_set);
-        let mut notes = vec![SOURCE.to_string(), WEIGHTS.into()];
+        let storable = each(&self.networks, |network| network.storable.clone());
+        let mut notes = vec![SOURCE.to_string(), format!("{WEIGHTS} {storable}.")];
         if self.networks.iter().any(|network| !network.dynamic_ranges) {
             notes.push(RANGES_DIFFER.into());
         }

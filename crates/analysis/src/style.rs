@@ -63,13 +63,19 @@ const KNOWN_TRAININGS: [(&str, LineStyle); 2] = [
 ];
 
 /// For other trainings, in their order.
-const FURTHER_TRAININGS: [LineStyle; 3] = [
+const FURTHER_TRAININGS: [LineStyle; 9] = [
     LineStyle { style: Style { rgb: [204, 121, 167], marker: Marker::Diamond }, pattern: &[22, 7, 5, 7] },
     LineStyle { style: Style { rgb: [0, 0, 0], marker: Marker::Square }, pattern: &[5, 7] },
     LineStyle { style: Style { rgb: [0, 158, 115], marker: Marker::TriangleDown }, pattern: &[10, 6] },
+    LineStyle { style: Style { rgb: [0, 114, 178], marker: Marker::Circle }, pattern: &[22, 10] },
+    LineStyle { style: Style { rgb: [230, 159, 0], marker: Marker::TriangleUp }, pattern: &[22, 7, 5, 7] },
+    LineStyle { style: Style { rgb: [213, 94, 0], marker: Marker::Square }, pattern: &[5, 7] },
+    LineStyle { style: Style { rgb: [86, 180, 233], marker: Marker::Diamond }, pattern: &[10, 6] },
+    LineStyle { style: Style { rgb: [204, 121, 167], marker: Marker::Circle }, pattern: &[5, 7] },
+    LineStyle { style: Style { rgb: [0, 0, 0], marker: Marker::TriangleUp }, pattern: &[22, 10] },
 ];
 
-/// A style for each training: the fixed one, or the next of three further entries, which repeat.
+/// A style for each training: the fixed one, or the next of nine further entries, which repeat.
 pub(crate) fn training_styles(names: &[&str]) -> Vec<LineStyle> {
     let mut further = FURTHER_TRAININGS.iter().cycle();
     let mut next = || *further.next().expect("a cycle has no end");

@@ -8,9 +8,9 @@ use crate::training_figure::{LargeValuesFigure, ThrottledAccuracyFigure};
 /// A look at an int8 network in training, on held-out images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrainingCheck {
-    /// Iterations done; 0 before the first, when the network is only quantized.
+    /// Iterations done; 0 before the first, when the network is only quantized, at the training's own scale.
     pub iteration: u64,
-    /// Weights outside [-64, 63] at positions 0 to 6 of their 8-byte block, before throttling.
+    /// Weights that the training's own protection cannot store ([`Training::storable`]), before throttling.
     pub large_values: u64,
     /// Held-out images.
     pub images: u64,
@@ -25,6 +25,9 @@ pub struct TrainingCheck {
 pub struct Training {
     /// Its name, such as `qatt`, which also fixes how it looks.
     pub name: String,
+    /// The weights that its protection can store, in words, such as `[-16, 15]` or `any value`. All others are large
+    /// values.
+    pub storable: String,
     /// Iterations ascend.
     pub checks: Vec<TrainingCheck>,
 }
@@ -47,7 +50,7 @@ impl Trainings {
     pub fn new(network: &str, note: &str, trainings: Vec<Training>) -> Result<Self, AnalysisError> {
         let first = trainings.first().ok_or(AnalysisError::NoTrainings)?;
         let images = first.checks.first().map_or(0, |check| check.images);
-        for Training { name, checks } in &trainings {
+        for Training { name, checks, .. } in &trainings {
             if checks.is_empty() {
                 return Err(AnalysisError::NoChecks { training: name.clone() });
             }
@@ -83,8 +86,8 @@ impl Trainings {
         Ok(Self { network: network.into(), note: note.into(), trainings })
     }
 
-    /// Large values before throttling against iterations, as SVG. The axis is logarithmic in 1 + n, and so
-    /// shows 0.
+    /// Large values before throttling against iterations, as SVG, with the range of every training. The axis is
+    /// logarithmic in 1 + n, and so shows 0.
     ///
     /// # Errors
     /// Only when the drawing library refuses.
@@ -101,7 +104,7 @@ impl Trainings {
     }
 
     /// Held-out accuracy before and after throttling against iterations, as SVG: a panel for each training,
-    /// and in each the accuracy before the first iteration as a line.
+    /// and in each its own accuracy at iteration 0 as a line, where the network is only quantized.
     ///
     /// # Errors
     /// Only when the drawing library refuses.

@@ -10,8 +10,8 @@ use plotters::style::{Color, FontStyle, RGBAColor};
 use crate::AnalysisError;
 use crate::axis::{AccuracyAxis, CountAxis, IterationAxis, grouped};
 use crate::canvas::{
-    COLUMN_WIDTH, Canvas, DASH, Drawing, GRID, GUIDE, Header, INK, PANEL_TITLE, PLAIN, Point, SOFT_INK,
-    SUBTITLE, TextLook, color_of, line_height, text_width,
+    COLUMN_WIDTH, Canvas, DASH, Drawing, GRID, GUIDE, Header, INK, NO_BREAK_SPACE, PANEL_TITLE, PLAIN, Point,
+    SOFT_INK, SUBTITLE, TextLook, color_of, line_height, text_width,
 };
 use crate::cell::points;
 use crate::style::{LineStyle, Marker, Style, training_styles};
@@ -53,8 +53,9 @@ impl<'a> LargeValuesFigure<'a> {
             [] => unreachable!("a training has checks"),
         };
         let entries = styled.iter().map(|(training, style)| (*style, label(training))).collect();
-        let what = "Weights outside [-64, 63] at positions 0 to 6 of their 8-byte block";
-        let subtitles = [trainings.network.as_str(), &trainings.note, what];
+        let ranges = ranges(trainings);
+        let mut subtitles = vec![trainings.network.as_str(), &trainings.note];
+        subtitles.extend(ranges.iter().map(String::as_str));
         let checks = styled.iter().flat_map(|(training, _)| &training.checks);
         Ok(Self {
             header: Header::new(
@@ -128,9 +129,9 @@ impl<'a> ThrottledAccuracyFigure<'a> {
         if let Some(start) = starts.first() {
             let accuracy = match starts.iter().all(|other| other == start) {
                 true => format!(", {start:.2} %"),
-                false => String::new(),
+                false => ", at its own scale".into(),
             };
-            entries.push((AccuracyKey::Start, format!("int8 network without WOT{accuracy}")));
+            entries.push((AccuracyKey::Start, format!("iteration 0: only quantized{accuracy}")));
         }
         let checks = || styled.iter().flat_map(|(training, _)| &training.checks);
         let images = checks().next().map_or(0, |check| check.images);
@@ -262,7 +263,41 @@ fn after_percent(check: &TrainingCheck) -> f64 {
     points(check.throttled_correct as f64, check.images)
 }
 
-/// Accuracy of the network that was only quantized.
+/// What a large value is: one sentence where all trainings have one range, and otherwise a line a range.
+fn ranges(trainings: &Trainings) -> Vec<String> {
+    let mut ranges: Vec<(&str, Vec<&str>)> = Vec::new();
+    for Training { name, storable, .. } in &trainings.trainings {
+        match ranges.iter_mut().find(|(range, _)| range == storable) {
+            Some((_, names)) => names.push(name),
+            None => ranges.push((storable, vec![name])),
+        }
+    }
+    if let [(range, _)] = ranges.as_slice() {
+        return vec![format!("Weights that the protection cannot store. It can store {}", unbroken(range))];
+    }
+    let first = "Weights that the protection of each training cannot store. It can store:".to_string();
+    let lines = ranges.iter().map(|(range, names)| format!("{}: {}", names.join(", "), unbroken(range)));
+    std::iter::once(first).chain(lines).collect()
+}
+
+/// The text of a range, broken neither in its brackets nor before the number of a position.
+fn unbroken(range: &str) -> String {
+    let mut bracketed = false;
+    let mut word = String::new();
+    let mut text = String::new();
+    for character in range.chars() {
+        bracketed = character == '[' || bracketed && character != ']';
+        let kept = character == ' ' && (bracketed || word.starts_with("position"));
+        text.push(if kept { NO_BREAK_SPACE } else { character });
+        match character {
+            ' ' => word.clear(),
+            letter => word.push(letter),
+        }
+    }
+    text
+}
+
+/// Accuracy at iteration 0, of the network that was only quantized, at the training's own scale.
 fn start_percent(training: &Training) -> Option<f64> {
     training.checks.first().filter(|check| check.iteration == 0).map(before_percent)
 }

@@ -660,7 +660,7 @@ fn training(name: &str, checks: &[(u64, u64, u64, u64)]) -> Training {
         correct,
         throttled_correct,
     };
-    Training { name: name.into(), checks: checks.iter().map(check).collect() }
+    Training { name: name.into(), storable: "[-9, 8]".into(), checks: checks.iter().map(check).collect() }
 }
 
 fn trainings(all: Vec<Training>) -> Trainings {
@@ -694,6 +694,7 @@ fn large_values_have_a_line_for_each_training_and_an_axis_with_zero() {
     let labels = [
         "r20 &lt;tiny&gt;",
         "\nthe images are synthetic\n",
+        "\nWeights that the protection cannot store. It can store [-9,\u{a0}8]\n",
         "\nqatt: 2,795 → 0\n",
         "\nadmm: 2,795 → 2,772\n",
         "\nadmm-strong: 2,795 → 40\n",
@@ -713,7 +714,29 @@ fn large_values_have_a_line_for_each_training_and_an_axis_with_zero() {
 }
 
 #[test]
-fn throttled_accuracy_has_a_panel_for_each_training_and_the_network_without_wot() {
+fn large_values_against_several_ranges_name_the_range_of_each_training() {
+    let ranged = |name: &str, storable: &str| Training {
+        storable: storable.into(),
+        ..training(name, &[(0, 27, 800, 600), (60, 0, 800, 800)])
+    };
+    let free = Training { storable: "any value".into(), ..training("clipped", &[(0, 0, 700, 700)]) };
+    let wide = "[-64, 63] at positions 0 to 6 of each 8-byte block, any value at position 7";
+    let all =
+        vec![ranged("five", "[-16, 15]"), ranged("one-bit", wide), free, ranged("five-noisy", "[-16, 15]")];
+    let svg = trainings(all).large_values_svg().expect("drawn");
+    let labels = [
+        "\nWeights that the protection of each training cannot store. It can store:\n",
+        "\nfive, five-noisy: [-16,\u{a0}15]\n",
+        // With no-break spaces in brackets and before numbers, so that the line ends between two words.
+        "\none-bit: [-64,\u{a0}63] at positions\u{a0}0 to 6 of each 8-byte block, any value at\n",
+        "\nposition\u{a0}7\n",
+        "\nclipped: any value\n",
+    ];
+    assert_says(&svg, &labels);
+}
+
+#[test]
+fn throttled_accuracy_has_a_panel_for_each_training_and_its_iteration_0() {
     let figure = three_trainings();
     let svg = figure.throttled_accuracy_svg().expect("drawn");
     let labels = [
@@ -721,7 +744,7 @@ fn throttled_accuracy_has_a_panel_for_each_training_and_the_network_without_wot(
         "\nthe images are synthetic\n",
         "\nbefore throttling\n",
         "\nafter throttling\n",
-        "\nint8 network without WOT, 80.00 %\n",
+        "\niteration 0: only quantized, 80.00 %\n",
         "\nqatt\n",
         "\nadmm\n",
         "\nadmm-strong\n",
@@ -734,10 +757,10 @@ fn throttled_accuracy_has_a_panel_for_each_training_and_the_network_without_wot(
     // Each training with another start: the line has no one number.
     let other = training("admm", &[(0, 9, 700, 600)]);
     let svg = trainings(vec![training("qatt", &[(0, 9, 800, 600)]), other]).throttled_accuracy_svg();
-    assert!(svg.expect("drawn").contains("\nint8 network without WOT\n"));
-    // A log that begins later does not know the network without WOT.
+    assert!(svg.expect("drawn").contains("\niteration 0: only quantized, at its own scale\n"));
+    // A log that begins later does not know that network.
     let svg = trainings(vec![training("qatt", &[(5, 9, 800, 600)])]).throttled_accuracy_svg();
-    assert!(!svg.expect("drawn").contains("without WOT"));
+    assert!(!svg.expect("drawn").contains("quantized"));
 }
 
 #[test]
@@ -889,6 +912,7 @@ fn measured(architecture: &str, images: u64, int8_correct: u64) -> MeasuredNetwo
         int8_correct,
         magnitudes: [9_000, 900, 100],
         violations: 1_234,
+        storable: "[-9, 8]".into(),
         images_digest: "bb".into(),
         calibration: "imagenet train, first 8 images, largest magnitude".into(),
         calibration_digest: "cc".into(),
@@ -918,6 +942,7 @@ fn networks_stand_beside_the_papers_numbers_for_them() {
         "of {images} (resnet50), the first 10 images of imagenet test (alexnet), {images} (squeezenet1_1)."
     );
     assert!(text.contains(&named), "{text}");
+    assert!(text.contains("cannot store. It can store [-9, 8].\n"), "{text}");
     assert!(text.contains("Activation ranges are from imagenet train, first 8 images, largest magnitude."));
     assert_eq!(
         table.csv().lines().nth(1).expect("a line"),

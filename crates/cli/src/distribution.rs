@@ -17,7 +17,7 @@ pub(crate) struct Distribution {
     pub(crate) blocks: usize,
     /// |q| below 32, below 64, and above.
     pub(crate) magnitudes: [usize; 3],
-    /// Values outside [-64, 63], by position in their block.
+    /// Values outside the range of the restricted positions of [`Constraint::WOT`], by position in their block.
     pub(crate) large_at: [usize; BLOCK],
     /// Weights that in-place protection could not store.
     pub(crate) violations: usize,
@@ -26,9 +26,10 @@ pub(crate) struct Distribution {
 impl Distribution {
     pub(crate) fn of(values: &[i8]) -> Self {
         let mut d = Self { weights: values.len(), blocks: values.len().div_ceil(BLOCK), ..Self::default() };
+        let small = Constraint::WOT.narrowest();
         for (index, &value) in values.iter().enumerate() {
             d.magnitudes[usize::from(value.unsigned_abs() / 32).min(2)] += 1;
-            d.large_at[index % BLOCK] += usize::from(!(-64..=63).contains(&value));
+            d.large_at[index % BLOCK] += usize::from(!small.contains(&value));
         }
         d.violations = Constraint::WOT.violations(values).count();
         d

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 
 use analysis::{LargeWeightCounts, LargeWeights};
 use clap::Args;
+use ecc::Constraint;
 use quant::{Checkpoint, ModelSpec, WeightScale};
 use serde::Serialize;
 
@@ -153,7 +154,7 @@ impl Inspected {
         let mut rows: Vec<Vec<String>> = self.tensors.iter().map(InspectedTensor::row).collect();
         rows.push(row(&self.total, "all", "", ""));
 
-        let total = &self.total;
+        let (total, small) = (&self.total, Constraint::WOT.narrowest());
         let most = total.large_at.iter().copied().max().unwrap_or(0).max(1);
         let positions = total.large_at.iter().enumerate().map(|(position, &large)| {
             let bar = "#".repeat((large * BAR).div_ceil(most));
@@ -163,17 +164,20 @@ impl Inspected {
 
         format!(
             "{}: {}\ncontent hash {}\n{}\n\n{}\n\
-             Blocks of 8 weights with a value outside [-64, 63], by position (position 7 is free in place):\n\n{}\n{}",
+             Blocks of 8 weights with a value outside [{}, {}], by position (position 7 is free in place):\n\n{}\n{}",
             self.path,
             self.architecture,
             self.content_hash,
             self.provenance.join("\n"),
             markdown(&columns, &rows),
+            small.start(),
+            small.end(),
             markdown(&["position", ">blocks", ""], &positions),
             match total.violations {
                 0 => "in-place-64-57 can store this network".to_string(),
                 n => format!(
-                    "in-place-64-57 cannot store this network: {n} weights violate its range (quantize --throttle)"
+                    "in-place-64-57 cannot store this network: {n} weights violate its range, {} (quantize --throttle)",
+                    Constraint::WOT
                 ),
             }
         )

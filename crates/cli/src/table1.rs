@@ -341,6 +341,7 @@ impl<'a> Measurement<'a> {
             int8_correct: agreeing(&int8, &images) as u64,
             magnitudes: weights.magnitudes.map(|n| n as u64),
             violations: weights.violations as u64,
+            storable: Constraint::WOT.to_string(),
             images_digest,
             calibration,
             calibration_digest: provenance.calibration_digest,

@@ -40,8 +40,11 @@ training, for each a log with every check and the state, and the final table in 
 kill the same command goes on from the last check, to the same weights; after Ctrl-C, SIGTERM or
 SIGUSR1 the last line on stderr is that command.
 
-At the end come two figures, as SVG and PNG, of all int8 trainings: large-values, the weights out of
-range before throttling, and throttled-accuracy, held-out accuracy before and after throttling, both
+In a log large_values counts the weights that the stage's own protection cannot store, before they are
+throttled. It is 0 for a protection that stores any weight.
+
+At the end come two figures, as SVG and PNG, of all int8 trainings: large-values, the same counts with
+the range of each training, and throttled-accuracy, held-out accuracy before and after throttling, both
 against iterations. --figures-only draws them again from the logs, at any time: also while a training
 runs, and in a folder that has nothing but logs.
 
@@ -124,7 +127,8 @@ fn draw(recipe: &Recipe, out: &Path) -> anyhow::Result<Vec<PathBuf>> {
         if path.exists() {
             let log = TrainingLog::read(&path)?;
             let checks = log.checks().iter().filter_map(drawn_check).collect();
-            trainings.push(Training { name: stage.name.clone(), checks });
+            let storable = stage.constraint().to_string();
+            trainings.push(Training { name: stage.name.clone(), storable, checks });
         }
     }
     if trainings.is_empty() {

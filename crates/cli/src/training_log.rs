@@ -1,4 +1,7 @@
 //! The checks of a training as CSV, kept beside its state so that a resumed training knows its past.
+//!
+//! `large_values` counts the weights that the stage's own constraint forbids, before they are throttled; it and
+//! `throttled_correct` are empty for float training.
 
 use std::path::{Path, PathBuf};
 
@@ -58,8 +61,8 @@ impl TrainingLog {
         self.checks.last()
     }
 
-    /// Whether the throttled network is as good as the network was before training, only quantized: the paper's
-    /// criterion, judged on held-out images.
+    /// Whether the throttled network is as good as the network was before training, only quantized at the training's
+    /// own scale: the paper's criterion, judged on held-out images.
     pub(crate) fn reached_the_baseline(&self) -> bool {
         let (Some(first), Some(last)) = (self.checks.first(), self.checks.last()) else { return false };
         last.iteration > 0 && last.throttled.as_ref().is_some_and(|t| t.correct >= first.correct)
