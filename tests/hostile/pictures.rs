@@ -82,6 +82,16 @@ fn hugging_face_files() {
         // The image decoders' bound, and the parquet crate's.
         Reader::new(name, valid.to_vec(), (1 << 20, DECODED.1), &mut read).names("x.parquet").run();
     });
+    on_reader_thread("image set (parquet, other codecs)", |name| {
+        let place = Place::new("x.parquet");
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/tests/golden/codecs");
+        let mut valid: Vec<_> = fs::read_dir(golden).unwrap().map(|entry| entry.unwrap().path()).collect();
+        valid.sort();
+        let valid = valid.into_iter().map(|path| fs::read(path).unwrap()).collect();
+        let mut read = |bytes: &[u8]| said(hugging_face_parquet(place.filled(bytes), "x", Split::Test, 10));
+        // Brotli's window of 16 MiB may be doubled, and a page of 4 MiB of any few bytes be a dictionary.
+        Reader::new(name, valid, (96 << 20, DECODED.1), &mut read).names("x.parquet").run();
+    });
 }
 
 /// The program's way to image files: a folder of them.

@@ -28,7 +28,7 @@ const BATCH_ROWS: usize = 256;
 ///
 /// Columns, with other columns ignored: images as JPEG or PNG bytes in `img.bytes` or `image.bytes`, labels
 /// as int64 in `label` or `fine_label`; where a file has both, the first. Files may have several row groups,
-/// uncompressed or Snappy, in plain or dictionary encoding.
+/// uncompressed or in any codec but LZO ([`pages`]), in plain or dictionary encoding.
 ///
 /// All images must have the shape of the first. Grey images stay one channel; palettes are looked up, 16-bit
 /// samples keep their high byte, alpha is dropped. JPEG images are decoded by scalar code, for pixels that

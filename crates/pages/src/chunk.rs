@@ -1,23 +1,25 @@
+use std::collections::VecDeque;
 use std::fs::File;
 use std::sync::Arc;
 
-use parquet::basic::{Encoding, Type};
+use parquet::basic::{CompressionCodec, Encoding, Type};
 use parquet::column::page::{Page, PageMetadata, PageReader};
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::serialized_reader::SerializedPageReader;
 
+use crate::codec::Codec;
 use crate::thrift::{I32, Walk, error};
 
-/// No byte of Snappy, the only codec read, stands for more than 64/3 bytes; a page this much larger than its
-/// stored form is a lie.
-const MAX_EXPANSION: u64 = 32;
+/// The type of a page that the parquet crate passes over.
+const INDEX_PAGE: u64 = 1;
 
-/// The pages of a column chunk, checked. `file_bytes` is the length of `file`, `rows` that of the row group.
+/// The pages of a column chunk, checked and expanded. `file_bytes` is the length of `file`, `rows` that of the row group.
 ///
 /// # Errors
-/// When the chunk does not lie in the file, or its page headers claim what their pages cannot hold. Reading a
-/// page errs where it is larger than it may be, or in an encoding other than plain and dictionary.
+/// When the chunk does not lie in the file, its codec is LZO, or its page headers claim what their pages cannot hold.
+/// Reading a page errs where it expands to another size than its header says, or is in an encoding other than plain
+/// and dictionary.
 pub fn column_pages(
     file: &Arc<File>,
     file_bytes: u64,
@@ -33,9 +35,15 @@ pub fn column_pages(
             "a column chunk of {length} bytes at offset {start}, beyond the file's {file_bytes} bytes"
         )));
     }
-    check_sizes(file, start, length)?;
+    let codec = Codec::new(chunk.compression_codec())?;
+    let sizes = page_sizes(file, start, length, codec)?;
+    // The crate hands the pages on as they are stored.
+    let as_stored =
+        chunk.clone().into_builder().set_compression_codec(CompressionCodec::UNCOMPRESSED).build()?;
     Ok(Box::new(CheckedPages {
-        pages: SerializedPageReader::new(Arc::clone(file), chunk, rows, None)?,
+        pages: SerializedPageReader::new(Arc::clone(file), &as_stored, rows, None)?,
+        codec,
+        sizes,
         value_bytes: match chunk.column_type() {
             Type::INT64 | Type::DOUBLE => 8,
             // A length prefix at the least.
@@ -46,39 +54,61 @@ pub fn column_pages(
 }
 
 /// Walks the page headers of a chunk and refuses a page that claims to be larger than its stored form can
-/// expand to.
-fn check_sizes(file: &File, start: u64, length: u64) -> Result<()> {
+/// expand to. Gives the expanded sizes.
+fn page_sizes(file: &File, start: u64, length: u64, codec: Codec) -> Result<VecDeque<usize>> {
     let mut chunk = Walk::new(file, start, length)?;
+    let mut all = VecDeque::new();
     while chunk.left > 0 {
-        let (expanded, stored) = sizes(&mut chunk)?;
-        if expanded > stored.saturating_mul(MAX_EXPANSION) {
+        let PageSizes { kind, expanded, stored } = PageSizes::read(&mut chunk)?;
+        if expanded > codec.largest_page(stored) {
             return Err(ParquetError::General(format!(
                 "a page of {stored} bytes claims to expand to {expanded}"
             )));
         }
+        if kind != INDEX_PAGE {
+            // At most 2^31, as was checked.
+            all.push_back(expanded as usize);
+        }
         chunk.skip_bytes(stored)?;
     }
-    Ok(())
+    Ok(all)
 }
 
-/// Uncompressed and compressed size of the page that follows: fields 2 and 3 of `PageHeader`.
-fn sizes(chunk: &mut Walk) -> Result<(u64, u64)> {
-    let (mut expanded, mut stored) = (None, None);
-    let mut id = 0;
-    while let Some((next, kind)) = chunk.next_field(id)? {
-        id = next;
-        match (id, kind) {
-            (2, I32) => expanded = Some(chunk.size()?),
-            (3, I32) => stored = Some(chunk.size()?),
-            _ => chunk.skip(kind)?,
+/// Fields 1 to 3 of `PageHeader`.
+struct PageSizes {
+    kind: u64,
+    expanded: u64,
+    stored: u64,
+}
+
+impl PageSizes {
+    /// Of the page that follows.
+    fn read(chunk: &mut Walk) -> Result<Self> {
+        let (mut page_kind, mut expanded, mut stored) = (None, None, None);
+        let mut id = 0;
+        while let Some((next, kind)) = chunk.next_field(id)? {
+            id = next;
+            match (id, kind) {
+                (1, I32) => page_kind = Some(chunk.size()?),
+                (2, I32) => expanded = Some(chunk.size()?),
+                (3, I32) => stored = Some(chunk.size()?),
+                _ => chunk.skip(kind)?,
+            }
+        }
+        match (page_kind, expanded, stored) {
+            (Some(kind), Some(expanded), Some(stored)) => Ok(Self { kind, expanded, stored }),
+            _ => Err(error("a page header without sizes")),
         }
     }
-    expanded.zip(stored).ok_or_else(|| error("a page header without sizes"))
 }
 
 /// Hands on the pages whose claims about themselves hold.
 struct CheckedPages {
+    /// Gives them as they are stored.
     pages: SerializedPageReader<File>,
+    codec: Codec,
+    /// Bytes of the pages that are still to come, once expanded.
+    sizes: VecDeque<usize>,
     /// Least number of bytes a plainly encoded value takes.
     value_bytes: usize,
     /// Whether the dictionary was seen.
@@ -86,6 +116,37 @@ struct CheckedPages {
 }
 
 impl CheckedPages {
+    /// The page that `page` is the stored form of.
+    fn expanded(&mut self, mut page: Page) -> Result<Page> {
+        let expanded = self.sizes.pop_front().ok_or_else(|| error("more pages than page headers"))?;
+        if !self.codec.compresses() {
+            return Ok(page);
+        }
+        let (stored, levels) = match &mut page {
+            Page::DataPage { buf, .. } | Page::DictionaryPage { buf, .. } => (buf, 0),
+            Page::DataPageV2 { is_compressed: false, .. } => return Ok(page),
+            Page::DataPageV2 { buf, def_levels_byte_len, rep_levels_byte_len, .. } => {
+                // Levels are never compressed.
+                let levels = u64::from(*def_levels_byte_len) + u64::from(*rep_levels_byte_len);
+                let held = buf.len().min(expanded);
+                let levels =
+                    usize::try_from(levels).ok().filter(|&levels| levels <= held).ok_or_else(|| {
+                        ParquetError::General(format!(
+                            "a page of {held} bytes claims {levels} bytes of levels"
+                        ))
+                    })?;
+                (buf, levels)
+            }
+        };
+        let mut whole = stored[..levels].to_vec();
+        // A page of nulls alone holds no values, and nothing is stored of it.
+        if expanded > levels {
+            self.codec.expand(&stored[levels..], &mut whole, expanded - levels)?;
+        }
+        *stored = whole.into();
+        Ok(page)
+    }
+
     fn check(&mut self, page: &Page) -> Result<()> {
         let encoding = match page {
             Page::DictionaryPage { buf, num_values, .. } => {
@@ -133,11 +194,10 @@ impl Iterator for CheckedPages {
 
 impl PageReader for CheckedPages {
     fn get_next_page(&mut self) -> Result<Option<Page>> {
-        let page = self.pages.get_next_page()?;
-        if let Some(page) = &page {
-            self.check(page)?;
-        }
-        Ok(page)
+        let Some(stored) = self.pages.get_next_page()? else { return Ok(None) };
+        let page = self.expanded(stored)?;
+        self.check(&page)?;
+        Ok(Some(page))
     }
 
     fn peek_next_page(&mut self) -> Result<Option<PageMetadata>> {
@@ -145,6 +205,7 @@ impl PageReader for CheckedPages {
     }
 
     fn skip_next_page(&mut self) -> Result<()> {
+        self.sizes.pop_front();
         self.pages.skip_next_page()
     }
 }

@@ -6,14 +6,28 @@
 //! lengths beyond the page, on a dictionary that never came, and where a page ends inside a value. So
 //!
 //! 1. the footer is walked before the crate sees it ([`open`]),
-//! 2. the page headers of a column chunk are walked once, reading only sizes, and every page is looked over
-//!    between the crate's page reader and its column reader ([`column_pages`]),
+//! 2. the page headers of a column chunk are walked once, reading only sizes, and every page is expanded and looked
+//!    over between the crate's page reader and its column reader ([`column_pages`]),
 //! 3. what still panics is caught ([`caught`]).
 //!
+//! # Memory
 //! What the crate then reserves for metadata is bounded by the footer's size (about 1 KiB for each of its
-//! bytes), and what it reserves for a page by 32 times the page's.
+//! bytes). A page is expanded here, not by the crate: to the size that its header says and no further, and only when
+//! so many bytes of its codec can stand for so many.
+//!
+//! | codec | largest page |
+//! |---|---|
+//! | `UNCOMPRESSED` | as stored |
+//! | `SNAPPY` | 32 times as large as stored |
+//! | `LZ4`, `LZ4_RAW` | 255 times |
+//! | `GZIP` | 1032 times |
+//! | `ZSTD`, `BROTLI` | 1032 times, or 4 MiB, whichever is more |
+//! | `LZO` | refused |
+//!
+//! `LZ4` is Hadoop's framing of blocks; as in other readers, LZ4's own frames and a plain block stand for it too.
 
 mod chunk;
+mod codec;
 mod footer;
 mod panics;
 mod thrift;

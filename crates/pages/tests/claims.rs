@@ -83,7 +83,9 @@ fn pages_of(bytes: &[u8]) -> Result<usize, String> {
     let reader = pages::open(&file, length).map_err(|error| error.to_string())?;
     let chunk = reader.metadata().row_group(0).column(0);
     let pages = pages::column_pages(&Arc::new(file), length, chunk, 3).map_err(|error| error.to_string())?;
-    Ok(pages.filter_map(Result::ok).count())
+    pages
+        .map(|page| page.map_err(|error| error.to_string()))
+        .try_fold(0, |count, page| page.map(|_| count + 1))
 }
 
 /// A page header begins at byte 4: type, expanded and stored size, each 0x15 and a zigzag integer.
@@ -102,6 +104,102 @@ fn sizes_of_pages() {
     assert_eq!(with(9, 3), "Parquet error: a page of negative size");
     // Field 24 by its number, a zigzag integer, in the place of field 2.
     assert_eq!(with(6, 5), "Parquet error: a page header without sizes");
+}
+
+/// One column of 140,000 int64 in one page: its sizes are numbers of four bytes in the page header.
+fn one_large_page() -> Vec<u8> {
+    let schema = Arc::new(parse_message_type("message schema { required int64 a; }").unwrap());
+    let properties = WriterProperties::builder()
+        .set_dictionary_enabled(false)
+        .set_data_page_size_limit(1 << 24)
+        .set_data_page_row_count_limit(1 << 20)
+        .set_write_batch_size(1 << 20);
+    let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties.build())).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    column.typed::<Int64Type>().write_batch(&(0..140_000).collect::<Vec<_>>(), None, None).unwrap();
+    column.close().unwrap();
+    group.close().unwrap();
+    writer.into_inner().unwrap()
+}
+
+/// A number as four bytes of a variable-length integer, zigzag.
+fn four_bytes(value: u32) -> [u8; 4] {
+    let zigzag = value * 2;
+    let part = |i: u32| ((zigzag >> (7 * i)) & 0x7f) as u8;
+    [part(0) | 0x80, part(1) | 0x80, part(2) | 0x80, part(3)]
+}
+
+/// Gives the only column another codec, by its number in parquet's enum.
+fn set_codec(bytes: &mut [u8], codec: u8) {
+    // Field 3 of `ColumnMetaData`, a list of one name, and field 4.
+    let place = bytes.windows(5).rposition(|w| w == [0x19, 0x18, 1, b'a', 0x15]).unwrap();
+    bytes[place + 5] = codec * 2;
+}
+
+const CODECS: [(&str, u8); 6] =
+    [("SNAPPY", 1), ("GZIP", 2), ("BROTLI", 4), ("LZ4", 5), ("ZSTD", 6), ("LZ4_RAW", 7)];
+
+/// The reader of a page header must not reserve what it says before so many bytes can stand for it.
+#[test]
+fn no_codec_lets_a_page_claim_more_than_its_bytes_stand_for() {
+    let sound = one_large_page();
+    assert_eq!(pages_of(&sound), Ok(1));
+    let size = four_bytes(140_000 * 8);
+    let sizes = [&[0x15][..], &size, &[0x15], &size].concat();
+    assert_eq!(sound[6..16], sizes);
+    let claim = |codec: u8, expanded: u32, stored: u32| {
+        let mut bytes = sound.clone();
+        set_codec(&mut bytes, codec);
+        bytes[7..11].copy_from_slice(&four_bytes(expanded));
+        bytes[12..16].copy_from_slice(&four_bytes(stored));
+        pages_of(&bytes)
+    };
+    for (name, codec) in CODECS {
+        let most = match name {
+            "SNAPPY" => 32 * 10_000,
+            "LZ4" | "LZ4_RAW" => 255 * 10_000,
+            _ => 1032 * 10_000,
+        };
+        let lie = format!("Parquet error: a page of 10000 bytes claims to expand to {}", most + 1);
+        assert_eq!(claim(codec, most + 1, 10_000), Err(lie), "{name}");
+        let allowed = claim(codec, most, 10_000).unwrap_err();
+        assert!(!allowed.contains("claims to expand"), "{name}: {allowed}");
+    }
+    // A column of one value takes a few bytes in these two, so that a page of 4 MiB is believable.
+    for codec in [4, 6] {
+        assert!(!claim(codec, 4 << 20, 10).unwrap_err().contains("claims to expand"));
+        let lie = format!("Parquet error: a page of 10 bytes claims to expand to {}", (4 << 20) + 1);
+        assert_eq!(claim(codec, (4 << 20) + 1, 10), Err(lie));
+    }
+}
+
+/// What stands in a page is no stream of its codec: here the values themselves.
+#[test]
+fn no_codec_takes_other_bytes_for_a_page() {
+    for (name, codec) in CODECS {
+        let mut bytes = one_column();
+        set_codec(&mut bytes, codec);
+        let (file, length) = file(&bytes);
+        let reader = pages::open(&file, length).unwrap();
+        let chunk = reader.metadata().row_group(0).column(0);
+        let mut pages = pages::column_pages(&Arc::new(file), length, chunk, 3).unwrap();
+        let error = pages.get_next_page().unwrap_err().to_string();
+        let begin = format!("Parquet error: a page that is not sound {name}: ");
+        assert!(error.starts_with(&begin), "{name}: {error}");
+    }
+}
+
+#[test]
+fn a_codec_that_is_not_read_is_named() {
+    let mut bytes = one_column();
+    set_codec(&mut bytes, 3);
+    let expected =
+        "Parquet error: codec LZO, expected UNCOMPRESSED, SNAPPY, GZIP, BROTLI, ZSTD, LZ4 or LZ4_RAW";
+    assert_eq!(pages_of(&bytes), Err(expected.into()));
+    set_codec(&mut bytes, 8);
+    let error = pages_of(&bytes).unwrap_err();
+    assert!(error.contains("CompressionCodec") && error.contains('8'), "{error}");
 }
 
 #[test]

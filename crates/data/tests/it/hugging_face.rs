@@ -45,6 +45,51 @@ fn codecs_encodings_and_row_groups_make_no_difference() {
     }
 }
 
+/// Files of pyarrow and of the parquet crate; `golden/codecs.py` says how they were made.
+fn golden(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/codecs").join(name)
+}
+
+#[test]
+fn every_codec_that_tools_write_is_read() {
+    let mut digests = Vec::new();
+    let codecs = ["snappy", "gzip", "brotli", "zstd", "lz4", "lz4-hadoop"];
+    for (codec, version) in codecs.into_iter().flat_map(|codec| [(codec, 1), (codec, 2)]) {
+        let set = load(&golden(&format!("{codec}-{version}.parquet"))).unwrap();
+        assert_eq!(set.labels(), [0, 1, 2, 0, 1, 2, 0], "{codec}");
+        for i in 0..7 {
+            assert_eq!(set.image(i), pixels(i % 5, 48), "{codec} {version}, image {i}");
+        }
+        digests.push(set.digest());
+    }
+    digests.dedup();
+    assert_eq!(digests.len(), 1);
+}
+
+/// Files of older writers name Hadoop's LZ4 and have plain blocks: parquet-format says to expect them.
+#[test]
+fn lz4_without_framing_is_read_under_its_old_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.parquet");
+    for version in [1, 2] {
+        let mut bytes = fs::read(golden(&format!("lz4-{version}.parquet"))).unwrap();
+        // Field 4 of `ColumnMetaData`, behind the end of the path: LZ4_RAW (7) becomes LZ4 (5).
+        let mut changed = 0;
+        for i in 0..bytes.len() - 3 {
+            if [&b"tes\x15\x0e"[..], b"bel\x15\x0e"].iter().any(|field| bytes[i..].starts_with(field)) {
+                bytes[i + 4] = 2 * 5;
+                changed += 1;
+            }
+        }
+        assert_eq!(changed, 4);
+        fs::write(&path, bytes).unwrap();
+        assert_eq!(
+            load(&path).unwrap().digest(),
+            load(&golden(&format!("lz4-{version}.parquet"))).unwrap().digest()
+        );
+    }
+}
+
 #[test]
 fn digest_does_not_depend_on_the_format() {
     let dir = tempfile::tempdir().unwrap();
