@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::{Cursor, Write};
+use std::path::Path;
 
 use data::{ImageSet, ImageShape, Split};
 use ecc::Constraint;
@@ -14,7 +15,7 @@ use safetensors::{Dtype, tensor::TensorView};
 use wot::{Method, Recipe, Schedule, Trainer, Validation};
 use zip::CompressionMethod;
 use zip::write::{SimpleFileOptions, ZipWriter};
-use zoo::{Graph, bind, build_stored, read_onnx, read_state_dict};
+use zoo::{Graph, Selection, bind, build_stored, read_checkpoint, read_onnx};
 
 use crate::drive::{Place, Reader, on_reader_thread};
 use crate::mutate::Numbers;
@@ -210,8 +211,27 @@ fn legacy(pickle: &[u8]) -> Vec<u8> {
 /// objects of a pickle, a hundred bytes or two for each of its bytes.
 const STATE_DICT: (usize, usize) = (192 << 20, 512);
 
+/// The network whose parameters the files hold.
+fn classifier() -> Graph {
+    let layer = |name: &str, input, op| Layer { name: name.into(), inputs: vec![input], op };
+    let layers = [layer("mean", 0, LayerOp::GlobalAvgPool), layer("fc", 1, LayerOp::Linear { features: 2 })];
+    let model = ModelSpec {
+        architecture: "classifier".into(),
+        classes: 2,
+        input: [3, 2, 2],
+        width: 1.0,
+        variant: None,
+    };
+    build_stored(&model, &layers).unwrap()
+}
+
 fn state_dict(place: &Place, bytes: &[u8]) -> Result<(), String> {
-    read_state_dict(place.filled(bytes)).map(drop).map_err(|error| error.to_string())
+    let read = |path: &Path| {
+        let file = read_checkpoint(path)?;
+        let bound = file.bind(&classifier(), &Selection::default())?;
+        file.tensors(&Selection::default()).map(|_| bound)
+    };
+    read(place.filled(bytes)).map(drop).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -249,8 +269,8 @@ fn safetensors_files() {
     on_reader_thread("safetensors", |name| {
         let place = Place::new("x.safetensors");
         let views = [
-            ("a.weight", TensorView::new(Dtype::F32, vec![2, 3], &[1; 24]).unwrap()),
-            ("a.bias", TensorView::new(Dtype::F16, vec![2], &[2; 4]).unwrap()),
+            ("fc.weight", TensorView::new(Dtype::F32, vec![2, 3], &[1; 24]).unwrap()),
+            ("fc.bias", TensorView::new(Dtype::F16, vec![2], &[2; 4]).unwrap()),
             ("steps", TensorView::new(Dtype::I64, vec![], &[0; 8]).unwrap()),
         ];
         let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);

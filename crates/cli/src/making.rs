@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::path::Path;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use data::ImageSet;
 use ecc::Constraint;
@@ -13,7 +13,7 @@ use quant::{
     WeightScale,
 };
 use rayon::prelude::*;
-use zoo::Graph;
+use zoo::{Bound, Graph, Selection};
 
 use crate::digest::file_sha256;
 use crate::int8::compiled;
@@ -246,15 +246,27 @@ pub(crate) fn image_bar(images: &ImageSet) -> ProgressBar {
     bar(images.len() as u64, "images")
 }
 
+/// Where in a float checkpoint the parameters are, where that is for people to say.
+#[derive(Args, Clone, Default)]
+pub(crate) struct Within {
+    /// Keys that lead to the state dict in a float checkpoint, joined by dots: state_dict_ema, ema.model [default: those
+    /// under which all parameters are found; averages are not preferred]
+    #[arg(long, value_name = "KEYS", requires = "architecture")]
+    key: Option<String>,
+    /// Prefix of the parameters' names there: module., model. [default: the one with which all are found]
+    #[arg(long, value_name = "TEXT", requires = "architecture")]
+    prefix: Option<String>,
+}
+
+impl Within {
+    pub(crate) fn selection(&self) -> Selection {
+        Selection { key: self.key.clone(), prefix: self.prefix.clone() }
+    }
+}
+
 /// Reads a float checkpoint for a graph.
-pub(crate) fn import(graph: &Graph, path: &Path) -> anyhow::Result<Parameters> {
-    let state = zoo::read_state_dict(path)?;
-    zoo::bind(graph, state)
-        .map_err(|error| match Checkpoint::load(path) {
-            Ok(_) => anyhow!("an int8 checkpoint, expected the float network that it was made from"),
-            Err(_) => error.into(),
-        })
-        .with_context(|| path.display().to_string())
+pub(crate) fn import(graph: &Graph, path: &Path, selection: &Selection) -> anyhow::Result<Bound> {
+    Ok(zoo::read_checkpoint(path)?.bind(graph, selection)?)
 }
 
 /// Images that an int8 network classifies correctly.

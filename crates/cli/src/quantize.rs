@@ -4,15 +4,15 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use data::{DataError, ImageSet};
 use ecc::Constraint;
-use quant::{ModelSpec, Parameters, Preprocessing};
-use zoo::{Graph, OnnxModel};
+use quant::{ModelSpec, Preprocessing};
+use zoo::{Bound, Graph, OnnxModel};
 
 use crate::distribution::violations;
 use crate::exit::{Failure, Outcome};
 use crate::images::{DEFAULT_SIDE, is_folder};
 use crate::int8::check_fit;
 use crate::loading::Machine;
-use crate::making::{FloatNetwork, RangesOf, Rounding, agreeing, image_bar, import, int8_top1};
+use crate::making::{FloatNetwork, RangesOf, Rounding, Within, agreeing, image_bar, import, int8_top1};
 use crate::names::{Named, image_sets, protections};
 use crate::output::{self, markdown, percent, progress_line};
 use crate::signals;
@@ -100,6 +100,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "R,G,B", value_delimiter = ',', default_values_t = [0.229, 0.224, 0.225], hide_default_value = true)]
     std: Vec<f32>,
     #[command(flatten)]
+    within: Within,
+    #[command(flatten)]
     rounding: Rounding,
     #[command(flatten)]
     machine: Machine,
@@ -134,7 +136,8 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     };
     let ranges = RangesOf::new(batch, training.as_ref());
     let test = images("test", arguments.images.map(|n| n as usize))?.set;
-    let (graph, parameters) = float_network(arguments, onnx, &test).map_err(Failure::Input)?;
+    let (graph, Bound { parameters, reading }) =
+        float_network(arguments, onnx, &test).map_err(Failure::Input)?;
     let preprocessing = Preprocessing { mean: arguments.mean.clone(), std: arguments.std.clone() };
     check_preprocessing(&preprocessing, test.shape().channels).map_err(Failure::Input)?;
 
@@ -143,7 +146,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         parameters: &parameters,
         preprocessing: &preprocessing,
         source: &arguments.checkpoint,
-        reading: &[],
+        reading: &reading,
     };
     progress_line("float network ...");
     let predictions = network.predict(&test, &image_bar(&test)).map_err(Failure::Input)?;
@@ -176,8 +179,9 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         true => ["network", ">correct", ">images", ">top-1 %", ">against float, points"],
         false => ["network", ">as float", ">images", ">agreement %", ">against float, points"],
     };
+    let reading: String = reading.iter().map(|line| format!("read as: {line}\n")).collect();
     output::data(&format!(
-        "{}\n{outside} of {total} weights ({:.3} %) lie outside {range}{}\n\n{}",
+        "{reading}{}\n{outside} of {total} weights ({:.3} %) lie outside {range}{}\n\n{}",
         markdown(&columns, &rows),
         percent(outside, total),
         if throttle.is_some() { "; clamped" } else { "; kept (in-place protection needs --throttle)" },
@@ -224,7 +228,7 @@ fn float_network(
     arguments: &Arguments,
     onnx: Option<OnnxModel>,
     images: &ImageSet,
-) -> anyhow::Result<(Graph, Parameters)> {
+) -> anyhow::Result<(Graph, Bound)> {
     let file = &arguments.checkpoint;
     let shape = images.shape();
     let input = [shape.channels, shape.height, shape.width];
@@ -233,7 +237,7 @@ fn float_network(
         let graph =
             zoo::build_stored(&onnx.model, &onnx.layers).with_context(|| file.display().to_string())?;
         let parameters = zoo::bind(&graph, onnx.parameters).with_context(|| file.display().to_string())?;
-        return Ok((graph, parameters));
+        return Ok((graph, Bound { parameters, reading: Vec::new() }));
     }
     let architecture = arguments.architecture.clone().expect("what is no ONNX model names its architecture");
     let model = ModelSpec {
@@ -244,8 +248,8 @@ fn float_network(
         variant: None,
     };
     let graph = zoo::build(&model)?;
-    let parameters = import(&graph, file)?;
-    Ok((graph, parameters))
+    let bound = import(&graph, file, &arguments.within.selection())?;
+    Ok((graph, bound))
 }
 
 /// Fails before the work and not after it when the output has nowhere to go.

@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use ecc::Constraint;
 use serde::Deserialize;
 use wot::{Augmentation, BitErrors, Method, Scale, Schedule, Validation};
+use zoo::Selection;
 
 use crate::images::is_folder;
 
@@ -41,6 +42,17 @@ pub(crate) struct Network {
     pub(crate) std: Vec<f32>,
     /// A float checkpoint to begin with; a relative path is relative to the recipe.
     pub(crate) import: Option<PathBuf>,
+    /// Keys that lead to the state dict in it, joined by dots; found by fit when absent.
+    key: Option<String>,
+    /// Prefix of the parameters' names there; found by fit when absent.
+    prefix: Option<String>,
+}
+
+impl Network {
+    /// Where in the imported checkpoint the parameters are.
+    pub(crate) fn selection(&self) -> Selection {
+        Selection { key: self.key.clone(), prefix: self.prefix.clone() }
+    }
 }
 
 impl fmt::Display for Network {
@@ -201,6 +213,11 @@ impl Recipe {
         }
         if self.float.is_some() == self.network.import.is_some() {
             return Err(anyhow!("expected either a [float] stage or network.import"));
+        }
+        let Network { import, key, prefix, .. } = &self.network;
+        if let (None, Some(text)) = (import, key.as_ref().or(prefix.as_ref())) {
+            let field = if key.is_some() { "key" } else { "prefix" };
+            return Err(anyhow!("network.{field} is {text:?}, expected none without network.import"));
         }
         if self.float.as_ref().is_some_and(|stage| stage.method != MethodName::Float) {
             return Err(anyhow!("float.method is not \"float\""));

@@ -8,9 +8,9 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use data::{DataError, FolderSource, ImageFolder, ImageSet, Split};
 use ecc::Constraint;
-use quant::{ModelSpec, Parameters, Preprocessing};
+use quant::{ModelSpec, Preprocessing};
 use serde::{Serialize, Serializer};
-use zoo::Graph;
+use zoo::{Bound, Graph, Selection};
 
 use crate::distribution::Distribution;
 use crate::document::{Document, Shown, paths};
@@ -285,13 +285,13 @@ impl<'a> Measurement<'a> {
 
     fn measure(&mut self, model: &str, file: &Path) -> anyhow::Result<MeasuredNetwork> {
         let (side, preprocessing) = input_of(model);
-        let (graph, parameters) = self.float_network(model, file, side)?;
+        let (graph, Bound { parameters, reading }) = self.float_network(model, file, side)?;
         let float = FloatNetwork {
             graph: &graph,
             parameters: &parameters,
             preprocessing: &preprocessing,
             source: file,
-            reading: &[],
+            reading: &reading,
         };
         // Float weights go before the calibration, and the images that are evaluated come back after it, so that
         // never all are in memory.
@@ -351,8 +351,8 @@ impl<'a> Measurement<'a> {
     }
 
     /// Reads a network with as many classes as its weights have; labels must name as many.
-    fn float_network(&self, model: &str, file: &Path, side: usize) -> anyhow::Result<(Graph, Parameters)> {
-        let state = zoo::read_state_dict(file)?;
+    fn float_network(&self, model: &str, path: &Path, side: usize) -> anyhow::Result<(Graph, Bound)> {
+        let file = zoo::read_checkpoint(path)?;
         let build = |classes| {
             zoo::build(&ModelSpec {
                 architecture: model.into(),
@@ -363,10 +363,12 @@ impl<'a> Measurement<'a> {
             })
         };
         let published = build(CLASSES)?;
-        let last = published.stored_weights().last().and_then(|weight| state.get(&weight.name));
-        let classes = last.and_then(|weight| weight.shape().first().copied()).unwrap_or(CLASSES);
+        let selection = Selection::default();
+        let weights = published.stored_weights();
+        let last = weights.last().and_then(|weight| file.shape(&published, &selection, &weight.name));
+        let classes = last.and_then(|shape| shape.first().copied()).unwrap_or(CLASSES);
         let graph = build(classes)?;
-        let parameters = zoo::bind(&graph, state).with_context(|| file.display().to_string())?;
+        let bound = file.bind(&graph, &selection)?;
         let folder = &self.evaluation.folder;
         if self.is_labelled() && folder.classes().len() != classes {
             return Err(anyhow!(
@@ -374,10 +376,10 @@ impl<'a> Measurement<'a> {
                  of the folders by name (or of WordNet ids, with the file of `zerospace data fetch imagenet-labels`)",
                 folder.dir().display(),
                 folder.classes().len(),
-                file.display()
+                path.display()
             ));
         }
-        Ok((graph, parameters))
+        Ok((graph, bound))
     }
 }
 

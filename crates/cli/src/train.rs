@@ -8,7 +8,7 @@ use ecc::Constraint;
 use quant::{Activations, Checkpoint, ModelSpec, Parameters, Preprocessing, Provenance};
 use records::write_durably;
 use wot::{Check, Trainer};
-use zoo::Graph;
+use zoo::{Bound, Graph};
 
 use crate::distribution::violations;
 use crate::exit::{Failure, Outcome};
@@ -177,14 +177,17 @@ impl<'a> Job<'a> {
 
     /// Runs all stages; returns a table row for each network.
     fn run(&self, file: &Path, test: &ImageSet) -> anyhow::Result<Vec<Vec<String>>> {
-        let parameters = self.float_parameters()?;
+        let Bound { parameters, reading } = self.float_network()?;
+        for line in &reading {
+            progress_line(&format!("read as: {line}"));
+        }
         let calibration = self.training.take(self.training.len().min(CALIBRATION_IMAGES))?;
         let float = FloatNetwork {
             graph: &self.graph,
             parameters: &parameters,
             preprocessing: &self.preprocessing,
             source: self.recipe.network.import.as_deref().unwrap_or(file),
-            reading: &[],
+            reading: &reading,
         };
         let int8 =
             float.quantized(Rounding::default(), &Constraint::NONE, RangesOf::Calibration(&calibration))?;
@@ -240,13 +243,13 @@ impl<'a> Job<'a> {
     }
 
     /// The float network: trained by the recipe, or imported.
-    fn float_parameters(&self) -> anyhow::Result<Parameters> {
+    fn float_network(&self) -> anyhow::Result<Bound> {
         match (&self.recipe.float, &self.recipe.network.import) {
             (Some(stage), _) => {
                 let start = wot::initialize(&self.graph, self.recipe.seed);
-                Ok(self.train(stage, start)?.0.parameters())
+                Ok(Bound { parameters: self.train(stage, start)?.0.parameters(), reading: Vec::new() })
             }
-            (None, Some(path)) => import(&self.graph, path),
+            (None, Some(path)) => import(&self.graph, path, &self.recipe.network.selection()),
             (None, None) => unreachable!("a recipe without a float stage imports, which was checked"),
         }
     }

@@ -70,6 +70,27 @@ impl<'a> Pickle<'a> {
         }
     }
 
+    /// Bytes, or letters, that [`Pickle::array`] looks at, a bound on the work of it; `None` for what is no array.
+    pub fn array_len(&self, id: Id) -> Option<usize> {
+        let data = match self.call(id)? {
+            ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct", _) => {
+                match self.state(id).map(|state| self.get(state)) {
+                    Some(Object::Tuple(state)) => state.last().copied(),
+                    _ => None,
+                }
+            }
+            ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar", args) => args.last().copied(),
+            ("numpy.core.numeric" | "numpy._core.numeric", "_frombuffer", args) => args.first().copied(),
+            _ => return None,
+        };
+        let Some(data) = data else { return Some(0) };
+        Some(match (self.get(data), self.call(data)) {
+            (Object::Bytes(bytes) | Object::ByteString(bytes), _) => bytes.len(),
+            (_, Some((_, _, args))) => args.first().and_then(|&text| self.text(text)).map_or(0, str::len),
+            _ => 0,
+        })
+    }
+
     fn reconstructed(&self, id: Id, args: &[Id]) -> Result<Array<'a>, ArrayError> {
         if args.first().and_then(|&class| self.global(class)) != Some(("numpy", "ndarray")) {
             return Err(ArrayError::Subclass);

@@ -4,9 +4,10 @@ use quant::Parameters;
 
 use crate::architectures::is_left_out;
 use crate::graph::{Graph, ParameterSpec};
+use crate::import::shown;
 
-/// How many names of each kind a [`MismatchError`] prints.
-const SHOWN: usize = 10;
+/// Names of each kind that a [`MismatchError`] prints.
+const SHOWN: usize = 3;
 
 /// A parameter whose shape is not the graph's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +20,7 @@ pub struct Misshaped {
     pub expected: Vec<usize>,
 }
 
-/// A state dict does not fit a graph. Lists everything that is wrong; prints the first ten of each kind.
+/// A state dict does not fit a graph. Lists everything that is wrong; prints the first three of each kind.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct MismatchError {
     /// What the graph is, e.g. `resnet20 (10 classes, input 3x32x32, width 1)`.
@@ -32,14 +33,29 @@ pub struct MismatchError {
     pub misshaped: Vec<Misshaped>,
 }
 
+impl MismatchError {
+    /// The sentence behind its subject.
+    pub(crate) fn compared(&self) -> Compared<'_> {
+        Compared(self)
+    }
+}
+
 impl fmt::Display for MismatchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the parameters do not fit {}", self.network)?;
-        let missing = self.missing.iter().map(|p| format!("{} {:?}", p.name, p.shape));
-        list(f, "missing", missing)?;
-        list(f, "unexpected", self.unexpected.iter().cloned())?;
+        write!(f, "the parameters {}", self.compared())
+    }
+}
+
+pub(crate) struct Compared<'a>(&'a MismatchError);
+
+impl fmt::Display for Compared<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let MismatchError { network, missing, unexpected, misshaped } = self.0;
+        write!(f, "do not fit {network}")?;
+        list(f, "missing", missing.iter().map(|p| format!("{} {:?}", p.name, p.shape)))?;
+        list(f, "unexpected", unexpected.iter().map(|name| shown(name)))?;
         let misshaped =
-            self.misshaped.iter().map(|m| format!("{} is {:?}, expected {:?}", m.name, m.found, m.expected));
+            misshaped.iter().map(|m| format!("{} is {:?}, expected {:?}", m.name, m.found, m.expected));
         list(f, "of another shape", misshaped)
     }
 }
@@ -53,12 +69,10 @@ fn list(
     if count == 0 {
         return Ok(());
     }
-    write!(f, "\n{count} {kind}:")?;
-    for entry in entries.take(SHOWN) {
-        write!(f, "\n  {entry}")?;
-    }
+    let first: Vec<String> = entries.take(SHOWN).collect();
+    write!(f, "\n{count} {kind}: {}", first.join("; "))?;
     if count > SHOWN {
-        write!(f, "\n  and {} more", count - SHOWN)?;
+        write!(f, "; and {} more", count - SHOWN)?;
     }
     Ok(())
 }
@@ -98,13 +112,8 @@ pub(crate) fn check(graph: &Graph, parameters: &Parameters) -> Result<(), Mismat
     if missing.is_empty() && unexpected.is_empty() && misshaped.is_empty() {
         return Ok(());
     }
-    let spec = graph.spec();
-    let [c, h, w] = spec.input;
     Err(MismatchError {
-        network: format!(
-            "{} ({} classes, input {c}x{h}x{w}, width {})",
-            spec.architecture, spec.classes, spec.width
-        ),
+        network: graph.described(),
         missing,
         unexpected: unexpected.into_iter().cloned().collect(),
         misshaped,

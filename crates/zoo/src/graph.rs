@@ -177,6 +177,12 @@ impl Graph {
         Self { spec, layers, nodes }
     }
 
+    /// What the graph is, in words, e.g. `resnet20 (10 classes, input 3x32x32, width 1)`.
+    pub(crate) fn described(&self) -> String {
+        let ModelSpec { architecture, classes, input: [c, h, w], width, .. } = &self.spec;
+        format!("{architecture} ({classes} classes, input {c}x{h}x{w}, width {width})")
+    }
+
     /// What the graph was built from; with listed layers, `architecture` is only a name.
     pub fn spec(&self) -> &ModelSpec {
         &self.spec

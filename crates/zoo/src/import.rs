@@ -3,28 +3,32 @@
 //! | begins with | format | reader |
 //! |---|---|---|
 //! | `PK\x03\x04` | `torch.save` since PyTorch 1.6: a zip with one pickle and a file a storage | [`zipped`] |
-//! | `\x80` | `torch.save` before 1.6: five pickles, then the storages | [`legacy`] |
+//! | `\x80` | `torch.save` before 1.6: five pickles, then the storages; or one pickle of NumPy arrays | [`legacy`] |
 //! | u64 length, `{` | safetensors | [`safetensors_file`] |
 //!
 //! ONNX files, which hold a network and not only its parameters, have a reader of their own, [`onnx`].
 //!
-//! Both PyTorch readers take the pickle apart with [`pickle`](::pickle), which runs nothing, and hand its objects
-//! and a [`state_dict::Storages`] to [`state_dict`].
+//! A reader lists the tensors in a [`search::Table`]; [`fit`] finds the parameters of a network in it, and only their
+//! values are read. Both PyTorch readers take the pickle apart with [`pickle`](::pickle), which runs nothing, and
+//! [`tensor`] understands its tensors.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use quant::Parameters;
-
+mod checkpoint;
 mod dtype;
+mod fit;
 mod legacy;
 mod onnx;
 mod safetensors_file;
-mod state_dict;
+mod search;
+mod tensor;
 mod zipped;
 
+pub use checkpoint::{Bound, FloatCheckpoint, read_checkpoint};
+pub use fit::Selection;
 pub use onnx::{OnnxModel, read_onnx};
 
-/// Why a file cannot be read as a state dict or as an ONNX model.
+/// Why a file cannot be read as a float checkpoint or as an ONNX model.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {kind}", path = .path.display())]
 pub struct ImportError {
@@ -38,13 +42,36 @@ enum Kind {
     Io(#[from] std::io::Error),
     #[error("the file begins with {start:02x?}, expected a safetensors file or one written by torch.save")]
     Unrecognized { start: Vec<u8> },
+    #[error("the file is {what}, expected a safetensors file or one written by torch.save: {way_out}")]
+    Foreign { what: &'static str, way_out: &'static str },
     #[error("safetensors: {0}")]
     Safetensors(#[from] safetensors::SafeTensorError),
+    #[error("an int8 checkpoint, expected the float network that it was made from")]
+    Int8,
     #[error("zip: {0}")]
     Zip(#[from] zip::result::ZipError),
     #[error("the zip holds no data.pkl, expected one written by torch.save")]
     NoPickle,
-    #[error("byte order is `{found}`, expected `little`")]
+    #[error(
+        "the file is a TorchScript archive, a program, expected a state dict: in Python, \
+         torch.save(torch.jit.load(FILE).state_dict(), \"state.pth\")"
+    )]
+    TorchScript,
+    #[error(
+        "the file is a NumPy archive ({name}), expected one written by torch.save: in Python, \
+         torch.save({{k: torch.from_numpy(v) for k, v in numpy.load(FILE).items()}}, \"state.pth\")"
+    )]
+    Numpy { name: &'static str },
+    #[error(
+        "the file is a Keras model, expected a PyTorch checkpoint: convert it to ONNX with tf2onnx, and leave out --arch"
+    )]
+    Keras,
+    #[error(
+        "the file is a program of torch.export, expected a state dict: in Python, \
+         torch.save(torch.export.load(FILE).state_dict, \"state.pth\")"
+    )]
+    Exported,
+    #[error("byte order is `{found}`, expected `little` or `big`")]
     ByteOrder { found: String },
     #[error("{what} takes more than {limit} bytes, which a file of this size cannot need")]
     TooLarge { what: String, limit: usize },
@@ -60,70 +87,72 @@ enum Kind {
     StorageKeys,
     #[error("no tensor refers to storage {key}, so its element size is unknown")]
     UnreferencedStorage { key: String },
+    #[error("storage {key} has type {found}, whose element size is unknown")]
+    StorageType { key: String, found: String },
     #[error("storage {key} has two types")]
     AmbiguousStorage { key: String },
     #[error("storage {key} is missing or truncated")]
     MissingStorage { key: String },
+    #[error(
+        "the file holds a whole module ({class}){place}, which only its own Python code can load, expected its \
+         parameters alone. In Python, where that code is:{way_out}",
+        place = .path.as_ref().map_or_else(String::new, |path| format!(" under `{path}`"))
+    )]
+    Module { class: String, path: Option<String>, way_out: String },
     #[error("the file holds an object built by {class}, expected parameters alone: save model.state_dict()")]
     Object { class: String },
     #[error("the file holds a value of type {found}, expected a dict of tensors")]
     NotADict { found: &'static str },
-    #[error(
-        "the dict holds no tensors, and none under state_dict, model_state_dict, model, net or module; its keys are [{keys}]"
-    )]
+    #[error("the file holds no tensors with names, expected a state dict; its keys are [{keys}]")]
     NoTensors { keys: String },
-    #[error("the key of a tensor has type {found}, expected str")]
-    Key { found: &'static str },
+    #[error("--key is {key}, expected keys that lead to tensors: {known}")]
+    NoKey { key: String, known: String },
+    #[error("{0}")]
+    Misfit(Box<fit::Misfit>),
+    #[error("{0}")]
+    Nothing(Box<fit::Nothing>),
     #[error("the name {name} has {bytes} bytes, expected at most {limit}")]
     LongName { name: String, bytes: usize, limit: usize },
-    #[error("{tensor} is built by {class}, expected a dense tensor")]
-    NotATensor { tensor: String, class: String },
-    #[error("{tensor}: {problem}")]
-    Tensor { tensor: String, problem: &'static str },
-    #[error("{of} has type {found}, expected f64, f32, f16, bf16 or an integer")]
-    Type { of: String, found: String },
+    #[error("{tensor} is built by {class}, expected tensors: save model.state_dict()")]
+    NotATensor { tensor: String, id: usize, class: String },
+    #[error("{tensor}{problem}")]
+    Tensor { tensor: String, problem: tensor::Problem },
 }
 
-/// Reads the float tensors of a state dict, by name.
-///
-/// Reads safetensors and everything `torch.save` writes, in its zip format (since 1.6) and its legacy
-/// format. A pickle is only taken apart: nothing that it names is imported or called, and an object
-/// other than a dict or a tensor is an error only where a tensor is needed.
-///
-/// - `state_dict`, `model_state_dict`, `model`, `net` and `module` are looked into, in that order, where a
-///   dict holds no tensors itself.
-/// - The prefix `module.` (`DataParallel`) is stripped when all names have it.
-/// - f64, f16 and bf16 become f32. Integer and boolean tensors (`num_batches_tracked`) and plain values
-///   are left out.
-///
-/// # Errors
-/// With the file's name: a file that cannot be read, is in no known format, is damaged or truncated;
-/// a big-endian file; a module that was pickled whole; a dict without tensors; a sparse or quantized
-/// tensor; a file that expands to more than 64 MiB plus 16 times its size.
-pub fn read_state_dict(path: &Path) -> Result<Parameters, ImportError> {
-    let read = || parse(&std::fs::read(path)?);
-    read().map(strip_data_parallel).map_err(|kind| ImportError { path: path.into(), kind })
-}
-
-fn parse(bytes: &[u8]) -> Result<Parameters, Kind> {
-    match bytes {
-        [b'P', b'K', 3, 4, ..] => zipped::read(bytes),
-        [0x80, _, 0x8a | 0x95, ..] => legacy::read(bytes),
-        [_, _, _, _, _, _, _, _, b'{', ..] => safetensors_file::read(bytes),
-        _ => Err(Kind::Unrecognized { start: bytes[..bytes.len().min(8)].to_vec() }),
-    }
-}
-
-fn strip_data_parallel(parameters: Parameters) -> Parameters {
-    const PREFIX: &str = "module.";
-    if !parameters.keys().all(|name| name.starts_with(PREFIX)) {
-        return parameters;
-    }
-    parameters.into_iter().map(|(name, tensor)| (name[PREFIX.len()..].to_string(), tensor)).collect()
+/// The error of a file that is none of those that are read.
+fn kind_of_file(bytes: &[u8]) -> Kind {
+    const CONVERT: &str = "convert it to ONNX, and leave out --arch";
+    const UNPACK: &str = "unpack it first";
+    const DOWNLOAD: &str = "download the file itself";
+    let text = bytes.get(..64).unwrap_or(bytes).trim_ascii_start().to_ascii_lowercase();
+    let (what, way_out) = match bytes {
+        [0x89, b'H', b'D', b'F', ..] => ("HDF5, as Keras writes it", CONVERT),
+        [_, _, _, _, b'T', b'F', b'L', b'3', ..] => ("a TensorFlow Lite model", CONVERT),
+        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => (
+            "a NumPy array (.npy)",
+            "in Python, torch.save(numpy.load(FILE, allow_pickle=True).item(), \"state.pth\"), if it is a dict",
+        ),
+        [0x1f, 0x8b, ..] => ("compressed by gzip", UNPACK),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => ("compressed by zstd", UNPACK),
+        [0xfd, b'7', b'z', b'X', b'Z', ..] => ("compressed by xz", UNPACK),
+        [b'7', b'z', 0xbc, 0xaf, ..] => ("a 7-Zip archive", UNPACK),
+        _ if bytes.get(257..262) == Some(b"ustar") => ("a tar archive", UNPACK),
+        _ if text.starts_with(b"version https://git-lfs") => {
+            ("a pointer of Git LFS", "git lfs pull fetches the file")
+        }
+        _ if text.starts_with(b"<!doctype") || text.starts_with(b"<html") => ("a web page", DOWNLOAD),
+        // An ONNX model begins with its version of the format and the name of its producer.
+        [8, 1..=20, 0x12 | 0x3a | 0x42, ..] => {
+            ("an ONNX model", "leave out --arch, since it brings its own layers")
+        }
+        _ => return Kind::Unrecognized { start: bytes[..bytes.len().min(8)].to_vec() },
+    };
+    Kind::Foreign { what, way_out }
 }
 
 /// Bytes that may still be spent on what a file expands to. Compression, shared storages and strides of
 /// zero let a small file describe a huge one; honest files expand little.
+#[derive(Clone, Copy, Debug)]
 struct Budget {
     limit: usize,
     left: usize,
@@ -143,7 +172,7 @@ impl Budget {
 }
 
 /// A name as messages show it: a hostile file's can be as long as the file, and hold lines or commands to the terminal.
-fn shown(name: &str) -> String {
+pub(crate) fn shown(name: &str) -> String {
     const LONGEST: usize = 200;
     let mut text = String::new();
     for c in name.chars().take(LONGEST) {

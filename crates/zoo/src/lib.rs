@@ -4,9 +4,9 @@
 //! execution order with PyTorch's parameter names. [`ARCHITECTURES`] lists what can be built. A network that
 //! none of these names stands for lists its layers, and [`build_stored`] takes either.
 //!
-//! **Parameters** come from elsewhere: [`read_state_dict`] reads safetensors and both of PyTorch's
-//! formats without running anything in them, and [`bind()`] keeps exactly what a graph needs or lists
-//! everything that does not fit. [`read_onnx`] reads a network and its parameters from an ONNX file.
+//! **Parameters** come from elsewhere: [`read_checkpoint`] reads safetensors and both of PyTorch's formats without
+//! running anything in them, and [`FloatCheckpoint::bind`] finds in them exactly what a graph needs, or says what does not
+//! fit. [`read_onnx`] reads a network and its parameters from an ONNX file, and [`bind()`] checks those.
 //!
 //! **The float executor** ([`Executor`]) runs a graph with candle on the CPU: plainly, while watching
 //! the range of every node (calibration), or with activations rounded as the int8 network rounds them
@@ -16,8 +16,9 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let spec = quant::ModelSpec { architecture: "resnet20".into(), classes: 10, input: [3, 32, 32], width: 1.0, variant: None };
 //! let graph = zoo::build(&spec)?;
-//! let parameters = zoo::bind(&graph, zoo::read_state_dict("resnet20.th".as_ref())?)?;
-//! let executor = zoo::Executor::new(&graph, &parameters)?;
+//! let checkpoint = zoo::read_checkpoint("resnet20.th".as_ref())?;
+//! let bound = checkpoint.bind(&graph, &zoo::Selection::default())?;
+//! let executor = zoo::Executor::new(&graph, &bound.parameters)?;
 //! let images = quant::FloatTensor::new(vec![1, 3, 32, 32], vec![0.0; 3 * 32 * 32]);
 //! let logits = executor.forward(&images)?;
 //! assert_eq!(logits.shape(), [1, 10]);
@@ -38,5 +39,5 @@ pub use bind::{MismatchError, Misshaped, bind};
 pub use error::ZooError;
 pub use executor::{Executor, Range};
 pub use graph::{BATCH_NORM_EPSILON, Graph, Node, NodeId, Op, ParameterSpec, QuantizationPoint, Window};
-pub use import::{ImportError, OnnxModel, read_onnx, read_state_dict};
+pub use import::{Bound, FloatCheckpoint, ImportError, OnnxModel, Selection, read_checkpoint, read_onnx};
 pub use layers::build_stored;

@@ -1,4 +1,4 @@
-/// Element type of a stored tensor, little-endian.
+/// Element type of a stored tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dtype {
     F64,
@@ -7,10 +7,12 @@ pub(super) enum Dtype {
     Bf16,
     /// An integer or boolean type of so many bytes.
     Integer(usize),
+    /// A type that no network here can use: its name, and bytes an element.
+    Other(&'static str, usize),
 }
 
 impl Dtype {
-    /// The type of a PyTorch storage class in module `torch`.
+    /// The type of a PyTorch storage class. An untyped storage holds bytes.
     pub(super) fn of_storage_class(name: &str) -> Option<Self> {
         Some(match name {
             "DoubleStorage" => Self::F64,
@@ -20,13 +22,54 @@ impl Dtype {
             "LongStorage" => Self::Integer(8),
             "IntStorage" => Self::Integer(4),
             "ShortStorage" => Self::Integer(2),
-            "CharStorage" | "ByteStorage" | "BoolStorage" => Self::Integer(1),
+            "CharStorage" | "ByteStorage" | "BoolStorage" | "UntypedStorage" => Self::Integer(1),
+            "ComplexFloatStorage" => Self::Other("complex64", 8),
+            "ComplexDoubleStorage" => Self::Other("complex128", 16),
+            "QInt8Storage" => Self::Other("qint8", 1),
+            "QUInt8Storage" => Self::Other("quint8", 1),
+            "QInt32Storage" => Self::Other("qint32", 4),
+            "QUInt4x2Storage" => Self::Other("quint4x2", 1),
+            "QUInt2x4Storage" => Self::Other("quint2x4", 1),
+            _ => return None,
+        })
+    }
+
+    /// The type that PyTorch calls `torch.NAME`.
+    pub(super) fn of_torch(name: &str) -> Option<Self> {
+        Some(match name {
+            "float64" | "double" => Self::F64,
+            "float32" | "float" => Self::F32,
+            "float16" | "half" => Self::F16,
+            "bfloat16" => Self::Bf16,
+            "int64" | "uint64" | "long" => Self::Integer(8),
+            "int32" | "uint32" | "int" => Self::Integer(4),
+            "int16" | "uint16" | "short" => Self::Integer(2),
+            "int8" | "uint8" | "bool" => Self::Integer(1),
+            "float8_e4m3fn" => Self::Other("float8_e4m3fn", 1),
+            "float8_e4m3fnuz" => Self::Other("float8_e4m3fnuz", 1),
+            "float8_e5m2" => Self::Other("float8_e5m2", 1),
+            "float8_e5m2fnuz" => Self::Other("float8_e5m2fnuz", 1),
+            "float8_e8m0fnu" => Self::Other("float8_e8m0fnu", 1),
+            "complex32" => Self::Other("complex32", 4),
+            "complex64" => Self::Other("complex64", 8),
+            "complex128" => Self::Other("complex128", 16),
+            _ => return None,
+        })
+    }
+
+    /// The type of NumPy's kind and size.
+    pub(super) fn of_numpy(kind: char, size: usize) -> Option<Self> {
+        Some(match (kind, size) {
+            ('f', 8) => Self::F64,
+            ('f', 4) => Self::F32,
+            ('f', 2) => Self::F16,
+            ('i' | 'u', 1 | 2 | 4 | 8) | ('b', 1) => Self::Integer(size),
             _ => return None,
         })
     }
 
     pub(super) fn is_float(self) -> bool {
-        !matches!(self, Self::Integer(_))
+        matches!(self, Self::F64 | Self::F32 | Self::F16 | Self::Bf16)
     }
 
     /// Bytes an element.
@@ -35,21 +78,36 @@ impl Dtype {
             Self::F64 => 8,
             Self::F32 => 4,
             Self::F16 | Self::Bf16 => 2,
-            Self::Integer(size) => size,
+            Self::Integer(size) | Self::Other(_, size) => size,
         }
     }
 
-    /// The element at `index`, an element count; `None` beyond the end of `bytes` and for integers.
+    /// The element at `index`, an element count, in the usual order of bytes; `None` beyond the end of `bytes` and for
+    /// what is no float.
     pub(super) fn element(self, bytes: &[u8], index: usize) -> Option<f32> {
+        self.ordered_element(bytes, index, false)
+    }
+
+    /// As [`Dtype::element`], in either order of bytes.
+    pub(super) fn ordered_element(self, bytes: &[u8], index: usize, big_endian: bool) -> Option<f32> {
         let tail = bytes.get(index.checked_mul(self.size())?..)?;
         Some(match self {
-            Self::F64 => f64::from_le_bytes(*tail.first_chunk()?) as f32,
-            Self::F32 => f32::from_le_bytes(*tail.first_chunk()?),
-            Self::F16 => f16_to_f32(u16::from_le_bytes(*tail.first_chunk()?)),
-            Self::Bf16 => f32::from_bits(u32::from(u16::from_le_bytes(*tail.first_chunk()?)) << 16),
-            Self::Integer(_) => return None,
+            Self::F64 => f64::from_le_bytes(ordered(tail, big_endian)?) as f32,
+            Self::F32 => f32::from_le_bytes(ordered(tail, big_endian)?),
+            Self::F16 => f16_to_f32(u16::from_le_bytes(ordered(tail, big_endian)?)),
+            Self::Bf16 => f32::from_bits(u32::from(u16::from_le_bytes(ordered(tail, big_endian)?)) << 16),
+            Self::Integer(_) | Self::Other(..) => return None,
         })
     }
+}
+
+/// The first bytes, the least significant one first.
+fn ordered<const N: usize>(bytes: &[u8], big_endian: bool) -> Option<[u8; N]> {
+    let mut bytes: [u8; N] = *bytes.first_chunk()?;
+    if big_endian {
+        bytes.reverse();
+    }
+    Some(bytes)
 }
 
 /// IEEE 754 binary16: 1 sign, 5 exponent (bias 15) and 10 fraction bits. Exact.

@@ -1,67 +1,114 @@
 //! `torch.save` since 1.6: a zip with `<name>/data.pkl`, `<name>/data/<key>` for each storage, and since
-//! 2.1 `<name>/byteorder`.
+//! 2.1 `<name>/byteorder`. `<name>` is the file's own, or `archive`.
 
 use std::borrow::Cow;
 use std::io::{Cursor, Read};
 
 use pickle::Pickle;
-use quant::Parameters;
 use zip::ZipArchive;
+use zip::read::{ArchiveOffset, Config};
 use zip::result::ZipError;
 
-use super::state_dict::{Storages, load};
+use super::checkpoint::{File, Storages};
+use super::search::Table;
 use super::{Budget, Kind, shown};
 
 const PICKLE: &str = "data.pkl";
 
-pub(super) fn read(bytes: &[u8]) -> Result<Parameters, Kind> {
-    let archive = ZipArchive::new(Cursor::new(bytes))?;
-    let pickles = |name: &&str| {
+/// The parts of the file.
+#[derive(Debug)]
+pub(super) struct Zipped {
+    bytes: Vec<u8>,
+    /// The folder that holds everything, with its slash.
+    root: String,
+    pub(super) pickle: Vec<u8>,
+    pub(super) big_endian: bool,
+}
+
+pub(super) fn read(bytes: Vec<u8>, budget: &mut Budget) -> Result<(File, Table), Kind> {
+    let mut archive = open(&bytes)?;
+    let names: Vec<String> = archive.file_names().filter_map(Result::ok).map(Cow::into_owned).collect();
+    let is_pickle = |name: &&str| {
         name.strip_suffix(PICKLE)
             .is_some_and(|root| root.is_empty() || root.ends_with('/') && root.matches('/').count() == 1)
     };
-    let mut budget = Budget::new(bytes.len());
-    let names: Vec<String> = archive.file_names().filter_map(Result::ok).map(Cow::into_owned).collect();
-    let pickle = names.iter().map(String::as_str).find(pickles).ok_or(Kind::NoPickle)?;
+    let Some(pickle) = names.iter().map(String::as_str).find(is_pickle) else {
+        return Err(without_pickle(&names));
+    };
     let root = pickle[..pickle.len() - PICKLE.len()].to_string();
-    let mut storages = ZippedStorages { archive, root };
-
-    if let Some(order) = storages.entry("byteorder", &mut budget)?
-        && order != b"little"
-    {
-        return Err(Kind::ByteOrder { found: order.escape_ascii().take(20).map(char::from).collect() });
+    let constants = format!("{root}constants.pkl");
+    let code = format!("{root}code/");
+    if names.iter().any(|name| *name == constants || name.starts_with(&code)) {
+        return Err(Kind::TorchScript);
     }
-    let pickle = storages.entry(PICKLE, &mut budget)?.ok_or(Kind::NoPickle)?;
-    let pickle = Pickle::parse(&pickle, 0)?;
-    load(&pickle, &mut storages, &mut budget)
+    let big_endian = match entry(&mut archive, &root, "byteorder", budget)?.as_deref() {
+        None | Some(b"little") => false,
+        Some(b"big") => true,
+        Some(order) => {
+            let found = order.escape_ascii().take(20).map(char::from).collect();
+            return Err(Kind::ByteOrder { found });
+        }
+    };
+    let pickle = entry(&mut archive, &root, PICKLE, budget)?.ok_or(Kind::NoPickle)?;
+    let table = Table::of(&Pickle::parse(&pickle, 0)?, budget)?;
+    Ok((File::Zip(Zipped { bytes, root, pickle, big_endian }), table))
 }
 
-struct ZippedStorages<'a> {
+/// PyTorch's archives begin with the file. Left to itself, the reader guesses where they begin, and takes one for shifted
+/// whose first entry takes as many bytes in the directory as the zip64 records behind it: every name of 21 letters.
+fn open(bytes: &[u8]) -> Result<ZipArchive<Cursor<&[u8]>>, Kind> {
+    let config = Config { archive_offset: ArchiveOffset::Known(0) };
+    Ok(ZipArchive::with_config(config, Cursor::new(bytes))?)
+}
+
+/// What a zip is that `torch.save` did not write.
+fn without_pickle(names: &[String]) -> Kind {
+    let has = |end: &str| names.iter().any(|name| name.ends_with(end));
+    if has(".npy") {
+        Kind::Numpy { name: ".npz" }
+    } else if has("model.weights.h5") {
+        Kind::Keras
+    } else if has("archive_format") || has("serialized_exported_program.json") {
+        Kind::Exported
+    } else {
+        Kind::NoPickle
+    }
+}
+
+/// The content of a file of the archive, if it exists.
+fn entry(
+    archive: &mut ZipArchive<Cursor<&[u8]>>,
+    root: &str,
+    name: &str,
+    budget: &mut Budget,
+) -> Result<Option<Vec<u8>>, Kind> {
+    let name = format!("{root}{name}");
+    let entry = match archive.by_name(&name) {
+        Ok(entry) => entry,
+        Err(ZipError::FileNotFound) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    // The header's size may be a lie, so it neither allocates nor ends the reading.
+    let mut content = Vec::new();
+    entry.take(budget.left as u64 + 1).read_to_end(&mut content)?;
+    budget.spend(content.len(), &name)?;
+    Ok(Some(content))
+}
+
+impl Zipped {
+    pub(super) fn storages(&self) -> Result<ZippedStorages<'_>, Kind> {
+        Ok(ZippedStorages { archive: open(&self.bytes)?, root: &self.root })
+    }
+}
+
+pub(super) struct ZippedStorages<'a> {
     archive: ZipArchive<Cursor<&'a [u8]>>,
-    /// The folder that holds everything, with its slash.
-    root: String,
+    root: &'a str,
 }
 
-impl ZippedStorages<'_> {
-    /// The content of a file, if it exists.
-    fn entry(&mut self, name: &str, budget: &mut Budget) -> Result<Option<Vec<u8>>, Kind> {
-        let name = format!("{}{name}", self.root);
-        let entry = match self.archive.by_name(&name) {
-            Ok(entry) => entry,
-            Err(ZipError::FileNotFound) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        // The header's size may be a lie, so it neither allocates nor ends the reading.
-        let mut content = Vec::new();
-        entry.take(budget.left as u64 + 1).read_to_end(&mut content)?;
-        budget.spend(content.len(), &name)?;
-        Ok(Some(content))
-    }
-}
-
-impl<'a> Storages<'a> for ZippedStorages<'_> {
-    fn storage(&mut self, key: &str, budget: &mut Budget) -> Result<Cow<'a, [u8]>, Kind> {
-        let content = self.entry(&format!("data/{key}"), budget)?;
+impl Storages for ZippedStorages<'_> {
+    fn storage(&mut self, key: &str, budget: &mut Budget) -> Result<Cow<'_, [u8]>, Kind> {
+        let content = entry(&mut self.archive, self.root, &format!("data/{key}"), budget)?;
         content.map(Cow::Owned).ok_or_else(|| Kind::MissingStorage { key: shown(key) })
     }
 }

@@ -6,9 +6,10 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use quant::{FloatTensor, Parameters};
+use quant::{Layer, LayerOp, ModelSpec};
 use zip::CompressionMethod;
 use zip::write::{SimpleFileOptions, ZipWriter};
-use zoo::{bind, build, read_state_dict};
+use zoo::{Bound, Graph, ImportError, Selection, build, build_stored, read_checkpoint};
 
 use crate::architectures::spec;
 
@@ -123,6 +124,11 @@ fn tensor(shape: &[usize], values: &[f32]) -> FloatTensor {
 
 // Readers.
 
+/// The tensors of the largest dict.
+fn read_state_dict(path: &Path) -> Result<Parameters, ImportError> {
+    read_checkpoint(path)?.tensors(&Selection::default())
+}
+
 struct File(tempfile::TempDir);
 
 impl File {
@@ -160,6 +166,24 @@ fn error(bytes: &[u8]) -> String {
     read(bytes).unwrap_err()
 }
 
+/// `fc.weight [2, 3]` and `fc.bias [2]`.
+fn classifier() -> Graph {
+    let layer = |name: &str, input, op| Layer { name: name.into(), inputs: vec![input], op };
+    let layers = [layer("mean", 0, LayerOp::GlobalAvgPool), layer("fc", 1, LayerOp::Linear { features: 2 })];
+    let architecture = "classifier".into();
+    let model = ModelSpec { architecture, classes: 2, input: [3, 2, 2], width: 1.0, variant: None };
+    build_stored(&model, &layers).unwrap()
+}
+
+/// What is read for a network.
+fn bound(bytes: &[u8], graph: &Graph) -> Result<Bound, String> {
+    let file = File::new();
+    fs::write(file.path(), bytes).unwrap();
+    let read = read_checkpoint(&file.path()).and_then(|file| file.bind(graph, &Selection::default()));
+    let prefix = format!("{}: ", file.path().display());
+    read.map_err(|e| e.to_string().strip_prefix(&prefix).expect("the error names the file").to_string())
+}
+
 /// The error of a zip with this pickle and a storage 0 of two f32.
 #[track_caller]
 fn pickle_error(pickle: &[u8]) -> String {
@@ -185,14 +209,19 @@ fn both_real_files_are_one_network_that_binds() {
     let (Some(legacy), Some(zipped)) = (real("resnet20-cifar10.th"), real("resnet20-cifar10.pth")) else {
         return;
     };
-    let parameters = read_state_dict(&legacy).unwrap();
-    assert_eq!(parameters, read_state_dict(&zipped).unwrap());
-    assert_eq!(parameters.len(), 97);
-    assert_eq!(parameters.values().map(|t| t.values().len()).sum::<usize>(), 271_098);
-
     let graph = build(&spec("resnet20", 10, 32, 1.0)).unwrap();
-    let bound = bind(&graph, parameters.clone()).unwrap();
-    assert_eq!(bound, parameters);
+    let read = |path: &Path| read_checkpoint(path).unwrap().bind(&graph, &Selection::default()).unwrap();
+    let Bound { parameters: bound, reading } = read(&legacy);
+    assert_eq!((&bound, &reading), (&read(&zipped).parameters, &read(&zipped).reading));
+    assert_eq!(bound.len(), 97);
+    assert_eq!(bound.values().map(|t| t.values().len()).sum::<usize>(), 271_098);
+    assert_eq!(
+        reading,
+        [
+            "the tensors under `state_dict`, without the prefix `module.` of their names, were read; ignored beside \
+             them: best_prec1"
+        ]
+    );
     zoo::Executor::new(&graph, &bound).unwrap();
 
     // Read from the zip with Python's zipfile, pickle and struct.
@@ -327,55 +356,16 @@ fn safetensors_types_are_converted_too() {
     let view = |dtype, bytes| safetensors::tensor::TensorView::new(dtype, vec![1], bytes).unwrap();
     let double = 0.5f64.to_le_bytes();
     let views = [
-        ("module.d", view(F64, &double)),
-        ("module.h", view(F16, &[0, 0x3c])),
-        ("module.b", view(BF16, &[0x80, 0x3f])),
-        ("module.n", view(I64, &[0; 8])),
+        ("d", view(F64, &double)),
+        ("h", view(F16, &[0, 0x3c])),
+        ("b", view(BF16, &[0x80, 0x3f])),
+        ("n", view(I64, &[0; 8])),
     ];
     let expected =
         Parameters::from([("b", 1.0), ("d", 0.5), ("h", 1.0)].map(|(n, v)| (n.into(), tensor(&[1], &[v]))));
     assert_eq!(read(&safetensors::serialize(views, None).unwrap()), Ok(expected));
     let file = safetensors::serialize([("w", view(F8_E4M3, &[0]))], None).unwrap();
-    assert_eq!(error(&file), "w has type F8_E4M3, expected f64, f32, f16, bf16 or an integer");
-}
-
-#[test]
-fn the_data_parallel_prefix_is_stripped_when_all_have_it() {
-    let names = |first: &str, second: &str| {
-        let pickle = dict(&[
-            (first, &|p: Pickle| p.tensor("0", "FloatStorage", 0, &[2], &[1])),
-            (second, &|p: Pickle| p.tensor("0", "FloatStorage", 0, &[2], &[1])),
-        ]);
-        let parameters = read(&zipped(&pickle, &[("0", &f32s(&[1.0, 2.0]))])).unwrap();
-        parameters.into_keys().collect::<Vec<_>>()
-    };
-    assert_eq!(names("module.a", "module.b"), ["a", "b"]);
-    assert_eq!(names("module.a", "b"), ["b", "module.a"]);
-}
-
-#[test]
-fn state_dicts_are_found_inside_checkpoints() {
-    for key in ["state_dict", "model_state_dict", "model", "net", "module"] {
-        let inner = |p: Pickle| p.op(b"}").text("w").tensor("0", "FloatStorage", 0, &[2], &[1]).op(b"s");
-        let outer = dict(&[("epoch", &|p| p.int(3)), (key, &inner)]);
-        let twice = dict(&[("net", &|p: Pickle| inner(p.op(b"}").text(key)).op(b"s"))]);
-        for pickle in [outer, twice] {
-            let parameters = read(&zipped(&pickle, &[("0", &f32s(&[1.0, 2.0]))])).unwrap();
-            assert_eq!(parameters["w"], tensor(&[2], &[1.0, 2.0]));
-        }
-    }
-    // An architecture's name under `model` is no reason to stop.
-    let named = dict(&[
-        ("model", &|p: Pickle| p.text("resnet20")),
-        ("net", &|p: Pickle| p.op(b"}").text("w").tensor("0", "FloatStorage", 0, &[2], &[1]).op(b"s")),
-    ]);
-    assert!(read(&zipped(&named, &[("0", &f32s(&[1.0, 2.0]))])).is_ok());
-    let elsewhere = dict(&[("weights", &|p| p.op(b"}").text("w").int(1).op(b"s")), ("epoch", &|p| p.int(1))]);
-    assert_eq!(
-        pickle_error(&elsewhere),
-        "the dict holds no tensors, and none under state_dict, model_state_dict, model, net or module; its keys \
-         are [weights, epoch]"
-    );
+    assert_eq!(error(&file), "w has type F8_E4M3, expected f64, f32, f16 or bf16");
 }
 
 #[test]
@@ -408,8 +398,14 @@ fn a_call_of_anything_else_is_inert_and_named_where_a_tensor_is_needed() {
     let attack = |p: Pickle| p.global("os", "system").text("touch /tmp/zerospace-was-here").op(b"\x85R");
     let good = |p: Pickle| p.tensor("0", "FloatStorage", 0, &[2], &[1]);
     assert_eq!(
-        pickle_error(&dict(&[("v", &good), ("w", &attack)])),
-        "w is built by os.system, expected a dense tensor"
+        pickle_error(&dict(&[("w", &attack)])),
+        "w is built by os.system, expected tensors: save model.state_dict()"
+    );
+    let network = classifier();
+    let beside = dict(&[("fc.bias", &good), ("fc.weight", &attack)]);
+    assert_eq!(
+        bound(&zipped(&beside, &[("0", &f32s(&[1.0, 2.0]))]), &network).unwrap_err(),
+        "fc.weight is built by os.system, expected tensors: save model.state_dict()"
     );
     assert_eq!(
         pickle_error(&attack(Pickle::new()).stop()),
@@ -422,9 +418,20 @@ fn a_call_of_anything_else_is_inert_and_named_where_a_tensor_is_needed() {
 
 #[test]
 fn a_module_pickled_whole_is_refused_with_advice() {
-    let expected =
-        "the file holds an object built by models.Net, expected parameters alone: save model.state_dict()";
-    assert_eq!(pickle_error(include_bytes!("pickles/whole_module.pkl")), expected);
+    let place = |place: &str, key: &str| {
+        format!(
+            "the file holds a whole module (models.Net){place}, which only its own Python code can load, expected its \
+             parameters alone. In Python, where that code is:
+  model = torch.load(\"f\", weights_only=False){key}
+  torch.save(model.state_dict(), \"f-state.pth\")"
+        )
+    };
+    let pickle = include_bytes!("pickles/whole_module.pkl");
+    assert_eq!(pickle_error(pickle), place(" under `model`", "[\"model\"]"));
+    assert_eq!(
+        bound(&zipped(pickle, &[]), &classifier()).unwrap_err(),
+        place(" under `model`", "[\"model\"]")
+    );
     // The legacy format refers to the class through a persistent id that carries its source.
     let module = Pickle::new()
         .op(b"(")
@@ -432,9 +439,20 @@ fn a_module_pickled_whole_is_refused_with_advice() {
         .global("models", "Net")
         .text("models.py")
         .text("class Net: pass")
-        .op(b"tQ)\x81}b")
+        .op(b"tQ)\x81}(")
+        .text("training")
+        .op(b"\x88")
+        .text("_parameters")
+        .op(b"}")
+        .text("_modules")
+        .op(b"}ub")
         .stop();
-    assert_eq!(error(&legacy(&module, &[])), expected);
+    assert_eq!(error(&legacy(&module, &[])), place("", ""));
+    let object = Pickle::new().global("models", "Net").op(b")\x81}b").stop();
+    assert_eq!(
+        error(&legacy(&object, &[])),
+        "the file holds an object built by models.Net, expected parameters alone: save model.state_dict()"
+    );
 }
 
 #[test]
@@ -443,24 +461,32 @@ fn tensors_of_other_kinds_are_named() {
     let good = |p: Pickle| p.tensor("0", "FloatStorage", 0, &[2], &[1]);
     assert_eq!(
         pickle_error(&dict(&[("v", &good), ("w", &sparse)])),
-        "w is built by torch._utils._rebuild_sparse_tensor, expected a dense tensor"
+        "w is built by torch._utils._rebuild_sparse_tensor, expected a dense tensor: in Python, .to_dense() it"
     );
     let complex = |p: Pickle| p.tensor("0", "ComplexFloatStorage", 0, &[2], &[1]);
     assert_eq!(
         pickle_error(&dict(&[("w", &complex)])),
-        "w has type torch.ComplexFloatStorage, expected f64, f32, f16, bf16 or an integer"
+        "w has type complex64, expected f64, f32, f16 or bf16"
     );
     assert_eq!(
         error(&legacy(&dict(&[("w", &complex)]), &[("0", 1, &[0; 8])])),
-        "storage 0 has type torch.ComplexFloatStorage, expected f64, f32, f16, bf16 or an integer"
+        "w has type complex64, expected f64, f32, f16 or bf16"
+    );
+    // Beside the parameters it does not matter, if its size is known.
+    let unknown = |p: Pickle| p.tensor("0", "OctonionStorage", 0, &[2], &[1]);
+    assert_eq!(
+        pickle_error(&dict(&[("w", &unknown)])),
+        "w has type torch.OctonionStorage, expected f64, f32, f16 or bf16"
+    );
+    assert_eq!(
+        error(&legacy(&dict(&[("w", &unknown)]), &[("0", 1, &[0; 8])])),
+        "storage 0 has type torch.OctonionStorage, whose element size is unknown"
     );
 }
 
 #[test]
 fn a_tensor_needs_a_name_and_the_last_of_two_counts() {
     let good = |p: Pickle| p.tensor("0", "FloatStorage", 0, &[2], &[1]);
-    let numbered = good(Pickle::new().op(b"}").int(5)).op(b"s").stop();
-    assert_eq!(pickle_error(&numbered), "the key of a tensor has type int, expected str");
     let long = "w".repeat(1025);
     assert_eq!(
         pickle_error(&dict(&[(&long, &good)])),
@@ -526,31 +552,32 @@ fn nesting_has_no_depth_that_hurts() {
     let storages = [("0", f32s(&[1.0, 2.0]))];
     let storages = [(storages[0].0, storages[0].1.as_slice())];
     let file = File::new();
-    for ignored in [&tuples as &dyn Fn(Pickle) -> Pickle, &lists] {
+    for ignored in [&tuples as &dyn Fn(Pickle) -> Pickle, &lists, &calls, &references] {
         assert!(file.read(&zipped(&dict(&[("x", ignored), ("w", &good)]), &storages)).is_ok());
     }
     for (opaque, class) in
         [(&calls as &dyn Fn(Pickle) -> Pickle, "a.b"), (&references, "a persistent reference")]
     {
-        let message = file.read(&zipped(&dict(&[("x", opaque), ("w", &good)]), &storages)).unwrap_err();
-        assert_eq!(message, format!("x is built by {class}, expected a dense tensor"));
+        let message = file.read(&zipped(&dict(&[("x", opaque)]), &storages)).unwrap_err();
+        assert_eq!(message, format!("x is built by {class}, expected tensors: save model.state_dict()"));
     }
 
     // `_rebuild_parameter` of itself a hundred thousand times, with no tensor at the bottom.
     let parameter = "ctorch._utils\n_rebuild_parameter\n";
     let start = Pickle::new().op(b"}").text("w").op(parameter.repeat(100_000).as_bytes()).op(b"N");
     let message =
-        file.read(&zipped(&start.op(&b"\x85R".repeat(100_000)).op(b"s").stop(), &storages)).unwrap_err();
+        file.read(&zipped(&start.op(&b"\x89N\x87R".repeat(100_000)).op(b"s").stop(), &storages)).unwrap_err();
     assert_eq!(message, "w: the parameter wraps something that is not a dense tensor");
 
     // A dict that holds itself under `model`, and a list that holds itself.
     let cycle = Pickle::new().op(b"}q\0").text("model").op(b"h\0s").stop();
-    assert!(file.read(&zipped(&cycle, &[])).unwrap_err().starts_with("the dict holds no tensors"));
+    let nothing = "the file holds no tensors with names, expected a state dict; its keys are";
+    assert_eq!(file.read(&zipped(&cycle, &[])).unwrap_err(), format!("{nothing} [model]"));
     let cycle = Pickle::new().op(b"]q\0h\0a").stop();
-    assert_eq!(
-        file.read(&zipped(&cycle, &[])).unwrap_err(),
-        "the file holds a value of type list, expected a dict of tensors"
-    );
+    assert_eq!(file.read(&zipped(&cycle, &[])).unwrap_err(), format!("{nothing} [0]"));
+    let number = Pickle::new().int(5).stop();
+    let expected = "the file holds a value of type int, expected a dict of tensors";
+    assert_eq!(file.read(&zipped(&number, &[])).unwrap_err(), expected);
 }
 
 #[test]
@@ -564,7 +591,7 @@ fn a_malformed_pickle_is_refused_with_its_position() {
 fn work_is_bounded() {
     // One long chain of parameters under many keys.
     let deep = b"ctorch._utils\n_rebuild_parameter\n".repeat(100_000);
-    let chain = Pickle::new().op(&deep).op(b"N").op(&b"\x85R".repeat(100_000)).op(b"q\0");
+    let chain = Pickle::new().op(&deep).op(b"N").op(&b"\x89N\x87R".repeat(100_000)).op(b"q\0");
     let many = chain.op(b"}(").op(&b"U\x01wh\0".repeat(100_000)).op(b"u").stop();
     assert_eq!(pickle_error(&many), "w: the parameter wraps something that is not a dense tensor");
 }
@@ -616,10 +643,10 @@ fn damaged_containers_are_refused() {
         "the file begins with [61, 20, 74, 65, 78, 74, 20, 66], expected a safetensors file or one written by \
          torch.save"
     );
-    let big: [(&str, &[u8]); 2] = [("net/data.pkl", &pair()), ("net/byteorder", b"big")];
+    let middle: [(&str, &[u8]); 2] = [("net/data.pkl", &pair()), ("net/byteorder", b"middle")];
     assert_eq!(
-        error(&zipped_with(CompressionMethod::Stored, &big)),
-        "byte order is `big`, expected `little`"
+        error(&zipped_with(CompressionMethod::Stored, &middle)),
+        "byte order is `middle`, expected `little` or `big`"
     );
     let other: [(&str, &[u8]); 1] = [("readme.txt", b"")];
     assert_eq!(
@@ -669,19 +696,18 @@ fn a_chain_of_calls_is_not_followed_item_by_item() {
     for item in 0..200_000 {
         pickle = pickle.op(b"X\x06\0\0\0").op(format!("{item:06}").as_bytes()).op(b"h\0");
     }
-    // One tensor, so that this is a dict of tensors.
-    let pickle = pickle.text("w").tensor("0", "FloatStorage", 0, &[2], &[1]).op(b"u").stop();
     let began = std::time::Instant::now();
-    assert_eq!(pickle_error(&pickle), "000000 is built by a call of None, expected a dense tensor");
+    let message = pickle_error(&pickle.clone().op(b"u").stop());
+    assert_eq!(message, "000000 is built by a call of None, expected tensors: save model.state_dict()");
+    let pickle = pickle.text("w").tensor("0", "FloatStorage", 0, &[2], &[1]).op(b"u").stop();
+    assert!(read(&zipped(&pickle, &[("0", &f32s(&[1.0, 2.0]))])).is_ok());
     assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
 }
 
 #[test]
 fn a_name_in_a_message_cannot_command_the_terminal() {
     let name = "a\x1b[2J\nb";
-    let pickle = dict(&[
-        ("w", &|p| p.tensor("0", "FloatStorage", 0, &[2], &[1])),
-        (name, &|p| p.global("os", "system")),
-    ]);
-    assert_eq!(pickle_error(&pickle), r"a\u{1b}[2J\nb is built by os.system, expected a dense tensor");
+    let pickle = dict(&[(name, &|p| p.global("os", "system"))]);
+    let expected = r"a\u{1b}[2J\nb is built by os.system, expected tensors: save model.state_dict()";
+    assert_eq!(pickle_error(&pickle), expected);
 }

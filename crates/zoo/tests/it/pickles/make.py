@@ -33,7 +33,8 @@ class Pickler(pickle.Pickler):
 
 state = collections.OrderedDict(a=Parameter(), b=Tensor())
 state._metadata = collections.OrderedDict({"": {"version": 1}})
-net = models.Net(); net.weight = Tensor()
+net = models.Net()
+net.__dict__.update(training=True, _parameters={"weight": Tensor()}, _buffers={}, _modules={})
 checkpoint = {
     "epoch": 300, "big": 1 << 80, "negative": -5, "lr": 0.1, "done": True, "none": None, "raw": b"\0\1",
     "set": {1, 2}, "frozen": frozenset([3]), "list": [1, [2], (3, 4, 5, 6)], "buffer": bytearray(b"xy"),

@@ -1,0 +1,735 @@
+//! The tensors of a file that are the parameters of a network.
+//!
+//! A parameter `conv1.weight` may be called `state_dict.module.conv1.weight` in full: keys and prefixes are one thing,
+//! a base that all parameters have in common. Every base under which some tensor has a parameter's name is a candidate,
+//! and the one under which all are there in their shapes is read. Where there are several, weights that are not averages
+//! come first, and the choice is said.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fmt;
+
+use super::search::{Content, Dict, Entry, Table, joined};
+use super::tensor::Problem;
+use super::{Budget, Kind, shown};
+use crate::architectures::is_left_out;
+use crate::bind::{MismatchError, Misshaped};
+use crate::graph::{Graph, ParameterSpec};
+use crate::{ARCHITECTURES, build};
+
+/// Names that a line lists.
+const SHOWN: usize = 3;
+/// Candidates that fit and are looked at closely.
+const MOST_FITTING: usize = 16;
+/// Entries up to which other architectures are tried, for a hint.
+const MOST_ENTRIES_FOR_HINTS: usize = 20_000;
+
+/// Where in a file the parameters are, where that is for people to say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Keys that lead to the dict, joined by dots: `state_dict_ema`, `ema.model`. Found by fit when absent.
+    pub key: Option<String>,
+    /// What stands before the names in it: `module.`. Found by fit when absent.
+    pub prefix: Option<String>,
+}
+
+/// The parameters of a network in a file: for each, the entry of the table.
+pub(super) struct Fit {
+    pub(super) entries: Vec<(String, usize)>,
+    /// How the file was read, a sentence each.
+    pub(super) reading: Vec<String>,
+}
+
+/// Tensors that have names of the network's parameters behind one base.
+struct Candidate {
+    base: String,
+    /// Entries by the position of the parameter.
+    hits: BTreeMap<usize, usize>,
+    /// Hits of the right type and shape.
+    exact: usize,
+}
+
+/// What else lies in the dicts of a candidate.
+#[derive(Default)]
+struct Others {
+    unexpected: Vec<String>,
+    /// Counters and measurements of a training, and integers.
+    left_out: Vec<String>,
+    /// Without the base.
+    beside: BTreeSet<String>,
+}
+
+/// What kind of weights a base speaks of.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Role {
+    Raw,
+    Averaged,
+    /// Of an optimizer: never the parameters.
+    Optimizer,
+}
+
+/// Finds the parameters of `graph`.
+pub(super) fn fit(
+    table: &Table,
+    graph: &Graph,
+    selection: &Selection,
+    budget: &mut Budget,
+) -> Result<Fit, Kind> {
+    let parameters = graph.parameters();
+    let search = Search::new(table, graph, &parameters, selection)?;
+    let candidates = search.candidates(budget)?;
+    let fitting = search.fitting(&candidates);
+    let Some((chosen, others)) = fitting.first() else {
+        return Err(search.misfit(&candidates, budget));
+    };
+    if !others.unexpected.is_empty() {
+        return Err(Kind::Misfit(Box::new(search.mismatch(chosen, others, budget))));
+    }
+    let reading = search.reading(chosen, others, fitting[1..].iter().map(|(other, _)| *other), &candidates);
+    let entries =
+        chosen.hits.iter().map(|(&parameter, &entry)| (parameters[parameter].name.clone(), entry)).collect();
+    Ok(Fit { entries, reading })
+}
+
+/// The shape of a parameter of `graph` in the file, whatever the graph says it is.
+pub(super) fn shape<'t>(
+    table: &'t Table,
+    graph: &Graph,
+    selection: &Selection,
+    name: &str,
+    budget: &mut Budget,
+) -> Option<&'t [usize]> {
+    let parameters = graph.parameters();
+    let search = Search::new(table, graph, &parameters, selection).ok()?;
+    let candidates = search.candidates(budget).ok()?;
+    let best = search.nearest(&candidates)?;
+    let position = parameters.iter().position(|parameter| parameter.name == name)?;
+    match &table.entries[*best.hits.get(&position)?].content {
+        Content::Floats(shape) => Some(shape),
+        _ => None,
+    }
+}
+
+struct Search<'s> {
+    table: &'s Table,
+    graph: &'s Graph,
+    parameters: &'s [ParameterSpec],
+    selection: &'s Selection,
+    /// Position of each parameter.
+    names: HashMap<&'s str, usize>,
+    /// Whether a dict may hold the parameters.
+    allowed: Vec<bool>,
+}
+
+impl<'s> Search<'s> {
+    fn new(
+        table: &'s Table,
+        graph: &'s Graph,
+        parameters: &'s [ParameterSpec],
+        selection: &'s Selection,
+    ) -> Result<Self, Kind> {
+        let names =
+            parameters.iter().enumerate().map(|(i, parameter)| (parameter.name.as_str(), i)).collect();
+        let allowed = allowed(table, selection)?;
+        Ok(Self { table, graph, parameters, selection, names, allowed })
+    }
+
+    fn candidates(&self, budget: &mut Budget) -> Result<Vec<Candidate>, Kind> {
+        let most_dots = self.parameters.iter().map(|p| p.name.matches('.').count()).max().unwrap_or(0);
+        let mut positions: HashMap<String, usize> = HashMap::new();
+        let mut candidates: Vec<Candidate> = Vec::new();
+        for (entry, found) in self.table.entries.iter().enumerate() {
+            if !self.allowed[found.dict] {
+                continue;
+            }
+            let full = self.table.full_name(found);
+            for start in self.starts(found, &full, most_dots) {
+                let Some(&parameter) = self.names.get(&full[start..]) else { continue };
+                let base = &full[..start];
+                budget.spend(64, "the names of tensors")?;
+                if !positions.contains_key(base) {
+                    budget.spend(size_of::<Candidate>() + 2 * base.len(), "the names of tensors")?;
+                }
+                let position = *positions.entry(base.into()).or_insert_with(|| {
+                    candidates.push(Candidate { base: base.into(), hits: BTreeMap::new(), exact: 0 });
+                    candidates.len() - 1
+                });
+                candidates[position].hits.insert(parameter, entry);
+            }
+        }
+        for candidate in &mut candidates {
+            let exact = |(&parameter, &entry): (&usize, &usize)| match &self.table.entries[entry].content {
+                Content::Floats(shape) => *shape == self.parameters[parameter].shape,
+                _ => false,
+            };
+            candidate.exact = candidate.hits.iter().filter(|&hit| exact(hit)).count();
+        }
+        Ok(candidates)
+    }
+
+    /// Where in an entry's full name a parameter's name may begin.
+    fn starts(&self, entry: &Entry, full: &str, most_dots: usize) -> Vec<usize> {
+        let name = full.len() - entry.name.len();
+        if let Some(prefix) = &self.selection.prefix {
+            let Some(rest) = entry.name.strip_prefix(prefix.as_str()) else { return Vec::new() };
+            let start = full.len() - rest.len();
+            let behind_dot = rest.starts_with('.').then_some(start + 1);
+            return std::iter::once(start.max(name)).chain(behind_dot).collect();
+        }
+        let behind_dots = full.rmatch_indices('.').take(most_dots + 1).map(|(dot, _)| dot + 1);
+        let mut starts: Vec<usize> = behind_dots.collect();
+        if starts.len() <= most_dots {
+            starts.push(0);
+        }
+        starts
+    }
+
+    /// Candidates that hold every parameter, the one to read first.
+    fn fitting<'c>(&self, candidates: &'c [Candidate]) -> Vec<(&'c Candidate, Others)> {
+        let fits = |candidate: &&Candidate| {
+            candidate.exact == self.parameters.len()
+                && (self.selection.key.is_some() || self.role(candidate) != Role::Optimizer)
+        };
+        let mut fitting: Vec<_> = candidates
+            .iter()
+            .filter(fits)
+            .take(MOST_FITTING)
+            .map(|candidate| (candidate, self.others(candidate)))
+            .collect();
+        // Stable: of equals, the one that comes first in the file.
+        fitting.sort_by_key(|(candidate, others)| (!others.unexpected.is_empty(), self.role(candidate)));
+        fitting
+    }
+
+    /// The candidate to compare with, where none fits.
+    fn nearest<'c>(&self, candidates: &'c [Candidate]) -> Option<&'c Candidate> {
+        let key = |candidate: &&Candidate| {
+            let role = self.role(candidate);
+            (role != Role::Optimizer, candidate.hits.len(), candidate.exact, role == Role::Raw)
+        };
+        // Of equals, the first.
+        candidates.iter().rev().max_by_key(key)
+    }
+
+    fn role(&self, candidate: &Candidate) -> Role {
+        let mut role = Role::Raw;
+        for part in candidate.base.split('.') {
+            let part = part.to_ascii_lowercase();
+            if part.contains("optim") || part.starts_with("exp_avg") || part.contains("momentum_buffer") {
+                return Role::Optimizer;
+            }
+            let words: Vec<&str> = part.split(['_', '-', ' ']).collect();
+            let is_average = |word: &&str| {
+                matches!(*word, "ema" | "emas" | "swa" | "avg" | "averaged" | "average" | "polyak")
+                    || matches!(*word, "shadow" | "teacher" | "momentum")
+                    || (word.starts_with("ema") && word.len() <= 5)
+            };
+            if words.iter().any(is_average) || part == "encoder_k" || part.ends_with("ema") {
+                role = Role::Averaged;
+            }
+        }
+        // torch.optim.swa_utils.AveragedModel counts beside what it averages.
+        if let Some(outer) = candidate.base.strip_suffix("module.")
+            && self.table.entries.iter().any(|entry| {
+                entry.name.ends_with("n_averaged")
+                    && self.table.full_name(entry) == format!("{outer}n_averaged")
+            })
+        {
+            role = Role::Averaged;
+        }
+        role
+    }
+
+    fn dicts(&self, candidate: &Candidate) -> BTreeSet<usize> {
+        candidate.hits.values().map(|&entry| self.table.entries[entry].dict).collect()
+    }
+
+    fn others(&self, candidate: &Candidate) -> Others {
+        let dicts = self.dicts(candidate);
+        let mut others = Others::default();
+        for entry in &self.table.entries {
+            if !dicts.contains(&entry.dict) {
+                continue;
+            }
+            let full = self.table.full_name(entry);
+            let Some(rest) = full.strip_prefix(candidate.base.as_str()) else {
+                if !matches!(entry.content, Content::Object) {
+                    let first = entry.name.split('.').next().unwrap_or_default();
+                    let is_whole = first.len() == entry.name.len();
+                    others.beside.insert(if is_whole { shown(first) } else { format!("{}.*", shown(first)) });
+                }
+                continue;
+            };
+            if self.names.contains_key(rest) {
+                continue;
+            }
+            let left_out = is_of_training(rest, &entry.content)
+                || is_left_out(&self.graph.spec().architecture, rest)
+                || matches!(entry.content, Content::Integers(_));
+            match &entry.content {
+                Content::Object => {}
+                _ if left_out => others.left_out.push(shown(rest)),
+                _ => others.unexpected.push(rest.into()),
+            }
+        }
+        others
+    }
+
+    /// The dict that holds a candidate, and what stands before the names in it.
+    fn place<'c>(&'c self, candidate: &'c Candidate) -> (&'c Dict, &'c str) {
+        let root = &self.table.dicts[0];
+        let first = candidate.hits.values().next().map(|&entry| self.table.entries[entry].dict);
+        let mut next = first;
+        while let Some(dict) = next.map(|dict| &self.table.dicts[dict]) {
+            if dict.path.is_empty() {
+                return (dict, &candidate.base);
+            }
+            let inside = candidate.base.strip_prefix(dict.path.as_str());
+            if let Some(prefix) = inside.and_then(|rest| rest.strip_prefix('.')) {
+                return (dict, prefix);
+            }
+            next = dict.parent;
+        }
+        (root, &candidate.base)
+    }
+
+    /// Sentences that say how the file was read.
+    fn reading<'c>(
+        &self,
+        chosen: &Candidate,
+        others: &Others,
+        fitting: impl Iterator<Item = &'c Candidate>,
+        candidates: &'c [Candidate],
+    ) -> Vec<String> {
+        let mut lines = Vec::new();
+        let (dict, prefix) = self.place(chosen);
+        let ignored = self.ignored(dict, others, !prefix.is_empty());
+        if !dict.path.is_empty() || !prefix.is_empty() {
+            let averaged = match self.role(chosen) {
+                Role::Averaged => ", which are averages,",
+                _ => "",
+            };
+            lines.push(format!("{}{averaged} were read{ignored}", described(&dict.path, prefix)));
+        } else if !ignored.is_empty() {
+            lines.push(format!("the tensors were read{ignored}"));
+        }
+        for other in fitting {
+            lines.push(format!(
+                "{} fit, too{}: to read them instead, {}",
+                described(&self.place(other).0.path, self.place(other).1),
+                if self.role(other) == Role::Averaged { ", and are averages" } else { "" },
+                self.options(other, &dict.path),
+            ));
+        }
+        // Averages of the weights alone, without the statistics of batch norms.
+        let weights = self.parameters.iter().filter(|p| p.shape.len() > 1).count();
+        for other in candidates {
+            let has = other.hits.keys().filter(|&&p| self.parameters[p].shape.len() > 1).count();
+            if self.role(other) == Role::Averaged
+                && other.exact < self.parameters.len()
+                && 2 * has > weights
+                && other.base != chosen.base
+            {
+                lines.push(format!(
+                    "{} are averages of {} of the {} parameters, and were not read",
+                    described(&self.place(other).0.path, self.place(other).1),
+                    other.exact,
+                    self.parameters.len()
+                ));
+            }
+        }
+        if !others.left_out.is_empty() {
+            lines.push(format!(
+                "{} that only training uses left out: {}",
+                counted(others.left_out.len(), "tensor", "tensors"),
+                first(&others.left_out, SHOWN)
+            ));
+        }
+        lines
+    }
+
+    /// What lies beside the dict and its ancestors, and beside the names with the prefix.
+    fn ignored(&self, dict: &Dict, others: &Others, has_prefix: bool) -> String {
+        let mut names = Vec::new();
+        let mut more = 0;
+        let mut inner = dict;
+        while let Some(outer) = inner.parent.map(|parent| &self.table.dicts[parent]) {
+            let own = inner.path.strip_prefix(outer.path.as_str()).unwrap_or(&inner.path);
+            let own = own.strip_prefix('.').unwrap_or(own);
+            names.extend(outer.keys.iter().filter(|key| **key != shown(own)).cloned());
+            more += outer.more;
+            inner = outer;
+        }
+        if has_prefix {
+            names.extend(others.beside.iter().cloned());
+        }
+        if names.is_empty() {
+            return String::new();
+        }
+        more += names.len().saturating_sub(8);
+        names.truncate(8);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!("; ignored beside them: {}{more}", names.join(", "))
+    }
+
+    /// The options that choose a candidate.
+    fn options(&self, candidate: &Candidate, read: &str) -> String {
+        let (dict, prefix) = self.place(candidate);
+        match dict.path.is_empty() || dict.path == read {
+            true => format!("--prefix {}", if prefix.is_empty() { "''" } else { prefix }),
+            false => format!("--key {}", dict.path),
+        }
+    }
+
+    // When nothing fits.
+
+    fn misfit(&self, candidates: &[Candidate], budget: &mut Budget) -> Kind {
+        let nearest = self.nearest(candidates).filter(|nearest| !nearest.hits.is_empty());
+        let much = nearest.is_some_and(|nearest| 2 * nearest.hits.len() >= self.parameters.len());
+        if let (Some(module), false) = (self.table.modules.first(), much) {
+            return Kind::Module {
+                class: module.class.clone(),
+                path: module.path.clone(),
+                way_out: String::new(),
+            };
+        }
+        let Some(nearest) = nearest else {
+            return self.nothing(budget);
+        };
+        // A tensor that is there and cannot be read says more than a list of others.
+        for (&parameter, &entry) in &nearest.hits {
+            let tensor = || shown(&self.parameters[parameter].name);
+            match &self.table.entries[entry].content {
+                Content::Floats(_) => {}
+                Content::Integers(_) => {
+                    let problem = Problem::Type { found: "an integer type".into() };
+                    return Kind::Tensor { tensor: tensor(), problem };
+                }
+                Content::Refused(problem) => {
+                    return Kind::Tensor { tensor: tensor(), problem: problem.clone() };
+                }
+                Content::Object => {
+                    return Kind::NotATensor {
+                        tensor: tensor(),
+                        id: self.table.entries[entry].id,
+                        class: String::new(),
+                    };
+                }
+            }
+        }
+        Kind::Misfit(Box::new(self.mismatch(nearest, &self.others(nearest), budget)))
+    }
+
+    fn mismatch(&self, candidate: &Candidate, others: &Others, budget: &mut Budget) -> Misfit {
+        let mut missing = Vec::new();
+        let mut misshaped = Vec::new();
+        for (position, parameter) in self.parameters.iter().enumerate() {
+            match candidate.hits.get(&position).map(|&entry| &self.table.entries[entry].content) {
+                Some(Content::Floats(shape)) if *shape != parameter.shape => misshaped.push(Misshaped {
+                    name: parameter.name.clone(),
+                    found: shape.clone(),
+                    expected: parameter.shape.clone(),
+                }),
+                Some(_) => {}
+                None => missing.push(parameter.clone()),
+            }
+        }
+        let (dict, prefix) = self.place(candidate);
+        let place = described(&dict.path, prefix);
+        let hints = self.hints(candidate, &missing, &misshaped, others, budget);
+        let mut unexpected = others.unexpected.clone();
+        unexpected.sort();
+        let network = self.graph.described();
+        Misfit { place, mismatch: MismatchError { network, missing, unexpected, misshaped }, hints }
+    }
+
+    fn hints(
+        &self,
+        candidate: &Candidate,
+        missing: &[ParameterSpec],
+        misshaped: &[Misshaped],
+        others: &Others,
+        budget: &mut Budget,
+    ) -> Vec<String> {
+        if self.table.entries.len() > MOST_ENTRIES_FOR_HINTS {
+            return Vec::new();
+        }
+        let names: Vec<String> = self.table.entries.iter().map(|entry| self.table.full_name(entry)).collect();
+        let names: HashSet<&str> =
+            names.iter().filter_map(|name| name.strip_prefix(candidate.base.as_str())).collect();
+        if let Some(hint) = missing.iter().find_map(|parameter| reparametrized(&names, &parameter.name)) {
+            return vec![hint];
+        }
+        if missing.is_empty()
+            && others.unexpected.is_empty()
+            && let Some(classes) = self.classes(misshaped)
+        {
+            let expected = self.graph.spec().classes;
+            return vec![format!(
+                "the network in the file has {classes} classes, the one asked for {expected}"
+            )];
+        }
+        self.other_networks(misshaped, budget)
+    }
+
+    /// The number of classes of the network in the file, if nothing else differs.
+    fn classes(&self, misshaped: &[Misshaped]) -> Option<usize> {
+        let last = self.graph.stored_weights().last()?.name.clone();
+        let layer = last.rsplit_once('.')?.0;
+        let is_last = |m: &Misshaped| {
+            m.name.rsplit_once('.').is_some_and(|(owner, _)| owner == layer)
+                && m.found.get(1..) == m.expected.get(1..)
+        };
+        (!misshaped.is_empty() && misshaped.iter().all(is_last))
+            .then(|| misshaped[0].found.first().copied())?
+    }
+
+    /// Networks of the zoo that the file does fit.
+    fn other_networks(&self, misshaped: &[Misshaped], budget: &mut Budget) -> Vec<String> {
+        let spec = self.graph.spec();
+        if !self.graph.layers().is_empty() || self.table.entries.len() > MOST_ENTRIES_FOR_HINTS {
+            return Vec::new();
+        }
+        let mut fits = |spec: &quant::ModelSpec| -> bool {
+            let Ok(graph) = build(spec) else { return false };
+            let parameters = graph.parameters();
+            let Ok(search) = Search::new(self.table, &graph, &parameters, self.selection) else {
+                return false;
+            };
+            let Ok(candidates) = search.candidates(budget) else { return false };
+            search.fitting(&candidates).first().is_some_and(|(_, others)| others.unexpected.is_empty())
+        };
+        let width = misshaped.first().and_then(|m| {
+            let (found, expected) = (*m.found.first()?, *m.expected.first()?);
+            Some(spec.width * found as f64 / expected as f64)
+        });
+        if let Some(width) = width
+            && fits(&quant::ModelSpec { width, ..spec.clone() })
+        {
+            return vec![format!("they fit {} with --width {width}", spec.architecture)];
+        }
+        let named = |name: &&str| fits(&quant::ModelSpec { architecture: (*name).into(), ..spec.clone() });
+        let fitting: Vec<&str> = ARCHITECTURES.iter().copied().filter(named).collect();
+        match fitting.is_empty() {
+            true => Vec::new(),
+            false => vec![format!("they fit --arch {}", fitting.join(" or "))],
+        }
+    }
+
+    fn nothing(&self, budget: &mut Budget) -> Kind {
+        let network = self.graph.described();
+        let mut hints = Vec::new();
+        // A prefix that ends with no dot.
+        if let Some(name) = self.parameters.first().map(|parameter| parameter.name.as_str())
+            && let Some(prefix) = self.table.entries.iter().find_map(|entry| entry.name.strip_suffix(name))
+        {
+            let named = |entry: &&Entry| {
+                entry.name.strip_prefix(prefix).is_some_and(|rest| self.names.contains_key(rest))
+            };
+            let count = self.table.entries.iter().filter(named).count();
+            let prefix = shown(prefix);
+            hints.push(format!("{count} names differ by the prefix `{prefix}`: --prefix {prefix}"));
+        } else {
+            hints.extend(self.other_networks(&[], budget));
+        }
+        let mut counts = vec![0; self.table.dicts.len()];
+        for entry in &self.table.entries {
+            counts[entry.dict] +=
+                usize::from(!matches!(entry.content, Content::Object) && self.allowed[entry.dict]);
+        }
+        let largest =
+            (0..counts.len()).rev().max_by_key(|&dict| counts[dict]).filter(|&dict| counts[dict] > 0);
+        let Some(largest) = largest else { return no_tensors(self.table) };
+        let held = |entry: &&Entry| entry.dict == largest && !matches!(entry.content, Content::Object);
+        let examples: Vec<String> =
+            self.table.entries.iter().filter(held).map(named_shape).take(SHOWN + 1).collect();
+        let wanted: Vec<String> =
+            self.parameters.iter().take(SHOWN + 1).map(|p| format!("{} {:?}", p.name, p.shape)).collect();
+        Kind::Nothing(Box::new(Nothing {
+            network,
+            place: described(&self.table.dicts[largest].path, ""),
+            count: counts[largest],
+            examples: first(&examples, SHOWN),
+            wanted: first(&wanted, SHOWN),
+            hints: hints.iter().map(|hint| format!("\n{hint}")).collect(),
+        }))
+    }
+}
+
+/// The way out where a weight is stored as others from which it is computed.
+fn reparametrized(names: &HashSet<&str>, name: &str) -> Option<String> {
+    let (module, weight) = name.rsplit_once('.').unwrap_or(("", name));
+    let has = |form: &str| names.contains(joined(module, &form.replace('?', weight)).as_str());
+    let (parts, by, undo) = if has("?_g") && has("?_v") {
+        ("`?_g` and `?_v`", "weight norm", "torch.nn.utils.remove_weight_norm(module)")
+    } else if has("?_orig") && has("?_mask") {
+        ("`?_orig` and `?_mask`", "pruning", "torch.nn.utils.prune.remove(module, \"?\")")
+    } else if has("?_orig") {
+        ("`?_orig` and vectors", "spectral norm", "torch.nn.utils.remove_spectral_norm(module)")
+    } else if has("parametrizations.?.original") || has("parametrizations.?.original0") {
+        let undo = "torch.nn.utils.parametrize.remove_parametrizations(module, \"?\")";
+        ("`parametrizations.?.*`", "a parametrization", undo)
+    } else {
+        return None;
+    };
+    let [parts, undo] = [parts, undo].map(|text| text.replace('?', weight));
+    Some(format!(
+        "{name} is stored as {parts} ({by}), expected the weight itself: in Python, call {undo} for each such module, \
+         then save model.state_dict()"
+    ))
+}
+
+fn named_shape(entry: &Entry) -> String {
+    match &entry.content {
+        Content::Floats(shape) | Content::Integers(shape) => format!("{} {shape:?}", shown(&entry.name)),
+        Content::Refused(_) | Content::Object => shown(&entry.name),
+    }
+}
+
+/// Which dicts may hold the parameters: all, or the one that was named and those in it.
+fn allowed(table: &Table, selection: &Selection) -> Result<Vec<bool>, Kind> {
+    let Some(key) = &selection.key else { return Ok(vec![true; table.dicts.len()]) };
+    let mut allowed: Vec<bool> = Vec::with_capacity(table.dicts.len());
+    for dict in &table.dicts {
+        allowed.push(dict.path == *key || dict.parent.is_some_and(|parent| allowed[parent]));
+    }
+    if allowed.contains(&true) {
+        return Ok(allowed);
+    }
+    let mut known = Vec::new();
+    for entry in &table.entries {
+        let path = &table.dicts[entry.dict].path;
+        if matches!(entry.content, Content::Floats(_)) && !path.is_empty() && !known.contains(path) {
+            known.push(path.clone());
+        }
+        if known.len() > 8 {
+            break;
+        }
+    }
+    let known: Vec<String> = known.iter().map(|path| shown(path)).collect();
+    Err(Kind::NoKey { key: shown(key), known: known.join(", ") })
+}
+
+/// The float tensors of the dict that holds most of them, where there is no network to choose by.
+pub(super) fn largest(table: &Table, selection: &Selection) -> Result<Vec<(String, usize)>, Kind> {
+    let allowed = allowed(table, selection)?;
+    let mut counts = vec![0; table.dicts.len()];
+    for entry in &table.entries {
+        let is_tensor = matches!(entry.content, Content::Floats(_) | Content::Refused(_));
+        counts[entry.dict] += usize::from(allowed[entry.dict] && is_tensor);
+    }
+    // Of equals, the first.
+    let largest = (0..counts.len()).rev().max_by_key(|&dict| counts[dict]).filter(|&dict| counts[dict] > 0);
+    let Some(largest) = largest else {
+        return Err(match table.modules.first() {
+            Some(module) => Kind::Module {
+                class: module.class.clone(),
+                path: module.path.clone(),
+                way_out: String::new(),
+            },
+            None => no_tensors(table),
+        });
+    };
+    let prefix = selection.prefix.as_deref().unwrap_or_default();
+    let mut entries = Vec::new();
+    for (position, entry) in table.entries.iter().enumerate().filter(|(_, entry)| entry.dict == largest) {
+        let Some(name) = entry.name.strip_prefix(prefix) else { continue };
+        match &entry.content {
+            Content::Floats(_) => entries.push((name.into(), position)),
+            Content::Integers(_) | Content::Object => {}
+            Content::Refused(problem) => {
+                return Err(Kind::Tensor { tensor: shown(name), problem: problem.clone() });
+            }
+        }
+    }
+    Ok(entries)
+}
+
+/// The error of a file without tensors: of an object in their place, or with the file's own keys.
+fn no_tensors(table: &Table) -> Kind {
+    if let Some(object) = table.entries.iter().find(|entry| matches!(entry.content, Content::Object)) {
+        let (tensor, id) = (shown(&table.full_name(object)), object.id);
+        return Kind::NotATensor { tensor, id, class: String::new() };
+    }
+    let Some(root) = table.dicts.first() else { return Kind::NoTensors { keys: String::new() } };
+    let more = if root.more > 0 { format!(" and {} more", root.more) } else { String::new() };
+    Kind::NoTensors { keys: format!("{}{more}", root.keys.join(", ")) }
+}
+
+/// Whether a tensor counts or measures a training: step counters of batch norms, of averages, and of profilers; and
+/// single numbers that are called after what they measure.
+fn is_of_training(name: &str, content: &Content) -> bool {
+    const COUNTERS: [&str; 4] = ["num_batches_tracked", "n_averaged", "total_ops", "total_params"];
+    const MEASURED: [&str; 15] = [
+        "acc",
+        "acc1",
+        "accuracy",
+        "best",
+        "epoch",
+        "global",
+        "iter",
+        "iteration",
+        "loss",
+        "prec1",
+        "step",
+        "test",
+        "top1",
+        "train",
+        "val",
+    ];
+    let last = name.rsplit('.').next().unwrap_or(name);
+    let (Content::Floats(shape) | Content::Integers(shape)) = content else { return false };
+    let is_one = shape.iter().product::<usize>() == 1;
+    let word = name.split(['_', '-']).next().unwrap_or(name);
+    COUNTERS.contains(&last) || is_one && !name.contains('.') && MEASURED.contains(&word)
+}
+
+/// Tensors by where they are.
+fn described(path: &str, prefix: &str) -> String {
+    let mut text = String::from("the tensors");
+    if !path.is_empty() {
+        text += &format!(" under `{}`", shown(path));
+    }
+    if !prefix.is_empty() {
+        text += &format!(", without the prefix `{}` of their names,", shown(prefix));
+    }
+    text
+}
+
+fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+/// The first of some names, and that there are more.
+fn first(names: &[String], most: usize) -> String {
+    let shown = names[..names.len().min(most)].join(", ");
+    if names.len() > most { format!("{shown}, ...") } else { shown }
+}
+
+/// No tensor in a file is called like a parameter of a network.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "no tensor in the file has a name of {network} ({wanted}); most are {place}, {count}: {examples}{hints}"
+)]
+pub(super) struct Nothing {
+    network: String,
+    wanted: String,
+    place: String,
+    count: usize,
+    examples: String,
+    hints: String,
+}
+
+/// A file holds no parameters of a network, and which are nearest to them.
+#[derive(Debug)]
+pub(super) struct Misfit {
+    place: String,
+    mismatch: MismatchError,
+    hints: Vec<String>,
+}
+
+impl fmt::Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.place, self.mismatch.compared())?;
+        self.hints.iter().try_for_each(|hint| write!(f, "\n{hint}"))
+    }
+}
