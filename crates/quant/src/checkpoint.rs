@@ -61,6 +61,11 @@ enum CheckpointErrorKind {
     #[error("not a safetensors file: {0}")]
     Safetensors(#[from] safetensors::SafeTensorError),
     #[error(
+        "the file is {what}, expected an int8 checkpoint: make one of it with `zerospace quantize FILE{options} -o \
+         int8.safetensors`"
+    )]
+    Float { what: &'static str, options: &'static str },
+    #[error(
         "not a zerospace checkpoint: its metadata has no `{METADATA_KEY}` entry (make one with `zerospace quantize`)"
     )]
     Foreign,
@@ -238,7 +243,11 @@ impl Checkpoint {
     /// # Errors
     /// As [`Checkpoint::load`].
     pub fn parse(bytes: &[u8], path: &Path) -> Result<Self, CheckpointError> {
-        Self::from_bytes(bytes).map_err(|kind| CheckpointError { path: path.into(), kind })
+        let checkpoint = match float(bytes) {
+            Some(float) => Err(float),
+            None => Self::from_bytes(bytes),
+        };
+        checkpoint.map_err(|kind| CheckpointError { path: path.into(), kind })
     }
 
     /// The oldest version that can hold this network.
@@ -377,6 +386,20 @@ fn check_scale(name: &str, value: f32) -> Result<(), CheckpointErrorKind> {
         return Ok(());
     }
     Err(CheckpointErrorKind::Scale { name: name.into(), value })
+}
+
+/// The error of a float network, by how its file begins.
+fn float(bytes: &[u8]) -> Option<CheckpointErrorKind> {
+    let (what, options) = match bytes {
+        // A safetensors file, whose length can begin with anything.
+        [_, _, _, _, _, _, _, _, b'{', ..] => return None,
+        [b'P', b'K', 3, 4, ..] => ("a zip, as torch.save writes it", " --arch NAME"),
+        [0x80, 2..=5, ..] => ("a pickle, as torch.save writes it", " --arch NAME"),
+        // The version of the format, and the producer's name, the graph or the operator sets.
+        [8, 1..=20, 0x12 | 0x3a | 0x42, ..] => ("an ONNX model", ""),
+        _ => return None,
+    };
+    Some(CheckpointErrorKind::Float { what, options })
 }
 
 fn check_preprocessing(p: &Preprocessing, channels: usize) -> Result<(), CheckpointErrorKind> {

@@ -305,7 +305,17 @@ fn edited_metadata_is_refused() {
 #[test]
 fn other_files_are_refused() {
     assert!(refusal(b"").starts_with("not a safetensors file: "));
-    assert!(refusal(b"PK\x03\x04 something else").starts_with("not a safetensors file: "));
+    assert!(refusal(b"[data] set = 'cifar10'").starts_with("not a safetensors file: "));
+    let float = |what: &str, options: &str| {
+        format!(
+            "the file is {what}, expected an int8 checkpoint: make one of it with `zerospace quantize FILE{options} -o \
+             int8.safetensors`"
+        )
+    };
+    assert_eq!(refusal(b"PK\x03\x04"), float("a zip, as torch.save writes it", " --arch NAME"));
+    assert_eq!(refusal(b"\x80\x02\x8a\x0a"), float("a pickle, as torch.save writes it", " --arch NAME"));
+    // How PyTorch's exporter begins: version 8, producer `pytorch`.
+    assert_eq!(refusal(b"\x08\x08\x12\x07pytorch"), float("an ONNX model", ""));
     let data = [0u8; 4];
     let view = TensorView::new(Dtype::F32, vec![1], &data).unwrap();
     let foreign = safetensors::serialize([("w", view)], None).unwrap();

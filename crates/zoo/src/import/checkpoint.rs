@@ -57,9 +57,10 @@ pub fn read_checkpoint(path: &Path) -> Result<FloatCheckpoint, ImportError> {
         let bytes = std::fs::read(path)?;
         let mut budget = Budget::new(bytes.len());
         let (file, table) = match *bytes.as_slice() {
+            // First, since a length can begin with anything.
+            [_, _, _, _, _, _, _, _, b'{', ..] => safetensors_file::read(bytes, &mut budget)?,
             [b'P', b'K', 3, 4, ..] => zipped::read(bytes, &mut budget)?,
             [0x80, 1..=5, ..] | [b'L', b'1', b'1', b'9', ..] => legacy::read(bytes, &mut budget)?,
-            [_, _, _, _, _, _, _, _, b'{', ..] => safetensors_file::read(bytes, &mut budget)?,
             _ => return Err(kind_of_file(&bytes)),
         };
         Ok(FloatCheckpoint { path: path.into(), file, table, budget })

@@ -383,17 +383,16 @@ impl<'s> Search<'s> {
     // When nothing fits.
 
     fn misfit(&self, candidates: &[Candidate], budget: &mut Budget) -> Kind {
-        let nearest = self.nearest(candidates).filter(|nearest| !nearest.hits.is_empty());
-        let much = nearest.is_some_and(|nearest| 2 * nearest.hits.len() >= self.parameters.len());
-        if let (Some(module), false) = (self.table.modules.first(), much) {
-            return Kind::Module {
-                class: module.class.clone(),
-                path: module.path.clone(),
-                way_out: String::new(),
-            };
+        let nearest = self.nearest(candidates);
+        let has = nearest.map_or(0, |nearest| nearest.hits.len());
+        if let (Some(module), true) = (self.table.modules.first(), 2 * has < self.parameters.len()) {
+            let (class, path) = (module.class.clone(), module.path.clone());
+            return Kind::Module { class, path, way_out: String::new() };
         }
-        let Some(nearest) = nearest else {
-            return self.nothing(budget);
+        let undotted = self.undotted().filter(|(_, count)| *count > has);
+        let nearest = match nearest {
+            Some(nearest) if undotted.is_none() && 4 * has >= self.parameters.len() => nearest,
+            _ => return self.nothing(undotted, budget),
         };
         // A tensor that is there and cannot be read says more than a list of others.
         for (&parameter, &entry) in &nearest.hits {
@@ -401,8 +400,7 @@ impl<'s> Search<'s> {
             match &self.table.entries[entry].content {
                 Content::Floats(_) => {}
                 Content::Integers(_) => {
-                    let problem = Problem::Type { found: "an integer type".into() };
-                    return Kind::Tensor { tensor: tensor(), problem };
+                    return Kind::Tensor { tensor: tensor(), problem: Problem::Integers };
                 }
                 Content::Refused(problem) => {
                     return Kind::Tensor { tensor: tensor(), problem: problem.clone() };
@@ -435,30 +433,41 @@ impl<'s> Search<'s> {
         }
         let (dict, prefix) = self.place(candidate);
         let place = described(&dict.path, prefix);
-        let hints = self.hints(candidate, &missing, &misshaped, others, budget);
+        if let Some(hint) = self.way_out(candidate, &missing) {
+            // The lists would say the same in many lines.
+            let none = MismatchError {
+                network: self.graph.described(),
+                missing: Vec::new(),
+                unexpected: Vec::new(),
+                misshaped: Vec::new(),
+            };
+            return Misfit { place, mismatch: none, hints: vec![hint] };
+        }
+        let hints = self.hints(&missing, &misshaped, others, budget);
         let mut unexpected = others.unexpected.clone();
         unexpected.sort();
         let network = self.graph.described();
         Misfit { place, mismatch: MismatchError { network, missing, unexpected, misshaped }, hints }
     }
 
+    /// What to do where weights are stored as others from which they are computed.
+    fn way_out(&self, candidate: &Candidate, missing: &[ParameterSpec]) -> Option<String> {
+        if self.table.entries.len() > MOST_ENTRIES_FOR_HINTS {
+            return None;
+        }
+        let names: Vec<String> = self.table.entries.iter().map(|entry| self.table.full_name(entry)).collect();
+        let names: HashSet<&str> =
+            names.iter().filter_map(|name| name.strip_prefix(candidate.base.as_str())).collect();
+        missing.iter().find_map(|parameter| reparametrized(&names, &parameter.name))
+    }
+
     fn hints(
         &self,
-        candidate: &Candidate,
         missing: &[ParameterSpec],
         misshaped: &[Misshaped],
         others: &Others,
         budget: &mut Budget,
     ) -> Vec<String> {
-        if self.table.entries.len() > MOST_ENTRIES_FOR_HINTS {
-            return Vec::new();
-        }
-        let names: Vec<String> = self.table.entries.iter().map(|entry| self.table.full_name(entry)).collect();
-        let names: HashSet<&str> =
-            names.iter().filter_map(|name| name.strip_prefix(candidate.base.as_str())).collect();
-        if let Some(hint) = missing.iter().find_map(|parameter| reparametrized(&names, &parameter.name)) {
-            return vec![hint];
-        }
         if missing.is_empty()
             && others.unexpected.is_empty()
             && let Some(classes) = self.classes(misshaped)
@@ -515,21 +524,32 @@ impl<'s> Search<'s> {
         }
     }
 
-    fn nothing(&self, budget: &mut Budget) -> Kind {
+    /// A prefix that ends with no dot, and the number of names that are the network's behind it.
+    fn undotted(&self) -> Option<(String, usize)> {
+        let name = self.parameters.first()?.name.as_str();
+        let entries = || self.table.entries.iter().filter(|entry| self.allowed[entry.dict]);
+        let is_prefix = |prefix: &&str| !prefix.is_empty() && !prefix.ends_with('.');
+        // The shortest: a name may end with another's.
+        let prefixes = entries().filter_map(|entry| entry.name.strip_suffix(name)).filter(is_prefix);
+        let prefix = prefixes.min_by_key(|prefix| prefix.len())?;
+        let named = |entry: &&Entry| {
+            entry.name.strip_prefix(prefix).is_some_and(|rest| self.names.contains_key(rest))
+        };
+        Some((prefix.into(), entries().filter(named).count()))
+    }
+
+    fn nothing(&self, undotted: Option<(String, usize)>, budget: &mut Budget) -> Kind {
         let network = self.graph.described();
         let mut hints = Vec::new();
-        // A prefix that ends with no dot.
-        if let Some(name) = self.parameters.first().map(|parameter| parameter.name.as_str())
-            && let Some(prefix) = self.table.entries.iter().find_map(|entry| entry.name.strip_suffix(name))
-        {
-            let named = |entry: &&Entry| {
-                entry.name.strip_prefix(prefix).is_some_and(|rest| self.names.contains_key(rest))
-            };
-            let count = self.table.entries.iter().filter(named).count();
-            let prefix = shown(prefix);
-            hints.push(format!("{count} names differ by the prefix `{prefix}`: --prefix {prefix}"));
-        } else {
-            hints.extend(self.other_networks(&[], budget));
+        match (undotted, &self.selection.prefix) {
+            (_, Some(prefix)) => {
+                hints.push(format!("--prefix is `{}`, expected what its names begin with", shown(prefix)));
+            }
+            (Some((prefix, count)), None) => {
+                let prefix = shown(&prefix);
+                hints.push(format!("{count} names differ by the prefix `{prefix}`: --prefix {prefix}"));
+            }
+            (None, None) => hints.extend(self.other_networks(&[], budget)),
         }
         let mut counts = vec![0; self.table.dicts.len()];
         for entry in &self.table.entries {
@@ -690,7 +710,7 @@ fn described(path: &str, prefix: &str) -> String {
         text += &format!(" under `{}`", shown(path));
     }
     if !prefix.is_empty() {
-        text += &format!(", without the prefix `{}` of their names,", shown(prefix));
+        text += &format!(" without the prefix `{}`", shown(prefix));
     }
     text
 }
@@ -705,10 +725,10 @@ fn first(names: &[String], most: usize) -> String {
     if names.len() > most { format!("{shown}, ...") } else { shown }
 }
 
-/// No tensor in a file is called like a parameter of a network.
+/// No dict in a file has a good part of a network's names.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "no tensor in the file has a name of {network} ({wanted}); most are {place}, {count}: {examples}{hints}"
+    "no dict in the file resembles {network} ({wanted}); the largest, {place}, has {count}: {examples}{hints}"
 )]
 pub(super) struct Nothing {
     network: String,

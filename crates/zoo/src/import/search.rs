@@ -124,6 +124,10 @@ impl Table {
                     false => held.more += 1,
                 }
                 let content = match (tensor, pickle.get(value)) {
+                    // A number of NumPy's, as good as one of Python's.
+                    (Some(Ok(tensor)), _) if tensor.storage().is_none() && tensor.shape.is_empty() => {
+                        continue;
+                    }
                     (Some(Ok(tensor)), _) => {
                         // Many items can share one tensor, or one shape.
                         budget.spend(tensor.bytes(), &key)?;
@@ -215,6 +219,12 @@ fn key_text<'a>(pickle: &Pickle<'a>, key: &Key) -> Option<std::borrow::Cow<'a, s
         Key::Object(id) => match pickle.get(id) {
             Object::Int(value) => Some(value.to_string().into()),
             Object::Bytes(bytes) => std::str::from_utf8(bytes).ok().map(Into::into),
+            // Bytes at protocol 2: a call that encodes a text, which many keys can share.
+            Object::Call { .. } => {
+                let text = pickle.call(id)?.2.first().and_then(|&text| pickle.text(text))?;
+                let bytes = if text.len() <= 2 * MAX_NAME_BYTES { pickle.bytes(id)? } else { return None };
+                String::from_utf8(bytes.into_owned()).ok().map(Into::into)
+            }
             _ => pickle.text(id).map(Into::into),
         },
     }

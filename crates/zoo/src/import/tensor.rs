@@ -40,6 +40,10 @@ pub(super) enum Problem {
     Class { class: String, advice: &'static str },
     #[error(" has type {found}, expected f64, f32, f16 or bf16")]
     Type { found: String },
+    #[error(
+        " holds integers, expected f64, f32, f16 or bf16: if the network is quantized, give the float one"
+    )]
+    Integers,
     #[error(": {0}")]
     Form(&'static str),
     #[error(": {0}")]
@@ -312,8 +316,13 @@ fn view<'a>(
     pickle: &Pickle<'a>,
     [storage, offset, shape, strides]: [Id; 4],
 ) -> Result<TensorRef<'a>, Problem> {
-    let storage = storage_ref(pickle, storage)
-        .ok_or(Problem::Form("the storage is not a reference that torch.save writes"))?;
+    let storage = storage_ref(pickle, storage).ok_or(match pickle.call(storage) {
+        Some(("torch.storage", "_load_from_bytes", _)) => Problem::Form(
+            "it was written by pickle.dump, expected torch.save: in Python, \
+             torch.save(pickle.load(open(FILE, \"rb\")), \"state.pth\")",
+        ),
+        _ => Problem::Form("the storage is not a reference that torch.save writes"),
+    })?;
     let offset = size(pickle, offset).ok_or(Problem::Form("the storage offset is not a size"))?;
     let shape = sizes(pickle, shape).ok_or(Problem::Form("the shape is not a tuple of at most 64 sizes"))?;
     let strides =

@@ -218,8 +218,7 @@ fn both_real_files_are_one_network_that_binds() {
     assert_eq!(
         reading,
         [
-            "the tensors under `state_dict`, without the prefix `module.` of their names, were read; ignored beside \
-             them: best_prec1"
+            "the tensors under `state_dict` without the prefix `module.` were read; ignored beside them: best_prec1"
         ]
     );
     zoo::Executor::new(&graph, &bound).unwrap();

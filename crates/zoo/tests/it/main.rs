@@ -6,7 +6,9 @@
 
 mod architectures;
 mod bind;
+mod found;
 mod golden;
 mod import;
 mod onnx;
 mod seeded;
+mod torch;
