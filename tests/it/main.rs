@@ -24,6 +24,7 @@ mod rounding;
 mod shards;
 mod signals;
 mod slurm;
+mod specification;
 mod storm;
 mod submit;
 mod table1;

@@ -180,6 +180,19 @@ mod tests {
         assert_eq!(SplitMix64::after(1_234_567, 2).next(), found[2]);
     }
 
+    /// S411 of the specification: the first numbers, and the place of the first in 10 drops.
+    #[test]
+    fn resamples_are_stable() {
+        let mut random = SplitMix64::after(super::SEED, 0);
+        let found = [random.next(), random.next(), random.next()];
+        assert_eq!(found, [0x94e4_9d41_f1ac_692c, 0xf0bb_48ac_581e_e342, 0x10d2_c89f_8b08_3617]);
+        assert_eq!(SplitMix64::after(super::SEED, 1).next(), found[1]);
+        let place = ((u128::from(found[0]) * 10) >> 64) as usize;
+        assert_eq!(SplitMix64::after(super::SEED, 0).below(10), place);
+    }
+
+    /// S412 of the specification.
+    ///
     /// ```text
     /// from scipy import stats; import numpy as np  # scipy 1.17.1
     /// stats.bootstrap((np.array(x),), np.mean, n_resamples=1_000_000, batch=20000, method='BCa',
@@ -212,6 +225,7 @@ mod tests {
         assert_eq!(Interval::of_mean(&[3, 1, 2, 9], 10), Interval::of_mean(&[9, 2, 3, 1], 10));
     }
 
+    /// S413 of the specification.
     #[test]
     fn one_value_and_equal_values_have_no_ends() {
         assert_eq!(Interval::of_mean(&[4], 10), Interval::Absent);

@@ -280,6 +280,7 @@ mod tests {
         assert!(elsewhere > 50 && own > 1_000, "{elsewhere} {own}");
     }
 
+    /// S209 of the specification.
     #[test]
     fn an_entry_that_names_another_weight_overwrites_that_one() {
         let network = four_exceptions();

@@ -167,6 +167,7 @@ fn the_first_wrong_word_lies_anywhere_also_where_classes_differ() {
     assert!(statistic < limit(9), "{statistic}: {places:?}");
 }
 
+/// S121, S122, S123, S124 and S125 of the specification.
 #[test]
 fn changed_trials_are_stable() {
     // Fixed by definition: the records of these trials may never change.

@@ -179,6 +179,7 @@ fn net_flips(network: &Network, protection: &dyn Protection, intervals: &[FaultP
     }
 }
 
+/// S118 of the specification.
 #[test]
 fn scrubbed_memories_end_as_a_pass_over_all_words_leaves_them() {
     let network = network();
@@ -259,6 +260,7 @@ fn of_array(pattern: &FaultPattern) -> FaultPattern {
     FaultPattern { data: pattern.data.clone(), check: vec![] }
 }
 
+/// S118 and S204 of the specification.
 #[test]
 fn an_exception_list_is_scrubbed_as_a_memory_of_its_own() {
     let (network, _) = with_exceptions();
@@ -301,6 +303,7 @@ fn a_stuck_cell_of_an_exception_list_flips_where_it_holds_the_other_bit() {
     }
 }
 
+/// S119 and S204 of the specification.
 #[test]
 fn exceptions_are_planned_counted_and_in_the_tensor_that_they_name() {
     let (network, [in_conv, all]) = with_exceptions();
@@ -389,6 +392,7 @@ fn protections_meet_the_same_faults_of_their_data_cells() {
     }
 }
 
+/// S118, S119 and S120 of the specification.
 #[test]
 fn trials_are_stable() {
     // Fixed by definition: the records of these trials may never change.
@@ -448,6 +452,7 @@ fn fault_models_are_an_axis_between_protections_and_rates() {
     assert_eq!(alone[0].fault_model, "bernoulli");
 }
 
+/// S410 of the specification.
 #[test]
 fn a_sweep_goes_over_tensors_in_memory_order_and_bits() {
     let names = |sweep: &str| -> Vec<String> {

@@ -149,6 +149,7 @@ fn merged(root: &Path) -> Vec<u8> {
     std::fs::read(path).unwrap()
 }
 
+/// S205, S206, S207 and S208 of the specification.
 #[test]
 fn trials_see_what_a_read_of_the_whole_memory_sees() {
     // 104 weights, which the word codecs read alone, and 5,016, of which the dense loops read the clean groups.
@@ -263,6 +264,7 @@ fn compare_with_dense(
     outcomes
 }
 
+/// S206, S401, S402 and S403 of the specification.
 #[test]
 fn records_are_stable() {
     // Fixed by definition: the records of these trials may never change.
@@ -340,6 +342,7 @@ fn every_protection_meets_the_same_data_flips() {
     assert!(patterns.all(|other| other == first));
 }
 
+/// S404 of the specification.
 #[test]
 fn an_unchanged_network_is_never_run_and_scores_as_clean() {
     let folder = tempfile::tempdir().unwrap();
@@ -572,6 +575,8 @@ fn a_network_can_have_protections_of_its_own() {
     assert_eq!(protections, ["secded-72-64"; 2]);
 }
 
+/// S203 of the specification.
+///
 /// A copy that faults cannot reach is no stored cell: it is not counted, and nothing flips in it.
 #[test]
 fn cells_out_of_reach_of_faults_do_not_count() {

@@ -100,6 +100,7 @@ impl TensorSpan {
 mod tests {
     use super::*;
 
+    /// S201 of the specification.
     #[test]
     fn tensors_are_padded_to_whole_blocks_and_found_again() {
         let layout = MemoryLayout::new([("a", 9), ("empty", 0), ("b", 8), ("c", 1)]);

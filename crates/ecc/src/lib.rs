@@ -47,6 +47,9 @@
 //! [`by_id`] finds one by its id or the paper's name. A new one is a file in `src/protections/` and a
 //! line in its registry; `docs/src/own-protection.md` shows how.
 //!
+//! The cells, matrix and decoding of each, in a form from which another implementation reads the same weights, are in
+//! `docs/src/specification-memory.md`.
+//!
 //! A code of words of several weights leaves a detected word (DUE) as received, as in the paper. `id+zero-word` reads all
 //! its weights as 0 instead, `id+range-clamp` clamps them into the range of small weights ([`DuePolicy`]).
 //!

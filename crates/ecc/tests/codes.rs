@@ -152,6 +152,7 @@ const SAMPLES: [[i8; 8]; 4] = [
     [5, 4, 3, 2, 1, 0, -1, 100],
 ];
 
+/// S224 and S225 of the specification.
 #[test]
 fn every_pattern_of_so_many_flips_as_a_code_corrects_is_corrected() {
     let counts = cases().into_iter().map(|case| {
@@ -185,6 +186,7 @@ fn every_pattern_of_so_many_flips_as_a_code_corrects_is_corrected() {
     assert_eq!(counts, expected.map(|(id, count)| (id.to_owned(), count)));
 }
 
+/// S225 of the specification.
 #[test]
 fn every_pattern_of_one_flip_more_is_detected() {
     // But in the codes without a parity over all cells.

@@ -24,6 +24,7 @@ fn plane(protection: &dyn Protection) -> Vec<i8> {
     plane
 }
 
+/// S210 of the specification.
 #[test]
 fn detected_words_read_as_the_policy_says_and_others_as_without_it() {
     for (kept, others) in choices() {

@@ -3,6 +3,7 @@
 use ecc::{BLOCK, Constraint, Exception, MemoryImage, MemoryLayout, Protection, WordStatus, by_id};
 use proptest::prelude::*;
 
+/// S204 of the specification.
 #[test]
 fn an_entry_is_its_bytes_and_what_lies_in_the_rest_does_not_matter() {
     for index in [0, 1, 255, 256, 11_699_132, u32::MAX] {
@@ -18,6 +19,7 @@ fn an_entry_is_its_bytes_and_what_lies_in_the_rest_does_not_matter() {
     assert_eq!(Exception { index: 0x0403_02ff, value: -7 }.to_bytes(), [-1, 2, 3, 4, -7, 0, 0, 0]);
 }
 
+/// S204 and S229 of the specification.
 #[test]
 fn an_entry_is_a_word_of_its_code_with_single_flips_corrected_and_double_flips_kept() {
     let code = Exception::code();

@@ -299,6 +299,7 @@ fn protections_answer_to_their_other_names() {
     assert!(known.starts_with("faulty, parity-zero, secded-72-64, in-place-64-57, "));
 }
 
+/// S222 and S230 of the specification.
 #[test]
 fn parameters_are_stable() {
     // They enter the identity of every record; a change here is a change of the code itself.
@@ -384,6 +385,7 @@ fn parameters_are_stable() {
     assert_eq!(all().iter().map(|p| p.id().to_owned()).collect::<Vec<_>>(), ids, "each is pinned");
 }
 
+/// S219 of the specification.
 #[test]
 fn an_idealized_protection_restores_what_it_is_said_to_correct_and_keeps_the_rest() {
     for (id, corrects) in [("idealized-64", 1), ("idealized-64-t2", 2)] {

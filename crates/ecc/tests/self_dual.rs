@@ -72,6 +72,7 @@ impl Case {
 
 const WEIGHTS: [i8; BLOCK] = [15, -16, 1, -1, 7, -9, 0, 12];
 
+/// S227 of the specification.
 #[test]
 fn five_flips_are_corrected_and_six_detected() {
     for case in cases() {

@@ -119,6 +119,7 @@ fn cells_of(image: &MemoryImage, index: usize, check_bits: usize) -> Cells {
     data.chain((0..check_bits).map(|bit| cell(image.check(), check_bits * index + bit))).collect()
 }
 
+/// S211, S212, S214, S215, S216, S217 and S218 of the specification.
 #[test]
 fn every_value_under_every_pattern_of_flips_is_read_as_defined() {
     for Definition { id, store, read } in DEFINITIONS {
@@ -172,6 +173,7 @@ fn what_storing_costs() {
     assert_eq!([0, 3, -3, 4, -4, 7, 127, -127, -128].map(cep), [0, 0, 0, 4, -4, 4, 124, -124, -124]);
 }
 
+/// S213 of the specification.
 #[test]
 fn a_parity_mismatch_takes_the_mean_of_the_neighbours_in_the_block_as_received() {
     let protection = by_id("parity-avg").unwrap();

@@ -21,20 +21,11 @@
 //! offset[c]     = ((bias - mean) * g + beta) * s_out                g = gamma / sqrt(variance + epsilon)
 //! ```
 //!
-//! with scales in levels per unit (s_weight is that of channel c where channels have their own), g = 1 and mean = beta = 0 without a batch norm. The other operations:
-//!
-//! | operation | output |
-//! |---|---|
-//! | input | level of `Preprocessing::value(channel, pixel)`, from a table |
-//! | sum | `(a as f32) * (s_out / s_a) + (b as f32) * (s_out / s_b)`, clamped and rounded as above |
-//! | mean over height and width | exact sum, times `s_out / (s_in * pixels)` |
-//! | mean over a window | exact sum, times `s_out / (s_in * count)`; count: the window's size, or its values inside the input |
-//! | clipped ReLU of its own | `level * (s_out / s_in)`, from 0 to the level of its bound |
-//! | concatenation | each input times `s_out / s_in`; unchanged where the scales are equal |
-//! | max pooling, flattening, padding, padded shortcut, ReLU of its own | levels moved or compared, scale kept |
-//! | last layer | `value` with s_out = 1: the logits, unrounded |
-//!
-//! The prediction is the class of the largest logit, the lowest class on ties.
+//! with scales in levels per unit (s_weight is that of channel c where channels have their own), g = 1 and mean = beta = 0
+//! without a batch norm. Sums, means and concatenations are one f32 product for each input and one sum, rounded likewise; max
+//! pooling, flattening and padding move or compare levels. The last layer gives `value` with s_out = 1: the logits, unrounded.
+//! The prediction is the class of the largest logit, the lowest class on ties. `docs/src/specification-inference.md` has the
+//! rules of every operation (S301 to S316), from which another implementation computes the same bits.
 //!
 //! # Why it is exact
 //!

@@ -355,6 +355,7 @@ mod tests {
         assert_eq!(pooled, [-5, -4, -2, -1]);
     }
 
+    /// S311 of the specification.
     #[test]
     fn a_window_mean_divides_by_the_values_it_has() {
         let window = Window { kernel: [2, 2], stride: [1, 2], padding: [1, 1], ceil: false };

@@ -90,3 +90,64 @@ pub(crate) fn below(rng: &mut impl RngCore, bound: u64) -> u64 {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+    use crate::model::stream;
+
+    fn first() -> ChaCha8Rng {
+        stream(2019, *b"data\0\0\0\0", 0)
+    }
+
+    /// S101, S102, S103, S104, S105 and S106 of the specification. The values are of an implementation in Python.
+    #[test]
+    fn draws_are_stable() {
+        let mut rng = first();
+        let numbers: [u64; 4] = std::array::from_fn(|_| rng.next_u64());
+        let expected =
+            [0x046b_d88c_40f6_2020, 0xba12_f5b0_5278_66d2, 0x2152_7468_576e_5205, 0xb55b_d5d5_5dad_0223];
+        assert_eq!(numbers, expected);
+        assert_eq!(uniform(&mut first()), 0.01727059768833128);
+        let mut rng = first();
+        assert_eq!(bernoulli(&mut rng, 100, 0.05), [79, 86]);
+        assert_eq!(
+            bernoulli(&mut rng, 100, 0.05),
+            [6, 12, 18, 76],
+            "the number that ends the first is used up"
+        );
+        let mut rng = first();
+        assert_eq!(std::array::from_fn(|_| below(&mut rng, 10)), [0, 7, 1, 7, 7, 7, 0, 0]);
+        assert_eq!(distinct(&mut first(), 20, 5), [0, 1, 2, 14, 15]);
+        let others: Vec<u64> = (3..14).chain(16..20).collect();
+        assert_eq!(distinct(&mut first(), 20, 15), others);
+        // No number is used up.
+        let mut rng = first();
+        assert_eq!((bernoulli(&mut rng, 9, 0.0).len(), bernoulli(&mut rng, 9, 1.0).len()), (0, 9));
+        assert_eq!(rng.next_u64(), expected[0]);
+        // Of no cells one is.
+        let mut rng = first();
+        assert_eq!((bernoulli(&mut rng, 0, 0.5).len(), rng.next_u64()), (0, expected[1]));
+    }
+
+    /// S105 of the specification: numbers whose product leaves a low half below 2^64 mod n are drawn again.
+    #[test]
+    fn a_number_that_would_favour_some_is_drawn_again() {
+        struct Given(Vec<u64>);
+        impl RngCore for Given {
+            fn next_u32(&mut self) -> u32 {
+                unreachable!("numbers have 64 bits")
+            }
+            fn next_u64(&mut self) -> u64 {
+                self.0.remove(0)
+            }
+            fn fill_bytes(&mut self, _: &mut [u8]) {
+                unreachable!("numbers have 64 bits")
+            }
+        }
+        // 2^64 mod 10 is 6: 0 has the low half 0, and 2^63 + 1 has 10.
+        assert_eq!(below(&mut Given(vec![0, (1 << 63) + 1, 7]), 10), 5);
+    }
+}

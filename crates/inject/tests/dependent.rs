@@ -28,6 +28,7 @@ fn pattern(data: &[u64], check: &[u64]) -> FaultPattern {
     FaultPattern { data: data.into(), check: check.into() }
 }
 
+/// S113, S114, S115, S116 and S117 of the specification.
 #[test]
 fn values_are_stable() {
     // Fixed by definition: these offsets may never change, or recorded campaigns could not be replayed.

@@ -19,6 +19,7 @@ fn flips(faults: Faults) -> FaultPattern {
 
 const BOTH: [FaultModel; 2] = [FaultModel::Bernoulli, FaultModel::FixedCount];
 
+/// S111 and S112 of the specification.
 #[test]
 fn values_are_stable() {
     // Fixed by definition: these offsets may never change, or recorded campaigns could not be replayed.
@@ -94,6 +95,7 @@ fn the_papers_fault_counts_are_reproduced() {
     }
 }
 
+/// S107 of the specification.
 #[test]
 fn check_bits_do_not_disturb_the_data_plane() {
     for model in BOTH {
@@ -252,6 +254,7 @@ proptest! {
     }
 }
 
+/// S104 and S106 of the specification.
 #[test]
 fn word_faults_are_stable_and_have_a_stream_of_their_own() {
     // Fixed by definition, as above.

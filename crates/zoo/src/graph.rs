@@ -490,6 +490,7 @@ mod tests {
         graph.quantization_points().into_iter().map(named).collect()
     }
 
+    /// S303 of the specification.
     #[test]
     fn a_window_has_as_many_positions_as_fit() {
         for (size, kernel, stride, padding) in
@@ -518,6 +519,7 @@ mod tests {
         assert_eq!(Window::square(3, 2, 1).output(112, 112), [56, 56]);
     }
 
+    /// S304 of the specification.
     #[test]
     fn fused_chains_round_once_at_their_end() {
         let mut g = builder([3, 8, 8]);
@@ -533,6 +535,7 @@ mod tests {
         assert_eq!(points(&g.finish()), expected);
     }
 
+    /// S304 of the specification.
     #[test]
     fn a_value_with_two_readers_is_rounded_where_it_is() {
         let mut g = builder([3, 8, 8]);

@@ -162,6 +162,7 @@ fn run(graph: &Graph, checkpoint: &Checkpoint, pixels: &[u8]) -> Vec<f32> {
     values.pop().unwrap().concat()
 }
 
+/// S317 of the specification.
 #[test]
 fn logits_equal_nested_loops() {
     for i in 0..=exactness::NETWORKS.len() {

@@ -68,6 +68,7 @@ pub(crate) fn changed(checkpoint: &Checkpoint, changes: &[WeightChange]) -> Chec
     checkpoint
 }
 
+/// S305, S306, S307, S308, S309, S310, S312, S313 and S314 of the specification.
 #[test]
 fn levels_and_logits_equal_the_plain_reference() {
     for i in 0..=NETWORKS.len() {
@@ -192,6 +193,7 @@ fn activations_are_alive_in_the_tested_networks() {
     }
 }
 
+/// S306 of the specification.
 #[test]
 fn a_clipped_relu_cuts_at_the_level_of_its_bound() {
     let (graph, mut checkpoint, _) = network(NETWORKS.len(), 5);
@@ -212,6 +214,7 @@ fn a_clipped_relu_cuts_at_the_level_of_its_bound() {
     assert!(logits.iter().all(|v| (0.0..=0.5).contains(v)) && logits.contains(&0.5), "{logits:?}");
 }
 
+/// S316 of the specification.
 #[test]
 fn threads_and_batches_change_nothing() {
     let (graph, checkpoint, mut network) = network(0, 5);
@@ -258,6 +261,7 @@ fn the_last_change_of_a_weight_counts() {
     assert_eq!(network.logits(&inputs, &[change(-128), clean]), network.logits(&inputs, &[]));
 }
 
+/// S315 of the specification.
 #[test]
 fn equal_logits_give_the_lowest_class() {
     let graph = zoo::build(&random::spec("resnet20", 0.25, 32)).unwrap();
