@@ -94,9 +94,11 @@ fn a_seed_changes_records_and_repeating_a_run_changes_nothing() {
     let other = zerospace(folder, &["run", "y.toml", "--out", "reference"]);
     assert_eq!(other.code, 4);
     assert_eq!(
-        other.stderr,
-        "error: reference: this run was started with another plan: \
-         seed of cell thin faulty bernoulli 0e0 is 6, was 5\n"
+        other.stderr.lines().last(),
+        Some(
+            "error: reference: this run was started with another plan: \
+             seed of cell thin faulty bernoulli 0e0 is 6, was 5"
+        )
     );
     succeed(folder, &["run", "y.toml", "--out", "other"]);
     assert_ne!(merged(&folder.join("other")), first);
@@ -286,7 +288,7 @@ fn a_full_disk_is_an_error_and_loses_nothing() {
     let said = zerospace(folder, &["run", "x.toml", "--out", "full"]);
     assert_eq!(said.code, 1, "{}", said.stderr);
     assert!(
-        said.stderr.starts_with("error: full/parts/") && said.stderr.contains("No space"),
+        said.stderr.contains("error: full/parts/") && said.stderr.contains("No space"),
         "{}",
         said.stderr
     );

@@ -17,6 +17,7 @@ mod messages;
 mod onnx;
 mod page;
 mod program;
+mod quantize;
 mod real;
 mod replay;
 mod reproduce;

@@ -11,7 +11,8 @@ use crate::distribution::Distribution;
 use crate::document::{self, Document, Shown, paths};
 use crate::exit::{Failure, Outcome};
 use crate::images::{SYNTHETIC_SHORT, calibrated_on_synthetic};
-use crate::loading::{architecture, provenance};
+use crate::loading::provenance;
+use crate::network_text::{self, suspicious};
 use crate::output::{markdown, percent};
 
 /// Width of the bars in the table by position.
@@ -131,9 +132,12 @@ impl Inspected {
         }
         Self {
             path: document::path(path),
-            architecture: architecture(checkpoint),
+            architecture: network_text::architecture(&checkpoint.model, &checkpoint.layers),
             content_hash: checkpoint.digest(),
-            provenance: provenance(checkpoint),
+            provenance: provenance(checkpoint, None)
+                .into_iter()
+                .chain(suspicious(&checkpoint.preprocessing))
+                .collect(),
             tensors,
             total,
         }

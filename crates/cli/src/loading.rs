@@ -14,6 +14,9 @@ use records::{CellSpec, EvaluationSet, NetworkEntry, TensorEntry};
 use crate::exit::Failure;
 use crate::images::{DEFAULT_SIDE, Images, is_folder};
 use crate::int8::{Int8, evaluator};
+use crate::making::agreeing;
+use crate::network_text;
+use crate::output::progress_line;
 use crate::progress::bar;
 
 /// How many threads may work, and where decoded images are kept.
@@ -133,6 +136,12 @@ impl Prepared {
                 .with_context(|| model.checkpoint.display().to_string())
                 .map_err(Failure::Input)?;
             let clean = network.clean().to_vec();
+            let correct = agreeing(&clean, &self.images);
+            if let Some(warning) =
+                network_text::at_chance(correct, &self.images, &checkpoint.model, &checkpoint.preprocessing)
+            {
+                progress_line(&format!("{}: {warning}", model.label));
+            }
             let evaluation = match self.images.is_labelled() {
                 true => Evaluation::new(self.images.labels().to_vec(), clean),
                 false => Evaluation::label_free(clean),
@@ -151,11 +160,11 @@ impl Prepared {
             NetworkEntry {
                 label: network.label.clone(),
                 network: network.digest.clone(),
-                architecture: architecture(checkpoint),
+                architecture: network_text::architecture(&checkpoint.model, &checkpoint.layers),
                 family: self.experiment.models[i].family.clone(),
                 classes: checkpoint.model.classes as u64,
                 clean_correct: evaluators[i].1.clean_correct(),
-                provenance: provenance(checkpoint),
+                provenance: provenance(checkpoint, Some(&self.experiment.data.set)),
                 tensors: self.named_tensors(network),
             }
         };
@@ -188,19 +197,9 @@ fn input_side(set: &str, checkpoint: &Checkpoint) -> anyhow::Result<usize> {
     }
 }
 
-/// Architecture, width and input size in words.
-pub(crate) fn architecture(checkpoint: &Checkpoint) -> String {
-    let Checkpoint { model, layers, .. } = checkpoint;
-    let [c, h, w] = model.input;
-    let variant = match layers.len() {
-        0 => format!("width {}", model.width),
-        listed => format!("{listed} listed layers"),
-    };
-    format!("{}, {variant}, input {c}x{h}x{w}, {} classes", model.architecture, model.classes)
-}
-
-/// Where a checkpoint came from, a line for each step.
-pub(crate) fn provenance(checkpoint: &Checkpoint) -> Vec<String> {
+/// Where a checkpoint came from and what it takes as input, a line for each step. `set` is the one whose images it is
+/// given, if any.
+pub(crate) fn provenance(checkpoint: &Checkpoint, set: Option<&str>) -> Vec<String> {
     let p = &checkpoint.provenance;
     let mut lines = vec![format!("weights from {} (SHA-256 {})", p.source, p.source_sha256)];
     lines.extend(p.reading.iter().map(|choice| format!("read as: {choice}")));
@@ -212,6 +211,10 @@ pub(crate) fn provenance(checkpoint: &Checkpoint) -> Vec<String> {
             }
             Activations::Dynamic { .. } => format!("activation ranges from {}", p.calibration),
         },
+        format!(
+            "preprocessing: {}",
+            network_text::preprocessing(&checkpoint.preprocessing, checkpoint.model.input, set)
+        ),
         format!("written by {}", p.written_by),
     ]);
     lines

@@ -20,6 +20,7 @@ mod making;
 mod man;
 mod merge;
 mod names;
+mod network_text;
 mod output;
 mod plan;
 mod progress;

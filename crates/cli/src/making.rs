@@ -127,6 +127,8 @@ pub(crate) struct FloatNetwork<'a> {
 pub(crate) struct Rounded {
     graph: Graph,
     checkpoint: Checkpoint,
+    /// Weights that the constraint forbade.
+    pub(crate) clamped: usize,
 }
 
 impl FloatNetwork<'_> {
@@ -153,14 +155,7 @@ impl FloatNetwork<'_> {
         let immune = self.parameters.iter().filter(|(name, _)| !weights.iter().any(|w| w.name == **name));
         let weight_edits = match *constraint {
             Constraint::NONE => "none".into(),
-            Constraint::WOT => {
-                format!("throttled: {clamped} of {total} clamped into [-64, 63] at positions 0..6")
-            }
-            Constraint { low, high } => {
-                format!(
-                    "throttled: {clamped} of {total} clamped, at positions 0..7, to at least {low:?} and at most {high:?}"
-                )
-            }
+            _ => format!("throttled: {clamped} of {total} clamped into {constraint}"),
         };
         let weight_edits = match rounding.scale {
             ScaleRule::Largest => weight_edits,
@@ -183,7 +178,7 @@ impl FloatNetwork<'_> {
                 written_by: concat!("zerospace ", env!("CARGO_PKG_VERSION")).into(),
             },
         };
-        Ok(Rounded { graph: self.graph.clone(), checkpoint })
+        Ok(Rounded { graph: self.graph.clone(), checkpoint, clamped })
     }
 
     /// Top-1 class of every image, by the float network; `bar` advances by each.
@@ -217,7 +212,7 @@ impl FloatNetwork<'_> {
 impl Rounded {
     /// Gives the activations their ranges.
     pub(crate) fn with_ranges(self, ranges: RangesOf<'_>) -> anyhow::Result<Checkpoint> {
-        let Self { graph, mut checkpoint } = self;
+        let Self { graph, mut checkpoint, .. } = self;
         let provenance = &mut checkpoint.provenance;
         match ranges {
             RangesOf::Calibration(images) => {

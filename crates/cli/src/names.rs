@@ -35,6 +35,11 @@ pub(crate) fn protections() -> Vec<&'static str> {
     IDS.iter().map(String::as_str).collect()
 }
 
+/// Variants of architectures.
+pub(crate) fn variants() -> Vec<&'static str> {
+    quant::Variant::ALL.map(quant::Variant::id).to_vec()
+}
+
 /// Data sets.
 pub(crate) fn image_sets() -> Vec<&'static str> {
     let listed = DataSource::ALL.map(DataSource::name);

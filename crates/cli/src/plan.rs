@@ -10,6 +10,7 @@ use crate::document::{Document, NamedCell, Shown};
 use crate::exit::{Failure, Outcome};
 use crate::images::left_out;
 use crate::loading::{Machine, Prepared};
+use crate::network_text;
 use crate::output::markdown;
 use crate::progress::bar;
 use crate::rerun::Rerun;
@@ -69,8 +70,20 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         }
     };
     let cells: Vec<CellPlan> = prepared.cells.iter().map(cell).collect();
+    let networks =
+        experiment.models.iter().zip(&prepared.checkpoints).map(|(model, checkpoint)| PlannedNetwork {
+            label: &model.label,
+            architecture: network_text::architecture(&checkpoint.model, &checkpoint.layers),
+            preprocessing: network_text::preprocessing(
+                &checkpoint.preprocessing,
+                checkpoint.model.input,
+                Some(&experiment.data.set),
+            ),
+            warning: network_text::suspicious(&checkpoint.preprocessing),
+        });
     arguments.shown.format.show(&Plan {
         experiment: &experiment.name,
+        networks: networks.collect(),
         seed: experiment.seed,
         cell_trials: experiment.trials,
         trials: cells.len() as u64 * experiment.trials,
@@ -94,6 +107,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
 #[derive(Serialize)]
 struct Plan<'a> {
     experiment: &'a str,
+    networks: Vec<PlannedNetwork<'a>>,
     seed: u64,
     cell_trials: u64,
     trials: u64,
@@ -102,6 +116,22 @@ struct Plan<'a> {
     evaluation: &'a EvaluationSet,
     pilot: Option<Pilot>,
     cells: Vec<CellPlan>,
+}
+
+#[derive(Serialize)]
+struct PlannedNetwork<'a> {
+    label: &'a str,
+    architecture: String,
+    preprocessing: String,
+    warning: Option<String>,
+}
+
+impl PlannedNetwork<'_> {
+    fn lines(&self) -> String {
+        let Self { label, architecture, preprocessing, .. } = self;
+        let warning = self.warning.iter().map(|warning| format!("\n{label}: {warning}")).collect::<String>();
+        format!("{label}: {architecture}\n{label}: preprocessing: {preprocessing}{warning}")
+    }
 }
 
 /// What the plan costs, by a pilot of so many trials a cell.
@@ -175,8 +205,9 @@ impl Document for Plan<'_> {
             None => String::new(),
         };
         let set = self.evaluation;
+        let networks: Vec<String> = self.networks.iter().map(PlannedNetwork::lines).collect();
         format!(
-            "{}\n{} cells x {} trials{changed} = {} trials{stop}, seed {}, on {} images of {} {}{}{cost}",
+            "{}\n{} cells x {} trials{changed} = {} trials{stop}, seed {}, on {} images of {} {}{}{cost}\n\n{}",
             markdown(&columns, &self.cells.iter().map(CellPlan::row).collect::<Vec<_>>()),
             self.cells.len(),
             self.cell_trials,
@@ -186,6 +217,7 @@ impl Document for Plan<'_> {
             set.name,
             set.split,
             left_out(set),
+            networks.join("\n"),
         )
     }
 }

@@ -4,7 +4,7 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use data::{DataError, ImageSet};
 use ecc::Constraint;
-use quant::{ModelSpec, Preprocessing};
+use quant::{Preprocessing, Variant};
 use zoo::{Bound, Graph, OnnxModel};
 
 use crate::distribution::violations;
@@ -13,7 +13,8 @@ use crate::images::{DEFAULT_SIDE, is_folder};
 use crate::int8::check_fit;
 use crate::loading::Machine;
 use crate::making::{FloatNetwork, RangesOf, Rounding, Within, agreeing, image_bar, import, int8_top1};
-use crate::names::{Named, image_sets, protections};
+use crate::names::{Named, image_sets, protections, variants};
+use crate::network_text;
 use crate::output::{self, markdown, percent, progress_line};
 use crate::signals;
 
@@ -42,6 +43,11 @@ An ONNX model (operator set 13 or newer) brings its own layers and needs no --ar
 size must be those of the set. The weights in memory are its weights of two or more dimensions in the
 order of its nodes; those of MatMul, and of Gemm without transB, are transposed to (output, input).
 
+A name of torchvision means torchvision's layers at any image size, so at 32 x 32 pixels a stem that leaves little of
+them. Networks for CIFAR usually are another form: --variant cifar, a first convolution of 3x3 with stride 1 and no max
+pool (cifar-maxpool: with it). What was built is printed and stored.
+
+Pixels are divided by 255; then --mean is subtracted and --std divides, for red, green and blue in this order.
 torchvision's pretrained inception_v3 expects --mean 0.5,0.5,0.5 --std 0.5,0.5,0.5.
 
 Examples:
@@ -64,6 +70,10 @@ pub(crate) struct Arguments {
     /// Architecture of a state dict; an ONNX model needs none
     #[arg(long = "arch", value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(zoo::ARCHITECTURES))]
     architecture: Option<String>,
+    /// Form of the architecture, where it has several: torchvision's layers, or a stem for small images, without
+    /// (cifar) or with (cifar-maxpool) torchvision's max pool [default: torchvision]
+    #[arg(long, value_name = "NAME", requires = "architecture", value_parser = Named(variants), hide_possible_values = true)]
+    variant: Option<String>,
     /// Where to write the int8 checkpoint
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
@@ -114,6 +124,17 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     let throttle =
         throttle.context("--throttle").map_err(Failure::Input)?.map(|protection| protection.constraint());
     let set = &arguments.set;
+    let variant: Option<Variant> = arguments
+        .variant
+        .as_deref()
+        .map(str::parse)
+        .transpose()
+        .context("--variant")
+        .map_err(Failure::Input)?;
+    if let Some(architecture) = &arguments.architecture {
+        // A variant that does not exist is refused before any image is read.
+        zoo::model(architecture, variant, arguments.width, 1, [3, 1, 1]).map_err(Failure::input)?;
+    }
     if let (Some(side), false) = (arguments.side, is_folder(set)) {
         let message = format!("--side is {side}, but images of {set} have a size of their own");
         return Err(Failure::Input(anyhow!(message)));
@@ -137,7 +158,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     let ranges = RangesOf::new(batch, training.as_ref());
     let test = images("test", arguments.images.map(|n| n as usize))?.set;
     let (graph, Bound { parameters, reading }) =
-        float_network(arguments, onnx, &test).map_err(Failure::Input)?;
+        float_network(arguments, variant, onnx, &test).map_err(Failure::Input)?;
     let preprocessing = Preprocessing { mean: arguments.mean.clone(), std: arguments.std.clone() };
     check_preprocessing(&preprocessing, test.shape().channels).map_err(Failure::Input)?;
 
@@ -148,6 +169,17 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         source: &arguments.checkpoint,
         reading: &reading,
     };
+    let mut about = vec![format!("network: {}", network_text::architecture(graph.spec(), graph.layers()))];
+    about.extend(reading.iter().map(|choice| format!("read as: {choice}")));
+    about.push(format!(
+        "preprocessing: {}",
+        network_text::preprocessing(&preprocessing, graph.spec().input, Some(set.as_str()))
+    ));
+    if graph.layers().is_empty() {
+        about.extend(network_text::indistinguishable(graph.spec()));
+    }
+    about.extend(network_text::suspicious(&preprocessing));
+    output::data(&about.join("\n"));
     progress_line("float network ...");
     let predictions = network.predict(&test, &image_bar(&test)).map_err(Failure::Input)?;
     let labelled = test.is_labelled();
@@ -157,34 +189,45 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     };
     let float = agreeing(&predictions, &test);
     progress_line("int8 network ...");
+    let warning = network_text::at_chance(float, &test, graph.spec(), &preprocessing);
     let mut checkpoint =
         network.quantized(arguments.rounding, &Constraint::NONE, ranges).map_err(Failure::Input)?;
-    let wanted = throttle.unwrap_or(Constraint::WOT);
-    let outside = violations(&checkpoint.weights, &wanted);
     let total: usize = checkpoint.weights.iter().map(|w| w.values.len()).sum();
-    let range = match wanted {
-        Constraint::WOT => "[-64, 63] at positions 0..6".into(),
-        _ => format!("the range of {}", arguments.throttle.as_deref().unwrap_or_default()),
-    };
     let mut rows = vec![row("float", float, float, test.len())];
     rows.push(row("int8", int8_top1(&checkpoint, &test).map_err(Failure::Input)?, float, test.len()));
-    if let Some(constraint) = &throttle {
-        checkpoint = network.quantized(arguments.rounding, constraint, ranges).map_err(Failure::Input)?;
-        let throttled = int8_top1(&checkpoint, &test).map_err(Failure::Input)?;
-        rows.push(row("int8, throttled", throttled, float, test.len()));
-    }
+    let edits = match (&throttle, &arguments.throttle) {
+        (Some(constraint), Some(protection)) if *constraint != Constraint::NONE => {
+            let rounded = network.rounded(arguments.rounding, constraint).map_err(Failure::Input)?;
+            let clamped = rounded.clamped;
+            checkpoint = rounded.with_ranges(ranges).map_err(Failure::Input)?;
+            let throttled = int8_top1(&checkpoint, &test).map_err(Failure::Input)?;
+            rows.push(row("int8, throttled", throttled, float, test.len()));
+            format!(
+                "{clamped} of {total} weights ({:.3} %) were clamped into the range of {protection}: {constraint}",
+                percent(clamped, total)
+            )
+        }
+        (Some(_), Some(protection)) => format!("{protection} stores any weights: none was clamped"),
+        _ => {
+            let outside = violations(&checkpoint.weights, &Constraint::WOT);
+            format!(
+                "{outside} of {total} weights ({:.3} %) lie outside the range of in-place-64-57 and were kept (--throttle clamps \
+                 them): {}",
+                percent(outside, total),
+                Constraint::WOT
+            )
+        }
+    };
     signals::last(|| checkpoint.save(&arguments.output)).map_err(Failure::machine)?;
 
     let columns = match labelled {
         true => ["network", ">correct", ">images", ">top-1 %", ">against float, points"],
         false => ["network", ">as float", ">images", ">agreement %", ">against float, points"],
     };
-    let reading: String = reading.iter().map(|line| format!("read as: {line}\n")).collect();
     output::data(&format!(
-        "{reading}{}\n{outside} of {total} weights ({:.3} %) lie outside {range}{}\n\n{}",
+        "\n{}\n{edits}\n{}\n{}",
         markdown(&columns, &rows),
-        percent(outside, total),
-        if throttle.is_some() { "; clamped" } else { "; kept (in-place protection needs --throttle)" },
+        warning.map_or(String::new(), |warning| warning + "\n"),
         arguments.output.display()
     ));
     Ok(Outcome::Done)
@@ -226,6 +269,7 @@ fn read_onnx(file: &Path) -> anyhow::Result<OnnxModel> {
 /// The network for the images of a set: of the architecture that was named, or what an ONNX model says.
 fn float_network(
     arguments: &Arguments,
+    variant: Option<Variant>,
     onnx: Option<OnnxModel>,
     images: &ImageSet,
 ) -> anyhow::Result<(Graph, Bound)> {
@@ -240,13 +284,7 @@ fn float_network(
         return Ok((graph, Bound { parameters, reading: Vec::new() }));
     }
     let architecture = arguments.architecture.clone().expect("what is no ONNX model names its architecture");
-    let model = ModelSpec {
-        architecture,
-        classes: classes(arguments, images)?,
-        input,
-        width: arguments.width,
-        variant: None,
-    };
+    let model = zoo::model(&architecture, variant, arguments.width, classes(arguments, images)?, input)?;
     let graph = zoo::build(&model)?;
     let bound = import(&graph, file, &arguments.within.selection())?;
     Ok((graph, bound))

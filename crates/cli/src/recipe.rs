@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use clap::ValueEnum;
 use ecc::Constraint;
+use quant::Variant;
 use serde::Deserialize;
 use wot::{Augmentation, BitErrors, Method, Scale, Schedule, Validation};
 use zoo::Selection;
@@ -36,6 +37,8 @@ pub(crate) struct Recipe {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Network {
     pub(crate) architecture: String,
+    /// Form of the architecture, where it has several; torchvision's when absent.
+    pub(crate) variant: Option<Variant>,
     #[serde(default = "one")]
     pub(crate) width: f64,
     pub(crate) mean: Vec<f32>,
@@ -57,7 +60,8 @@ impl Network {
 
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, width {}", self.architecture, self.width)
+        let variant = self.variant.map_or(String::new(), |variant| format!(", variant {}", variant.id()));
+        write!(f, "{}{variant}, width {}", self.architecture, self.width)
     }
 }
 

@@ -8,7 +8,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use data::{DataError, FolderSource, ImageFolder, ImageSet, Split};
 use ecc::Constraint;
-use quant::{ModelSpec, Preprocessing};
+use quant::Preprocessing;
 use serde::{Serialize, Serializer};
 use zoo::{Bound, Graph, Selection};
 
@@ -353,15 +353,7 @@ impl<'a> Measurement<'a> {
     /// Reads a network with as many classes as its weights have; labels must name as many.
     fn float_network(&self, model: &str, path: &Path, side: usize) -> anyhow::Result<(Graph, Bound)> {
         let file = zoo::read_checkpoint(path)?;
-        let build = |classes| {
-            zoo::build(&ModelSpec {
-                architecture: model.into(),
-                classes,
-                input: [3, side, side],
-                width: 1.0,
-                variant: None,
-            })
-        };
+        let build = |classes| zoo::build(&zoo::model(model, None, 1.0, classes, [3, side, side])?);
         let published = build(CLASSES)?;
         let selection = Selection::default();
         let weights = published.stored_weights();

@@ -5,7 +5,7 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use data::{FolderSource, ImageSet};
 use ecc::Constraint;
-use quant::{Activations, Checkpoint, ModelSpec, Parameters, Preprocessing, Provenance};
+use quant::{Activations, Checkpoint, Parameters, Preprocessing, Provenance};
 use records::write_durably;
 use wot::{Check, Trainer};
 use zoo::{Bound, Graph};
@@ -163,15 +163,11 @@ struct Job<'a> {
 impl<'a> Job<'a> {
     fn new(recipe: &'a Recipe, out: &'a Path, training: &'a ImageSet) -> anyhow::Result<Self> {
         let shape = training.shape();
-        let model = ModelSpec {
-            architecture: recipe.network.architecture.clone(),
-            classes: training.classes(),
-            input: [shape.channels, shape.height, shape.width],
-            width: recipe.network.width,
-            variant: None,
-        };
         let network = &recipe.network;
         let preprocessing = Preprocessing { mean: network.mean.clone(), std: network.std.clone() };
+        let input = [shape.channels, shape.height, shape.width];
+        let model =
+            zoo::model(&network.architecture, network.variant, network.width, training.classes(), input)?;
         Ok(Self { recipe, out, training, graph: zoo::build(&model)?, preprocessing })
     }
 

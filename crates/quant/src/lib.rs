@@ -30,4 +30,4 @@ pub use durable::write_durably;
 pub use float::{FloatTensor, Parameters};
 pub use int8::{ActivationScale, Activations, MAX_LEVEL, QuantError, QuantTensor, WeightScale};
 pub use layer::{Layer, LayerOp};
-pub use spec::{ModelSpec, Preprocessing, Provenance, Variant};
+pub use spec::{ModelSpec, Preprocessing, Provenance, UnknownVariant, Variant};

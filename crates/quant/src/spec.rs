@@ -1,3 +1,5 @@
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 /// What an architecture needs to be built again: plain data, interpreted by `zoo`.
@@ -54,6 +56,22 @@ impl Variant {
             Self::Cifar => "cifar",
             Self::CifarMaxpool => "cifar-maxpool",
         }
+    }
+}
+
+/// The text is no variant's name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("variant is `{found}`, expected torchvision, cifar or cifar-maxpool")]
+pub struct UnknownVariant {
+    found: String,
+}
+
+impl FromStr for Variant {
+    type Err = UnknownVariant;
+
+    fn from_str(text: &str) -> Result<Self, UnknownVariant> {
+        let named = Self::ALL.into_iter().find(|variant| variant.id() == text);
+        named.ok_or_else(|| UnknownVariant { found: text.into() })
     }
 }
 

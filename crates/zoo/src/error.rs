@@ -19,7 +19,17 @@ pub enum ZooError {
         /// What it holds.
         value: String,
         /// What it may hold.
-        expected: &'static str,
+        expected: String,
+    },
+    /// The architecture has no such variant.
+    #[error("variant of {architecture} is {found}, expected {expected}")]
+    Variant {
+        /// The architecture asked for.
+        architecture: String,
+        /// The variant asked for.
+        found: &'static str,
+        /// Those that it has.
+        expected: String,
     },
     /// A listed layer cannot be built.
     #[error("layer {layer}: {problem}")]

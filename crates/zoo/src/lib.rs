@@ -34,7 +34,7 @@ mod graph;
 mod import;
 mod layers;
 
-pub use architectures::{ARCHITECTURES, build};
+pub use architectures::{ARCHITECTURES, build, model, variant, variant_layers, variants};
 pub use bind::{MismatchError, Misshaped, bind};
 pub use error::ZooError;
 pub use executor::{Executor, Range};

@@ -1,7 +1,9 @@
 //! ResNet-18, 34, 50 and 152: He et al., "Deep Residual Learning for Image Recognition", 2015, table 1,
 //! <https://arxiv.org/abs/1512.03385>. Names as in torchvision's `resnet18` and so on; like there, a
-//! bottleneck's stride is that of its 3x3 convolution, where the paper has it at the first 1x1. For CIFAR
-//! the stem is a 3x3 convolution with stride 1 and no max pool.
+//! bottleneck's stride is that of its 3x3 convolution, where the paper has it at the first 1x1. The variants for
+//! CIFAR have a stem of 3x3 with stride 1, with torchvision's max pool behind it or without.
+
+use quant::Variant;
 
 use crate::graph::{Graph, GraphBuilder, NodeId, Window};
 
@@ -19,15 +21,18 @@ pub(super) fn build(
     mut g: GraphBuilder,
     channels: impl Fn(usize) -> usize,
     classes: usize,
-    cifar: bool,
+    variant: Variant,
     block: Block,
     blocks: [usize; 4],
 ) -> Graph {
-    let stem = if cifar { Window::square(3, 1, 1) } else { Window::square(7, 2, 3) };
+    let stem = match variant {
+        Variant::Torchvision => Window::square(7, 2, 3),
+        Variant::Cifar | Variant::CifarMaxpool => Window::square(3, 1, 1),
+    };
     let x = g.conv("conv1", GraphBuilder::INPUT, channels(64), stem, false);
     let x = g.batch_norm("bn1", x);
     let mut x = g.relu("relu", x);
-    if !cifar {
+    if variant != Variant::Cifar {
         x = g.max_pool("maxpool", x, Window::square(3, 2, 1));
     }
     for (layer, (planes, blocks)) in (1..).zip([64, 128, 256, 512].into_iter().zip(blocks)) {

@@ -14,7 +14,7 @@ use super::{Budget, Kind, shown};
 use crate::architectures::is_left_out;
 use crate::bind::{MismatchError, Misshaped};
 use crate::graph::{Graph, ParameterSpec};
-use crate::{ARCHITECTURES, build};
+use crate::{ARCHITECTURES, build, model, variants};
 
 /// Names that a line lists.
 const SHOWN: usize = 3;
@@ -516,8 +516,21 @@ impl<'s> Search<'s> {
         {
             return vec![format!("they fit {} with --width {width}", spec.architecture)];
         }
-        let named = |name: &&str| fits(&quant::ModelSpec { architecture: (*name).into(), ..spec.clone() });
-        let fitting: Vec<&str> = ARCHITECTURES.iter().copied().filter(named).collect();
+        let forms = ARCHITECTURES.iter().flat_map(|name| {
+            let variants = variants(name).unwrap_or_default();
+            let named =
+                variants.iter().map(|variant| (Some(*variant), format!(" --variant {}", variant.id())));
+            // The first is what the name alone stands for.
+            let alone = std::iter::once((None, String::new()));
+            alone.chain(named.skip(1)).map(move |(variant, option)| (*name, variant, option))
+        });
+        let fitting: Vec<String> = forms
+            .filter(|(name, variant, _)| {
+                let form = model(name, *variant, spec.width, spec.classes, spec.input);
+                form.is_ok_and(|form| fits(&form))
+            })
+            .map(|(name, _, option)| format!("{name}{option}"))
+            .collect();
         match fitting.is_empty() {
             true => Vec::new(),
             false => vec![format!("they fit --arch {}", fitting.join(" or "))],

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
-use quant::ModelSpec;
-use zoo::{ARCHITECTURES, Graph, Op, ParameterSpec, build};
+use quant::{ModelSpec, Variant};
+use zoo::{ARCHITECTURES, Graph, Op, ParameterSpec, build, model, variants};
 
 pub(crate) fn spec(architecture: &str, classes: usize, side: usize, width: f64) -> ModelSpec {
     ModelSpec { architecture: architecture.into(), classes, input: [3, side, side], width, variant: None }
@@ -89,7 +89,7 @@ fn parameters_have_pytorch_names() {
 }
 
 #[test]
-fn small_images_get_the_cifar_stem() {
+fn specifications_without_a_variant_mean_the_cifar_stem_at_32_pixels() {
     let conv_shape = |graph: &Graph| graph.nodes()[1].shape.clone();
     assert_eq!(conv_shape(&published("resnet18", 10, 32)), [64, 32, 32]);
     assert_eq!(conv_shape(&published("resnet18", 10, 64)), [64, 32, 32]);
@@ -142,17 +142,88 @@ fn a_bad_specification_is_refused_with_its_field() {
     }
     assert_eq!(
         error(spec("vgg16_bn", 10, 64, 1.0)),
-        "input size of vgg16_bn is 64x64, expected 32x32, or 224x224 where the adaptive pooling before the \
-         classifier does nothing"
+        "input size of vgg16_bn is 64x64, expected 224x224 for its variant torchvision"
     );
     assert_eq!(
-        error(spec("resnet18", 10, 48, 1.0)),
-        "input size of resnet18 is 48x48, expected 32x32, or height and width in 64..=4096"
+        error(named("vgg16_bn", Variant::Torchvision, 32)),
+        "input size of vgg16_bn is 32x32, expected 224x224 for its variant torchvision, or its variant cifar"
     );
+    assert_eq!(
+        error(spec("squeezenet1_0", 10, 28, 1.0)),
+        "input size of squeezenet1_0 is 28x28, expected height and width in 29..=4096 for its variant torchvision, or \
+         its variant cifar"
+    );
+    assert_eq!(
+        error(spec("resnet20", 10, 7, 1.0)),
+        "input size of resnet20 is 7x7, expected height and width in 8..=4096"
+    );
+    for (architecture, variant, expected) in [
+        (
+            "resnet20",
+            Variant::Torchvision,
+            "variant of resnet20 is torchvision, expected none: there is one form of it",
+        ),
+        ("vgg16", Variant::CifarMaxpool, "variant of vgg16 is cifar-maxpool, expected torchvision or cifar"),
+    ] {
+        let refused = model(architecture, Some(variant), 1.0, 10, [3, 32, 32]).unwrap_err().to_string();
+        assert_eq!(refused, expected);
+        let stored = ModelSpec { variant: Some(variant), ..spec(architecture, 10, 32, 1.0) };
+        assert_eq!(error(stored), expected);
+    }
     assert_eq!(
         error(ModelSpec { input: [0, 32, 32], ..spec("resnet20", 10, 32, 1.0) }),
         "input channels of resnet20 is 0, expected 1..=1024"
     );
+}
+
+/// A network by its name, as a person names it.
+fn named(architecture: &str, variant: Variant, side: usize) -> ModelSpec {
+    model(architecture, Some(variant), 1.0, 10, [3, side, side]).unwrap()
+}
+
+#[test]
+fn a_name_is_torchvisions_network_at_every_size() {
+    let stem = |model: &ModelSpec| match &build(model).unwrap().nodes()[1].op {
+        Op::Conv2d { window, .. } => (window.kernel, window.stride, window.padding),
+        other => panic!("{other:?}"),
+    };
+    for side in [25, 32, 33, 64, 224] {
+        let by_name = |name: &str| model(name, None, 1.0, 10, [3, side, side]).unwrap();
+        assert_eq!(stem(&by_name("resnet18")), ([7, 7], [2, 2], [3, 3]), "at {side}");
+        assert_eq!(stem(&by_name("squeezenet1_1")), ([3, 3], [2, 2], [0, 0]), "at {side}");
+        assert_eq!(stem(&named("resnet18", Variant::Cifar, side)), ([3, 3], [1, 1], [1, 1]), "at {side}");
+    }
+}
+
+#[test]
+fn every_variant_is_built_from_its_least_size_to_its_largest() {
+    for (architecture, variant, least) in [
+        ("resnet18", Variant::Torchvision, 1),
+        ("resnet50", Variant::Cifar, 1),
+        ("squeezenet1_0", Variant::Torchvision, 29),
+        ("squeezenet1_1", Variant::Torchvision, 25),
+        ("squeezenet1_1_bn", Variant::Torchvision, 25),
+        ("squeezenet1_0", Variant::Cifar, 12),
+        ("squeezenet1_1", Variant::Cifar, 12),
+    ] {
+        build(&named(architecture, variant, least)).unwrap();
+        assert!(build(&named(architecture, variant, least - 1)).is_err(), "{architecture} {variant:?}");
+    }
+}
+
+#[test]
+fn one_network_has_one_specification() {
+    for architecture in ARCHITECTURES {
+        let variants = variants(architecture).unwrap();
+        for side in [32, 64, 224] {
+            for &variant in variants {
+                let named = named(architecture, variant, side);
+                assert_eq!(zoo::variant(&named), Some(variant));
+                assert_eq!(named.variant.is_none(), variant == Variant::implied(named.input));
+            }
+            assert_eq!(zoo::variant(&spec(architecture, 10, side, 1.0)).is_some(), !variants.is_empty());
+        }
+    }
 }
 
 proptest! {
@@ -162,8 +233,9 @@ proptest! {
         classes in prop_oneof![0..20usize, Just(usize::MAX), Just(1 << 20)],
         input in prop::array::uniform3(prop_oneof![0..300usize, Just(32), Just(224), Just(4096), Just(usize::MAX)]),
         width in prop_oneof![0.0..2.0, -1e300..1e300, Just(f64::NAN), Just(1e-300), Just(16.0)],
+        variant in prop::option::of(prop::sample::select(Variant::ALL.to_vec())),
     ) {
-        let spec = ModelSpec { architecture: ARCHITECTURES[architecture].into(), classes, input, width, variant: None };
+        let spec = ModelSpec { architecture: ARCHITECTURES[architecture].into(), classes, input, width, variant };
         if let Ok(graph) = build(&spec) {
             prop_assert_eq!(&graph.nodes().last().unwrap().shape, &[classes]);
             for p in graph.stored_weights() {

@@ -1,15 +1,21 @@
 //! Whole networks against `golden/make.py`, which defines them a second time, in NumPy and f64, and against
 //! torchvision's own modules (`golden/torchvision.py`).
 
+use quant::ModelSpec;
 use serde_json::Value;
-use zoo::{Executor, bind, build};
+use zoo::{Executor, bind, build, model};
 
 use crate::architectures::spec;
 use crate::seeded::{parameters, values};
 
 /// Logits of the image for a side, of a network with seeded parameters.
 fn logits(architecture: &str, width: f64, side: usize) -> Vec<f64> {
-    let graph = build(&spec(architecture, 5, side, width)).unwrap();
+    logits_of(&spec(architecture, 5, side, width))
+}
+
+fn logits_of(model: &ModelSpec) -> Vec<f64> {
+    let side = model.input[1];
+    let graph = build(model).unwrap();
     let executor = Executor::new(&graph, &bind(&graph, parameters(&graph)).unwrap()).unwrap();
     let image = values(&format!("image{side}"), &[1, 3, side, side], -2.0, 2.0);
     executor.forward(&image).unwrap().values().iter().map(|&v| v.into()).collect()
@@ -53,5 +59,42 @@ fn networks_agree_with_torchvision() {
         let found = logits(architecture, width, side as usize);
         // Measured: at most 1.5e-6.
         assert_close(architecture, &found, &expected, 1e-5);
+    }
+}
+
+/// Written by `golden/variants.py`.
+#[test]
+fn variants_agree_with_torchvision() {
+    for (architecture, variant, width, side, expected) in [
+        ("resnet18", "torchvision", 0.25, 32, [18.871729, 5.038438, 17.387502, -91.325460, -87.250209]),
+        (
+            "resnet50",
+            "torchvision",
+            0.125,
+            32,
+            [-550.028846, -357.771273, -524.391315, 150.365329, -378.504421],
+        ),
+        ("squeezenet1_0", "torchvision", 0.5, 32, [14.027848, 0.000000, 7.424146, 3.426075, 0.944590]),
+        ("squeezenet1_1", "torchvision", 0.5, 32, [6.003548, 0.000000, 6.124161, 2.869233, 2.607429]),
+        ("resnet18", "cifar", 0.25, 64, [198.361374, -46.700755, -30.806058, -135.619421, -4.065013]),
+        (
+            "resnet18",
+            "cifar-maxpool",
+            0.25,
+            32,
+            [144.386206, -23.057348, -4.304209, -138.523846, -100.241747],
+        ),
+        ("squeezenet1_1", "cifar", 0.5, 64, [1.598670, 0.578898, 8.269676, 1.294083, 0.799076]),
+    ] {
+        let what = format!("{architecture}, {variant}, at {side}");
+        let named = model(architecture, Some(variant.parse().unwrap()), width, 5, [3, side, side]).unwrap();
+        assert_close(&what, &logits_of(&named), &expected, 1e-5);
+        if variant == "torchvision" {
+            assert_eq!(
+                model(architecture, None, width, 5, [3, side, side]).unwrap(),
+                named,
+                "the name alone"
+            );
+        }
     }
 }
