@@ -31,8 +31,10 @@ fn graph() -> Graph {
         kernel: pair(3),
         stride: pair(1),
         padding: pair(1),
+        dilation: pair(1),
     };
-    let pool = LayerOp::MaxPool { kernel: pair(2), stride: pair(2), padding: pair(0), ceil: false };
+    let pool =
+        LayerOp::MaxPool { kernel: pair(2), stride: pair(2), padding: pair(0), ceil: false, after: None };
     let ops = [
         ("conv", conv),
         ("bn", LayerOp::BatchNorm { epsilon: 1e-5 }),
@@ -397,7 +399,7 @@ fn onnx_models() {
         let place = Place::new("x.onnx");
         fs::write(place.folder().join("w.bin"), [0x3f; 8]).unwrap();
         let mut read = |bytes: &[u8]| {
-            let model = read_onnx(place.filled(bytes)).map_err(|error| error.to_string())?;
+            let model = read_onnx(place.filled(bytes), None).map_err(|error| error.to_string())?;
             let graph =
                 build_stored(&model.model, &model.layers).map_err(|error| format!("x.onnx: {error}"))?;
             bind(&graph, model.parameters).map(drop).map_err(|error| format!("x.onnx: {error}"))

@@ -51,10 +51,11 @@ fn what_does_not_fit_is_refused() {
         said.stderr
     };
     let message = refused(&["float.safetensors"]);
-    assert!(
-        message.contains("without --arch, expected an ONNX model: float.safetensors: not an ONNX model: "),
-        "{message}"
-    );
+    let expected = "float.safetensors: is a safetensors file, which holds tensors and no layers, expected an ONNX \
+                    model, or the architecture of a state dict with --arch NAME";
+    assert!(message.contains(expected), "{message}");
+    let message = refused(&[&model("mobilenet_v2"), "--onnx-output", "features"]);
+    assert!(message.contains("output of the model features is not there, expected one of "), "{message}");
     let message = refused(&[&model("mixed")]);
     let expected = "the network takes [1, 15, 15] images of 10 classes, cifar10 has [3, 32, 32] of 10";
     assert!(message.contains(expected), "{message}");

@@ -39,9 +39,11 @@ In-place protection stores its check bits in bit 6 of weights 0..6 of every 8, w
 [-64, 63]. --throttle clamps those that do not; what it costs in accuracy is printed. Other protections
 want other ranges, and --throttle=PROTECTION clamps into theirs; `zerospace train` does it without the cost.
 
-An ONNX model (operator set 13 or newer) brings its own layers and needs no --arch; classes and image
+An ONNX model (operator sets 7 to 28) brings its own layers and needs no --arch; classes and image
 size must be those of the set. The weights in memory are its weights of two or more dimensions in the
 order of its nodes; those of MatMul, and of Gemm without transB, are transposed to (output, input).
+What was chosen in reading it is printed and kept in the checkpoint. Its arithmetic on the image is added to
+--mean and --std; a model that takes bytes has its own and leaves these two alone.
 
 A name of torchvision means torchvision's layers at any image size, so at 32 x 32 pixels a stem that leaves little of
 them. Networks for CIFAR usually are another form: --variant cifar, a first convolution of 3x3 with stride 1 and no max
@@ -74,6 +76,9 @@ pub(crate) struct Arguments {
     /// (cifar) or with (cifar-maxpool) torchvision's max pool [default: torchvision]
     #[arg(long, value_name = "NAME", requires = "architecture", value_parser = Named(variants), hide_possible_values = true)]
     variant: Option<String>,
+    /// Output of an ONNX model that holds the logits, where it has several
+    #[arg(long, value_name = "NAME", conflicts_with = "architecture")]
+    onnx_output: Option<String>,
     /// Where to write the int8 checkpoint
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
@@ -141,7 +146,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     }
     let onnx = match arguments.architecture {
         Some(_) => None,
-        None => Some(read_onnx(&arguments.checkpoint).map_err(Failure::Input)?),
+        None => Some(read_onnx(arguments).map_err(Failure::Input)?),
     };
     let own_side = onnx.as_ref().map_or(DEFAULT_SIDE, |onnx| onnx.model.input[1]);
     let side = arguments.side.map_or(own_side, usize::from);
@@ -157,10 +162,14 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     };
     let ranges = RangesOf::new(batch, training.as_ref());
     let test = images("test", arguments.images.map(|n| n as usize))?.set;
+    let mut preprocessing = Preprocessing { mean: arguments.mean.clone(), std: arguments.std.clone() };
+    check_preprocessing(&preprocessing, test.shape().channels).map_err(Failure::Input)?;
+    if let Some(onnx) = &onnx {
+        check_fit(&onnx.model, &test).map_err(Failure::Input)?;
+        preprocessing = onnx.arithmetic.preprocessing(&preprocessing);
+    }
     let (graph, Bound { parameters, reading }) =
         float_network(arguments, variant, onnx, &test).map_err(Failure::Input)?;
-    let preprocessing = Preprocessing { mean: arguments.mean.clone(), std: arguments.std.clone() };
-    check_preprocessing(&preprocessing, test.shape().channels).map_err(Failure::Input)?;
 
     let network = FloatNetwork {
         graph: &graph,
@@ -262,8 +271,16 @@ fn without_training_images(failure: Failure, arguments: &Arguments) -> Failure {
     }
 }
 
-fn read_onnx(file: &Path) -> anyhow::Result<OnnxModel> {
-    zoo::read_onnx(file).context("without --arch, expected an ONNX model")
+fn read_onnx(arguments: &Arguments) -> anyhow::Result<OnnxModel> {
+    zoo::read_onnx(&arguments.checkpoint, arguments.onnx_output.as_deref()).map_err(|error| {
+        let is_no_onnx = error.is_no_onnx();
+        let error = anyhow!(error);
+        if is_no_onnx {
+            anyhow!("{error:#}, or the architecture of a state dict with --arch NAME")
+        } else {
+            error
+        }
+    })
 }
 
 /// The network for the images of a set: of the architecture that was named, or what an ONNX model says.
@@ -277,11 +294,10 @@ fn float_network(
     let shape = images.shape();
     let input = [shape.channels, shape.height, shape.width];
     if let Some(onnx) = onnx {
-        check_fit(&onnx.model, images)?;
         let graph =
             zoo::build_stored(&onnx.model, &onnx.layers).with_context(|| file.display().to_string())?;
         let parameters = zoo::bind(&graph, onnx.parameters).with_context(|| file.display().to_string())?;
-        return Ok((graph, Bound { parameters, reading: Vec::new() }));
+        return Ok((graph, Bound { parameters, reading: onnx.notes }));
     }
     let architecture = arguments.architecture.clone().expect("what is no ONNX model names its architecture");
     let model = zoo::model(&architecture, variant, arguments.width, classes(arguments, images)?, input)?;

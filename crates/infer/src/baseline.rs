@@ -622,9 +622,9 @@ fn marked(marks: &[bool]) -> impl Iterator<Item = usize> {
     })
 }
 
-/// The outputs along an axis (of `outputs`) whose window holds an input place.
+/// The outputs along an axis (of `outputs`) whose window holds an input place, or steps over it.
 fn readers(place: usize, window: &zoo::Window, axis: usize, outputs: usize) -> Range<usize> {
-    let (k, s, p) = (window.kernel[axis], window.stride[axis], window.padding[axis]);
+    let (k, s, p) = (window.extent(axis), window.stride[axis], window.padding[axis]);
     let first = (place + p + 1).saturating_sub(k).div_ceil(s);
     let end = ((place + p) / s + 1).min(outputs);
     first.min(end)..end

@@ -4,7 +4,7 @@
 //! batch norm or sum that is no such point opens a *chain*, which the following nodes extend until one of
 //! them is: the chain becomes one step. The last node ends a chain without rounding; its step writes the
 //! logits. Every other node is a step of its own and keeps the scale of what it reads, except that means,
-//! concatenations and clipped ReLUs of their own round as well.
+//! concatenations, leaky ReLUs and clipped ReLUs of their own round as well.
 //!
 //! With s levels per unit on either side, g = gamma / sqrt(variance + epsilon) (or 1), and s_out = 1 for
 //! logits, a chain's integer sum becomes its output by
@@ -13,7 +13,8 @@
 //! multiplier = s_out * g / (s_in * s_weight)        offset = ((bias - mean) * g + beta) * s_out
 //! ```
 //!
-//! in f64, in this order, each rounded to f32 once.
+//! in f64, in this order, each rounded to f32 once. A leaky ReLU looks its output up by the level that it reads:
+//! f(level / s_in) * s_out, in f64, rounded to f32 once.
 //!
 //! # Segments
 //!
@@ -357,6 +358,18 @@ impl<'a> Compiler<'a> {
                 self.check_multipliers(id, &multipliers)?;
                 Work::AvgPool { window: *window, multipliers, bounds }
             }
+            Op::LeakyRelu { slope } => {
+                let (out, bounds) = self.output(id, None);
+                let (input, slope) = (node.inputs[0], f64::from(*slope));
+                let frame = self.frame(input);
+                let value = |byte: u8| {
+                    let x = f64::from(frame.level(byte)) / self.levels_per_unit(input);
+                    ((if x > 0.0 { x } else { x * slope }) * out) as f32
+                };
+                let table: [f32; 256] = std::array::from_fn(|byte| value(byte as u8));
+                self.check_multipliers(id, &table)?;
+                Work::Table(Box::new(table), bounds)
+            }
             Op::Concat => {
                 let (out, bounds) = self.output(id, None);
                 let multipliers: Vec<f32> = node.inputs.iter().map(|&i| rescaled(i, out, 1)).collect();
@@ -513,13 +526,14 @@ pub(crate) fn conv_shape(nodes: &[Node], id: NodeId) -> (ConvShape, bool) {
         Op::Linear { .. } => (Window::square(1, 1, 0), 1, true),
         _ => unreachable!("{:?} has no weights", node.op),
     };
-    assert!(!window.ceil, "{}: only pooling rounds its output size up", node.name);
+    assert!(!window.ceil && window.after.is_none(), "{}: only pooling has such a window", node.name);
     let shape = ConvShape {
         input: Dims::of(&nodes[node.inputs[0]].shape),
         output: Dims::of(&node.shape),
         kernel: window.kernel,
         stride: window.stride,
         padding: window.padding,
+        dilation: window.dilation,
         groups,
     };
     (shape, bias)

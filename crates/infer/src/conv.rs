@@ -6,7 +6,8 @@
 //! whatever they are, against weights of zero.
 //!
 //! In a grouped convolution a panel reads only the channels of the groups that its own channels belong to:
-//! a run for each place of the window, and zeros where two groups share a panel.
+//! a run for each place of the window, and zeros where two groups share a panel. Where a dilation keeps the columns of
+//! a window apart, each place is a run too.
 
 use rayon::prelude::*;
 use zoo::Window;
@@ -25,6 +26,7 @@ pub(crate) struct ConvShape {
     pub(crate) kernel: [usize; 2],
     pub(crate) stride: [usize; 2],
     pub(crate) padding: [usize; 2],
+    pub(crate) dilation: [usize; 2],
     pub(crate) groups: usize,
 }
 
@@ -46,7 +48,7 @@ impl ConvShape {
 
     /// What an output pixel reads.
     pub(crate) fn window(&self) -> Window {
-        Window { kernel: self.kernel, stride: self.stride, padding: self.padding, ceil: false }
+        Window { dilation: self.dilation, ..Window::of(self.kernel, self.stride, self.padding) }
     }
 
     /// Number of weights.
@@ -301,8 +303,8 @@ impl Packing {
         let (rest, row) = (rest / rows, rest % rows);
         let (output, input) = (rest / shape.group_inputs(), rest % shape.group_inputs());
         let (panel, lane) = (output / LANES, output % LANES);
-        let (run, in_run) = match shape.groups {
-            1 => (row, column * shape.input.channels + input),
+        let (run, in_run) = match (shape.groups, shape.dilation[1]) {
+            (1, 1) => (row, column * shape.input.channels + input),
             _ => {
                 let channel = output / shape.group_outputs() * shape.group_inputs() + input;
                 (row * columns + column, channel - self.runs_of(panel).first_channel)
@@ -383,7 +385,13 @@ pub(crate) trait Layers {
 /// One set of runs for all panels, or where there are groups one for each.
 fn runs(shape: &ConvShape, input: &Frame) -> Vec<Runs> {
     let [rows, columns] = shape.kernel;
-    let offset = |row: usize, column: usize| (row * input.row() + column * shape.input.channels) as u32;
+    let [down, right] = shape.dilation;
+    let offset =
+        |row: usize, column: usize| (row * down * input.row() + column * right * shape.input.channels) as u32;
+    let places = || (0..rows).flat_map(|row| (0..columns).map(move |column| offset(row, column))).collect();
+    if shape.groups == 1 && right > 1 {
+        return vec![Runs { begins: places(), quads: shape.input.channels.div_ceil(QUAD), first_channel: 0 }];
+    }
     if shape.groups == 1 {
         let begins = (0..rows).map(|row| offset(row, 0)).collect();
         return vec![Runs {
@@ -395,9 +403,8 @@ fn runs(shape: &ConvShape, input: &Frame) -> Vec<Runs> {
     let panel = |first: usize| {
         let last = (first + LANES).min(shape.output.channels) - 1;
         let groups = first / shape.group_outputs()..last / shape.group_outputs() + 1;
-        let begins = (0..rows).flat_map(|row| (0..columns).map(move |column| offset(row, column)));
         Runs {
-            begins: begins.collect(),
+            begins: places(),
             quads: (groups.len() * shape.group_inputs()).div_ceil(QUAD),
             first_channel: groups.start * shape.group_inputs(),
         }
@@ -423,8 +430,10 @@ mod tests {
                     for c in 0..share {
                         for row in 0..shape.kernel[0] {
                             for column in 0..shape.kernel[1] {
-                                let i = (y * shape.stride[0] + row).checked_sub(shape.padding[0]);
-                                let j = (x_ * shape.stride[1] + column).checked_sub(shape.padding[1]);
+                                let i = y * shape.stride[0] + row * shape.dilation[0];
+                                let i = i.checked_sub(shape.padding[0]);
+                                let j = x_ * shape.stride[1] + column * shape.dilation[1];
+                                let j = j.checked_sub(shape.padding[1]);
                                 let (Some(i), Some(j)) = (i, j) else { continue };
                                 if i < from.height && j < from.width {
                                     let channel = o / outputs * share + c;
@@ -460,20 +469,26 @@ mod tests {
         let channels = (1usize..=20, 1usize..=35, prop_oneof![4 => Just(1usize), 1 => 2..=3usize]);
         let windows =
             (1usize..=9, 1usize..=9, 1usize..=7, 1usize..=7, 1usize..=3, 1usize..=2, 0usize..=3, 0usize..=2);
-        (channels, windows).prop_filter_map("the window must fit", |(c, w)| {
+        let dilations = [
+            prop_oneof![3 => Just(1usize), 1 => 2..=3usize],
+            prop_oneof![3 => Just(1usize), 1 => 2..=3usize],
+        ];
+        (channels, windows, dilations).prop_filter_map("the window must fit", |(c, w, dilation)| {
             let ((inputs, outputs, groups), (height, width, kh, kw, sh, sw, ph, pw)) = (c, w);
-            let output =
-                |size: usize, k: usize, s: usize, p: usize| Some((size + 2 * p).checked_sub(k)? / s + 1);
+            let output = |size: usize, k: usize, d: usize, s: usize, p: usize| {
+                Some((size + 2 * p).checked_sub((k - 1) * d + 1)? / s + 1)
+            };
             Some(ConvShape {
                 input: Dims { channels: inputs * groups, height, width },
                 output: Dims {
                     channels: outputs * groups,
-                    height: output(height, kh, sh, ph)?,
-                    width: output(width, kw, sw, pw)?,
+                    height: output(height, kh, dilation[0], sh, ph)?,
+                    width: output(width, kw, dilation[1], sw, pw)?,
                 },
                 kernel: [kh, kw],
                 stride: [sh, sw],
                 padding: [ph, pw],
+                dilation,
                 groups,
             })
         })
@@ -577,6 +592,7 @@ mod tests {
             kernel: [1, 1],
             stride: [1, 1],
             padding: [0, 0],
+            dilation: [1, 1],
             groups: 1,
         };
         let affine = Affine { multiplier: vec![1.0], offset: vec![0.0] };

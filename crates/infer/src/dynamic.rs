@@ -65,6 +65,7 @@ const LARGEST_PRODUCT: usize = 1 << 14;
 /// | input | `Preprocessing::value(channel, pixel)` |
 /// | batch norm | `x * g + o`: g = gamma / sqrt(variance + epsilon), o = beta - mean * g, each in f64 and rounded once |
 /// | ReLU, clipped ReLU, max pooling | the larger or smaller value; padding never wins |
+/// | leaky ReLU | x where it is positive, `x * slope` elsewhere |
 /// | mean | sum in f64, row by row, divided in f64 by the count, rounded once |
 /// | sum | `a + b` |
 /// | concatenation, flattening, padding, padded shortcut | values moved |
@@ -370,6 +371,7 @@ impl Batch<'_> {
             (Op::Input, _) => value::pixels(&self.pixels[image * len..][..len], &self.network.pixels, to),
             (_, Plan::BatchNorm(affine)) => value::affine(input(0).0.into_owned(), affine),
             (Op::Relu, _) => value::clip(input(0).0.into_owned(), f32::INFINITY),
+            (Op::LeakyRelu { slope }, _) => value::leaky(input(0).0.into_owned(), *slope),
             (Op::ClippedRelu { max }, _) => value::clip(input(0).0.into_owned(), *max),
             (Op::MaxPool(window), _) => value::max_pool(input(0), to, window),
             (Op::AvgPool { window, count_include_pad }, _) => {

@@ -52,7 +52,7 @@ impl Step {
         match &self.work {
             Work::Input(_) => unreachable!("an input reads no step"),
             Work::Conv(conv) => conv.shape().window(),
-            Work::Affine(..) | Work::Add(..) | Work::Concat(..) | Work::Relu => one,
+            Work::Affine(..) | Work::Add(..) | Work::Concat(..) | Work::Relu | Work::Table(..) => one,
             Work::Mean(..) | Work::Flatten => Window { kernel: whole(&self.inputs[0]), ..one },
             Work::MaxPool(window) | Work::AvgPool { window, .. } => *window,
             Work::Pad { before } => Window { padding: *before, ..one },
@@ -79,6 +79,8 @@ pub(crate) enum Work {
     Concat(Vec<f32>, Bounds),
     /// max(x, 0) on levels.
     Relu,
+    /// The value of each byte of a level, before it is rounded.
+    Table(Box<[f32; 256]>, Bounds),
     MaxPool(Window),
     /// Sum over the part of a window that lies inside the input, times the multiplier for that many values;
     /// `multipliers` begins with the one for a single value.
@@ -158,6 +160,11 @@ impl Work {
             Work::Relu => {
                 for (out, x) in output.iter_mut().zip(same((x, from))) {
                     *out = E::from_byte((*x).max(from.zero), from.zero);
+                }
+            }
+            Work::Table(table, bounds) => {
+                for (out, x) in output.iter_mut().zip(same((x, from))) {
+                    *out = bounds.finish(table[usize::from(*x)]);
                 }
             }
             Work::MaxPool(window) => {
@@ -349,7 +356,7 @@ mod tests {
 
     #[test]
     fn padding_never_wins_a_maximum() {
-        let window = Window { kernel: [3, 3], stride: [2, 2], padding: [1, 1], ceil: false };
+        let window = Window::square(3, 2, 1);
         let levels = [-9, -8, -7, -6, -5, -4, -3, -2, -1];
         let pooled = run(&Work::MaxPool(window), &[(&levels, dims(1, 3, 3))], dims(1, 2, 2));
         assert_eq!(pooled, [-5, -4, -2, -1]);
@@ -358,7 +365,7 @@ mod tests {
     /// S311 of the specification.
     #[test]
     fn a_window_mean_divides_by_the_values_it_has() {
-        let window = Window { kernel: [2, 2], stride: [1, 2], padding: [1, 1], ceil: false };
+        let window = Window::of([2, 2], [1, 2], [1, 1]);
         let multipliers = vec![1.0, 1.0 / 2.0, 1.0 / 3.0, 1.0 / 4.0];
         let work = Work::AvgPool { window, multipliers, bounds: levels() };
         let from = dims(1, 2, 3);
@@ -376,7 +383,7 @@ mod tests {
 
     #[test]
     fn a_window_that_hangs_over_the_edge_takes_what_is_there() {
-        let window = Window { kernel: [2, 2], stride: [2, 2], padding: [0, 0], ceil: true };
+        let window = Window { ceil: true, ..Window::square(2, 2, 0) };
         let levels = [1, 2, 3, 4, 5, 6, 7, 8, 9];
         let pooled = run(&Work::MaxPool(window), &[(&levels, dims(1, 3, 3))], dims(1, 2, 2));
         assert_eq!(pooled, [5, 6, 8, 9]);

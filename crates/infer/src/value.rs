@@ -37,6 +37,12 @@ pub(crate) fn clip(mut values: Vec<f32>, high: f32) -> Vec<f32> {
     values
 }
 
+/// x where it is positive, `slope` times x elsewhere.
+pub(crate) fn leaky(mut values: Vec<f32>, slope: f32) -> Vec<f32> {
+    values.iter_mut().filter(|value| **value <= 0.0).for_each(|value| *value *= slope);
+    values
+}
+
 pub(crate) fn add(mut a: Vec<f32>, b: &[f32]) -> Vec<f32> {
     a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
     a

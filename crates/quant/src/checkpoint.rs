@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::durable::write_durably;
+use crate::layer::has_newer;
 use crate::{
     ActivationScale, Activations, FloatTensor, Layer, ModelSpec, Parameters, Preprocessing, Provenance,
     QuantTensor, Variant, WeightScale,
@@ -14,7 +15,8 @@ use crate::{
 
 /// Newest version of the checkpoint format that this crate reads. It writes the oldest that can hold a
 /// checkpoint: 1; 2 when layers are listed; 3 when output channels have scales of their own or activations have
-/// dynamic ranges; 4 when the model names its variant or the provenance says how the source was read.
+/// dynamic ranges; 4 when the model names its variant, the provenance says how the source was read, or a listed layer
+/// is one that version 2 had not ([`Layer`]).
 pub const CHECKPOINT_VERSION: u32 = 4;
 
 const FIRST_VERSION: u32 = 1;
@@ -254,7 +256,8 @@ impl Checkpoint {
     fn version(&self) -> u32 {
         let per_channel = self.weights.iter().any(|w| matches!(w.scale, WeightScale::Channels(_)));
         let dynamic = self.activations.scales().is_none();
-        if self.model.variant.is_some() || !self.provenance.reading.is_empty() {
+        let newer_layers = has_newer(&self.layers);
+        if self.model.variant.is_some() || !self.provenance.reading.is_empty() || newer_layers {
             CHECKPOINT_VERSION
         } else if per_channel || dynamic {
             VERSION_WITH_SCALES

@@ -34,9 +34,12 @@ pub enum LayerOp {
         stride: [usize; 2],
         /// Zeros on both sides.
         padding: [usize; 2],
+        /// Distance between the values that the kernel meets.
+        #[serde(default = "adjacent", skip_serializing_if = "is_adjacent")]
+        dilation: [usize; 2],
     },
-    /// Inference-mode batch normalization; parameters `<name>.weight`, `.bias`, `.running_mean` and
-    /// `.running_var`.
+    /// Inference-mode batch normalization of channels or features; parameters `<name>.weight`, `.bias`,
+    /// `.running_mean` and `.running_var`.
     BatchNorm {
         /// Added to the variance.
         epsilon: f64,
@@ -59,6 +62,9 @@ pub enum LayerOp {
         /// Whether the output size is rounded up, if the last window still begins inside the input or its
         /// leading border.
         ceil: bool,
+        /// Border below and on the right, where that is another.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<[usize; 2]>,
     },
     /// Mean over a window of an image.
     AvgPool {
@@ -70,6 +76,13 @@ pub enum LayerOp {
         padding: [usize; 2],
         /// Whether the divisor counts the zeros of the padding.
         count_include_pad: bool,
+        /// Whether the output size is rounded up, as that of a maximum; the divisor then counts only the values of the
+        /// image.
+        #[serde(default, skip_serializing_if = "is_false")]
+        ceil: bool,
+        /// Border below and on the right, where that is another; the divisor then counts only the values of the image.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<[usize; 2]>,
     },
     /// Mean over height and width: an image to `[channels]`.
     GlobalAvgPool,
@@ -91,4 +104,52 @@ pub enum LayerOp {
         /// Rows below, columns on the right.
         after: [usize; 2],
     },
+    /// Every `stride`-th row and column of an image from the first on, with channels of zeros: the shortcut without
+    /// parameters of CIFAR's ResNets (option A).
+    PadShortcut {
+        /// Step in both axes.
+        stride: usize,
+        /// Channels in front.
+        before: usize,
+        /// Channels behind.
+        after: usize,
+    },
+    /// x where it is positive, `slope` times x elsewhere.
+    LeakyRelu {
+        /// Between 0 and 1.
+        slope: f32,
+    },
+}
+
+fn adjacent() -> [usize; 2] {
+    [1, 1]
+}
+
+fn is_adjacent(dilation: &[usize; 2]) -> bool {
+    *dilation == adjacent()
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// Whether a list needs more than the layers of version 2 of the checkpoint format: dilated convolutions, average pools
+/// that round up, pools with unequal borders, batch norms of features, shortcuts without parameters, leaky ReLUs.
+pub(crate) fn has_newer(layers: &[Layer]) -> bool {
+    // Of each place, whether it holds features and no image.
+    let mut flat = vec![false];
+    layers.iter().any(|layer| {
+        let reads_flat = layer.inputs.first().is_some_and(|&place| flat.get(place) == Some(&true));
+        let makes_flat =
+            matches!(layer.op, LayerOp::GlobalAvgPool | LayerOp::Flatten | LayerOp::Linear { .. });
+        flat.push(reads_flat || makes_flat);
+        match &layer.op {
+            LayerOp::Conv { dilation, .. } => !is_adjacent(dilation),
+            LayerOp::MaxPool { after, .. } => after.is_some(),
+            LayerOp::AvgPool { ceil, after, .. } => *ceil || after.is_some(),
+            LayerOp::BatchNorm { .. } => reads_flat,
+            LayerOp::PadShortcut { .. } | LayerOp::LeakyRelu { .. } => true,
+            _ => false,
+        }
+    })
 }

@@ -40,8 +40,15 @@ fn listed() -> Checkpoint {
     let layer =
         |name: &str, input, op: &LayerOp| Layer { name: name.into(), inputs: vec![input], op: op.clone() };
     let pair = [1, 1];
-    let conv =
-        LayerOp::Conv { channels: 2, groups: 1, bias: false, kernel: [1, 3], stride: pair, padding: [0, 0] };
+    let conv = LayerOp::Conv {
+        channels: 2,
+        groups: 1,
+        bias: false,
+        kernel: [1, 3],
+        stride: pair,
+        padding: [0, 0],
+        dilation: pair,
+    };
     let layers = vec![
         layer("conv", 0, &conv),
         layer("clip", 1, &LayerOp::ClippedRelu { max: 6.0 }),
@@ -179,8 +186,52 @@ fn listed_layers_are_part_of_the_network() {
         message.starts_with("metadata: unknown variant `hard_swish`, expected one of `conv`"),
         "{message}"
     );
-    let message = edited(r#""groups":1"#, r#""groups":1,"dilation":2"#);
-    assert!(message.starts_with("metadata: unknown field `dilation`"), "{message}");
+    let message = edited(r#""groups":1"#, r#""groups":1,"offset":2"#);
+    assert!(message.starts_with("metadata: unknown field `offset`"), "{message}");
+}
+
+/// What version 2 had is written as before, to the byte; what it had not needs version 4.
+#[test]
+fn newer_layers_are_written_as_version_4() {
+    with_metadata(&listed(), |text| {
+        assert!(text.starts_with(r#"{"version":2,"#), "{text}");
+        let conv = r#"{"conv":{"channels":2,"groups":1,"bias":false,"kernel":[1,3],"stride":[1,1],"padding":[0,0]}}"#;
+        assert!(text.contains(conv), "{text}");
+        text
+    });
+    let pair = [1, 1];
+    let pool = |after| LayerOp::MaxPool { kernel: pair, stride: pair, padding: pair, ceil: true, after };
+    let mean = |ceil, after| {
+        let (kernel, stride, padding, count_include_pad) = (pair, pair, pair, false);
+        LayerOp::AvgPool { kernel, stride, padding, count_include_pad, ceil, after }
+    };
+    let conv = |dilation| {
+        let (channels, groups, bias) = (2, 1, false);
+        LayerOp::Conv { channels, groups, bias, kernel: [1, 3], stride: pair, padding: [0, 0], dilation }
+    };
+    for (place, op, version) in [
+        (1, pool(None), 2),
+        (1, pool(Some(pair)), 4),
+        (1, mean(false, None), 2),
+        (1, mean(true, None), 4),
+        (1, mean(false, Some(pair)), 4),
+        (0, conv(pair), 2),
+        (0, conv([1, 2]), 4),
+        (1, LayerOp::BatchNorm { epsilon: 0.5 }, 2),
+        (3, LayerOp::BatchNorm { epsilon: 0.5 }, 4),
+        (1, LayerOp::PadShortcut { stride: 2, before: 1, after: 0 }, 4),
+        (1, LayerOp::LeakyRelu { slope: 0.5 }, 4),
+    ] {
+        let mut network = listed();
+        network.layers[place].op = op;
+        let folder = tempfile::tempdir().unwrap();
+        saved(&network, folder.path());
+        assert_eq!(Checkpoint::load(&folder.path().join("c.safetensors")).unwrap(), network);
+        with_metadata(&network, |text| {
+            assert!(text.starts_with(&format!(r#"{{"version":{version},"#)), "{text}");
+            text
+        });
+    }
 }
 
 /// The refusal of a file with a piece of its metadata replaced.

@@ -278,7 +278,7 @@ impl Network {
             Op::PadShortcut { stride, before, after } => {
                 Work::Shortcut(PadShortcut::new(from(), *stride, *before, *after))
             }
-            op @ (Op::ClippedRelu { .. } | Op::AvgPool { .. } | Op::Pad { .. }) => {
+            op @ (Op::LeakyRelu { .. } | Op::ClippedRelu { .. } | Op::AvgPool { .. } | Op::Pad { .. }) => {
                 unreachable!("the trainer refuses {op:?}")
             }
         }

@@ -95,6 +95,10 @@ fn check_trainable(graph: &Graph) -> Result<(), WotError> {
             Op::BatchNorm { epsilon } if epsilon != BATCH_NORM_EPSILON => {
                 format!("batch norm with epsilon {epsilon}")
             }
+            Op::BatchNorm { .. } if node.shape.len() == 1 => "batch norm of features".into(),
+            Op::Conv2d { window, .. } if window.dilation != [1, 1] => "dilated convolution".into(),
+            Op::MaxPool(window) if window.after.is_some() => "pooling with unequal padding".into(),
+            Op::LeakyRelu { .. } => "leaky ReLU".into(),
             Op::ClippedRelu { .. } => "clipped ReLU".into(),
             Op::AvgPool { .. } => "average pooling".into(),
             Op::Pad { .. } => "padding".into(),

@@ -246,6 +246,7 @@ fn prepare(node: &Node, parameters: &Parameters) -> Result<Prepared, ZooError> {
         },
         Op::Input
         | Op::Relu
+        | Op::LeakyRelu { .. }
         | Op::ClippedRelu { .. }
         | Op::MaxPool(_)
         | Op::AvgPool { .. }
@@ -275,6 +276,9 @@ fn run(op: &Op, prepared: &Prepared, inputs: &[Tensor]) -> candle_core::Result<T
             x.matmul(transposed)?.broadcast_add(bias)
         }
         (Op::Relu, _) => x.apply_op1_no_bwd(&Each(|x: f32| x.max(0.0))),
+        (&Op::LeakyRelu { slope }, _) => {
+            x.apply_op1_no_bwd(&Each(|x: f32| if x > 0.0 { x } else { x * slope }))
+        }
         (&Op::ClippedRelu { max }, _) => x.apply_op1_no_bwd(&Each(|x: f32| x.max(0.0).min(max))),
         (&Op::MaxPool(window), _) => x.apply_op1_no_bwd(&MaxPool(window)),
         (&Op::AvgPool { window, count_include_pad }, _) => {

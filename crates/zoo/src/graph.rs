@@ -21,6 +21,10 @@ pub struct Window {
     pub stride: [usize; 2],
     /// Padding on both sides of height and width.
     pub padding: [usize; 2],
+    /// Padding below and on the right, where that is another.
+    pub after: Option<[usize; 2]>,
+    /// Distance between the values that the window holds.
+    pub dilation: [usize; 2],
     /// Round the output size up instead of down (SqueezeNet's pooling).
     pub ceil: bool,
 }
@@ -28,7 +32,27 @@ pub struct Window {
 impl Window {
     /// A square window.
     pub fn square(kernel: usize, stride: usize, padding: usize) -> Self {
-        Self { kernel: [kernel; 2], stride: [stride; 2], padding: [padding; 2], ceil: false }
+        Self::of([kernel; 2], [stride; 2], [padding; 2])
+    }
+
+    /// A window of adjacent values, with one padding for both sides.
+    pub fn of(kernel: [usize; 2], stride: [usize; 2], padding: [usize; 2]) -> Self {
+        Self { kernel, stride, padding, after: None, dilation: [1, 1], ceil: false }
+    }
+
+    /// From the first to the last value that the window holds, along `axis`.
+    pub fn extent(&self, axis: usize) -> usize {
+        (self.kernel[axis] - 1) * self.dilation[axis] + 1
+    }
+
+    /// An axis with its padding.
+    fn padded(&self, axis: usize, size: usize) -> usize {
+        size + self.padding[axis] + self.after.unwrap_or(self.padding)[axis]
+    }
+
+    /// Whether the window fits into the padded input.
+    pub fn fits(&self, height: usize, width: usize) -> bool {
+        (0..2).all(|axis| self.extent(axis) <= self.padded(axis, [height, width][axis]))
     }
 
     /// Output height and width, PyTorch's rule: with `ceil`, the last window must still begin inside
@@ -39,16 +63,17 @@ impl Window {
     pub fn output(&self, height: usize, width: usize) -> [usize; 2] {
         std::array::from_fn(|axis| {
             let size = [height, width][axis];
-            let (k, s, p) = (self.kernel[axis], self.stride[axis], self.padding[axis]);
-            assert!(size + 2 * p >= k, "a window of {k} does not fit into {size} with padding {p}");
-            let span = size + 2 * p - k;
+            let (k, s, p) = (self.extent(axis), self.stride[axis], self.padding[axis]);
+            let padded = self.padded(axis, size);
+            assert!(padded >= k, "a window of {k} does not fit into {size} with padding {p}");
+            let span = padded - k;
             let floor = span / s + 1;
             if self.ceil && !span.is_multiple_of(s) && floor * s < size + p { floor + 1 } else { floor }
         })
     }
 
     /// The part of the `out`-th window that lies inside an input of `size` values along `axis` (0 height,
-    /// 1 width).
+    /// 1 width), where the values are adjacent.
     pub fn inside(&self, axis: usize, out: usize, size: usize) -> std::ops::Range<usize> {
         let begin = out * self.stride[axis];
         let (end, padding) = (begin + self.kernel[axis], self.padding[axis]);
@@ -86,6 +111,11 @@ pub enum Op {
     },
     /// max(x, 0).
     Relu,
+    /// x where it is positive, `slope` times x elsewhere.
+    LeakyRelu {
+        /// Between 0 and 1.
+        slope: f32,
+    },
     /// min(max(x, 0), max), e.g. ReLU6.
     ClippedRelu {
         /// The largest output; finite and positive.
@@ -95,7 +125,7 @@ pub enum Op {
     MaxPool(Window),
     /// Mean over a window.
     AvgPool {
-        /// Kernel, stride, padding; the size is rounded down.
+        /// Kernel, stride, padding.
         window: Window,
         /// Whether the divisor counts the zeros of the padding (PyTorch's default) or only the values
         /// inside the input.
@@ -226,6 +256,7 @@ impl Graph {
                 }
                 Op::Input
                 | Op::Relu
+                | Op::LeakyRelu { .. }
                 | Op::ClippedRelu { .. }
                 | Op::MaxPool(_)
                 | Op::AvgPool { .. }
@@ -266,8 +297,8 @@ impl Graph {
     }
 
     /// Where an 8-bit network rounds its activations: the input, and the end of every fused chain
-    /// `conv [-> batch norm] [-> relu]`, `linear [-> relu]`, `add [-> relu]`, every mean and every
-    /// concatenation. A chain is fused as long as nobody else reads its inner values, and a clipped ReLU
+    /// `conv [-> batch norm] [-> relu]`, `linear [-> batch norm] [-> relu]`, `add [-> relu]`, every mean, every leaky
+    /// ReLU and every concatenation. A chain is fused as long as nobody else reads its inner values, and a clipped ReLU
     /// ends one like a ReLU; on its own it rounds too, since its bound need not be a level. All other
     /// nodes move or compare levels and keep the scale of what they read; the logits stay unrounded.
     pub fn quantization_points(&self) -> Vec<QuantizationPoint> {
@@ -284,7 +315,9 @@ impl Graph {
                         next.inputs.contains(&id)
                             && match next.op {
                                 Op::Relu | Op::ClippedRelu { .. } => true,
-                                Op::BatchNorm { .. } => matches!(self.nodes[id].op, Op::Conv2d { .. }),
+                                Op::BatchNorm { .. } => {
+                                    matches!(self.nodes[id].op, Op::Conv2d { .. } | Op::Linear { .. })
+                                }
                                 _ => false,
                             }
                     })
@@ -293,6 +326,7 @@ impl Graph {
                 Op::Input | Op::Conv2d { .. } | Op::BatchNorm { .. } | Op::Linear { .. } | Op::Add => {
                     (true, true)
                 }
+                Op::LeakyRelu { .. } => (true, negative[id]),
                 Op::Concat | Op::AvgPool { .. } | Op::GlobalAvgPool => (true, negative[id]),
                 Op::Relu => (open[node.inputs[0]], false),
                 Op::ClippedRelu { .. } => (true, false),
@@ -316,7 +350,8 @@ impl Graph {
         for node in &self.nodes {
             negative.push(match node.op {
                 Op::Relu | Op::ClippedRelu { .. } => false,
-                Op::MaxPool(_)
+                Op::LeakyRelu { .. }
+                | Op::MaxPool(_)
                 | Op::AvgPool { .. }
                 | Op::GlobalAvgPool
                 | Op::Flatten

@@ -26,7 +26,7 @@ mod zipped;
 
 pub use checkpoint::{Bound, FloatCheckpoint, read_checkpoint};
 pub use fit::Selection;
-pub use onnx::{OnnxModel, read_onnx};
+pub use onnx::{InputArithmetic, OnnxModel, read_onnx};
 
 /// Why a file cannot be read as a float checkpoint or as an ONNX model.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +34,13 @@ pub use onnx::{OnnxModel, read_onnx};
 pub struct ImportError {
     path: PathBuf,
     kind: Kind,
+}
+
+impl ImportError {
+    /// Whether the file is no ONNX model at all, where one was expected.
+    pub fn is_no_onnx(&self) -> bool {
+        matches!(self.kind, Kind::Onnx(onnx::OnnxProblem::Foreign { .. }))
+    }
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -103,7 +103,7 @@ pub(crate) fn node(op: &LayerOp, inputs: &[&[usize]]) -> Result<(Op, Vec<usize>)
         first.try_into().map_err(|_| format!("reads {first:?}, expected [channels, height, width]"))
     };
     let (op, shape) = match *op {
-        LayerOp::Conv { channels, groups, bias, kernel, stride, padding } => {
+        LayerOp::Conv { channels, groups, bias, kernel, stride, padding, dilation } => {
             let [inputs, height, width] = image()?;
             let divides = |n: usize| groups > 0 && n > 0 && n.is_multiple_of(groups);
             if !divides(inputs) || !divides(channels) {
@@ -111,33 +111,46 @@ pub(crate) fn node(op: &LayerOp, inputs: &[&[usize]]) -> Result<(Op, Vec<usize>)
                     "{groups} groups, expected a divisor of its {inputs} input and {channels} output channels"
                 ));
             }
-            let window = window(kernel, stride, padding, false, [height, width])?;
+            let window =
+                self::window(Window { dilation, ..Window::of(kernel, stride, padding) }, [height, width])?;
             let [rows, columns] = window.output(height, width);
             (Op::Conv2d { out_channels: channels, window, groups, bias }, vec![channels, rows, columns])
         }
         LayerOp::BatchNorm { epsilon } => {
-            image()?;
             if !(0.0..=1.0).contains(&epsilon) {
                 return Err(format!("epsilon is {epsilon}, expected 0..=1"));
             }
             (Op::BatchNorm { epsilon }, first.to_vec())
         }
         LayerOp::Relu => (Op::Relu, first.to_vec()),
+        LayerOp::LeakyRelu { slope } => {
+            if !(0.0..=1.0).contains(&slope) {
+                return Err(format!("slope is {slope}, expected 0..=1"));
+            }
+            (Op::LeakyRelu { slope }, first.to_vec())
+        }
         LayerOp::ClippedRelu { max } => {
             if !(max.is_finite() && max > 0.0) {
                 return Err(format!("max is {max}, expected a finite positive number"));
             }
             (Op::ClippedRelu { max }, first.to_vec())
         }
-        LayerOp::MaxPool { kernel, stride, padding, ceil } => {
+        LayerOp::MaxPool { kernel, stride, padding, ceil, after } => {
             let [channels, height, width] = image()?;
-            let window = pool(window(kernel, stride, padding, ceil, [height, width])?)?;
+            let window = Window { ceil, after, ..Window::of(kernel, stride, padding) };
+            let window = pool(self::window(window, [height, width])?)?;
             let [rows, columns] = window.output(height, width);
             (Op::MaxPool(window), vec![channels, rows, columns])
         }
-        LayerOp::AvgPool { kernel, stride, padding, count_include_pad } => {
+        LayerOp::AvgPool { kernel, stride, padding, count_include_pad, ceil, after } => {
             let [channels, height, width] = image()?;
-            let window = pool(window(kernel, stride, padding, false, [height, width])?)?;
+            if count_include_pad && (ceil || after.is_some()) {
+                return Err(
+                    "counts padding, expected that with one padding and sizes rounded down only".into()
+                );
+            }
+            let window = Window { ceil, after, ..Window::of(kernel, stride, padding) };
+            let window = pool(self::window(window, [height, width])?)?;
             let [rows, columns] = window.output(height, width);
             (Op::AvgPool { window, count_include_pad }, vec![channels, rows, columns])
         }
@@ -171,6 +184,17 @@ pub(crate) fn node(op: &LayerOp, inputs: &[&[usize]]) -> Result<(Op, Vec<usize>)
             let shape = vec![channels, height + before[0] + after[0], width + before[1] + after[1]];
             (Op::Pad { before, after }, shape)
         }
+        LayerOp::PadShortcut { stride, before, after } => {
+            let [channels, height, width] = image()?;
+            if !(1..=MAX_EXTENT).contains(&stride) || before.max(after) > MAX_EXTENT {
+                return Err(format!(
+                    "stride {stride}, channels {before} and {after}, expected at most {MAX_EXTENT}, at least 1 for the \
+                     stride"
+                ));
+            }
+            let [rows, columns] = Window::square(1, stride, 0).output(height, width);
+            (Op::PadShortcut { stride, before, after }, vec![channels + before + after, rows, columns])
+        }
     };
     let values = shape.iter().try_fold(1usize, |product, &n| product.checked_mul(n));
     let pixels: usize = shape[1..].iter().product();
@@ -182,32 +206,29 @@ pub(crate) fn node(op: &LayerOp, inputs: &[&[usize]]) -> Result<(Op, Vec<usize>)
     Ok((op, shape))
 }
 
-fn window(
-    kernel: [usize; 2],
-    stride: [usize; 2],
-    padding: [usize; 2],
-    ceil: bool,
-    size: [usize; 2],
-) -> Result<Window, String> {
-    let positive = kernel.iter().chain(&stride).all(|n| (1..=MAX_EXTENT).contains(n));
-    if !positive || padding.iter().any(|&n| n > MAX_EXTENT) {
+fn window(window: Window, size: [usize; 2]) -> Result<Window, String> {
+    let Window { kernel, stride, padding, dilation, .. } = window;
+    let positive = kernel.iter().chain(&stride).chain(&dilation).all(|n| (1..=MAX_EXTENT).contains(n));
+    let after = window.after.unwrap_or(padding);
+    if !positive || padding.iter().chain(&after).any(|&n| n > MAX_EXTENT) {
         return Err(format!(
             "kernel {kernel:?}, stride {stride:?}, padding {padding:?}, expected at most {MAX_EXTENT}, at least 1 \
              for kernel and stride"
         ));
     }
-    if (0..2).any(|axis| kernel[axis] > size[axis] + 2 * padding[axis]) {
+    if !window.fits(size[0], size[1]) {
         return Err(format!(
             "kernel {kernel:?} with padding {padding:?}, expected one that fits into {size:?}"
         ));
     }
-    Ok(Window { kernel, stride, padding, ceil })
+    Ok(window)
 }
 
 /// A pool's window must never lie in its border alone.
 fn pool(window: Window) -> Result<Window, String> {
-    if (0..2).any(|axis| window.padding[axis] >= window.kernel[axis]) {
-        let Window { kernel, padding, .. } = window;
+    let Window { kernel, padding, .. } = window;
+    let after = window.after.unwrap_or(padding);
+    if (0..2).any(|axis| padding[axis].max(after[axis]) >= kernel[axis]) {
         return Err(format!("padding {padding:?}, expected less than the kernel {kernel:?}"));
     }
     Ok(window)

@@ -39,5 +39,7 @@ pub use bind::{MismatchError, Misshaped, bind};
 pub use error::ZooError;
 pub use executor::{Executor, Range};
 pub use graph::{BATCH_NORM_EPSILON, Graph, Node, NodeId, Op, ParameterSpec, QuantizationPoint, Window};
-pub use import::{Bound, FloatCheckpoint, ImportError, OnnxModel, Selection, read_checkpoint, read_onnx};
+pub use import::{
+    Bound, FloatCheckpoint, ImportError, InputArithmetic, OnnxModel, Selection, read_checkpoint, read_onnx,
+};
 pub use layers::build_stored;

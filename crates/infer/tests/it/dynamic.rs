@@ -106,6 +106,9 @@ fn run(graph: &Graph, checkpoint: &Checkpoint, pixels: &[u8]) -> Vec<f32> {
                 })
             }
             Op::Relu => each(&|x| x.iter().map(|x| x.max(0.0)).collect()),
+            Op::LeakyRelu { slope } => {
+                each(&|x| x.iter().map(|&x| if x > 0.0 { x } else { x * slope }).collect())
+            }
             Op::ClippedRelu { max } => each(&|x| x.iter().map(|x| x.max(0.0).min(*max)).collect()),
             Op::MaxPool(window) => each(&|x| {
                 let windows = windows(x, shape(0), &node.shape, window).into_iter();

@@ -37,7 +37,7 @@ fn other_layers() {
     assert_eq!(
         Network::new(&graph, &checkpoint).unwrap_err().to_string(),
         "the checkpoint is of listed (10 classes, input 3x13x11, width 1), expected listed (10 classes, input \
-         3x13x11, width 1, 18 listed layers), which the graph was built from"
+         3x13x11, width 1, 33 listed layers), which the graph was built from"
     );
 }
 

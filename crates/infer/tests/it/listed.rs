@@ -1,5 +1,6 @@
 //! A network of listed layers that reaches every operation no architecture has: clipped ReLUs inside and
-//! outside of chains, grouped and depthwise convolution, window means with either divisor, padding.
+//! outside of chains, grouped, depthwise and dilated convolution, window means with either divisor, unequal borders,
+//! padding, leaky ReLUs, batch norms of features.
 
 use quant::{Layer, LayerOp, ModelSpec};
 use zoo::Graph;
@@ -12,13 +13,26 @@ pub(crate) fn graph() -> Graph {
         kernel,
         stride,
         padding,
+        dilation: [1, 1],
     };
     let average = |count_include_pad| LayerOp::AvgPool {
         kernel: [3, 3],
         stride: [1, 1],
         padding: [1, 1],
         count_include_pad,
+        ceil: false,
+        after: None,
     };
+    let dilated = |channels, groups, dilation| LayerOp::Conv {
+        channels,
+        groups,
+        bias: true,
+        kernel: [3, 2],
+        stride: [1, 1],
+        padding: [2, 1],
+        dilation,
+    };
+    let (kernel, stride, padding) = ([3, 3], [2, 2], [1, 0]);
     let layers = [
         ("stem", vec![0], conv(8, 1, true, [3, 3], [1, 1], [1, 1])),
         ("stem_clip", vec![1], LayerOp::ClippedRelu { max: 1.5 }),
@@ -36,10 +50,36 @@ pub(crate) fn graph() -> Graph {
         ("narrow", vec![12], conv(20, 1, false, [2, 3], [1, 1], [0, 0])),
         ("narrow_relu", vec![13], LayerOp::Relu),
         ("both", vec![11, 14], LayerOp::Concat),
-        ("flat", vec![15], LayerOp::Flatten),
-        ("logits", vec![16], LayerOp::Linear { features: 10 }),
+        ("dilated", vec![15], dilated(6, 1, [2, 3])),
+        ("leaky", vec![16], LayerOp::LeakyRelu { slope: 0.25 }),
+        ("dilated_groups", vec![17], dilated(8, 2, [1, 2])),
+        ("shortcut", vec![17], LayerOp::PadShortcut { stride: 1, before: 2, after: 0 }),
+        ("apart", vec![18], dilated(8, 8, [3, 1])),
+        ("largest", vec![20], LayerOp::MaxPool { kernel, stride, padding, ceil: false, after: Some([0, 2]) }),
+        (
+            "mean_up",
+            vec![19],
+            LayerOp::AvgPool {
+                kernel,
+                stride,
+                padding,
+                count_include_pad: false,
+                ceil: true,
+                after: Some([2, 1]),
+            },
+        ),
+        ("flat", vec![22], LayerOp::Flatten),
+        ("hidden", vec![23], LayerOp::Linear { features: 7 }),
+        ("hidden_bn", vec![24], LayerOp::BatchNorm { epsilon: 1e-3 }),
+        ("hidden_relu", vec![25], LayerOp::Relu),
+        ("features_bn", vec![26], LayerOp::BatchNorm { epsilon: 1e-5 }),
+        ("features_leaky", vec![27], LayerOp::LeakyRelu { slope: 0.0 }),
+        ("largest_flat", vec![21], LayerOp::Flatten),
+        ("largest_features", vec![29], LayerOp::Linear { features: 7 }),
+        ("features", vec![28, 30], LayerOp::Add),
+        ("logits", vec![31], LayerOp::Linear { features: 10 }),
         // The last layer cuts its logits.
-        ("cut", vec![17], LayerOp::ClippedRelu { max: 0.5 }),
+        ("cut", vec![32], LayerOp::ClippedRelu { max: 0.5 }),
     ];
     let layers: Vec<Layer> =
         layers.into_iter().map(|(name, inputs, op)| Layer { name: name.into(), inputs, op }).collect();

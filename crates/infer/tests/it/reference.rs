@@ -126,6 +126,15 @@ pub(crate) fn run(graph: &Graph, checkpoint: &Checkpoint, pixels: &[u8]) -> Outc
                 }
                 chain => chain,
             },
+            Op::LeakyRelu { slope } => {
+                let (x, scale) = levels(0);
+                let out = scale_of_output(id, nodes.len(), checkpoint, node);
+                let leaky = |level: i64| {
+                    let x = level as f64 / f64::from(scale.levels_per_unit);
+                    ((if level > 0 { x } else { x * f64::from(*slope) }) * out) as f32
+                };
+                Value::Units { values: x.into_iter().map(leaky).collect(), levels_per_unit: out }
+            }
             Op::ClippedRelu { max } => {
                 let bound = f64::from(*max);
                 match values[node.inputs[0]].clone() {
@@ -302,7 +311,8 @@ pub(crate) fn conv(
                 for c in 0..group_in {
                     for ki in 0..kh {
                         for kj in 0..kw {
-                            let (row, column) = (i * window.stride[0] + ki, j * window.stride[1] + kj);
+                            let row = i * window.stride[0] + ki * window.dilation[0];
+                            let column = j * window.stride[1] + kj * window.dilation[1];
                             let inside = row >= window.padding[0] && column >= window.padding[1];
                             let (row, column) =
                                 (row.wrapping_sub(window.padding[0]), column.wrapping_sub(window.padding[1]));

@@ -20,11 +20,13 @@ impl Conv2d {
     ///
     /// # Panics
     /// For a window that does not fit into the image, `groups` that do not divide the channels, a size of 0,
-    /// `window.ceil`.
+    /// `window.ceil`, a dilation, another padding behind.
     pub fn new(images: [usize; 4], out_channels: usize, window: &Window, groups: usize, pool: &Pool) -> Self {
         let [count, height, width, in_channels] = images;
-        let Window { kernel, stride, padding, ceil } = *window;
+        let Window { kernel, stride, padding, after, dilation, ceil } = *window;
         let fits = !ceil
+            && after.is_none()
+            && dilation == [1, 1]
             && stride.iter().chain(&kernel).all(|&size| size > 0)
             && height + 2 * padding[0] >= kernel[0]
             && width + 2 * padding[1] >= kernel[1]

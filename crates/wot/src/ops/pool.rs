@@ -20,12 +20,14 @@ impl MaxPool {
     pub fn new(images: [usize; 4], window: &Window) -> Self {
         let [count, height, width, channels] = images;
         let Window { kernel, stride, padding, .. } = *window;
-        let fits = (0..2).all(|a| {
-            stride[a] > 0
-                && kernel[a] > 0
-                && 2 * padding[a] <= kernel[a]
-                && [height, width][a] + 2 * padding[a] >= kernel[a]
-        });
+        let plain = window.after.is_none() && window.dilation == [1, 1];
+        let fits = plain
+            && (0..2).all(|a| {
+                stride[a] > 0
+                    && kernel[a] > 0
+                    && 2 * padding[a] <= kernel[a]
+                    && [height, width][a] + 2 * padding[a] >= kernel[a]
+            });
         assert!(fits && count * channels > 0, "{window:?} does not take images {images:?}");
         Self { window: *window, images, output: window.output(height, width) }
     }

@@ -25,12 +25,8 @@ fn pair(value: &Value) -> [usize; 2] {
 }
 
 fn window(case: &Value) -> Window {
-    Window {
-        kernel: pair(&case["kernel"]),
-        stride: pair(&case["stride"]),
-        padding: pair(&case["padding"]),
-        ceil: case["ceil"].as_bool().unwrap_or(false),
-    }
+    let [kernel, stride, padding] = ["kernel", "stride", "padding"].map(|field| pair(&case[field]));
+    Window { ceil: case["ceil"].as_bool().unwrap_or(false), ..Window::of(kernel, stride, padding) }
 }
 
 fn run(case: &Value, inputs: &[FloatTensor]) -> Outcome {

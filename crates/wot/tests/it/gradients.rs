@@ -65,8 +65,7 @@ fn conv2d_in_many_configurations() {
                         if seen % 5 != 0 {
                             continue;
                         }
-                        let window =
-                            Window { kernel: [kh, kw], stride: [sh, sw], padding: [ph, pw], ceil: false };
+                        let window = Window::of([kh, kw], [sh, sw], [ph, pw]);
                         let x = tensor(&[2, h, w, inputs], 1.0, 1);
                         let weight = tensor(&[outputs, inputs / groups, kh, kw], 1.0, 2);
                         // The function is bilinear: any step is exact.
@@ -192,7 +191,7 @@ fn max_pool_in_many_configurations() {
             for stride in [[1, 1], [2, 2], [3, 2]] {
                 for padding in [[0, 0], [1, 1]] {
                     for ceil in [false, true] {
-                        let window = Window { kernel, stride, padding, ceil };
+                        let window = Window { ceil, ..Window::of(kernel, stride, padding) };
                         let x = distinct(&[2, h, w, 3]);
                         let step = 0.3 / x.values().len() as f32;
                         check(&format!("{window:?}, {h}x{w}"), &[x], step, |v| {

@@ -41,7 +41,8 @@ impl CustomOp1 for Unfold {
         for (image, unfolded) in images.zip(unfolded.chunks_exact_mut(terms * rows * columns)) {
             for (term, found) in unfolded.chunks_exact_mut(rows * columns).enumerate() {
                 let (place, channel) = (term / channels, term % channels);
-                let at = [place / kernel_width, place % kernel_width];
+                let [below, beside] = window.dilation;
+                let at = [place / kernel_width * below, place % kernel_width * beside];
                 let plane = &image[channel * height * width..][..height * width];
                 let inside = outputs_inside(window, 1, at[1], width, columns);
                 if inside.is_empty() {
@@ -64,7 +65,8 @@ impl CustomOp1 for Unfold {
     }
 }
 
-/// The outputs along `axis`, of `outputs` in all, whose window has its `at`-th value inside an input of `size`.
+/// The outputs along `axis`, of `outputs` in all, whose window has the value `at` from its begin inside an input of
+/// `size`.
 fn outputs_inside(
     window: &Window,
     axis: usize,
@@ -144,7 +146,7 @@ fn pool(
     Ok((CpuStorage::F32(pooled), (n, channels, rows, columns).into()))
 }
 
-/// y = x * scale + shift, with a scale and a shift for each channel of `[n, c, h, w]`.
+/// y = x * scale + shift, with a scale and a shift for each channel of `[n, c, h, w]` or each feature of `[n, f]`.
 pub(super) struct PerChannel<'a> {
     pub(super) scale: &'a [f32],
     pub(super) shift: &'a [f32],
@@ -156,11 +158,11 @@ impl CustomOp1 for PerChannel<'_> {
     }
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (_, _, height, width) = layout.shape().dims4()?;
+        let plane = layout.shape().dims()[2..].iter().product();
         let channels = self.scale.iter().zip(self.shift).cycle();
         let x = values(storage, layout)?;
         let mut y = Vec::with_capacity(x.len());
-        for (plane, (scale, shift)) in x.chunks_exact(height * width).zip(channels) {
+        for (plane, (scale, shift)) in x.chunks_exact(plane).zip(channels) {
             y.extend(plane.iter().map(|x| x * scale + shift));
         }
         Ok((CpuStorage::F32(y), layout.shape().clone()))

@@ -70,7 +70,7 @@ fn at(images: &FloatTensor, n: usize, c: usize, y: isize, x: isize) -> Option<f6
 
 #[test]
 fn convolution() {
-    let window = |kernel, stride, padding| Window { kernel, stride, padding, ceil: false };
+    let window = Window::of;
     for (input, out_channels, window, groups, bias) in [
         ([3, 7, 5], 4, Window::square(3, 1, 1), 1, true),
         ([3, 7, 10], 4, Window::square(3, 2, 1), 1, false),
@@ -138,7 +138,7 @@ fn max_pooling() {
             ([2, 3], [3, 1], [0, 1]),
         ] {
             for (h, w) in (3..10).flat_map(|h| (3..10).map(move |w| (h, w))) {
-                let window = Window { kernel, stride, padding, ceil };
+                let window = Window { ceil, ..Window::of(kernel, stride, padding) };
                 // Negative everywhere, so that padding with zeros would win.
                 let graph = graph([2, h, w], |g| g.max_pool("pool", GraphBuilder::INPUT, window));
                 let executor = Executor::new(&graph, &Parameters::new()).unwrap();
@@ -172,7 +172,7 @@ fn average_pooling() {
         ([5, 5], [2, 3], [2, 2]),
     ] {
         for (h, w, count_include_pad) in [(5, 7, true), (5, 7, false), (6, 5, true), (6, 5, false)] {
-            let window = Window { kernel, stride, padding, ceil: false };
+            let window = Window::of(kernel, stride, padding);
             let graph =
                 graph([2, h, w], |g| g.avg_pool("pool", GraphBuilder::INPUT, window, count_include_pad));
             let (found, images) = run(&graph);

@@ -1,25 +1,37 @@
 //! ONNX models as layer lists.
 //!
-//! [`message`] declares what is read of the file format, [`tensor`] turns initializers into values, and
-//! [`convert`] walks the nodes in their order, which ONNX requires to be an order of execution. [`attribute`],
-//! [`border`] (padding) and [`reshape`] (shapes) are its parts.
+//! [`message`] declares what is read of the file format, [`operators`] what is understood of each operator,
+//! [`tensor`] turns initializers into values, [`fold`] computes nodes of constants, and [`convert`] walks the nodes in
+//! their order, which ONNX requires to be an order of execution, with the nodes of [`layer`], [`window`] and
+//! [`reshape`]. [`place`] keeps ONNX's view of a value, [`attribute`] and [`border`] (padding) are its parts.
 
 use std::path::Path;
 
 use prost::Message;
-use quant::{Layer, ModelSpec, Parameters};
+use quant::{Layer, ModelSpec, Parameters, Preprocessing};
 
-use super::{Budget, ImportError, Kind};
+use super::{Budget, ImportError, Kind, shown};
 
 mod attribute;
 mod border;
 mod convert;
+mod fold;
+mod input;
+mod layer;
 mod message;
+mod operators;
+mod place;
 mod reshape;
 mod tensor;
+#[cfg(test)]
+mod tests;
+mod window;
 
-/// Oldest version of the operator set that is read.
-const OLDEST_OPSET: i64 = 13;
+/// Oldest version of the operator set that is read: the first that spreads constants as numpy does.
+const OLDEST_OPSET: i64 = 7;
+
+/// Most outputs that are tried when none is chosen.
+const MAX_OUTPUTS: usize = 16;
 
 /// A network from an ONNX file, for [`crate::build_stored`] and [`crate::bind()`].
 #[derive(Clone, Debug, PartialEq)]
@@ -30,66 +42,207 @@ pub struct OnnxModel {
     pub layers: Vec<Layer>,
     /// Their parameters: convolution weights as OIHW, linear weights as OI.
     pub parameters: Parameters,
+    /// What the file computes of the image before the first layer.
+    pub arithmetic: InputArithmetic,
+    /// What was chosen or changed while reading, a sentence each.
+    pub notes: Vec<String>,
+}
+
+/// What a file computes of the image before the first layer: `x * scale + offset`, one of each a channel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InputArithmetic {
+    /// Whether x is the pixel itself, 0 to 255, and not yet normalized.
+    pub bytes: bool,
+    /// Factor of each channel; positive.
+    pub scale: Vec<f64>,
+    /// What is added to each channel.
+    pub offset: Vec<f64>,
+}
+
+impl InputArithmetic {
+    fn none(channels: usize) -> Self {
+        Self { bytes: false, scale: vec![1.0; channels], offset: vec![0.0; channels] }
+    }
+
+    /// Whether nothing is computed.
+    pub fn is_none(&self) -> bool {
+        !self.bytes && self.scale.iter().all(|&v| v == 1.0) && self.offset.iter().all(|&v| v == 0.0)
+    }
+
+    /// Computes something of the result.
+    fn then(&mut self, scale: &[f64], offset: &[f64]) {
+        let own = self.scale.iter_mut().zip(&mut self.offset);
+        for ((a, b), (scale, offset)) in own.zip(scale.iter().zip(offset)) {
+            (*a, *b) = (*a * scale, *b * scale + offset);
+        }
+    }
+
+    /// The preprocessing that does all of it: what was asked for, and then this. A file that takes bytes leaves nothing
+    /// to ask for.
+    ///
+    /// ```text
+    /// ((pixel / 255 - mean) / std) * scale + offset = (pixel / 255 - (mean - offset * std / scale)) / (std / scale)
+    /// ```
+    pub fn preprocessing(&self, asked: &Preprocessing) -> Preprocessing {
+        let of = |values: &[f32], bytes: f64, c: usize| if self.bytes { bytes } else { values[c].into() };
+        let channels = 0..self.scale.len();
+        let std = |c| of(&asked.std, 1.0 / 255.0, c) / self.scale[c];
+        let mean = |c| of(&asked.mean, 0.0, c) - self.offset[c] * std(c);
+        Preprocessing {
+            mean: channels.clone().map(|c| mean(c) as f32).collect(),
+            std: channels.map(|c| std(c) as f32).collect(),
+        }
+    }
 }
 
 /// Why a file is no ONNX model that this program can run.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum OnnxProblem {
-    #[error("not an ONNX model: {0}")]
-    Protobuf(#[from] prost::DecodeError),
-    #[error("not an ONNX model: it holds no graph")]
-    NoGraph,
-    #[error("the operator set is version {found}, expected {OLDEST_OPSET} or newer: export it again")]
-    Opset { found: i64 },
-    #[error("{what} of the graph: {problem}")]
+    #[error("{what}, expected an ONNX model")]
+    Foreign { what: String },
+    #[error("{what} of the model {problem}")]
     Graph { what: &'static str, problem: String },
-    #[error("node {node} has operator {operator}, expected one of {}", convert::OPERATORS.join(", "))]
-    Operator { node: String, operator: String },
+    #[error("node {node} has operator {operator}{instead}, expected one of {}", operators::names())]
+    Operator { node: String, operator: String, instead: &'static str },
     #[error("node {node} ({operator}): {problem}")]
     Node { node: String, operator: String, problem: String },
 }
 
-/// Reads a CNN from an ONNX file (operator set 13 or newer).
+/// Reads a CNN from an ONNX file (operator sets 7 to 28).
 ///
-/// **Operators**: `Conv` (grouped too), `Gemm`, `MatMul` and an `Add` of its bias, `BatchNormalization`,
-/// `Relu`, `Clip` from 0, `MaxPool`, `AveragePool`, `GlobalAveragePool`, `ReduceMean` over height and width,
-/// `Add`, `Concat` of channels, `Pad` with zeros; `Flatten`, `Reshape`, `Squeeze`, `Unsqueeze` and
-/// `Transpose` as exporters emit them around the classifier, with the arithmetic of shapes before them;
-/// `Identity`, `Dropout`, and a `Softmax` or `LogSoftmax` at the end, which is dropped, since the order of
-/// the classes does not depend on it. Nodes that the output does not need are not looked at.
+/// **Operators**: `Conv` (grouped and dilated too), `Gemm`, `MatMul`, `BatchNormalization` of channels or features,
+/// `Relu`, `LeakyRelu`, `Clip` from 0, `Max` with 0 and `Min`, `MaxPool`, `AveragePool`, `GlobalAveragePool`, `ReduceMean` over
+/// height and width, `Add` and `Sum` of two, `Concat` of channels, `Pad` with zeros (in front of a `MaxPool` with less
+/// too) around an image or of channels, `Slice` of every n-th row and column; `Add`, `Sub`, `Mul` and `Div` with a
+/// constant for all values or one a channel; `Flatten`, `Reshape`, `Squeeze`, `Unsqueeze` and `Transpose`;
+/// `Identity`, `Dropout`, `Cast` between floats, and a `Softmax` or `LogSoftmax` at the end, which is left out, since
+/// the order of the classes does not depend on it. Nodes of constants alone are computed. Nodes that the output does not
+/// need are not looked at. Every attribute and every input of a node is understood or refused by name.
 ///
-/// **The input** is one image, `[1, channels, height, width]`, where the 1 may be symbolic.
+/// **The input** is `[batch, channels, height, width]`, or with the channels behind where the file itself moves them
+/// to the front. The batch is of any size or fixed. Elements are floats, or bytes that a `Cast` makes floats.
+/// Arithmetic with constants on the image is no layer but [`OnnxModel::arithmetic`].
+///
+/// **The output** is `output` or, without a name, the only one that gives a list of classes.
 ///
 /// **Names**: a layer is called after its weight (`features.0.weight` belongs to `features.0`), otherwise
 /// after its node. Weights of `MatMul` and of `Gemm` without `transB` are transposed to OI, a 1x1 `Conv` of a
-/// mean is a linear layer, and a linear layer without a bias gets one of zeros.
+/// mean is a linear layer, a linear layer without a bias gets one of zeros, and behind a flattened channels-last image
+/// a linear layer's columns are in the order of channels, height, width. A constant that is added becomes the bias of
+/// the layer before it; one that scales becomes a batch norm.
 ///
 /// **External data** is read from files beside the model.
 ///
 /// # Errors
-/// With the file's name: a file that cannot be read or is no ONNX model; an operator set before 13; with the
-/// node's name and operator: one that is not in the list above, or is used in a way that the layers of this
-/// program cannot express; a weight that two nodes share, which memory would hold once; a file whose constants take
-/// more than 64 MiB plus 16 times its size and that of the files beside it.
-pub fn read_onnx(path: &Path) -> Result<OnnxModel, ImportError> {
+/// With the file's name: a file that cannot be read or is no ONNX model; another operator set; several outputs of which
+/// none was chosen; with the node's name and operator: one that is not in the list above, or is used in a way that the
+/// layers of this program cannot express; a weight that two nodes share, which memory would hold once; a file whose
+/// constants take more than 64 MiB plus 16 times its size and that of the files beside it.
+pub fn read_onnx(path: &Path, output: Option<&str>) -> Result<OnnxModel, ImportError> {
     let read = || -> Result<OnnxModel, Kind> {
         let bytes = std::fs::read(path)?;
-        Ok(parse(&bytes, path.parent().unwrap_or(Path::new("")))?)
+        Ok(parse(&bytes, path.parent().unwrap_or(Path::new("")), output)?)
     };
     read().map_err(|kind| ImportError { path: path.into(), kind })
 }
 
-/// `folder` is where external data lies.
-fn parse(bytes: &[u8], folder: &Path) -> Result<OnnxModel, OnnxProblem> {
-    // What decoding allocates is bounded by the file's size, times the size of the largest message.
-    let model = message::Model::decode(bytes)?;
-    let graph = model.graph.ok_or(OnnxProblem::NoGraph)?;
-    let standard = model.opset_import.iter().find(|set| convert::is_standard(&set.domain));
-    let found = standard.map_or(0, |set| set.version);
-    if found < OLDEST_OPSET {
-        return Err(OnnxProblem::Opset { found });
+/// What a file is that is no ONNX model, where its beginning tells.
+fn foreign(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [] => Some("is empty"),
+        [b'P', b'K', 3, 4, ..] => {
+            Some("is a zip file, as torch.save writes state dicts, which say nothing of layers")
+        }
+        [0x80, 2..=5, b'}' | b'c' | b'(' | b']' | 0x8a | 0x95, ..] => {
+            Some("is a Python pickle, as torch.save writes state dicts, which say nothing of layers")
+        }
+        [_, _, _, _, 0, 0, 0, 0, b'{', ..] => {
+            Some("is a safetensors file, which holds tensors and no layers")
+        }
+        [0x89, b'H', b'D', b'F', ..] => Some("is an HDF5 file: convert it with tf2onnx"),
+        [_, _, _, _, b'T', b'F', b'L', b'3', ..] => {
+            Some("is a TensorFlow Lite file: convert it with tf2onnx")
+        }
+        _ => None,
     }
+}
+
+/// `folder` is where external data lies.
+fn parse(bytes: &[u8], folder: &Path, output: Option<&str>) -> Result<OnnxModel, OnnxProblem> {
+    if let Some(what) = foreign(bytes) {
+        return Err(OnnxProblem::Foreign { what: what.into() });
+    }
+    // What decoding allocates is bounded by the file's size, times the size of the largest message.
+    let model = message::Model::decode(bytes).map_err(|error| OnnxProblem::Foreign {
+        what: format!("is damaged, cut off or of another kind ({error})"),
+    })?;
+    let Some(graph) = &model.graph else {
+        return Err(OnnxProblem::Foreign { what: "holds no graph".into() });
+    };
+    input::check_model(&model, graph)?;
+    let opset = opset(&model)?;
     let external = tensor::external_bytes(&graph.initializer, folder);
-    let limit = Budget::new(bytes.len().saturating_add(external)).left;
-    convert::convert(&graph, folder, limit)
+    let bytes = Budget::new(bytes.len().saturating_add(external)).left;
+    let source = convert::Source { graph, folder, bytes, opset };
+    chosen(source, output)
+}
+
+/// The version of ONNX's own operators.
+fn opset(model: &message::Model) -> Result<i64, OnnxProblem> {
+    let newest = operators::NEWEST_OPSET;
+    let versions: Vec<i64> = model
+        .opset_import
+        .iter()
+        .filter(|set| convert::is_standard(&set.domain))
+        .map(|set| set.version)
+        .collect();
+    let problem = match *versions {
+        [version] if (OLDEST_OPSET..=newest).contains(&version) => return Ok(version),
+        [version] => format!(
+            "is {version}, expected {OLDEST_OPSET} to {newest}: export the model again, or convert it with \
+             onnx.version_converter.convert_version(model, 17)"
+        ),
+        [] => "is missing, expected that of ONNX's own operators".into(),
+        _ => format!("is {versions:?}, expected one"),
+    };
+    Err(OnnxProblem::Graph { what: "operator set", problem })
+}
+
+/// The network of the output that was asked for, or of the only one that can be logits.
+fn chosen(source: convert::Source<'_>, output: Option<&str>) -> Result<OnnxModel, OnnxProblem> {
+    let names: Vec<&str> = source.graph.output.iter().map(|output| output.name.as_str()).collect();
+    let listed = names.iter().take(MAX_OUTPUTS).map(|name| shown(name)).collect::<Vec<_>>().join(", ");
+    let problem = |problem: String| OnnxProblem::Graph { what: "output", problem };
+    let logits = |name| -> Result<OnnxModel, OnnxProblem> {
+        let converted = convert::convert(source, name)?;
+        match converted.is_flat {
+            true => Ok(converted.model),
+            false => Err(problem(format!("{} is an image, expected [batch, classes]", shown(name)))),
+        }
+    };
+    if let Some(output) = output {
+        let Some(name) = names.iter().find(|name| **name == output) else {
+            return Err(problem(format!("{} is not there, expected one of {listed}", shown(output))));
+        };
+        return logits(name);
+    }
+    if let [name] = *names {
+        return logits(name);
+    }
+    let several =
+        || problem(format!("is one of {listed}, expected the logits to be chosen, with --onnx-output NAME"));
+    if names.is_empty() || names.len() > MAX_OUTPUTS {
+        return Err(several());
+    }
+    // Where one cannot be converted, it may be the logits, and no other is taken in its place.
+    let all = names.iter().map(|name| convert::convert(source, name)).collect::<Result<Vec<_>, _>>();
+    let mut flat = names.iter().zip(all.map_err(|_| several())?).filter(|(_, converted)| converted.is_flat);
+    let (Some((name, one)), None) = (flat.next(), flat.next()) else { return Err(several()) };
+    let mut model = one.model;
+    let others: Vec<String> = names.iter().filter(|other| *other != name).map(|other| shown(other)).collect();
+    let others = others.join(", ");
+    model
+        .notes
+        .insert(0, format!("output {} is read, the only list of classes; not read: {others}", shown(name)));
+    Ok(model)
 }

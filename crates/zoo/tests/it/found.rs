@@ -18,6 +18,7 @@ fn graph() -> Graph {
         kernel: [3, 3],
         stride: [1, 1],
         padding: [1, 1],
+        dilation: [1, 1],
     };
     let layers = [
         layer("conv", 0, conv),

@@ -14,7 +14,7 @@ fn file(name: &str) -> PathBuf {
 }
 
 fn read(name: &str) -> OnnxModel {
-    read_onnx(&file(name)).unwrap()
+    read_onnx(&file(name), None).unwrap()
 }
 
 fn executor(model: OnnxModel) -> (Graph, Executor) {
@@ -55,6 +55,60 @@ fn models_agree_with_onnx_runtime() {
             assert!((found - expected).abs() < 1e-5 * largest, "{name}: {found}, expected {expected}");
         }
     }
+}
+
+/// Small models of the kinds that tools write, with ONNX Runtime's logits: `onnx/make_kinds.py`.
+#[test]
+fn kinds_agree_with_onnx_runtime() {
+    let kinds: BTreeMap<String, Value> = serde_json::from_str(include_str!("onnx/kinds.json")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut wrong = Vec::new();
+    for (name, kind) in &kinds {
+        let hex = kind["model"].as_str().unwrap().as_bytes().chunks(2);
+        let digits = hex.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap());
+        let path = folder.path().join(format!("{name}.onnx"));
+        std::fs::write(&path, digits.collect::<Vec<u8>>()).unwrap();
+        let model = match read_onnx(&path, None) {
+            Ok(model) => model,
+            Err(error) => {
+                wrong.push(error.to_string());
+                continue;
+            }
+        };
+        let [channels, height, width] = model.model.input;
+        // The image of `onnx/make_kinds.py`, in the file's order of axes.
+        let last = model.notes.iter().any(|note| note.contains("channels-last"));
+        let drawn = image([channels, height, width]);
+        let mut x = vec![0.0; drawn.values().len()];
+        for (i, own) in x.iter_mut().enumerate() {
+            let (channel, pixel) = (i / (height * width), i % (height * width));
+            let value = drawn.values()[if last { pixel * channels + channel } else { i }];
+            let value = if model.arithmetic.bytes { ((value + 2.0) * 63.0).floor() } else { value };
+            let (scale, offset) = (model.arithmetic.scale[channel], model.arithmetic.offset[channel]);
+            *own = (f64::from(value) * scale + offset) as f32;
+        }
+        let (_, executor) = executor(model);
+        let logits = executor.forward(&FloatTensor::new(vec![1, channels, height, width], x)).unwrap();
+        let mut found: Vec<f64> = logits.values().iter().map(|&v| v.into()).collect();
+        let expected: Vec<f64> = serde_json::from_value(kind["logits"].clone()).unwrap();
+        // A softmax at the end, which the layers do not have.
+        let sum: f64 = found.iter().map(|v| v.exp()).sum();
+        match name.as_str() {
+            "operator_set_7" | "a_fixed_batch_in_the_shapes" => {
+                found.iter_mut().for_each(|v| *v = v.exp() / sum);
+            }
+            "operator_set_12" => found.iter_mut().for_each(|v| *v -= sum.ln()),
+            _ => {}
+        }
+        let largest = expected.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+        let error = found.iter().zip(&expected).fold(0.0, |m: f64, (a, b)| m.max((a - b).abs())) / largest;
+        // Measured: at most 1e-6; ONNX Runtime computes one of them in halves.
+        let tolerance = if name == "halves" { 3e-3 } else { 1e-5 };
+        if error > tolerance || found.len() != expected.len() {
+            wrong.push(format!("{name}: {found:?}, expected {expected:?}"));
+        }
+    }
+    assert!(wrong.is_empty() && kinds.len() > 40, "{} kinds\n{}", kinds.len(), wrong.join("\n"));
 }
 
 fn count(model: &OnnxModel, wanted: impl Fn(&LayerOp) -> bool) -> usize {
@@ -157,13 +211,14 @@ fn ints(name: &str, values: &[u8]) -> Vec<u8> {
 fn model(opset: u8, batch: u8, nodes: &[Vec<u8>], initializers: &[Vec<u8>]) -> Vec<u8> {
     let dims = [batch, 2, 4, 4].map(|n| if n == 0 { message(2, b"N") } else { vec![1 << 3, n] });
     let shape: Vec<u8> = dims.iter().flat_map(|dim| message(1, dim)).collect();
-    let image = [message(1, b"x"), message(2, &message(1, &message(2, &shape)))].concat();
+    let image =
+        [message(1, b"x"), message(2, &message(1, &[vec![1 << 3, 1], message(2, &shape)].concat()))].concat();
     let mut graph: Vec<u8> = nodes.iter().flat_map(|node| message(1, node)).collect();
     graph.extend(message(2, b"tiny"));
     graph.extend(initializers.iter().flat_map(|tensor| message(5, tensor)));
     graph.extend(message(11, &image));
     graph.extend(message(12, &message(1, b"y")));
-    [message(7, &graph), message(8, &[2 << 3, opset])].concat()
+    [vec![1 << 3, 8], message(7, &graph), message(8, &[2 << 3, opset])].concat()
 }
 
 /// What reading such a file says, without the file's name.
@@ -175,7 +230,7 @@ fn outcome(bytes: &[u8]) -> Result<OnnxModel, String> {
 }
 
 fn outcome_of(path: &Path) -> Result<OnnxModel, String> {
-    read_onnx(path).map_err(|error| {
+    read_onnx(path, None).map_err(|error| {
         let message = error.to_string();
         message.strip_prefix(&format!("{}: ", path.display())).expect("the file is named").into()
     })
@@ -226,15 +281,21 @@ fn a_bias_is_added_only_to_a_product_that_nobody_else_reads() {
     assert_eq!(read.layers.len(), 2);
     nodes[3] = node("Add", "bias", &["b", "h"], "z", &[]);
     nodes.push(node("Add", "sum", &["z", "h"], "y", &[]));
-    assert_eq!(
-        outcome(&model(13, 1, &nodes, &weights)).unwrap_err(),
-        "node bias (Add): adds a constant, expected a bias right after a MatMul"
-    );
+    // As a layer of its own.
+    let read = outcome(&model(13, 1, &nodes, &weights)).unwrap();
+    assert_eq!(read.parameters["fc.bias"].values(), [0.0; 3]);
+    assert_eq!(read.layers[2].op, LayerOp::BatchNorm { epsilon: 0.0 });
+    assert_eq!(read.parameters["bias.bias"].values(), [1.0, 2.0, 3.0]);
 }
 
 #[test]
 fn what_cannot_be_expressed_is_named() {
-    let (nodes, weights) = classifier();
+    let channels = [message(1, b"axis"), vec![3 << 3, 1]].concat();
+    let (nodes, mut weights) = classifier();
+    let integer = |name: &str, value: u8| {
+        [&[1 << 3, 1, 2 << 3, 7, 7 << 3, value], &message(8, name.as_bytes())[..]].concat()
+    };
+    weights.extend([integer("one", 1), integer("two", 2)]);
     let with = |replaced: usize, node: Vec<u8>| {
         let mut nodes = nodes.clone();
         nodes.splice(replaced..=replaced, [node]);
@@ -242,6 +303,10 @@ fn what_cannot_be_expressed_is_named() {
     };
     let message = with(0, node("HardSwish", "body/act", &["x"], "m", &[]));
     assert!(message.starts_with("node body/act has operator HardSwish, expected one of Add, AveragePool, "));
+    let message = with(0, node("DequantizeLinear", "dq", &["x"], "m", &[]));
+    let expected = "node dq has operator DequantizeLinear of integer networks (give the float model from which it was \
+                    made, which is quantized here), expected one of ";
+    assert!(message.starts_with(expected), "{message}");
     let unnamed = with(0, node("Sigmoid", "", &["x"], "m", &[]));
     assert!(unnamed.starts_with("node m has operator Sigmoid, expected one of"), "{unnamed}");
     for (replaced, node, message) in [
@@ -252,8 +317,8 @@ fn what_cannot_be_expressed_is_named() {
         ),
         (
             0,
-            node("MaxPool", "p", &["x"], "m", &[ints("kernel_shape", &[3, 3]), ints("pads", &[0, 1, 2, 2])]),
-            "node p (MaxPool): pads are [0, 1] before and [2, 2] after, expected equal ones",
+            node("MaxPool", "p", &["x"], "m", &[ints("kernel_shape", &[3, 3]), ints("dilations", &[2, 1])]),
+            "node p (MaxPool): dilations is [2, 1], expected [1, 1]: a pool here has none",
         ),
         (
             0,
@@ -263,36 +328,48 @@ fn what_cannot_be_expressed_is_named() {
         (
             0,
             node("Add", "a", &["x", "w"], "m", &[]),
-            "node a (Add): adds a constant, expected a bias right after a MatMul",
+            "node a (Add): has a constant of [2, 3] beside [1, 2, 4, 4], expected one number, or one a channel: it \
+             varies along several axes",
         ),
         (
             0,
             node("Softmax", "s", &["x"], "m", &[]),
-            "node flat (Flatten): input m is a Softmax's output, expected it at the end only",
+            "node s (Softmax): axis is -1 of [1, 2, 4, 4], expected the one with the 32 classes",
+        ),
+        (
+            1,
+            node("Softmax", "s", &["m"], "f", std::slice::from_ref(&channels)),
+            "node fc (Gemm): input f is a Softmax's output, expected it at the end only",
         ),
         (0, node("Relu", "r", &["z"], "m", &[]), "node r (Relu): input z is computed by no node before it"),
         (
             1,
             node("Identity", "i", &["x"], "f", &[]),
-            "node fc (Gemm): reads an image [1, [2, 4, 4]], expected features",
+            "node fc (Gemm): reads [1, 2, 4, 4], expected [batch, 32 features]",
         ),
         (
             0,
-            node("Clip", "c", &["x"], "m", &[]),
-            "node c (Clip): clips to [-inf, inf], expected [0, a positive number]",
+            node("Mul", "m", &["x", "x"], "m", &[]),
+            "node m (Mul): is of two computed values, expected one of them to be constant",
+        ),
+        (
+            0,
+            node("Slice", "s", &["x", "one", "two", "two"], "m", &[]),
+            "node s (Slice): takes 1 of 4 from 1 on along axis 2, expected all, or every n-th row and column from \
+             the first one on",
         ),
     ] {
         assert_eq!(with(replaced, node), message);
     }
     let (nodes, weights) = classifier();
     assert_eq!(
-        outcome(&model(12, 1, &nodes, &weights)).unwrap_err(),
-        "the operator set is version 12, expected 13 or newer: export it again"
+        outcome(&model(6, 1, &nodes, &weights)).unwrap_err(),
+        "operator set of the model is 6, expected 7 to 28: export the model again, or convert it with \
+         onnx.version_converter.convert_version(model, 17)"
     );
-    assert_eq!(
-        outcome(&model(13, 8, &nodes, &weights)).unwrap_err(),
-        "input of the graph: x is [8, 2, 4, 4], expected [1 or a name, channels, height, width] with fixed sizes"
-    );
+    let batch = outcome(&model(13, 8, &nodes, &weights)).unwrap();
+    assert_eq!(batch.layers, outcome(&model(13, 0, &nodes, &weights)).unwrap().layers);
+    assert_eq!(batch.notes, ["the file fixes a batch of 8; each image goes its own way, so any number can"]);
     let mut shared = nodes.clone();
     shared[2] = node("MatMul", "fc", &["f", "w"], "h", &[]);
     shared.push(node("MatMul", "again", &["h", "w"], "y", &[]));
@@ -301,8 +378,23 @@ fn what_cannot_be_expressed_is_named() {
         outcome(&model(13, 1, &shared, &square)).unwrap_err(),
         "node again (MatMul): shares weight w with node fc, expected one of its own"
     );
-    assert!(outcome(b"PK\x03\x04").unwrap_err().starts_with("not an ONNX model: "));
-    assert_eq!(outcome(b"").unwrap_err(), "not an ONNX model: it holds no graph");
+    for (bytes, said) in [
+        (&b"PK\x03\x04"[..], "is a zip file, as torch.save writes state dicts, which say nothing of layers"),
+        (
+            b"\x80\x02}q\x00",
+            "is a Python pickle, as torch.save writes state dicts, which say nothing of layers",
+        ),
+        (b"\x10\x00\x00\x00\x00\x00\x00\x00{}", "is a safetensors file, which holds tensors and no layers"),
+        (b"", "is empty"),
+        (b"\x08\x08", "holds no graph"),
+    ] {
+        assert_eq!(outcome(bytes).unwrap_err(), format!("{said}, expected an ONNX model"));
+    }
+    assert!(
+        outcome(b"hello")
+            .unwrap_err()
+            .starts_with("is damaged, cut off or of another kind (failed to decode ")
+    );
 }
 
 #[test]
@@ -324,7 +416,7 @@ fn external_data_lies_beside_the_model_and_nowhere_else() {
         ];
         let path = folder.path().join("m.onnx");
         std::fs::write(&path, model(13, 1, &nodes, &[weight.concat()])).unwrap();
-        read_onnx(&path).map_err(|error| error.to_string())
+        read_onnx(&path, None).map_err(|error| error.to_string())
     };
     assert_eq!(read("w.data", "24").unwrap().parameters["fc.weight"].values()[1], 4.0);
     for location in ["../w.data", "/etc/passwd", ""] {
@@ -422,20 +514,26 @@ fn listed_layers_are_checked_one_by_one() {
 #[test]
 fn constants_cannot_multiply() {
     let error = |nodes: Vec<Vec<u8>>, initializers: &[Vec<u8>]| {
-        let (last, weights) = classifier();
+        let (mut last, weights) = classifier();
+        last[0] = node("GlobalAveragePool", "mean", &["z"], "m", &[]);
         outcome(&model(13, 1, &[nodes, last].concat(), &[initializers, &weights].concat())).unwrap_err()
     };
     // A list joined to itself, forty times.
     let name = |i: usize| format!("t{i}");
+    let axis = [message(1, b"axis"), vec![3 << 3, 0]].concat();
     let mut nodes = vec![node("Shape", "shape", &["x"], &name(0), &[])];
-    nodes.extend((0..40).map(|i| node("Concat", "join", &[&name(i), &name(i)], &name(i + 1), &[])));
-    nodes.push(node("Reshape", "all", &["x", &name(40)], "x", &[]));
-    assert_eq!(error(nodes, &[]), "node join (Concat): joins 128 integers, expected at most 64");
+    nodes.extend(
+        (0..40).map(|i| {
+            node("Concat", "join", &[&name(i), &name(i)], &name(i + 1), std::slice::from_ref(&axis))
+        }),
+    );
+    nodes.push(node("Reshape", "all", &["x", &name(40)], "z", &[]));
+    assert_eq!(error(nodes, &[]), "node join (Concat): makes 128 integers, expected at most 64");
 
     // 64 KiB turned around, two thousand times.
     let turned = |i| node("Transpose", "turn", &[&name(i)], &name(i + 1), &[ints("perm", &[1, 0])]);
     let mut nodes: Vec<Vec<u8>> = (0..2000).map(turned).collect();
-    nodes.push(node("Add", "all", &["x", &name(2000)], "x", &[]));
+    nodes.push(node("Add", "all", &["x", &name(2000)], "z", &[]));
     let sides = [1 << 3, 0x80, 1, 1 << 3, 0x80, 1, 2 << 3, 1];
     let large = [&sides[..], &message(8, b"t0"), &message(9, &[0; 4 * 128 * 128])].concat();
     let said = error(nodes, &[large]);
@@ -445,7 +543,7 @@ fn constants_cannot_multiply() {
     let longer = |i| node("Unsqueeze", "grow", &[&name(i), "zeros"], &name(i + 1), &[]);
     let mut nodes = vec![node("GlobalAveragePool", "mean", &["x"], &name(0), &[])];
     nodes.extend((0..2000).map(longer));
-    nodes.push(node("Reshape", "all", &[&name(2000), "zeros"], "x", &[]));
+    nodes.push(node("Reshape", "all", &[&name(2000), "zeros"], "z", &[]));
     let zero = [&[1 << 3, 1, 2 << 3, 7][..], &message(8, b"zeros"), &message(9, &[0; 8])].concat();
     let said = error(nodes, &[zero]);
     assert_eq!(said, "node grow (Unsqueeze): makes 65 dimensions, expected at most 64");
@@ -456,13 +554,15 @@ fn constants_cannot_multiply() {
 fn an_input_that_no_network_can_have_is_refused() {
     let sizes: [&[u8]; 4] = [&[1], &[2], &[0x80, 0x80, 0x80, 0x80, 8], &[0x80, 0x80, 0x80, 0x80, 0x10]];
     let dims = sizes.map(|size| message(1, &[&[1 << 3], size].concat())).concat();
-    let image = [message(1, b"x"), message(2, &message(1, &message(2, &dims)))].concat();
+    let image =
+        [message(1, b"x"), message(2, &message(1, &[vec![1 << 3, 1], message(2, &dims)].concat()))].concat();
     let flat = message(1, &node("Flatten", "flat", &["x"], "y", &[]));
     let graph = [flat, message(11, &image), message(12, &message(1, b"y"))].concat();
-    let said = outcome(&[message(7, &graph), message(8, &[2 << 3, 13])].concat()).unwrap_err();
+    let said =
+        outcome(&[vec![1 << 3, 8], message(7, &graph), message(8, &[2 << 3, 13])].concat()).unwrap_err();
     assert_eq!(
         said,
-        "input of the graph: x is [1, 2, 2147483648, 4294967296], expected at most 1024 channels and 4194304 pixels, \
+        "input of the model x is [1, 2, 2147483648, 4294967296], expected at most 1024 channels and 4194304 pixels, \
          4096 a side"
     );
 }

@@ -1,9 +1,8 @@
-//! Zeros around an image, and what they mean for the windows that slide over it.
+//! A border around an image, and what it means for the windows that slide over it.
 
-use super::attribute::{attribute, extent, ints};
+use super::attribute::{extent, ints, string};
 use super::convert::Done;
 use super::message::Node;
-use crate::import::shown;
 
 /// Rows above and columns on the left; rows below and columns on the right.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -20,12 +19,7 @@ impl Border {
 
     /// Output size of a window that slides over an image of `size` with this border; none when it does not
     /// fit.
-    pub(super) fn output(
-        self,
-        size: [usize; 2],
-        kernel: [usize; 2],
-        stride: [usize; 2],
-    ) -> Option<[usize; 2]> {
+    fn output(self, size: [usize; 2], kernel: [usize; 2], stride: [usize; 2]) -> Option<[usize; 2]> {
         let axis = |i: usize| {
             let room = (size[i] + self.before[i] + self.after[i]).checked_sub(kernel[i])?;
             Some(room / stride[i] + 1)
@@ -43,9 +37,18 @@ impl Border {
         let both = Self { before: self.before, after: self.before };
         (both.output(size, kernel, stride)? == self.output(size, kernel, stride)?).then_some(self.before)
     }
+
+    /// Whether windows leave rows or columns over.
+    pub(super) fn leaves_some(self, size: [usize; 2], kernel: [usize; 2], stride: [usize; 2]) -> bool {
+        (0..2).any(|i| {
+            let room = (size[i] + self.before[i] + self.after[i]).checked_sub(kernel[i]);
+            room.is_some_and(|room| !room.is_multiple_of(stride[i]))
+        })
+    }
 }
 
-/// The border that a node itself adds to an image of `size`, which has the border `outer` already.
+/// The border that a node itself adds to an image of `size`, which has the border `outer` already. `kernel` is as
+/// wide as its dilation makes it.
 pub(super) fn border(
     node: &Node,
     outer: Border,
@@ -53,22 +56,24 @@ pub(super) fn border(
     kernel: [usize; 2],
     stride: [usize; 2],
 ) -> Done<Border> {
-    let mode = attribute(node, "auto_pad").map_or("NOTSET".into(), |a| String::from_utf8_lossy(&a.s));
-    let upper = match &*mode {
-        "NOTSET" => {
-            return match ints(node, "pads") {
-                None => Ok(Border::default()),
-                Some(&[top, left, bottom, right]) => Ok(Border {
-                    before: [extent(top, 0, "pads")?, extent(left, 0, "pads")?],
-                    after: [extent(bottom, 0, "pads")?, extent(right, 0, "pads")?],
-                }),
-                Some(other) => Err(format!("pads are {other:?}, expected four")),
-            };
+    let pads = match ints(node, "pads") {
+        None => Border::default(),
+        Some(&[top, left, bottom, right]) => Border {
+            before: [extent(top, 0, "pads")?, extent(left, 0, "pads")?],
+            after: [extent(bottom, 0, "pads")?, extent(right, 0, "pads")?],
+        },
+        Some(other) => return Err(format!("pads are {other:?}, expected four numbers")),
+    };
+    let mode = string(node, "auto_pad", "NOTSET");
+    let upper = match mode.as_str() {
+        "NOTSET" => return Ok(pads),
+        _ if pads != Border::default() => {
+            return Err(format!("has auto_pad {mode} and pads, expected one of them"));
         }
-        "VALID" => return Ok(Border::default()),
+        "VALID" => return Ok(pads),
         "SAME_UPPER" => true,
         "SAME_LOWER" => false,
-        other => return Err(format!("auto_pad is {}, expected one of ONNX's", shown(other))),
+        _ => return Err(format!("auto_pad is {mode}, expected NOTSET, SAME_UPPER, SAME_LOWER or VALID")),
     };
     let mut own = Border::default();
     for i in 0..2 {

@@ -1,55 +1,25 @@
 //! From nodes to layers.
 //!
-//! Every value of the ONNX graph is a place in the layer list, a constant, or a list of integers that was
-//! computed from shapes. A place also remembers the shape that ONNX gives it, since reshapes around the
-//! classifier (a mean as `[1, C, 1, 1]`, say) exist only there. The batch has one image, as if a symbolic
-//! batch were 1.
+//! Every value of the ONNX graph is a place in the layer list or a constant. A place also remembers the shape and the
+//! order that ONNX gives it ([`super::place`]). Each image of a batch goes its own way: a symbolic batch is 1, a fixed
+//! one stays in the shapes and means the same.
 
 use std::cell::Cell;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use quant::{FloatTensor, Layer, LayerOp, ModelSpec, Parameters};
 
-use super::attribute::{MAX_EXTENT, attribute, extent, float, int, ints, pair, pool};
-use super::border::{Border, border};
-use super::message::{Dimension, Graph, Node, Tensor};
-use super::tensor::{Constant, MAX_INTEGERS, read};
-use super::{OnnxModel, OnnxProblem};
-use crate::architectures::MAX_CHANNELS;
-use crate::graph::Window;
+use super::attribute::{float, floats, int, ints, tensor};
+use super::border::Border;
+use super::fold::shape_part;
+use super::input::{Image, input};
+use super::message::{Graph, Node, Tensor};
+use super::place::Place;
+use super::tensor::{Constant, Held, MAX_INTEGERS, held, read, type_name};
+use super::{InputArithmetic, OnnxModel, OnnxProblem, operators};
 use crate::import::shown;
 use crate::layers;
-
-/// Operators that are understood, for messages.
-pub(super) const OPERATORS: &[&str] = &[
-    "Add",
-    "AveragePool",
-    "BatchNormalization",
-    "Cast",
-    "Clip",
-    "Concat",
-    "Constant",
-    "Conv",
-    "Dropout",
-    "Flatten",
-    "Gather",
-    "Gemm",
-    "GlobalAveragePool",
-    "Identity",
-    "LogSoftmax",
-    "MatMul",
-    "MaxPool",
-    "Pad",
-    "ReduceMean",
-    "Relu",
-    "Reshape",
-    "Shape",
-    "Softmax",
-    "Squeeze",
-    "Transpose",
-    "Unsqueeze",
-];
 
 /// Whether a domain is that of ONNX's own operators.
 pub(super) fn is_standard(domain: &str) -> bool {
@@ -61,116 +31,131 @@ pub(super) fn is_standard(domain: &str) -> bool {
 pub(super) enum Value<'a> {
     /// The output of a layer, or the input.
     Place(Place),
-    /// A place with zeros around it that no layer adds yet.
-    Padded {
-        place: Place,
-        border: Border,
-    },
+    /// A place with a border of one value that no layer adds yet.
+    Padded { place: Place, border: Border, fill: f32 },
+    /// A place whose values are cut to at most this, which no layer does yet.
+    Capped { place: Place, most: f32 },
+    /// Every `step`-th row or column of a place, along one of ONNX's axes, which no layer takes yet.
+    Skipped { place: Place, axis: usize, step: usize },
     /// The class probabilities: nothing may read them.
     Probabilities(Place),
     /// A tensor of the file, read when it is needed.
     Tensor(&'a Tensor),
-    Constant(Constant),
+    /// With the tensor that it is, where values were only moved.
+    Constant(Constant, Option<&'a Tensor>),
+    /// The second output of this node, or one behind it.
+    Further(String),
 }
 
-/// A place of the layer list as ONNX sees it.
-#[derive(Clone)]
-pub(super) struct Place {
-    pub(super) place: usize,
-    /// ONNX's shape, batch first.
-    pub(super) dims: Vec<usize>,
+/// A network of which the output is not known to be the logits.
+pub(super) struct Converted {
+    pub(super) model: OnnxModel,
+    /// Whether the output is a list of features and not an image.
+    pub(super) is_flat: bool,
 }
 
-/// `bytes` may be spent on constants: those that are read, and those that are made of them.
-pub(super) fn convert(graph: &Graph, folder: &Path, bytes: usize) -> Result<OnnxModel, OnnxProblem> {
-    let initializers: HashMap<&str, &Tensor> =
-        graph.initializer.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
-    let (name, input) = input(graph, &initializers)?;
-    let [output] = graph.output.as_slice() else {
-        let names: Vec<&str> = graph.output.iter().map(|o| o.name.as_str()).collect();
-        return Err(graph_problem("outputs", format!("{names:?}, expected one, the logits")));
-    };
+/// What a graph is converted with.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) graph: &'a Graph,
+    /// Where external data lies.
+    pub(super) folder: &'a Path,
+    /// What may be spent on constants: those that are read, and those that are made of them.
+    pub(super) bytes: usize,
+    pub(super) opset: i64,
+}
 
+/// The network that gives one of a graph's outputs.
+pub(super) fn convert<'a>(source: Source<'a>, output: &'a str) -> Result<Converted, OnnxProblem> {
+    let Source { graph, folder, bytes, opset } = source;
+    let Image { name, size, batch, last, is_bytes } = input(graph)?;
+    let tensors = graph.initializer.iter().map(|tensor| (tensor.name.as_str(), Value::Tensor(tensor)));
     let mut converter = Converter {
         folder,
+        opset,
         limit: bytes,
         left: Cell::new(bytes),
-        values: initializers.into_iter().map(|(name, tensor)| (name, Value::Tensor(tensor))).collect(),
+        values: tensors.collect(),
         readers: HashMap::new(),
-        shapes: vec![input.to_vec()],
+        shapes: vec![size.to_vec()],
         layers: Vec::new(),
         names: BTreeSet::from(["input".to_string()]),
         parameters: Parameters::new(),
         stored: HashMap::new(),
-        biasless: HashSet::new(),
+        arithmetic: InputArithmetic::none(size[0]),
+        notes: Vec::new(),
     };
-    let dims = std::iter::once(1).chain(input).collect();
-    converter.values.insert(name, Value::Place(Place { place: 0, dims }));
-    let needed = needed(graph, &output.name);
-    for name in needed.iter().flat_map(|node| &node.input).chain([&output.name]) {
+    let mut image = Place { bytes: is_bytes, ..Place::new(0, &size, batch.unwrap_or(1)) };
+    if last {
+        let [channels, height, width] = size;
+        let order = [1, 2, 0].into_iter().filter(|&axis| size[axis] != 1).collect();
+        image = Place { dims: vec![image.dims[0], height, width, channels], order, ..image };
+        converter.note("images are channels-last in the file; the layers here have channels first".into());
+    }
+    if let Some(batch) = batch
+        && batch != 1
+    {
+        converter.note(format!(
+            "the file fixes a batch of {batch}; each image goes its own way, so any number can"
+        ));
+    }
+    if is_bytes {
+        converter.arithmetic.bytes = true;
+        converter
+            .note("the file takes pixels as bytes, 0 to 255: mean and standard deviation are its own".into());
+    }
+    converter.values.insert(name, Value::Place(image));
+
+    let needed = needed(graph, output);
+    for name in needed.iter().flat_map(|node| &node.input).map(String::as_str).chain([output]) {
         *converter.readers.entry(name).or_default() += 1;
     }
     for node in needed {
         converter.node(node)?;
     }
 
-    let value = converter.values.get(output.name.as_str()).cloned();
-    let Some(Value::Place(last) | Value::Probabilities(last)) = value else {
-        return Err(graph_problem("output", format!("{} is not computed by its nodes", shown(&output.name))));
-    };
-    let last = converter.flat(last, "logits").map_err(|problem| graph_problem("output", problem))?;
-    let classes = converter.shapes[last.place][0];
-    let architecture = if graph.name.is_empty() { "onnx".into() } else { shown(&graph.name) };
-    Ok(OnnxModel {
-        model: ModelSpec { architecture, classes, input, width: 1.0, variant: None },
-        layers: converter.layers,
-        parameters: converter.parameters,
-    })
-}
-
-/// Name and shape of the image.
-fn input<'a>(
-    graph: &'a Graph,
-    initializers: &HashMap<&str, &Tensor>,
-) -> Result<(&'a str, [usize; 3]), OnnxProblem> {
-    let inputs = graph.input.iter().filter(|input| !initializers.contains_key(input.name.as_str()));
-    let inputs: Vec<_> = inputs.collect();
-    let [image] = inputs.as_slice() else {
-        let names: Vec<String> = inputs.iter().map(|input| shown(&input.name)).collect();
-        return Err(graph_problem("inputs", format!("{names:?}, expected one, the image")));
-    };
-    let shape = image.r#type.as_ref().and_then(|t| t.tensor_type.as_ref()).and_then(|t| t.shape.as_ref());
-    let dims: &[Dimension] = shape.map_or(&[], |shape| &shape.dim);
-    let size = |dim: &Dimension| dim.dim_value.and_then(|n| usize::try_from(n).ok()).filter(|&n| n > 0);
-    if let [batch, rest @ ..] = dims
-        && batch.dim_value.is_none_or(|n| n == 1)
-        && let [Some(channels), Some(height), Some(width)] = *rest.iter().map(size).collect::<Vec<_>>()
-    {
-        if channels > MAX_CHANNELS || !layers::is_size([height, width]) {
-            let problem = format!(
-                "{} is [1, {channels}, {height}, {width}], expected at most {MAX_CHANNELS} channels and 4194304 \
-                 pixels, 4096 a side",
-                shown(&image.name)
-            );
-            return Err(graph_problem("input", problem));
+    let problem = |problem| graph_problem("output", problem);
+    let value = converter.values.get(output).cloned();
+    let last = match value {
+        Some(Value::Place(place)) => place,
+        Some(Value::Probabilities(place)) => {
+            converter.note("the softmax at the end is left out: it keeps the order of the classes".into());
+            place
         }
-        return Ok((&image.name, [channels, height, width]));
-    }
-    let size = |dim: &Dimension| match (dim.dim_value, &dim.dim_param) {
-        (Some(value), _) => value.to_string(),
-        (None, name) => shown(name.as_deref().unwrap_or("?")),
+        Some(Value::Padded { .. } | Value::Capped { .. } | Value::Skipped { .. }) => {
+            return Err(problem(format!("{} is padded, clipped or sliced, expected logits", shown(output))));
+        }
+        Some(Value::Tensor(_) | Value::Constant(..)) => {
+            return Err(problem(format!("{} is a constant, expected logits", shown(output))));
+        }
+        Some(Value::Further(node)) => {
+            return Err(problem(format!(
+                "{} is not the first output of node {node}, expected that",
+                shown(output)
+            )));
+        }
+        None => return Err(problem(format!("{} is computed by no node", shown(output)))),
     };
-    let found = dims.iter().map(size).collect::<Vec<_>>().join(", ");
-    let problem = format!(
-        "{} is [{found}], expected [1 or a name, channels, height, width] with fixed sizes",
-        shown(&image.name)
-    );
-    Err(graph_problem("input", problem))
+    let is_flat = last.dims[1..].iter().filter(|&&n| n != 1).count() <= 1;
+    if !is_flat {
+        let model = converter.finish(graph, size, 0);
+        return Ok(Converted { model, is_flat });
+    }
+    let last = converter.flattened(last, "logits").map_err(problem)?;
+    if last.is_moved() {
+        let found = format!("{} is a flattened image of another order, expected logits", shown(output));
+        return Err(problem(found));
+    }
+    if last.place == 0 || last.place != converter.layers.len() {
+        return Err(problem(format!("{} is not the last value computed, expected logits", shown(output))));
+    }
+    let classes = converter.shapes[last.place][0];
+    Ok(Converted { model: converter.finish(graph, size, classes), is_flat })
 }
 
 /// The nodes that an output depends on, in the order of the file.
-fn needed<'a>(graph: &'a Graph, output: &'a str) -> Vec<&'a Node> {
-    let mut wanted = HashSet::from([output]);
+pub(super) fn needed<'a>(graph: &'a Graph, output: &str) -> Vec<&'a Node> {
+    let mut wanted = BTreeSet::from([output]);
     let mut nodes: Vec<&Node> = Vec::new();
     for node in graph.node.iter().rev() {
         if node.output.iter().any(|name| !name.is_empty() && wanted.contains(name.as_str())) {
@@ -182,9 +167,19 @@ fn needed<'a>(graph: &'a Graph, output: &'a str) -> Vec<&'a Node> {
     nodes
 }
 
+/// What stands for a stored weight, so that two layers cannot share one.
+#[derive(PartialEq, Eq, Hash)]
+enum Weight {
+    /// The address of a tensor of the file.
+    Tensor(*const Tensor),
+    /// A name of the graph.
+    Named(String),
+}
+
 /// What is known so far.
 pub(super) struct Converter<'a> {
     folder: &'a Path,
+    opset: i64,
     /// Bytes that may be spent on constants, and those that are left: any node can name any constant again.
     limit: usize,
     left: Cell<usize>,
@@ -193,71 +188,90 @@ pub(super) struct Converter<'a> {
     readers: HashMap<&'a str, usize>,
     /// Shape of every place, without the batch.
     pub(super) shapes: Vec<Vec<usize>>,
-    layers: Vec<Layer>,
+    pub(super) layers: Vec<Layer>,
     names: BTreeSet<String>,
-    parameters: Parameters,
-    /// The node that reads each tensor that became a stored weight.
-    stored: HashMap<&'a str, String>,
-    /// Places of linear layers that had no bias, which an `Add` may still give.
-    biasless: HashSet<usize>,
+    pub(super) parameters: Parameters,
+    /// The node that reads each weight that became a stored one.
+    stored: HashMap<Weight, String>,
+    pub(super) arithmetic: InputArithmetic,
+    notes: Vec<String>,
 }
 
 /// A result, or what is wrong with the node.
 pub(super) type Done<T> = Result<T, String>;
 
 impl<'a> Converter<'a> {
+    fn finish(self, graph: &Graph, input: [usize; 3], classes: usize) -> OnnxModel {
+        let architecture = if graph.name.is_empty() { "onnx".into() } else { shown(&graph.name) };
+        let mut notes = self.notes;
+        if !self.arithmetic.is_none() && !self.arithmetic.bytes {
+            notes
+                .push("the file's arithmetic on the image is folded into mean and standard deviation".into());
+        }
+        OnnxModel {
+            model: ModelSpec { architecture, classes, input, width: 1.0, variant: None },
+            layers: self.layers,
+            parameters: self.parameters,
+            arithmetic: self.arithmetic,
+            notes,
+        }
+    }
+
+    pub(super) fn opset(&self) -> i64 {
+        self.opset
+    }
+
+    pub(super) fn folder(&self) -> &'a Path {
+        self.folder
+    }
+
+    /// Keeps a sentence for whoever reads the model, once.
+    pub(super) fn note(&mut self, note: String) {
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+
     fn node(&mut self, node: &'a Node) -> Result<(), OnnxProblem> {
         let operator = shown(&node.op_type);
-        if !is_standard(&node.domain) || !OPERATORS.contains(&node.op_type.as_str()) {
-            let operator = if is_standard(&node.domain) {
-                operator
-            } else {
-                format!("{}.{operator}", shown(&node.domain))
-            };
-            return Err(OnnxProblem::Operator { node: label(node), operator });
+        let known = operators::find(&node.op_type).filter(|_| is_standard(&node.domain));
+        let Some(known) = known else {
+            let domain = shown(&node.domain);
+            let full = if is_standard(&node.domain) { operator } else { format!("{domain}.{operator}") };
+            return Err(OnnxProblem::Operator { node: label(node), operator: full, instead: instead(node) });
+        };
+        let value = known.check(node, self.opset).and_then(|()| self.value(node));
+        let value = value.map_err(|problem| OnnxProblem::Node { node: label(node), operator, problem })?;
+        let mut outputs = node.output.iter();
+        if let Some(first) = outputs.next() {
+            self.values.insert(first, value);
         }
-        let value =
-            self.value(node).map_err(|problem| OnnxProblem::Node { node: label(node), operator, problem })?;
-        if let Some(output) = node.output.first() {
-            self.values.insert(output, value);
+        for further in outputs.filter(|name| !name.is_empty()) {
+            self.values.insert(further, Value::Further(label(node)));
         }
         Ok(())
     }
 
     fn value(&mut self, node: &'a Node) -> Done<Value<'a>> {
+        if let Some(constant) = self.fold(node)? {
+            return Ok(constant);
+        }
         match node.op_type.as_str() {
-            "Identity" | "Dropout" | "Cast" => return self.lookup(node, 0),
+            "Identity" => return self.lookup(node, 0),
+            "Dropout" => return self.dropout(node),
+            "Cast" => return self.cast(node),
             "Constant" => return constant(node),
             "Shape" => {
-                let dims = self.place(node, 0)?.dims;
-                return Ok(Value::Constant(Constant::Int(dims.iter().map(|&n| n as i64).collect())));
+                let dims = self.any_place(node, 0)?.dims;
+                return Ok(Value::Constant(shape_part(node, &dims)?, None));
             }
-            "Softmax" | "LogSoftmax" => {
-                let place = self.place(node, 0)?;
-                return Ok(Value::Probabilities(place));
-            }
-            "Gather" => return self.gather(node),
-            "Concat" if self.integers(node, 0).is_ok() => {
-                let mut all = Vec::new();
-                for i in 0..node.input.len() {
-                    all.extend(self.integers(node, i)?);
-                    if all.len() > MAX_INTEGERS {
-                        return Err(format!("joins {} integers, expected at most {MAX_INTEGERS}", all.len()));
-                    }
-                }
-                return Ok(Value::Constant(Constant::Int(all)));
-            }
-            "Squeeze" | "Unsqueeze" if self.integers(node, 0).is_ok() => return self.lookup(node, 0),
+            "Softmax" | "LogSoftmax" => return self.softmax(node),
             "Pad" => return self.pad(node),
-            "Transpose" => {
-                // Read once: it may be the largest weight of the model.
-                if let Ok(weight) = self.floats(node, 0) {
-                    if ints(node, "perm").is_some_and(|perm| perm != [1, 0]) || weight.shape().len() != 2 {
-                        return Err("expected perm [1, 0] of a matrix".into());
-                    }
-                    self.spend(size_of_val(weight.values()))?;
-                    return Ok(Value::Constant(Constant::Float(transposed(&weight))));
-                }
+            "Slice" => return self.slice(node),
+            "Min" => return self.minimum(node),
+            "Relu" | "Clip" | "Max" => {
+                let place = self.clipped(node)?;
+                return Ok(Value::Place(place));
             }
             _ => {}
         }
@@ -265,35 +279,23 @@ impl<'a> Converter<'a> {
             "Conv" => self.conv(node),
             "Gemm" | "MatMul" => self.linear(node),
             "BatchNormalization" => self.batch_norm(node),
-            "Relu" => {
-                let x = self.place(node, 0)?;
-                self.push(label(node), LayerOp::Relu, &[&x], x.dims.clone())
-            }
-            "Clip" => self.clip(node),
             "MaxPool" => self.max_pool(node),
             "AveragePool" => self.average_pool(node),
-            "GlobalAveragePool" => {
-                let x = self.place(node, 0)?;
-                let channels = self.image(&x)?[0];
-                self.push(label(node), LayerOp::GlobalAvgPool, &[&x], vec![1, channels, 1, 1])
-            }
-            "ReduceMean" => self.reduce_mean(node),
-            "Add" => self.add(node),
+            "GlobalAveragePool" | "ReduceMean" => self.mean(node),
+            "Add" | "Sub" | "Mul" | "Div" | "Sum" => self.arithmetic(node),
             "Concat" => self.concat(node),
+            "LeakyRelu" => {
+                let x = self.place(node, 0)?;
+                self.push_alike(label(node), LayerOp::LeakyRelu { slope: float(node, "alpha", 0.01) }, &x)
+            }
             "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" | "Transpose" => self.reshape(node),
-            other => unreachable!("{other} is in the list of operators and not here"),
+            _ => Err("is computed of the image here, expected of constants only".into()),
         };
         Ok(Value::Place(place?))
     }
 
-    /// Puts a layer at the end of the list; `dims` is ONNX's shape of what it gives.
-    pub(super) fn push(
-        &mut self,
-        name: String,
-        op: LayerOp,
-        inputs: &[&Place],
-        dims: Vec<usize>,
-    ) -> Done<Place> {
+    /// Puts a layer at the end of the list; gives its place.
+    pub(super) fn push(&mut self, name: String, op: LayerOp, inputs: &[&Place]) -> Done<usize> {
         let shapes: Vec<&[usize]> = inputs.iter().map(|x| self.shapes[x.place].as_slice()).collect();
         let (_, shape) = layers::node(&op, &shapes)?;
         if self.layers.len() == layers::MAX_LAYERS {
@@ -308,32 +310,49 @@ impl<'a> Converter<'a> {
         }
         self.layers.push(Layer { name: free, inputs: inputs.iter().map(|x| x.place).collect(), op });
         self.shapes.push(shape);
-        Ok(Place { place: self.layers.len(), dims })
+        Ok(self.layers.len())
     }
 
-    /// As [`Converter::push`], for a layer that gives an image.
-    fn push_image(&mut self, name: String, op: LayerOp, inputs: &[&Place]) -> Done<Place> {
-        let mut place = self.push(name, op, inputs, vec![])?;
-        place.dims = std::iter::once(1).chain(self.shapes[place.place].iter().copied()).collect();
-        Ok(place)
+    /// As [`Converter::push`], for a layer whose output ONNX has as the layers have it.
+    pub(super) fn push_plain(&mut self, name: String, op: LayerOp, inputs: &[&Place]) -> Done<Place> {
+        let place = self.push(name, op, inputs)?;
+        Ok(Place::new(place, &self.shapes[place], inputs[0].dims[0]))
     }
 
-    fn set(&mut self, place: &Place, suffix: &str, values: FloatTensor) {
-        let name = format!("{}.{suffix}", self.layers[place.place - 1].name);
+    /// As [`Converter::push`], for a layer that keeps shape and order.
+    pub(super) fn push_alike(&mut self, name: String, op: LayerOp, x: &Place) -> Done<Place> {
+        let place = self.push(name, op, &[x])?;
+        Ok(Place { place, shared: false, ..x.clone() })
+    }
+
+    pub(super) fn set(&mut self, place: usize, suffix: &str, values: FloatTensor) {
+        let name = self.parameter_name(place, suffix);
         self.parameters.insert(name, values);
+    }
+
+    pub(super) fn parameter_name(&self, place: usize, suffix: &str) -> String {
+        format!("{}.{suffix}", self.layers[place - 1].name)
     }
 
     fn lookup(&self, node: &'a Node, i: usize) -> Done<Value<'a>> {
         let name = node.input.get(i).filter(|name| !name.is_empty());
         let name = name.ok_or_else(|| format!("input {i} is missing"))?;
-        let value = self.values.get(name.as_str());
-        if let Some(Value::Constant(constant)) = value {
+        let shared = self.readers.get(name.as_str()).is_some_and(|&readers| readers > 1);
+        let value = self.values.get(name.as_str()).cloned();
+        if let Some(Value::Constant(constant, _)) = &value {
             self.spend(constant.bytes())?;
         }
-        value.cloned().ok_or_else(|| format!("input {} is computed by no node before it", shown(name)))
+        match value {
+            Some(Value::Place(place)) => Ok(Value::Place(Place { shared: place.shared || shared, ..place })),
+            Some(Value::Further(other)) => {
+                Err(format!("reads {}, not the first output of node {other}, expected that", shown(name)))
+            }
+            Some(value) => Ok(value),
+            None => Err(format!("input {} is computed by no node before it", shown(name))),
+        }
     }
 
-    fn spend(&self, bytes: usize) -> Done<()> {
+    pub(super) fn spend(&self, bytes: usize) -> Done<()> {
         let left = self.left.get().checked_sub(bytes);
         self.left.set(left.ok_or_else(|| {
             format!("constants take more than {} bytes, which a file of this size cannot need", self.limit)
@@ -345,60 +364,104 @@ impl<'a> Converter<'a> {
         node.input.get(i).is_some_and(|name| !name.is_empty())
     }
 
-    /// The place that an input is, with its border, if it has one.
-    fn padded(&self, node: &'a Node, i: usize) -> Done<(Place, Border)> {
-        let name = || shown(&node.input[i]);
-        match self.lookup(node, i)? {
-            Value::Place(place) => Ok((place, Border::default())),
-            Value::Padded { place, border } => Ok((place, border)),
-            Value::Probabilities(_) => {
-                Err(format!("input {} is a Softmax's output, expected it at the end only", name()))
-            }
-            Value::Tensor(_) | Value::Constant(_) => {
-                Err(format!("input {} is a constant, expected the output of another node", name()))
-            }
+    /// What an input stands for.
+    pub(super) fn value_of(&self, node: &Node, i: usize) -> Option<&Value<'a>> {
+        self.values.get(node.input.get(i)?.as_str())
+    }
+
+    /// Whether an input is a constant.
+    pub(super) fn is_constant(&self, node: &Node, i: usize) -> bool {
+        matches!(self.value_of(node, i), Some(Value::Tensor(_) | Value::Constant(..)))
+    }
+
+    /// The tensor of the file that a constant input is.
+    pub(super) fn origin(&self, node: &Node, i: usize) -> Option<&'a Tensor> {
+        match self.value_of(node, i)? {
+            Value::Tensor(tensor) => Some(tensor),
+            Value::Constant(_, origin) => *origin,
+            _ => None,
         }
+    }
+
+    /// The place that an input is, with its border, if it has one.
+    pub(super) fn padded(&self, node: &'a Node, i: usize) -> Done<(Place, Border, f32)> {
+        let name = || shown(&node.input[i]);
+        let (place, border, fill) = match self.lookup(node, i)? {
+            Value::Place(place) => (place, Border::default(), 0.0),
+            Value::Padded { place, border, fill } => (place, border, fill),
+            Value::Capped { most, .. } => {
+                return Err(format!("input {} is cut to at most {most}, expected a Relu before it", name()));
+            }
+            Value::Skipped { step, axis, .. } => {
+                let alone = format!("every {step}th along axis {axis}");
+                return Err(format!(
+                    "input {} is {alone}, expected rows and columns to be skipped alike",
+                    name()
+                ));
+            }
+            Value::Probabilities(_) => {
+                return Err(format!("input {} is a Softmax's output, expected it at the end only", name()));
+            }
+            Value::Tensor(_) | Value::Constant(..) => {
+                return Err(format!("input {} is a constant, expected the output of another node", name()));
+            }
+            Value::Further(_) => unreachable!("refused by the lookup"),
+        };
+        if place.bytes {
+            return Err(format!("input {} holds bytes, expected a Cast to float before it", name()));
+        }
+        Ok((place, border, fill))
     }
 
     /// The place that an input is; a border becomes a layer.
     pub(super) fn place(&mut self, node: &'a Node, i: usize) -> Done<Place> {
-        let (place, border) = self.padded(node, i)?;
-        self.with_border(label(node), place, border)
+        let (place, border, fill) = self.padded(node, i)?;
+        self.with_border(label(node), place, border, fill)
     }
 
-    fn with_border(&mut self, name: String, place: Place, border: Border) -> Done<Place> {
+    /// As [`Converter::place`], where the values are only moved: they may be bytes.
+    pub(super) fn any_place(&mut self, node: &'a Node, i: usize) -> Done<Place> {
+        match self.lookup(node, i)? {
+            Value::Place(place) => Ok(place),
+            _ => self.place(node, i),
+        }
+    }
+
+    pub(super) fn with_border(
+        &mut self,
+        name: String,
+        place: Place,
+        border: Border,
+        fill: f32,
+    ) -> Done<Place> {
         if border == Border::default() {
             return Ok(place);
         }
+        if fill != 0.0 {
+            return Err(format!(
+                "reads a border of {fill}, expected zeros, or in front of a MaxPool alone another value"
+            ));
+        }
+        place.image()?;
         let Border { before, after } = border;
-        self.push_image(format!("{name}.pad"), LayerOp::Pad { before, after }, &[&place])
+        self.push_plain(format!("{name}.pad"), LayerOp::Pad { before, after }, &[&place])
     }
 
-    /// Channels, height and width of a place.
-    fn image(&self, place: &Place) -> Done<[usize; 3]> {
-        let shape = &self.shapes[place.place];
-        shape.as_slice().try_into().map_err(|_| {
-            format!(
-                "reads [1, {shape:?}], a mean or a flattened image, expected [1, channels, height, width]"
-            )
-        })
-    }
-
-    fn constant(&self, node: &'a Node, i: usize) -> Done<Constant> {
+    pub(super) fn constant(&self, node: &'a Node, i: usize) -> Done<Constant> {
         match self.lookup(node, i)? {
             Value::Tensor(tensor) => {
                 self.spend(tensor.bytes())?;
                 read(tensor, self.folder)
             }
-            Value::Constant(constant) => Ok(constant),
+            Value::Constant(constant, _) => Ok(constant),
             _ => Err(format!("input {} is computed, expected a constant", shown(&node.input[i]))),
         }
     }
 
-    fn floats(&self, node: &'a Node, i: usize) -> Done<FloatTensor> {
+    pub(super) fn floats(&self, node: &'a Node, i: usize) -> Done<FloatTensor> {
         match self.constant(node, i)? {
             Constant::Float(tensor) => Ok(tensor),
-            Constant::Int(_) => {
+            Constant::Int { .. } => {
                 Err(format!("input {} holds integers, expected floats", shown(&node.input[i])))
             }
         }
@@ -406,15 +469,24 @@ impl<'a> Converter<'a> {
 
     pub(super) fn integers(&self, node: &'a Node, i: usize) -> Done<Vec<i64>> {
         match self.constant(node, i)? {
-            Constant::Int(values) => Ok(values),
+            Constant::Int { values, .. } => Ok(values),
             Constant::Float(_) => {
                 Err(format!("input {} holds floats, expected integers", shown(&node.input[i])))
             }
         }
     }
 
+    /// A constant of one number.
+    pub(super) fn number(&self, node: &'a Node, i: usize) -> Done<f32> {
+        let tensor = self.floats(node, i)?;
+        match *tensor.values() {
+            [value] => Ok(value),
+            _ => Err(format!("input {} is {:?}, expected one number", shown(&node.input[i]), tensor.shape())),
+        }
+    }
+
     /// A parameter with one value a channel.
-    fn vector(&self, node: &'a Node, i: usize, length: usize) -> Done<FloatTensor> {
+    pub(super) fn vector(&self, node: &'a Node, i: usize, length: usize) -> Done<FloatTensor> {
         let tensor = self.floats(node, i)?;
         let shape = tensor.shape();
         if shape.iter().product::<usize>() != length || shape.last() != Some(&length) {
@@ -424,301 +496,68 @@ impl<'a> Converter<'a> {
     }
 
     /// A weight, and the name of its layer.
-    fn weight(&mut self, node: &'a Node, i: usize, dimensions: usize) -> Done<(FloatTensor, String)> {
+    pub(super) fn weight(
+        &mut self,
+        node: &'a Node,
+        i: usize,
+        dimensions: usize,
+    ) -> Done<(FloatTensor, String)> {
         let weight = self.floats(node, i)?;
         let (name, shape) = (node.input[i].as_str(), weight.shape());
         if shape.len() != dimensions || shape.contains(&0) {
             return Err(format!("weight {} is {shape:?}, expected {dimensions} dimensions", shown(name)));
         }
-        if let Some(other) = self.stored.insert(name, label(node)) {
+        let tensor = self.origin(node, i).map(|tensor| Weight::Tensor(tensor));
+        let stands = tensor.unwrap_or_else(|| Weight::Named(name.into()));
+        if let Some(other) = self.stored.insert(stands, label(node)) {
             return Err(format!("shares weight {} with node {other}, expected one of its own", shown(name)));
         }
         let layer = name.strip_suffix(".weight").filter(|layer| !layer.is_empty());
         Ok((weight, layer.map_or_else(|| label(node), shown)))
     }
 
-    fn conv(&mut self, node: &'a Node) -> Done<Place> {
-        let (x, outer) = self.padded(node, 0)?;
-        if self.shapes[x.place].len() == 1 && x.dims.len() == 4 && outer == Border::default() {
-            return self.conv_of_a_mean(node, &x);
+    fn dropout(&self, node: &'a Node) -> Done<Value<'a>> {
+        if self.has(node, 2) && self.integers(node, 2)?.iter().any(|&mode| mode != 0) {
+            return Err("training_mode is true, expected a model exported for inference".into());
         }
-        let [channels, height, width] = self.image(&x)?;
-        let (weight, name) = self.weight(node, 1, 4)?;
-        let [out, inputs, rows, columns] = *weight.shape() else { unreachable!("four dimensions") };
-        if pair(node, "dilations", [1, 1])? != [1, 1] {
-            return Err(format!("dilations are {:?}, expected 1", ints(node, "dilations")));
+        if self.has(node, 1) {
+            // How much is dropped in training.
+            self.number(node, 1)?;
         }
-        let (kernel, stride) = ([rows, columns], pair(node, "strides", [1, 1])?);
-        if pair(node, "kernel_shape", kernel)? != kernel {
+        self.lookup(node, 0)
+    }
+
+    fn cast(&self, node: &'a Node) -> Done<Value<'a>> {
+        let to = i32::try_from(int(node, "to", 0)).unwrap_or(0);
+        let value = self.lookup(node, 0)?;
+        match held(to) {
+            Held::Float(_) => Ok(match value {
+                Value::Place(place) => Value::Place(Place { bytes: false, ..place }),
+                other => other,
+            }),
+            _ => Err(format!(
+                "to is {}, expected float: values that are computed cannot be rounded on their way here",
+                type_name(to)
+            )),
+        }
+    }
+
+    /// Probabilities of all classes together, as a sum over any other axes would not keep the classes' order.
+    fn softmax(&mut self, node: &'a Node) -> Done<Value<'a>> {
+        let place = self.place(node, 0)?;
+        let rank = place.dims.len();
+        let since_13 = self.opset >= 13;
+        let axis = int(node, "axis", if since_13 { -1 } else { 1 });
+        let first = super::fold::axis_of(axis, rank)?;
+        let summed = if since_13 { first..first + 1 } else { first..rank };
+        let classes: usize = place.sizes.iter().product();
+        if summed.start == 0 || place.dims[summed].iter().product::<usize>() != classes {
             return Err(format!(
-                "kernel_shape is {:?}, expected that of the weight",
-                ints(node, "kernel_shape")
+                "axis is {axis} of {:?}, expected the one with the {classes} classes",
+                place.dims
             ));
         }
-        let groups = usize::try_from(int(node, "group", 1)).unwrap_or(0);
-        if inputs.checked_mul(groups) != Some(channels) {
-            return Err(format!("weight is {:?} for {channels} channels in {groups} groups", weight.shape()));
-        }
-        let own = border(node, outer, [height, width], kernel, stride)?;
-        let (x, padding) = self.fit(&name, x, outer.plus(own), kernel, stride)?;
-        let bias = self.has(node, 2).then(|| self.vector(node, 2, out)).transpose()?;
-        let op = LayerOp::Conv { channels: out, groups, bias: bias.is_some(), kernel, stride, padding };
-        let place = self.push_image(name, op, &[&x])?;
-        self.set(&place, "weight", weight);
-        if let Some(bias) = bias {
-            self.set(&place, "bias", bias);
-        }
-        Ok(place)
-    }
-
-    /// A 1x1 convolution of `[1, C, 1, 1]`, where classifiers follow the mean as one: a linear layer.
-    fn conv_of_a_mean(&mut self, node: &'a Node, x: &Place) -> Done<Place> {
-        let features = self.shapes[x.place][0];
-        let (weight, name) = self.weight(node, 1, 4)?;
-        let out = weight.shape()[0];
-        let padded = ints(node, "pads").is_some_and(|pads| pads.iter().any(|&n| n != 0));
-        if *weight.shape() != [out, features, 1, 1] || int(node, "group", 1) != 1 || padded {
-            return Err(format!("weight of a mean is {:?}, expected [_, {features}, 1, 1]", weight.shape()));
-        }
-        let bias = match self.has(node, 2) {
-            true => self.vector(node, 2, out)?,
-            false => FloatTensor::new(vec![out], vec![0.0; out]),
-        };
-        let weight = FloatTensor::new(vec![out, features], weight.values().to_vec());
-        let place = self.push(name, LayerOp::Linear { features: out }, &[x], vec![1, out, 1, 1])?;
-        self.set(&place, "weight", weight);
-        self.set(&place, "bias", bias);
-        Ok(place)
-    }
-
-    /// A window over zeros around an image: one padding for both sides where that meets the same values, a
-    /// layer of zeros elsewhere.
-    fn fit(
-        &mut self,
-        name: &str,
-        x: Place,
-        border: Border,
-        kernel: [usize; 2],
-        stride: [usize; 2],
-    ) -> Done<(Place, [usize; 2])> {
-        let [_, height, width] = self.image(&x)?;
-        if let Some(padding) = border.symmetric([height, width], kernel, stride) {
-            return Ok((x, padding));
-        }
-        Ok((self.with_border(name.into(), x, border)?, [0, 0]))
-    }
-
-    fn linear(&mut self, node: &'a Node) -> Done<Place> {
-        let gemm = node.op_type == "Gemm";
-        let x = self.place(node, 0)?;
-        let [features] = *self.shapes[x.place] else {
-            return Err(format!("reads an image [1, {:?}], expected features", self.shapes[x.place]));
-        };
-        if x.dims.len() != 2 {
-            return Err(format!("reads {:?}, expected [1, features]", x.dims));
-        }
-        if gemm {
-            let plain = float(node, "alpha", 1.0) == 1.0 && float(node, "beta", 1.0) == 1.0;
-            if !plain || int(node, "transA", 0) != 0 {
-                return Err("expected alpha 1, beta 1 and transA 0".into());
-            }
-        }
-        let (weight, name) = self.weight(node, 1, 2)?;
-        let is_oi = gemm && int(node, "transB", 0) != 0;
-        let weight = if is_oi { weight } else { transposed(&weight) };
-        let [out, inputs] = *weight.shape() else { unreachable!("two dimensions") };
-        if inputs != features {
-            return Err(format!("weight takes {inputs} features, expected {features}"));
-        }
-        let given = gemm && self.has(node, 2);
-        let bias = match given {
-            true => self.vector(node, 2, out)?,
-            false => FloatTensor::new(vec![out], vec![0.0; out]),
-        };
-        let place = self.push(name, LayerOp::Linear { features: out }, &[&x], vec![1, out])?;
-        self.set(&place, "weight", weight);
-        self.set(&place, "bias", bias);
-        if !given {
-            self.biasless.insert(place.place);
-        }
-        Ok(place)
-    }
-
-    fn batch_norm(&mut self, node: &'a Node) -> Done<Place> {
-        let x = self.place(node, 0)?;
-        if int(node, "training_mode", 0) != 0 {
-            return Err("is in training mode, expected a model exported for inference".into());
-        }
-        let channels = self.image(&x)?[0];
-        let layer = node.input.get(1).and_then(|name| name.strip_suffix(".weight"));
-        let name = layer.filter(|layer| !layer.is_empty()).map_or_else(|| label(node), shown);
-        // The decimal that was meant: 1e-5, where the nearest f32 is 0.00000999999974...
-        let epsilon = float(node, "epsilon", 1e-5).to_string();
-        let epsilon = epsilon.parse().expect("a float prints as a float");
-        let suffixes = ["weight", "bias", "running_mean", "running_var"];
-        let mut values = Vec::new();
-        for (i, suffix) in (1..).zip(suffixes) {
-            values.push((suffix, self.vector(node, i, channels)?));
-        }
-        let place = self.push_image(name, LayerOp::BatchNorm { epsilon }, &[&x])?;
-        for (suffix, values) in values {
-            self.set(&place, suffix, values);
-        }
-        Ok(place)
-    }
-
-    fn clip(&mut self, node: &'a Node) -> Done<Place> {
-        let x = self.place(node, 0)?;
-        let bound = |i: usize, absent: f32| -> Done<f32> {
-            if !self.has(node, i) {
-                return Ok(absent);
-            }
-            match *self.floats(node, i)?.values() {
-                [value] => Ok(value),
-                _ => Err("its bounds are tensors, expected numbers".into()),
-            }
-        };
-        let (low, high) = (bound(1, f32::NEG_INFINITY)?, bound(2, f32::INFINITY)?);
-        if low != 0.0 || high <= 0.0 || high.is_nan() {
-            return Err(format!("clips to [{low}, {high}], expected [0, a positive number]"));
-        }
-        let op = if high >= f32::MAX { LayerOp::Relu } else { LayerOp::ClippedRelu { max: high } };
-        self.push(label(node), op, &[&x], x.dims.clone())
-    }
-
-    fn max_pool(&mut self, node: &'a Node) -> Done<Place> {
-        let x = self.place(node, 0)?;
-        let [_, height, width] = self.image(&x)?;
-        let (kernel, stride) = pool(node)?;
-        let own = border(node, Border::default(), [height, width], kernel, stride)?;
-        let (padding, mut ceil) = (own.before, int(node, "ceil_mode", 0) != 0);
-        if own.before != own.after {
-            // Padding never wins, so only where windows begin and how many there are matters.
-            let needed = own.output([height, width], kernel, stride);
-            let rounded = |ceil| {
-                let fits = (0..2).all(|i| kernel[i] <= [height, width][i] + 2 * padding[i]);
-                fits.then(|| Window { kernel, stride, padding, ceil }.output(height, width))
-            };
-            let found = [false, true].into_iter().find(|&up| !ceil && rounded(up) == needed);
-            ceil = found.ok_or_else(|| {
-                format!("pads are {:?} before and {:?} after, expected equal ones", own.before, own.after)
-            })?;
-        }
-        self.push_image(label(node), LayerOp::MaxPool { kernel, stride, padding, ceil }, &[&x])
-    }
-
-    fn average_pool(&mut self, node: &'a Node) -> Done<Place> {
-        let (x, outer) = self.padded(node, 0)?;
-        let [_, height, width] = self.image(&x)?;
-        let (kernel, stride) = pool(node)?;
-        let own = border(node, outer, [height, width], kernel, stride)?;
-        let included = int(node, "count_include_pad", 0) != 0;
-        let all = outer.plus(own);
-        let room = |i: usize| [height, width][i] + all.before[i] + all.after[i];
-        let even = |i: usize| room(i).checked_sub(kernel[i]).is_some_and(|n| n.is_multiple_of(stride[i]));
-        if int(node, "ceil_mode", 0) != 0 && !(even(0) && even(1)) {
-            return Err("ceil_mode is 1, expected 0, or windows that leave nothing over".into());
-        }
-        // Zeros of a Pad node count; the node's own only if it says so.
-        let none = Border::default();
-        let (x, padding, count_include_pad) = if included || own == none {
-            let (x, padding) = self.fit(&label(node), x, all, kernel, stride)?;
-            (x, padding, true)
-        } else {
-            let x = self.with_border(label(node), x, outer)?;
-            let [_, height, width] = self.image(&x)?;
-            let padding = own.symmetric([height, width], kernel, stride).ok_or_else(|| {
-                format!("pads are {:?} before and {:?} after, expected equal ones", own.before, own.after)
-            })?;
-            (x, padding, false)
-        };
-        self.push_image(label(node), LayerOp::AvgPool { kernel, stride, padding, count_include_pad }, &[&x])
-    }
-
-    fn reduce_mean(&mut self, node: &'a Node) -> Done<Place> {
-        let x = self.place(node, 0)?;
-        let channels = self.image(&x)?[0];
-        let axes = match ints(node, "axes") {
-            Some(axes) => axes.to_vec(),
-            None if self.has(node, 1) => self.integers(node, 1)?,
-            None => Vec::new(),
-        };
-        let mut positive: Vec<i64> =
-            axes.iter().map(|&axis| if axis < 0 { axis + 4 } else { axis }).collect();
-        positive.sort_unstable();
-        if positive != [2, 3] {
-            return Err(format!("axes are {axes:?}, expected height and width, [2, 3]"));
-        }
-        let kept = int(node, "keepdims", 1) != 0;
-        let dims = if kept { vec![1, channels, 1, 1] } else { vec![1, channels] };
-        self.push(label(node), LayerOp::GlobalAvgPool, &[&x], dims)
-    }
-
-    fn add(&mut self, node: &'a Node) -> Done<Place> {
-        // A bias, on either side.
-        for (x, bias) in [(0, 1), (1, 0)] {
-            if let (Ok((place, _)), Ok(_)) = (self.padded(node, x), self.floats(node, bias)) {
-                let alone = self.readers.get(node.input[x].as_str()) == Some(&1);
-                if !alone || !self.biasless.remove(&place.place) {
-                    return Err("adds a constant, expected a bias right after a MatMul".into());
-                }
-                let values = self.vector(node, bias, self.shapes[place.place][0])?;
-                self.set(&place, "bias", values);
-                return Ok(place);
-            }
-        }
-        let [a, b] = [self.place(node, 0)?, self.place(node, 1)?];
-        if a.dims != b.dims {
-            return Err(format!("adds {:?} and {:?}, expected equal shapes", a.dims, b.dims));
-        }
-        self.push(label(node), LayerOp::Add, &[&a, &b], a.dims.clone())
-    }
-
-    fn concat(&mut self, node: &'a Node) -> Done<Place> {
-        let axis = int(node, "axis", i64::MIN);
-        if axis != 1 && axis != -3 {
-            return Err(format!("axis is {axis}, expected 1, the channels"));
-        }
-        let places: Vec<Place> = (0..node.input.len()).map(|i| self.place(node, i)).collect::<Done<_>>()?;
-        for place in &places {
-            self.image(place)?;
-        }
-        self.push_image(label(node), LayerOp::Concat, &places.iter().collect::<Vec<_>>())
-    }
-
-    fn pad(&mut self, node: &'a Node) -> Done<Value<'a>> {
-        let (place, outer) = self.padded(node, 0)?;
-        self.image(&place)?;
-        let mode = attribute(node, "mode").map_or("constant".into(), |a| String::from_utf8_lossy(&a.s));
-        let zero = !self.has(node, 2) || self.floats(node, 2)?.values().iter().all(|&v| v == 0.0);
-        if mode != "constant" || !zero {
-            return Err(format!("mode is {}, expected constant, with zeros", shown(&mode)));
-        }
-        let pads = self.integers(node, 1)?;
-        let axes = if self.has(node, 3) { self.integers(node, 3)? } else { vec![0, 1, 2, 3] };
-        if pads.len() != 2 * axes.len() {
-            return Err(format!("{} pads for {} axes, expected two each", pads.len(), axes.len()));
-        }
-        let mut own = Border::default();
-        for (i, &axis) in axes.iter().enumerate() {
-            let [before, after] = [pads[i], pads[axes.len() + i]];
-            let axis = if axis < 0 { axis + 4 } else { axis };
-            match axis {
-                2 | 3 => {
-                    let axis = usize::from(axis == 3);
-                    own.before[axis] = extent(before, 0, "pads")?;
-                    own.after[axis] = extent(after, 0, "pads")?;
-                }
-                _ if before == 0 && after == 0 => {}
-                _ => return Err(format!("pads axis {axis}, expected height and width only")),
-            }
-        }
-        let border = outer.plus(own);
-        let large = border.before.iter().chain(&border.after).any(|&n| n as i64 > MAX_EXTENT);
-        if large {
-            return Err(format!("pads {border:?} in all, expected at most {MAX_EXTENT}"));
-        }
-        Ok(Value::Padded { place, border })
+        Ok(Value::Probabilities(place))
     }
 }
 
@@ -727,27 +566,48 @@ fn constant<'a>(node: &'a Node) -> Done<Value<'a>> {
     let [attribute] = node.attribute.as_slice() else {
         return Err(format!("has {} attributes, expected one", node.attribute.len()));
     };
+    let list = |length: usize| match length {
+        0..=MAX_INTEGERS => Ok(()),
+        _ => Err(format!("holds {length} integers, expected at most {MAX_INTEGERS}")),
+    };
     let constant = match attribute.name.as_str() {
-        "value" => match &attribute.t {
+        "value" => match tensor(node, "value") {
             Some(tensor) => return Ok(Value::Tensor(tensor)),
             None => return Err("value is missing".into()),
         },
-        "value_int" => Constant::Int(vec![attribute.i]),
-        "value_ints" if attribute.ints.len() > MAX_INTEGERS => {
-            return Err(format!("holds {} integers, expected at most {MAX_INTEGERS}", attribute.ints.len()));
+        "value_int" => Constant::Int { shape: vec![], values: vec![int(node, "value_int", 0)] },
+        "value_ints" => {
+            let values = ints(node, "value_ints").unwrap_or_default();
+            list(values.len())?;
+            Constant::list(values.to_vec())
         }
-        "value_ints" => Constant::Int(attribute.ints.clone()),
-        "value_float" => Constant::Float(FloatTensor::new(vec![], vec![attribute.f])),
-        other => return Err(format!("holds {}, expected numbers", shown(other))),
+        "value_floats" => {
+            let values = floats(node, "value_floats").unwrap_or_default();
+            Constant::Float(FloatTensor::new(vec![values.len()], values.to_vec()))
+        }
+        _ => {
+            let value = float(node, "value_float", 0.0);
+            Constant::Float(FloatTensor::new(vec![], vec![value]))
+        }
     };
-    Ok(Value::Constant(constant))
+    Ok(Value::Constant(constant, None))
 }
 
-fn transposed(matrix: &FloatTensor) -> FloatTensor {
-    let [rows, columns] = *matrix.shape() else { unreachable!("a matrix has two dimensions") };
-    let values = matrix.values();
-    let moved = (0..columns * rows).map(|i| values[i % rows * columns + i / rows]).collect();
-    FloatTensor::new(vec![columns, rows], moved)
+/// What to give in place of a model with a node of an operator that is not known.
+fn instead(node: &Node) -> &'static str {
+    let operator = node.op_type.as_str();
+    let is_quantized = operator.contains("uantize")
+        || operator.starts_with("QLinear")
+        || operator.starts_with("QGemm")
+        || operator.ends_with("Integer");
+    if is_quantized {
+        return " of integer networks (give the float model from which it was made, which is quantized here)";
+    }
+    match node.domain.as_str() {
+        "com.microsoft" => " of ONNX Runtime's optimizer (give the model as it was before)",
+        domain if is_standard(domain) => "",
+        _ => " of another domain (inline its functions first)",
+    }
 }
 
 /// A node's name, or that of its first output where it has none.
@@ -756,6 +616,6 @@ pub(super) fn label(node: &Node) -> String {
     shown(if node.name.is_empty() { output } else { &node.name })
 }
 
-fn graph_problem(what: &'static str, problem: String) -> OnnxProblem {
+pub(super) fn graph_problem(what: &'static str, problem: String) -> OnnxProblem {
     OnnxProblem::Graph { what, problem }
 }

@@ -1,13 +1,24 @@
 //! The part of `onnx.proto` (<https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>) that is read here, with
-//! its field numbers. Every other field is skipped.
+//! its field numbers: all of it that says what a network computes, also where it is only refused. Left out are
+//! comments, metadata, denotations and the shapes that tools note beside inner values.
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Model {
+    #[prost(int64, tag = "1")]
+    pub(super) ir_version: i64,
     #[prost(message, optional, tag = "7")]
     pub(super) graph: Option<Graph>,
     #[prost(message, repeated, tag = "8")]
     pub(super) opset_import: Vec<OperatorSet>,
+    #[prost(message, repeated, tag = "20")]
+    pub(super) training_info: Vec<Anything>,
+    #[prost(message, repeated, tag = "25")]
+    pub(super) functions: Vec<Function>,
 }
+
+/// A message of which it only matters that it is there.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Anything {}
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct OperatorSet {
@@ -15,6 +26,14 @@ pub(super) struct OperatorSet {
     pub(super) domain: String,
     #[prost(int64, tag = "2")]
     pub(super) version: i64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Function {
+    #[prost(string, tag = "1")]
+    pub(super) name: String,
+    #[prost(string, tag = "10")]
+    pub(super) domain: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -29,6 +48,22 @@ pub(super) struct Graph {
     pub(super) input: Vec<ValueInfo>,
     #[prost(message, repeated, tag = "12")]
     pub(super) output: Vec<ValueInfo>,
+    #[prost(message, repeated, tag = "14")]
+    pub(super) quantization_annotation: Vec<Annotation>,
+    #[prost(message, repeated, tag = "15")]
+    pub(super) sparse_initializer: Vec<SparseTensor>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Annotation {
+    #[prost(string, tag = "1")]
+    pub(super) tensor_name: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct SparseTensor {
+    #[prost(message, optional, tag = "1")]
+    pub(super) values: Option<Tensor>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -45,22 +80,49 @@ pub(super) struct Node {
     pub(super) attribute: Vec<Attribute>,
     #[prost(string, tag = "7")]
     pub(super) domain: String,
+    /// Which of several functions of one name is meant.
+    #[prost(string, tag = "8")]
+    pub(super) overload: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Attribute {
     #[prost(string, tag = "1")]
     pub(super) name: String,
-    #[prost(float, tag = "2")]
-    pub(super) f: f32,
-    #[prost(int64, tag = "3")]
-    pub(super) i: i64,
-    #[prost(bytes = "vec", tag = "4")]
-    pub(super) s: Vec<u8>,
+    #[prost(float, optional, tag = "2")]
+    pub(super) f: Option<f32>,
+    #[prost(int64, optional, tag = "3")]
+    pub(super) i: Option<i64>,
+    #[prost(bytes = "vec", optional, tag = "4")]
+    pub(super) s: Option<Vec<u8>>,
     #[prost(message, optional, tag = "5")]
     pub(super) t: Option<Tensor>,
+    #[prost(message, optional, tag = "6")]
+    pub(super) g: Option<Anything>,
+    #[prost(float, repeated, tag = "7")]
+    pub(super) floats: Vec<f32>,
     #[prost(int64, repeated, packed = "false", tag = "8")]
     pub(super) ints: Vec<i64>,
+    #[prost(bytes = "vec", repeated, tag = "9")]
+    pub(super) strings: Vec<Vec<u8>>,
+    #[prost(message, repeated, tag = "10")]
+    pub(super) tensors: Vec<Anything>,
+    #[prost(message, repeated, tag = "11")]
+    pub(super) graphs: Vec<Anything>,
+    #[prost(message, optional, tag = "14")]
+    pub(super) tp: Option<Anything>,
+    #[prost(message, repeated, tag = "15")]
+    pub(super) type_protos: Vec<Anything>,
+    /// Which of the fields holds the value; 0 in files of the first version.
+    #[prost(int32, tag = "20")]
+    pub(super) r#type: i32,
+    /// The attribute of the function around the node that this one takes its value from.
+    #[prost(string, tag = "21")]
+    pub(super) ref_attr_name: String,
+    #[prost(message, optional, tag = "22")]
+    pub(super) sparse_tensor: Option<Anything>,
+    #[prost(message, repeated, tag = "23")]
+    pub(super) sparse_tensors: Vec<Anything>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -69,14 +131,25 @@ pub(super) struct Tensor {
     pub(super) dims: Vec<i64>,
     #[prost(int32, tag = "2")]
     pub(super) data_type: i32,
+    #[prost(message, optional, tag = "3")]
+    pub(super) segment: Option<Anything>,
     #[prost(float, repeated, tag = "4")]
     pub(super) float_data: Vec<f32>,
+    /// Halves by their bits too, and all integers of up to 32 bits.
+    #[prost(int32, repeated, tag = "5")]
+    pub(super) int32_data: Vec<i32>,
+    #[prost(bytes = "vec", repeated, tag = "6")]
+    pub(super) string_data: Vec<Vec<u8>>,
     #[prost(int64, repeated, tag = "7")]
     pub(super) int64_data: Vec<i64>,
     #[prost(string, tag = "8")]
     pub(super) name: String,
     #[prost(bytes = "vec", tag = "9")]
     pub(super) raw_data: Vec<u8>,
+    #[prost(double, repeated, tag = "10")]
+    pub(super) double_data: Vec<f64>,
+    #[prost(uint64, repeated, tag = "11")]
+    pub(super) uint64_data: Vec<u64>,
     #[prost(message, repeated, tag = "13")]
     pub(super) external_data: Vec<Entry>,
     /// 1: in another file, which `external_data` names.
@@ -100,6 +173,8 @@ pub(super) struct ValueInfo {
     pub(super) r#type: Option<Type>,
 }
 
+/// Of the other kinds (sequences, maps, optional and sparse values) nothing is declared: a value of them is one
+/// without a tensor type.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Type {
     #[prost(message, optional, tag = "1")]
@@ -108,6 +183,8 @@ pub(super) struct Type {
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct TensorType {
+    #[prost(int32, tag = "1")]
+    pub(super) elem_type: i32,
     #[prost(message, optional, tag = "2")]
     pub(super) shape: Option<Shape>,
 }

@@ -1,115 +1,105 @@
-//! Shapes: the nodes that give the same values another one, and the arithmetic that exporters put before them.
-
-use std::collections::BTreeSet;
+//! Nodes that give the same values another shape or order.
 
 use quant::LayerOp;
 
-use super::attribute::{int, ints};
-use super::convert::{Converter, Done, Place, Value, label};
+use super::attribute::{flag, int, ints};
+use super::convert::{Converter, Done, label};
+use super::fold::axis_of;
 use super::message::Node;
-use super::tensor::{Constant, MAX_INTEGERS};
+use super::place::Place;
+use super::tensor::MAX_INTEGERS;
 
 impl<'a> Converter<'a> {
-    /// Integers chosen from a list.
-    pub(super) fn gather(&self, node: &'a Node) -> Done<Value<'a>> {
-        let (values, indices) = (self.integers(node, 0)?, self.integers(node, 1)?);
-        let chosen = indices.iter().map(|&index| {
-            let place = if index < 0 { index + values.len() as i64 } else { index };
-            let value = usize::try_from(place).ok().and_then(|place| values.get(place)).copied();
-            value.ok_or_else(|| format!("index {index} lies outside of {} values", values.len()))
-        });
-        Ok(Value::Constant(Constant::Int(chosen.collect::<Done<_>>()?)))
-    }
-
     pub(super) fn reshape(&mut self, node: &'a Node) -> Done<Place> {
-        let x = self.place(node, 0)?;
-        let dims = self.reshaped(node, &x)?;
+        let x = self.any_place(node, 0)?;
+        if node.op_type == "Transpose" {
+            let perm = self.permutation(node, x.dims.len())?;
+            return x.transposed(&perm);
+        }
+        if node.op_type == "Squeeze" {
+            let axes = self.axes(node)?;
+            let axes =
+                axes.ok_or("axes are missing, expected them to be given: the batch would be dropped too")?;
+            if axes.contains(&0) || axes.contains(&-(x.dims.len() as i64)) {
+                return Err(format!("axes are {axes:?}, expected the batch, 0, to stay"));
+            }
+        }
+        let dims = self.new_shape(node, &x.dims)?;
         if dims.len() > MAX_INTEGERS {
             return Err(format!("makes {} dimensions, expected at most {MAX_INTEGERS}", dims.len()));
         }
-        self.with_dims(x, dims, &label(node))
+        let batch = x.dims[0];
+        if dims.first() != Some(&batch) {
+            return Err(format!(
+                "makes {dims:?} of {:?}, expected the batch, {batch}, to stay in front",
+                x.dims
+            ));
+        }
+        let is_flat = dims.len() <= 2;
+        let place = x.reshaped(dims);
+        if is_flat { self.flattened(place, &label(node)) } else { Ok(place) }
+    }
+
+    /// The axes of a `Squeeze`, an `Unsqueeze` or a `ReduceMean`: an attribute, in later operator sets an input.
+    pub(super) fn axes(&self, node: &'a Node) -> Done<Option<Vec<i64>>> {
+        let as_input = if node.op_type == "ReduceMean" { 18 } else { 13 };
+        if self.opset() < as_input {
+            return Ok(ints(node, "axes").map(<[i64]>::to_vec));
+        }
+        self.has(node, 1).then(|| self.integers(node, 1)).transpose()
     }
 
     /// The shape that a node wants.
-    fn reshaped(&self, node: &'a Node, x: &Place) -> Done<Vec<usize>> {
-        let rank = x.dims.len() as i64;
-        let axis = |axis: i64, rank: i64| -> Done<usize> {
-            let positive = if axis < 0 { axis + rank } else { axis };
-            let inside = (0..rank).contains(&positive);
-            inside.then_some(positive as usize).ok_or_else(|| format!("axis {axis} of a shape of {rank}"))
-        };
-        let axes =
-            || -> Done<Option<Vec<i64>>> { self.has(node, 1).then(|| self.integers(node, 1)).transpose() };
+    pub(super) fn new_shape(&self, node: &'a Node, from: &[usize]) -> Done<Vec<usize>> {
         match node.op_type.as_str() {
-            "Flatten" => match axis(int(node, "axis", 1), rank)? {
-                1 => Ok(vec![1, x.dims[1..].iter().product()]),
-                other => Err(format!("axis is {other}, expected 1")),
-            },
-            "Squeeze" => {
-                let chosen = match axes()? {
-                    Some(axes) => axes.iter().map(|&a| axis(a, rank)).collect::<Done<Vec<_>>>()?,
-                    None => return Err("axes are missing, expected them to be given".into()),
-                };
-                if let Some(&wrong) = chosen.iter().find(|&&a| a == 0 || x.dims[a] != 1) {
-                    return Err(format!("drops axis {wrong} of {:?}, expected axes of size 1", x.dims));
+            "Flatten" => {
+                // 0..=rank, unlike other axes.
+                let axis = int(node, "axis", 1);
+                let positive = if axis < 0 { axis.saturating_add(from.len() as i64) } else { axis };
+                match positive {
+                    1 => Ok(vec![from[0], from[1..].iter().product()]),
+                    _ => Err(format!("axis is {axis}, expected 1: each image is flattened on its own")),
                 }
-                let kept = x.dims.iter().enumerate().filter(|(i, _)| !chosen.contains(i));
-                Ok(kept.map(|(_, &n)| n).collect())
+            }
+            "Squeeze" => {
+                let chosen = match self.axes(node)? {
+                    Some(axes) => {
+                        axes.iter().map(|&axis| axis_of(axis, from.len())).collect::<Done<Vec<_>>>()?
+                    }
+                    None => (0..from.len()).filter(|&axis| from[axis] == 1).collect(),
+                };
+                if let Some(&wrong) = chosen.iter().find(|&&axis| from[axis] != 1) {
+                    return Err(format!("drops axis {wrong} of {from:?}, expected axes of size 1"));
+                }
+                let kept = from.iter().enumerate().filter(|(axis, _)| !chosen.contains(axis));
+                Ok(kept.map(|(_, &size)| size).collect())
             }
             "Unsqueeze" => {
-                let axes = axes()?.unwrap_or_default();
-                let rank = rank + axes.len() as i64;
-                let chosen = axes.iter().map(|&a| axis(a, rank)).collect::<Done<Vec<_>>>()?;
-                let mut old = x.dims.iter();
-                let size = |i| if chosen.contains(&i) { Some(1) } else { old.next().copied() };
-                (0..rank as usize).map(size).collect::<Option<_>>().ok_or_else(|| "repeats an axis".into())
-            }
-            "Transpose" => {
-                let perm = ints(node, "perm").unwrap_or_default();
-                let perm = perm.iter().map(|&a| axis(a, rank)).collect::<Done<Vec<_>>>()?;
-                let order = |i: &usize| x.dims[*i] != 1;
-                let moved: Vec<usize> = perm.iter().copied().filter(order).collect();
-                let all: BTreeSet<usize> = perm.iter().copied().collect();
-                if all.len() != x.dims.len() || perm.len() != all.len() || !moved.is_sorted() {
-                    return Err(format!("perm {perm:?} of {:?}, expected one that moves no values", x.dims));
+                let axes = self.axes(node)?.ok_or("axes are missing")?;
+                let rank = from.len() + axes.len();
+                if rank > MAX_INTEGERS {
+                    return Err(format!("makes {rank} dimensions, expected at most {MAX_INTEGERS}"));
                 }
-                Ok(perm.iter().map(|&i| x.dims[i]).collect())
+                let chosen = axes.iter().map(|&axis| axis_of(axis, rank)).collect::<Done<Vec<_>>>()?;
+                let mut old = from.iter();
+                let size = |axis| if chosen.contains(&axis) { Some(1) } else { old.next().copied() };
+                let dims: Option<Vec<usize>> = (0..rank).map(size).collect();
+                dims.ok_or_else(|| format!("axes are {axes:?}, expected each once"))
             }
             _ => {
                 let shape = self.integers(node, 1)?;
-                resolve(&shape, &x.dims, int(node, "allowzero", 0) != 0)
+                resolve(&shape, from, flag(node, "allowzero", false)?)
             }
         }
     }
 
-    /// The same values in another shape, which may take a layer that flattens an image.
-    fn with_dims(&mut self, x: Place, dims: Vec<usize>, name: &str) -> Done<Place> {
-        let count = |dims: &[usize]| dims.iter().product::<usize>();
-        let ones = |dims: &[usize]| dims.iter().filter(|&&n| n != 1).count();
-        if dims.first() != Some(&1) || count(&dims) != count(&x.dims) {
-            return Err(format!("makes {dims:?} of {:?}, expected [1, features]", x.dims));
-        }
-        let is_image = self.shapes[x.place].len() == 3;
-        if is_image && dims == x.dims {
+    /// A place as features: an image becomes a layer that flattens it.
+    pub(super) fn flattened(&mut self, x: Place, name: &str) -> Done<Place> {
+        if self.shapes[x.place].len() == 1 {
             return Ok(x);
         }
-        if dims.len() != 2 && ones(&dims) > 1 {
-            return Err(format!("makes {dims:?} of {:?}, expected [1, features]", x.dims));
-        }
-        if is_image {
-            return self.push(name.into(), LayerOp::Flatten, &[&x], dims);
-        }
-        Ok(Place { dims, ..x })
-    }
-
-    /// A place with a flat shape.
-    pub(super) fn flat(&mut self, x: Place, name: &str) -> Done<Place> {
-        let features = match *self.shapes[x.place] {
-            [features] => return Ok(Place { dims: vec![1, features], ..x }),
-            [features, 1, 1] => features,
-            _ => return Err(format!("it is {:?}, expected [1, classes]", x.dims)),
-        };
-        self.with_dims(x, vec![1, features], name)
+        let flat = self.push(name.into(), LayerOp::Flatten, &[&x])?;
+        Ok(Place { place: flat, shared: false, ..x })
     }
 }
 

@@ -1,3 +1,5 @@
+//! Tensors of the file, and constants made of them.
+
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -13,20 +15,35 @@ use crate::import::shown;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Constant {
     Float(FloatTensor),
-    /// Only as a list: shapes and axes have one dimension or none.
-    Int(Vec<i64>),
+    /// Integers, and truth values as 0 and 1.
+    Int {
+        shape: Vec<usize>,
+        values: Vec<i64>,
+    },
 }
 
-/// Most integers of a list. Lists are shapes, axes and pads of at most so many dimensions (PyTorch's limit); nodes
+/// Most integers of a tensor. They are shapes, axes and pads of at most so many dimensions (PyTorch's limit); nodes
 /// can copy and join them, so longer ones could grow without bound.
 pub(super) const MAX_INTEGERS: usize = 64;
 
 impl Constant {
+    /// A list of integers.
+    pub(super) fn list(values: Vec<i64>) -> Self {
+        Self::Int { shape: vec![values.len()], values }
+    }
+
+    pub(super) fn shape(&self) -> &[usize] {
+        match self {
+            Self::Float(tensor) => tensor.shape(),
+            Self::Int { shape, .. } => shape,
+        }
+    }
+
     /// Bytes that the values take.
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Float(tensor) => size_of_val(tensor.values()),
-            Self::Int(values) => size_of_val(values.as_slice()),
+            Self::Int { values, .. } => size_of_val(values.as_slice()),
         }
     }
 }
@@ -39,12 +56,59 @@ impl Tensor {
     }
 }
 
-/// Numbers of `TensorProto.DataType`.
-const FLOAT: i32 = 1;
-const INT64: i32 = 7;
-const FLOAT16: i32 = 10;
-const DOUBLE: i32 = 11;
-const BFLOAT16: i32 = 16;
+/// `TensorProto.DataType`: its number, its name, and how this program holds such a value.
+const TYPES: [(i32, &str, Held); 26] = [
+    (1, "float", Held::Float(Dtype::F32)),
+    (2, "uint8", Held::Int { bytes: 1, signed: false }),
+    (3, "int8", Held::Int { bytes: 1, signed: true }),
+    (4, "uint16", Held::Int { bytes: 2, signed: false }),
+    (5, "int16", Held::Int { bytes: 2, signed: true }),
+    (6, "int32", Held::Int { bytes: 4, signed: true }),
+    (7, "int64", Held::Int { bytes: 8, signed: true }),
+    (8, "string", Held::No),
+    (9, "bool", Held::Int { bytes: 1, signed: false }),
+    (10, "float16", Held::Float(Dtype::F16)),
+    (11, "double", Held::Float(Dtype::F64)),
+    (12, "uint32", Held::Int { bytes: 4, signed: false }),
+    (13, "uint64", Held::Int { bytes: 8, signed: false }),
+    (14, "complex64", Held::No),
+    (15, "complex128", Held::No),
+    (16, "bfloat16", Held::Float(Dtype::Bf16)),
+    (17, "float8e4m3fn", Held::No),
+    (18, "float8e4m3fnuz", Held::No),
+    (19, "float8e5m2", Held::No),
+    (20, "float8e5m2fnuz", Held::No),
+    (21, "uint4", Held::No),
+    (22, "int4", Held::No),
+    (23, "float4e2m1", Held::No),
+    (24, "float8e8m0", Held::No),
+    (25, "uint2", Held::No),
+    (26, "int2", Held::No),
+];
+
+/// How values of a type are held.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Held {
+    Float(Dtype),
+    Int { bytes: usize, signed: bool },
+    No,
+}
+
+/// The number of bool in `TensorProto.DataType`.
+pub(super) const BOOL: i32 = 9;
+/// The number of uint8 in `TensorProto.DataType`.
+pub(super) const UINT8: i32 = 2;
+
+/// How values of a type are held, by its number.
+pub(super) fn held(data_type: i32) -> Held {
+    TYPES.iter().find(|entry| entry.0 == data_type).map_or(Held::No, |entry| entry.2)
+}
+
+/// What a type is called.
+pub(super) fn type_name(data_type: i32) -> String {
+    let known = TYPES.iter().find(|entry| entry.0 == data_type);
+    known.map_or_else(|| format!("number {data_type} of TensorProto.DataType"), |entry| entry.1.into())
+}
 
 /// Reads the values of a tensor, which may lie in a file in `folder`.
 pub(super) fn read(tensor: &Tensor, folder: &Path) -> Result<Constant, String> {
@@ -55,51 +119,131 @@ pub(super) fn read(tensor: &Tensor, folder: &Path) -> Result<Constant, String> {
     }
     let count = shape.iter().try_fold(1usize, |product, &n| product.checked_mul(n));
     let count = count.ok_or_else(|| format!("tensor {name} is {shape:?}, more than memory holds"))?;
-    let wrong = |found: usize| format!("tensor {name} has {found} values, expected {count}");
-
-    let dtype = match tensor.data_type {
-        FLOAT => Dtype::F32,
-        DOUBLE => Dtype::F64,
-        FLOAT16 => Dtype::F16,
-        BFLOAT16 => Dtype::Bf16,
-        INT64 => Dtype::Integer(8),
-        other => {
-            return Err(format!(
-                "tensor {name} has data type {other} of TensorProto, expected f16, bf16, f32, f64 or i64"
-            ));
+    if tensor.segment.is_some() {
+        return Err(format!("tensor {name} is a segment of one, expected all of it in one piece"));
+    }
+    let held = held(tensor.data_type);
+    let size = match held {
+        Held::Float(dtype) => dtype.size(),
+        Held::Int { bytes, .. } => bytes,
+        Held::No => {
+            let found = type_name(tensor.data_type);
+            return Err(format!("tensor {name} holds values of type {found}, expected floats or integers"));
         }
     };
-    if !dtype.is_float() && count > MAX_INTEGERS {
-        return Err(format!("tensor {name} has {count} integers, expected at most {MAX_INTEGERS}"));
-    }
-    if dtype == Dtype::F32 && !tensor.float_data.is_empty() {
-        let values = tensor.float_data.clone();
-        return if values.len() == count {
-            Ok(Constant::Float(FloatTensor::new(shape, values)))
-        } else {
-            Err(wrong(values.len()))
-        };
-    }
-    if !dtype.is_float() && !tensor.int64_data.is_empty() {
-        let values = tensor.int64_data.clone();
-        return if values.len() == count { Ok(Constant::Int(values)) } else { Err(wrong(values.len())) };
+    if let Held::Int { .. } = held
+        && count > MAX_INTEGERS
+    {
+        return Err(format!(
+            "tensor {name} has {count} integers, expected at most {MAX_INTEGERS}, a shape: give a model with float \
+             weights"
+        ));
     }
 
-    let external;
-    let bytes = if tensor.data_location == 1 {
-        external = read_external(tensor, folder, count.saturating_mul(dtype.size()))?;
-        &external
+    if ![0, 1].contains(&tensor.data_location) {
+        return Err(format!("tensor {name} lies at location {}, expected 0 or 1", tensor.data_location));
+    }
+    let external = if tensor.data_location == 1 {
+        Some(read_external(tensor, folder, count.saturating_mul(size))?)
     } else {
-        &tensor.raw_data
+        None
     };
-    if Some(bytes.len()) != count.checked_mul(dtype.size()) {
-        return Err(wrong(bytes.len() / dtype.size()));
+    let bytes = external.as_ref().unwrap_or(&tensor.raw_data);
+    // Where the values are, and how many.
+    let fields = [
+        ("float_data", tensor.float_data.len()),
+        ("int32_data", tensor.int32_data.len()),
+        ("string_data", tensor.string_data.len()),
+        ("int64_data", tensor.int64_data.len()),
+        ("double_data", tensor.double_data.len()),
+        ("uint64_data", tensor.uint64_data.len()),
+        ("raw_data", tensor.raw_data.len()),
+        ("another file", external.as_ref().map_or(0, Vec::len)),
+    ];
+    let filled: Vec<(&str, usize)> = fields.into_iter().filter(|field| field.1 > 0).collect();
+    if let [first, second, ..] = *filled {
+        return Err(format!(
+            "tensor {name} has values in {} and in {}, expected one of them",
+            first.0, second.0
+        ));
     }
-    if dtype.is_float() {
-        let element = |i| dtype.element(bytes, i).expect("the length was checked");
-        return Ok(Constant::Float(FloatTensor::new(shape, (0..count).map(element).collect())));
+    let expected = match held {
+        Held::Float(Dtype::F32) => "float_data",
+        Held::Float(Dtype::F64) => "double_data",
+        Held::Int { bytes: 8, signed: true } => "int64_data",
+        Held::Int { bytes: 8 | 4, signed: false } => "uint64_data",
+        _ => "int32_data",
+    };
+    match filled.first() {
+        Some(&(field @ ("raw_data" | "another file"), found)) if Some(found) != count.checked_mul(size) => {
+            return Err(format!(
+                "tensor {name} has {found} bytes in {field}, expected {count} values of {size} bytes"
+            ));
+        }
+        Some((field, found)) if *field == expected && *found != count => {
+            return Err(format!("tensor {name} has {found} values in {field}, expected {count}"));
+        }
+        Some((field, _)) if ![expected, "raw_data", "another file"].contains(field) => {
+            let of = type_name(tensor.data_type);
+            return Err(format!(
+                "tensor {name} has values of type {of} in {field}, expected {expected} or raw_data"
+            ));
+        }
+        None if count > 0 => return Err(format!("tensor {name} has no values, expected {count}")),
+        _ => {}
     }
-    Ok(Constant::Int(bytes.as_chunks().0.iter().map(|chunk| i64::from_le_bytes(*chunk)).collect()))
+
+    match held {
+        Held::Float(dtype) => {
+            let values = match dtype {
+                Dtype::F32 if !tensor.float_data.is_empty() => tensor.float_data.clone(),
+                Dtype::F64 if !tensor.double_data.is_empty() => {
+                    tensor.double_data.iter().map(|&value| value as f32).collect()
+                }
+                _ if !tensor.int32_data.is_empty() => halves(&tensor.int32_data, dtype)
+                    .ok_or_else(|| format!("tensor {name} has int32_data beyond 16 bits, expected halves"))?,
+                _ => {
+                    let element = |i| dtype.element(bytes, i).expect("the length was checked");
+                    (0..count).map(element).collect()
+                }
+            };
+            Ok(Constant::Float(FloatTensor::new(shape, values)))
+        }
+        Held::Int { bytes: size, signed } => {
+            let values = if !tensor.int64_data.is_empty() {
+                tensor.int64_data.clone()
+            } else if !tensor.int32_data.is_empty() {
+                tensor.int32_data.iter().map(|&value| value.into()).collect()
+            } else if !tensor.uint64_data.is_empty() {
+                let values = tensor.uint64_data.iter().map(|&value| i64::try_from(value));
+                values
+                    .collect::<Result<_, _>>()
+                    .map_err(|_| format!("tensor {name} has integers beyond 2^63"))?
+            } else {
+                let values = (0..count).map(|i| integer(&bytes[i * size..][..size], signed));
+                let values: Option<Vec<i64>> = values.collect();
+                values.ok_or_else(|| format!("tensor {name} has integers beyond 2^63"))?
+            };
+            Ok(Constant::Int { shape, values })
+        }
+        Held::No => unreachable!("refused above"),
+    }
+}
+
+/// Halves by their bits, each in an integer of 32.
+fn halves(bits: &[i32], dtype: Dtype) -> Option<Vec<f32>> {
+    // As negative numbers too: some writers extend the sign.
+    let half = |&bits: &i32| u16::try_from(bits).ok().or_else(|| i16::try_from(bits).ok().map(|n| n as u16));
+    bits.iter().map(|bits| dtype.element(&half(bits)?.to_le_bytes(), 0)).collect()
+}
+
+/// A little-endian integer.
+fn integer(bytes: &[u8], signed: bool) -> Option<i64> {
+    let negative = signed && bytes.last().is_some_and(|byte| byte & 0x80 != 0);
+    let mut all = [if negative { 0xff } else { 0 }; 8];
+    all[..bytes.len()].copy_from_slice(bytes);
+    let value = i64::from_le_bytes(all);
+    (signed || value >= 0).then_some(value)
 }
 
 /// Bytes of the files beside the model in which tensors lie.
@@ -131,6 +275,13 @@ fn read_external(tensor: &Tensor, folder: &Path, bytes: usize) -> Result<Vec<u8>
             text.parse().map_err(|_| format!("{key} of tensor {name} is `{text}`, expected a number"))
         }
     };
+    let known = ["location", "offset", "length", "checksum"];
+    if let Some(other) = tensor.external_data.iter().find(|entry| !known.contains(&entry.key.as_str())) {
+        let (key, known) = (shown(&other.key), known.join(", "));
+        return Err(format!(
+            "tensor {name} lies in another file with the entry {key}, expected one of {known}"
+        ));
+    }
     let (offset, length) = (number("offset", 0)?, number("length", bytes as u64)?);
     if !is_beside(location) {
         return Err(format!("tensor {name} lies in `{location}`, expected a file beside the model"));

@@ -1,0 +1,511 @@
+//! Nodes whose inputs are all constants: the arithmetic of shapes that exporters leave in a file, and that of weights.
+
+use quant::FloatTensor;
+
+use super::attribute::{int, ints, tensor};
+use super::convert::{Converter, Done, Value};
+use super::message::Node;
+use super::tensor::{BOOL, Constant, Held, MAX_INTEGERS, held, read, type_name};
+
+/// Operators that [`Converter::fold`] computes.
+const FOLDED: &[&str] = &[
+    "Add",
+    "Cast",
+    "Concat",
+    "ConstantOfShape",
+    "Div",
+    "Equal",
+    "Expand",
+    "Gather",
+    "Max",
+    "Min",
+    "Mul",
+    "Neg",
+    "Range",
+    "Reshape",
+    "Shape",
+    "Slice",
+    "Sqrt",
+    "Squeeze",
+    "Sub",
+    "Sum",
+    "Transpose",
+    "Unsqueeze",
+    "Where",
+];
+
+/// Most values of a constant that is made here and not read.
+const MAX_VALUES: usize = 1 << 28;
+
+/// What a slice takes along one axis: its first index, its step, and how many.
+pub(super) struct Steps {
+    pub(super) axis: usize,
+    pub(super) first: usize,
+    pub(super) step: i64,
+    pub(super) count: usize,
+}
+
+/// An axis that may be counted from the end.
+pub(super) fn axis_of(axis: i64, rank: usize) -> Done<usize> {
+    let positive = if axis < 0 { axis.checked_add(rank as i64).unwrap_or(-1) } else { axis };
+    let inside = usize::try_from(positive).ok().filter(|&axis| axis < rank);
+    inside.ok_or_else(|| format!("names axis {axis} of {rank}"))
+}
+
+impl<'a> Converter<'a> {
+    /// The value of a node whose inputs are all constants, if its operator is one of those that are computed.
+    pub(super) fn fold(&self, node: &'a Node) -> Done<Option<Value<'a>>> {
+        let given: Vec<usize> = (0..node.input.len()).filter(|&i| self.has(node, i)).collect();
+        if !FOLDED.contains(&node.op_type.as_str()) || !given.iter().all(|&i| self.is_constant(node, i)) {
+            return Ok(None);
+        }
+        // A weight that is only turned around stays that weight.
+        let moves = ["Transpose", "Reshape", "Squeeze", "Unsqueeze", "Cast"].contains(&node.op_type.as_str());
+        let origin = if moves { self.origin(node, 0) } else { None };
+        let constant = self.folded(node)?;
+        if let Constant::Int { values, .. } = &constant
+            && values.len() > MAX_INTEGERS
+        {
+            return Err(format!("makes {} integers, expected at most {MAX_INTEGERS}", values.len()));
+        }
+        Ok(Some(Value::Constant(constant, origin)))
+    }
+
+    fn folded(&self, node: &'a Node) -> Done<Constant> {
+        let x = || self.constant(node, 0);
+        match node.op_type.as_str() {
+            "Add" | "Sub" | "Mul" | "Div" | "Equal" => {
+                let (a, b) = (x()?, self.constant(node, 1)?);
+                self.elementwise(&node.op_type, &a, &b)
+            }
+            "Max" | "Min" | "Sum" => {
+                let operator = if node.op_type == "Sum" { "Add" } else { &node.op_type };
+                let mut all = x()?;
+                for i in 1..node.input.len() {
+                    all = self.elementwise(operator, &all, &self.constant(node, i)?)?;
+                }
+                Ok(all)
+            }
+            "Neg" | "Sqrt" => match x()? {
+                Constant::Float(tensor) => {
+                    let function = if node.op_type == "Neg" { |v: f32| -v } else { f32::sqrt };
+                    let values = tensor.values().iter().map(|&v| function(v)).collect();
+                    Ok(Constant::Float(FloatTensor::new(tensor.shape().to_vec(), values)))
+                }
+                Constant::Int { shape, values } if node.op_type == "Neg" => {
+                    let values = values.into_iter().map(i64::wrapping_neg).collect();
+                    Ok(Constant::Int { shape, values })
+                }
+                Constant::Int { .. } => Err("takes the root of integers, expected floats".into()),
+            },
+            "Cast" => cast(x()?, int(node, "to", 0)),
+            "Shape" => {
+                let shape = x()?.shape().to_vec();
+                shape_part(node, &shape)
+            }
+            "Concat" => self.joined(node),
+            "ConstantOfShape" => self.filled(node),
+            "Range" => {
+                let one = |i| match *self.integers(node, i)? {
+                    [value] => Ok(value),
+                    ref other => Err(format!("has {} values where one is expected", other.len())),
+                };
+                let (start, limit, delta): (i64, i64, i64) = (one(0)?, one(1)?, one(2)?);
+                let wide = |n: i64| i128::from(n);
+                if delta == 0 {
+                    return Err("delta is 0, expected another number".into());
+                }
+                let count =
+                    ((wide(limit) - wide(start)) + (wide(delta) - wide(delta.signum()))) / wide(delta);
+                if count > MAX_INTEGERS as i128 {
+                    return Err(format!("makes {count} integers, expected at most {MAX_INTEGERS}"));
+                }
+                let all = (0..count.max(0) as i64).map(|i| start.wrapping_add(i.wrapping_mul(delta)));
+                Ok(Constant::list(all.collect()))
+            }
+            "Where" => {
+                let [condition, a, b] = [x()?, self.constant(node, 1)?, self.constant(node, 2)?];
+                let shape = broadcast(condition.shape(), &broadcast(a.shape(), b.shape())?)?;
+                let [condition, a, b] = [&condition, &a, &b].map(|c| self.spread(c, &shape));
+                match (condition?, a?, b?) {
+                    (
+                        Constant::Int { values: c, .. },
+                        Constant::Int { values: a, .. },
+                        Constant::Int { values: b, .. },
+                    ) => {
+                        let chosen =
+                            c.iter().zip(a.iter().zip(b)).map(|(&c, (&a, b))| if c != 0 { a } else { b });
+                        Ok(Constant::Int { shape, values: chosen.collect() })
+                    }
+                    (Constant::Int { values: c, .. }, Constant::Float(a), Constant::Float(b)) => {
+                        let pairs = a.values().iter().zip(b.values());
+                        let chosen = c.iter().zip(pairs).map(|(&c, (&a, &b))| if c != 0 { a } else { b });
+                        Ok(Constant::Float(FloatTensor::new(shape, chosen.collect())))
+                    }
+                    _ => Err("chooses between a float and an integer, expected two of one type".into()),
+                }
+            }
+            "Expand" => {
+                let (x, shape) = (x()?, self.sizes(node, 1)?);
+                let shape = broadcast(x.shape(), &shape)?;
+                self.spread(&x, &shape)
+            }
+            _ => self.rearranged(node),
+        }
+    }
+
+    /// The same values, or some of them, in another order or shape.
+    fn rearranged(&self, node: &'a Node) -> Done<Constant> {
+        let x = self.constant(node, 0)?;
+        let from = x.shape().to_vec();
+        match node.op_type.as_str() {
+            "Gather" => {
+                let axis = axis_of(int(node, "axis", 0), from.len())?;
+                let chosen = self.constant(node, 1)?;
+                let Constant::Int { shape: index_shape, values: indices } = &chosen else {
+                    return Err("has floats as indices, expected integers".into());
+                };
+                let mut places = Vec::new();
+                for &index in indices {
+                    let size = from[axis];
+                    let place = axis_of(index, size);
+                    places.push(place.map_err(|_| format!("index {index} lies outside of {size} values"))?);
+                }
+                let mut partly = from.clone();
+                partly[axis] = places.len();
+                let taken = self.pick(&x, &partly, |at| at[axis] = places[at[axis]])?;
+                let shape = [&from[..axis], index_shape, &from[axis + 1..]].concat();
+                Ok(with_shape(taken, shape))
+            }
+            "Transpose" => {
+                let perm = self.permutation(node, from.len())?;
+                let shape: Vec<usize> = perm.iter().map(|&axis| from[axis]).collect();
+                self.pick(&x, &shape, |at| {
+                    let mut source = vec![0; at.len()];
+                    perm.iter().zip(&*at).for_each(|(&axis, &index)| source[axis] = index);
+                    at.copy_from_slice(&source);
+                })
+            }
+            "Slice" => {
+                let steps = self.steps(node, &from)?;
+                let mut shape = from.clone();
+                steps.iter().for_each(|steps| shape[steps.axis] = steps.count);
+                self.pick(&x, &shape, |at| {
+                    for Steps { axis, first, step, .. } in &steps {
+                        at[*axis] = (*first as i64 + at[*axis] as i64 * step) as usize;
+                    }
+                })
+            }
+            _ => {
+                let shape = self.new_shape(node, &from)?;
+                Ok(with_shape(x, shape))
+            }
+        }
+    }
+
+    /// The values that `source` points to from each index of `shape`.
+    fn pick(&self, x: &Constant, shape: &[usize], source: impl Fn(&mut [usize])) -> Done<Constant> {
+        let count = self.room(shape)?;
+        let from = x.shape();
+        let mut at = vec![0; shape.len()];
+        let mut here = at.clone();
+        let mut chosen = Vec::with_capacity(count);
+        for _ in 0..count {
+            here.copy_from_slice(&at);
+            source(&mut here);
+            chosen.push(here.iter().zip(from).fold(0, |index, (&i, &size)| index * size + i));
+            for axis in (0..shape.len()).rev() {
+                at[axis] += 1;
+                if at[axis] < shape[axis] {
+                    break;
+                }
+                at[axis] = 0;
+            }
+        }
+        Ok(match x {
+            Constant::Float(tensor) => {
+                let values = chosen.into_iter().map(|i| tensor.values()[i]).collect();
+                Constant::Float(FloatTensor::new(shape.to_vec(), values))
+            }
+            Constant::Int { values, .. } => {
+                let values = chosen.into_iter().map(|i| values[i]).collect();
+                Constant::Int { shape: shape.to_vec(), values }
+            }
+        })
+    }
+
+    /// How many values a shape has, whose memory is spent.
+    fn room(&self, shape: &[usize]) -> Done<usize> {
+        let count = shape.iter().try_fold(1usize, |product, &n| product.checked_mul(n));
+        let count = count.filter(|&n| n <= MAX_VALUES && shape.len() <= MAX_INTEGERS);
+        let count = count.ok_or_else(|| format!("makes more than {MAX_VALUES} values"))?;
+        self.spend(count * (size_of::<usize>() + size_of::<f32>()))?;
+        Ok(count)
+    }
+
+    /// A constant repeated to a shape that [`broadcast`] gave.
+    fn spread(&self, x: &Constant, shape: &[usize]) -> Done<Constant> {
+        if x.shape() == shape {
+            return Ok(x.clone());
+        }
+        let from = x.shape().to_vec();
+        let skipped = shape.len() - from.len();
+        // All axes of the source are there, in front with size 1.
+        let x = with_shape(x.clone(), [vec![1; skipped], from.clone()].concat());
+        self.pick(&x, shape, |at| {
+            for (axis, index) in at.iter_mut().enumerate() {
+                if axis < skipped || from[axis - skipped] == 1 {
+                    *index = 0;
+                }
+            }
+        })
+    }
+
+    fn elementwise(&self, operator: &str, a: &Constant, b: &Constant) -> Done<Constant> {
+        let shape = broadcast(a.shape(), b.shape())?;
+        match (self.spread(a, &shape)?, self.spread(b, &shape)?) {
+            (Constant::Float(a), Constant::Float(b)) => {
+                let pairs = a.values().iter().zip(b.values());
+                if operator == "Equal" {
+                    return Ok(Constant::Int {
+                        shape,
+                        values: pairs.map(|(a, b)| (a == b).into()).collect(),
+                    });
+                }
+                let function = match operator {
+                    "Add" => |a: f32, b: f32| a + b,
+                    "Sub" => |a: f32, b: f32| a - b,
+                    "Mul" => |a: f32, b: f32| a * b,
+                    "Div" => |a: f32, b: f32| a / b,
+                    "Max" => f32::max,
+                    _ => f32::min,
+                };
+                let values = pairs.map(|(&a, &b)| function(a, b)).collect();
+                Ok(Constant::Float(FloatTensor::new(shape, values)))
+            }
+            (Constant::Int { values: a, .. }, Constant::Int { values: b, .. }) => {
+                let function = match operator {
+                    "Add" => i64::checked_add,
+                    "Sub" => i64::checked_sub,
+                    "Mul" => i64::checked_mul,
+                    "Div" => i64::checked_div,
+                    "Max" => |a: i64, b: i64| Some(a.max(b)),
+                    "Equal" => |a: i64, b: i64| Some((a == b).into()),
+                    _ => |a: i64, b: i64| Some(a.min(b)),
+                };
+                let values: Option<Vec<i64>> = a.iter().zip(b).map(|(&a, b)| function(a, b)).collect();
+                let values = values.ok_or("divides by 0, or leaves the integers of 64 bits")?;
+                Ok(Constant::Int { shape, values })
+            }
+            _ => Err("takes a float and an integer, expected two of one type".into()),
+        }
+    }
+
+    /// Constants one after the other, along an axis.
+    fn joined(&self, node: &'a Node) -> Done<Constant> {
+        let parts: Vec<Constant> =
+            (0..node.input.len()).map(|i| self.constant(node, i)).collect::<Done<_>>()?;
+        let first = parts[0].shape().to_vec();
+        let axis = axis_of(int(node, "axis", i64::MIN), first.len())?;
+        let mut shape = first.clone();
+        shape[axis] = 0;
+        for part in &parts {
+            let other = part.shape();
+            let fits =
+                other.len() == first.len() && (0..first.len()).all(|i| i == axis || other[i] == first[i]);
+            if !fits {
+                return Err(format!("joins {first:?} and {other:?} along axis {axis}"));
+            }
+            shape[axis] += other[axis];
+        }
+        self.room(&shape)?;
+        let outer: usize = shape[..axis].iter().product();
+        let chunk = |part: &Constant| part.shape()[axis..].iter().product::<usize>();
+        let (mut floats, mut integers) = (Vec::new(), Vec::new());
+        for i in 0..outer {
+            for part in &parts {
+                let size = chunk(part);
+                match part {
+                    Constant::Float(tensor) => floats.extend(&tensor.values()[i * size..][..size]),
+                    Constant::Int { values, .. } => integers.extend(&values[i * size..][..size]),
+                }
+            }
+        }
+        match (floats.is_empty(), integers.is_empty()) {
+            (false, false) => Err("joins floats and integers, expected one type".into()),
+            (false, true) => Ok(Constant::Float(FloatTensor::new(shape, floats))),
+            (true, _) if matches!(parts[0], Constant::Int { .. }) => {
+                Ok(Constant::Int { shape, values: integers })
+            }
+            (true, _) => Ok(Constant::Float(FloatTensor::new(shape, floats))),
+        }
+    }
+
+    fn filled(&self, node: &'a Node) -> Done<Constant> {
+        let shape = self.sizes(node, 0)?;
+        let value = match tensor(node, "value") {
+            None => Constant::Float(FloatTensor::new(vec![1], vec![0.0])),
+            Some(value) => {
+                self.spend(value.bytes())?;
+                read(value, self.folder())?
+            }
+        };
+        let count = self.room(&shape)?;
+        if let Constant::Int { .. } = value
+            && count > MAX_INTEGERS
+        {
+            return Err(format!("makes {shape:?} integers, expected at most {MAX_INTEGERS}"));
+        }
+        match value {
+            Constant::Float(tensor) => match *tensor.values() {
+                [value] => Ok(Constant::Float(FloatTensor::new(shape, vec![value; count]))),
+                _ => Err(format!("value is {:?}, expected one number", tensor.shape())),
+            },
+            Constant::Int { values, shape: found } => match *values {
+                [value] => Ok(Constant::Int { shape, values: vec![value; count] }),
+                _ => Err(format!("value is {found:?}, expected one number")),
+            },
+        }
+    }
+
+    /// Integers that are sizes.
+    fn sizes(&self, node: &'a Node, i: usize) -> Done<Vec<usize>> {
+        let size = |n: i64| usize::try_from(n).map_err(|_| format!("has a size of {n}, expected at least 0"));
+        self.integers(node, i)?.into_iter().map(size).collect()
+    }
+
+    /// The axes of a transpose: all, each once.
+    pub(super) fn permutation(&self, node: &'a Node, rank: usize) -> Done<Vec<usize>> {
+        let perm = match ints(node, "perm") {
+            Some(perm) => perm.iter().map(|&axis| axis_of(axis, rank)).collect::<Done<Vec<_>>>()?,
+            None => (0..rank).rev().collect(),
+        };
+        let mut sorted = perm.clone();
+        sorted.sort_unstable();
+        if !sorted.into_iter().eq(0..rank) {
+            return Err(format!("perm is {perm:?}, expected each of {rank} axes once"));
+        }
+        Ok(perm)
+    }
+
+    /// What a slice takes along the axes that it names.
+    pub(super) fn steps(&self, node: &'a Node, from: &[usize]) -> Done<Vec<Steps>> {
+        let list = |i: usize, name: &str| -> Done<Option<Vec<i64>>> {
+            if self.opset() < 10 {
+                return Ok(ints(node, name).map(<[i64]>::to_vec));
+            }
+            self.has(node, i).then(|| self.integers(node, i)).transpose()
+        };
+        let missing = |what: &str| format!("{what} are missing");
+        let starts = list(1, "starts")?.ok_or_else(|| missing("starts"))?;
+        let ends = list(2, "ends")?.ok_or_else(|| missing("ends"))?;
+        let axes = list(3, "axes")?.unwrap_or_else(|| (0..starts.len() as i64).collect());
+        let steps = match self.has(node, 4) {
+            true => self.integers(node, 4)?,
+            false => vec![1; starts.len()],
+        };
+        if [ends.len(), axes.len(), steps.len()].iter().any(|&n| n != starts.len()) {
+            return Err(format!("has {} starts, expected as many ends, axes and steps", starts.len()));
+        }
+        let mut all: Vec<Steps> = Vec::new();
+        for (((start, end), axis), step) in starts.into_iter().zip(ends).zip(axes).zip(steps) {
+            let axis = axis_of(axis, from.len())?;
+            if step == 0 || all.iter().any(|other| other.axis == axis) {
+                return Err(format!("takes axis {axis} twice, or with a step of 0"));
+            }
+            let size = from[axis] as i64;
+            if size == 0 {
+                all.push(Steps { axis, first: 0, step: 1, count: 0 });
+                continue;
+            }
+            let from_end = |n: i64| if n < 0 { n.saturating_add(size) } else { n };
+            let (low, high) = if step > 0 { (0, size) } else { (-1, size - 1) };
+            let first = from_end(start).clamp(low.max(0), high);
+            let last = from_end(end).clamp(low, high);
+            let count = if step > 0 { (last - first).max(0) as u64 } else { (first - last).max(0) as u64 };
+            let count = count.div_ceil(step.unsigned_abs()) as usize;
+            all.push(Steps { axis, first: first.max(0) as usize, step, count });
+        }
+        Ok(all)
+    }
+}
+
+/// The sizes that `Shape` gives, from its start to its end.
+pub(super) fn shape_part(node: &Node, shape: &[usize]) -> Done<Constant> {
+    let rank = shape.len() as i64;
+    let bound = |name: &str, absent: i64| {
+        let place = int(node, name, absent);
+        if place < 0 { place.saturating_add(rank) } else { place }.clamp(0, rank) as usize
+    };
+    let (start, end) = (bound("start", 0), bound("end", rank));
+    Ok(Constant::list(shape[start..end.max(start)].iter().map(|&n| n as i64).collect()))
+}
+
+/// A value as another type. Between float types nothing changes: all compute in f32 here.
+fn cast(x: Constant, to: i64) -> Done<Constant> {
+    let to = i32::try_from(to).unwrap_or(0);
+    match (x, held(to)) {
+        (x @ Constant::Float(_), Held::Float(_)) => Ok(x),
+        (Constant::Int { shape, values }, Held::Float(_)) => {
+            Ok(Constant::Float(FloatTensor::new(shape, values.into_iter().map(|v| v as f32).collect())))
+        }
+        (Constant::Float(tensor), Held::Int { bytes, signed }) => {
+            if tensor.values().len() > MAX_INTEGERS {
+                return Err(format!(
+                    "makes {} floats integers, expected at most {MAX_INTEGERS}: rounded weights are not read",
+                    tensor.values().len()
+                ));
+            }
+            let values = tensor.values().iter().map(|&v| match to {
+                BOOL => Ok((v != 0.0).into()),
+                _ => fitting(v.trunc() as i64, bytes, signed).filter(|_| v.is_finite()).ok_or(v),
+            });
+            let values = values.collect::<Result<_, f32>>();
+            let values =
+                values.map_err(|v| format!("makes {v} a value of type {}, which has none", type_name(to)))?;
+            Ok(Constant::Int { shape: tensor.shape().to_vec(), values })
+        }
+        (Constant::Int { shape, values }, Held::Int { bytes, signed }) => {
+            let values = values.into_iter().map(|v| match to {
+                BOOL => Ok((v != 0).into()),
+                _ => fitting(v, bytes, signed).ok_or(v),
+            });
+            let values = values.collect::<Result<_, i64>>();
+            let values =
+                values.map_err(|v| format!("makes {v} a value of type {}, which has none", type_name(to)))?;
+            Ok(Constant::Int { shape, values })
+        }
+        (_, Held::No) => Err(format!("to is {}, expected a type of floats or integers", type_name(to))),
+    }
+}
+
+/// An integer that a type of so many bytes has.
+fn fitting(value: i64, bytes: usize, signed: bool) -> Option<i64> {
+    if bytes == 8 {
+        return (signed || value >= 0).then_some(value);
+    }
+    let bits = 8 * bytes as u32 - u32::from(signed);
+    let range = if signed { -(1i64 << bits)..1 << bits } else { 0..1 << bits };
+    range.contains(&value).then_some(value)
+}
+
+/// The shape that two spread to, as numpy has it.
+fn broadcast(a: &[usize], b: &[usize]) -> Done<Vec<usize>> {
+    let rank = a.len().max(b.len());
+    let size = |shape: &[usize], i: usize| (i + shape.len()).checked_sub(rank).map_or(1, |i| shape[i]);
+    let both = (0..rank).map(|i| match (size(a, i), size(b, i)) {
+        (a, b) if a == b || b == 1 => Some(a),
+        (1, b) => Some(b),
+        _ => None,
+    });
+    both.collect::<Option<_>>()
+        .ok_or_else(|| format!("takes {a:?} and {b:?}, which do not spread to one shape"))
+}
+
+/// The same values in a shape of as many.
+fn with_shape(x: Constant, shape: Vec<usize>) -> Constant {
+    match x {
+        Constant::Float(tensor) => Constant::Float(FloatTensor::new(shape, tensor.values().to_vec())),
+        Constant::Int { values, .. } => Constant::Int { shape, values },
+    }
+}

@@ -1,0 +1,193 @@
+//! A place of the layer list as ONNX sees it: with a batch, and with axes in another order where a tool keeps channels
+//! last.
+
+use quant::FloatTensor;
+
+use super::convert::Done;
+
+/// The output of a layer, or the input.
+///
+/// The layers know images as [channels, height, width] and lists of features. ONNX may give the same values other
+/// shapes and other orders: what it reads row by row are the axes of `sizes`, nested as `order` says.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) place: usize,
+    /// ONNX's shape, batch first.
+    pub(super) dims: Vec<usize>,
+    /// The values as the layers have them, row-major: an image, or a list of features, which may be a flattened image.
+    pub(super) sizes: Vec<usize>,
+    /// The axes of `sizes` that are longer than 1, in ONNX's order.
+    pub(super) order: Vec<usize>,
+    /// Whether something else reads these values too, so that no layer may be changed for one reader alone.
+    pub(super) shared: bool,
+    /// Whether the values are bytes, which nothing but a `Cast` to floats makes values of a network.
+    pub(super) bytes: bool,
+}
+
+fn product(sizes: &[usize]) -> usize {
+    sizes.iter().product()
+}
+
+/// Axes in their own order, without those of size 1.
+fn natural(sizes: &[usize]) -> Vec<usize> {
+    (0..sizes.len()).filter(|&axis| sizes[axis] != 1).collect()
+}
+
+impl Place {
+    /// As the layers have it.
+    pub(super) fn new(place: usize, sizes: &[usize], batch: usize) -> Self {
+        let dims = std::iter::once(batch).chain(sizes.iter().copied()).collect();
+        let (sizes, order) = (sizes.to_vec(), natural(sizes));
+        Self { place, dims, sizes, order, shared: false, bytes: false }
+    }
+
+    /// The same values in another shape.
+    pub(super) fn reshaped(self, dims: Vec<usize>) -> Self {
+        Self { dims, ..self }
+    }
+
+    /// Whether ONNX has the values in another order than the layers.
+    pub(super) fn is_moved(&self) -> bool {
+        !self.order.is_sorted()
+    }
+
+    /// The axes of `sizes` in each of ONNX's axes; none where a shape divides one of them.
+    pub(super) fn axes(&self) -> Option<Vec<Vec<usize>>> {
+        let mut left = self.order.iter().copied();
+        let mut axes = vec![Vec::new()];
+        for &size in &self.dims[1..] {
+            let mut own = Vec::new();
+            let mut covered = 1;
+            while covered < size {
+                let axis = left.next()?;
+                covered *= self.sizes[axis];
+                own.push(axis);
+            }
+            if covered != size {
+                return None;
+            }
+            axes.push(own);
+        }
+        left.next().is_none().then_some(axes)
+    }
+
+    /// ONNX's axes in another order.
+    pub(super) fn transposed(self, perm: &[usize]) -> Done<Self> {
+        let dims: Vec<usize> = perm.iter().map(|&axis| self.dims[axis]).collect();
+        if perm[0] != 0 {
+            return Err(format!("perm is {perm:?}, expected the batch, 0, to stay in front"));
+        }
+        let axes = self
+            .axes()
+            .ok_or_else(|| format!("moves axes of {:?}, of which some are parts of others", self.dims))?;
+        let order = perm.iter().flat_map(|&axis| axes[axis].clone()).collect();
+        Ok(Self { dims, order, ..self })
+    }
+
+    /// The image that ONNX has here as the layers have it, [channels, height, width].
+    pub(super) fn image(&self) -> Done<[usize; 3]> {
+        let image = <[usize; 3]>::try_from(self.sizes.as_slice()).ok();
+        let is_plain = !self.is_moved() && self.dims[1..] == self.sizes;
+        image.filter(|_| is_plain).ok_or_else(|| match self.sizes.len() {
+            3 if self.dims.len() == 4 => {
+                format!(
+                    "reads {:?} with its axes moved, expected [batch, channels, height, width]",
+                    self.dims
+                )
+            }
+            _ => format!(
+                "reads {:?}, a mean or a flattened image, expected [batch, channels, height, width]",
+                self.dims
+            ),
+        })
+    }
+
+    /// ONNX's axis of the channels of an image.
+    pub(super) fn channel_axis(&self) -> Option<usize> {
+        let [channels, height, width] = *self.sizes else { return None };
+        let is = |dims: [usize; 3]| self.dims[1..] == dims;
+        if !self.is_moved() && is([channels, height, width]) {
+            return Some(1);
+        }
+        let last: Vec<usize> = [1, 2, 0].into_iter().filter(|&axis| self.sizes[axis] != 1).collect();
+        if self.order == last && is([height, width, channels]) {
+            return Some(3);
+        }
+        let axes = self.axes()?;
+        axes.iter().position(|own| own == &[0])
+    }
+
+    /// Where ONNX's i-th value of an image lies in the layers' order.
+    pub(super) fn own_index(&self, mut i: usize) -> usize {
+        let mut own = 0;
+        for &axis in self.order.iter().rev() {
+            let size = self.sizes[axis];
+            own += i % size * product(&self.sizes[axis + 1..]);
+            i /= size;
+        }
+        own
+    }
+
+    /// One value of a constant for each channel, or for each feature: as ONNX spreads the constant over this shape.
+    pub(super) fn per_channel(&self, constant: &FloatTensor, features: Option<usize>) -> Done<Vec<f32>> {
+        let (shape, values) = (constant.shape(), constant.values());
+        let count = features.unwrap_or(self.sizes[0]);
+        if let [value] = *values {
+            return Ok(vec![value; count]);
+        }
+        let wrong = |why: &str| {
+            Err(format!(
+                "has a constant of {shape:?} beside {:?}, expected one number, or one a channel: {why}",
+                self.dims
+            ))
+        };
+        let ones = shape.iter().take_while(|&&n| n == 1).count();
+        let Some(missing) = self.dims.len().checked_sub(shape.len() - ones.min(shape.len())) else {
+            return wrong("it has more axes");
+        };
+        let aligned = std::iter::repeat_n(1, missing).chain(shape[ones..].iter().copied());
+        let aligned: Vec<usize> = aligned.collect();
+        let long: Vec<usize> = (0..aligned.len()).filter(|&axis| aligned[axis] != 1).collect();
+        let [axis] = *long else { return wrong("it varies along several axes") };
+        if aligned[axis] != self.dims[axis] || axis == 0 {
+            return wrong("its size is another");
+        }
+        let Some(axes) = self.axes() else { return wrong("the shape divides an axis") };
+        if features.is_some() {
+            if values.len() != count {
+                return wrong("it varies along a part of the features");
+            }
+            let mut own = vec![0.0; count];
+            values.iter().enumerate().for_each(|(i, value)| own[self.own_index(i)] = *value);
+            return Ok(own);
+        }
+        if axes[axis] != [0] {
+            return wrong("it varies along height or width");
+        }
+        Ok(values.to_vec())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn axes_are_followed_through_shapes_and_orders() {
+        let image = Place::new(3, &[8, 4, 5], 2);
+        assert_eq!(image.axes().unwrap(), [vec![], vec![0], vec![1], vec![2]]);
+        let last = image.clone().transposed(&[0, 2, 3, 1]).unwrap();
+        assert_eq!((last.dims.as_slice(), last.order.as_slice()), (&[2, 4, 5, 8][..], &[1, 2, 0][..]));
+        assert!(last.image().is_err() && last.is_moved() && last.channel_axis() == Some(3));
+        let flat = last.clone().reshaped(vec![2, 160]);
+        assert_eq!(flat.axes().unwrap(), [vec![], vec![1, 2, 0]]);
+        // ONNX's value 9 is channel 1 of column 1 of row 0.
+        assert_eq!(flat.own_index(9), 20 + 1);
+        let back = last.transposed(&[0, 3, 1, 2]).unwrap();
+        assert_eq!(back.image().unwrap(), [8, 4, 5]);
+        // A channel shuffle divides the channels.
+        let divided = image.reshaped(vec![2, 2, 4, 4, 5]);
+        assert_eq!(divided.axes(), None);
+        assert!(divided.transposed(&[0, 2, 1, 3, 4]).is_err());
+    }
+}

@@ -1,0 +1,422 @@
+//! Nodes without weights that combine, cut and move values: pools, means, bounds, borders, slices, channels side by
+//! side.
+
+use quant::LayerOp;
+
+use super::attribute::{MAX_EXTENT, extent, flag, float, int, ints, pool, string};
+use super::border::{Border, border};
+use super::convert::{Converter, Done, Value, label};
+use super::fold::{Steps, axis_of};
+use super::message::Node;
+use super::place::Place;
+use crate::graph::Window;
+
+impl<'a> Converter<'a> {
+    /// A window over zeros around an image: one padding for both sides where that meets the same values, a
+    /// layer of zeros elsewhere.
+    pub(super) fn fit(
+        &mut self,
+        name: &str,
+        x: Place,
+        border: Border,
+        kernel: [usize; 2],
+        stride: [usize; 2],
+    ) -> Done<(Place, [usize; 2])> {
+        let [_, height, width] = x.image()?;
+        if let Some(padding) = border.symmetric([height, width], kernel, stride) {
+            return Ok((x, padding));
+        }
+        Ok((self.with_border(name.into(), x, border, 0.0)?, [0, 0]))
+    }
+
+    pub(super) fn max_pool(&mut self, node: &'a Node) -> Done<Place> {
+        let (x, outer, fill) = self.padded(node, 0)?;
+        let (kernel, stride) = pool(node)?;
+        let size = |x: &Place| x.image().map(|[_, height, width]| [height, width]);
+        let own = border(node, outer, size(&x)?, kernel, stride)?;
+        let all = outer.plus(own);
+        // What cannot be the largest of a window with any value of the image in it is as good as nothing.
+        let never_wins = fill <= f32::MIN || (fill <= 0.0 && self.is_never_negative(&x));
+        let covers = (0..2).any(|i| all.before[i] >= kernel[i] || all.after[i] >= kernel[i]);
+        let (x, border) = match never_wins && !covers {
+            true => (x, all),
+            false => (self.with_border(label(node), x, outer, fill)?, own),
+        };
+        let [height, width] = size(&x)?;
+        let ceil = flag(node, "ceil_mode", false)?;
+        let padding = border.before;
+        let window = |ceil, after| Window { ceil, after, ..Window::of(kernel, stride, padding) };
+        let count = |window: Window| window.fits(height, width).then(|| window.output(height, width));
+        let exact = window(ceil, Some(border.after));
+        // Only where windows begin and how many there are matters, so that one padding may do for both sides.
+        let plain = [false, true].map(|up| window(up, None)).into_iter().find(|window| {
+            (border.before == border.after && window.ceil == ceil)
+                || (border.before != border.after && !ceil && count(*window) == count(exact))
+        });
+        let Window { ceil, after, .. } = plain.unwrap_or(exact);
+        let op = LayerOp::MaxPool { kernel, stride, padding, ceil, after };
+        self.push_plain(label(node), op, &[&x])
+    }
+
+    pub(super) fn average_pool(&mut self, node: &'a Node) -> Done<Place> {
+        let (x, outer, fill) = self.padded(node, 0)?;
+        if outer != Border::default() && fill != 0.0 {
+            return Err(format!("reads a border of {fill}, expected zeros"));
+        }
+        let [_, height, width] = x.image()?;
+        let size = [height, width];
+        let (kernel, stride) = pool(node)?;
+        let own = border(node, outer, size, kernel, stride)?;
+        let included = flag(node, "count_include_pad", false)?;
+        let all = outer.plus(own);
+        let ceil = flag(node, "ceil_mode", false)? && all.leaves_some(size, kernel, stride);
+        let none = Border::default();
+        // Zeros of a Pad node count, and the node's own only if it says so.
+        let (x, padding, after, count_include_pad) = if ceil {
+            // A window that hangs over the end counts what it has: padding that counts has to be there.
+            let counted = if included { all } else { outer };
+            let x = self.with_border(label(node), x, counted, 0.0)?;
+            let left = if included { none } else { own };
+            (x, left.before, Some(left.after).filter(|&after| after != left.before), false)
+        } else if included || own == none {
+            let (x, padding) = self.fit(&label(node), x, all, kernel, stride)?;
+            (x, padding, None, true)
+        } else {
+            let x = self.with_border(label(node), x, outer, 0.0)?;
+            let [_, height, width] = x.image()?;
+            let even = own.symmetric([height, width], kernel, stride);
+            (x, own.before, if even.is_some() { None } else { Some(own.after) }, false)
+        };
+        if ceil {
+            // The last window must begin inside the image or the border before it, with or without own padding.
+            let window = |padding, after| Window { ceil: true, after, ..Window::of(kernel, stride, padding) };
+            let [_, rows, columns] = x.image()?;
+            let (here, there) = (window(padding, after), window(all.before, Some(all.after)));
+            let fits = here.fits(rows, columns) && there.fits(height, width);
+            if fits && here.output(rows, columns) != there.output(height, width) {
+                return Err("ceil_mode is 1 with a last window in its border, expected 0".into());
+            }
+        }
+        let op = LayerOp::AvgPool { kernel, stride, padding, count_include_pad, ceil, after };
+        self.push_plain(label(node), op, &[&x])
+    }
+
+    /// The mean over height and width.
+    pub(super) fn mean(&mut self, node: &'a Node) -> Done<Place> {
+        let x = self.place(node, 0)?;
+        let rank = x.dims.len();
+        let (axes, kept) = if node.op_type == "GlobalAveragePool" {
+            if rank != 4 {
+                return Err(format!("reads {:?}, expected [batch, channels, height, width]", x.dims));
+            }
+            (vec![2, 3], true)
+        } else {
+            let axes = self.axes(node)?.unwrap_or_default();
+            if axes.is_empty() && flag(node, "noop_with_empty_axes", false)? {
+                return Ok(x);
+            }
+            let axes = axes.iter().map(|&axis| axis_of(axis, rank)).collect::<Done<Vec<_>>>()?;
+            (axes, flag(node, "keepdims", true)?)
+        };
+        let own = x.axes().ok_or_else(|| format!("reads {:?}, of which axes are divided", x.dims))?;
+        let mut meant: Vec<usize> = axes.iter().flat_map(|&axis| own[axis].clone()).collect();
+        meant.sort_unstable();
+        meant.dedup();
+        let space: Vec<usize> = x.order.iter().copied().filter(|&axis| axis > 0).collect();
+        let is_image = self.shapes[x.place].len() == 3;
+        let mut sorted = space.clone();
+        sorted.sort_unstable();
+        let is_whole = if is_image { meant == sorted } else { meant.is_empty() };
+        if axes.is_empty() || axes.contains(&0) || !is_whole {
+            return Err(format!("axes are {axes:?} of {:?}, expected height and width, [2, 3]", x.dims));
+        }
+        let mut dims = x.dims.clone();
+        axes.iter().for_each(|&axis| dims[axis] = 1);
+        if !kept {
+            dims = (0..rank).filter(|axis| !axes.contains(axis)).map(|axis| dims[axis]).collect();
+        }
+        if !is_image {
+            return Ok(x.reshaped(dims));
+        }
+        let place = self.push_plain(label(node), LayerOp::GlobalAvgPool, &[&x])?;
+        Ok(place.reshaped(dims))
+    }
+
+    /// Whether no value of a place can be below 0.
+    fn is_never_negative(&self, x: &Place) -> bool {
+        let mut place = x.place;
+        while place > 0 {
+            let layer = &self.layers[place - 1];
+            match layer.op {
+                LayerOp::Relu | LayerOp::ClippedRelu { .. } => return true,
+                LayerOp::MaxPool { .. }
+                | LayerOp::AvgPool { .. }
+                | LayerOp::GlobalAvgPool
+                | LayerOp::Flatten
+                | LayerOp::Pad { .. }
+                | LayerOp::PadShortcut { .. } => place = layer.inputs[0],
+                _ => return false,
+            }
+        }
+        false
+    }
+
+    /// `Relu`, `Clip` and `Max` with 0: bounds of which the lower is 0.
+    pub(super) fn clipped(&mut self, node: &'a Node) -> Done<Place> {
+        let bound = |i: usize, name: &str, absent: f32| -> Done<f32> {
+            if self.opset() < 11 {
+                return Ok(float(node, name, absent));
+            }
+            if self.has(node, i) { self.number(node, i) } else { Ok(absent) }
+        };
+        let (mut low, mut high) = (f32::NEG_INFINITY, f32::INFINITY);
+        let mut read = 0;
+        match node.op_type.as_str() {
+            "Clip" => (low, high) = (bound(1, "min", low)?, bound(2, "max", high)?),
+            "Relu" => low = 0.0,
+            _ => (read, low) = self.one_number(node)?,
+        }
+        let x = match self.capped(node, read) {
+            Some((x, most)) => {
+                high = high.min(most);
+                x
+            }
+            None => self.place(node, read)?,
+        };
+        if high.is_infinite() && low.is_infinite() && low < high {
+            return Ok(x);
+        }
+        if low <= 0.0 && self.is_never_negative(&x) {
+            low = 0.0;
+        }
+        if low != 0.0 || high <= 0.0 || high.is_nan() {
+            return Err(format!("clips to min {low} and max {high}, expected 0 and a positive number"));
+        }
+        self.bounded(label(node), x, high)
+    }
+
+    /// `Min` with a number: an upper bound, whose lower one stands before or behind it.
+    pub(super) fn minimum(&mut self, node: &'a Node) -> Done<Value<'a>> {
+        let (read, most) = self.one_number(node)?;
+        let place = self.place(node, read)?;
+        if most.is_nan() || most <= 0.0 {
+            return Err(format!("clips to at most {most}, expected a positive number"));
+        }
+        if self.is_never_negative(&place) {
+            return Ok(Value::Place(self.bounded(label(node), place, most)?));
+        }
+        Ok(Value::Capped { place, most })
+    }
+
+    /// A layer that cuts to 0 and at most `high`; the ReLU before it where it is the only reader.
+    fn bounded(&mut self, name: String, x: Place, high: f32) -> Done<Place> {
+        let op = match high >= f32::MAX {
+            true => LayerOp::Relu,
+            false => LayerOp::ClippedRelu { max: high },
+        };
+        if x.place > 0 && !x.shared {
+            let before = &mut self.layers[x.place - 1].op;
+            match before {
+                LayerOp::Relu => {
+                    *before = op;
+                    return Ok(x);
+                }
+                LayerOp::ClippedRelu { max } => {
+                    *max = max.min(high);
+                    return Ok(x);
+                }
+                _ => {}
+            }
+        }
+        self.push_alike(name, op, &x)
+    }
+
+    /// The inputs of a `Max` or `Min`: which is computed, and the number beside it.
+    fn one_number(&self, node: &'a Node) -> Done<(usize, f32)> {
+        let constant = |i| self.is_constant(node, i);
+        let read = match node.input.len() {
+            2 if constant(1) && !constant(0) => 0,
+            2 if constant(0) && !constant(1) => 1,
+            _ => return Err("takes several computed values, expected one and a number".into()),
+        };
+        Ok((read, self.number(node, 1 - read)?))
+    }
+
+    pub(super) fn concat(&mut self, node: &'a Node) -> Done<Place> {
+        let axis = int(node, "axis", i64::MIN);
+        let places: Vec<Place> = (0..node.input.len()).map(|i| self.place(node, i)).collect::<Done<_>>()?;
+        let first = &places[0];
+        let axis = axis_of(axis, first.dims.len())?;
+        for place in &places {
+            if place.sizes.len() != 3
+                || place.channel_axis() != Some(axis)
+                || place.dims.len() != first.dims.len()
+            {
+                return Err(format!(
+                    "axis is {axis} of {:?}, expected that of an image's channels",
+                    place.dims
+                ));
+            }
+        }
+        let joined = self.push(label(node), LayerOp::Concat, &places.iter().collect::<Vec<_>>())?;
+        let mut place = Place::new(joined, &self.shapes[joined], first.dims[0]);
+        if axis == 3 {
+            place = place.transposed(&[0, 2, 3, 1])?;
+        } else if axis != 1 {
+            return Err(format!("axis is {axis} of {:?}, expected 1 or 3", first.dims));
+        }
+        Ok(place)
+    }
+
+    pub(super) fn pad(&mut self, node: &'a Node) -> Done<Value<'a>> {
+        let mode = string(node, "mode", "constant");
+        if mode != "constant" {
+            return Err(format!("mode is {mode}, expected constant: other borders are no layers here"));
+        }
+        let older = self.opset() < 11;
+        let fill = match older {
+            true => float(node, "value", 0.0),
+            false if self.has(node, 2) => self.number(node, 2)?,
+            false => 0.0,
+        };
+        let (mut place, mut outer, before) = self.padded(node, 0)?;
+        if outer != Border::default() && before != fill {
+            place = self.with_border(label(node), place, outer, before)?;
+            outer = Border::default();
+        }
+        let rank = place.dims.len();
+        let pads = match older {
+            true => ints(node, "pads").ok_or("pads are missing")?.to_vec(),
+            false => self.integers(node, 1)?,
+        };
+        let axes: Vec<i64> = match !older && self.has(node, 3) {
+            true => self.integers(node, 3)?,
+            false => (0..rank as i64).collect(),
+        };
+        let axes = axes.iter().map(|&axis| axis_of(axis, rank)).collect::<Done<Vec<_>>>()?;
+        if pads.len() != 2 * axes.len() {
+            return Err(format!("has {} pads for {} axes, expected two each", pads.len(), axes.len()));
+        }
+        let both = |i: usize| [pads[i], pads[axes.len() + i]];
+        if (0..axes.len()).all(|i| both(i) == [0, 0]) {
+            return Ok(match outer == Border::default() {
+                true => Value::Place(place),
+                false => Value::Padded { place, border: outer, fill: before },
+            });
+        }
+        let channel = place.channel_axis().filter(|_| rank == 4 && place.sizes.len() == 3);
+        let Some(channel) = channel.filter(|channel| [1, 3].contains(channel)) else {
+            return Err(format!("pads {:?}, expected an image", place.dims));
+        };
+        let space = if channel == 1 { [2, 3] } else { [1, 2] };
+        let (mut own, mut channels) = (Border::default(), [0, 0]);
+        for (i, &axis) in axes.iter().enumerate() {
+            let [before, after] = both(i);
+            if let Some(side) = space.iter().position(|&other| other == axis) {
+                own.before[side] += extent(before, 0, "pads")?;
+                own.after[side] += extent(after, 0, "pads")?;
+            } else if axis == channel {
+                channels = [extent(before, 0, "pads")?, extent(after, 0, "pads")?];
+            } else if [before, after] != [0, 0] {
+                return Err(format!("pads axis {axis}, expected channels, height and width only"));
+            }
+        }
+        if channels != [0, 0] {
+            if fill != 0.0 {
+                return Err(format!("adds channels of {fill}, expected zeros"));
+            }
+            place = self.with_border(label(node), place, outer, before)?;
+            outer = Border::default();
+            place = self.with_channels(node, place, channels)?;
+        }
+        let border = outer.plus(own);
+        if border == Border::default() {
+            return Ok(Value::Place(place));
+        }
+        if border.before.iter().chain(&border.after).any(|&n| n as i64 > MAX_EXTENT) {
+            return Err(format!("pads more than {MAX_EXTENT} rows or columns in all"));
+        }
+        if channel == 3 {
+            place = place.transposed(&[0, 3, 1, 2])?;
+            place = self.with_border(label(node), place, border, fill)?;
+            return Ok(Value::Place(place.transposed(&[0, 2, 3, 1])?));
+        }
+        Ok(Value::Padded { place, border, fill })
+    }
+
+    /// Channels of zeros in front and behind; in the layer that skips rows and columns where that is before it.
+    fn with_channels(&mut self, node: &'a Node, x: Place, [front, behind]: [usize; 2]) -> Done<Place> {
+        let is_skipped = |op: &LayerOp| matches!(op, LayerOp::PadShortcut { before: 0, after: 0, .. });
+        let last = x.place == self.layers.len() && x.place > 0 && !x.shared;
+        let is_last = x.channel_axis() == Some(3);
+        let place = if last && is_skipped(&self.layers[x.place - 1].op) {
+            let LayerOp::PadShortcut { before, after, .. } = &mut self.layers[x.place - 1].op else {
+                unreachable!("it skips rows and columns")
+            };
+            (*before, *after) = (front, behind);
+            let layer = &self.layers[x.place - 1];
+            let shape = self.shapes[layer.inputs[0]].clone();
+            self.shapes[x.place] = crate::layers::node(&layer.op, &[&shape])?.1;
+            Place::new(x.place, &self.shapes[x.place], x.dims[0])
+        } else {
+            let op = LayerOp::PadShortcut { stride: 1, before: front, after: behind };
+            self.push_plain(label(node), op, &[&x])?
+        };
+        if is_last { place.transposed(&[0, 2, 3, 1]) } else { Ok(place) }
+    }
+
+    /// Every so many rows and columns of an image, which exporters write as one node or as one for each.
+    pub(super) fn slice(&mut self, node: &'a Node) -> Done<Value<'a>> {
+        let (x, skipped) = match self.value_of(node, 0) {
+            Some(Value::Skipped { place, axis, step }) => (place.clone(), Some((*axis, *step))),
+            _ => (self.place(node, 0)?, None),
+        };
+        let mut dims = x.dims.clone();
+        if let Some((axis, step)) = skipped {
+            dims[axis] = dims[axis].div_ceil(step);
+        }
+        let steps = self.steps(node, &dims)?;
+        let mut all: Vec<(usize, usize)> = skipped.into_iter().collect();
+        for Steps { axis, first, step, count } in steps {
+            if (first, step, count) == (0, 1, dims[axis]) {
+                continue;
+            }
+            let step =
+                usize::try_from(step).ok().filter(|step| (first, count) == (0, dims[axis].div_ceil(*step)));
+            let fits = step.filter(|_| all.iter().all(|&(other, _)| other != axis));
+            all.push((axis, fits.ok_or_else(|| {
+                format!(
+                    "takes {count} of {} from {first} on along axis {axis}, expected all, or every n-th row and \
+                     column from the first one on",
+                    dims[axis]
+                )
+            })?));
+        }
+        let channel = x.channel_axis().filter(|axis| x.sizes.len() == 3 && [1, 3].contains(axis));
+        let space = if channel == Some(1) { [2, 3] } else { [1, 2] };
+        let outside = all.iter().find(|(axis, _)| channel.is_none() || !space.contains(axis));
+        if let Some((axis, step)) = outside {
+            return Err(format!(
+                "takes every {step}th along axis {axis}, expected rows and columns of an image"
+            ));
+        }
+        let stride = match *all {
+            [] => return Ok(Value::Place(x)),
+            [(axis, step)] => return Ok(Value::Skipped { place: x, axis, step }),
+            [(_, rows), (_, columns)] if rows == columns => rows,
+            _ => return Err("skips rows and columns by different steps, expected equal ones".into()),
+        };
+        let op = LayerOp::PadShortcut { stride, before: 0, after: 0 };
+        let place = self.push_plain(label(node), op, &[&x])?;
+        let place = if channel == Some(3) { place.transposed(&[0, 2, 3, 1])? } else { place };
+        Ok(Value::Place(place))
+    }
+
+    /// A place of which a `Min` has cut the top.
+    fn capped(&self, node: &'a Node, i: usize) -> Option<(Place, f32)> {
+        match self.value_of(node, i) {
+            Some(Value::Capped { place, most }) => Some((place.clone(), *most)),
+            _ => None,
+        }
+    }
+}
