@@ -207,10 +207,12 @@ impl Graph {
         Self { spec, layers, nodes }
     }
 
-    /// What the graph is, in words, e.g. `resnet20 (10 classes, input 3x32x32, width 1)`.
+    /// What the graph is, in words, e.g. `resnet18 (cifar, 10 classes, input 3x32x32, width 1)`.
     pub(crate) fn described(&self) -> String {
         let ModelSpec { architecture, classes, input: [c, h, w], width, .. } = &self.spec;
-        format!("{architecture} ({classes} classes, input {c}x{h}x{w}, width {width})")
+        let variant = if self.layers.is_empty() { crate::variant(&self.spec) } else { None };
+        let variant = variant.map_or_else(String::new, |variant| format!("{}, ", variant.id()));
+        format!("{architecture} ({variant}{classes} classes, input {c}x{h}x{w}, width {width})")
     }
 
     /// What the graph was built from; with listed layers, `architecture` is only a name.

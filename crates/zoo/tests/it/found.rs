@@ -3,10 +3,9 @@
 
 use std::fs;
 
-use quant::{FloatTensor, Layer, LayerOp, ModelSpec, Parameters};
+use quant::{FloatTensor, Layer, LayerOp, ModelSpec, Parameters, Variant};
 use zoo::{Bound, Graph, Selection, build, build_stored, read_checkpoint};
 
-use crate::architectures::spec;
 use crate::torch::{Archive, Value, archive, dict, legacy};
 
 fn graph() -> Graph {
@@ -430,16 +429,26 @@ fn what_differs_from_the_nearest_dict_is_said_in_a_few_lines() {
 }
 
 #[test]
-fn the_architecture_and_the_width_that_do_fit_are_said() {
-    let zeros = |architecture: &str, width: f64| -> Vec<(String, Value)> {
-        let graph = build(&spec(architecture, 10, 32, width)).unwrap();
-        graph.parameters().into_iter().map(|spec| (spec.name, Value::zeros(&spec.shape))).collect()
+fn the_network_that_does_fit_is_said() {
+    let network = |architecture: &str, variant: Option<Variant>, width: f64| {
+        build(&zoo::model(architecture, variant, width, 10, [3, 32, 32]).unwrap()).unwrap()
     };
-    let said = |items: Vec<(String, Value)>, architecture: &str| {
-        let graph = build(&spec(architecture, 10, 32, 0.25)).unwrap();
-        bind_with(&archive(&dict(items)), &graph, None, None).unwrap_err()
+    let said = |file: Graph, asked: Graph| {
+        let zeros = |spec: zoo::ParameterSpec| (spec.name, Value::zeros(&spec.shape));
+        let items = file.parameters().into_iter().map(zeros).collect();
+        let said = bind_with(&archive(&dict(items)), &asked, None, None).unwrap_err();
+        said.lines().last().unwrap().to_string()
     };
-    assert!(said(zeros("resnet34", 0.25), "resnet18").ends_with("\nthey fit --arch resnet34"));
-    assert!(said(zeros("vgg16", 0.25), "resnet18").ends_with("\nthey fit --arch vgg16"));
-    assert!(said(zeros("resnet18", 0.5), "resnet18").ends_with("\nthey fit resnet18 with --width 0.5"));
+    let resnet18 = || network("resnet18", Some(Variant::Cifar), 0.25);
+    let two_forms = "they fit --arch resnet34 --variant cifar or resnet34 --variant cifar-maxpool";
+    let cases = [
+        (network("resnet34", Some(Variant::Torchvision), 0.25), "they fit --arch resnet34"),
+        (network("resnet34", Some(Variant::Cifar), 0.25), two_forms),
+        (network("resnet18", None, 0.25), "they fit --arch resnet18"),
+        (network("resnet20", None, 0.25), "they fit --arch resnet20"),
+        (network("resnet18", Some(Variant::Cifar), 0.5), "they fit resnet18 with --width 0.5"),
+    ];
+    for (file, expected) in cases {
+        assert_eq!(said(file, resnet18()), expected);
+    }
 }
