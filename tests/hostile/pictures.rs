@@ -4,9 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use data::{
-    CacheOutcome, FolderSource, ImageFolder, ResizeCrop, Split, cifar10_binary, cifar100_binary,
-    hugging_face_parquet, idx,
+    CacheOutcome, DataSource, FolderSource, ImageFolder, ImageSet, ResizeCrop, Split, cifar10_binary,
+    cifar10_pickles, cifar100_binary, hugging_face_parquet, idx,
 };
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use parquet::basic::Encoding;
 use parquet::file::properties::WriterVersion;
 use sha2::{Digest, Sha256};
@@ -40,6 +42,77 @@ fn cifar_files() {
     });
 }
 
+/// The pickles of the tests of the data crate, in every form.
+fn pickles() -> Vec<Vec<u8>> {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/tests/golden/pickles");
+    let mut paths: Vec<_> = fs::read_dir(golden).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths.retain(|path| !path.ends_with("fine-4"));
+    paths.into_iter().map(|path| fs::read(path).unwrap()).collect()
+}
+
+#[test]
+fn cifar_pickles() {
+    on_reader_thread("CIFAR-10 pickles", |name| {
+        let place = Place::new("test_batch");
+        let mut read = |bytes: &[u8]| {
+            place.filled(bytes);
+            said(cifar10_pickles(place.folder(), Split::Test))
+        };
+        // The pickle reader's bound, and a row of 3072 pixels for a reference of two bytes to a list that is there.
+        Reader::new(name, pickles(), (1 << 20, 2048), &mut read).names("test_batch").slow(300).run();
+    });
+}
+
+/// Names, sizes and checksums of members are within the first 512 bytes of the archive, which is packed after it is changed.
+#[test]
+fn cifar_archives() {
+    on_reader_thread("CIFAR-10 archive", |name| {
+        let place = Place::new("cifar-10-python.tar.gz");
+        let mut header = [0_u8; 512];
+        let content = pickles().swap_remove(3);
+        header[..12].copy_from_slice(b"x/test_batch");
+        header[124..135].copy_from_slice(format!("{:011o}", content.len()).as_bytes());
+        header[156] = b'0';
+        let tar = [&header[..], &content, &[0; 2048]].concat();
+        let packed = |tar: &[u8]| {
+            let mut tar = tar.to_vec();
+            if tar.len() >= 512 {
+                let sum: u64 =
+                    (0..512).map(|i| if (148..156).contains(&i) { 32 } else { u64::from(tar[i]) }).sum();
+                tar[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+            }
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+            std::io::Write::write_all(&mut encoder, &tar).unwrap();
+            encoder.finish().unwrap()
+        };
+        let root = place.folder().to_path_buf();
+        let mut read = |bytes: &[u8]| {
+            place.filled(&packed(bytes));
+            said(ImageSet::open(&root, DataSource::Cifar10, Split::Test))
+        };
+        Reader::new(name, vec![tar], (2 << 20, 2048), &mut read)
+            .names("cifar-10-python.tar.gz")
+            .slow(300)
+            .run();
+    });
+    on_reader_thread("gzip of a CIFAR-10 archive", |name| {
+        let place = Place::new("cifar-10-python.tar.gz");
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        std::io::Write::write_all(&mut encoder, &[0; 4096]).unwrap();
+        let nothing = encoder.finish().unwrap();
+        let root = place.folder().to_path_buf();
+        let mut read = |bytes: &[u8]| {
+            place.filled(bytes);
+            match said(ImageSet::open(&root, DataSource::Cifar10, Split::Test)) {
+                Err(message) if message.ends_with("the archive holds no test_batch") => Ok(()),
+                other => other,
+            }
+        };
+        Reader::new(name, vec![nothing], (1 << 20, 2048), &mut read).names("cifar-10-python.tar.gz").run();
+    });
+}
+
 #[test]
 fn idx_files() {
     let files = || (Place::new("images-idx"), Place::new("labels-idx"));
@@ -50,6 +123,17 @@ fn idx_files() {
         let mut read =
             |bytes: &[u8]| said(idx(image_file.filled(bytes), label_file.path(), "x", Split::Test, 10));
         Reader::new(name, valid, (1 << 20, 8), &mut read).names("-idx").run();
+    });
+    on_reader_thread("IDX images, gzip", move |name| {
+        let (image_file, label_file) = files();
+        label_file.filled(&idx_bytes(0x0801, &[3], &[9, 0, 4]));
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::none());
+        let plain = idx_bytes(0x0803, &[3, 4, 5], &pixels(0, 60));
+        std::io::Write::write_all(&mut encoder, &plain).unwrap();
+        let valid = vec![encoder.finish().unwrap()];
+        let mut read =
+            |bytes: &[u8]| said(idx(image_file.filled(bytes), label_file.path(), "x", Split::Test, 10));
+        Reader::new(name, valid, (1 << 20, 2 * 1032), &mut read).names("-idx").run();
     });
     on_reader_thread("IDX labels", move |name| {
         let (image_file, label_file) = files();

@@ -144,7 +144,7 @@ fn tar(members: &[(&str, u8, &[u8])]) -> Vec<u8> {
     archive
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
@@ -155,7 +155,7 @@ fn sha256(bytes: &[u8]) -> String {
 }
 
 /// The files of a small CIFAR-10: 2 images a batch, 3 test images.
-fn files() -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn files() -> BTreeMap<String, Vec<u8>> {
     let mut numbers = Numbers(9);
     let mut records = |count: usize| -> Vec<u8> {
         let mut record = |label| [vec![label], (0..3072).map(|_| numbers.next() as u8).collect()].concat();
@@ -167,7 +167,7 @@ fn files() -> BTreeMap<String, Vec<u8>> {
 }
 
 /// They as the published archive has them, in its folder and beside other files.
-fn archive() -> Vec<u8> {
+pub(crate) fn archive() -> Vec<u8> {
     let files = files();
     let paths: Vec<String> = files.keys().map(|name| format!("cifar-10-batches-bin/{name}")).collect();
     let mut members: Vec<(&str, u8, &[u8])> =
@@ -248,10 +248,10 @@ fn a_set_is_fetched_once_and_then_found() {
     assert_eq!((again.code, again.stdout.as_str(), again.stderr.as_str()), (0, "data/cifar10\n", there));
     assert_eq!(server.requests().len(), 2);
     let list = succeed(folder, &["data", "list"]);
-    assert!(list.contains("| cifar10   | train |     10 | binary    | data/cifar10 "), "{list}");
-    assert!(list.contains("| cifar10   | test  |      3 | binary    | data/cifar10 "), "{list}");
+    assert!(list.contains("| cifar10       | train |     10 | binary    | data/cifar10 "), "{list}");
+    assert!(list.contains("| cifar10       | test  |      3 | binary    | data/cifar10 "), "{list}");
     assert!(
-        list.contains("| cifar100  |       |        | not there | zerospace data fetch cifar100 |"),
+        list.contains("| cifar100      |       |        | not there | zerospace data fetch cifar100 |"),
         "{list}"
     );
 
@@ -838,7 +838,7 @@ fn imagenet_labels_make_the_flat_folder_of_the_archive_readable() {
 
     let list = succeed(folder, &["data", "list"]);
     assert!(
-        list.contains("| imagenet  | test  |      4 | image files, 1000 classes | data/imagenet/val "),
+        list.contains("| imagenet      | test  |      4 | image files, 1000 classes | data/imagenet/val "),
         "{list}"
     );
     let report = succeed(folder, &quantize);

@@ -1,29 +1,31 @@
-//! `data`: brings data sets, and says which are there.
+//! `data`: brings data sets, says which are there, and writes them out.
 
 mod archive;
 mod download;
+mod list;
 mod published;
+mod write;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand, ValueEnum};
-use data::{DataError, DataSource, FolderSource, FoundSet, ImageFolder, Split};
+use data::{DataError, DataSource, FoundSet, Split};
 
 use self::download::{Partial, Source};
 use self::published::{CIFAR10, CIFAR100, IMAGENET_LABELS, Published};
 use crate::digest::file_sha256;
 use crate::exit::{Failure, Outcome};
-use crate::images::fetchable;
-use crate::output::{self, markdown, progress_line};
+use crate::output::{self, progress_line};
 
 const HELP: &str = "\
 Examples:
   zerospace data fetch cifar10
-  zerospace data list";
+  zerospace data list
+  zerospace data write synthetic --split test --images 1000 out/cifar10";
 
-/// Fetch published data sets, or list those that are there
+/// Fetch published data sets, list those that are there, or write one out
 #[derive(Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Arguments {
@@ -34,7 +36,8 @@ pub(crate) struct Arguments {
 #[derive(Subcommand)]
 enum Action {
     Fetch(FetchArguments),
-    List(ListArguments),
+    List(list::Arguments),
+    Write(write::Arguments),
 }
 
 const FETCH_HELP: &str = "\
@@ -81,15 +84,6 @@ struct FetchArguments {
     sha256: Option<String>,
 }
 
-/// List the data sets that are there
-#[derive(Args)]
-#[command(after_help = "Examples:\n  zerospace data list\n  zerospace data list --data /data")]
-struct ListArguments {
-    /// Directory of data sets
-    #[arg(long = "data", value_name = "DIR", env = "ZEROSPACE_DATA", default_value = "data")]
-    data_root: PathBuf,
-}
-
 #[derive(Clone, Copy, ValueEnum)]
 enum Name {
     Cifar10,
@@ -110,7 +104,8 @@ impl Name {
 pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     match &arguments.action {
         Action::Fetch(arguments) => fetch(arguments),
-        Action::List(arguments) => list(&arguments.data_root),
+        Action::List(arguments) => list::execute(arguments),
+        Action::Write(arguments) => write::execute(arguments),
     }
 }
 
@@ -233,7 +228,7 @@ impl Fetch<'_> {
                     )));
                 }
             }
-            if let Some(found) = train.as_ref().and_then(FoundSet::dir) {
+            if let Some(found) = train.as_ref().and_then(FoundSet::binary_dir) {
                 dir = found.into();
             }
         }
@@ -316,65 +311,4 @@ fn find(set: DataSource, root: &Path, split: Split) -> Result<Option<FoundSet>, 
         Err(DataError::NotFound { .. }) => Ok(None),
         Err(error) => Err(Failure::input(error)),
     }
-}
-
-fn list(root: &Path) -> Result<Outcome, Failure> {
-    let mut rows = Vec::new();
-    for set in DataSource::ALL {
-        let before = rows.len();
-        for split in [Split::Train, Split::Test] {
-            let row = || -> Result<Option<Vec<String>>, DataError> {
-                let found = match set.find(root, split) {
-                    Err(DataError::NotFound { .. }) => return Ok(None),
-                    found => found?,
-                };
-                let dir = found.dir().map_or(String::new(), |dir| dir.display().to_string());
-                Ok(Some(row(set.name(), split, &found.images()?.to_string(), found.layout(), dir)))
-            };
-            rows.extend(told(row()));
-        }
-        if rows.len() == before {
-            let how = if fetchable(set) { format!("zerospace data fetch {set}") } else { String::new() };
-            rows.push(missing(set.name(), how));
-        }
-    }
-    for source in FolderSource::ALL {
-        let set = root.join(source.name());
-        if !set.is_dir() {
-            rows.push(missing(source.name(), String::new()));
-            continue;
-        }
-        for split in [Split::Train, Split::Test] {
-            if split == Split::Train && !set.join("train").is_dir() {
-                continue;
-            }
-            let folder = ImageFolder::open(root, source, split).map(|folder| {
-                let layout = match folder.classes().len() {
-                    0 => "image files".into(),
-                    classes => format!("image files, {classes} classes"),
-                };
-                let dir = folder.dir().display().to_string();
-                Some(row(source.name(), split, &folder.len().to_string(), &layout, dir))
-            });
-            rows.extend(told(folder));
-        }
-    }
-    output::data(&markdown(&["set", "split", ">images", "layout", "where"], &rows));
-    Ok(Outcome::Done)
-}
-
-fn row(set: &str, split: Split, images: &str, layout: &str, place: String) -> Vec<String> {
-    vec![set.into(), split.to_string(), images.into(), layout.into(), place]
-}
-
-fn missing(set: &str, how: String) -> Vec<String> {
-    vec![set.into(), String::new(), String::new(), "not there".into(), how]
-}
-
-/// A row, or nothing after people were told what is wrong with it.
-fn told(row: Result<Option<Vec<String>>, DataError>) -> Option<Vec<String>> {
-    row.unwrap_or_else(|error| {
-        progress_line(&Failure::input(error).to_string());
-        None
-    })
 }

@@ -111,13 +111,29 @@ pub enum DataError {
         /// Images there.
         available: usize,
     },
-    /// A compressed file stands where a plain one was expected.
-    #[error(
-        "{path}: compressed with gzip (begins with 1f 8b), expected a plain IDX file; run gunzip on it first"
-    )]
+    /// A gzipped tar archive that is damaged or lacks a file.
+    #[error("{path}: {reason}")]
+    Archive {
+        /// The archive.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A compressed file that does not unpack.
+    #[error("{path}: not a sound gzip file: {reason}")]
     Gzip {
         /// The file.
         path: PathBuf,
+        /// What was wrong.
+        reason: String,
+    },
+    /// A pickle that holds no batch of images.
+    #[error("{path}: {reason}")]
+    Pickle {
+        /// The file.
+        path: PathBuf,
+        /// What was wrong, and what was expected.
+        reason: String,
     },
     /// Not an IDX file of the expected kind.
     #[error("{path}: magic number {found:#010x}, expected {expected:#010x} (IDX {kind})")]
@@ -233,12 +249,23 @@ pub enum DataError {
         split: Split,
     },
     /// A shard of a set is not there.
-    #[error("{path}: missing; the names of the other shards say that there are {total}")]
+    #[error(
+        "{path}: missing; {}",
+        total.map_or("there is a later shard".into(), |total| format!("the names of the other shards say that there are {total}"))
+    )]
     MissingShard {
         /// The first missing file.
         path: PathBuf,
-        /// The number of shards.
-        total: usize,
+        /// The number of shards, where their names say it.
+        total: Option<usize>,
+    },
+    /// Two files are the same shard of a split.
+    #[error("{path}: the same shard as {other}, expected one of them")]
+    DoubleShard {
+        /// One of the files.
+        path: PathBuf,
+        /// The other.
+        other: PathBuf,
     },
     /// Shards of two different sets lie in one directory.
     #[error("{dir}: holds shards of two sets, of {first} and of {second} files; expected one")]
@@ -287,7 +314,14 @@ pub enum DataError {
         image_bytes: usize,
     },
     /// None of the layouts of a data set was found.
-    #[error("{dir}: no {split} set of {data_source} there; looked for {}", looked_for.join(", "))]
+    #[error(
+        "{dir}: no {split} set of {data_source} there; looked for {}{}",
+        looked_for.join(", "),
+        match &passed_over[..] {
+            [] => String::new(),
+            names => format!("; passed over {}, whose names are none of these", names.join(", ")),
+        }
+    )]
     NotFound {
         /// The directory searched.
         dir: PathBuf,
@@ -295,8 +329,34 @@ pub enum DataError {
         data_source: DataSource,
         /// The split.
         split: Split,
-        /// File names looked for, relative to the directory.
+        /// Each form of the set and the file names by which it is known.
         looked_for: Vec<String>,
+        /// Parquet files in the directory under other names.
+        passed_over: Vec<String>,
+    },
+    /// A file could not be written.
+    #[error("{path}: cannot be written")]
+    Write {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A file that would be written is there already.
+    #[error("{path}: there already, expected a directory without it")]
+    InTheWay {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A set that has no published form to be written in.
+    #[error("{name}: {found}, expected {expected}")]
+    NoForm {
+        /// The set.
+        name: String,
+        /// What stands against it.
+        found: String,
+        /// What can be written.
+        expected: &'static str,
     },
     /// A name that means nothing here.
     #[error("{kind} is {found:?}, expected one of {expected}")]

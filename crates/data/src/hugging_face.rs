@@ -1,5 +1,5 @@
 //! The parquet files of Hugging Face image data sets: `img: struct<bytes: binary, path: string>` and
-//! `label: int64`, one or several shards a split.
+//! `label: int64`, one or several shards a split, under the names that the hub has given them over the years.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use parquet::basic::Type;
 use parquet::column::reader::ColumnReaderImpl;
-use parquet::data_type::{ByteArrayType, DataType, Int64Type};
+use parquet::data_type::{ByteArrayType, DataType, Int32Type, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::reader::FileReader;
@@ -24,10 +24,12 @@ pub const MAX_PIXEL_BYTES: u64 = 1 << 32;
 const BATCH_ROWS: usize = 256;
 
 /// A set in the Hugging Face parquet layout, from one file, or from a directory that holds all shards of the
-/// split, named as in `train-00000-of-00002.parquet`.
+/// split: `train-00000-of-00002.parquet` and its like (older ones with a fingerprint after the numbers), `train.parquet`,
+/// or `train-0.parquet` and on.
 ///
-/// Columns, with other columns ignored: images as JPEG or PNG bytes in `img.bytes` or `image.bytes`, labels
-/// as int64 in `label` or `fine_label`; where a file has both, the first. Files may have several row groups,
+/// Columns, with other columns ignored: images as JPEG or PNG bytes in `img.bytes` or `image.bytes`, or in `img` or
+/// `image` itself; labels as int64 or int32 in `label`, `labels` or `fine_label`; where a file has several, the first of
+/// these. Files may have several row groups,
 /// uncompressed or in any codec but LZO ([`pages`]), in plain or dictionary encoding.
 ///
 /// All images must have the shape of the first. Grey images stay one channel; palettes are looked up, 16-bit
@@ -37,8 +39,8 @@ const BATCH_ROWS: usize = 256;
 /// `name`, `split` and `classes` describe the set; `split` also picks the shards in a directory.
 ///
 /// # Errors
-/// [`DataError::NoShards`], [`DataError::MissingShard`] or [`DataError::MixedShards`] for an incomplete
-/// directory; [`DataError::Io`], [`DataError::Parquet`], [`DataError::Column`] or [`DataError::RowCount`] for
+/// [`DataError::NoShards`], [`DataError::MissingShard`], [`DataError::DoubleShard`] or [`DataError::MixedShards`] for an
+/// incomplete directory; [`DataError::Io`], [`DataError::Parquet`], [`DataError::Column`] or [`DataError::RowCount`] for
 /// a file that is missing, damaged or laid out differently; and for single rows [`DataError::Null`],
 /// [`DataError::Label`], [`DataError::Image`], [`DataError::ShapeMismatch`] and [`DataError::TooManyPixels`].
 /// [`DataError::Decoder`] where a decoder panics on what it is given. [`DataError::NoImages`] when there are
@@ -49,19 +51,28 @@ pub fn hugging_face_parquet(
     split: Split,
     classes: usize,
 ) -> Result<ImageSet, DataError> {
-    check_classes(name, classes)?;
     let metadata = std::fs::metadata(path).map_err(|source| file::io_error(path, source))?;
     let files = if metadata.is_dir() {
-        let files = shards(path, split)?;
-        if files.is_empty() {
-            return Err(DataError::NoShards { dir: path.into(), split });
-        }
-        files
+        shards(path, split)?
+            .into_iter()
+            .next()
+            .unwrap_or_else(|| Err(DataError::NoShards { dir: path.into(), split }))?
     } else {
         vec![path.into()]
     };
+    read_files(&files, name, split, classes)
+}
+
+/// Reads the shards of a split, of which there is one at least.
+pub(crate) fn read_files(
+    files: &[PathBuf],
+    name: &str,
+    split: Split,
+    classes: usize,
+) -> Result<ImageSet, DataError> {
+    check_classes(name, classes)?;
     let mut images = Images { classes, shape: None, pixels: Vec::new(), labels: Vec::new() };
-    for file in &files {
+    for file in files {
         pages::caught(|| images.read_file(file))
             .unwrap_or_else(|reason| Err(DataError::Decoder { path: file.clone(), reason }))?;
     }
@@ -71,31 +82,81 @@ pub fn hugging_face_parquet(
     ImageSet::new(name, split, shape, classes, images.pixels, images.labels)
 }
 
-/// The shards of a split in a directory, in their order; none when no file is named like one.
-pub(crate) fn shards(dir: &Path, split: Split) -> Result<Vec<PathBuf>, DataError> {
-    let mut names = Vec::new();
+/// How the shards of a split are told apart. The order is that in which they are preferred.
+#[derive(Clone, Copy, Debug)]
+enum Naming {
+    /// `train-00000-of-00002.parquet`; or, as the hub did it until 2023, with a fingerprint before the extension.
+    Of { total: usize },
+    /// `train.parquet`.
+    Whole,
+    /// `train-0.parquet`, or `0000.parquet` in a folder `train`; with this many digits.
+    Counted { digits: usize },
+}
+
+impl Naming {
+    /// The number of shards, where names say it.
+    fn total(self) -> Option<usize> {
+        match self {
+            Self::Of { total } => Some(total),
+            Self::Whole | Self::Counted { .. } => None,
+        }
+    }
+}
+
+/// The complete sets of shards of a split in a directory, each in its order, and what is wrong with incomplete ones; none
+/// when no file is named like a shard.
+pub(crate) fn shards(dir: &Path, split: Split) -> Result<Vec<Result<Vec<PathBuf>, DataError>>, DataError> {
+    let mut named: Vec<(Naming, usize, String)> = Vec::new();
+    // The hub's conversion has a folder a split.
+    let own_folder = dir
+        .file_name()
+        .and_then(|name| name.to_str())
+        .is_some_and(|name| name.strip_prefix("partial-").unwrap_or(name) == split.to_string());
     for entry in std::fs::read_dir(dir).map_err(|source| file::io_error(dir, source))? {
         let entry = entry.map_err(|source| file::io_error(dir, source))?;
         if let Ok(name) = entry.file_name().into_string()
-            && let Some(total) = shard_total(&name, split)
+            && let Some((naming, index)) = naming(&name, split, own_folder)
         {
-            names.push((total, name));
+            named.push((naming, index, name));
         }
     }
-    names.sort_unstable();
-    let Some(&(total, _)) = names.first() else {
-        return Ok(Vec::new());
+    let kind = |naming: &Naming| match naming {
+        Naming::Of { .. } => 0,
+        Naming::Whole => 1,
+        Naming::Counted { .. } => 2,
     };
-    if let Some(&(second, _)) = names.iter().find(|(other, _)| *other != total) {
-        return Err(DataError::MixedShards { dir: dir.into(), first: total, second });
+    named.sort_unstable_by(|a, b| (kind(&a.0), a.1, &a.2).cmp(&(kind(&b.0), b.1, &b.2)));
+    let sets = named.chunk_by(|(a, ..), (b, ..)| kind(a) == kind(b));
+    Ok(sets.map(|shards| complete(dir, split, shards)).collect())
+}
+
+/// The files of shards that are named in one way, if they are all there.
+fn complete(dir: &Path, split: Split, shards: &[(Naming, usize, String)]) -> Result<Vec<PathBuf>, DataError> {
+    let (naming, _, first_name) = &shards[0];
+    let totals = shards.iter().filter_map(|(naming, ..)| naming.total());
+    if let (Some(first), Some(second)) = (totals.clone().min(), totals.max())
+        && first != second
+    {
+        return Err(DataError::MixedShards { dir: dir.into(), first, second });
     }
-    for index in 0..total {
-        let expected = shard_name(split, index, total);
-        if names.get(index).is_none_or(|(_, name)| *name != expected) {
-            return Err(DataError::MissingShard { path: dir.join(expected), total });
+    if let Some(twice) = shards.windows(2).find(|pair| pair[0].1 == pair[1].1) {
+        let [one, other] = [&twice[0].2, &twice[1].2].map(|name| dir.join(name));
+        return Err(DataError::DoubleShard { path: one, other });
+    }
+    for index in 0..naming.total().unwrap_or(shards.len()) {
+        if shards.get(index).is_none_or(|(_, found, _)| *found != index) {
+            let name = match *naming {
+                Naming::Of { total } => shard_name(split, index, total),
+                Naming::Whole => first_name.clone(),
+                Naming::Counted { digits } => {
+                    let prefix = first_name.rfind('-').map_or("", |end| &first_name[..=end]);
+                    format!("{prefix}{index:0digits$}.parquet")
+                }
+            };
+            return Err(DataError::MissingShard { path: dir.join(name), total: naming.total() });
         }
     }
-    Ok(names.into_iter().map(|(_, name)| dir.join(name)).collect())
+    Ok(shards.iter().map(|(.., name)| dir.join(name)).collect())
 }
 
 /// The number of rows that a shard says it has.
@@ -108,12 +169,31 @@ pub(crate) fn rows(shard: &Path) -> Result<u64, DataError> {
     pages::caught(count).unwrap_or_else(|reason| Err(DataError::Decoder { path: shard.into(), reason }))
 }
 
-/// The number of shards that a file's name speaks of, if it is the name of a shard.
-fn shard_total(name: &str, split: Split) -> Option<usize> {
-    let (index, total) =
-        name.strip_prefix(&format!("{split}-"))?.strip_suffix(".parquet")?.split_once("-of-")?;
+/// How a file is told apart from the other shards of a split, and its number, if it is named like a shard.
+fn naming(name: &str, split: Split, own_folder: bool) -> Option<(Naming, usize)> {
+    let stem = name.strip_suffix(".parquet")?;
+    let counted = |digits: &str| {
+        let number = digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())??;
+        Some((Naming::Counted { digits: digits.len() }, number))
+    };
+    if stem == split.to_string() {
+        return Some((Naming::Whole, 0));
+    }
+    let Some(rest) = stem.strip_prefix(&format!("{split}-")) else {
+        return if own_folder { counted(stem) } else { None };
+    };
+    let Some((index, total)) = rest.split_once("-of-") else { return counted(rest) };
+    let total = match total.split_once('-') {
+        None => total,
+        Some((total, print)) => {
+            let fingerprint = !print.is_empty() && print.bytes().all(|b| b.is_ascii_hexdigit());
+            fingerprint.then_some(total)?
+        }
+    };
     let (index, total) = (index.parse().ok()?, total.parse().ok()?);
-    (index < total && name == shard_name(split, index, total)).then_some(total)
+    let begins = shard_name(split, index, total);
+    let sound = index < total && name.starts_with(begins.strip_suffix(".parquet")?);
+    sound.then_some((Naming::Of { total }, index))
 }
 
 fn shard_name(split: Split, index: usize, total: usize) -> String {
@@ -140,12 +220,17 @@ impl Images {
         let image_column = find(
             path,
             schema,
-            "img.bytes or image.bytes of type BYTE_ARRAY",
-            &["img.bytes", "image.bytes"],
-            Type::BYTE_ARRAY,
+            "img.bytes or image.bytes (or img or image) of type BYTE_ARRAY",
+            &["img.bytes", "image.bytes", "img", "image"],
+            &[Type::BYTE_ARRAY],
         )?;
-        let label_column =
-            find(path, schema, "label or fine_label of type INT64", &["label", "fine_label"], Type::INT64)?;
+        let label_column = find(
+            path,
+            schema,
+            "label, labels or fine_label of type INT64 or INT32",
+            &["label", "labels", "fine_label"],
+            &[Type::INT64, Type::INT32],
+        )?;
         let mut first_row = 0;
         for group in metadata.row_groups() {
             let rows = usize::try_from(group.num_rows()).map_err(|_| DataError::Parquet {
@@ -155,13 +240,16 @@ impl Images {
             let open = |column| Column::open(path, &file, file_bytes, schema, group, rows, column);
             let images = open(image_column)?;
             let labels = open(label_column)?;
-            self.read_group(path, first_row, rows, images, labels)?;
+            match schema.column(label_column).physical_type() {
+                Type::INT32 => self.read_group::<Int32Type>(path, first_row, rows, images, labels)?,
+                _ => self.read_group::<Int64Type>(path, first_row, rows, images, labels)?,
+            }
             first_row += rows;
         }
         Ok(())
     }
 
-    fn read_group(
+    fn read_group<L: DataType<T: Copy + Into<i64>>>(
         &mut self,
         path: &Path,
         first_row: usize,
@@ -170,7 +258,7 @@ impl Images {
         labels: Column,
     ) -> Result<(), DataError> {
         let mut images = images.values::<ByteArrayType>(first_row, rows);
-        let mut labels = labels.values::<Int64Type>(first_row, rows);
+        let mut labels = labels.values::<L>(first_row, rows);
         let label_column = labels.name.clone();
         let mut row = first_row;
         loop {
@@ -180,7 +268,7 @@ impl Images {
                 return Ok(());
             }
             for (image, &label) in image_batch.iter().zip(label_batch) {
-                self.push(path, row, image.data(), label, &label_column)?;
+                self.push(path, row, image.data(), label.into(), &label_column)?;
                 row += 1;
             }
         }
@@ -229,14 +317,14 @@ fn find(
     schema: &SchemaDescriptor,
     expected: &'static str,
     names: &[&str],
-    physical_type: Type,
+    physical_types: &[Type],
 ) -> Result<usize, DataError> {
     names
         .iter()
         .find_map(|name| {
             schema.columns().iter().position(|column| {
                 column.path().string() == *name
-                    && column.physical_type() == physical_type
+                    && physical_types.contains(&column.physical_type())
                     && column.max_rep_level() == 0
             })
         })

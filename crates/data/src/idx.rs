@@ -1,18 +1,25 @@
 //! IDX (<http://yann.lecun.com/exdb/mnist/>): a big-endian magic number that names element type and number of
 //! dimensions, the dimensions as big-endian `u32`, then the elements.
 
+use std::io::Read;
 use std::path::Path;
+
+use flate2::read::MultiGzDecoder;
 
 use crate::set::check_classes;
 use crate::{DataError, ImageSet, ImageShape, Split, file};
 
-/// MNIST-style images and labels, from a pair of plain IDX files of unsigned bytes: three dimensions (magic
-/// number 0x00000803: images, rows, columns) and one (0x00000801).
+/// The most bytes that a byte of deflate stands for.
+const DEFLATE_EXPANSION: u64 = 1032;
+
+/// MNIST-style images and labels, from a pair of IDX files of unsigned bytes: three dimensions (magic
+/// number 0x00000803: images, rows, columns) and one (0x00000801). Either may be compressed with gzip, as published,
+/// under any name.
 ///
 /// The images have one channel. `name`, `split` and `classes` describe the set; the files do not say.
 ///
 /// # Errors
-/// [`DataError::Io`] for a missing file, [`DataError::Gzip`] for one still compressed, [`DataError::Magic`]
+/// [`DataError::Io`] for a missing file, [`DataError::Gzip`] for one that does not unpack, [`DataError::Magic`]
 /// for one of another kind, [`DataError::FileLength`] when its length contradicts its header,
 /// [`DataError::CountMismatch`] when the two files do not hold as many, [`DataError::NoImages`] when they
 /// hold none, [`DataError::Shape`] for images without pixels or larger than [`MAX_SIDE`](crate::MAX_SIDE),
@@ -61,14 +68,27 @@ fn read<const N: usize>(
     magic: u32,
     kind: &'static str,
 ) -> Result<([usize; N], Vec<u8>), DataError> {
-    let mut bytes = file::read(path)?;
-    let length = bytes.len() as u64;
-    if bytes.starts_with(&[0x1f, 0x8b]) {
-        return Err(DataError::Gzip { path: path.into() });
-    }
-    let header_bytes = 4 + 4 * N;
-    let (words, _) = bytes.as_chunks::<4>();
-    let words: Vec<u32> = words.iter().take(1 + N).map(|&word| u32::from_be_bytes(word)).collect();
+    let stored = file::read(path)?;
+    let packed = stored.starts_with(&[0x1f, 0x8b]);
+    let (mut content, room): (Box<dyn Read>, u64) = match packed {
+        true => (
+            Box::new(MultiGzDecoder::new(&stored[..])),
+            (stored.len() as u64).saturating_mul(DEFLATE_EXPANSION),
+        ),
+        false => (Box::new(&stored[..]), stored.len() as u64),
+    };
+    // At most `bytes` of what follows.
+    let mut next = |bytes: u64| {
+        let mut part = Vec::new();
+        match content.as_mut().take(bytes).read_to_end(&mut part) {
+            Ok(_) => Ok(part),
+            Err(error) => Err(DataError::Gzip { path: path.into(), reason: error.to_string() }),
+        }
+    };
+    let header_bytes = 4 + 4 * N as u64;
+    let header = next(header_bytes)?;
+    let (words, _) = header.as_chunks::<4>();
+    let words: Vec<u32> = words.iter().map(|&word| u32::from_be_bytes(word)).collect();
     if let Some(&found) = words.first()
         && found != magic
     {
@@ -77,26 +97,31 @@ fn read<const N: usize>(
     if words.len() < 1 + N {
         return Err(DataError::FileLength {
             path: path.into(),
-            found: length,
-            expected: header_bytes as u64,
+            found: header.len() as u64,
+            expected: header_bytes,
             reason: "or more: the header is cut off".into(),
         });
     }
     let sizes = &words[1..];
-    let expected = sizes
-        .iter()
-        .try_fold(1_u64, |product, &size| product.checked_mul(size.into()))
-        .and_then(|elements| elements.checked_add(header_bytes as u64))
-        .unwrap_or(u64::MAX);
-    if length != expected {
+    let elements = sizes.iter().try_fold(1_u64, |product, &size| product.checked_mul(size.into()));
+    // One more than there should be, so that it is seen; nothing where the file cannot hold so many.
+    let wanted = elements.filter(|&elements| elements <= room).unwrap_or(0);
+    let mut values = next(wanted.saturating_add(1))?;
+    let found = match packed {
+        true => header_bytes + values.len() as u64,
+        false => stored.len() as u64,
+    };
+    let expected = elements.and_then(|elements| elements.checked_add(header_bytes)).unwrap_or(u64::MAX);
+    if found != expected {
         let sizes: Vec<String> = sizes.iter().map(u32::to_string).collect();
+        let unpacked = if packed { ", unpacked" } else { "" };
         return Err(DataError::FileLength {
             path: path.into(),
-            found: length,
+            found,
             expected,
-            reason: format!("({header_bytes} of header, then {} of {kind})", sizes.join(" x ")),
+            reason: format!("({header_bytes} of header, then {} of {kind}{unpacked})", sizes.join(" x ")),
         });
     }
-    bytes.drain(..header_bytes);
-    Ok((std::array::from_fn(|i| words[1 + i] as usize), bytes))
+    values.shrink_to_fit();
+    Ok((std::array::from_fn(|i| words[1 + i] as usize), values))
 }

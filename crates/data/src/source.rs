@@ -2,14 +2,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::hugging_face::{rows, shards};
-use crate::{
-    DataError, ImageSet, ImageShape, SYNTHETIC_SEED, Split, cifar, cifar10_binary, cifar100_binary, file,
-    hugging_face_parquet, idx, synthetic,
-};
+use crate::cifar::{Holder, Version};
+use crate::hugging_face::{read_files, rows, shards};
+use crate::{DataError, ImageSet, ImageShape, SYNTHETIC_SEED, Split, idx, synthetic};
 
-/// A data set known by name, whose shape and classes are fixed. Written `cifar10`, `cifar100`, `mnist`,
-/// `synthetic`. Sets cut from image files to a network's size are [`FolderSource`](crate::FolderSource)s.
+/// A data set known by name, whose shape and classes are fixed. Written `cifar10`, `cifar100`, `mnist`, `fashion_mnist`,
+/// `kmnist`, `synthetic`. Sets cut from image files to a network's size are [`FolderSource`](crate::FolderSource)s.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DataSource {
     /// CIFAR-10: 50,000 + 10,000 images, 3x32x32, 10 classes (<https://www.cs.toronto.edu/~kriz/cifar.html>).
@@ -18,6 +16,10 @@ pub enum DataSource {
     Cifar100,
     /// MNIST: 60,000 + 10,000 images, 1x28x28, 10 classes.
     Mnist,
+    /// Fashion-MNIST: clothes in the format of MNIST (<https://github.com/zalandoresearch/fashion-mnist>).
+    FashionMnist,
+    /// Kuzushiji-MNIST: cursive Japanese in the format of MNIST (<https://github.com/rois-codh/kmnist>).
+    Kmnist,
     /// Shapes and textures drawn by this crate: the first 20,000 + 5,000 images of [`synthetic`] with
     /// [`SYNTHETIC_SEED`], 3x32x32, 10 classes.
     Synthetic,
@@ -25,8 +27,14 @@ pub enum DataSource {
 
 impl DataSource {
     /// Every data set known here.
-    pub const ALL: [DataSource; 4] =
-        [DataSource::Cifar10, DataSource::Cifar100, DataSource::Mnist, DataSource::Synthetic];
+    pub const ALL: [DataSource; 6] = [
+        DataSource::Cifar10,
+        DataSource::Cifar100,
+        DataSource::Mnist,
+        DataSource::FashionMnist,
+        DataSource::Kmnist,
+        DataSource::Synthetic,
+    ];
 
     /// The name, which is also the name of the set's directory.
     pub fn name(self) -> &'static str {
@@ -34,7 +42,19 @@ impl DataSource {
             DataSource::Cifar10 => "cifar10",
             DataSource::Cifar100 => "cifar100",
             DataSource::Mnist => "mnist",
+            DataSource::FashionMnist => "fashion_mnist",
+            DataSource::Kmnist => "kmnist",
             DataSource::Synthetic => "synthetic",
+        }
+    }
+
+    /// The name of torchvision's class of a set in IDX files, which is the name of its directory there.
+    fn torchvision(self) -> Option<&'static str> {
+        match self {
+            DataSource::Mnist => Some("MNIST"),
+            DataSource::FashionMnist => Some("FashionMNIST"),
+            DataSource::Kmnist => Some("KMNIST"),
+            _ => None,
         }
     }
 
@@ -48,7 +68,7 @@ impl DataSource {
     pub fn shape(self) -> ImageShape {
         let (channels, side) = match self {
             DataSource::Cifar10 | DataSource::Cifar100 | DataSource::Synthetic => (3, 32),
-            DataSource::Mnist => (1, 28),
+            DataSource::Mnist | DataSource::FashionMnist | DataSource::Kmnist => (1, 28),
         };
         ImageShape { channels, height: side, width: side }
     }
@@ -59,7 +79,20 @@ impl DataSource {
             DataSource::Cifar10 => &CIFAR10,
             DataSource::Cifar100 => &CIFAR100,
             DataSource::Mnist => &MNIST,
+            DataSource::FashionMnist => &FASHION_MNIST,
+            DataSource::Kmnist => &KMNIST,
             DataSource::Synthetic => &SYNTHETIC,
+        }
+    }
+
+    /// How many images the whole of a split has.
+    pub fn images(self, split: Split) -> u64 {
+        match (self, split) {
+            (DataSource::Synthetic, Split::Train) => 20_000,
+            (DataSource::Synthetic, Split::Test) => 5_000,
+            (DataSource::Cifar10 | DataSource::Cifar100, Split::Train) => 50_000,
+            (_, Split::Train) => 60_000,
+            (_, Split::Test) => 10_000,
         }
     }
 }
@@ -81,13 +114,13 @@ impl FromStr for DataSource {
             DataError::UnknownName {
                 kind: "data set",
                 found: name.into(),
-                expected: "cifar10, cifar100, mnist, synthetic, imagenet, images",
+                expected: "cifar10, cifar100, mnist, fashion_mnist, kmnist, synthetic, imagenet, images",
             }
         })
     }
 }
 
-/// Where a split of a known data set lies, and in which layout; looked up and not yet read.
+/// Where a split of a known data set lies, and in which form; looked up and not yet read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundSet {
     source: DataSource,
@@ -97,47 +130,178 @@ pub struct FoundSet {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Place {
-    Parquet(PathBuf),
-    Binary(PathBuf),
+    Parquet(Vec<PathBuf>),
+    Cifar(Version, Holder),
     Idx { images: PathBuf, labels: PathBuf },
     Drawn,
 }
 
 impl DataSource {
-    /// Looks for a split in the directory `root/<name>`; for files only, which are not read. Of the synthetic set
-    /// there are none, and `root` need not exist.
+    /// Looks for a split in the directory `root/<name>`, and where torchvision puts it in `root`; for files only, which
+    /// are not read. Of the synthetic set there are none, and `root` need not exist. Gives the first form of
+    /// [`find_all`](Self::find_all).
+    ///
+    /// # Errors
+    /// [`DataError::NotFound`] when there is none of them, and what is wrong with the first where it is incomplete.
+    pub fn find(self, root: &Path, split: Split) -> Result<FoundSet, DataError> {
+        match self.find_all(root, split)?.into_iter().next() {
+            Some(found) => found,
+            None => Err(self.not_found(&root.join(self.name()), split)),
+        }
+    }
+
+    /// Every form of a split that is there, the one first that is read.
     ///
     /// Looked for, and taken in this order:
     ///
-    /// 1. shards in the Hugging Face layout, such as `test-00000-of-00001.parquet`
-    ///    ([`hugging_face_parquet`]);
-    /// 2. for CIFAR, the files of the binary version, there or in the directory in which the published
-    ///    archive holds them, `cifar-10-batches-bin` or `cifar-100-binary` ([`cifar10_binary`],
-    ///    [`cifar100_binary`]);
-    /// 3. for MNIST, the pair of IDX files by their published names, such as `t10k-images-idx3-ubyte`
-    ///    ([`idx`]).
+    /// 1. Hugging Face parquet ([`hugging_face_parquet`](crate::hugging_face_parquet)) in `root/<name>`, in its folders
+    ///    `data`, `plain_text`, `<name>` and `default`, and in their folders of the split (`train`, `partial-train`), where
+    ///    files may be `0000.parquet` and on;
+    /// 2. of CIFAR the binary version, in `root/<name>` or in the directory in which the published archive holds it
+    ///    (`cifar-10-batches-bin`, `cifar-100-binary`), there or in `root`;
+    /// 3. of CIFAR the Python version, in `root/<name>` or in `cifar-10-batches-py` or `cifar-100-python`, there or in
+    ///    `root`;
+    /// 4. of CIFAR the two archives themselves, `cifar-10-binary.tar.gz` before `cifar-10-python.tar.gz`, there or in
+    ///    `root`;
+    /// 5. of MNIST and its like the pair of IDX files by their published names, such as `t10k-images-idx3-ubyte` or
+    ///    `t10k-images.idx3-ubyte`, before the same with `.gz`; in `root/<name>`, in its folder `raw`, and where
+    ///    torchvision puts them, `MNIST/raw` there or in `root`.
     ///
     /// # Errors
-    /// [`DataError::NotFound`] when there is none of them, and those of [`hugging_face_parquet`] for an
-    /// incomplete directory.
-    pub fn find(self, root: &Path, split: Split) -> Result<FoundSet, DataError> {
+    /// [`DataError::Io`] for a directory that cannot be listed. What is wrong with a form that is incomplete is in the
+    /// form's place.
+    pub fn find_all(self, root: &Path, split: Split) -> Result<Vec<Result<FoundSet, DataError>>, DataError> {
+        let found = |place| FoundSet { source: self, split, place };
+        if self.is_synthetic() {
+            return Ok(vec![Ok(found(Place::Drawn))]);
+        }
         let dir = root.join(self.name());
-        let in_files = !self.is_synthetic();
-        let place = if in_files && dir.is_dir() && !shards(&dir, split)?.is_empty() {
-            Place::Parquet(dir)
-        } else {
-            find_published(&dir, self, split)?
+        let mut all = Vec::new();
+        for folder in self.parquet_folders(&dir, split) {
+            let shards = shards(&folder, split)?.into_iter();
+            all.extend(shards.map(|files| files.map(|files| found(Place::Parquet(files)))));
+        }
+        let published = match self.torchvision() {
+            None => self.find_cifar(root, &dir, split),
+            Some(folder) => find_idx(root, &dir, folder, split),
         };
-        Ok(FoundSet { source: self, split, place })
+        all.extend(published.into_iter().map(|place| Ok(found(place))));
+        Ok(all)
+    }
+
+    /// The folders that may hold parquet files, those that are there.
+    fn parquet_folders(self, dir: &Path, split: Split) -> Vec<PathBuf> {
+        let mut folders = Vec::new();
+        for folder in ["", "data", "plain_text", self.name(), "default"] {
+            for part in [String::new(), split.to_string(), format!("partial-{split}")] {
+                folders.push(dir.join(folder).join(part));
+            }
+        }
+        folders.retain(|folder| folder.is_dir());
+        folders
+    }
+
+    fn find_cifar(self, root: &Path, dir: &Path, split: Split) -> Vec<Place> {
+        let versions = [Version::Binary, Version::Pickles];
+        let mut all = Vec::new();
+        for version in versions {
+            let (folder, _) = version.published(self);
+            for folder in [dir.into(), dir.join(folder), root.join(folder)] {
+                // One that lacks others is refused by their names.
+                if version.files(self, split).iter().any(|name| folder.join(name).is_file()) {
+                    all.push(Place::Cifar(version, Holder::Folder(folder)));
+                }
+            }
+        }
+        for version in versions {
+            let (_, archive) = version.published(self);
+            let archives = [dir.join(archive), root.join(archive)].into_iter().filter(|path| path.is_file());
+            all.extend(archives.map(|path| Place::Cifar(version, Holder::Archive(path))));
+        }
+        all
+    }
+
+    fn not_found(self, dir: &Path, split: Split) -> DataError {
+        let name = self.name();
+        let mut looked_for =
+            vec![format!("Hugging Face parquet ({split}-*.parquet, also in data, plain_text or {name})")];
+        match self.torchvision() {
+            None => {
+                for (version, form) in
+                    [(Version::Binary, "the binary version"), (Version::Pickles, "pickles")]
+                {
+                    let (folder, archive) = version.published(self);
+                    let first = version.files(self, split)[0];
+                    looked_for.push(format!("{form} ({first}, also in {folder}, or {archive})"));
+                }
+            }
+            Some(folder) => {
+                let prefix = idx_prefix(split);
+                looked_for
+                    .push(format!("IDX ({prefix}-images-idx3-ubyte, also with .gz, or in {folder}/raw)"));
+            }
+        }
+        let mut passed_over = Vec::new();
+        for folder in self.parquet_folders(dir, split) {
+            for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+                let path = entry.path();
+                if path.extension().is_some_and(|extension| extension == "parquet") {
+                    passed_over.push(path.strip_prefix(dir).unwrap_or(&path).display().to_string());
+                }
+            }
+        }
+        passed_over.sort();
+        passed_over.truncate(MAX_PASSED_OVER);
+        DataError::NotFound { dir: dir.into(), data_source: self, split, looked_for, passed_over }
     }
 }
 
+/// Parquet files of other names that an error lists.
+const MAX_PASSED_OVER: usize = 4;
+
+fn idx_prefix(split: Split) -> &'static str {
+    match split {
+        Split::Train => "train",
+        Split::Test => "t10k",
+    }
+}
+
+/// The pairs of IDX files of a set that torchvision keeps in `folder`.
+fn find_idx(root: &Path, dir: &Path, folder: &str, split: Split) -> Vec<Place> {
+    let prefix = idx_prefix(split);
+    let mut all = Vec::new();
+    let raw = Path::new(folder).join("raw");
+    for dir in [dir.into(), dir.join("raw"), dir.join(&raw), root.join(&raw)] {
+        for suffix in ["", ".gz"] {
+            for separator in ['-', '.'] {
+                let name = |kind, suffix| dir.join(format!("{prefix}-{kind}{suffix}"));
+                let images = name(format!("images{separator}idx3-ubyte"), suffix);
+                if images.is_file() {
+                    let kind = format!("labels{separator}idx1-ubyte");
+                    // Labels in the form of the images, if they are there in it.
+                    let other = if suffix.is_empty() { ".gz" } else { "" };
+                    let labels = [suffix, other].map(|suffix| name(kind.clone(), suffix));
+                    let [same, other] = labels;
+                    let labels = if !same.is_file() && other.is_file() { other } else { same };
+                    all.push(Place::Idx { images, labels });
+                }
+            }
+        }
+    }
+    all
+}
+
 impl FoundSet {
-    /// The layout in a word or two.
-    pub fn layout(&self) -> &'static str {
-        match self.place {
+    /// The form in a few words.
+    pub fn form(&self) -> &'static str {
+        match &self.place {
+            Place::Parquet(files) if is_partial(files) => "Hugging Face parquet, a first part",
             Place::Parquet(_) => "Hugging Face parquet",
-            Place::Binary(_) => "binary",
+            Place::Cifar(Version::Binary, Holder::Folder(_)) => "binary",
+            Place::Cifar(Version::Pickles, Holder::Folder(_)) => "pickles",
+            Place::Cifar(Version::Binary, Holder::Archive(_)) => "binary, archive",
+            Place::Cifar(Version::Pickles, Holder::Archive(_)) => "pickles, archive",
+            Place::Idx { images, .. } if images.extension().is_some_and(|e| e == "gz") => "IDX, gzip",
             Place::Idx { .. } => "IDX",
             Place::Drawn => "drawn",
         }
@@ -148,29 +312,49 @@ impl FoundSet {
         matches!(self.place, Place::Parquet(_))
     }
 
-    /// The directory of the files; none where the images are drawn.
-    pub fn dir(&self) -> Option<&Path> {
+    /// The directory of the files of CIFAR's binary version, if it is that.
+    pub fn binary_dir(&self) -> Option<&Path> {
         match &self.place {
-            Place::Parquet(dir) | Place::Binary(dir) => Some(dir),
+            Place::Cifar(Version::Binary, Holder::Folder(dir)) => Some(dir),
+            _ => None,
+        }
+    }
+
+    /// The directory or archive of the files; none where the images are drawn.
+    pub fn place(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Parquet(files) => files[0].parent(),
+            Place::Cifar(_, Holder::Folder(place) | Holder::Archive(place)) => Some(place),
             Place::Idx { images, .. } => images.parent(),
             Place::Drawn => None,
         }
     }
 
-    /// How many images there are by the sizes of the files, or by what parquet files say of themselves.
+    /// The names of the files, in the order in which they are read.
+    pub fn files(&self) -> Vec<String> {
+        let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        match &self.place {
+            Place::Parquet(files) => files.iter().map(name).collect(),
+            Place::Cifar(version, _) => {
+                version.files(self.source, self.split).iter().map(|&name| name.into()).collect()
+            }
+            Place::Idx { images, labels } => vec![name(images), name(labels)],
+            Place::Drawn => Vec::new(),
+        }
+    }
+
+    /// How many images there are by the sizes of the files, or by what parquet files say of themselves. Pickles and
+    /// packed files are read for it.
     ///
     /// # Errors
-    /// [`DataError::Io`] and [`DataError::NotAFile`] for what cannot be read, [`DataError::Parquet`] and
-    /// [`DataError::Decoder`] for parquet files that are not sound.
+    /// [`DataError::Io`] and [`DataError::NotAFile`] for what cannot be read, and the errors of the loader for files
+    /// that are not sound as far as they are looked at.
     pub fn images(&self) -> Result<u64, DataError> {
         match &self.place {
-            Place::Parquet(dir) => shards(dir, self.split)?.iter().map(|shard| rows(shard)).sum(),
-            Place::Binary(dir) => cifar::records(dir, self.source, self.split),
-            Place::Idx { images, .. } => {
-                let (_, length) = file::open(images)?;
-                Ok(length.saturating_sub(IDX_HEAD_BYTES) / self.source.shape().image_bytes() as u64)
-            }
-            Place::Drawn => Ok(default_images(self.split) as u64),
+            Place::Parquet(files) => files.iter().map(|shard| rows(shard)).sum(),
+            Place::Cifar(version, holder) => version.images(self.source, self.split, holder),
+            Place::Idx { .. } => Ok(self.read()?.len() as u64),
+            Place::Drawn => Ok(self.source.images(self.split)),
         }
     }
 
@@ -183,16 +367,14 @@ impl FoundSet {
         let Self { source, split, place } = self;
         let (source, split, classes) = (*source, *split, source.class_names().len());
         let set = match place {
-            Place::Parquet(dir) => hugging_face_parquet(dir, source.name(), split, classes)?,
-            Place::Binary(dir) => match source {
-                DataSource::Cifar100 => cifar100_binary(dir, split)?,
-                _ => cifar10_binary(dir, split)?,
-            },
+            Place::Parquet(files) => read_files(files, source.name(), split, classes)?,
+            Place::Cifar(version, holder) => version.read(source, split, holder)?,
             Place::Idx { images, labels } => idx(images, labels, source.name(), split, classes)?,
-            Place::Drawn => synthetic(split, default_images(split), SYNTHETIC_SEED)?,
+            // At most 20,000.
+            Place::Drawn => synthetic(split, source.images(split) as usize, SYNTHETIC_SEED)?,
         };
         if set.shape() != source.shape() {
-            let dir = self.dir().unwrap_or(Path::new(""));
+            let dir = self.place().unwrap_or(Path::new(""));
             return Err(DataError::ShapeMismatch {
                 place: format!("{} ({split} set of {source})", dir.display()),
                 image: 0,
@@ -204,8 +386,14 @@ impl FoundSet {
     }
 }
 
+/// Whether shards lie in the hub's folder for the first part of a set that is too large to convert.
+fn is_partial(files: &[PathBuf]) -> bool {
+    let folder = files[0].parent().and_then(Path::file_name).and_then(|name| name.to_str());
+    folder.is_some_and(|name| name.starts_with("partial-"))
+}
+
 impl ImageSet {
-    /// A known data set, from whichever layout lies in the directory `root/<name>`
+    /// A known data set, from whichever form of it is found first for the directory `root/<name>`
     /// ([`find`](DataSource::find)). The synthetic set is drawn on the spot.
     ///
     /// # Errors
@@ -215,61 +403,16 @@ impl ImageSet {
     }
 }
 
-/// Before the pixels of an IDX file of images: magic number, number of images, rows, columns.
-const IDX_HEAD_BYTES: u64 = 16;
-
-/// How much of the synthetic set is taken unless a caller of [`synthetic`] says otherwise.
-fn default_images(split: Split) -> usize {
-    match split {
-        Split::Train => 20_000,
-        Split::Test => 5_000,
-    }
-}
-
-/// The files in the format in which the authors of a set published it; the synthetic set has none.
-fn find_published(dir: &Path, source: DataSource, split: Split) -> Result<Place, DataError> {
-    let mut looked_for = vec![format!("{split}-*-of-*.parquet")];
-    let mut found = |file: &str| {
-        looked_for.push(file.into());
-        dir.join(file).exists()
-    };
-    match source {
-        DataSource::Cifar10 | DataSource::Cifar100 => {
-            let first = cifar::files(source, split)[0];
-            if found(first) {
-                return Ok(Place::Binary(dir.into()));
-            }
-            let in_archive = match source {
-                DataSource::Cifar100 => "cifar-100-binary",
-                _ => "cifar-10-batches-bin",
-            };
-            if found(&format!("{in_archive}/{first}")) {
-                return Ok(Place::Binary(dir.join(in_archive)));
-            }
-        }
-        DataSource::Mnist => {
-            let prefix = match split {
-                Split::Train => "train",
-                Split::Test => "t10k",
-            };
-            // As downloaded the files end in .gz; the loader says what to do about it.
-            for suffix in ["", ".gz"] {
-                let images = format!("{prefix}-images-idx3-ubyte{suffix}");
-                if found(&images) {
-                    let labels = dir.join(format!("{prefix}-labels-idx1-ubyte{suffix}"));
-                    return Ok(Place::Idx { images: dir.join(images), labels });
-                }
-            }
-        }
-        DataSource::Synthetic => return Ok(Place::Drawn),
-    }
-    Err(DataError::NotFound { dir: dir.into(), data_source: source, split, looked_for })
-}
-
 const CIFAR10: [&str; 10] =
     ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
 const MNIST: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+
+#[rustfmt::skip]
+const FASHION_MNIST: [&str; 10] =
+    ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"];
+
+const KMNIST: [&str; 10] = ["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"];
 
 /// In the order of `Shape::random` of the synthetic set.
 pub(crate) const SYNTHETIC: [&str; 10] =

@@ -81,7 +81,7 @@ struct FoundSet {
 impl DataRoot {
     pub(super) fn examine(root: &Path) -> Self {
         let published = DataSource::ALL.into_iter().map(|source| {
-            FoundSet::new(source.name(), |split| Ok(source.find(root, split)?.layout().to_string()))
+            FoundSet::new(source.name(), |split| Ok(source.find(root, split)?.form().to_string()))
         });
         let folders = FolderSource::ALL.into_iter().map(|source| {
             FoundSet::new(source.name(), |split| {

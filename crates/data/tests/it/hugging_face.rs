@@ -1,9 +1,13 @@
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
-use data::{DataError, ImageSet, Split, cifar10_binary, hugging_face_parquet};
+use data::{DataError, DataSource, ImageSet, Split, cifar10_binary, hugging_face_parquet};
 use parquet::basic::Encoding;
+use parquet::data_type::{ByteArray, ByteArrayType, Int32Type};
 use parquet::file::properties::WriterVersion;
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::parser::parse_message_type;
 
 use crate::cifar::write_cifar10_train;
 use crate::fixtures::{HUGGING_FACE, Row, pixels, plain, png_of, png_raw, png_rows, snappy, write_parquet};
@@ -131,6 +135,88 @@ fn shards_are_read_in_order_and_must_be_complete() {
     assert!(matches!(load(&empty.path().join("none")), Err(DataError::Io { .. })));
 }
 
+/// The names of the hub: of `datasets` today and of before 2023 (a fingerprint a shard), of its conversion to parquet, and
+/// of people; each where `hf download` and `git clone` leave it below `data/cifar10`.
+#[test]
+fn every_name_that_the_hub_has_given_shards_is_read() {
+    for names in [
+        &["plain_text/train-00000-of-00002.parquet", "plain_text/train-00001-of-00002.parquet"][..],
+        &[
+            "data/train-00000-of-00002-83dd9dbf2ad2e2c1.parquet",
+            "data/train-00001-of-00002-0a1b2c3d4e5f6789.parquet",
+        ],
+        &["plain_text/train/0000.parquet", "plain_text/train/0001.parquet"],
+        &["plain_text/partial-train/0000.parquet", "plain_text/partial-train/0001.parquet"],
+        &["default/train/0000.parquet", "default/train/0001.parquet"],
+        &["train/train-00000-of-00002.parquet", "train/train-00001-of-00002.parquet"],
+        &["cifar10/train-0.parquet", "cifar10/train-1.parquet"],
+        &["data/train.parquet"],
+    ] {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("cifar10");
+        let each = 4 / names.len();
+        for (i, name) in names.iter().enumerate() {
+            let path = dir.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            write_parquet(&path, HUGGING_FACE, plain(), &[&png_rows(i * each, each, 10)]);
+        }
+        let found = DataSource::Cifar10.find(root.path(), Split::Train).unwrap();
+        let partial = names[0].contains("partial");
+        assert_eq!(
+            found.form(),
+            if partial { "Hugging Face parquet, a first part" } else { "Hugging Face parquet" }
+        );
+        let set = found.read().unwrap();
+        assert_eq!((set.len(), found.images().unwrap()), (4, 4), "{names:?}");
+        assert!((0..4).all(|i| set.image(i) == pixels(i, 3072)), "{names:?}");
+        assert_eq!(found.place().unwrap(), dir.join(names[0]).parent().unwrap());
+        assert!(DataSource::Cifar10.find(root.path(), Split::Test).is_err());
+        if names.len() == 2 {
+            let first = dir.join(names[0]);
+            fs::remove_file(&first).unwrap();
+            let error = DataSource::Cifar10.find(root.path(), Split::Train).unwrap_err().to_string();
+            // The name of one that is not there is known but for its fingerprint.
+            let named = first.display().to_string().replace("-83dd9dbf2ad2e2c1", "");
+            let reason = match names[0].contains("-of-") {
+                true => "the names of the other shards say that there are 2",
+                false => "there is a later shard",
+            };
+            assert_eq!(error, format!("{named}: missing; {reason}"));
+        }
+    }
+}
+
+#[test]
+fn a_gap_and_a_shard_that_is_there_twice_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let put = |name: &str| fs::write(dir.path().join(name), "").unwrap();
+    let refusal = || load(dir.path()).unwrap_err().to_string();
+    put("train-0.parquet");
+    put("train-2.parquet");
+    let here = |name: &str| dir.path().join(name).display().to_string();
+    assert_eq!(refusal(), format!("{}: missing; there is a later shard", here("train-1.parquet")));
+    put("train-00.parquet");
+    assert_eq!(
+        refusal(),
+        format!(
+            "{}: the same shard as {}, expected one of them",
+            here("train-0.parquet"),
+            here("train-00.parquet")
+        )
+    );
+    for print in ["a1", "b2"] {
+        put(&format!("train-00000-of-00001-{print}.parquet"));
+    }
+    assert_eq!(
+        refusal(),
+        format!(
+            "{}: the same shard as {}, expected one of them",
+            here("train-00000-of-00001-a1.parquet"),
+            here("train-00000-of-00001-b2.parquet")
+        )
+    );
+}
+
 #[test]
 fn column_names_of_other_sets_are_accepted() {
     let dir = tempfile::tempdir().unwrap();
@@ -144,10 +230,39 @@ fn column_names_of_other_sets_are_accepted() {
     assert_eq!(
         load(&path).unwrap_err().to_string(),
         format!(
-            "{}: no column img.bytes or image.bytes of type BYTE_ARRAY; the columns are img.data (BYTE_ARRAY), img.path (BYTE_ARRAY), label (INT64)",
+            "{}: no column img.bytes or image.bytes (or img or image) of type BYTE_ARRAY; the columns are img.data (BYTE_ARRAY), img.path (BYTE_ARRAY), label (INT64)",
             path.display()
         )
     );
+}
+
+/// Tables of other writers: no struct around the bytes, labels of 32 bits, and a coarse label that does not count.
+#[test]
+fn flat_columns_and_narrow_labels_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.parquet");
+    let schema = parse_message_type(
+        "message schema { required binary image; required int32 coarse_label; required int32 labels; }",
+    );
+    let properties = Arc::new(plain().build());
+    let mut writer =
+        SerializedFileWriter::new(fs::File::create(&path).unwrap(), Arc::new(schema.unwrap()), properties)
+            .unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    let images: Vec<ByteArray> = png_rows(0, 3, 10).into_iter().map(|row| row.0.unwrap().into()).collect();
+    let mut column = group.next_column().unwrap().unwrap();
+    column.typed::<ByteArrayType>().write_batch(&images, None, None).unwrap();
+    column.close().unwrap();
+    for labels in [[8, 8, 8], [4, -0, 9]] {
+        let mut column = group.next_column().unwrap().unwrap();
+        column.typed::<Int32Type>().write_batch(&labels, None, None).unwrap();
+        column.close().unwrap();
+    }
+    group.close().unwrap();
+    writer.close().unwrap();
+    let set = load(&path).unwrap();
+    assert_eq!(set.labels(), [4, 0, 9]);
+    assert!((0..3).all(|i| set.image(i) == pixels(i, 3072)));
 }
 
 #[test]

@@ -105,7 +105,7 @@ fn names_parse_and_print() {
     assert!(DataSource::Cifar100.class_names().is_sorted());
     assert_eq!(
         "emnist".parse::<DataSource>().unwrap_err().to_string(),
-        "data set is \"emnist\", expected one of cifar10, cifar100, mnist, synthetic, imagenet, images"
+        "data set is \"emnist\", expected one of cifar10, cifar100, mnist, fashion_mnist, kmnist, synthetic, imagenet, images"
     );
     for source in [FolderSource::ImageNet, FolderSource::Images] {
         assert_eq!(FolderSource::named(source.name()), Some(source));
