@@ -9,7 +9,7 @@ use crate::program::{Numbers, Said, experiment, prepare, succeed, workshop, zero
 use crate::table1::write_weights;
 
 /// Runs a verb that ends with `code`; returns its document, which must be all of stdout.
-fn document(folder: &Path, arguments: &[&str], code: i32) -> Value {
+pub(crate) fn document(folder: &Path, arguments: &[&str], code: i32) -> Value {
     let said = zerospace(folder, &[arguments, &["--format", "json"]].concat());
     assert_eq!(said.code, code, "{arguments:?}: {}", said.stderr);
     parsed(&said, arguments[0])

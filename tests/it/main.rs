@@ -5,6 +5,7 @@
 
 mod campaign;
 mod completions;
+mod data_forms;
 mod data_sets;
 mod doctor;
 mod exports;

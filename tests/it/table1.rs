@@ -235,7 +235,7 @@ fn inception_gets_its_own_size_and_ranges_come_from_val_where_there_is_no_train(
         folder,
         &["table1", "--models", "inception_v3,squeezenet1_1", "--weights", "weights", "--images", "imagenet"],
     );
-    let ranges = "imagenet test, first 3 images, largest magnitude, for want of training images";
+    let ranges = "imagenet test, first 3 images of all classes in turns, largest magnitude, for want of training images";
     assert!(table.contains(&format!("Activation ranges are from {ranges}.")), "{table}");
     assert!(table.contains("Inception v3 is without its auxiliary classifier"), "{table}");
     let arguments = "quantize weights/inception_v3_google-0cc3c7bd.safetensors --arch inception_v3 --set imagenet \

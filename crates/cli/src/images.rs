@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow};
-use data::{CacheOutcome, DataSource, FolderImages, FolderSource, ImageFolder, ImageSet, ResizeCrop, Split};
+use anyhow::anyhow;
+use data::{
+    CacheOutcome, DataSource, FolderImages, FolderSource, FoundSet, ImageFolder, ImageSet, ResizeCrop, Split,
+};
 use quant::Checkpoint;
 use records::EvaluationSet;
 
@@ -22,6 +24,9 @@ pub(crate) const SYNTHETIC_SHORT: &str = "Synthetic images: they compare methods
 /// Said once for each set without labels, and in reports.
 pub(crate) const LABEL_FREE: &str =
     "the images have no labels: what counts is agreement with the fault-free network, not accuracy";
+
+/// Said where test images are chosen to fix ranges, which are evaluated class by class.
+const IN_TURNS: &str = "images of all classes in turns, the first of each, then the second";
 
 /// Rows and columns to which images from a folder are cut unless something else is said: what the published
 /// ImageNet networks take, but for Inception's 299.
@@ -66,31 +71,82 @@ impl Machine {
         images: Option<usize>,
         side: usize,
     ) -> Result<Images, Failure> {
-        let open = || -> anyhow::Result<Images> {
-            let split: Split = split.parse()?;
-            if let Some(source) = FolderSource::named(set) {
-                let folder = ImageFolder::open(&self.data_root, source, split).context(WHERE)?;
-                let images = self.resources.decode(&folder, &self.data_root, images, side)?;
-                images.notes.iter().for_each(|note| progress_line(note));
-                return Ok(images);
-            }
-            let source: DataSource = set.parse()?;
-            let all =
-                ImageSet::open(&self.data_root, source, split).with_context(|| match fetchable(source) {
-                    true => format!("fetch it with `zerospace data fetch {source}`, or {WHERE}"),
-                    false => WHERE.into(),
-                })?;
-            if all.is_synthetic() {
-                progress_line(SYNTHETIC);
-            }
-            let set = match images {
-                Some(count) => all.take(count)?,
-                None => all,
-            };
-            Ok(Images { set, unreadable: 0, notes: Vec::new() })
-        };
-        open().map_err(Failure::Input)
+        self.read(set, split, images, side, false).map_err(Failure::Input)
     }
+
+    /// The same for images that are to speak for all classes: of a folder those of all classes in turns, test images
+    /// too.
+    pub(crate) fn calibration_images(
+        &self,
+        set: &str,
+        split: &str,
+        images: usize,
+        side: usize,
+    ) -> Result<Images, Failure> {
+        self.read(set, split, Some(images), side, true).map_err(Failure::Input)
+    }
+
+    fn read(
+        &self,
+        set: &str,
+        split: &str,
+        images: Option<usize>,
+        side: usize,
+        in_turns: bool,
+    ) -> anyhow::Result<Images> {
+        let split: Split = split.parse()?;
+        let root = &self.data_root;
+        if let Some(source) = FolderSource::named(set) {
+            let there = root.join(source.name()).is_dir();
+            let folder = ImageFolder::open(root, source, split).map_err(|error| match there {
+                true => error.into(),
+                false => anyhow!("{error}; {WHERE}"),
+            })?;
+            let folder = if in_turns { folder.in_turns() } else { folder };
+            let images = self.resources.decode(&folder, root, images, side)?;
+            images.notes.iter().for_each(|note| progress_line(note));
+            return Ok(images);
+        }
+        let source: DataSource = set.parse()?;
+        let mut forms = source.find_all(root, split)?.into_iter();
+        let found = match forms.next() {
+            Some(found) => found?,
+            None => source.find(root, split).map_err(|error| match fetchable(source) {
+                true => anyhow!("{error}; fetch it with `zerospace data fetch {source}`, or {WHERE}"),
+                false => anyhow!("{error}; {WHERE}"),
+            })?,
+        };
+        let others: Vec<String> =
+            forms.map(|form| form.map_or("an incomplete form".into(), |form| form_of(&form))).collect();
+        if !others.is_empty() {
+            let others = others.join(" and ");
+            progress_line(&format!(
+                "{source} {split}: read as {}; not read, though there: {others}",
+                form_of(&found)
+            ));
+        }
+        let all = found.read()?;
+        if all.is_synthetic() {
+            progress_line(SYNTHETIC);
+        }
+        let set = match images {
+            Some(count) => all.take(count)?,
+            None => all,
+        };
+        Ok(Images { set, unreadable: 0, notes: Vec::new() })
+    }
+}
+
+/// A form of a set, with its files.
+fn form_of(found: &FoundSet) -> String {
+    let place = found.place().map_or(String::new(), |place| place.display().to_string());
+    let files = found.files();
+    let files = match &files[..] {
+        [images, labels] => format!("{images} and {labels}"),
+        [first, .., last] => format!("{first} to {last}"),
+        files => files.concat(),
+    };
+    format!("{} ({place}: {files})", found.form())
 }
 
 impl Resources {
@@ -131,6 +187,9 @@ impl Resources {
         }
         if !folder.source().is_labelled() {
             notes.push(LABEL_FREE.into());
+        }
+        if set.is_in_turns() {
+            notes.push(format!("{} {} for calibration: {IN_TURNS}", set.name(), set.split()));
         }
         let named = unreadable.iter().take(NAMED);
         notes.extend(named.map(|file| format!("left out: {}: {}", file.path.display(), file.reason)));

@@ -217,10 +217,11 @@ impl Rounded {
         match ranges {
             RangesOf::Calibration(images) => {
                 provenance.calibration = format!(
-                    "{} {}, first {} images, largest magnitude",
+                    "{} {}, first {} images{}, largest magnitude",
                     images.name(),
                     images.split(),
-                    images.len()
+                    images.len(),
+                    if images.is_in_turns() { " of all classes in turns" } else { "" }
                 );
                 provenance.calibration_digest = images.digest();
                 let weights = checkpoint.dequantized();

@@ -99,7 +99,8 @@ pub(crate) struct Arguments {
     /// Classes of the network [default: those of the data set; 1000 for images without labels]
     #[arg(long, value_name = "N", requires = "architecture", value_parser = clap::value_parser!(u16).range(1..))]
     classes: Option<u16>,
-    /// Split whose first images fix the activation scales: `train`, or `test` where there is no other
+    /// Split whose first images fix the activation scales: `train`, or `test` where there is no other; of a folder
+    /// those of all classes in turns
     #[arg(long, value_name = "SPLIT", default_value = "train", value_parser = Named(|| vec!["train", "test"]), hide_possible_values = true)]
     calibration_split: String,
     /// Training images that fix the activation scales
@@ -155,8 +156,8 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     let training = match batch {
         Some(_) => None,
         None => {
-            let calibration = Some(arguments.calibration_images as usize);
-            let images = images(&arguments.calibration_split, calibration);
+            let (split, count) = (&arguments.calibration_split, arguments.calibration_images as usize);
+            let images = arguments.machine.calibration_images(set, split, count, side);
             Some(images.map_err(|failure| without_training_images(failure, arguments))?.set)
         }
     };

@@ -252,7 +252,7 @@ impl<'a> Measurement<'a> {
         let evaluation = ImageFolder::open_in(dir, source, Split::Test)?;
         let calibration = match dir.join("train").is_dir() {
             true => ImageFolder::open_in(dir, source, Split::Train)?,
-            false => evaluation.clone(),
+            false => evaluation.clone().in_turns(),
         };
         Ok(Self {
             arguments,

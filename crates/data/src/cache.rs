@@ -1,17 +1,20 @@
 //! Decoded pixels on disk, so that the files of a folder are decoded once.
 //!
-//! A cache file is named by what was asked for: folder, crop, number of images. It holds
+//! The files of a folder, in the order in which they are read, are cut into pieces of [`PIECE`]. A cache file holds the
+//! first images of one piece, and is named by folder, crop, order and number of the piece; any number of first images of
+//! the folder is taken from these files, and what is missing is added to them. A file holds
 //!
-//! 1. the text `zerospace decoded images 1` and a newline,
+//! 1. the text `zerospace decoded images 2` and a newline,
 //! 2. the SHA-256 of the names, sizes and times of change of the files that were examined ([`FileState`]),
 //! 3. as `u64` little-endian the numbers of files examined, of files unreadable among them, and of bytes an
 //!    image,
-//! 4. for each unreadable file its number, the length of the reason, and the reason,
+//! 4. for each unreadable file its number in the piece, the length of the reason, and the reason,
 //! 5. the pixels of the readable ones,
 //! 6. the SHA-256 of all bytes before it.
 //!
 //! It appears under its name only when it is whole. What a kill or a bad disk leaves behind does not match
-//! its SHA-256 and is written anew.
+//! its SHA-256 and is written anew. Files of version 1, a file for each number of images, have other names and are left
+//! alone.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -24,7 +27,10 @@ use sha2::{Digest, Sha256};
 use crate::{ResizeCrop, file};
 
 /// Raise the number when the layout changes, or when a file may decode to other pixels than before.
-const MAGIC: &[u8] = b"zerospace decoded images 1\n";
+const MAGIC: &[u8] = b"zerospace decoded images 2\n";
+
+/// Image files a piece: at 224 pixels a side 77 MB, which is what a prefix may read too much.
+pub(crate) const PIECE: usize = 512;
 
 const DIGEST_BYTES: usize = 32;
 
@@ -53,6 +59,7 @@ pub enum CacheOutcome {
 }
 
 /// What decoding gave.
+#[derive(Default)]
 pub(crate) struct Decoded {
     /// Files read, from the first.
     pub(crate) examined: usize,
@@ -62,8 +69,34 @@ pub(crate) struct Decoded {
     pub(crate) pixels: Vec<u8>,
 }
 
+impl Decoded {
+    /// Files that were decoded.
+    pub(crate) fn readable(&self) -> usize {
+        self.examined - self.unreadable.len()
+    }
+
+    /// Adds the first `images` images of the files that follow, or all.
+    pub(crate) fn extend(&mut self, next: Decoded, images: usize) {
+        let image_bytes = next.pixels.len() / next.readable().max(1);
+        let first = self.examined;
+        let mut left_out = next.unreadable.into_iter().peekable();
+        let mut taken = 0;
+        for file in 0..next.examined {
+            if taken == images {
+                break;
+            }
+            match left_out.next_if(|(unreadable, _)| *unreadable == file) {
+                Some((_, reason)) => self.unreadable.push((first + file, reason)),
+                None => taken += 1,
+            }
+            self.examined += 1;
+        }
+        self.pixels.extend_from_slice(&next.pixels[..taken * image_bytes]);
+    }
+}
+
 /// Names, sizes and times of change of files, in order, as a hash.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct FileState(Sha256);
 
 impl FileState {
@@ -84,37 +117,48 @@ impl FileState {
     }
 }
 
-/// One cache file.
+/// The cache files of a folder.
 pub(crate) struct Cache {
-    path: PathBuf,
+    dir: PathBuf,
+    name: String,
 }
 
 impl Cache {
-    /// For the first `images` images of `folder`, or all.
-    pub(crate) fn new(dir: &Path, folder: &Path, crop: ResizeCrop, images: Option<usize>) -> Self {
+    /// For the images of `folder`, their files in the order of their names or, `in_turns`, in another.
+    pub(crate) fn new(dir: &Path, folder: &Path, crop: ResizeCrop, in_turns: bool) -> Self {
         let mut hash = Sha256::new();
         hash.update(folder.canonicalize().unwrap_or_else(|_| folder.into()).as_os_str().as_bytes());
         hash.update([0]);
-        for number in [crop.resize(), crop.crop(), images.unwrap_or(usize::MAX)] {
+        for number in [crop.resize(), crop.crop(), in_turns.into()] {
             hash.update((number as u64).to_le_bytes());
         }
-        let name: String = hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { path: dir.join(format!("{name}.images")) }
+        let name = hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { dir: dir.into(), name }
     }
 
+    pub(crate) fn piece(&self, index: usize) -> Piece {
+        Piece { path: self.dir.join(format!("{}-{index:05}.images", self.name)) }
+    }
+}
+
+/// One cache file.
+pub(crate) struct Piece {
+    path: PathBuf,
+}
+
+impl Piece {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What is there for `wanted` images, or for all that are readable of a folder of `files`; `None` when
-    /// there is nothing or the files have changed. `state` says how the first so many are now. The error says
-    /// what is damaged.
+    /// What is there of a piece of `files` files, and their state; `None` when there is nothing or the files have
+    /// changed. `state` says how the first so many are now. The error says what is damaged.
     pub(crate) fn read(
         &self,
-        (wanted, files): (usize, usize),
+        files: usize,
         image_bytes: usize,
         state: impl FnOnce(usize) -> FileState,
-    ) -> Result<Option<Decoded>, String> {
+    ) -> Result<Option<(Decoded, FileState)>, String> {
         let Ok((file, length)) = file::open(&self.path) else { return Ok(None) };
         let mut reader = Hashing { inner: io::BufReader::new(file), hash: Sha256::new() };
         let cut_off = |error: io::Error| error.to_string();
@@ -124,10 +168,14 @@ impl Cache {
         let state_then = reader.array::<DIGEST_BYTES>().map_err(cut_off)?;
         let [examined, bad, bytes] = [reader.number(), reader.number(), reader.number()];
         let (examined, bad) = (examined.map_err(cut_off)?, bad.map_err(cut_off)?);
-        let fits = |readable: usize| readable == wanted || (readable < wanted && examined == files);
-        let readable = examined.checked_sub(bad).filter(|&readable| examined <= files && fits(readable));
-        let Some(readable) = readable else { return Ok(None) };
-        if bytes.map_err(cut_off)? != image_bytes || state(examined).digest() != state_then {
+        if bytes.map_err(cut_off)? != image_bytes || examined > files {
+            return Ok(None);
+        }
+        let Some(readable) = examined.checked_sub(bad) else {
+            return Err(format!("{bad} unreadable files of {examined}"));
+        };
+        let state = state(examined);
+        if state.clone().digest() != state_then {
             return Ok(None);
         }
         let mut unreadable = Vec::new();
@@ -155,7 +203,7 @@ impl Cache {
         if digest != <[u8; DIGEST_BYTES]>::from(reader.hash.finalize()) {
             return Err("the content does not match its SHA-256".into());
         }
-        Ok(Some(Decoded { examined, unreadable, pixels }))
+        Ok(Some((Decoded { examined, unreadable, pixels }, state)))
     }
 
     /// Puts `decoded` there, made of files that were in `state`.

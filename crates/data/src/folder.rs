@@ -1,11 +1,12 @@
 //! Folders of image files, in torchvision's layout or in none.
 
 use std::ffi::{OsStr, OsString};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use crate::cache::{Cache, CacheOutcome, Decoded, FileState};
+use crate::cache::{Cache, CacheOutcome, Decoded, FileState, PIECE};
 use crate::decode::{self, Limits};
 use crate::set::check_classes;
 use crate::{DataError, ImageSet, ImageShape, ResizeCrop, Split, ValidationLabels, file};
@@ -105,7 +106,7 @@ impl FolderSource {
 ///
 /// The images of `val` ([`Split::Test`]) come class by class, so that the first 5,000 are those of the paper. Those
 /// of `train` come in turns, the first of every class, then the second of every class: the first few then
-/// speak for all classes.
+/// speak for all classes. [`in_turns`](Self::in_turns) takes `val` so too.
 ///
 /// Images without labels come in the order of their folder and name.
 #[derive(Debug, Clone)]
@@ -115,6 +116,8 @@ pub struct ImageFolder {
     dir: PathBuf,
     classes: Vec<String>,
     files: Vec<ImageFile>,
+    /// Whether test images were put into turns.
+    in_turns: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -181,7 +184,7 @@ impl ImageFolder {
                 },
             });
         }
-        let mut folder = Self { source, split, dir, classes: Vec::new(), files: Vec::new() };
+        let mut folder = Self { source, split, dir, classes: Vec::new(), files: Vec::new(), in_turns: false };
         if source.is_labelled() {
             folder.list_classes(set)?;
         } else {
@@ -189,6 +192,18 @@ impl ImageFolder {
             folder.files = paths.into_iter().map(|path| ImageFile { path, label: 0 }).collect();
         }
         Ok(folder)
+    }
+
+    /// The same files, those of `val` in turns as those of `train`, where they lie in a folder for each class: for a
+    /// choice of a few that is to speak for all classes. Others stay in their order.
+    pub fn in_turns(mut self) -> Self {
+        let by_class = self.files.iter().all(|file| file.path.components().count() > 1);
+        if self.split == Split::Test && self.source.is_labelled() && by_class {
+            let classes = self.files.chunk_by(|a, b| a.label == b.label).map(<[_]>::to_vec).collect();
+            self.files = in_turns(classes);
+            self.in_turns = true;
+        }
+        self
     }
 
     /// Which kind of set this is.
@@ -222,8 +237,8 @@ impl ImageFolder {
     /// fraction of a level on average. They are the same on every machine.
     ///
     /// With a directory for `cache`, created if missing, decoded pixels are kept there and taken from there
-    /// as long as the files that were read have the same names, sizes and times of change. The cache is
-    /// verified by a SHA-256; what cannot be written or read there is no error.
+    /// as long as the files that were read have the same names, sizes and times of change; whatever number of images
+    /// was asked for before. The cache is verified by a SHA-256; what cannot be written or read there is no error.
     ///
     /// `on_image` is called after every file, from any thread.
     ///
@@ -246,22 +261,43 @@ impl ImageFolder {
             let image_bytes = crop.image_bytes();
             return Err(DataError::TooManyImages { name: name(), images: wanted, image_bytes });
         }
-        let cache = cache.map(|dir| Cache::new(dir, &self.dir, crop, images));
-        let mut outcome = CacheOutcome::Off;
-        if let Some(cache) = &cache {
-            match cache.read((wanted, self.len()), crop.image_bytes(), |examined| self.state(examined)) {
-                Ok(Some(decoded)) => return self.assemble(crop, images, decoded, CacheOutcome::Read),
-                Ok(None) => outcome = CacheOutcome::Written { damage: None },
-                Err(damage) => outcome = CacheOutcome::Written { damage: Some(damage) },
+        let cache = cache.map(|dir| Cache::new(dir, &self.dir, crop, self.in_turns));
+        let mut told = Told::default();
+        let pixels = Vec::with_capacity(wanted * crop.image_bytes());
+        let mut all = Decoded { pixels, ..Decoded::default() };
+        for first in (0..self.len()).step_by(PIECE) {
+            let missing = wanted - all.readable();
+            if missing == 0 {
+                break;
             }
+            let piece = cache.as_ref().map(|cache| cache.piece(first / PIECE));
+            let files = first..self.len().min(first + PIECE);
+            let (mut decoded, mut state) = Default::default();
+            if let Some(piece) = &piece {
+                match piece.read(files.len(), crop.image_bytes(), |examined| self.state(first, examined)) {
+                    Ok(there) => (decoded, state) = there.unwrap_or_default(),
+                    Err(damage) => told.damage = told.damage.or(Some(damage)),
+                }
+            }
+            let known = decoded.examined;
+            self.decode(crop, files, missing, (&mut decoded, &mut state), on_image);
+            told.decoded |= decoded.examined > known;
+            if decoded.examined > known
+                && told.failure.is_none()
+                && let Some(piece) = piece
+                && let Err(source) = piece.write(&decoded, state, crop.image_bytes())
+            {
+                told.failure = Some((piece.path().into(), source));
+            }
+            all.extend(decoded, missing);
         }
-        let (decoded, state) = self.decode(crop, wanted, on_image);
-        if let Some(cache) = &cache
-            && let Err(source) = cache.write(&decoded, state, crop.image_bytes())
-        {
-            outcome = CacheOutcome::Failed { path: cache.path().into(), source };
-        }
-        self.assemble(crop, images, decoded, outcome)
+        let outcome = match (cache, told) {
+            (None, _) => CacheOutcome::Off,
+            (_, Told { failure: Some((path, source)), .. }) => CacheOutcome::Failed { path, source },
+            (_, Told { decoded: false, .. }) => CacheOutcome::Read,
+            (_, Told { damage, .. }) => CacheOutcome::Written { damage },
+        };
+        self.assemble(crop, images, all, outcome)
     }
 
     /// The classes and files of a labelled set in `set`.
@@ -377,18 +413,23 @@ impl ImageFolder {
         Ok(files.into_iter().map(|(_, path)| path).collect())
     }
 
-    /// Decodes files in order until `wanted` were readable or none is left. Also gives the state that the
+    /// Decodes more of `files` in order, until `wanted` were readable or none is left. Also adds the state that the
     /// files had before they were read.
-    fn decode(&self, crop: ResizeCrop, wanted: usize, on_image: &(dyn Fn() + Sync)) -> (Decoded, FileState) {
+    fn decode(
+        &self,
+        crop: ResizeCrop,
+        files: Range<usize>,
+        wanted: usize,
+        (decoded, state): (&mut Decoded, &mut FileState),
+        on_image: &(dyn Fn() + Sync),
+    ) {
         let image_bytes = crop.image_bytes();
-        let mut state = FileState::default();
-        let mut decoded =
-            Decoded { examined: 0, unreadable: Vec::new(), pixels: vec![0; wanted * image_bytes] };
-        let mut filled = 0;
-        while filled < wanted && decoded.examined < self.len() {
-            let first = decoded.examined;
-            let batch = &self.files[first..self.len().min(first + wanted - filled)];
+        let files = &self.files[files];
+        while decoded.readable() < wanted && decoded.examined < files.len() {
+            let (first, mut filled) = (decoded.examined, decoded.readable());
+            let batch = &files[first..files.len().min(first + wanted - filled)];
             batch.iter().for_each(|file| state.add(&self.dir, &file.path));
+            decoded.pixels.resize((filled + batch.len()) * image_bytes, 0);
             let places = decoded.pixels[filled * image_bytes..].par_chunks_exact_mut(image_bytes);
             let failures: Vec<Option<String>> = places
                 .zip(batch)
@@ -411,15 +452,14 @@ impl ImageFolder {
                 }
             }
             decoded.examined += batch.len();
+            decoded.pixels.truncate(filled * image_bytes);
         }
-        decoded.pixels.truncate(filled * image_bytes);
-        (decoded, state)
     }
 
-    /// The state of the first `examined` files.
-    fn state(&self, examined: usize) -> FileState {
+    /// The state of `examined` files from the `first` on.
+    fn state(&self, first: usize, examined: usize) -> FileState {
         let mut state = FileState::default();
-        self.files[..examined].iter().for_each(|file| state.add(&self.dir, &file.path));
+        self.files[first..first + examined].iter().for_each(|file| state.add(&self.dir, &file.path));
         state
     }
 
@@ -450,7 +490,9 @@ impl ImageFolder {
             let mut skipped = unreadable.iter().map(|(index, _)| *index).peekable();
             let read = (0..examined).filter(|index| skipped.next_if_eq(index).is_none());
             let labels = read.map(|index| self.files[index].label).collect();
-            ImageSet::new(self.source.name(), self.split, shape, self.classes.len(), pixels, labels)?
+            let set =
+                ImageSet::new(self.source.name(), self.split, shape, self.classes.len(), pixels, labels)?;
+            if self.in_turns { set.marked_in_turns() } else { set }
         } else {
             ImageSet::without_labels(self.source.name(), self.split, shape, pixels)?
         };
@@ -460,6 +502,17 @@ impl ImageFolder {
             .collect();
         Ok(FolderImages { images, unreadable, cache })
     }
+}
+
+/// What came of the pieces of a cache.
+#[derive(Default)]
+struct Told {
+    /// Whether any file was decoded.
+    decoded: bool,
+    /// What was wrong with the first that was damaged.
+    damage: Option<String>,
+    /// The first that could not be written, after which none is.
+    failure: Option<(PathBuf, std::io::Error)>,
 }
 
 /// The first of every class, then the second of every class, and so on.

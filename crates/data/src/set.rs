@@ -89,6 +89,7 @@ pub struct ImageSet {
     classes: usize,
     class_names: Option<&'static [&'static str]>,
     synthetic: bool,
+    in_turns: bool,
     pixels: Vec<u8>,
     labels: Vec<u16>,
 }
@@ -134,7 +135,17 @@ impl ImageSet {
                 classes,
             });
         }
-        Ok(Self { name, split, shape, classes, class_names: None, synthetic: false, pixels, labels })
+        Ok(Self {
+            name,
+            split,
+            shape,
+            classes,
+            class_names: None,
+            synthetic: false,
+            in_turns: false,
+            pixels,
+            labels,
+        })
     }
 
     /// A set without labels and classes. `pixels` holds images of `shape`, laid out as the type says.
@@ -169,6 +180,18 @@ impl ImageSet {
     pub(crate) fn marked_synthetic(mut self) -> Self {
         self.synthetic = true;
         self
+    }
+
+    /// The same set, marked as in another order than test images have.
+    pub(crate) fn marked_in_turns(mut self) -> Self {
+        self.in_turns = true;
+        self
+    }
+
+    /// Whether the images are test images taken from all classes in turns
+    /// ([`ImageFolder::in_turns`](crate::ImageFolder::in_turns)), which is not the order of an evaluation.
+    pub fn is_in_turns(&self) -> bool {
+        self.in_turns
     }
 
     /// The name of the data set, such as `cifar10`.
@@ -256,6 +279,7 @@ impl ImageSet {
             classes: self.classes,
             class_names: self.class_names,
             synthetic: self.synthetic,
+            in_turns: self.in_turns,
             pixels: self.pixels[..count * self.shape.image_bytes()].to_vec(),
             labels: self.labels.iter().copied().take(count).collect(),
         })

@@ -260,11 +260,15 @@ fn a_cache_saves_decoding_until_a_file_changes() {
     let (second, decoded) = load(Some(2));
     assert!(matches!(second.cache, CacheOutcome::Read));
     assert_eq!((&second.images, &second.unreadable, decoded), (&first.images, &first.unreadable, 0));
-    // Another number of images is another file.
-    assert_eq!(load(None).1, 4);
+    // Any other number is served from there, and what is missing is decoded and added.
+    assert_eq!(load(Some(1)).1, 0);
+    assert_eq!(load(None).1, 1);
     assert_eq!(load(None).1, 0);
+    assert_eq!((load(Some(2)).1, load(Some(3)).1), (0, 0));
+    let (again, _) = load(Some(2));
+    assert_eq!((&again.images, &again.unreadable), (&first.images, &first.unreadable));
     let files = || -> Vec<PathBuf> { fs::read_dir(&cache).unwrap().map(|e| e.unwrap().path()).collect() };
-    assert_eq!(files().len(), 2);
+    assert_eq!(files().len(), 1);
 
     // Damage anywhere is noticed, and repaired.
     for path in files() {
@@ -307,13 +311,103 @@ fn a_cache_saves_decoding_until_a_file_changes() {
     let (changed, decoded) = load(Some(2));
     assert_eq!((values(&changed.images)[0], decoded), (9, 3));
     fs::write(root.path().join("images/4.png"), flat(4)).unwrap();
-    let (grown, _) = load(None);
-    assert_eq!((grown.images.len(), values(&grown.images)[2..].to_vec()), (4, vec![3, 4]));
+    let (grown, decoded) = load(None);
+    assert_eq!((grown.images.len(), values(&grown.images)[2..].to_vec(), decoded), (4, vec![3, 4], 2));
     assert_eq!(load(Some(2)).1, 0);
     fs::remove_file(root.path().join("images/4.png")).unwrap();
     fs::remove_file(root.path().join("images/3.png")).unwrap();
     assert_eq!(load(None).0.images.len(), 2);
-    assert_eq!(files().len(), 2);
+    assert_eq!(files().len(), 1);
+}
+
+/// More files than one cache file holds, some unreadable: whatever is asked for, and after whatever, is what decoding
+/// gives, and no file is decoded twice.
+#[test]
+fn one_cache_serves_every_number_of_images() {
+    let root = root_with([]);
+    let set = root.path().join("images");
+    fs::create_dir(&set).unwrap();
+    let total = 1300;
+    let bad = |i: usize| i % 7 == 3 || (505..515).contains(&i);
+    for i in 0..total {
+        let file = if bad(i) { b"broken".to_vec() } else { png_of(&[(i % 251) as u8], 1, 1, 1) };
+        fs::write(set.join(format!("{i:04}.png")), file).unwrap();
+    }
+    let folder = open(&root, FolderSource::Images, Split::Test).unwrap();
+    let crop = ResizeCrop::for_side(1).unwrap();
+    let cache = root.path().join("cache");
+    let readable = (0..total).filter(|&i| !bad(i)).count();
+    let mut examined = 0;
+    for images in [Some(1), Some(600), Some(40), Some(readable - 1), None, Some(readable), Some(1)] {
+        let decoded = AtomicUsize::new(0);
+        let count = || {
+            decoded.fetch_add(1, Ordering::Relaxed);
+        };
+        let cached = folder.load(crop, images, Some(&cache), &count).unwrap();
+        let plain = folder.load(crop, images, None, &|| {}).unwrap();
+        assert_eq!((&cached.images, &cached.unreadable), (&plain.images, &plain.unreadable), "{images:?}");
+        let wanted = images.unwrap_or(readable);
+        assert_eq!(cached.images.len(), wanted);
+        let expected: Vec<u8> =
+            (0..total).filter(|&i| !bad(i)).take(wanted).map(|i| (i % 251) as u8).collect();
+        assert_eq!(values(&cached.images), expected);
+        // The last file that is needed, or all.
+        let last = match images {
+            Some(images) => (0..total).filter(|&i| !bad(i)).nth(images - 1).unwrap() + 1,
+            None => total,
+        };
+        assert_eq!(decoded.into_inner(), last.saturating_sub(examined), "{images:?}");
+        examined = examined.max(last);
+    }
+    assert_eq!(fs::read_dir(&cache).unwrap().count(), 3);
+}
+
+/// The files of a cache of version 1, which had a file for each number of images.
+#[test]
+fn caches_of_older_versions_are_left_alone() {
+    let root = root_with([("images/0.png", flat(1))]);
+    let cache = root.path().join("cache");
+    fs::create_dir(&cache).unwrap();
+    let older = cache.join("0123456789abcdef.images");
+    fs::write(&older, "zerospace decoded images 1\n").unwrap();
+    let folder = open(&root, FolderSource::Images, Split::Test).unwrap();
+    let load = || folder.load(ResizeCrop::for_side(8).unwrap(), None, Some(&cache), &|| {}).unwrap().cache;
+    assert!(matches!(load(), CacheOutcome::Written { damage: None }));
+    assert!(matches!(load(), CacheOutcome::Read));
+    assert_eq!(fs::read(&older).unwrap(), b"zerospace decoded images 1\n");
+}
+
+#[test]
+fn validation_images_in_turns_are_of_all_classes() {
+    let root = root_with([
+        ("imagenet/val/b/1.png", flat(1)),
+        ("imagenet/val/b/2.png", flat(2)),
+        ("imagenet/val/b/3.png", flat(3)),
+        ("imagenet/val/a/4.png", flat(4)),
+        ("imagenet/val/c/5.png", flat(5)),
+        ("imagenet/val/c/sub/6.png", flat(6)),
+    ]);
+    let cache = root.path().join("cache");
+    let folder = open(&root, FolderSource::ImageNet, Split::Test).unwrap();
+    let crop = ResizeCrop::for_side(8).unwrap();
+    let load = |folder: &ImageFolder| folder.load(crop, None, Some(&cache), &|| {}).unwrap();
+    let turns = folder.clone().in_turns();
+    // The two orders do not spoil each other's cache.
+    for _ in 0..2 {
+        let (plain, turned) = (load(&folder), load(&turns));
+        assert_eq!(values(&plain.images), [4, 1, 2, 3, 5, 6]);
+        assert_eq!((plain.images.labels(), plain.images.is_in_turns()), (&[0, 1, 1, 1, 2, 2][..], false));
+        assert_eq!(values(&turned.images), [4, 1, 5, 2, 6, 3]);
+        assert_eq!((turned.images.labels(), turned.images.is_in_turns()), (&[0, 1, 2, 1, 2, 1][..], true));
+        assert!(turned.images.take(2).unwrap().is_in_turns());
+    }
+    assert!(matches!((load(&folder).cache, load(&turns).cache), (CacheOutcome::Read, CacheOutcome::Read)));
+    // Where there are no classes there are no turns.
+    let root =
+        root_with([("images/a/1.png", flat(1)), ("images/a/2.png", flat(2)), ("images/b/3.png", flat(3))]);
+    let images = open(&root, FolderSource::Images, Split::Test).unwrap().in_turns();
+    let images = load(&images).images;
+    assert_eq!((values(&images), images.is_in_turns()), (vec![1, 2, 3], false));
 }
 
 #[test]
