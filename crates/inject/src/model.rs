@@ -87,10 +87,13 @@ impl FaultModel {
         Err(RateTooHigh { rate: rate.get(), most, model: self.to_string() })
     }
 
-    /// Cells that a trial flips in the mean; for `stuck-at` those that it makes stuck, for `accumulate` the flips of
-    /// all intervals together.
+    /// Cells that a trial flips in the mean; for `fixed-count` in every trial. For `stuck-at` those that it makes stuck,
+    /// for `asymmetric` those of a memory with as many ones as zeros, for `accumulate` the flips of all intervals together.
     pub fn mean_flips(self, rate: BitErrorRate, planes: PlaneSizes) -> f64 {
         let p = rate.get();
+        if self == Self::FixedCount {
+            return (fixed_count(planes.data_bits, rate) + fixed_count(planes.check_bits, rate)) as f64;
+        }
         let of_a_cell = match self {
             Self::Accumulate { hours, scrub } => {
                 let (between, interval, rest) = intervals(hours, scrub);

@@ -285,3 +285,19 @@ fn exponentials_within_a_bound_have_the_law_they_say() {
         assert!(chi_square(&counts) < 27.9, "{bound}: {}", chi_square(&counts));
     }
 }
+
+/// A fixed count is no mean: it is rounded down in each plane, and happens in every trial.
+#[test]
+fn the_mean_of_a_fixed_count_is_what_flips() {
+    for (data_bits, check_bits) in [(1, 0), (999_999, 0), (10_000_000, 1_250_000), (9_955_584, 1_244_448)] {
+        let planes = PlaneSizes { data_bits, check_bits };
+        for rate in [0.0, 1e-6, 3.3e-5, 0.25, 1.0].map(|rate| BitErrorRate::new(rate).unwrap()) {
+            let Faults::Flips(flips) = FaultModel::FixedCount.sample(rate, planes, 1, 2) else { panic!() };
+            let count = flips.data.len() + flips.check.len();
+            assert_eq!(FaultModel::FixedCount.mean_flips(rate, planes), count as f64, "{planes:?} {rate:?}");
+        }
+    }
+    // Ten cells and a fifth of one are ten.
+    let planes = PlaneSizes { data_bits: 9_955_584, check_bits: 1_244_448 };
+    assert_eq!(FaultModel::FixedCount.mean_flips(BitErrorRate::new(1e-6).unwrap(), planes), 10.0);
+}
