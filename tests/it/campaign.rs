@@ -240,6 +240,149 @@ fn damaged_and_foreign_parts_are_set_aside_and_computed_again() {
     assert_eq!(std::fs::read_dir(folder.join("reference/set-aside")).unwrap().count(), 3);
 }
 
+/// Through every verb that looks at a run, with kills and shards on the way.
+#[test]
+fn an_experiment_with_more_trials_goes_on_where_its_run_ended() {
+    let workshop = workshop();
+    let folder = workshop.path();
+    prepare(folder, 20);
+    let direct = reference(folder);
+    let with = |trials: u64| std::fs::write(folder.join("x.toml"), experiment(trials)).unwrap();
+    with(4);
+    succeed(folder, &["run", "x.toml"]);
+    let run = folder.join("runs/x");
+    let short = records::read_trials(&run.join("trials.parquet")).unwrap();
+    let part = std::fs::read_dir(run.join("parts")).unwrap().next().unwrap().unwrap().path();
+    let bytes = std::fs::read(&part).unwrap();
+
+    // Looked at with more trials, before anything runs.
+    with(20);
+    let status = zerospace(folder, &["status", "x.toml"]);
+    assert!(status.code == 5 && status.stdout.ends_with("\n64 of 320 trials\n"), "{}", status.stdout);
+    let message = "x.toml has 20 trials a cell, the run in runs/x has 4: `zerospace run` adds them\n";
+    assert_eq!(status.stderr, message);
+    assert_eq!(zerospace(folder, &["status", "runs/x"]).code, 0, "the run itself has not changed");
+    assert!(succeed(folder, &["plan", "x.toml"]).contains("16 cells x 20 trials = 320 trials"));
+    let dry = ["submit", "x.toml", "--engine", "parallel", "--shards", "100", "--dry-run"];
+    succeed(folder, &dry);
+
+    // Killed as soon as it has extended the run, then again on the way; a part of it in shards.
+    for _ in 0..3 {
+        let mut child = command(folder, &["run", "x.toml", "--threads", "1"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let before = std::fs::read_dir(run.join("parts")).unwrap().count();
+        let extended = || std::fs::read_to_string(run.join("manifest.json")).unwrap().contains("extensions");
+        while !(extended()
+            && (before == 32 || std::fs::read_dir(run.join("parts")).unwrap().count() > before))
+            && child.try_wait().unwrap().is_none()
+        {
+            std::thread::yield_now();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let report = zerospace(folder, &["report", "runs/x"]);
+    assert!(report.code == 5 && report.stderr.starts_with("incomplete: "), "{}", report.stderr);
+    for shard in ["1/3", "2/3", "0/3"] {
+        succeed(folder, &["run", "x.toml", "--shard", shard]);
+    }
+    succeed(folder, &["merge", "runs/x"]);
+    assert_eq!(merged(&run), direct);
+    assert_eq!(std::fs::read(&part).unwrap(), bytes);
+    let long = records::read_trials(&run.join("trials.parquet")).unwrap();
+    for (short, long) in short.chunks(4).zip(long.chunks(20)) {
+        assert_eq!(short, &long[..4]);
+    }
+
+    // The manifest and the report say so.
+    let manifest = records::Store::open(&run).unwrap().manifest().clone();
+    assert_eq!((manifest.manifest_version, manifest.trials, manifest.extensions.len()), (2, 20, 1));
+    assert_eq!(manifest.extensions[0].trials, 4);
+    assert_eq!(manifest.extensions[0].by.command[..2], ["run", "x.toml"]);
+    assert!(manifest.source.contains("trials = 20") && !manifest.source.contains("trials = 4"));
+    succeed(folder, &["report", "runs/x"]);
+    let report = std::fs::read_to_string(run.join("report.md")).unwrap();
+    assert!(report.contains("trials a cell: 20") || report.contains("20 trials"), "{report}");
+    assert!(report.contains("4 trials a cell at first, then extended to 20"), "{report}");
+    assert_eq!(zerospace(folder, &["status", "x.toml"]).code, 0);
+    let verified = zerospace(folder, &["verify", "x.toml", "--sample", "40", "--seed", "1"]);
+    assert!(verified.code == 0 && verified.stderr.contains("40 of 320 stored trials"), "{}", verified.stderr);
+    succeed(folder, &["replay", "x.toml", &long[0].cell, "19"]);
+    let again = zerospace(folder, &["run", "x.toml"]);
+    assert!(again.code == 0 && again.stderr.contains(" units were there, 0 computed"), "{}", again.stderr);
+
+    // Fewer are refused, and so is everything else.
+    with(4);
+    let said = zerospace(folder, &["run", "x.toml"]);
+    let message = "error: runs/x: this run has 20 trials a cell, and trials is 4: a run keeps its trials, expected trials = 20 or more, or another run directory (--out)\n";
+    assert_eq!((said.code, said.but_progress().as_str()), (4, message));
+    std::fs::write(folder.join("x.toml"), experiment(50).replace("unit_trials = 3", "unit_trials = 4"))
+        .unwrap();
+    let said = zerospace(folder, &["run", "x.toml"]);
+    let message = "error: runs/x: this run was started with another plan: unit_trials is 4, was 3\n";
+    assert_eq!((said.code, said.but_progress().as_str()), (4, message));
+    assert_eq!(merged(&run), direct);
+}
+
+/// `status` takes what the verbs that run an experiment take.
+#[test]
+fn status_takes_an_experiment_file() {
+    let workshop = workshop();
+    let folder = workshop.path();
+    prepare(folder, 3);
+    let said = zerospace(folder, &["status", "x.toml"]);
+    let message = "error: no run of x.toml there yet, `zerospace run` begins one: runs/x/manifest.json: No such file or directory (os error 2)\n";
+    assert_eq!((said.code, said.stderr.as_str()), (1, message));
+    succeed(folder, &["run", "x.toml", "--out", "there", "--shard", "0/2"]);
+    let of_folder = zerospace(folder, &["status", "there"]);
+    let of_file = zerospace(folder, &["status", "x.toml", "--out", "there"]);
+    assert_eq!((of_file.code, of_file.stdout, of_file.stderr), (5, of_folder.stdout, String::new()));
+    let shards = zerospace(folder, &["status", "x.toml", "--out", "there", "--unfinished-shards", "2"]);
+    assert_eq!((shards.code, shards.stdout.as_str()), (5, "1\n"));
+    let said = zerospace(folder, &["status", "there", "--out", "elsewhere"]);
+    let message = "error: --out is elsewhere, expected none beside a run directory, there\n";
+    assert_eq!((said.code, said.stderr.as_str()), (2, message));
+    let said = zerospace(folder, &["status", "net.safetensors"]);
+    let message = "error: expected a run directory or an experiment file (TOML): net.safetensors: ";
+    assert!(said.code == 2 && said.stderr.starts_with(message), "{}", said.stderr);
+}
+
+/// What a log has of a run, from its plan to a line on the way.
+#[test]
+fn a_log_has_the_plan_the_first_unit_and_how_long_it_will_take() {
+    let workshop = workshop();
+    let folder = workshop.path();
+    prepare(folder, 2000);
+    let mut child = command(folder, &["run", "x.toml", "--threads", "1"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
+    let lines = lines.map(Result::unwrap).filter(|line| !line.contains(": warning: "));
+    let lines: Vec<String> = lines.take(3).collect();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(
+        lines[0],
+        "x: 16 cells x 2000 trials = 32000 trials, in units of 3, on 40 images of cifar10 test, to runs/x"
+    );
+    let first = lines[1].strip_prefix("3 of 32000 trials; the first unit was stored after ");
+    assert!(first.is_some_and(|rest| rest.ends_with(" s: thin faulty bernoulli 0e0")), "{}", lines[1]);
+    let words: Vec<&str> = lines[2].split(' ').collect();
+    let [done, "of", "32000", "trials", "after", seconds, "s,", rate, "a", "second,", "about", ..] =
+        words[..]
+    else {
+        panic!("{}", lines[2])
+    };
+    let [done, seconds, rate] = [done, seconds, rate].map(|number| number.parse::<f64>().unwrap());
+    assert!(seconds >= 2.0 && (done / seconds - rate).abs() < 0.1 * rate, "{}", lines[2]);
+    assert!(lines[2].contains(" left; thin "), "{}", lines[2]);
+}
+
 #[test]
 fn a_directory_that_cannot_be_written_is_an_error_that_names_it() {
     let workshop = workshop();
@@ -297,7 +440,7 @@ fn a_full_disk_is_an_error_and_loses_nothing() {
     disk.remount("size=8m");
     let again = zerospace(folder, &["run", "x.toml", "--out", "full"]);
     assert_eq!(again.code, 0, "{}", again.stderr);
-    assert!(!again.stderr.starts_with("0 units were there"), "{}", again.stderr);
+    assert!(!again.but_progress().starts_with("0 units were there"), "{}", again.stderr);
     assert_eq!(merged(&at), first);
     drop(disk);
 }

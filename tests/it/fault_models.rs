@@ -20,6 +20,14 @@ fn trials_of_every_fault_model_come_out_again() {
         assert!(plan.contains(shown), "{shown}: {plan}");
     }
     succeed(folder, &["run", "x.toml"]);
+    // A fixed count is the count that happens, in every trial.
+    let rows = records::read_trials(&folder.join("runs/x/trials.parquet")).unwrap();
+    for row in rows.iter().filter(|row| row.fault_model == "fixed-count") {
+        let line = plan.lines().find(|line| line.contains(row.cell.as_str())).unwrap();
+        let flips = row.record.flips_data + row.record.flips_check;
+        assert!(line.contains(&format!(" exactly {flips} |")), "{flips}: {line}");
+    }
+    assert_eq!(plan.lines().filter(|line| line.contains(" exactly ")).count(), 4, "{plan}");
     // Each is computed anew, and word by word.
     let verified = zerospace(folder, &["verify", "x.toml", "--sample", "96", "--seed", "1"]);
     assert_eq!(verified.code, 0, "{}", verified.stderr);

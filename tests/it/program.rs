@@ -19,6 +19,22 @@ pub(crate) struct Said {
     pub(crate) stderr: String,
 }
 
+impl Said {
+    /// What was said on stderr but for lines about progress, which come at times, and that the workshop's network, which is
+    /// untrained, guesses.
+    pub(crate) fn but_progress(&self) -> String {
+        let left_out = [
+            " cells x ",
+            " trials; the first unit was stored after ",
+            " a second, ",
+            " a minute, ",
+            ": warning: without faults ",
+        ];
+        let lines = self.stderr.lines().filter(|line| !left_out.iter().any(|words| line.contains(words)));
+        lines.map(|line| format!("{line}\n")).collect()
+    }
+}
+
 /// The program with `arguments`, in `folder`.
 pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_zerospace"));

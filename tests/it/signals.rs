@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command};
 
 use crate::image_folder::write_classes;
-use crate::program::{Numbers, Said, command, prepare, said, succeed, workshop};
+use crate::program::{Numbers, Said, command, prepare, said, succeed, workshop, zerospace};
 use crate::shards::{TRIALS, UNITS, finish, merged, start, stored, wait_for_progress, with_reference};
 use crate::table1::write_weights;
 use crate::training::{RECIPE, results};
@@ -114,7 +114,7 @@ fn a_run_stopped_in_its_middle_goes_on_by_the_printed_command() {
     let run = folder.join("run");
     let program = env!("CARGO_BIN_EXE_zerospace");
     let until = [
-        "when the unit in work is stored",
+        "after the trial in work",
         "after the trial in work; once more: at once",
         "after the trial in work; once more: at once",
     ];
@@ -126,12 +126,18 @@ fn a_run_stopped_in_its_middle_goes_on_by_the_printed_command() {
         let said = finish(child);
         assert_eq!((said.code, said.stdout.as_str()), (code, ""), "{}", said.stderr);
         let stored = stored(&run);
+        // A signal between two units leaves nothing begun.
+        let kept = begun(&run);
+        let of_the_unit =
+            ["3", "1"].map(|of| format!(", {kept} of {of} trials of the unit in work are kept"));
+        let of_the_unit =
+            of_the_unit.into_iter().find(|words| said.stderr.contains(words)).unwrap_or_default();
         let expected = format!(
             "SIG{signal}: stopping {until}\n\
-             stopped by SIG{signal}: {stored} of {UNITS} units are stored; \
+             stopped by SIG{signal}: {stored} of {UNITS} units are stored{of_the_unit}, no finished trial is lost; \
              resume with: {program} run x.toml --out run\n"
         );
-        assert_eq!(said.stderr, expected);
+        assert_eq!(said.but_progress(), expected);
         assert_eq!(fs::read_dir(run.join("parts")).unwrap().count(), stored, "nothing temporary");
         assert!(!run.join("trials.parquet").exists());
         resume = printed(&said, "; resume with: ");
@@ -154,9 +160,62 @@ fn a_run_stopped_in_its_middle_goes_on_by_the_printed_command() {
     let resume = printed(&said, "; resume with: ");
     assert_eq!(resume, format!("ZEROSPACE_DATA='the data' {program} run x.toml --out shards --shard 1/2"));
     let resumed = shell(folder, &resume);
-    assert!(resumed.stderr.starts_with("shard 1/2: "), "{}", resumed.stderr);
+    assert!(resumed.but_progress().starts_with("shard 1/2: "), "{}", resumed.stderr);
     succeed(folder, &["run", "x.toml", "--out", "shards", "--data", "the data"]);
     assert_eq!(merged(&folder.join("shards")), reference);
+}
+
+/// Trials on the disk of units that are not finished.
+fn begun(run: &Path) -> usize {
+    let scan = records::Store::open(run).unwrap().scan().unwrap();
+    scan.begun.values().map(|part| part.trials.len()).sum()
+}
+
+/// One unit a cell, so that nothing but what is kept of it survives. That it ends in the same bytes, the tests of campaign
+/// show.
+#[test]
+fn a_stop_in_a_long_unit_loses_no_finished_trial() {
+    let workshop = workshop();
+    let folder = workshop.path();
+    prepare(folder, 100_000);
+    let long = fs::read_to_string(folder.join("x.toml")).unwrap();
+    let long =
+        long.replace("unit_trials = 3", "unit_trials = 100000").replace("[0.0, 1e-5, 1e-3, 1e-2]", "[1e-2]");
+    fs::write(folder.join("x.toml"), long).unwrap();
+    let run = folder.join("run");
+    // Strikes when the log tells of trials; what it said last.
+    let strike = |signals: &[&str], code: i32| {
+        let mut child = start(folder, &["run", "x.toml", "--out", "run", "--threads", "1"]);
+        let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
+        let begins = "x: 4 cells x 100000 trials = 400000 trials, in units of 100000, on 40 images";
+        assert!(lines.next().unwrap().unwrap().starts_with(begins));
+        let told = lines.find(|line| line.as_ref().unwrap().contains(" of 400000 trials after "));
+        let told = told.unwrap().unwrap();
+        signals.iter().for_each(|signal| send(&child, signal));
+        let last = lines.last().unwrap().unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{last}");
+        (told.split(' ').next().unwrap().parse::<usize>().unwrap(), last)
+    };
+    let mut before = 0;
+    for (signal, code) in [("TERM", 75), ("USR1", 75)] {
+        let (told, last) = strike(&[signal], code);
+        let kept = begun(&run);
+        // What was finished before is taken up, and goes on.
+        assert!(told > before && kept >= told, "{kept} kept, {told} told of, {before} before");
+        let words =
+            format!("0 of 4 units are stored, {kept} of 100000 trials of the unit in work are kept, no ");
+        assert!(last.contains(&words), "{last}");
+        let status = zerospace(folder, &["status", "run"]);
+        let counted = format!("\n{kept} of 400000 trials\n");
+        assert!(status.code == 5 && status.stdout.ends_with(&counted), "{}", status.stdout);
+        before = kept;
+    }
+    // A second signal does not wait, but where the trial in work is quicker; what it loses is said.
+    let (_, last) = strike(&["INT", "INT"], 130);
+    let at_once =
+        last.starts_with("stopped by SIGINT at once: the trial in work ") && last.contains(" lost; ");
+    assert!(at_once || last.contains(", no finished trial is lost; resume with: "), "{last}");
+    assert!(begun(&run) >= before);
 }
 
 #[test]

@@ -317,6 +317,10 @@ impl Storm<'_> {
             // A whole part under a name of no unit, and something that is none.
             fs::write(folder.join(name.replace("-0", "-9")), bytes).unwrap();
             fs::write(folder.join("notes.jsonl"), "{}\n").unwrap();
+            // And half of what was kept of a unit.
+            let begun = self.run.join("begun");
+            fs::create_dir_all(&begun).unwrap();
+            fs::write(begun.join(name), &bytes[..bytes.len() / 2]).unwrap();
         }
         true
     }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::program::{command, prepare, said, say, succeed, workshop, zerospace};
+use crate::program::{command, experiment, prepare, said, say, succeed, workshop, zerospace};
 
 const SLURM: [&str; 6] = ["submit", "x.toml", "--engine", "slurm", "--shards", "7"];
 const KUBERNETES: [&str; 12] = [
@@ -62,6 +62,8 @@ fn slurm_files_say_what_was_asked_and_a_dry_run_writes_nothing() {
     // What each option adds or changes, in both files or in the shards' alone.
     for (option, line, both) in [
         (&["--time", "01:30:00"][..], "#SBATCH --time=01:30:00", true),
+        (&["--time", "1-00:00:00"], "#SBATCH --time=1-00:00:00", true),
+        (&["--time", "90"], "#SBATCH --time=90", true),
         (&["--partition", "short"], "#SBATCH --partition=short", true),
         (&["--account", "dnn"], "#SBATCH --account=dnn", true),
         (&["--sbatch-arg", "--mem=4G"], "#SBATCH --mem=4G", true),
@@ -93,11 +95,15 @@ fn what_cannot_be_submitted_is_named() {
         assert!(said.code == 2 && said.stderr.contains(message), "{}", said.stderr);
         assert!(!folder.join("runs").exists());
     };
-    refused(&SLURM, &["--time", "1h"], "expected HH:MM:SS");
+    refused(
+        &SLURM,
+        &["--time", "1h"],
+        "expected minutes, minutes:seconds, hours:minutes:seconds, days-hours",
+    );
     refused(
         &SLURM,
         &["--time", "00:04:59"],
-        "expected at least 00:05:00: shards are warned 2 minutes before its end",
+        "expected at least 5 minutes: shards are warned 2 minutes before its end",
     );
     refused(&SLURM, &["--image", "z"], "error: --image is for --engine kubernetes\n");
     refused(&SLURM, &["--out", "a b"], "a b, expected a path without spaces");
@@ -105,6 +111,10 @@ fn what_cannot_be_submitted_is_named() {
     refused(&SLURM, &["--sbatch-arg", "--mem=4G\nrm"], "expected an option of sbatch in one line");
     refused(&KUBERNETES[..10], &[], "--claim <NAME>");
     refused(&KUBERNETES, &["--account", "a"], "error: --account is for --engine slurm\n");
+    let message = "error: --time is for --engine slurm; a Kubernetes job runs until it is done\n";
+    refused(&KUBERNETES, &["--time", "1-0"], message);
+    let message = "error: --time is for --engine slurm; GNU parallel has `parallel --timeout SECONDS`\n";
+    refused(&[&SLURM[..3], &["parallel", "--shards", "7"]].concat(), &["--time", "1-0"], message);
     refused(
         &KUBERNETES,
         &["--data", "/data"],
@@ -164,7 +174,8 @@ fn the_job_behind_the_shards_submits_what_is_unfinished_as_long_as_it_helps() {
     for shard in ["0/7", "4/7"] {
         succeed(folder, &["run", "x.toml", "--out", "run", "--shard", shard]);
     }
-    let stored = std::fs::read_dir(folder.join("run/parts")).unwrap().count();
+    // Of three trials each.
+    let stored = 3 * std::fs::read_dir(folder.join("run/parts")).unwrap().count();
     let (code, message, calls) = finish(0);
     assert_eq!(
         (code, calls),
@@ -184,6 +195,19 @@ fn the_job_behind_the_shards_submits_what_is_unfinished_as_long_as_it_helps() {
     let (code, message, calls) = finish(stored);
     assert_eq!((code, calls.as_str()), (0, ""), "{message}");
     assert!(folder.join("run/trials.parquet").exists() && folder.join("run/report.md").exists());
+
+    // With more trials the run is not complete, though nobody has extended it yet; a finished trial is progress, though
+    // no unit is stored.
+    std::fs::write(folder.join("x.toml"), experiment(8)).unwrap();
+    let said = zerospace(folder, &["status", "x.toml", "--out", "run", "--unfinished-shards", "7"]);
+    assert_eq!((said.code, said.stdout.as_str()), (5, "0,1,2,3,4,5,6\n"), "{}", said.stderr);
+    let (code, message, calls) = finish(0);
+    assert!(code == 0 && calls.starts_with("--parsable --array=0,1,2,3,4,5,6%2 "), "{message}{calls}");
+    succeed(folder, &["run", "x.toml", "--out", "run", "--shard", "0/1"]);
+    let (code, message, _) = finish(0);
+    assert_eq!(code, 0, "{message}");
+    let rows = records::read_trials(&folder.join("run/trials.parquet")).unwrap();
+    assert_eq!(rows.len(), 16 * 8);
 }
 
 /// Runs the lines as a shell would; GNU parallel does nothing else.

@@ -175,7 +175,32 @@ fn a_training_ends_in_figures_that_can_be_drawn_again_from_its_logs() {
     let recipe =
         recipe.replace("iterations = 6", "iterations = 2").replace("[float]", "test_images = 10\n[float]");
     std::fs::write(folder.join("r.toml"), &recipe).unwrap();
-    let table = succeed(folder, &["train", "r.toml"]);
+    let said = zerospace(folder, &["train", "r.toml"]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    let table = said.stdout;
+    // The log has a line for every check, with what the CSV has.
+    for stage in ["float", "qatt", "admm"] {
+        let csv = std::fs::read_to_string(folder.join(format!("runs/train/tiny/{stage}.csv"))).unwrap();
+        let line = |row: &str| {
+            let fields: Vec<&str> = row.split(',').collect();
+            let [iteration, loss, held_out, correct, large, throttled] = fields[..] else { panic!("{row}") };
+            let loss: f64 = loss.parse().unwrap();
+            let loss = if loss.is_nan() { String::new() } else { format!(", loss {loss:.3}") };
+            let clamped = match large {
+                "" => String::new(),
+                _ => format!(", {throttled} after {large} out of range are clamped"),
+            };
+            let judged = format!("{correct} of {held_out} held-out images correct{clamped}");
+            (format!("{stage}: iteration {iteration} of "), format!("{loss}, {judged}"))
+        };
+        let mut lines = said.stderr.lines().filter(|line| line.starts_with(&format!("{stage}: iteration ")));
+        for (begin, end) in csv.lines().skip(1).map(line) {
+            let found = lines.next().unwrap();
+            assert!(found.starts_with(&begin) && found.ends_with(&end), "{found}");
+        }
+        assert_eq!(lines.next(), None);
+        assert!(said.stderr.contains(&format!("{stage}: 0 of ")), "{}", said.stderr);
+    }
     let files = ["large-values.svg", "large-values.png", "throttled-accuracy.svg", "throttled-accuracy.png"];
     let read = |run: &str| files.map(|file| std::fs::read(folder.join(run).join(file)).unwrap());
     let paths = files.map(|file| format!("runs/train/tiny/{file}\n")).concat();

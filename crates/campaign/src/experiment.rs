@@ -18,7 +18,7 @@ pub struct Experiment {
     pub seed: u64,
     /// Trials of each cell; with `[stop]` the most of them.
     pub trials: u64,
-    /// Trials of a unit, the block that is stored at once and lost at most by a kill. Default 10.
+    /// Trials of a unit, the block that shares a file. Default 10.
     #[serde(default = "default_unit_trials")]
     pub unit_trials: u64,
     /// Which trials are drawn. Default [`TrialsOf::All`].

@@ -15,26 +15,31 @@ pub struct Subject<'a> {
     pub evaluation: &'a Evaluation,
 }
 
-/// Told after every trial, or after several that were evaluated together.
+/// Told before the first trial, after every trial, or after several that were evaluated together, and after every unit that
+/// is stored.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress<'a> {
     /// Trials that are stored or computed, of this call's share.
     pub done: u64,
     /// Trials of this call's share.
     pub total: u64,
+    /// Units that this call has stored.
+    pub units: usize,
+    /// Of the trials computed, those that are not on the disk yet.
+    pub unkept: u64,
     /// The cell in work.
     pub cell: &'a PlannedCell,
 }
 
-/// How far a run is to go on; asked before every unit and between trials.
+/// How a run is to go on; asked before every unit and between trials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
     /// To the end.
     GoOn,
-    /// To the end of the unit in work, which is stored.
-    FinishUnit,
-    /// To the end of the trial in work, or of the trials that are evaluated together; the unit in work is lost.
-    FinishTrial,
+    /// To the end, when the finished trials of the unit in work are on the disk: a kill does not lose them then.
+    Keep,
+    /// Not at all, when they are.
+    Stop,
 }
 
 /// What a call of [`run`] did. The units are those of its share.
@@ -48,6 +53,8 @@ pub struct RunOutcome {
     pub spared: usize,
     /// Units that are left, because the run was told to stop.
     pub left: usize,
+    /// Of the unit in work when it was told so, the trials that are kept, and all.
+    pub begun: Option<(u64, u64)>,
     /// Damaged or foreign parts that were moved away, and computed again where they are of this plan.
     pub set_aside: Vec<Rejected>,
 }
@@ -75,7 +82,8 @@ impl RunError {
 }
 
 /// Computes those units of a shard that the run directory lacks and stores each as it is finished. Units of the
-/// plan that are there are kept; what is lost to a kill is the unit in work. Units that the plan's stop rule makes
+/// plan that are there are kept, and of units that were begun, the first trials ([`Store::keep`]); what is lost to a kill is
+/// what `pace` has not had kept of the unit in work. Units that the plan's stop rule makes
 /// unnecessary are left out, as soon as the parts that show it are there.
 ///
 /// Before the first unit one trial of every network is computed, the first of its first cell of highest rate, and
@@ -102,21 +110,24 @@ pub fn run(
     for part in scan.rejected.into_iter().filter(|part| part.unit.is_none()) {
         outcome.set_aside.extend(store.set_aside(part)?);
     }
+    let mut begun = scan.begun;
     let total = units.iter().map(|unit| unit.count).sum();
-    let mut done = total - missing.iter().map(|unit| unit.count).sum::<u64>();
+    let left = |unit: &&Unit| unit.count - begun.get(*unit).map_or(0, |part| part.trials.len() as u64);
+    let mut done = total - missing.iter().map(left).sum::<u64>();
 
     let cells: BTreeMap<&CellId, &PlannedCell> = manifest.cells.iter().map(|c| (&c.id, c)).collect();
     let mut memories = Memories::default();
     let mut stops = Stops { store, known: scan.done };
-    let mut compared = false;
+    let (mut compared, mut told) = (false, false);
     for unit in missing {
-        if pace() != Pace::GoOn {
+        if pace() == Pace::Stop {
             break;
         }
+        let first_trials = begun.remove(unit);
         if stops.before(unit)? {
             outcome.spared += 1;
             outcome.left -= 1;
-            done += unit.count;
+            done += unit.count - first_trials.map_or(0, |part| part.trials.len() as u64);
             continue;
         }
         if !compared {
@@ -131,32 +142,42 @@ pub fn run(
         let cell = cells[&unit.cell];
         let (memory, subject) = memories.of(&cell.spec, subjects)?;
         let drawing = Drawing::new(memory, &cell.spec).map_err(|e| RunError::of(&cell.spec, e))?;
-        let mut records: Vec<TrialRecord> = Vec::new();
+        if !told {
+            told = true;
+            on_progress(Progress { done, total, units: 0, unkept: 0, cell });
+        }
+        let mut records: Vec<TrialRecord> = first_trials.map_or(Vec::new(), |part| part.trials);
+        let mut kept = records.len();
         while (records.len() as u64) < unit.count {
             let drawn = records.len() as u64;
             let mut ahead = drawing.trials(unit.first + drawn, unit.count - drawn);
             while !ahead.is_empty() {
-                if !records.is_empty() && pace() == Pace::FinishTrial {
+                let pace = pace();
+                if pace != Pace::GoOn && records.len() > kept {
+                    kept = records.len();
+                    store.keep(&part(cell, unit.first, subject, records.clone()))?;
+                }
+                if pace == Pace::Stop {
+                    outcome.begun = Some((kept as u64, unit.count));
                     return Ok(outcome);
                 }
-                // The network is run for one trial at a time, unless it gains by several.
-                let first_changed = ahead.iter().position(|trial| !trial.changes.is_empty());
-                let together = match first_changed {
-                    Some(changed) if !subject.evaluator.gains_by_several() => changed + 1,
-                    _ => ahead.len(),
-                };
+                let mut changed = (0..ahead.len()).filter(|&trial| !ahead[trial].changes.is_empty());
+                let most = subject.evaluator.together().max(1);
+                let together = changed.nth(most - 1).map_or(ahead.len(), |last| last + 1);
                 let rest = ahead.split_off(together);
                 let first = unit.first + records.len() as u64;
                 records.extend(subject.evaluation.records(first, ahead, subject.evaluator));
                 ahead = rest;
                 done += together as u64;
-                on_progress(Progress { done, total, cell });
+                let unkept = (records.len() - kept) as u64;
+                on_progress(Progress { done, total, units: outcome.computed, unkept, cell });
             }
         }
         let part = part(cell, unit.first, subject, records);
         outcome.set_aside.extend(store.write(&part)?);
         outcome.computed += 1;
         outcome.left -= 1;
+        on_progress(Progress { done, total, units: outcome.computed, unkept: 0, cell });
         stops.know(part);
     }
     Ok(outcome)

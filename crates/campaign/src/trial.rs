@@ -40,9 +40,10 @@ pub trait Evaluator {
     /// a function of its arguments.
     fn predict(&mut self, trials: &[&[WeightChange]]) -> Vec<Vec<u16>>;
 
-    /// Whether several trials in a call cost less than as many calls.
-    fn gains_by_several(&self) -> bool {
-        false
+    /// How many trials with changed weights to evaluate in a call, at most: several where they cost less than as many
+    /// calls. A run stops, and keeps what it has, between calls only.
+    fn together(&self) -> usize {
+        1
     }
 }
 

@@ -279,6 +279,19 @@ fn drops(rows: &[TrialRow], cell: &str) -> Vec<f64> {
 }
 
 #[test]
+fn a_run_of_changed_trials_can_be_given_more() {
+    let network = network(97);
+    let folder = tempfile::tempdir().unwrap();
+    let of = |name: &str, trials| rows(&folder.path().join(name), &network, &toml(trials, "changed")).0;
+    let short = of("grown", 13);
+    let long = of("grown", 40);
+    assert_eq!(long, of("direct", 40));
+    for (short, long) in short.chunks(13).zip(long.chunks(40)) {
+        assert_eq!(short, &long[..13]);
+    }
+}
+
+#[test]
 fn both_ways_to_draw_a_cell_estimate_the_same_drop_and_the_outcomes_are_the_expected_ones() {
     let network = network(97);
     let folder = tempfile::tempdir().unwrap();

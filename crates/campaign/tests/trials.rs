@@ -38,7 +38,8 @@ fn storable(network: &Network, protection: &dyn Protection) -> Network {
 #[derive(Default)]
 struct Tiny {
     asked: usize,
-    gains_by_several: bool,
+    /// Trials in a call at most; 0 for 1.
+    together: usize,
 }
 
 impl Evaluator for Tiny {
@@ -50,12 +51,12 @@ impl Evaluator for Tiny {
             changes.iter().for_each(|change| classes[change.index % 16] = 2);
             classes
         };
-        assert!(self.gains_by_several || trials.len() == 1, "a call for each trial");
+        assert!(trials.len() <= self.together(), "{} trials in a call", trials.len());
         trials.iter().map(predict).collect()
     }
 
-    fn gains_by_several(&self) -> bool {
-        self.gains_by_several
+    fn together(&self) -> usize {
+        self.together.max(1)
     }
 }
 
@@ -128,7 +129,7 @@ fn run_with(root: &Path, network: &Network, mut evaluator: Tiny) -> (RunOutcome,
     let subject = Subject { network, evaluator: &mut evaluator, evaluation: &evaluation() };
     let mut told = 0;
     let outcome = run(&store, &mut [subject], Shard::WHOLE, &|| Pace::GoOn, &mut |progress| {
-        assert!(progress.done > told && progress.done <= progress.total);
+        assert!(progress.done >= told && progress.done <= progress.total);
         told = progress.done;
     });
     (outcome.unwrap(), evaluator.asked)
@@ -316,7 +317,7 @@ fn storage_losses_are_in_every_trial_and_in_its_predictions() {
         evaluation().records(0, trials, evaluator)
     };
     let (lossless, lossy) = (memory("in-place"), memory("weight-nulling"));
-    let (mut asked, mut evaluator) = (Tiny::default(), Tiny { gains_by_several: true, ..Tiny::default() });
+    let (mut asked, mut evaluator) = (Tiny::default(), Tiny { together: usize::MAX, ..Tiny::default() });
     assert!(records(&lossless, &mut asked).iter().all(|record| record.correct == 15));
     assert_eq!((lossless.losses().len(), asked.asked), (0, 0));
     // Half of all weights have an odd number of ones.
@@ -369,7 +370,7 @@ fn an_unchanged_network_is_never_run_and_scores_as_clean() {
 fn trials_evaluated_together_give_the_same_records() {
     let (single, several) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (_, asked) = run_all(single.path(), &network());
-    let together = Tiny { gains_by_several: true, ..Tiny::default() };
+    let together = Tiny { together: usize::MAX, ..Tiny::default() };
     assert_eq!(run_with(several.path(), &network(), together).1, asked);
     assert_eq!(merged(single.path()), merged(several.path()));
 }
@@ -525,23 +526,137 @@ fn a_wrong_shard_is_refused() {
     assert_eq!("2/3".parse::<Shard>().unwrap().to_string(), "2/3");
 }
 
+/// A pace that is `wish` when it is asked for the n-th time, and from then on where that is a stop.
+fn at_question(n: usize, wish: Pace) -> impl Fn() -> Pace {
+    let asked = std::cell::Cell::new(0);
+    move || {
+        asked.set(asked.get() + 1);
+        match wish {
+            Pace::Stop if asked.get() >= n => Pace::Stop,
+            _ if asked.get() == n => wish,
+            _ => Pace::GoOn,
+        }
+    }
+}
+
+/// Trials on the disk of units that are not finished.
+fn begun(root: &Path) -> usize {
+    let scan = Store::open(root).unwrap().scan().unwrap();
+    scan.begun.values().map(|part| part.trials.len()).sum()
+}
+
 #[test]
-fn a_run_stops_after_the_unit_or_the_trial_and_goes_on_later() {
+fn a_run_that_is_stopped_keeps_every_finished_trial_and_goes_on_with_them() {
     let whole = tempfile::tempdir().unwrap();
     run_all(whole.path(), &network());
-    for (wish, stored) in [(Pace::FinishUnit, 1), (Pace::FinishTrial, 0)] {
+    let reference = merged(whole.path());
+    let all_asked = run_all(tempfile::tempdir().unwrap().path(), &network()).1;
+    // Asked before each unit and before each call of the evaluator.
+    for n in [1, 2, 3, 4, 11, 12, 30, 77, 100] {
         let folder = tempfile::tempdir().unwrap();
-        // Asked before the unit and after its first trial, it goes on; then the wish is there.
-        let asked = std::cell::Cell::new(0);
+        let store = Store::create(folder.path(), manifest(&network())).unwrap();
+        let (mut evaluator, network) = (Tiny::default(), network());
+        let mut done = 0;
+        let subject = Subject { network: &network, evaluator: &mut evaluator, evaluation: &evaluation() };
+        let pace = at_question(n, Pace::Stop);
+        let outcome = run(&store, &mut [subject], Shard::WHOLE, &pace, &mut |progress| done = progress.done);
+        let outcome = outcome.unwrap();
+        let stored: u64 = store.scan().unwrap().done.keys().map(|unit| unit.count).sum();
+        assert_eq!(stored + begun(folder.path()) as u64, done, "every trial that was told of, stop at {n}");
+        if let Some((kept, of)) = outcome.begun {
+            assert!(kept < of && kept == begun(folder.path()) as u64, "{kept} of {of}");
+        }
+        let asked_before = evaluator.asked;
+        // Nothing is computed twice but the canary.
+        let (outcome, asked) = run_all(folder.path(), &network);
+        assert_eq!((outcome.left, outcome.begun, begun(folder.path())), (0, None, 0));
+        assert!(asked_before + asked <= all_asked + 1, "{asked_before} and {asked} of {all_asked}");
+        assert_eq!(merged(folder.path()), reference);
+    }
+}
+
+/// What a kill leaves of a run that was told to keep its trials.
+#[test]
+fn trials_that_are_kept_on_the_way_survive_a_kill_and_are_not_computed_again() {
+    let whole = tempfile::tempdir().unwrap();
+    let all_asked = run_all(whole.path(), &network()).1;
+    let mut most_begun = 0;
+    for n in 3..14 {
+        let folder = tempfile::tempdir().unwrap();
+        let network = network();
+        let store = Store::create(folder.path(), manifest(&network)).unwrap();
+        let questions = std::cell::Cell::new(0);
         let pace = || {
-            asked.set(asked.get() + 1);
-            if asked.get() <= 2 { Pace::GoOn } else { wish }
+            questions.set(questions.get() + 1);
+            assert!(questions.get() < n, "killed");
+            Pace::Keep
         };
-        let outcome = run_shard(folder.path(), Shard::WHOLE, &pace);
-        assert_eq!((outcome.kept, outcome.computed, outcome.left), (0, stored, 24 - stored));
-        let outcome = run_shard(folder.path(), Shard::WHOLE, &|| Pace::GoOn);
-        assert_eq!((outcome.kept, outcome.computed, outcome.left), (stored, 24 - stored, 0));
+        let mut evaluator = Tiny::default();
+        let died = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let subject = Subject { network: &network, evaluator: &mut evaluator, evaluation: &evaluation() };
+            run(&store, &mut [subject], Shard::WHOLE, &pace, &mut |_| {})
+        }));
+        assert!(died.is_err());
+        most_begun = most_begun.max(begun(folder.path()));
+        let before = evaluator.asked;
+        let (outcome, asked) = run_all(folder.path(), &network);
+        assert_eq!((outcome.left, begun(folder.path())), (0, 0));
+        // Computed twice: the canary, and the trial before the kill.
+        assert!(before + asked <= all_asked + 2, "{before} and {asked} of {all_asked}");
         assert_eq!(merged(folder.path()), merged(whole.path()));
+    }
+    assert!(most_begun > 0);
+}
+
+/// A run that is given more trials, several times, cut into shards, stopped and damaged, has the records of a run that had
+/// as many from the beginning; and what it had before is as it was.
+#[test]
+fn more_trials_end_in_the_bytes_of_a_run_that_had_them_from_the_beginning() {
+    let network = network();
+    let stop = Some(StopRule { failures: 8, drop_points: 100.0 / 16.0 });
+    let cases: [(_, &[u64]); 4] =
+        [(None, &[4, 23]), (None, &[7, 10, 13, 24]), (stop, &[15, 31]), (stop, &[5, 32, 65])];
+    let mut random = 1u64;
+    let mut below = |end: u64| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) % end
+    };
+    for (stop, history) in cases {
+        let planned = |trials: u64| Manifest { trials, stop, ..manifest(&network) };
+        let work = |root: &Path, trials, shard, pace: &dyn Fn() -> Pace| {
+            let store = Store::create(root, planned(trials)).unwrap();
+            let subject =
+                Subject { network: &network, evaluator: &mut Tiny::default(), evaluation: &evaluation() };
+            run(&store, &mut [subject], shard, pace, &mut |_| {}).unwrap()
+        };
+        let direct = |trials| {
+            let folder = tempfile::tempdir().unwrap();
+            work(folder.path(), trials, Shard::WHOLE, &|| Pace::GoOn);
+            merged(folder.path())
+        };
+        let grown = tempfile::tempdir().unwrap();
+        let mut parts: Vec<(std::path::PathBuf, Vec<u8>)> = Vec::new();
+        for &trials in history {
+            // Stopped a few times, then in shards, the last of which may have been started with fewer trials.
+            for _ in 0..3 {
+                work(grown.path(), trials, Shard::WHOLE, &at_question(1 + below(60) as usize, Pace::Stop));
+            }
+            let count = 1 + below(3);
+            for index in 0..count {
+                work(grown.path(), trials, Shard::new(index, count).unwrap(), &|| Pace::GoOn);
+            }
+            merged(grown.path());
+            assert!(parts.iter().all(|(path, bytes)| std::fs::read(path).unwrap() == *bytes));
+            let folder = std::fs::read_dir(grown.path().join("parts")).unwrap();
+            let read = |path: std::path::PathBuf| (path.clone(), std::fs::read(path).unwrap());
+            parts = folder.map(|entry| read(entry.unwrap().path())).collect();
+        }
+        let trials = *history.last().unwrap();
+        assert_eq!(merged(grown.path()), direct(trials), "{history:?}");
+        assert!(!grown.path().join("set-aside").exists());
+        let manifest = Store::open(grown.path()).unwrap().manifest().clone();
+        let before: Vec<u64> = manifest.extensions.iter().map(|extension| extension.trials).collect();
+        assert_eq!(before, history[..history.len() - 1]);
     }
 }
 

@@ -65,7 +65,7 @@ pub(crate) struct NamedCell {
     pub(crate) cell: String,
     model: String,
     protection: String,
-    fault_model: String,
+    pub(crate) fault_model: String,
     rate: f64,
 }
 

@@ -78,7 +78,7 @@ impl From<StoreError> for Failure {
             StoreError::Io { .. } | StoreError::Table(TableError::Io { .. } | TableError::Parquet(_)) => {
                 Self::machine(error)
             }
-            StoreError::OtherPlan { .. } => Self::OtherPlan(error.into()),
+            StoreError::OtherPlan { .. } | StoreError::FewerTrials { .. } => Self::OtherPlan(error.into()),
             StoreError::Manifest { .. }
             | StoreError::Newer { .. }
             | StoreError::Table(TableError::Schema { .. }) => Self::input(error),

@@ -1,5 +1,7 @@
 //! Int8 networks, of either evaluator, on the images of a set.
 
+use std::time::{Duration, Instant};
+
 use anyhow::anyhow;
 use campaign::{Evaluator, WeightChange};
 use data::ImageSet;
@@ -52,15 +54,21 @@ impl Compiled {
     }
 }
 
+/// How long the evaluation of several trials in one call may take: a signal waits for its end.
+const CALL: Duration = Duration::from_secs(20);
+
+/// Trials in a call below which nothing is gained by several.
+const FEWEST_TOGETHER: usize = 3;
+
 /// A network on the images of a set, for `campaign`.
 pub(crate) enum Int8<'a> {
-    Static(Baseline<'a>),
-    /// Each trial is a full pass: a change reaches every image of its batch through the ranges.
-    Dynamic {
-        network: DynamicNetwork,
-        inputs: Inputs<'a>,
-        clean: Vec<u16>,
+    Static {
+        baseline: Baseline<'a>,
+        /// Trials that a call is finished with in [`CALL`], by the last call.
+        together: usize,
     },
+    /// Each trial is a full pass: a change reaches every image of its batch through the ranges.
+    Dynamic { network: DynamicNetwork, inputs: Inputs<'a>, clean: Vec<u16> },
 }
 
 impl<'a> Int8<'a> {
@@ -80,7 +88,8 @@ impl<'a> Int8<'a> {
         Ok(match compiled {
             Compiled::Static(network) => {
                 let inputs = network.prepare(images.pixels())?;
-                Self::Static(Baseline::new(network, inputs, memory, done))
+                let baseline = Baseline::new(network, inputs, memory, done);
+                Self::Static { baseline, together: FEWEST_TOGETHER }
             }
             Compiled::Dynamic(network) => {
                 let inputs = network.prepare(images.pixels())?;
@@ -92,7 +101,7 @@ impl<'a> Int8<'a> {
     /// The fault-free predictions.
     pub(crate) fn clean(&self) -> &[u16] {
         match self {
-            Self::Static(baseline) => baseline.clean(),
+            Self::Static { baseline, .. } => baseline.clean(),
             Self::Dynamic { clean, .. } => clean,
         }
     }
@@ -105,17 +114,25 @@ impl Evaluator for Int8<'_> {
         let trials: Vec<Vec<infer::WeightChange>> =
             trials.iter().map(|changes| changes.iter().map(change).collect()).collect();
         match self {
-            Self::Static(baseline) => baseline.predict(&trials.iter().map(Vec::as_slice).collect::<Vec<_>>()),
+            Self::Static { baseline, together } => {
+                let begun = Instant::now();
+                let predictions = baseline.predict(&trials.iter().map(Vec::as_slice).collect::<Vec<_>>());
+                let of_a_trial = begun.elapsed().as_secs_f64() / trials.len() as f64;
+                *together = ((CALL.as_secs_f64() / of_a_trial) as usize).max(FEWEST_TOGETHER);
+                predictions
+            }
             Self::Dynamic { network, inputs, .. } => {
                 trials.iter().map(|changes| network.predict(inputs, changes)).collect()
             }
         }
     }
 
-    fn gains_by_several(&self) -> bool {
+    fn together(&self) -> usize {
         match self {
-            Self::Static(baseline) => baseline.images_kept() < baseline.clean().len(),
-            Self::Dynamic { .. } => false,
+            Self::Static { baseline, together } if baseline.images_kept() < baseline.clean().len() => {
+                *together
+            }
+            Self::Static { .. } | Self::Dynamic { .. } => 1,
         }
     }
 }

@@ -7,7 +7,6 @@ use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use data::ImageSet;
 use ecc::Constraint;
-use indicatif::ProgressBar;
 use quant::{
     Activations, Checkpoint, FloatTensor, Parameters, Preprocessing, Provenance, QuantError, QuantTensor,
     WeightScale,
@@ -17,7 +16,7 @@ use zoo::{Bound, Graph, Selection};
 
 use crate::digest::file_sha256;
 use crate::int8::compiled;
-use crate::progress::bar;
+use crate::progress::{Bar, bar};
 use crate::recipe::ScaleRule;
 
 /// Pixels in one pass of the float network: 50 images of CIFAR.
@@ -182,7 +181,7 @@ impl FloatNetwork<'_> {
     }
 
     /// Top-1 class of every image, by the float network; `bar` advances by each.
-    pub(crate) fn predict(&self, images: &ImageSet, bar: &ProgressBar) -> anyhow::Result<Vec<u16>> {
+    pub(crate) fn predict(&self, images: &ImageSet, bar: &Bar) -> anyhow::Result<Vec<u16>> {
         let executor = zoo::Executor::new(self.graph, self.parameters)?;
         let shape = images.shape();
         let plane = shape.height * shape.width;
@@ -238,7 +237,7 @@ impl Rounded {
 }
 
 /// A bar for one pass over images.
-pub(crate) fn image_bar(images: &ImageSet) -> ProgressBar {
+pub(crate) fn image_bar(images: &ImageSet) -> Bar {
     bar(images.len() as u64, "images")
 }
 
@@ -274,7 +273,7 @@ pub(crate) fn int8_top1(checkpoint: &Checkpoint, images: &ImageSet) -> anyhow::R
 pub(crate) fn int8_predict(
     checkpoint: &Checkpoint,
     images: &ImageSet,
-    bar: &ProgressBar,
+    bar: &Bar,
 ) -> anyhow::Result<Vec<u16>> {
     compiled(checkpoint, images)?.predict(images, &|done| bar.inc(done as u64))
 }

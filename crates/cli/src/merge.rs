@@ -25,7 +25,10 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
 }
 
 /// Merges; says what is missing when it cannot. The merged file is named in text only: a document follows.
+///
+/// Another process may have extended the run since `store` was opened; merged is what the run is now.
 pub(crate) fn merge(store: &Store, format: Format) -> Result<Outcome, Failure> {
+    let store = &Store::open(store.root())?;
     let missing = match signals::whole(|| store.merge())? {
         Merged::Complete(path) => {
             if format == Format::Text {

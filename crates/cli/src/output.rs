@@ -57,6 +57,15 @@ pub(crate) fn markdown(columns: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
+/// Seconds in the unit that suits them.
+pub(crate) fn duration(seconds: f64) -> String {
+    match seconds {
+        _ if seconds < 120.0 => format!("{seconds:.1} s"),
+        _ if seconds < 7200.0 => format!("{:.1} min", seconds / 60.0),
+        _ => format!("{:.1} h", seconds / 3600.0),
+    }
+}
+
 /// `part` of `whole` in percent.
 pub(crate) fn percent(part: usize, whole: usize) -> f64 {
     100.0 * part as f64 / whole as f64

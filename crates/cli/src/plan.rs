@@ -3,6 +3,7 @@ use std::time::Instant;
 
 use campaign::{Drawing, TrialsOf};
 use clap::Args;
+use inject::{FaultModel, ScopedFaultModel};
 use records::{CellSpec, EvaluationSet, StopRule};
 use serde::Serialize;
 
@@ -11,7 +12,7 @@ use crate::exit::{Failure, Outcome};
 use crate::images::left_out;
 use crate::loading::{Machine, Prepared};
 use crate::network_text;
-use crate::output::markdown;
+use crate::output::{duration, markdown};
 use crate::progress::bar;
 use crate::rerun::Rerun;
 
@@ -21,7 +22,10 @@ use crate::rerun::Rerun;
 /// is small, nearly all trials lose nothing, and `trials_of = "changed"` in the experiment draws only the others.
 /// `unknown` where it has no closed form.
 ///
-/// Expected flips are those of all hours for `accumulate`, and the cells that are stuck for `stuck-at`.
+/// Flips are expected ones, in the mean of many trials, but for `fixed-count`, under which in every trial exactly so many cells
+/// flip: the rate times the cells of each plane, rounded down. For `accumulate` they are those of all hours, before any
+/// scrub; for `stuck-at` the cells that are stuck, of which those flip that hold the other bit; for `asymmetric` those of a
+/// memory that holds as many ones as zeros.
 ///
 /// A pilot runs the first trials of each cell, stores nothing, and tells what the plan will cost on this machine and how
 /// wide the 95 % interval of each mean drop will be: 1.96 standard deviations of the pilot's drops over the root of the
@@ -161,12 +165,21 @@ struct CellPilot {
 }
 
 impl CellPlan {
+    /// Whether every trial flips as many cells.
+    fn flips_exactly(&self) -> bool {
+        let model: Result<ScopedFaultModel, _> = self.named.fault_model.parse();
+        model.is_ok_and(|model| model.model == FaultModel::FixedCount)
+    }
+
     fn row(&self) -> Vec<String> {
         let mut row = self.named.columns();
         row.extend([
             self.data_bits.to_string(),
             self.check_bits.to_string(),
-            format!("{:.1}", self.expected_flips),
+            match self.flips_exactly() {
+                true => format!("exactly {}", self.expected_flips),
+                false => format!("{:.1}", self.expected_flips),
+            },
             self.changed_probability.map_or("unknown".into(), |probability| format!("{probability:.3e}")),
         ]);
         if let Some(pilot) = &self.pilot {
@@ -181,7 +194,12 @@ impl Document for Plan<'_> {
     const FORMAT: &'static str = "zerospace.plan/1";
 
     fn text(&self) -> String {
-        let more = [">data bits", ">check bits", ">expected flips a trial", ">P(changed)"];
+        // Known, or a mean.
+        let flips = match self.cells.iter().all(CellPlan::flips_exactly) {
+            true => ">flips a trial",
+            false => ">expected flips a trial",
+        };
+        let more = [">data bits", ">check bits", flips, ">P(changed)"];
         let mut columns = [&NamedCell::COLUMNS[..], &more].concat();
         let mut cost = String::new();
         if let Some(pilot) = &self.pilot {
@@ -263,13 +281,4 @@ fn pilot(prepared: &Prepared, trials: u64) -> Result<Vec<Piloted>, Failure> {
     }
     bar.finish_and_clear();
     Ok(piloted)
-}
-
-/// Seconds in the unit that suits them.
-fn duration(seconds: f64) -> String {
-    match seconds {
-        _ if seconds < 120.0 => format!("{seconds:.1} s"),
-        _ if seconds < 7200.0 => format!("{:.1} min", seconds / 60.0),
-        _ => format!("{:.1} h", seconds / 3600.0),
-    }
 }

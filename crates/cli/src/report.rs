@@ -56,7 +56,10 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     let Some(run) = &arguments.run else { return splice(&arguments.splice, arguments.check) };
     let store = Store::open(run)?;
     let format = arguments.shown.format;
-    if !run.join("trials.parquet").exists() && merge(&store, format)? == Outcome::Incomplete {
+    // The table of an extended run may be that of the shorter one.
+    let may_be_short = !store.manifest().extensions.is_empty() && run.join("parts").exists();
+    let merged = run.join("trials.parquet").exists() && !may_be_short;
+    if !merged && merge(&store, format)? == Outcome::Incomplete {
         return Ok(Outcome::Incomplete);
     }
     report(&store, arguments.out.as_deref().unwrap_or(run), format)
@@ -78,7 +81,7 @@ fn report(store: &Store, out: &Path, format: Format) -> Result<Outcome, Failure>
     let label_free = label_free(manifest);
     let report = analysed(store)?;
     let notes = notes(manifest);
-    let command = whole_run(&manifest.environment.command);
+    let command = whole_run(&manifest.latest().command);
     let trials_sha256 = file_sha256(&store.root().join("trials.parquet")).map_err(Failure::Machine)?;
     let classes: Vec<u64> = manifest.networks.iter().map(|n| n.classes).collect();
     let chance = classes.first().filter(|c| classes.iter().all(|d| d == *c));
@@ -91,7 +94,7 @@ fn report(store: &Store, out: &Path, format: Format) -> Result<Outcome, Failure>
         run: Some(Run {
             manifest,
             command: &command,
-            experiment: experiment_file(&manifest.environment.command),
+            experiment: experiment_file(&manifest.latest().command),
             trials_sha256: &trials_sha256,
         }),
     };
@@ -236,6 +239,15 @@ fn label_free(manifest: &Manifest) -> bool {
 fn notes(manifest: &Manifest) -> String {
     let label_free = label_free(manifest);
     let mut lines = Vec::new();
+    if let Some(first) = manifest.extensions.first() {
+        let later = manifest.extensions[1..].iter().map(|extension| extension.trials);
+        let then: Vec<String> = later.chain([manifest.trials]).map(|trials| trials.to_string()).collect();
+        lines.push(format!(
+            "- **trials**: {} trials a cell at first, then extended to {}",
+            first.trials,
+            then.join(" and to ")
+        ));
+    }
     for network in &manifest.networks {
         let correct = match label_free {
             true => String::new(),

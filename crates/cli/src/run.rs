@@ -8,7 +8,7 @@ use records::{Environment, Manifest, Store};
 use crate::exit::{Failure, Outcome};
 use crate::loading::{Machine, Prepared};
 use crate::output::progress_line;
-use crate::progress::bar;
+use crate::progress::{bar, log_line};
 use crate::report;
 use crate::signals;
 
@@ -23,10 +23,19 @@ and leaves the rest to `zerospace merge` and `zerospace report`, when all are th
 run at once, on several machines that share the run directory; N may be another one when shards
 are run again, and two that compute the same do no harm.
 
-SIGUSR1 stops a run when the unit in work is stored, SIGTERM (exit code 75 like it) and Ctrl-C
-(130) after the trial in work; a second one stops it at once. The last line on stderr is then the
-command that resumes. `unit_trials` of the experiment is how many trials are stored together, and
-lost at most.
+SIGUSR1 and SIGTERM (exit code 75) and Ctrl-C (130) stop a run after the trial in work, and all
+finished trials are kept; a second SIGTERM or Ctrl-C stops it at once. The last line on stderr is
+then the command that resumes. A kill loses the trial in work and half a minute before it, at most.
+(`unit_trials` of the experiment is how many trials share a file. Where the levels of all images do
+not fit into memory, several trials are in work at once, for some 20 s.)
+
+An experiment that has run may be given more `trials`, or a `[stop]` rule a higher maximum: the
+same command then computes those that are new, and the records are those of a run that had as many
+from the beginning. The manifest keeps how many there were. Fewer are refused, like every other
+change of the plan.
+
+Where stderr is no terminal, it says what will be computed, when the first unit is stored, and at
+growing times, in the end every minute, how many trials are done and how long the rest will take.
 
 Examples:
   zerospace run experiments/resnet20-cifar10.toml
@@ -63,9 +72,10 @@ pub(crate) fn run(
 ) -> Result<Outcome, Failure> {
     let threads = machine.start()?;
     let prepared = Prepared::load(experiment, machine)?;
-    let mut evaluators = prepared.evaluators()?;
     let experiment = &prepared.experiment;
     let root = run_directory(experiment, out);
+    log_line(&planned(&prepared, shard, &root));
+    let mut evaluators = prepared.evaluators()?;
     let manifest = Manifest {
         expected: campaign::expected_outcomes(&prepared.networks, &prepared.cells),
         stop: experiment.stop,
@@ -81,6 +91,13 @@ pub(crate) fn run(
     };
     let store = signals::whole(|| Store::create(&root, manifest))?;
     store.remove_leftovers(SystemTime::now())?;
+    if let Some(before) = store.extended_from() {
+        progress_line(&format!(
+            "{}: extended from {before} to {} trials a cell; what is stored stays",
+            root.display(),
+            experiment.trials
+        ));
+    }
 
     let mut subjects: Vec<Subject<'_>> = prepared
         .networks
@@ -90,11 +107,23 @@ pub(crate) fn run(
         .collect();
     let bar = bar(experiment.trials * prepared.cells.len() as u64, "trials");
     let share = shard.unwrap_or(Shard::WHOLE);
+    let mut units = None;
     let outcome = signals::polled(|| {
         campaign::run(&store, &mut subjects, share, &signals::pace, &mut |progress| {
+            signals::unkept(progress.unkept);
             bar.set_length(progress.total);
             bar.set_message(progress.cell.spec.label());
-            bar.set_position(progress.done);
+            match units.replace(progress.units) {
+                None => bar.begin_at(progress.done),
+                Some(0) if progress.units == 1 => log_line(&format!(
+                    "{} of {} trials; the first unit was stored after {}: {}",
+                    progress.done,
+                    progress.total,
+                    bar.elapsed(),
+                    progress.cell.spec.label()
+                )),
+                Some(_) => bar.set_position(progress.done),
+            }
         })
     });
     bar.finish_and_clear();
@@ -108,7 +137,7 @@ pub(crate) fn run(
     let stored = outcome.kept + outcome.computed + outcome.spared;
     // A shard with nothing left has ended; a run still has to merge and report.
     if (outcome.left > 0 || shard.is_none())
-        && let Some(stopped) = signals::stopped(stored, stored + outcome.left)
+        && let Some(stopped) = signals::stopped(stored, stored + outcome.left, outcome.begun)
     {
         return Ok(stopped);
     }
@@ -122,7 +151,26 @@ pub(crate) fn run(
         return Ok(Outcome::Done);
     }
     progress_line(&counts);
-    report::merge_and_report(&store, &root)
+    report::merge_and_report(&Store::open(&root)?, &root)
+}
+
+/// The work of a run, in words.
+fn planned(prepared: &Prepared, shard: Option<Shard>, root: &Path) -> String {
+    let Prepared { experiment, images, cells, .. } = prepared;
+    let trials = experiment.trials.saturating_mul(cells.len() as u64);
+    let of_shard = shard.map_or(String::new(), |shard| format!(", of which shard {shard} is computed"));
+    format!(
+        "{}: {} cells x {}{} trials = {trials} trials, in units of {}{of_shard}, on {} images of {} {}, to {}",
+        experiment.name,
+        cells.len(),
+        if experiment.stop.is_some() { "at most " } else { "" },
+        experiment.trials,
+        experiment.unit_trials,
+        images.len(),
+        images.name(),
+        images.split(),
+        root.display()
+    )
 }
 
 /// Where an experiment's run directory is: `out`, or `runs/NAME`.

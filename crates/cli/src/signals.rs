@@ -5,7 +5,7 @@
 //!
 //! | where | SIGUSR1 | SIGTERM, SIGINT |
 //! |---|---|---|
-//! | between a campaign's first trial and its last ([`polled`]) | ends it when the unit in work is stored | after the trial in work |
+//! | between a campaign's first trial and its last ([`polled`]) | ends it after the trial in work, which is kept | the same |
 //! | where files are written ([`whole`]) | ends the program when they are whole | the same |
 //! | where the last files are written ([`last`]) | nothing: the program is about to end by itself | the same |
 //! | anywhere else | ends the program at once | the same |
@@ -17,6 +17,7 @@
 //! Signals belong to the process, and so does what is kept of them here.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use campaign::Pace;
@@ -26,6 +27,10 @@ use signal_hook::low_level::signal_name;
 
 use crate::exit::{Failure, Outcome};
 use crate::output::progress_line;
+
+/// How often the finished trials of a unit in work are put on the disk: a kill loses so much time at most, and the trial in
+/// work.
+const KEPT_EVERY: Duration = Duration::from_secs(30);
 
 /// What a verb leaves behind when it is stopped before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,10 +58,19 @@ struct State {
     left: Left,
     /// The command line as it was typed.
     command: String,
+    /// When the trials of a campaign were last kept.
+    kept: Option<Instant>,
+    /// Finished trials of a campaign that are not on the disk.
+    unkept: u64,
 }
 
-static STATE: Mutex<State> =
-    Mutex::new(State { received: 0, place: Place::Anywhere, left: Left::Nothing, command: String::new() });
+impl State {
+    const fn new(left: Left, command: String) -> Self {
+        Self { received: 0, place: Place::Anywhere, left, command, kept: None, unkept: 0 }
+    }
+}
+
+static STATE: Mutex<State> = Mutex::new(State::new(Left::Nothing, String::new()));
 
 fn state() -> MutexGuard<'static, State> {
     // Every change of it is one assignment.
@@ -65,7 +79,7 @@ fn state() -> MutexGuard<'static, State> {
 
 /// Takes the signals of the program from now on. `command` is what was typed.
 pub(crate) fn watch(left: Left, command: String) -> Result<(), Failure> {
-    *state() = State { received: 0, place: Place::Anywhere, left, command };
+    *state() = State::new(left, command);
     let mut arriving =
         Signals::new([SIGINT, SIGTERM, SIGUSR1]).context("signal handlers").map_err(Failure::Machine)?;
     std::thread::spawn(move || arriving.forever().for_each(receive));
@@ -87,7 +101,7 @@ fn receive(signal: i32) {
     let until = match state.place {
         Place::Writing => "when its files are written; once more: at once",
         _ if urgent => "after the trial in work; once more: at once",
-        _ => "when the unit in work is stored",
+        _ => "after the trial in work",
     };
     progress_line(&format!("{}: stopping {until}", name(signal)));
 }
@@ -97,6 +111,13 @@ impl State {
     fn stop(&self, signal: i32) -> ! {
         let (by, command) = (name(signal), &self.command);
         progress_line(&match self.left {
+            Left::Resumable if self.place == Place::Polled => {
+                let lost = match self.unkept {
+                    0 => "the trial in work is lost".into(),
+                    trials => format!("the trial in work and {trials} finished before it are lost"),
+                };
+                format!("stopped by {by} at once: {lost}; resume with: {command}")
+            }
             Left::Resumable => format!("stopped by {by}; resume with: {command}"),
             Left::Nothing if self.place != Place::Writing => {
                 format!("stopped by {by}; nothing was written; start again with: {command}")
@@ -111,19 +132,31 @@ impl State {
 
 /// Does work that asks for its [`pace`], so that signals need not end the program.
 pub(crate) fn polled<T>(work: impl FnOnce() -> T) -> T {
-    state().place = Place::Polled;
+    {
+        let mut state = state();
+        (state.place, state.kept) = (Place::Polled, Some(Instant::now()));
+    }
     let done = work();
     state().place = Place::Anywhere;
     done
 }
 
-/// How far a campaign is to go on.
+/// How a campaign is to go on.
 pub(crate) fn pace() -> Pace {
-    match state().received {
-        0 => Pace::GoOn,
-        SIGUSR1 => Pace::FinishUnit,
-        _ => Pace::FinishTrial,
+    let mut state = state();
+    if state.received != 0 {
+        return Pace::Stop;
     }
+    if state.kept.is_some_and(|kept| kept.elapsed() < KEPT_EVERY) {
+        return Pace::GoOn;
+    }
+    state.kept = Some(Instant::now());
+    Pace::Keep
+}
+
+/// Notes how many finished trials of a campaign a kill would lose.
+pub(crate) fn unkept(trials: u64) {
+    state().unkept = trials;
 }
 
 /// Writes files; a signal that comes meanwhile ends the program when they are whole.
@@ -146,14 +179,17 @@ pub(crate) fn last<T>(write: impl FnOnce() -> T) -> T {
     write()
 }
 
-/// The end of a campaign that a signal has stopped, `stored` of its `units` units being stored; `None` when no signal
-/// came.
-pub(crate) fn stopped(stored: usize, units: usize) -> Option<Outcome> {
+/// The end of a campaign that a signal has stopped, `stored` of its `units` units being stored, and of the unit in work some
+/// of its trials; `None` when no signal came.
+pub(crate) fn stopped(stored: usize, units: usize, begun: Option<(u64, u64)>) -> Option<Outcome> {
     let state = state();
     (state.received != 0).then(|| {
         let (by, command) = (name(state.received), &state.command);
+        let begun = begun.map_or(String::new(), |(kept, trials)| {
+            format!(", {kept} of {trials} trials of the unit in work are kept")
+        });
         progress_line(&format!(
-            "stopped by {by}: {stored} of {units} units are stored; resume with: {command}"
+            "stopped by {by}: {stored} of {units} units are stored{begun}, no finished trial is lost; resume with: {command}"
         ));
         Outcome::Stopped(state.received)
     })

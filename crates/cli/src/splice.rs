@@ -101,7 +101,7 @@ fn part(name: &str, folder: &Path) -> Result<String, Failure> {
 fn drops(run: &str, folder: &Path) -> Result<String, Failure> {
     let store = Store::open(&folder.join(run))?;
     let report = analysed(&store)?;
-    let command = whole_run(&store.manifest().environment.command);
+    let command = whole_run(&store.manifest().latest().command);
     Ok(format!(
         "{}.\n\n{}\nFrom `zerospace {command}`; everything else that came out is in [{run}]({run}/report.md).",
         report.conditions(),

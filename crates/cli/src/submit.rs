@@ -15,6 +15,7 @@ use records::{Store, write_durably};
 use crate::exit::{Failure, Outcome};
 use crate::output::{data, progress_line};
 use crate::run::run_directory;
+use crate::status::finished_trials;
 
 const HELP: &str = "\
 Writes readable files into RUN/slurm, RUN/kubernetes or RUN/parallel, for all shards of
@@ -63,8 +64,9 @@ pub(crate) struct Arguments {
     /// Shards that run at once, at most [default: as the cluster decides]
     #[arg(long, value_name = "M", value_parser = clap::value_parser!(u64).range(1..))]
     max_running: Option<u64>,
-    /// Slurm: time limit of a shard, at least 00:05:00 [default: the partition's]
-    #[arg(long, value_name = "HH:MM:SS", value_parser = time_limit)]
+    /// Slurm: time limit of a shard, at least 5 minutes, in any of sbatch's forms: MINUTES, MINUTES:SECONDS,
+    /// HOURS:MINUTES:SECONDS, DAYS-HOURS, DAYS-HOURS:MINUTES, DAYS-HOURS:MINUTES:SECONDS [default: the partition's]
+    #[arg(long, value_name = "TIME", value_parser = time_limit)]
     time: Option<String>,
     /// Slurm: partition
     #[arg(long, value_name = "NAME")]
@@ -204,32 +206,91 @@ fn check_engine(arguments: &Arguments) -> Result<(), Failure> {
         None => Ok(()),
         Some((option, _, engine)) => {
             let engine = engine.to_possible_value().expect("no engine is hidden");
-            Err(Failure::Input(anyhow!("{option} is for --engine {}", engine.get_name())))
+            let instead = match (*option, arguments.engine) {
+                ("--time", Engine::Parallel) => "; GNU parallel has `parallel --timeout SECONDS`",
+                ("--time", Engine::Kubernetes) => "; a Kubernetes job runs until it is done",
+                _ => "",
+            };
+            Err(Failure::Input(anyhow!("{option} is for --engine {}{instead}", engine.get_name())))
         }
     }
 }
 
-/// Parts that are in a run directory already.
-fn stored(run: &Path) -> Result<usize, Failure> {
+/// Finished trials that are in a run directory already.
+fn stored(run: &Path) -> Result<u64, Failure> {
     if !run.join("manifest.json").exists() {
         return Ok(0);
     }
-    let scan = Store::open(run)?.scan()?;
-    Ok(scan.done.len() + scan.rejected.len())
+    let store = Store::open(run)?;
+    Ok(finished_trials(store.manifest(), &store.scan()?))
 }
 
-/// Takes a time limit that leaves room for the warning before its end.
+/// Takes a time limit that leaves room for the warning before its end. Slurm reads it as it stands.
 fn time_limit(text: &str) -> Result<String, String> {
-    let digits = |part: &str| part.len() >= 2 && part.bytes().all(|b| b.is_ascii_digit());
-    let parts: Vec<u64> =
-        text.split(':').filter(|part| digits(part)).filter_map(|part| part.parse().ok()).collect();
-    match parts[..] {
-        [hours, minutes, seconds] if text.matches(':').count() == 2 && minutes < 60 && seconds < 60 => {
-            if hours == 0 && minutes < 5 {
-                return Err("expected at least 00:05:00: shards are warned 2 minutes before its end".into());
-            }
-            Ok(text.into())
+    let forms = "expected minutes, minutes:seconds, hours:minutes:seconds, days-hours, days-hours:minutes or days-hours:minutes:seconds";
+    match slurm_seconds(text) {
+        None => Err(forms.into()),
+        // No limit but the partition's.
+        Some(0) => Ok(text.into()),
+        Some(seconds) if seconds < LEAST_TIME => {
+            Err("expected at least 5 minutes: shards are warned 2 minutes before its end".into())
         }
-        _ => Err("expected HH:MM:SS".into()),
+        Some(_) => Ok(text.into()),
+    }
+}
+
+/// Seconds of a shard at least.
+const LEAST_TIME: u64 = 300;
+
+/// The seconds of a time in one of Slurm's forms. As there, each field is any number: 90:00 is an hour and a half.
+fn slurm_seconds(text: &str) -> Option<u64> {
+    let number = |digits: &str| match digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => digits.parse::<u32>().ok().map(u64::from),
+        false => None,
+    };
+    let (days, rest) = match text.split_once('-') {
+        Some((days, rest)) => (Some(number(days)?), rest),
+        None => (None, text),
+    };
+    let fields: Vec<u64> = rest.split(':').map(number).collect::<Option<_>>()?;
+    let [hours, minutes, seconds] = match (days, &fields[..]) {
+        (None, &[minutes]) => [0, minutes, 0],
+        (None, &[minutes, seconds]) => [0, minutes, seconds],
+        (Some(_), &[hours]) => [hours, 0, 0],
+        (Some(_), &[hours, minutes]) => [hours, minutes, 0],
+        (_, &[hours, minutes, seconds]) => [hours, minutes, seconds],
+        _ => return None,
+    };
+    Some(days.unwrap_or(0) * 86_400 + hours * 3_600 + minutes * 60 + seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{slurm_seconds, time_limit};
+
+    /// The forms are those of sbatch's manual page, under --time.
+    #[test]
+    fn times_are_read_as_slurm_reads_them() {
+        for (text, seconds) in [
+            ("90", 5_400),
+            ("90:00", 5_400),
+            ("5:30", 330),
+            ("01:30:00", 5_400),
+            ("1:90:00", 9_000),
+            ("1-0", 86_400),
+            ("1-00:00:00", 86_400),
+            ("2-12:30", 217_800),
+            ("0-0:5:1", 301),
+            ("0", 0),
+        ] {
+            assert_eq!(slurm_seconds(text), Some(seconds), "{text}");
+            assert_eq!(time_limit(text).as_deref(), Ok(text));
+        }
+        for text in
+            ["", "1h", "-1", "1-", "1-2-3", "1:2:3:4", "1-2:3:4:5", ":5", "+5", " 5", "5.5", "99999999999"]
+        {
+            assert_eq!(slurm_seconds(text), None, "{text}");
+        }
+        assert!(time_limit("00:04:59").unwrap_err().starts_with("expected at least 5 minutes: "));
     }
 }

@@ -16,7 +16,7 @@ use crate::images::{DEFAULT_SIDE, SYNTHETIC_SHORT, is_synthetic};
 use crate::loading::Machine;
 use crate::making::{FloatNetwork, RangesOf, Rounding, import, int8_top1};
 use crate::output::{self, lines, markdown, percent, progress_line};
-use crate::progress::bar;
+use crate::progress::{bar, log_line};
 use crate::recipe::{Recipe, Stage};
 use crate::signals;
 use crate::training_log::TrainingLog;
@@ -140,6 +140,19 @@ fn draw(recipe: &Recipe, out: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(trainings.write_figures(out)?)
 }
 
+/// A check of a training, in words.
+fn checked(name: &str, iterations: u64, check: &Check) -> String {
+    let Check { iteration, loss, validation_images, correct, throttled } = check;
+    let throttled = throttled.as_ref().map_or(String::new(), |throttled| {
+        format!(", {} after {} out of range are clamped", throttled.correct, throttled.large_values)
+    });
+    // There is none before the first iteration.
+    let loss = if loss.is_nan() { String::new() } else { format!(", loss {loss:.3}") };
+    format!(
+        "{name}: iteration {iteration} of {iterations}{loss}, {correct} of {validation_images} held-out images correct{throttled}"
+    )
+}
+
 /// What the figures take of a check of an int8 training.
 fn drawn_check(check: &Check) -> Option<TrainingCheck> {
     check.throttled.as_ref().map(|throttled| TrainingCheck {
@@ -254,6 +267,7 @@ impl<'a> Job<'a> {
     fn train(&self, stage: &Stage, start: Parameters) -> anyhow::Result<(Trainer, TrainingLog)> {
         let name = &stage.name;
         let recipe = stage.recipe(self.recipe.seed, self.recipe.data.validation);
+        let checks = (recipe.check_every, recipe.validation.images);
         let state = self.out.join(format!("{name}.state"));
         let log = self.out.join(format!("{name}.csv"));
         let (mut trainer, mut log) = if state.exists() {
@@ -265,12 +279,24 @@ impl<'a> Job<'a> {
             (trainer, TrainingLog::begin(&log))
         };
         let bar = bar(stage.iterations, &format!("iterations of {name}"));
+        log_line(&format!(
+            "{name}: {} of {} iterations are done, on {} images of {} {}, checked every {} on {} of them",
+            trainer.iteration(),
+            stage.iterations,
+            self.training.len(),
+            self.training.name(),
+            self.training.split(),
+            checks.0,
+            checks.1,
+        ));
+        bar.begin_at(trainer.iteration());
         while !(stage.early_stop && log.reached_the_baseline()) {
             let check = trainer.next_check(self.training, |done, loss| {
                 bar.set_position(done);
                 bar.set_message(format!("loss {loss:.3}"));
             })?;
             let Some(check) = check else { break };
+            log_line(&checked(name, stage.iterations, &check));
             // The log first: a check whose state is lost to a kill comes again.
             signals::whole(|| {
                 log.push(check)?;

@@ -86,6 +86,12 @@ impl Part {
         Unit { cell: self.cell.id(), first: self.first, count: self.trials.len() as u64 }
     }
 
+    /// Whether these are the first trials of a unit, at least one of them, or all.
+    pub(crate) fn begins(&self, unit: &Unit) -> bool {
+        let Unit { cell, first, count } = self.unit();
+        cell == unit.cell && first == unit.first && (1..=unit.count).contains(&count)
+    }
+
     /// The file's bytes; equal parts have equal bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let header = Header {

@@ -40,11 +40,6 @@ pub struct Standing {
 }
 
 impl Manifest {
-    /// The units of a cell, ascending.
-    pub fn units_of(&self, cell: &CellId) -> impl Iterator<Item = Unit> {
-        self.firsts().map(|first| self.unit(cell, first))
-    }
-
     /// How far a cell has come, of whose units `done` are there.
     pub fn standing(&self, cell: &CellId, done: &BTreeMap<Unit, Part>) -> Standing {
         let mut standing = Standing::default();
@@ -54,10 +49,13 @@ impl Manifest {
                 standing.missing.push(unit);
                 continue;
             };
-            standing.counted.push(unit);
+            standing.counted.push(unit.clone());
             if let Some(stop) = self.stop {
                 failures += stop.failures_in(part);
-                if standing.missing.is_empty() && failures >= stop.failures {
+                // Where the run ended before an extension no cell ends: a run that was long from the beginning has no
+                // unit that does.
+                let whole = (unit.first + unit.count).is_multiple_of(self.unit_trials);
+                if whole && standing.missing.is_empty() && failures >= stop.failures {
                     break;
                 }
             }

@@ -1,5 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -12,8 +12,13 @@ use crate::{
     CellId, CellSpec, Part, PartError, Standing, StopRule, TableError, TrialRow, write_durably, write_trials,
 };
 
-/// Version of `manifest.json`.
-const MANIFEST_VERSION: u32 = 1;
+/// Newest version of `manifest.json`; a manifest has the oldest that can hold it ([`Manifest::oldest_version`]).
+const MANIFEST_VERSION: u32 = 2;
+
+const MANIFEST: &str = "manifest.json";
+
+/// Where the first trials of units that are not finished are kept.
+const BEGUN: &str = "begun";
 
 /// Age from which a temporary file is a leftover: a write takes seconds.
 const LEFTOVER_AGE: Duration = Duration::from_secs(3600);
@@ -105,6 +110,16 @@ pub struct ExpectedOutcomes {
     pub changed_probability: f64,
 }
 
+/// One raise of the number of trials in a run that was there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Extension {
+    /// Trials of each cell before it.
+    pub trials: u64,
+    /// When, where and by what it was made.
+    pub by: Environment,
+}
+
 /// What a run directory is for: the expanded plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -121,7 +136,7 @@ pub struct Manifest {
     pub cells: Vec<PlannedCell>,
     /// Trials of each cell; with a stop rule the most of them.
     pub trials: u64,
-    /// Trials of a unit; the last unit of a cell may be shorter.
+    /// Trials of a unit: units end at its multiples, and where the trials of a cell end or, before an extension, ended.
     pub unit_trials: u64,
     /// What ordinary trials do on average, for the cells of which that is known; absent in JSON when of none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -129,6 +144,9 @@ pub struct Manifest {
     /// When a cell ends earlier; absent in JSON when never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<StopRule>,
+    /// How the run came to have more trials than it began with, in order; absent in JSON when it did not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extensions: Vec<Extension>,
     /// Where it was first started.
     pub environment: Environment,
 }
@@ -145,7 +163,7 @@ pub struct Unit {
 }
 
 impl Manifest {
-    /// A manifest of the current version for `cells`, in that order, without a stop rule or expectations.
+    /// A manifest for `cells`, in that order, without a stop rule, expectations or extensions.
     pub fn new(
         experiment: &str,
         source: &str,
@@ -157,7 +175,7 @@ impl Manifest {
     ) -> Self {
         let cells = cells.into_iter().map(|spec| PlannedCell { id: spec.id(), spec }).collect();
         Self {
-            manifest_version: MANIFEST_VERSION,
+            manifest_version: 1,
             experiment: experiment.into(),
             source: source.into(),
             networks,
@@ -166,6 +184,7 @@ impl Manifest {
             unit_trials,
             expected: Vec::new(),
             stop: None,
+            extensions: Vec::new(),
             environment,
         }
     }
@@ -173,27 +192,80 @@ impl Manifest {
     /// All units, interleaved over the cells: the first unit of every cell, then the second, so that a
     /// run that is looked at early shows every cell.
     pub fn units(&self) -> Vec<Unit> {
-        self.firsts()
-            .flat_map(|first| self.cells.iter().map(move |cell| self.unit(&cell.id, first)))
-            .collect()
+        let blocks = self.blocks().into_iter();
+        blocks.flat_map(|block| self.cells.iter().map(move |cell| unit(&cell.id, block))).collect()
     }
 
-    /// The first trial of each unit of a cell.
-    pub(crate) fn firsts(&self) -> impl Iterator<Item = u64> {
-        (0..self.trials).step_by(usize::try_from(self.unit_trials).expect("64-bit"))
+    /// The units of a cell, ascending.
+    pub fn units_of(&self, cell: &CellId) -> impl Iterator<Item = Unit> {
+        self.blocks().into_iter().map(|block| unit(cell, block))
     }
 
-    /// The unit of a cell that begins with a trial.
-    pub(crate) fn unit(&self, cell: &CellId, first: u64) -> Unit {
-        Unit { cell: cell.clone(), first, count: self.unit_trials.min(self.trials - first) }
+    /// First trial and number of trials of each unit of a cell. An extension only adds units: those of the shorter run,
+    /// a short last one too, are units of the longer.
+    fn blocks(&self) -> Vec<(u64, u64)> {
+        let step = usize::try_from(self.unit_trials).expect("64-bit");
+        let mut firsts: Vec<u64> = (0..self.trials).step_by(step).collect();
+        firsts.extend(self.extensions.iter().map(|extension| extension.trials));
+        firsts.sort();
+        firsts.dedup();
+        let ends = firsts.iter().skip(1).chain([&self.trials]);
+        firsts.iter().zip(ends).map(|(&first, end)| (first, end - first)).collect()
+    }
+
+    /// The version of the oldest format that has a place for everything that is in the manifest: 2 with extensions.
+    fn oldest_version(&self) -> u32 {
+        if self.extensions.is_empty() { 1 } else { 2 }
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut text = serde_json::to_string_pretty(self).expect("plain data serializes");
+        text.push('\n');
+        text.into_bytes()
+    }
+
+    /// The environment of the last extension, or of the first start: the one whose command has all trials.
+    pub fn latest(&self) -> &Environment {
+        self.extensions.last().map_or(&self.environment, |extension| &extension.by)
+    }
+
+    /// Checks that the manifest is one that a run can have.
+    fn check(&self) -> Result<(), String> {
+        if self.unit_trials == 0 {
+            return Err("unit_trials is 0, expected at least 1".into());
+        }
+        let mut before = 0;
+        for extension in &self.extensions {
+            let Extension { trials, .. } = extension;
+            if *trials <= before || *trials >= self.trials {
+                return Err(format!(
+                    "extensions.trials is {trials}, expected more than {before} and less than trials, {}",
+                    self.trials
+                ));
+            }
+            before = *trials;
+        }
+        let short = self.extensions.iter().filter(|extension| extension.trials % self.unit_trials != 0);
+        let blocks = self.trials.div_ceil(self.unit_trials).saturating_add(short.count() as u64);
+        let units = blocks.saturating_mul(self.cells.len().max(1) as u64);
+        if units > MAX_UNITS {
+            return Err(format!("it plans {units} units, expected at most {MAX_UNITS}"));
+        }
+        match self.cells.iter().find(|cell| cell.spec.id() != cell.id) {
+            None => Ok(()),
+            Some(cell) => Err(format!(
+                "the id of cell {} is {}, but its content hashes to {}",
+                cell.spec.label(),
+                cell.id,
+                cell.spec.id()
+            )),
+        }
     }
 
     /// The first way in which `other` plans something else, for an error message; `None` when both
-    /// lead to the same records. `environment` may differ, and so may what is there for people.
+    /// lead to the same records. `environment` may differ, and so may what is there for people; so may `trials`,
+    /// since a trial depends on its number, and not on how many there are.
     fn difference(&self, other: &Self) -> Option<String> {
-        if self.trials != other.trials {
-            return Some(format!("trials is {}, was {}", other.trials, self.trials));
-        }
         if self.unit_trials != other.unit_trials {
             return Some(format!("unit_trials is {}, was {}", other.unit_trials, self.unit_trials));
         }
@@ -214,6 +286,10 @@ impl Manifest {
         let (field, old, new) = first_difference(&json(was), &json(is))?;
         Some(format!("{field} of cell {} is {new}, was {old}", was.spec.label()))
     }
+}
+
+fn unit(cell: &CellId, (first, count): (u64, u64)) -> Unit {
+    Unit { cell: cell.clone(), first, count }
 }
 
 /// The first field in which two JSON values differ, and both its values.
@@ -250,6 +326,19 @@ pub enum StoreError {
         path: PathBuf,
         /// First difference.
         difference: String,
+    },
+    /// The directory holds more trials than are asked for.
+    #[error(
+        "{path}: this run has {has} trials a cell, and trials is {asked}: a run keeps its trials, expected trials = {has} or more, or another run directory (--out)",
+        path = .path.display()
+    )]
+    FewerTrials {
+        /// The run directory.
+        path: PathBuf,
+        /// Trials of each cell.
+        has: u64,
+        /// Trials that are asked for.
+        asked: u64,
     },
     /// The manifest cannot be understood.
     #[error("{path}: {message}", path = .path.display())]
@@ -296,6 +385,8 @@ pub struct Rejected {
 pub struct Scan {
     /// Finished units.
     pub done: BTreeMap<Unit, Part>,
+    /// The first trials of units that are not finished.
+    pub begun: BTreeMap<Unit, Part>,
     /// Parts that are damaged or foreign.
     pub rejected: Vec<Rejected>,
 }
@@ -314,29 +405,63 @@ pub enum Merged {
 pub struct Store {
     root: PathBuf,
     manifest: Manifest,
+    extended_from: Option<u64>,
 }
 
 impl Store {
     /// Starts a run in `root`, or continues the one that is there. Of several processes that start one
     /// together, one writes the manifest and the others continue.
     ///
+    /// A run that is there and has fewer trials is extended: its manifest becomes `manifest` with a note of what it was
+    /// ([`Manifest::extensions`]), and keeps the environment of its first start. No unit of it is lost, and no process
+    /// that still works on the shorter run is disturbed.
+    ///
     /// # Errors
     /// When the directory cannot be written, or was started with another plan; the error then names
-    /// the first difference.
+    /// the first difference. When the run has more trials than `manifest`.
     pub fn create(root: &Path, manifest: Manifest) -> Result<Self, StoreError> {
-        let path = root.join("manifest.json");
+        let path = root.join(MANIFEST);
         if !path.exists() {
             let parts = root.join("parts");
             create_folder(&parts).map_err(at(&parts))?;
-            let mut text = serde_json::to_string_pretty(&manifest).expect("plain data serializes");
-            text.push('\n');
-            create_durably(&path, text.as_bytes()).map_err(at(&path))?;
+            create_durably(&path, &manifest.to_bytes()).map_err(at(&path))?;
         }
         let store = Self::open(root)?;
-        match store.manifest.difference(&manifest) {
-            None => Ok(store),
-            Some(difference) => Err(StoreError::OtherPlan { path: root.into(), difference }),
+        if !store.is_shorter(&manifest)? {
+            return Ok(store);
         }
+        // One process at a time replaces a manifest.
+        let lock = root.join("manifest.lock");
+        let held = File::create(&lock).and_then(|file| file.lock().map(|()| file));
+        let _held = match held {
+            // On a file system without locks only two extensions in the same moment could meet.
+            Err(error) if error.kind() == ErrorKind::Unsupported => None,
+            held => Some(held.map_err(at(&lock))?),
+        };
+        let Self { manifest: before, .. } = match Self::open(root)? {
+            store if store.is_shorter(&manifest)? => store,
+            extended => return Ok(extended),
+        };
+        let extended_from = Some(before.trials);
+        let mut extensions = before.extensions;
+        extensions.push(Extension { trials: before.trials, by: manifest.environment.clone() });
+        let mut manifest = Manifest { extensions, environment: before.environment, ..manifest };
+        manifest.manifest_version = manifest.oldest_version();
+        manifest.check().map_err(|message| StoreError::Manifest { path: path.clone(), message })?;
+        write_durably(&path, &manifest.to_bytes()).map_err(at(&path))?;
+        Ok(Self { root: root.into(), manifest, extended_from })
+    }
+
+    /// Whether the run has fewer trials than a manifest of the same plan.
+    fn is_shorter(&self, manifest: &Manifest) -> Result<bool, StoreError> {
+        if let Some(difference) = self.manifest.difference(manifest) {
+            return Err(StoreError::OtherPlan { path: self.root.clone(), difference });
+        }
+        let [has, asked] = [self.manifest.trials, manifest.trials];
+        if asked < has {
+            return Err(StoreError::FewerTrials { path: self.root.clone(), has, asked });
+        }
+        Ok(has < asked)
     }
 
     /// Opens an existing run.
@@ -344,7 +469,7 @@ impl Store {
     /// # Errors
     /// When there is no manifest, or it is not one of ours.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
-        let path = root.join("manifest.json");
+        let path = root.join(MANIFEST);
         let text = fs::read_to_string(&path).map_err(at(&path))?;
         let bad = |message: String| StoreError::Manifest { path: path.clone(), message };
         #[derive(Deserialize)]
@@ -359,23 +484,13 @@ impl Store {
             )));
         }
         let manifest: Manifest = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
-        if manifest.unit_trials == 0 {
-            return Err(bad("unit_trials is 0, expected at least 1".into()));
-        }
-        let units =
-            manifest.trials.div_ceil(manifest.unit_trials).saturating_mul(manifest.cells.len() as u64);
-        if units > MAX_UNITS {
-            return Err(bad(format!("it plans {units} units, expected at most {MAX_UNITS}")));
-        }
-        if let Some(cell) = manifest.cells.iter().find(|c| c.spec.id() != c.id) {
-            return Err(bad(format!(
-                "the id of cell {} is {}, but its content hashes to {}",
-                cell.spec.label(),
-                cell.id,
-                cell.spec.id()
-            )));
-        }
-        Ok(Self { root: root.into(), manifest })
+        manifest.check().map_err(bad)?;
+        Ok(Self { root: root.into(), manifest, extended_from: None })
+    }
+
+    /// Trials of each cell that the run had when this process extended it; `None` when it did not.
+    pub fn extended_from(&self) -> Option<u64> {
+        self.extended_from
     }
 
     /// The run directory.
@@ -395,7 +510,22 @@ impl Store {
     /// When the disk refuses (nothing is lost but this unit), or a part with other content or of a newer
     /// version is there.
     pub fn write(&self, part: &Part) -> Result<Option<Rejected>, StoreError> {
-        self.publish(part, &self.part_path(&part.unit()))
+        let unit = part.unit();
+        let aside = self.publish(part, &self.part_path(&unit))?;
+        remove(&self.begun_path(&unit))?;
+        Ok(aside)
+    }
+
+    /// Keeps the first trials of a unit that is not finished, in place of what was kept of it before; safe against a kill
+    /// at any moment. [`Store::write`] of the whole unit removes them.
+    ///
+    /// # Errors
+    /// When the disk refuses; what was kept before still is.
+    pub fn keep(&self, part: &Part) -> Result<(), StoreError> {
+        let path = self.begun_path(&part.unit());
+        let folder = self.root.join(BEGUN);
+        create_folder(&folder).map_err(at(&folder))?;
+        write_durably(&path, &part.to_bytes()).map_err(at(&path))
     }
 
     /// Stores a part under a name, unless an equal one is there.
@@ -434,26 +564,64 @@ impl Store {
     /// # Errors
     /// When the file system refuses, or there is a part of a newer version, which is not ours to judge.
     pub fn scan(&self) -> Result<Scan, StoreError> {
-        let planned: BTreeMap<PathBuf, Unit> =
-            self.manifest.units().into_iter().map(|unit| (self.part_path(&unit), unit)).collect();
+        let units = self.manifest.units();
         let mut scan = Scan::default();
-        for path in files_in(&self.root.join("parts"), "jsonl")? {
-            let bytes = match fs::read(&path) {
-                // Set aside by another process.
-                Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                read => read.map_err(at(&path))?,
-            };
-            let unit = planned.get(&path);
-            match Part::from_bytes(&bytes) {
+        let at_path = |path: fn(&Self, &Unit) -> PathBuf| {
+            units.iter().map(|unit| (path(self, unit), unit)).collect::<BTreeMap<PathBuf, &Unit>>()
+        };
+        for (path, unit, part) in self.parts_in("parts", &at_path(Self::part_path))? {
+            match part {
                 Ok(part) if Some(&part.unit()) == unit => {
                     scan.done.insert(part.unit(), part);
                 }
-                Err(reason @ PartError::Version(_)) => return Err(StoreError::Newer { path, reason }),
+                Ok(part) if path == self.part_path(&part.unit()) && self.is_of_an_extension(&part) => {}
                 Ok(part) => scan.rejected.push(rejected(&path, unit, foreign(&part))),
                 Err(reason) => scan.rejected.push(rejected(&path, unit, reason)),
             }
         }
+        for (path, unit, part) in self.parts_in(BEGUN, &at_path(Self::begun_path))? {
+            match (part, unit) {
+                (Ok(_), Some(unit)) if scan.done.contains_key(unit) => {}
+                (Ok(part), Some(unit)) if part.begins(unit) => {
+                    scan.begun.insert(unit.clone(), part);
+                }
+                (Ok(part), None)
+                    if path == self.begun_path(&part.unit()) && self.is_of_an_extension(&part) => {}
+                (Ok(part), _) => scan.rejected.push(rejected(&path, None, foreign(&part))),
+                (Err(reason), _) => scan.rejected.push(rejected(&path, None, reason)),
+            }
+        }
         Ok(scan)
+    }
+
+    /// The parts in a folder, each with the unit that is planned under its name.
+    #[expect(clippy::type_complexity, reason = "read in one place")]
+    fn parts_in<'u>(
+        &self,
+        folder: &str,
+        planned: &BTreeMap<PathBuf, &'u Unit>,
+    ) -> Result<Vec<(PathBuf, Option<&'u Unit>, Result<Part, PartError>)>, StoreError> {
+        let mut parts = Vec::new();
+        for path in files_in(&self.root.join(folder), "jsonl")? {
+            let bytes = match fs::read(&path) {
+                // Set aside by another process, or of a unit that it has finished.
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                read => read.map_err(at(&path))?,
+            };
+            let part = match Part::from_bytes(&bytes) {
+                Err(reason @ PartError::Version(_)) => return Err(StoreError::Newer { path, reason }),
+                part => part,
+            };
+            let unit = planned.get(&path).copied();
+            parts.push((path, unit, part));
+        }
+        Ok(parts)
+    }
+
+    /// Whether a part is of trials that only a longer run has. Another process may have extended this one.
+    fn is_of_an_extension(&self, part: &Part) -> bool {
+        let cell = part.cell.id();
+        part.first >= self.manifest.trials && self.manifest.cells.iter().any(|planned| planned.id == cell)
     }
 
     /// Moves a part that does not count to `set-aside/`, for inspection; returns where it is then, `None` when
@@ -475,12 +643,20 @@ impl Store {
         }
     }
 
-    /// Removes temporary files that killed writers have left, an hour or more before `now`. They never count.
+    /// Removes temporary files that killed writers have left, an hour or more before `now`, and what was kept of units
+    /// that are finished. They never count.
     ///
     /// # Errors
     /// When the file system refuses.
     pub fn remove_leftovers(&self, now: SystemTime) -> Result<(), StoreError> {
-        for folder in [self.root.clone(), self.root.join("parts")] {
+        let begun = self.root.join(BEGUN);
+        for path in files_in(&begun, "jsonl")? {
+            let name = path.file_name().expect("a file has a name");
+            if self.root.join("parts").join(name).exists() {
+                remove(&path)?;
+            }
+        }
+        for folder in [self.root.clone(), self.root.join("parts"), begun] {
             for path in files_in(&folder, PARTIAL)? {
                 let modified = fs::metadata(&path).and_then(|file| file.modified());
                 let removed = modified.and_then(|modified| match now.duration_since(modified) {
@@ -520,8 +696,7 @@ impl Store {
     pub fn compare_canary(&self, trial: &Part) -> Result<(), StoreError> {
         let folder = self.root.join("canary");
         create_folder(&folder).map_err(at(&folder))?;
-        let name = format!("{}-{:08}.jsonl", trial.cell.id(), trial.first);
-        self.publish(trial, &folder.join(name)).map(|_| ())
+        self.publish(trial, &folder.join(file_name(&trial.unit()))).map(|_| ())
     }
 
     /// Writes `trials.parquet`, all rows that count in plan order, when every unit is there that is needed; otherwise
@@ -554,7 +729,23 @@ impl Store {
     }
 
     fn part_path(&self, unit: &Unit) -> PathBuf {
-        self.root.join("parts").join(format!("{}-{:08}.jsonl", unit.cell, unit.first))
+        self.root.join("parts").join(file_name(unit))
+    }
+
+    fn begun_path(&self, unit: &Unit) -> PathBuf {
+        self.root.join(BEGUN).join(file_name(unit))
+    }
+}
+
+fn file_name(unit: &Unit) -> String {
+    format!("{}-{:08}.jsonl", unit.cell, unit.first)
+}
+
+/// Removes a file, if it is there.
+fn remove(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed.map_err(at(path)),
     }
 }
 
@@ -568,10 +759,14 @@ fn foreign(part: &Part) -> PartError {
     PartError::Foreign { cell: cell.to_string(), first, end: first + count }
 }
 
-/// The files of a directory that have an extension, by name.
+/// The files of a directory that have an extension, by name; none where nothing was begun.
 fn files_in(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, StoreError> {
     let mut paths = Vec::new();
-    for entry in fs::read_dir(folder).map_err(at(folder))? {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound && folder.ends_with(BEGUN) => return Ok(paths),
+        entries => entries.map_err(at(folder))?,
+    };
+    for entry in entries {
         let path = entry.map_err(at(folder))?.path();
         if path.extension().is_some_and(|e| e == extension) {
             paths.push(path);

@@ -6,8 +6,9 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use proptest::prelude::*;
 use records::{
-    CellSpec, Environment, EvaluationSet, ExpectedOutcomes, Manifest, Merged, Part, PartError,
-    RECORD_VERSION, Store, StoreError, StoredCells, TrialRecord, TrialRow, read_trials, write_trials,
+    CellSpec, Environment, EvaluationSet, ExpectedOutcomes, Extension, Manifest, Merged, Part, PartError,
+    RECORD_VERSION, StopRule, Store, StoreError, StoredCells, TrialRecord, TrialRow, Unit, read_trials,
+    write_trials,
 };
 use sha2::{Digest, Sha256};
 
@@ -262,9 +263,9 @@ fn processes_that_start_a_run_together_share_one_manifest() {
 fn of_two_plans_that_start_together_in_one_directory_one_is_refused() {
     for _ in 0..20 {
         let folder = tempfile::tempdir().unwrap();
-        let start = |trials: u64| Store::create(folder.path(), Manifest { trials, ..manifest() });
+        let start = |unit_trials: u64| Store::create(folder.path(), Manifest { unit_trials, ..manifest() });
         let results: Vec<_> = std::thread::scope(|scope| {
-            let started: Vec<_> = [5, 6].map(|trials| scope.spawn(move || start(trials))).into();
+            let started: Vec<_> = [2, 3].map(|trials| scope.spawn(move || start(trials))).into();
             started.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1, "{results:?}");
@@ -320,7 +321,242 @@ fn a_damaged_table_is_refused_at_every_length_and_never_panics() {
     assert!(error.contains("not a readable parquet file"), "{error}");
 }
 
+/// The manifest of a run that had each of these numbers of trials, one after the other.
+fn extended(trials: &[u64], unit_trials: u64) -> Manifest {
+    let (last, before) = trials.split_last().unwrap();
+    let by = Environment::default();
+    let extensions = before.iter().map(|&trials| Extension { trials, by: by.clone() }).collect();
+    Manifest { trials: *last, unit_trials, extensions, ..manifest() }
+}
+
+#[test]
+fn more_trials_extend_a_run_and_the_manifest_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let environment = |threads| Environment { threads, ..Environment::default() };
+    let asked = |trials, threads| Manifest { trials, environment: environment(threads), ..manifest() };
+    let started = Store::create(folder.path(), asked(5, 1)).unwrap();
+    assert_eq!((started.extended_from(), started.manifest().manifest_version), (None, 1));
+    complete(&started);
+    let Merged::Complete(path) = started.merge().unwrap() else { panic!("all units are there") };
+    let short = read_trials(&path).unwrap();
+
+    let longer = Store::create(folder.path(), Manifest { source: "more".into(), ..asked(9, 2) }).unwrap();
+    assert_eq!(longer.extended_from(), Some(5));
+    assert_eq!(Store::open(folder.path()).unwrap().manifest(), longer.manifest());
+    let expected = Manifest {
+        manifest_version: 2,
+        source: "more".into(),
+        extensions: vec![Extension { trials: 5, by: environment(2) }],
+        ..asked(9, 1)
+    };
+    assert_eq!(longer.manifest(), &expected);
+    assert_eq!(expected.latest().threads, 2);
+    // What was there counts, and the rest is missing: 5..6 fills the unit that was cut short.
+    assert_eq!(longer.scan().unwrap().done.len(), 6);
+    let Merged::Missing(units) = longer.merge().unwrap() else { panic!("trials are missing") };
+    let missing: Vec<_> = units.iter().map(|unit| (unit.first, unit.count)).collect();
+    assert_eq!(missing, [(5, 1), (5, 1), (6, 2), (6, 2), (8, 1), (8, 1)]);
+
+    // The same again changes nothing, and neither does a process that still works on the shorter run: it stores, and
+    // leaves alone what is not of its plan.
+    let again = Store::create(folder.path(), asked(9, 3)).unwrap();
+    assert_eq!((again.extended_from(), again.manifest()), (None, longer.manifest()));
+    longer.write(&part(0.1, 5, 1)).unwrap();
+    longer.keep(&part(0.2, 6, 1)).unwrap();
+    started.write(&part(0.1, 4, 1)).unwrap();
+    let scan = started.scan().unwrap();
+    assert!(scan.rejected.is_empty() && scan.begun.is_empty() && scan.done.len() == 6, "{scan:?}");
+
+    for unit in units {
+        longer
+            .write(&part(if unit.cell == cell(0.1).id() { 0.1 } else { 0.2 }, unit.first, unit.count))
+            .unwrap();
+    }
+    let Merged::Complete(path) = longer.merge().unwrap() else { panic!("all units are there") };
+    let direct = tempfile::tempdir().unwrap();
+    let store = Store::create(direct.path(), asked(9, 1)).unwrap();
+    for unit in store.manifest().units() {
+        store
+            .write(&part(if unit.cell == cell(0.1).id() { 0.1 } else { 0.2 }, unit.first, unit.count))
+            .unwrap();
+    }
+    store.merge().unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), std::fs::read(direct.path().join("trials.parquet")).unwrap());
+    let long = read_trials(&path).unwrap();
+    assert_eq!((&long[..5], &long[9..14]), (&short[..5], &short[5..]));
+}
+
+#[test]
+fn fewer_trials_and_every_other_change_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    Store::create(folder.path(), manifest()).unwrap();
+    let before = std::fs::read(folder.path().join("manifest.json")).unwrap();
+    let refused = |manifest: Manifest| {
+        let error = Store::create(folder.path(), manifest).unwrap_err().to_string();
+        error.strip_prefix(&format!("{}: ", folder.path().display())).unwrap().to_string()
+    };
+    assert_eq!(
+        refused(Manifest { trials: 4, ..manifest() }),
+        "this run has 5 trials a cell, and trials is 4: a run keeps its trials, expected trials = 5 or more, or another run directory (--out)"
+    );
+    let another = "this run was started with another plan: ";
+    let stop = Some(StopRule { failures: 3, drop_points: 1.0 });
+    for (manifest, difference) in [
+        (Manifest { unit_trials: 3, ..manifest() }, "unit_trials is 3, was 2"),
+        (Manifest { stop, ..manifest() }, "stop is 3 failures of 1 points, was absent"),
+        (Manifest { cells: manifest().cells[..1].into(), ..manifest() }, "the plan has 1 cells, had 2"),
+    ] {
+        // With more trials, too.
+        for trials in [5, 50] {
+            assert_eq!(refused(Manifest { trials, ..manifest.clone() }), format!("{another}{difference}"));
+        }
+    }
+    let beyond = Store::create(folder.path(), Manifest { trials: 1 << 40, ..manifest() });
+    let beyond = beyond.unwrap_err().to_string();
+    assert!(
+        beyond.ends_with("manifest.json: it plans 1099511627778 units, expected at most 1048576"),
+        "{beyond}"
+    );
+    assert_eq!(std::fs::read(folder.path().join("manifest.json")).unwrap(), before);
+}
+
+#[test]
+fn processes_that_extend_a_run_together_end_in_the_longest() {
+    for _ in 0..20 {
+        let folder = tempfile::tempdir().unwrap();
+        Store::create(folder.path(), manifest()).unwrap();
+        let extend = |trials: u64| Store::create(folder.path(), Manifest { trials, ..manifest() });
+        let targets = [9, 30, 7, 12, 30, 5, 21, 8];
+        let results: Vec<_> = std::thread::scope(|scope| {
+            let started: Vec<_> = targets.map(|trials| scope.spawn(move || extend(trials))).into();
+            started.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let last = Store::open(folder.path()).unwrap();
+        assert_eq!(last.manifest().trials, 30);
+        let history: Vec<u64> = last.manifest().extensions.iter().map(|extension| extension.trials).collect();
+        assert!(history[0] == 5 && history.is_sorted(), "{history:?}");
+        let units = last.manifest().units();
+        for (result, trials) in results.iter().zip(targets) {
+            match result {
+                // Whatever such a process stores counts in the end.
+                Ok(store) => assert!(store.manifest().units().iter().all(|unit| units.contains(unit))),
+                Err(error) => {
+                    assert!(matches!(error, StoreError::FewerTrials { .. }) && trials < 30, "{error}");
+                }
+            }
+        }
+        assert!(results.iter().zip(targets).all(|(result, trials)| trials < 30 || result.is_ok()));
+    }
+}
+
+#[test]
+fn an_impossible_extension_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    Store::create(folder.path(), manifest()).unwrap();
+    for (trials, message) in [
+        (vec![5], "extensions.trials is 5, expected more than 0 and less than trials, 5"),
+        (vec![0], "extensions.trials is 0, expected more than 0 and less than trials, 5"),
+        (vec![3, 3], "extensions.trials is 3, expected more than 3 and less than trials, 5"),
+        (vec![4, 2], "extensions.trials is 2, expected more than 4 and less than trials, 5"),
+    ] {
+        let bad = extended(&[&trials[..], &[5]].concat(), 2);
+        let path = folder.path().join("manifest.json");
+        std::fs::write(&path, serde_json::to_string(&bad).unwrap()).unwrap();
+        let error = Store::open(folder.path()).unwrap_err().to_string();
+        assert_eq!(error, format!("{}: {message}", path.display()));
+    }
+}
+
+/// A cell whose failures suffice where the run once ended goes on to the end of the unit, as in a run that was long from
+/// the beginning.
+#[test]
+fn a_cell_of_an_extended_run_ends_with_the_same_trial_as_one_of_a_long_run() {
+    let stop = Some(StopRule { failures: 4, drop_points: 1.0 });
+    let id = cell(0.1).id();
+    let fails = |mut part: Part| {
+        part.trials.iter_mut().for_each(|trial| trial.correct = 0);
+        part
+    };
+    let counted = |manifest: &Manifest| {
+        let units =
+            manifest.units_of(&id).map(|unit| (unit.clone(), fails(part(0.1, unit.first, unit.count))));
+        let standing = manifest.standing(&id, &units.collect());
+        assert!(standing.missing.is_empty());
+        standing.counted.iter().map(|unit| unit.count).sum::<u64>()
+    };
+    for history in [vec![20], vec![4, 20], vec![4, 5, 20], vec![3, 6, 20], vec![5, 10, 20]] {
+        assert_eq!(counted(&Manifest { stop, ..extended(&history, 3) }), 6, "{history:?}");
+    }
+    assert_eq!(counted(&Manifest { stop, ..extended(&[5], 3) }), 5);
+    assert_eq!(counted(&Manifest { stop, ..extended(&[1, 2, 3], 3) }), 3);
+}
+
+#[test]
+fn kept_trials_are_found_until_their_unit_is_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::create(folder.path(), manifest()).unwrap();
+    let begun = || store.scan().unwrap().begun.into_iter().collect::<Vec<_>>();
+    let unit = |rate, first, count| Unit { cell: cell(rate).id(), first, count };
+    assert_eq!(begun(), []);
+    store.keep(&part(0.2, 2, 1)).unwrap();
+    assert_eq!(begun(), [(unit(0.2, 2, 2), part(0.2, 2, 1))]);
+    store.keep(&part(0.2, 2, 2)).unwrap();
+    assert_eq!(begun(), [(unit(0.2, 2, 2), part(0.2, 2, 2))]);
+    assert!(matches!(store.merge().unwrap(), Merged::Missing(units) if units.len() == 6), "no unit is whole");
+    store.write(&part(0.2, 2, 2)).unwrap();
+    assert_eq!((begun(), store.scan().unwrap().done.len()), (vec![], 1));
+    assert_eq!(std::fs::read_dir(folder.path().join("begun")).unwrap().count(), 0);
+
+    // Killed between storing and removing: it does not count, and goes when the run is started again.
+    store.keep(&part(0.2, 2, 1)).unwrap();
+    assert_eq!(begun(), []);
+    store.remove_leftovers(UNIX_EPOCH).unwrap();
+    assert_eq!(std::fs::read_dir(folder.path().join("begun")).unwrap().count(), 0);
+
+    // Damaged, too long, empty, or of another unit: never taken up, and named.
+    let path = |name: &str| folder.path().join("begun").join(name);
+    let name = format!("{}-00000000.jsonl", cell(0.1).id());
+    for (content, reason) in [
+        (part(0.1, 0, 2).to_bytes()[..100].to_vec(), "damaged: "),
+        (part(0.1, 0, 3).to_bytes(), "foreign: it holds trials 0..3 of cell "),
+        (part(0.1, 0, 0).to_bytes(), "foreign: it holds trials 0..0 of cell "),
+        (part(0.1, 1, 1).to_bytes(), "foreign: it holds trials 1..2 of cell "),
+        (part(0.2, 0, 1).to_bytes(), "foreign: it holds trials 0..1 of cell "),
+    ] {
+        std::fs::write(path(&name), content).unwrap();
+        let scan = store.scan().unwrap();
+        let [rejected] = <[_; 1]>::try_from(scan.rejected).unwrap();
+        assert!(scan.begun.is_empty() && rejected.reason.to_string().starts_with(reason), "{rejected:?}");
+        let aside = store.set_aside(rejected).unwrap().unwrap();
+        assert!(aside.path.starts_with(folder.path().join("set-aside")));
+    }
+}
+
 proptest! {
+    /// An extension only adds units, and units end wherever those of a run do that was long from the beginning.
+    #[test]
+    fn the_units_of_a_shorter_run_are_units_of_the_longer(
+        trials in proptest::collection::btree_set(1u64..200, 1..6),
+        unit_trials in 1u64..40,
+    ) {
+        let trials: Vec<u64> = trials.into_iter().collect();
+        let id = cell(0.1).id();
+        let units = |count: usize| extended(&trials[..count], unit_trials).units_of(&id).collect::<Vec<_>>();
+        let longest = units(trials.len());
+        let mut end = 0;
+        for unit in &longest {
+            prop_assert!(unit.first == end && (1..=unit_trials).contains(&unit.count));
+            end += unit.count;
+        }
+        prop_assert_eq!(end, *trials.last().unwrap());
+        for count in 1..trials.len() {
+            prop_assert!(units(count).iter().all(|unit| longest.contains(unit)));
+        }
+        let direct = extended(&trials[trials.len() - 1..], unit_trials);
+        let starts = |unit: &Unit| longest.iter().any(|other| other.first == unit.first);
+        prop_assert!(direct.units_of(&id).all(|unit| starts(&unit)));
+    }
+
     #[test]
     fn parts_come_back_and_no_flipped_bit_passes(first in 0u64..1000, count in 0u64..4, bit: prop::sample::Index) {
         let part = part(0.25, first, count);

@@ -36,6 +36,7 @@ pub(super) fn files(job: &Job<'_>, arguments: &Arguments) -> Result<Vec<(&'stati
     let Job { name, shards, threads, .. } = job;
     let word = |path: &Path| shell::word(&path.display().to_string());
     let (program, run) = (word(&job.program), word(&job.run));
+    let status = format!("{program} status {} --out {run}", word(&job.experiment));
     let at_once = job.max_running.map_or(String::new(), |most| format!("%{most}"));
     let last = shards - 1;
     let command: Vec<String> = job.run_arguments().iter().map(|word| shell::word(word)).collect();
@@ -43,7 +44,7 @@ pub(super) fn files(job: &Job<'_>, arguments: &Arguments) -> Result<Vec<(&'stati
     let shards_file = format!(
         r#"#!/bin/bash
 # The shards of {name}, written by `zerospace submit`. What is unfinished is submitted again with
-#   sbatch --array="$({program} status {run} --unfinished-shards {shards})" {folder}/{SHARDS}
+#   sbatch --array="$({status} --unfinished-shards {shards})" {folder}/{SHARDS}
 #SBATCH --job-name={name}
 #SBATCH --array=0-{last}{at_once}
 #SBATCH --cpus-per-task={threads}
@@ -59,25 +60,26 @@ exec {program} {command} "$SLURM_ARRAY_TASK_ID/{shards}"
     );
     let finish_file = format!(
         r#"#!/bin/bash
-# Merges and reports {name}, written by `zerospace submit`. It comes after all shards, however they ended; when units
-# are missing and the last round has stored some, the unfinished shards are submitted again, and this behind them.
+# Merges and reports {name}, written by `zerospace submit`. It comes after all shards, however they ended; when trials
+# are missing and the last round has finished some, the unfinished shards are submitted again, and this behind them.
 #SBATCH --job-name={name}-finish
 #SBATCH --requeue
 #SBATCH --output={folder}/finish.log
 #SBATCH --open-mode=append
 {options}
 stored_before=${{1:-0}}
-{program} merge {run}
+unfinished=$({status} --unfinished-shards {shards})
 code=$?
 if [ $code = 0 ]; then
-    exec {program} report {run}
+    {program} merge {run} && exec {program} report {run}
+    exit
 fi
-stored=$(find {run}/parts -name '*.jsonl' | wc -l)
+# The last line is "N of M trials".
+stored=$({status} | tail -n 1 | cut -d ' ' -f 1)
 if [ $code != 5 ] || [ "$stored" = "$stored_before" ]; then
     echo "the last round has stored nothing: see {folder}/shard-*.log; {folder}/{SHARDS} says how to go on" >&2
     exit $code
 fi
-unfinished=$({program} status {run} --unfinished-shards {shards})
 echo "shards $unfinished go on" >&2
 round=$(sbatch --parsable --array="$unfinished{at_once}" {folder}/{SHARDS}) || exit 5
 exec sbatch --parsable --dependency="afterany:${{round%%;*}}" {folder}/{FINISH} "$stored"
@@ -86,8 +88,8 @@ exec sbatch --parsable --dependency="afterany:${{round%%;*}}" {folder}/{FINISH} 
     Ok(vec![(SHARDS, shards_file), (FINISH, finish_file)])
 }
 
-/// Submits both files; returns their ids, a line each. `stored` parts are in the run directory now.
-pub(super) fn submit(folder: &Path, stored: usize) -> Result<String, Failure> {
+/// Submits both files; returns their ids, a line each. `stored` trials are in the run directory now.
+pub(super) fn submit(folder: &Path, stored: u64) -> Result<String, Failure> {
     let shards = sbatch(&[], &folder.join(SHARDS), None)?;
     // "ID" or "ID;CLUSTER".
     let id = shards.split(';').next().unwrap_or_default();
@@ -98,7 +100,7 @@ pub(super) fn submit(folder: &Path, stored: usize) -> Result<String, Failure> {
     Ok(format!("shards {shards}\nfinish {finish}"))
 }
 
-fn sbatch(options: &[&str], file: &Path, argument: Option<usize>) -> Result<String, Failure> {
+fn sbatch(options: &[&str], file: &Path, argument: Option<u64>) -> Result<String, Failure> {
     let mut command = Command::new("sbatch");
     command.arg("--parsable").args(options).arg(file).args(argument.map(|argument| argument.to_string()));
     let without = "sbatch (--dry-run only shows the files, --engine parallel needs no cluster)";
