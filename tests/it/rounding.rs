@@ -53,7 +53,7 @@ fn scales_of_least_error_leave_less_to_clamp() {
         let (_, checkpoint) = load(options);
         assert!(checkpoint.weights.iter().all(|w| constraint.violations(&w.values).next().is_none()));
         let edits = &checkpoint.provenance.weight_edits;
-        assert_eq!(edits.ends_with("; scales of least error"), !options.is_empty(), "{edits}");
+        assert_eq!(edits.ends_with("; scales of least squared error"), !options.is_empty(), "{edits}");
         edits.split([' ', ':']).find_map(|word| word.parse().ok()).unwrap()
     };
     let [largest, least] = ["", "--scale least-error"].map(clamped);

@@ -158,7 +158,7 @@ impl FloatNetwork<'_> {
         };
         let weight_edits = match rounding.scale {
             ScaleRule::Largest => weight_edits,
-            ScaleRule::LeastError => format!("{weight_edits}; scales of least error"),
+            ScaleRule::LeastError => format!("{weight_edits}; scales of least squared error"),
         };
         let checkpoint = Checkpoint {
             model: self.graph.spec().clone(),

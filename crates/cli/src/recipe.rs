@@ -133,7 +133,7 @@ pub(crate) enum ScaleRule {
     /// 127 / max|w|, the paper's
     #[default]
     Largest,
-    /// The one whose levels are nearest to the weights; where these are clamped (--throttle), after clamping: far more
+    /// Of all scales the one whose levels are nearest to the weights, in the sum of squared distances; where these are clamped (--throttle), after clamping: far more
     /// accurate than clamping at the paper's scale. Not the paper's: an extension
     LeastError,
 }

@@ -63,6 +63,7 @@ mod network;
 pub mod ops;
 mod random;
 mod recipe;
+mod scale;
 mod state;
 mod throttle;
 mod trainer;
