@@ -94,7 +94,12 @@ fn quantize_names_what_does_not_fit() {
     assert!(message.contains("conv1.weight") && message.contains("[8, 3, 3, 3]"), "{message}");
     // Another architecture has other keys.
     let (code, message) = quantize(&["--arch", "vgg16", "--variant", "cifar"]);
-    assert!(code == 2 && message.contains("features.0.weight") && message.contains("missing"), "{message}");
+    let nothing =
+        "no dict in the file resembles vgg16 (cifar, 10 classes, input 3x32x32, width 1) (features.0.weight";
+    assert!(code == 2 && message.contains(nothing), "{message}");
+    // A network at another width, in another architecture's name.
+    let (code, message) = quantize(&["--arch", "resnet18", "--width", "0.5"]);
+    assert!(code == 2 && message.ends_with("\nthey fit --arch resnet20\n"), "{message}");
     let (code, message) = quantize(&["--arch", "resnet20", "--width", "0.5", "--std", "1,0,1"]);
     assert_eq!(code, 2);
     assert!(message.contains("--std is [1.0, 0.0, 1.0], expected 3 positive numbers"), "{message}");

@@ -126,7 +126,8 @@ fn wrong_recipes_are_named() {
         (
             "width",
             "with",
-            "r.toml: line 7: unknown field `with`, expected one of `architecture`, `width`, `mean`, `std`, `import`",
+            "r.toml: line 7: unknown field `with`, expected one of `architecture`, `variant`, `width`, `mean`, `std`, \
+             `import`, `key`, `prefix`",
         ),
         (
             "method = \"qatt\"",
@@ -138,6 +139,11 @@ fn wrong_recipes_are_named() {
             "std = [0.25, 0.25, 0.25]",
             "std = [0.25, 0.25, 0.25]\nimport = \"f\"",
             "r.toml: expected either a [float] stage or network.import",
+        ),
+        (
+            "std = [0.25, 0.25, 0.25]",
+            "std = [0.25, 0.25, 0.25]\nkey = \"ema\"",
+            "r.toml: network.key is \"ema\", expected none without network.import",
         ),
         ("batch = 8", "batch = 1", "r.toml: batch_images is 1, expected at least 2"),
         ("rate = 0.05", "rate = -1.0", "r.toml: rate is -1, expected a finite number above 0"),

@@ -18,6 +18,8 @@ use crate::{ARCHITECTURES, build, model, variants};
 
 /// Names that a line lists.
 const SHOWN: usize = 3;
+/// Other candidates that the reading names.
+const MOST_NAMED: usize = 4;
 /// Candidates that fit and are looked at closely.
 const MOST_FITTING: usize = 16;
 /// Entries up to which other architectures are tried, for a hint.
@@ -52,8 +54,10 @@ struct Candidate {
 #[derive(Default)]
 struct Others {
     unexpected: Vec<String>,
-    /// Counters and measurements of a training, and integers.
-    left_out: Vec<String>,
+    /// Counters and measurements of a training, and parts that only it uses.
+    of_training: Vec<String>,
+    integers: Vec<String>,
+    objects: Vec<String>,
     /// Without the base.
     beside: BTreeSet<String>,
 }
@@ -118,6 +122,8 @@ struct Search<'s> {
     names: HashMap<&'s str, usize>,
     /// Whether a dict may hold the parameters.
     allowed: Vec<bool>,
+    /// What stands before `n_averaged`, the counter of torch.optim.swa_utils.AveragedModel, beside what it averages.
+    counted_averages: HashSet<String>,
 }
 
 impl<'s> Search<'s> {
@@ -130,7 +136,11 @@ impl<'s> Search<'s> {
         let names =
             parameters.iter().enumerate().map(|(i, parameter)| (parameter.name.as_str(), i)).collect();
         let allowed = allowed(table, selection)?;
-        Ok(Self { table, graph, parameters, selection, names, allowed })
+        let counters = table.entries.iter().filter(|entry| entry.name.ends_with("n_averaged"));
+        let counted_averages = counters
+            .filter_map(|entry| table.full_name(entry).strip_suffix("n_averaged").map(Into::into))
+            .collect();
+        Ok(Self { table, graph, parameters, selection, names, allowed, counted_averages })
     }
 
     fn candidates(&self, budget: &mut Budget) -> Result<Vec<Candidate>, Kind> {
@@ -227,16 +237,10 @@ impl<'s> Search<'s> {
                 role = Role::Averaged;
             }
         }
-        // torch.optim.swa_utils.AveragedModel counts beside what it averages.
-        if let Some(outer) = candidate.base.strip_suffix("module.")
-            && self.table.entries.iter().any(|entry| {
-                entry.name.ends_with("n_averaged")
-                    && self.table.full_name(entry) == format!("{outer}n_averaged")
-            })
-        {
-            role = Role::Averaged;
+        match candidate.base.strip_suffix("module.") {
+            Some(outer) if self.counted_averages.contains(outer) => Role::Averaged,
+            _ => role,
         }
-        role
     }
 
     fn dicts(&self, candidate: &Candidate) -> BTreeSet<usize> {
@@ -247,12 +251,13 @@ impl<'s> Search<'s> {
         let dicts = self.dicts(candidate);
         let mut others = Others::default();
         for entry in &self.table.entries {
-            if !dicts.contains(&entry.dict) {
+            // Where the parameters lie in several dicts, a layer in one of its own is left over, too.
+            if dicts.len() == 1 && !dicts.contains(&entry.dict) {
                 continue;
             }
             let full = self.table.full_name(entry);
             let Some(rest) = full.strip_prefix(candidate.base.as_str()) else {
-                if !matches!(entry.content, Content::Object) {
+                if dicts.contains(&entry.dict) && !matches!(entry.content, Content::Object) {
                     let first = entry.name.split('.').next().unwrap_or_default();
                     let is_whole = first.len() == entry.name.len();
                     others.beside.insert(if is_whole { shown(first) } else { format!("{}.*", shown(first)) });
@@ -262,12 +267,12 @@ impl<'s> Search<'s> {
             if self.names.contains_key(rest) {
                 continue;
             }
-            let left_out = is_of_training(rest, &entry.content)
-                || is_left_out(&self.graph.spec().architecture, rest)
-                || matches!(entry.content, Content::Integers(_));
+            let of_training =
+                is_of_training(rest, &entry.content) || is_left_out(&self.graph.spec().architecture, rest);
             match &entry.content {
-                Content::Object => {}
-                _ if left_out => others.left_out.push(shown(rest)),
+                Content::Object => others.objects.push(shown(rest)),
+                _ if of_training => others.of_training.push(shown(rest)),
+                Content::Integers(_) => others.integers.push(shown(rest)),
                 _ => others.unexpected.push(rest.into()),
             }
         }
@@ -312,7 +317,7 @@ impl<'s> Search<'s> {
         } else if !ignored.is_empty() {
             lines.push(format!("the tensors were read{ignored}"));
         }
-        for other in fitting {
+        for other in fitting.take(MOST_NAMED) {
             lines.push(format!(
                 "{} fit, too{}: to read them instead, {}",
                 described(&self.place(other).0.path, self.place(other).1),
@@ -322,27 +327,31 @@ impl<'s> Search<'s> {
         }
         // Averages of the weights alone, without the statistics of batch norms.
         let weights = self.parameters.iter().filter(|p| p.shape.len() > 1).count();
-        for other in candidates {
+        let partial = candidates.iter().filter(|other| {
             let has = other.hits.keys().filter(|&&p| self.parameters[p].shape.len() > 1).count();
-            if self.role(other) == Role::Averaged
+            2 * has > weights
                 && other.exact < self.parameters.len()
-                && 2 * has > weights
                 && other.base != chosen.base
-            {
-                lines.push(format!(
-                    "{} are averages of {} of the {} parameters, and were not read",
-                    described(&self.place(other).0.path, self.place(other).1),
-                    other.exact,
-                    self.parameters.len()
-                ));
-            }
-        }
-        if !others.left_out.is_empty() {
+                && self.role(other) == Role::Averaged
+        });
+        for other in partial.take(MOST_NAMED) {
+            let (dict, prefix) = self.place(other);
             lines.push(format!(
-                "{} that only training uses left out: {}",
-                counted(others.left_out.len(), "tensor", "tensors"),
-                first(&others.left_out, SHOWN)
+                "{} are averages of {} of the {} parameters, and were not read",
+                described(&dict.path, prefix),
+                other.exact,
+                self.parameters.len()
             ));
+        }
+        for (names, one, many) in [
+            (&others.of_training, "tensor that only training uses is", "tensors that only training uses are"),
+            (&others.integers, "tensor of integers is", "tensors of integers are"),
+            (&others.objects, "value that is no tensor is", "values that are no tensors are"),
+        ] {
+            if !names.is_empty() {
+                let what = if names.len() == 1 { one } else { many };
+                lines.push(format!("{} {what} left out: {}", names.len(), first(names, SHOWN)));
+            }
         }
         lines
     }
@@ -726,10 +735,6 @@ fn described(path: &str, prefix: &str) -> String {
         text += &format!(" without the prefix `{}`", shown(prefix));
     }
     text
-}
-
-fn counted(count: usize, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// The first of some names, and that there are more.

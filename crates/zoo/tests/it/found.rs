@@ -168,7 +168,14 @@ fn a_state_dict_may_be_pairs_or_of_a_class_of_its_own_or_in_parts() {
         (layer.to_string(), dict(own.collect()))
     };
     let parts = dict(["conv", "bn", "fc"].map(part).into());
-    reads(vec![under("net", parts)], 1.0, &["the tensors under `net` were read"]);
+    reads(vec![under("net", parts.clone())], 1.0, &["the tensors under `net` were read"]);
+    // A layer too many is one in a dict of its own, too.
+    let Value::Dict(mut parts) = parts else { panic!() };
+    parts.push(under("conv2", dict(vec![under("weight", Value::tensor(&[2, 2, 3, 3], 0.0))])));
+    assert_eq!(
+        bind(vec![under("net", dict(parts))]).unwrap_err(),
+        "the tensors under `net` do not fit toy (3 classes, input 1x4x4, width 1)\n1 unexpected: conv2.weight"
+    );
     let file = archive(&Value::BytesDict(state(1.0)));
     assert_eq!(bind_with(&file, &graph(), None, None).unwrap().parameters, values(1.0));
 }
@@ -258,9 +265,16 @@ fn counters_and_measurements_of_a_training_are_left_out_and_counted() {
     items.push(under("best_acc1", Value::tensor(&[], 5.0)));
     items.push(under("epoch", Value::Int(5)));
     items.push(under("args", Value::Object("argparse", "Namespace")));
-    let line =
-        "3 tensors that only training uses left out: bn.num_batches_tracked, conv.total_ops, best_acc1";
-    reads(items, 1.0, &[line]);
+    items.push(under("position_ids", Value::tensor(&[4], 0.0).integers()));
+    reads(
+        items,
+        1.0,
+        &[
+            "3 tensors that only training uses are left out: bn.num_batches_tracked, conv.total_ops, best_acc1",
+            "1 tensor of integers is left out: position_ids",
+            "1 value that is no tensor is left out: args",
+        ],
+    );
     let mut items = state(1.0);
     items.push(under("logit_scale", Value::tensor(&[], 5.0)));
     assert_eq!(
