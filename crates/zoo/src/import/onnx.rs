@@ -111,8 +111,8 @@ pub(super) enum OnnxProblem {
 /// Reads a CNN from an ONNX file (operator sets 7 to 28).
 ///
 /// **Operators**: `Conv` (grouped and dilated too), `Gemm`, `MatMul`, `BatchNormalization` of channels or features,
-/// `Relu`, `LeakyRelu`, `Clip` from 0, `Max` with 0 and `Min`, `MaxPool`, `AveragePool`, `GlobalAveragePool`, `ReduceMean` over
-/// height and width, `Add` and `Sum` of two, `Concat` of channels, `Pad` with zeros (in front of a `MaxPool` with less
+/// `Relu`, `LeakyRelu`, `Clip` from 0, `Max` with 0 and `Min`, `MaxPool`, `AveragePool`, `GlobalMaxPool`,
+/// `GlobalAveragePool`, `ReduceMean` over height and width, `Add` and `Sum` of two, `Concat` of channels, `Pad` with zeros (in front of a `MaxPool` with less
 /// too) around an image or of channels, `Slice` of every n-th row and column; `Add`, `Sub`, `Mul` and `Div` with a
 /// constant for all values or one a channel; `Flatten`, `Reshape`, `Squeeze`, `Unsqueeze` and `Transpose`;
 /// `Identity`, `Dropout`, `Cast` between floats, and a `Softmax` or `LogSoftmax` at the end, which is left out, since

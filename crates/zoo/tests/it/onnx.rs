@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use quant::{FloatTensor, LayerOp};
+use quant::{FloatTensor, LayerOp, Preprocessing};
 use serde_json::Value;
-use zoo::{Executor, Graph, OnnxModel, bind, build_stored, read_onnx};
+use zoo::{Executor, Graph, InputArithmetic, OnnxModel, bind, build_stored, read_onnx};
 
 const MODELS: [&str; 4] = ["mobilenet_v2", "mobilenet_v2_traced", "efficientnet_lite", "mixed"];
 
@@ -109,6 +109,63 @@ fn kinds_agree_with_onnx_runtime() {
         }
     }
     assert!(wrong.is_empty() && kinds.len() > 40, "{} kinds\n{}", kinds.len(), wrong.join("\n"));
+}
+
+/// What is chosen in reading is said.
+#[test]
+fn choices_are_said() {
+    let kinds: BTreeMap<String, Value> = serde_json::from_str(include_str!("onnx/kinds.json")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.onnx");
+    let read = |name: &str, output: Option<&str>| {
+        let hex = kinds[name]["model"].as_str().unwrap().as_bytes().chunks(2);
+        let digits = hex.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap());
+        std::fs::write(&path, digits.collect::<Vec<u8>>()).unwrap();
+        read_onnx(&path, output)
+    };
+    for (name, notes) in [
+        ("bias_behind_a_convolution", &[][..]),
+        ("a_fixed_batch", &["the file fixes a batch of 3; each image goes its own way, so any number can"]),
+        (
+            "arithmetic_on_the_image",
+            &["the file's arithmetic on the image is folded into mean and standard deviation"],
+        ),
+        ("arithmetic_on_one_reading_of_the_image", &[]),
+        (
+            "bytes_as_input",
+            &["the file takes pixels as bytes, 0 to 255: mean and standard deviation are its own"],
+        ),
+        ("halves", &["the file computes in float16, the float network here in float32"]),
+        ("operator_set_12", &["the softmax at the end is left out: it keeps the order of the classes"]),
+        ("features_beside_logits", &["output Gemm6 is read, the only list of classes; not read: Conv3"]),
+        (
+            "channels_last",
+            &[
+                "images are channels-last in the file; the layers here have channels first",
+                "the weights of fc are in the order of channels, height, width here",
+                "the file's arithmetic on the image is folded into mean and standard deviation",
+            ],
+        ),
+        ("gemms", &["the weights of Gemm4 are those of the file times its alpha, 0.5"]),
+    ] {
+        assert_eq!(read(name, None).unwrap().notes, notes, "{name}");
+    }
+    assert_eq!(read("features_beside_logits", Some("Gemm6")).unwrap().notes, [""; 0]);
+    let refused = |output| read("features_beside_logits", Some(output)).unwrap_err().to_string();
+    assert!(refused("Conv3").ends_with("output of the model Conv3 is an image, expected [batch, classes]"));
+    assert!(refused("fc").ends_with("output of the model fc is not there, expected one of Gemm6, Conv3"));
+}
+
+/// ((p / 255 - 0.5) / 0.25) * 2 + 1 = (p / 255 - 0.375) / 0.125, and (p - 51) * 0.02 = (p / 255 - 0.2) / (0.02 * 255)^-1.
+#[test]
+fn arithmetic_on_the_image_is_preprocessing() {
+    let asked = Preprocessing { mean: vec![0.5], std: vec![0.25] };
+    let arithmetic = InputArithmetic { bytes: false, scale: vec![2.0], offset: vec![1.0] };
+    let expected = Preprocessing { mean: vec![0.375], std: vec![0.125] };
+    assert_eq!(arithmetic.preprocessing(&asked), expected);
+    let bytes = InputArithmetic { bytes: true, scale: vec![0.02], offset: vec![-51.0 * 0.02] };
+    let found = bytes.preprocessing(&asked);
+    assert!((found.mean[0] - 0.2).abs() < 1e-7 && (found.std[0] - 1.0 / 5.1).abs() < 1e-7, "{found:?}");
 }
 
 fn count(model: &OnnxModel, wanted: impl Fn(&LayerOp) -> bool) -> usize {

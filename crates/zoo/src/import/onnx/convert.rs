@@ -68,7 +68,7 @@ pub(super) struct Source<'a> {
 /// The network that gives one of a graph's outputs.
 pub(super) fn convert<'a>(source: Source<'a>, output: &'a str) -> Result<Converted, OnnxProblem> {
     let Source { graph, folder, bytes, opset } = source;
-    let Image { name, size, batch, last, is_bytes } = input(graph)?;
+    let Image { name, size, batch, last, is_bytes, other_type } = input(graph)?;
     let tensors = graph.initializer.iter().map(|tensor| (tensor.name.as_str(), Value::Tensor(tensor)));
     let mut converter = Converter {
         folder,
@@ -103,6 +103,9 @@ pub(super) fn convert<'a>(source: Source<'a>, output: &'a str) -> Result<Convert
         converter.arithmetic.bytes = true;
         converter
             .note("the file takes pixels as bytes, 0 to 255: mean and standard deviation are its own".into());
+    }
+    if let Some(other) = other_type {
+        converter.note(format!("the file computes in {other}, the float network here in float32"));
     }
     converter.values.insert(name, Value::Place(image));
 
@@ -280,6 +283,7 @@ impl<'a> Converter<'a> {
             "Gemm" | "MatMul" => self.linear(node),
             "BatchNormalization" => self.batch_norm(node),
             "MaxPool" => self.max_pool(node),
+            "GlobalMaxPool" => self.largest(node),
             "AveragePool" => self.average_pool(node),
             "GlobalAveragePool" | "ReduceMean" => self.mean(node),
             "Add" | "Sub" | "Mul" | "Div" | "Sum" => self.arithmetic(node),

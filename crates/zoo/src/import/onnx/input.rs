@@ -8,6 +8,7 @@ use super::message::{Dimension, Graph, Model, Node, ValueInfo};
 use super::operators;
 use super::tensor::{Held, UINT8, held, type_name};
 use crate::architectures::MAX_CHANNELS;
+use crate::import::dtype::Dtype;
 use crate::import::shown;
 use crate::layers;
 
@@ -25,6 +26,8 @@ pub(super) struct Image<'a> {
     pub(super) last: bool,
     /// Whether pixels are bytes.
     pub(super) is_bytes: bool,
+    /// What the elements are called, where the file computes in another type than this program.
+    pub(super) other_type: Option<String>,
 }
 
 /// Refuses what a model may hold beside a graph of nodes and dense tensors, and that would change what it computes.
@@ -110,7 +113,9 @@ pub(super) fn input(graph: &Graph) -> Result<Image<'_>, OnnxProblem> {
             )));
         }
         let batch = batch.dim_value.and_then(|n| usize::try_from(n).ok()).filter(|&n| n > 0);
-        return Ok(Image { name: &image.name, size, batch, last, is_bytes });
+        let is_plain = is_bytes || held(tensor.elem_type) == Held::Float(Dtype::F32);
+        let other_type = (!is_plain).then(|| type_name(tensor.elem_type));
+        return Ok(Image { name: &image.name, size, batch, last, is_bytes, other_type });
     }
     let size = |dim: &Dimension| match (dim.dim_value, &dim.dim_param) {
         (Some(value), _) => value.to_string(),

@@ -179,6 +179,7 @@ pub(super) static OPERATORS: &[Operator] = &[
         &[since(7, 3, &["A", "B", "C"]), since(11, 2, &["A", "B", "C"])],
     ),
     operator("GlobalAveragePool", &[], ONE),
+    operator("GlobalMaxPool", &[], ONE),
     operator("Identity", &[], ONE),
     operator("LeakyRelu", &[float("alpha")], &[since(6, 1, &["X"])]),
     operator("LogSoftmax", &[int("axis")], ONE),

@@ -58,6 +58,15 @@ impl<'a> Converter<'a> {
         self.push_plain(label(node), op, &[&x])
     }
 
+    /// The largest value of each channel.
+    pub(super) fn largest(&mut self, node: &'a Node) -> Done<Place> {
+        let x = self.place(node, 0)?;
+        let [_, height, width] = x.image()?;
+        let (kernel, stride, padding) = ([height, width], [1, 1], [0, 0]);
+        let op = LayerOp::MaxPool { kernel, stride, padding, ceil: false, after: None };
+        self.push_plain(label(node), op, &[&x])
+    }
+
     pub(super) fn average_pool(&mut self, node: &'a Node) -> Done<Place> {
         let (x, outer, fill) = self.padded(node, 0)?;
         if outer != Border::default() && fill != 0.0 {

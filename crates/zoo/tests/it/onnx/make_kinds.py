@@ -365,6 +365,13 @@ def leaky_relu(g):
     g.head()
 
 
+@kind()
+def largest_of_each_channel(g):
+    g.conv(4)
+    g.op("GlobalMaxPool")
+    g.head()
+
+
 # Shortcuts without parameters.
 @kind()
 def option_a(g):
