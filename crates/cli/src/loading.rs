@@ -34,9 +34,9 @@ pub(crate) struct Resources {
 /// Where data sets lie, and what may be used to work on them.
 #[derive(Args)]
 pub(crate) struct Machine {
-    /// Directory of data sets; `cifar10` is looked for in DIR/cifar10, in the published binary form (`zerospace data
-    /// fetch cifar10`) or as Hugging Face parquet, `imagenet` in DIR/imagenet/val/CLASS/*.JPEG, `images` (any, without
-    /// labels) in DIR/images
+    /// Directory of data sets; `cifar10` is looked for in DIR/cifar10, as Hugging Face parquet, in the published binary
+    /// form (`zerospace data fetch cifar10`) or as torchvision's pickles, `imagenet` in DIR/imagenet/val/CLASS/*.JPEG,
+    /// `images` (any, without labels) in DIR/images; others: `zerospace data list --help`
     #[arg(long = "data", value_name = "DIR", env = "ZEROSPACE_DATA", default_value = "data")]
     pub(crate) data_root: PathBuf,
     #[command(flatten)]
