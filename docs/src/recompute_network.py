@@ -33,6 +33,9 @@ def layers_of(checkpoint):
         return add(name, "max_pool", kernel=[kernel] * 2, stride=[2, 2], padding=[0, 0], ceil=ceil)
 
     architecture = model["architecture"]
+    implied = "cifar" if model["input"][1:] == [32, 32] else "torchvision"
+    if architecture != "resnet20" and model.get("variant", implied) != "cifar":
+        raise SystemExit(f"{architecture}: only the layers of its variant for CIFAR are written down here")
     if architecture in ("resnet18", "resnet20"):
         stages, blocks = (4, 2) if architecture == "resnet18" else (3, 3)
         x = conv("conv1", norm="bn1", relu="relu")
@@ -43,7 +46,7 @@ def layers_of(checkpoint):
             if stride == 2 and architecture == "resnet18":
                 x = conv(f"{name}.downsample.0", [x], 1, 2, norm=f"{name}.downsample.1")
             elif stride == 2:
-                x = add(f"{name}.shortcut", "shortcut", [x], beside=f"{name}.conv2.weight")
+                x = add(f"{name}.shortcut", "pad_shortcut", [x], beside=f"{name}.conv2.weight")
             add(f"{name}.add", "add", [y, x])
             x = add(f"{name}.relu2", "relu")
         add("avgpool", "global_avg_pool")
@@ -82,15 +85,16 @@ def layers_of(checkpoint):
 
 def windows(x, takes, pad):
     """The windows of an image [n, c, h, w] as [n, c, rows, columns, kh, kw], `pad` around it (S303)."""
-    (kh, kw), (sh, sw), (ph, pw) = takes["kernel"], takes["stride"], takes["padding"]
-    more = [0, 0]
-    if takes.get("ceil"):
-        for axis, (size, k, s, p) in enumerate([(x.shape[2], kh, sh, ph), (x.shape[3], kw, sw, pw)]):
-            span = size + 2 * p - k
-            if span % s and (span // s + 1) * s < size + p:
-                more[axis] = s - span % s
-    x = np.pad(x, ((0, 0), (0, 0), (ph, ph + more[0]), (pw, pw + more[1])), constant_values=pad)
-    return np.lib.stride_tricks.sliding_window_view(x, (kh, kw), (2, 3))[:, :, ::sh, ::sw]
+    before, dilation = takes["padding"], takes.get("dilation", [1, 1])
+    after, extents = list(takes.get("after") or before), [(k - 1) * d + 1 for k, d in zip(takes["kernel"], dilation)]
+    for axis, (size, extent, stride) in enumerate(zip(x.shape[2:], extents, takes["stride"])):
+        span = size + before[axis] + after[axis] - extent
+        if takes.get("ceil") and span % stride and (span // stride + 1) * stride < size + before[axis]:
+            after[axis] += stride - span % stride
+    x = np.pad(x, ((0, 0), (0, 0), *zip(before, after)), constant_values=pad)
+    (down, right), (apart, beside) = takes["stride"], dilation
+    view = np.lib.stride_tricks.sliding_window_view(x, extents, (2, 3))
+    return view[:, :, ::down, ::right, ::apart, ::beside]
 
 
 def convolution(x, weights, takes):
@@ -107,6 +111,8 @@ def convolution(x, weights, takes):
 
 def predictions(checkpoint, weights, images):
     """The class of each image (S301 to S315). `weights` are tensors by name."""
+    if "activations" not in checkpoint.meta:
+        raise SystemExit("dynamic ranges (S317) are not written down here")
     nodes = layers_of(checkpoint)
     last = len(nodes) - 1
     last_reader = {n: i for i, node in enumerate(nodes) for n in node[2]}
@@ -148,11 +154,12 @@ def predictions(checkpoint, weights, images):
             chains[i] = chain
         elif chain:
             value, ceiling = chain.value(out), chain.ceiling
-        elif out is not None and op in ("global_avg_pool", "avg_pool", "concat"):
+        elif out is not None and op in ("global_avg_pool", "avg_pool", "concat", "leaky_relu"):
             value, ceiling = rescaled(op, [kept[n] for n in inputs], takes, out), None
         else:
-            if op == "shortcut":
-                takes = {"missing": len(weights[takes["beside"]]) - x.shape[1]}
+            if "beside" in takes:  # the shortcut of resnet20
+                missing = len(weights[takes["beside"]]) - x.shape[1]
+                takes = {"stride": 2, "before": missing // 2, "after": missing - missing // 2}
             kept[i] = moved(op, x, takes), s
             value, ceiling = (kept[i][0].astype(f32) * f32(1 / s), None) if i == last else (None, None)
         if i == last:
@@ -195,8 +202,11 @@ class Chain:
 
 
 def rescaled(op, inputs, takes, out):
-    """Means and concatenations (S310 to S312)."""
+    """Means, concatenations and leaky ReLUs (S310 to S312)."""
     (x, s), *_ = inputs
+    if op == "leaky_relu":
+        real = x / s
+        return (np.where(real > 0, real, real * float(f32(takes["slope"]))) * out).astype(f32)
     if op == "concat":
         return np.concatenate([x.astype(f32) * f32(out / s) for x, s in inputs], 1)
     if op == "global_avg_pool":
@@ -216,5 +226,7 @@ def moved(op, x, takes):
         return x.reshape(len(x), -1)
     if op == "pad":
         return np.pad(x, ((0, 0), (0, 0), *zip(takes["before"], takes["after"])))
-    before = takes["missing"] // 2
-    return np.pad(x[:, :, ::2, ::2], ((0, 0), (before, takes["missing"] - before), (0, 0), (0, 0)))
+    if op == "pad_shortcut":
+        step = takes["stride"]
+        return np.pad(x[:, :, ::step, ::step], ((0, 0), (takes["before"], takes["after"]), (0, 0), (0, 0)))
+    raise SystemExit(f"{op}: this operation is not written down here")

@@ -533,3 +533,92 @@ fn a_strangers_program_computes_a_new_run() {
     assert!(said.contains("in-place-list, accumulate: 2 trials\n"), "{said}");
     assert!(said.contains("lsb-64-56+range-clamp, fixed-count: 2 trials\n"), "{said}");
 }
+
+/// A network of most of the layers that a checkpoint can list, with made-up weights.
+fn listed() -> Checkpoint {
+    let pair = |n: usize| format!("[{n},{n}]");
+    let window = |kernel, stride, padding| {
+        format!(r#""kernel":{},"stride":{},"padding":{}"#, pair(kernel), pair(stride), pair(padding))
+    };
+    let ops = [
+        ("0", format!(r#"{{"conv":{{"channels":4,"groups":1,"bias":true,{}}}}}"#, window(3, 1, 1))),
+        ("1", r#"{"batch_norm":{"epsilon":0.001}}"#.into()),
+        ("2", r#"{"clipped_relu":{"max":3.0}}"#.into()),
+        ("3", format!(r#"{{"avg_pool":{{{},"count_include_pad":false}}}}"#, window(3, 2, 1))),
+        ("4", format!(r#"{{"conv":{{"channels":4,"groups":4,"bias":false,{}}}}}"#, window(3, 1, 1))),
+        ("5,4", r#""add""#.into()),
+        ("6", r#""relu""#.into()),
+        ("7", format!(r#"{{"max_pool":{{{},"ceil":true,"after":[0,1]}}}}"#, window(3, 2, 0))),
+        ("8", r#"{"batch_norm":{"epsilon":0.001}}"#.into()),
+        ("8", r#"{"clipped_relu":{"max":1.5}}"#.into()),
+        ("9,10", r#""concat""#.into()),
+        ("11", r#"{"pad":{"before":[1,0],"after":[0,2]}}"#.into()),
+        (
+            "12",
+            format!(
+                r#"{{"conv":{{"channels":6,"groups":1,"bias":true,{},"dilation":[2,1]}}}}"#,
+                window(3, 1, 2)
+            ),
+        ),
+        ("13", r#"{"leaky_relu":{"slope":0.1}}"#.into()),
+        ("14", r#"{"pad_shortcut":{"stride":2,"before":1,"after":2}}"#.into()),
+        ("15", format!(r#"{{"avg_pool":{{{},"count_include_pad":false,"ceil":true}}}}"#, window(2, 2, 0))),
+        ("16", format!(r#"{{"avg_pool":{{{},"count_include_pad":true}}}}"#, window(2, 1, 1))),
+        ("17", r#""relu""#.into()),
+        ("18", r#""flatten""#.into()),
+        ("19", r#"{"linear":{"features":12}}"#.into()),
+        ("20", r#"{"batch_norm":{"epsilon":0.001}}"#.into()),
+        ("21", r#""relu""#.into()),
+        ("22", r#"{"linear":{"features":10}}"#.into()),
+    ];
+    let layers = (1..).zip(ops).map(|(place, (inputs, op))| {
+        serde_json::from_str(&format!(r#"{{"name":"{place}","inputs":[{inputs}],"op":{op}}}"#)).unwrap()
+    });
+    let layers: Vec<quant::Layer> = layers.collect();
+    let model = r#"{"architecture":"listed","classes":10,"input":[3,32,32],"width":1.0}"#;
+    let model = serde_json::from_str(model).unwrap();
+    let graph = zoo::build_stored(&model, &layers).unwrap();
+    let mut numbers = crate::program::Numbers(11);
+    let mut number = || (numbers.next() >> 40) as f32 / (1 << 24) as f32;
+    let (mut weights, mut parameters) = (Vec::new(), quant::Parameters::new());
+    for spec in graph.parameters() {
+        let count = spec.shape.iter().product();
+        let low = if spec.name.ends_with("running_var") || spec.name == "2.weight" { 0.5 } else { -0.5 };
+        // Without biases no class is far ahead.
+        let gain = if ["20.bias", "23.bias"].contains(&&*spec.name) { 0.0 } else { 1.0 };
+        let values = (0..count).map(|_| gain * (low + number())).collect();
+        let tensor = quant::FloatTensor::new(spec.shape.clone(), values);
+        if !spec.is_stored_weight() {
+            parameters.insert(spec.name, tensor);
+        } else if spec.name == "20.weight" {
+            weights.push(QuantTensor::quantize_per_channel(&spec.name, &tensor).unwrap());
+        } else {
+            weights.push(QuantTensor::quantize(&spec.name, &tensor).unwrap());
+        }
+    }
+    let points = graph.quantization_points().into_iter();
+    let scale = |signed| quant::ActivationScale { levels_per_unit: if signed { 41.7 } else { 77.3 }, signed };
+    let scales = points.map(|point| (graph.nodes()[point.node].name.clone(), scale(point.signed))).collect();
+    let preprocessing = quant::Preprocessing { mean: vec![0.4, 0.5, 0.6], std: vec![0.2, 0.25, 0.3] };
+    let (activations, provenance) = (quant::Activations::Static(scales), quant::Provenance::default());
+    Checkpoint { model, layers, preprocessing, weights, parameters, activations, provenance }
+}
+
+/// S301, S303, S304, S308, S309, S310, S311, S312, S313 and S314 on layers that a checkpoint lists.
+#[test]
+fn a_strangers_program_runs_listed_layers() {
+    let Some(recompute) = recompute() else { return };
+    let workshop = workshop();
+    let folder = workshop.path();
+    let checkpoint = folder.join("net.safetensors");
+    listed().save(&checkpoint).unwrap();
+    let toml = experiment(3).replace("\"zero\", \"ecc\", \"in-place\"", "\"in-place-list\"");
+    std::fs::write(folder.join("x.toml"), toml).unwrap();
+    succeed(folder, &["run", "x.toml", "--out", "run"]);
+    let table = records::read_trials(&folder.join("run/trials.parquet")).unwrap();
+    let different: BTreeSet<&str> = table.iter().map(|row| row.record.predictions_hash.as_str()).collect();
+    assert!(different.len() > 3, "{different:?}");
+    let images = folder.join("data/cifar10/test_batch.bin");
+    let arguments = ["--every", "1", "--trials", "3", "--images", images.to_str().unwrap()];
+    recompute(&folder.join("run"), &[checkpoint], &arguments);
+}
