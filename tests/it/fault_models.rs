@@ -40,7 +40,8 @@ fn trials_of_every_fault_model_come_out_again() {
     }
     let report = std::fs::read_to_string(folder.join("runs/x/report.md")).unwrap();
     assert!(
-        report.contains("](accuracy-vs-rate.svg)") && report.contains("**thin**, stuck-at:value=1,"),
+        report.contains("](accuracy-vs-rate.svg)")
+            && report.contains("**thin**, stuck-at:value=1 (rate: share of cells that are stuck),"),
         "{report}"
     );
 }
@@ -71,7 +72,7 @@ fn failures_in_time_become_rates() {
     let folder = tempfile::tempdir().unwrap();
     let said = succeed(folder.path(), &["fit", "--fit-per-mbit", "1000", "--hours", "8760", "--ber", "1e-6"]);
     // 1000 / (1e9 x 2^20), and ln 1 / (1 - 2e-6) / 2 of it.
-    for part in ["9.5367e-13", "8.3542e-9", "| 1e-6 |", "1.0486e6"] {
+    for part in ["9.5367e-13", "8.3542e-9", "| 1e-6 |", "1.0486e6", "| years of 8,766 h |", "1.1962e2"] {
         let squeezed = said.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(squeezed.contains(part), "{part}: {said}");
     }

@@ -9,6 +9,7 @@ mod data_forms;
 mod data_sets;
 mod doctor;
 mod exports;
+mod fault_free;
 mod fault_models;
 mod image_folder;
 mod json;

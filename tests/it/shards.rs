@@ -74,7 +74,7 @@ fn shards_side_by_side_and_one_run_end_in_the_same_bytes() {
         // Records are the same; the report says how to have them all again.
         succeed(folder, &["report", run.to_str().unwrap()]);
         let report = std::fs::read_to_string(run.join("report.md")).unwrap();
-        assert!(report.contains("Reproduce with `zerospace run x.toml`."), "{report}");
+        assert!(report.contains("Reproduce with `zerospace run x.toml --data $DATA`, where"), "{report}");
         assert!(std::fs::read_dir(run.join("parts")).unwrap().count() == stored(&run), "nothing temporary");
     }
 }

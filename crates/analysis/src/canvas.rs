@@ -14,7 +14,7 @@ use plotters::style::{
 };
 
 use crate::AnalysisError;
-use crate::escape::escape;
+use crate::escape::{escape, line};
 use crate::style::{Marker, Style};
 
 /// Width of a figure across the page, its margin and the size of its title, in pixels.
@@ -141,7 +141,7 @@ pub(crate) fn line_height(size: i32) -> i32 {
 pub(crate) fn text_width(text: &str, size: i32, style: FontStyle) -> Result<i32, AnalysisError> {
     register_fonts()?;
     let font = (FAMILY, size, style).into_font();
-    let (width, _) = font.box_size(text).map_err(|e| AnalysisError::Figure(e.to_string()))?;
+    let (width, _) = font.box_size(&line(text)).map_err(|e| AnalysisError::Figure(e.to_string()))?;
     Ok(width as i32)
 }
 
@@ -340,7 +340,7 @@ impl<DB: DrawingBackend> Canvas<'_, DB> {
         let font = (FAMILY, look.size, look.style).into_font();
         let font = if look.upright { font } else { font.transform(FontTransform::Rotate270) };
         let style = TextStyle::from(font).color(&look.color).pos(Pos::new(look.h, look.v));
-        self.add(&Text::new(text, (x, y + lower), style))
+        self.add(&Text::new(line(text), (x, y + lower), style))
     }
 
     pub(crate) fn marker(&self, at: Point, style: Style) -> Result<(), AnalysisError> {

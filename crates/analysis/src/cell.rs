@@ -9,7 +9,7 @@ use records::TrialRow;
 use crate::AnalysisError;
 use crate::column::{count, real, text};
 
-/// A bit error rate for people: `1e-5`, `2.5e-4`, `0`.
+/// A rate in the one form of all tables, CSV included: `1e-5`, `2.5e-4`, `0`.
 pub fn rate_label(rate: f64) -> String {
     if rate == 0.0 { "0".into() } else { format!("{rate:e}") }
 }
@@ -23,7 +23,8 @@ pub struct CellKey {
     pub protection: String,
     /// Fault model id.
     pub fault_model: String,
-    /// Bit error rate: flips before correction for each stored cell.
+    /// Bit error rate, or what the fault model takes instead: of `accumulate` the probability that a cell flips in an
+    /// hour, of `stuck-at` the share of cells that are stuck.
     pub rate: f64,
 }
 
@@ -223,7 +224,8 @@ fn cell(mut trials: Vec<TrialRow>) -> Result<Cell, AnalysisError> {
     Ok(Cell { key, trials })
 }
 
-fn place(row: &TrialRow) -> String {
+/// A trial and its cell in words.
+pub(crate) fn trial_name(row: &TrialRow) -> String {
     format!("trial {} of {}", row.record.trial, CellKey::of(row))
 }
 
@@ -242,7 +244,7 @@ fn check_values(row: &TrialRow) -> Result<(), AnalysisError> {
     }
     for (field, correct) in [("clean_correct", *clean_correct), ("correct", record.correct)] {
         if correct > *images {
-            return Err(AnalysisError::Correct { place: place(row), field, correct, images: *images });
+            return Err(AnalysisError::Correct { place: trial_name(row), field, correct, images: *images });
         }
     }
     Ok(())
@@ -262,7 +264,7 @@ fn check_agreement<'a, K: Eq + Hash>(
         for (field, get) in fields {
             let (one_value, other_value) = (get(one), get(row));
             if one_value != other_value {
-                let (one, other) = (place(one), place(row));
+                let (one, other) = (trial_name(one), trial_name(row));
                 return Err(AnalysisError::Disagreement { field, one, one_value, other, other_value });
             }
         }

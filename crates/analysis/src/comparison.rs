@@ -6,9 +6,11 @@ use records::NetworkEntry;
 
 use crate::cell::{Cell, ascending, first_appearances, rate_label};
 use crate::column::{real, text};
+use crate::escape::lines;
 use crate::estimate::{CellOutcomes, CellSummary};
 use crate::interval::Interval;
 use crate::latex::{self, LatexTable};
+use crate::lossy::NOT_MEASURED;
 use crate::report::Report;
 use crate::style::display_name;
 use crate::table::{ABSENT, MarkdownColumn, csv, markdown};
@@ -20,6 +22,10 @@ use crate::table::{ABSENT, MarkdownColumn, csv, markdown};
 #[derive(Clone, Debug)]
 pub struct Comparison {
     pub(crate) families: Vec<Family>,
+    /// What all rates are.
+    pub(crate) rate_name: &'static str,
+    /// Whether some protection loses by storing.
+    lossy: bool,
 }
 
 /// A family under one fault model.
@@ -39,8 +45,10 @@ pub(crate) struct Contender {
     pub(crate) protection: String,
     /// Check cells for each data cell, %.
     pub(crate) overhead_percent: f64,
-    /// Without faults, % of images.
-    pub(crate) clean_percent: f64,
+    /// Of the version without faults, % of images.
+    clean_percent: f64,
+    /// Of the version as the protection stores it, without faults; `None` when that was not measured.
+    pub(crate) fault_free_percent: Option<f64>,
     /// Mean accuracy at each rate, and its 95 % interval where there is one.
     pub(crate) accuracies: Vec<Option<Accuracy>>,
     /// What became of code words at each rate.
@@ -82,7 +90,7 @@ impl Family {
             display_name(&contender.protection),
             contender.model.clone(),
             overhead_label(contender.overhead_percent),
-            format!("{:.2}", contender.clean_percent),
+            contender.fault_free_percent.map_or(NOT_MEASURED.into(), |percent| format!("{percent:.2}")),
         ];
         row.extend(contender.accuracies.iter().enumerate().map(|(rate, accuracy)| {
             let Some(accuracy) = accuracy else { return absent.into() };
@@ -92,7 +100,7 @@ impl Family {
         row
     }
 
-    /// The most accurate contender without faults.
+    /// The most accurate version without faults.
     pub(crate) fn best_clean_percent(&self) -> f64 {
         self.contenders.iter().map(|c| c.clean_percent).fold(0.0, f64::max)
     }
@@ -126,7 +134,7 @@ impl Comparison {
                 families.extend(family(title, members.copied().collect()));
             }
         }
-        Self { families }
+        Self { families, rate_name: report.rate_name(), lossy: !report.lossy.is_empty() }
     }
 
     /// Whether no network was said to be of a family.
@@ -146,7 +154,7 @@ impl Comparison {
             .filter(|Row(_, c, rate)| c.accuracies[*rate].is_some())
             .collect();
         let accuracy = |row: &Row<'_>| row.1.accuracies[row.2];
-        let columns = vec![
+        let mut columns = vec![
             text("family", &rows, |r| &r.0.name),
             text("model", &rows, |r| &r.1.model),
             text("protection", &rows, |r| &r.1.protection),
@@ -158,6 +166,9 @@ impl Comparison {
             real("interval_high_percent", &rows, |r| Some(accuracy(r)?.interval_percent?.1)),
             text("on_front", &rows, |r| if r.0.is_on_front(r.1, r.2) { "yes" } else { "no" }),
         ];
+        if self.lossy {
+            columns.push(real("fault_free_accuracy_percent", &rows, |r| r.1.fault_free_percent));
+        }
         DataFrame::new(rows.len(), columns).expect("the columns have distinct names and one length")
     }
 
@@ -181,7 +192,7 @@ impl Comparison {
             let rows: Vec<Vec<String>> = family.contenders.iter().map(row).collect();
             sections.push(format!("**{}**, accuracy in %:\n\n{}", family.name, markdown(&columns, &rows)));
         }
-        format!("{}\n{FRONT_NOTE}\n", sections.join("\n"))
+        lines(format!("{}\n{FRONT_NOTE}\n", sections.join("\n")))
     }
 
     /// The same as [`Self::markdown`] as LaTeX: a `table` for each family, for the package booktabs, with the
@@ -233,7 +244,7 @@ impl Comparison {
         }
         let note = "\nMeans over the trials. *Weights changed* counts against the network's own weights, so that for a \
                     lossy protection it holds what is lost without faults.\n";
-        sections.join("\n") + note
+        lines(sections.join("\n") + note)
     }
 }
 
@@ -258,6 +269,7 @@ fn family(name: String, members: Vec<Member<'_>>) -> Option<Family> {
                 protection: key.protection.clone(),
                 overhead_percent: cell.overhead_percent(),
                 clean_percent: summary.clean_accuracy_percent,
+                fault_free_percent: summary.fault_free_percent,
                 accuracies: vec![None; rates.len()],
                 outcomes: vec![None; rates.len()],
             });

@@ -8,10 +8,11 @@ use crate::AnalysisError;
 use crate::axis::AccuracyAxis;
 use crate::canvas::{
     Canvas, Drawing, GRID, GUIDE, HOVER_RADIUS, Header, INK, PAGE_MARGIN, PAGE_TITLE, PAGE_WIDTH,
-    PANEL_TITLE, PLAIN, SUBTITLE, Spot, TICK, TextLook, color_of, gradient, png, svg, text_width,
+    PANEL_TITLE, PLAIN, Point, SUBTITLE, Spot, TICK, TextLook, color_of, gradient, png, svg, text_width,
 };
 use crate::cell::rate_label;
 use crate::comparison::{Accuracy, Comparison, Contender, Family, overhead_label};
+use crate::lossy::NOT_MEASURED;
 use crate::style::{Marker, Style};
 
 const ROW: i32 = 40;
@@ -69,14 +70,20 @@ struct ShadedTable<'a> {
 
 impl<'a> ShadedTable<'a> {
     fn new(comparison: &'a Comparison, title: &str) -> Result<Self, AnalysisError> {
-        let explanation = "Mean accuracy in %, by bit error rate; the darker, the more is lost against the best \
-                           version without faults. Framed: nothing with as little stored overhead is more accurate";
+        let mut contenders = comparison.families.iter().flat_map(|family| &family.contenders);
+        let unmeasured = contenders.any(|contender| contender.fault_free_percent.is_none());
+        let explanation = format!(
+            "Mean accuracy in %, by {}; the darker, the more is lost against the best version without faults. Framed: \
+             nothing with as little stored overhead is more accurate{}",
+            comparison.rate_name,
+            if unmeasured { ". A question mark: not measured" } else { "" }
+        );
         let mut labels = 0;
         for contender in comparison.families.iter().flat_map(|family| &family.contenders) {
             labels = labels.max(text_width(&contender.label(), LABEL, FontStyle::Normal)?);
         }
         Ok(Self {
-            header: Header::new((title, PAGE_TITLE), &[explanation], Vec::new(), (PAGE_WIDTH, PAGE_MARGIN))?,
+            header: Header::new((title, PAGE_TITLE), &[&explanation], Vec::new(), (PAGE_WIDTH, PAGE_MARGIN))?,
             families: &comparison.families,
             labels,
         })
@@ -119,12 +126,18 @@ impl Drawing for ShadedTable<'_> {
                 let at = (middle(place(0)), y + ROW / 2);
                 canvas.text(&overhead_label(contender.overhead_percent), at, head)?;
                 let best = family.best_clean_percent();
-                field(canvas, place(1), y, contender.clean_percent, best, false)?;
+                match contender.fault_free_percent {
+                    Some(percent) => field(canvas, place(1), y, percent, best, false)?,
+                    None => canvas.text("?", (middle(place(1)), y + ROW / 2), head)?,
+                }
                 let spot = |column| {
                     let (left, right) = place(column);
                     Spot::Field([(left, y), (right, y + ROW)])
                 };
-                let fault_free = format!("fault-free {:.2} %", contender.clean_percent);
+                let fault_free = match contender.fault_free_percent {
+                    Some(percent) => format!("fault-free {percent:.2} %"),
+                    None => format!("fault-free {NOT_MEASURED}"),
+                };
                 canvas.hover(spot(1), format!("{}: {fault_free}", contender.label()));
                 for (rate, accuracy) in contender.accuracies.iter().enumerate() {
                     if let Some(accuracy) = accuracy {
@@ -202,9 +215,11 @@ const KEY_ROW: i32 = 36;
 
 impl<'a> Fronts<'a> {
     fn new(comparison: &'a Comparison, title: &str) -> Result<Self, AnalysisError> {
-        let explanation = "Mean accuracy against stored overhead, a column for each bit error rate. Orange: the front, \
-                           where nothing with as little overhead is more accurate; letters are explained below. Bars: \
-                           95 % intervals of the mean";
+        let explanation = format!(
+            "Mean accuracy against stored overhead, a column for each {}. Orange: the front, where nothing with as \
+             little overhead is more accurate; letters are explained below. Bars: 95 % intervals of the mean",
+            comparison.rate_name
+        );
         let mut letters: Vec<(String, String)> = Vec::new();
         for family in &comparison.families {
             for rate in 0..family.rates.len() {
@@ -221,7 +236,7 @@ impl<'a> Fronts<'a> {
             .map(|(i, (protection, version))| format!("{}  {protection} on {version}", letter(i)))
             .collect();
         Ok(Self {
-            header: Header::new((title, PAGE_TITLE), &[explanation], Vec::new(), (PAGE_WIDTH, PAGE_MARGIN))?,
+            header: Header::new((title, PAGE_TITLE), &[&explanation], Vec::new(), (PAGE_WIDTH, PAGE_MARGIN))?,
             families: &comparison.families,
             letters,
             key,
@@ -338,7 +353,9 @@ impl Fronts<'_> {
         }
         let title = TextLook { size: TICK, h: HPos::Center, ..PLAIN };
         let middle = (left + right) / 2;
-        canvas.text(&rate_label(family.rates[rate]), (middle, top - 40), title)?;
+        let heading = rate_label(family.rates[rate]);
+        canvas.text(&heading, (middle, top - 40), title)?;
+        let half = text_width(&heading, TICK, FontStyle::Normal)? / 2;
         canvas.line(&[(left, top), (left, bottom), (right, bottom)], INK.to_rgba(), 2)?;
         for overhead in [0.0, 10.0, 20.0, 30.0, 40.0, 50.0].into_iter().filter(|o| *o <= frame.most) {
             let x = frame.x(overhead);
@@ -350,10 +367,13 @@ impl Fronts<'_> {
 
         let (front, behind): (Vec<&Contender>, Vec<&Contender>) =
             family.contenders.iter().partition(|contender| family.is_on_front(contender, rate));
+        let heading = Place { left: middle - half, top: top - 40, right: middle + half, bottom: top - 8 };
+        let mut taken = vec![heading];
         for contender in behind {
             if let Some(accuracy) = contender.accuracies[rate] {
                 let at = (frame.x(contender.overhead_percent), frame.y(accuracy.mean_percent));
                 canvas.disc(at, 7, BEHIND.mix(0.7))?;
+                taken.push(Place::around(at, 7));
                 canvas.hover(Spot::Disc(at, 7), point_value(family, contender, rate, &accuracy));
             }
         }
@@ -389,12 +409,72 @@ impl Fronts<'_> {
                 None => named.push((at, letter, value)),
             }
         }
-        for (at, letters, values) in named {
-            canvas.marker(at, FRONT)?;
-            canvas.hover(Spot::Disc(at, HOVER_RADIUS), values);
-            let look = TextLook { size: LABEL, style: FontStyle::Bold, v: VPos::Bottom, ..PLAIN };
-            canvas.text(&letters, (at.0 + 8, at.1 - 8), look)?;
+        for (at, _, values) in &named {
+            canvas.marker(*at, FRONT)?;
+            canvas.hover(Spot::Disc(*at, HOVER_RADIUS), values.clone());
+            taken.push(Place::around(*at, HOVER_RADIUS));
+        }
+        for (at, letters, _) in &named {
+            let width = text_width(letters, LABEL, FontStyle::Bold)?;
+            let place = Place::beside(*at, (width, LABEL), &taken, right);
+            let look = TextLook { size: LABEL, style: FontStyle::Bold, v: VPos::Center, ..PLAIN };
+            canvas.text(letters, (place.left, (place.top + place.bottom) / 2), look)?;
+            taken.push(place);
         }
         Ok(())
+    }
+}
+
+/// A rectangle that something takes up.
+#[derive(Clone, Copy)]
+struct Place {
+    left: i32,
+    top: i32,
+    right: i32,
+    bottom: i32,
+}
+
+impl Place {
+    fn around((x, y): Point, radius: i32) -> Self {
+        Self { left: x - radius, top: y - radius, right: x + radius, bottom: y + radius }
+    }
+
+    /// Room for a text beside a marker: the nearest that nothing has taken, first above to the right, and not beyond
+    /// `most_right`. Where everything near is taken, the place that shares least with others.
+    fn beside((x, y): Point, (width, height): (i32, i32), taken: &[Self], most_right: i32) -> Self {
+        let mut best: Option<(i64, Self)> = None;
+        for distance in [HOVER_RADIUS, HOVER_RADIUS + 12, HOVER_RADIUS + 26, HOVER_RADIUS + 42] {
+            let (right, left) = (x + distance, x - distance - width);
+            let (above, level, below) = (y - distance - height, y - height / 2, y + distance);
+            let corners = [
+                (x + HOVER_RADIUS / 2, above),
+                (right, level),
+                (x + HOVER_RADIUS / 2, below),
+                (x - HOVER_RADIUS / 2 - width, above),
+                (left, level),
+                (x - HOVER_RADIUS / 2 - width, below),
+                (right, above),
+                (right, below),
+            ];
+            for (left, top) in corners {
+                let place = Self { left, top, right: left + width, bottom: top + height };
+                let beyond = if place.right > most_right { i64::from(width) * i64::from(height) } else { 0 };
+                let shared = beyond + taken.iter().map(|other| place.shared(*other)).sum::<i64>();
+                if shared == 0 {
+                    return place;
+                }
+                if best.is_none_or(|(least, _)| shared < least) {
+                    best = Some((shared, place));
+                }
+            }
+        }
+        best.expect("there are places").1
+    }
+
+    /// The area that two have in common.
+    fn shared(self, other: Self) -> i64 {
+        let across = self.right.min(other.right) - self.left.max(other.left);
+        let down = self.bottom.min(other.bottom) - self.top.max(other.top);
+        i64::from(across.max(0)) * i64::from(down.max(0))
     }
 }

@@ -2,8 +2,11 @@
 
 use crate::cell::{ascending, rate_label};
 use crate::comparison::overhead_label;
+use crate::escape::lines;
 use crate::estimate::CellSummary;
 use crate::latex::{self, LatexTable};
+use crate::lossy::{FAULT_FREE_NOTE, NOT_MEASURED};
+use crate::rate::heading_note;
 use crate::report::{Measure, Report};
 use crate::style::display_name;
 use crate::table::{ABSENT, MarkdownColumn, fixed, markdown, small};
@@ -31,6 +34,8 @@ struct Panel<'a> {
 struct Row {
     protection: String,
     overhead_percent: f64,
+    /// The drop by storing alone; only where some row of the panel has one.
+    fault_free: Option<String>,
     /// One for each rate of the panel.
     drops: Vec<String>,
 }
@@ -43,22 +48,27 @@ impl Report {
         for panel in self.drop_panels(statistic) {
             let mut columns =
                 vec![MarkdownColumn::text("protection"), MarkdownColumn::number("stored overhead")];
+            if panel.is_lossy() {
+                columns.push(MarkdownColumn::number("fault-free"));
+            }
             columns.extend(panel.rates.iter().map(|rate| MarkdownColumn::number(&rate_label(*rate))));
             let rows: Vec<Vec<String>> = panel
                 .rows
                 .into_iter()
                 .map(|row| {
                     let mut cells = vec![row.protection, overhead_label(row.overhead_percent)];
+                    cells.extend(row.fault_free);
                     cells.extend(row.drops);
                     cells
                 })
                 .collect();
             let clean =
                 panel.clean_percent.map_or(String::new(), |c| format!(", {} % fault-free", fixed(c, 2)));
-            let heading = format!("**{}**, {}{clean}:", panel.model, panel.fault_model);
+            let rate = heading_note(panel.fault_model);
+            let heading = format!("**{}**, {}{rate}{clean}:", panel.model, panel.fault_model);
             text.push_str(&format!("{heading}\n\n{}\n", markdown(&columns, &rows)));
         }
-        text + &self.drop_note(statistic)
+        lines(text + &self.drop_note(statistic))
     }
 
     /// The same as [`Self::drop_table`] as a LaTeX `table` for the package booktabs: `title` and the conditions are its
@@ -67,13 +77,18 @@ impl Report {
         let panels = self.drop_panels(statistic);
         let rates = ascending(panels.iter().flat_map(|panel| panel.rates.iter().copied()));
         let mut heads = vec!["protection".to_string(), "overhead".into()];
+        let lossy = panels.iter().any(Panel::is_lossy);
+        if lossy {
+            heads.push("fault-free".into());
+        }
         heads.extend(rates.iter().map(|rate| latex::number(&rate_label(*rate))));
         let group = |panel: &Panel| {
             let clean = panel.clean_percent.map(|c| format!(", {}\\,\\% fault-free", fixed(c, 2)));
             let heading = format!(
-                "\\textbf{{{}}}, {}{}",
+                "\\textbf{{{}}}, {}{}{}",
                 latex::escaped(panel.model),
                 latex::escaped(panel.fault_model),
+                latex::escaped(&heading_note(panel.fault_model)),
                 clean.unwrap_or_default()
             );
             let row = |row: &Row| {
@@ -82,7 +97,11 @@ impl Report {
                     None => latex::escaped(ABSENT),
                 };
                 let names = [row.protection.clone(), overhead_label(row.overhead_percent)];
-                names.iter().map(|name| latex::escaped(name)).chain(rates.iter().map(drop)).collect()
+                let fault_free =
+                    row.fault_free.as_ref().map_or(latex::number("0.00"), |drop| latex::number(drop));
+                let fault_free = lossy.then_some(fault_free);
+                let names = names.iter().map(|name| latex::escaped(name));
+                names.chain(fault_free).chain(rates.iter().map(drop)).collect()
             };
             (heading, panel.rows.iter().map(row).collect())
         };
@@ -105,6 +124,7 @@ impl Report {
                 all.filter(move |(_, s)| s.key.model == model && s.key.fault_model == fault_model)
             };
             let rates = ascending(cells().map(|(_, s)| s.key.rate));
+            let lossy = cells().any(|(_, s)| self.is_lossy(model, &s.key.protection));
             let mut rows = Vec::new();
             for protection in &self.protections {
                 let own = || cells().filter(|(_, s)| s.key.protection == *protection);
@@ -116,6 +136,7 @@ impl Report {
                 rows.push(Row {
                     protection: display_name(protection),
                     overhead_percent: cell.overhead_percent(),
+                    fault_free: lossy.then(|| fault_free_text(own().next().expect("found above").1)),
                     drops: rates.iter().map(drop).collect(),
                 });
             }
@@ -140,7 +161,8 @@ impl Report {
             }
             _ => "",
         };
-        match statistic {
+        let fault_free = if self.lossy.is_empty() { "" } else { FAULT_FREE_NOTE };
+        let statistic = match statistic {
             Statistic::AllTrials if !estimated.is_empty() => {
                 format!("{drop}: mean ± standard deviation of all trials. {estimated}")
             }
@@ -151,13 +173,28 @@ impl Report {
                 "{drop}, the paper's statistic: the best and the worst trial are dropped, mean ± population \
                  standard deviation of the others.\n"
             ),
-        }
+        };
+        format!("{statistic}{fault_free}")
     }
 }
 
+impl Panel<'_> {
+    /// Whether some protection of it loses by storing.
+    fn is_lossy(&self) -> bool {
+        self.rows.iter().any(|row| row.fault_free.is_some())
+    }
+}
+
+/// The drop without faults.
+fn fault_free_text(summary: &CellSummary) -> String {
+    let drop = summary.fault_free_percent.map(|percent| fixed(summary.clean_accuracy_percent - percent, 2));
+    drop.unwrap_or_else(|| NOT_MEASURED.into())
+}
+
 pub(crate) const CHANGED_NOTE: &str = "Drawn were only trials in which some stored word reads back wrong; all others lose \
-     nothing. So the mean of all trials is estimated as the probability of that, P(changed), times the mean of the \
-     trials drawn, and the standard deviation likewise.\n";
+     nothing. So the mean of all trials is estimated as P m and their standard deviation as the square root of \
+     P q - (P m)^2, where P is the probability of such a trial, P(changed), m the mean of the drops drawn and q the mean \
+     of their squares.\n";
 
 /// The drop of a cell, `mean ± deviation`.
 pub(crate) fn drop_text(summary: &CellSummary, statistic: Statistic) -> String {

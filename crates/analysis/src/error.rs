@@ -42,8 +42,8 @@ pub enum AnalysisError {
         /// Weights.
         weights: u64,
     },
-    /// The bit error rate is not a probability.
-    #[error("{cell}: the bit error rate {rate} is outside [0, 1]")]
+    /// The rate is not a probability.
+    #[error("{cell}: the rate {rate} is outside [0, 1]")]
     Rate {
         /// The cell.
         cell: String,
@@ -91,6 +91,18 @@ pub enum AnalysisError {
         other: String,
         /// Its value.
         other_value: String,
+    },
+    /// A trial in which every word read back right contradicts what was measured without faults.
+    #[error(
+        "{trial}: every word reads back right and correct is {correct}, but {measured} was measured without faults"
+    )]
+    FaultFree {
+        /// The trial and its cell.
+        trial: String,
+        /// Images right in it.
+        correct: u64,
+        /// Images right without faults, as measured.
+        measured: u64,
     },
     /// One trial of one cell is recorded twice with different outcomes.
     #[error("trial {trial} of {cell} is recorded twice, with different content")]

@@ -1,3 +1,31 @@
+//! Text from files of others, made safe to show.
+
+use std::borrow::Cow;
+
+/// Whether a character has no picture of its own: a control character, an end of a line or paragraph, one that turns
+/// the direction of the text around it, or one that XML does not allow.
+fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}'
+        )
+}
+
+/// One line of text with a replacement character for each hidden one.
+pub(crate) fn line(text: &str) -> Cow<'_, str> {
+    match text.contains(is_hidden) {
+        true => text.replace(is_hidden, "\u{fffd}").into(),
+        false => text.into(),
+    }
+}
+
+/// Several lines of text, likewise; ends of lines and tabs stay.
+pub(crate) fn lines(text: String) -> String {
+    let hidden = |character| is_hidden(character) && !matches!(character, '\n' | '\t');
+    if text.contains(hidden) { text.replace(hidden, "\u{fffd}") } else { text }
+}
+
 /// Text for XML and HTML, inside elements and inside quoted attributes.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -8,9 +36,9 @@ pub(crate) fn escape(text: &str) -> String {
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
-            // XML has no place for other control characters, not even escaped.
             '\t' | '\n' | '\r' => escaped.push(character),
-            control if control.is_control() => escaped.push(char::REPLACEMENT_CHARACTER),
+            // XML has no place for most of them, not even escaped.
+            hidden if is_hidden(hidden) => escaped.push(char::REPLACEMENT_CHARACTER),
             other => escaped.push(other),
         }
     }

@@ -48,8 +48,11 @@ pub struct CellSummary {
     pub trials: u64,
     /// Images evaluated in each.
     pub images: u64,
-    /// Accuracy of the fault-free network, % of images.
+    /// Accuracy of the fault-free network, % of images. Drops are relative to it.
     pub clean_accuracy_percent: f64,
+    /// Accuracy of the network as the protection stores it, without faults, % of images: that of the fault-free network
+    /// unless the protection is lossy ([`crate::LossyStorage`]), and then absent when it was not measured.
+    pub fault_free_percent: Option<f64>,
     /// Mean accuracy over the trials, % of images.
     pub accuracy_percent: f64,
     /// Of a cell that draws only trials in which some stored word reads back wrong: the probability P of that in an
@@ -98,7 +101,7 @@ pub struct PairedDifference {
     pub model: String,
     /// Fault model id.
     pub fault_model: String,
-    /// Bit error rate.
+    /// Rate of the fault model, as in [`CellKey`].
     pub rate: f64,
     /// The protection that comes first in the plan.
     pub first: String,
@@ -131,6 +134,7 @@ pub(crate) fn summary(cell: &Cell) -> CellSummary {
         trials: drops.len() as u64,
         images,
         clean_accuracy_percent: points(clean, images),
+        fault_free_percent: Some(points(clean, images)),
         accuracy_percent: points(clean - changed.unwrap_or(1.0) * mean(&drops), images),
         changed_probability: changed,
         drop_points: match changed {

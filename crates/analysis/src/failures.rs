@@ -8,7 +8,7 @@ use crate::cell::{Cell, CellKey, rate_label};
 use crate::column::{count, real, text};
 use crate::report::Report;
 use crate::style::display_name;
-use crate::table::{MarkdownColumn, csv, markdown};
+use crate::table::{MarkdownColumn, csv, markdown, rate_note};
 
 /// The probability that a trial of a cell fails, by the plan's definition of failure.
 #[derive(Clone, Debug, PartialEq)]
@@ -115,8 +115,9 @@ impl Report {
             "{}\nA trial fails when it loses {drop_points} points or more. A cell ends with the unit in which its \
              {failures}. failure comes; n counts the trials up to that failure, or all. The interval is Clopper and \
              Pearson's. Means over the trials of cells that ended so lean towards larger drops, because a failure \
-             was the last to be waited for: by a share of about 1/{failures}.\n",
-            markdown(&columns, &rows)
+             was the last to be waited for: by a share of about 1/{failures}.\n{}",
+            markdown(&columns, &rows),
+            rate_note(self.cells.iter().map(|cell| &cell.key))
         )
     }
 }

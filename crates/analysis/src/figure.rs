@@ -1,4 +1,4 @@
-//! Accuracy versus bit error rate: one panel for each model and fault model.
+//! Accuracy versus the rate of faults: one panel for each model and fault model.
 //!
 //! Everything is placed in pixels here, instead of by a plotting library's chart, because the axis is
 //! unusual: logarithmic in the rate, and left of a break the position 0 of the fault-free network. SVG
@@ -21,6 +21,7 @@ use crate::cell::{Cell, ascending, points, rate_label};
 use crate::estimate::CellSummary;
 use crate::folder::Context;
 use crate::interval::{INTERVAL_METHOD, Interval};
+use crate::rate::rate_name;
 use crate::report::{Measure, Report};
 use crate::style::{Style, display_name, styles_of};
 use crate::table::{fixed, interval_text, summary_number};
@@ -33,16 +34,21 @@ const PANEL_HEIGHTS: (i32, i32) = (860, 700);
 const LABEL: i32 = 34;
 const GROUP: RGBColor = RGBColor(245, 245, 245);
 
-const POINT_RADIUS: i32 = 6;
-const POINT_ALPHA: f64 = 0.3;
+/// Height of the dash of a trial, and how much of what is below a single one covers.
+const TRIAL_HEIGHT: i32 = 4;
+const TRIAL_ALPHA: f64 = 0.4;
 const BAND_ALPHA: f64 = 0.16;
-/// Sideways distance of neighbouring protections at one rate.
-const SHIFT: f64 = 24.0;
+/// Sideways distance of neighbouring protections at one rate, and the most of all together: so few pixels that every
+/// mean is seen at its rate.
+const SHIFT: f64 = 6.0;
+const STRIP: f64 = 20.0;
+/// Sideways distance of neighbouring protections at 0, which has no scale beside it.
+const ZERO_SHIFT: f64 = 24.0;
 /// Room for the fault-free points left of the axis break.
 const ZERO_WIDTH: f64 = 124.0;
 
 impl Report {
-    /// Accuracy versus bit error rate as SVG. Equal rows give equal bytes; the text stays text.
+    /// Accuracy versus the rate of faults as SVG. Equal rows give equal bytes; the text stays text.
     ///
     /// # Errors
     /// Only when the drawing library refuses.
@@ -77,15 +83,20 @@ enum LegendKey {
 
 struct Panel {
     title: String,
+    /// What the rates are.
+    rate_name: String,
     series: Vec<Series>,
 }
 
 /// One protection in one panel.
 struct Series {
     style: Style,
+    /// Of the network without faults.
     clean_percent: f64,
-    /// What the marker of the fault-free network tells.
-    clean_value: String,
+    /// Of the network as the protection stores it; `None` when that was not measured.
+    fault_free_percent: Option<f64>,
+    /// What its marker tells.
+    fault_free_value: String,
     /// Rates ascending.
     estimates: Vec<Estimate>,
 }
@@ -116,23 +127,35 @@ impl Figure {
                     true => format!("{model}, {fault_model}"),
                     false => model.into(),
                 },
+                rate_name: rate_name(fault_model),
                 series: series(report, model, fault_model, &styles),
             })
             .collect();
         let protections = report.protections.iter().zip(&styles);
         let mut entries: Vec<(LegendKey, String)> =
             protections.map(|(id, style)| (LegendKey::Protection(*style), display_name(id))).collect();
-        entries.push((LegendKey::FaultFree, "fault-free".into()));
+        let network = if report.lossy.is_empty() { "fault-free" } else { "fault-free network" };
+        entries.push((LegendKey::FaultFree, network.into()));
         if context.chance_percent.is_some() {
             entries.push((LegendKey::Chance, "chance".into()));
         }
+        let at_zero = report.lossy.iter().map(|storage| storage.correct.is_none()).max();
+        let at_zero = match at_zero {
+            None => "",
+            Some(false) => ". Markers at 0: the network as each protection stores it",
+            Some(true) => {
+                ". Markers at 0: the network as each protection stores it; none where that was not measured"
+            }
+        };
         let method = format!(
-            "Bands and bars: 95 % intervals of the mean, {INTERVAL_METHOD}. Shaded strips: one rate each"
+            "Bands and bars: 95 % intervals of the mean, {INTERVAL_METHOD}. Dashes: single trials. Strips: one rate each{at_zero}"
         );
         let conditions = report.conditions();
         let all = panels.iter().flat_map(|p| &p.series);
         let trials = all.clone().flat_map(|s| &s.estimates).flat_map(|e| &e.trials_percent);
-        let values = all.map(|s| s.clean_percent).chain(trials.map(|t| t.0)).chain(context.chance_percent);
+        let fault_free = all.clone().filter_map(|s| s.fault_free_percent);
+        let values = all.map(|s| s.clean_percent).chain(fault_free);
+        let values = values.chain(trials.map(|t| t.0)).chain(context.chance_percent);
         Ok(Self {
             header: Header::new(
                 (context.title, PAGE_TITLE),
@@ -195,11 +218,12 @@ fn series(report: &Report, model: &str, fault_model: &str, styles: &[Style]) -> 
             all.push(Series {
                 style: *style,
                 clean_percent: summary.clean_accuracy_percent,
-                clean_value: format!(
+                fault_free_percent: summary.fault_free_percent,
+                fault_free_value: format!(
                     "{}, fault-free: {} {} %",
                     display_name(protection),
                     report.measure.word(),
-                    fixed(summary.clean_accuracy_percent, 2)
+                    fixed(summary.fault_free_percent.unwrap_or(f64::NAN), 2)
                 ),
                 estimates: cells
                     .iter()
@@ -302,12 +326,11 @@ fn draw_panel<DB: DrawingBackend>(
         log_rates: (rates.first().map_or(0.0, |r| r.log10()), rates.last().map_or(0.0, |r| r.log10())),
         accuracy: &figure.accuracy,
     };
-    let xs: Vec<f64> = rates.iter().map(|r| frame.x(*r)).collect();
-    let closest = xs.windows(2).map(|w| w[1] - w[0]).fold(ZERO_WIDTH, f64::min);
     let count = panel.series.len() as f64;
-    let shift = SHIFT.min(closest / (count + 1.0));
+    let (shift, zero_shift) = (SHIFT.min(STRIP / count), ZERO_SHIFT.min(ZERO_WIDTH / (count + 1.0)));
     // A shade behind each group shows which rate it belongs to.
-    for x in xs.iter().copied().chain([f64::from(frame.zero_x)]) {
+    let strips = rates.iter().map(|rate| (frame.x(*rate), shift));
+    for (x, shift) in strips.chain([(f64::from(frame.zero_x), zero_shift)]) {
         let half = (count + 0.5) / 2.0 * shift;
         let corners = [((x - half).round() as i32, frame.top), ((x + half).round() as i32, frame.bottom)];
         canvas.rectangle(corners, GROUP.to_rgba())?;
@@ -318,7 +341,7 @@ fn draw_panel<DB: DrawingBackend>(
     let bold = TextLook { size: PANEL_TITLE, style: FontStyle::Bold, ..PLAIN };
     canvas.text(&panel.title, (middle, y + 6), TextLook { h: HPos::Center, ..bold })?;
     let label = TextLook { size: LABEL, h: HPos::Center, ..PLAIN };
-    canvas.text("bit error rate", (middle, frame.bottom + 58), label)?;
+    canvas.text(&panel.rate_name, (middle, frame.bottom + 58), label)?;
     let at = (x + 4, (frame.top + frame.bottom) / 2);
     canvas.text(&format!("{}, %", figure.measure.name()), at, TextLook { upright: false, ..label })?;
 
@@ -333,17 +356,37 @@ fn draw_panel<DB: DrawingBackend>(
         canvas.patterned(&[(left, y), (right, y)], DOT, GUIDE.to_rgba(), 2)?;
     }
 
-    let placed: Vec<(&Series, f64)> = (0..)
+    let placed: Vec<(&Series, Column)> = (0..)
         .zip(&panel.series)
-        .map(|(i, series)| (series, (f64::from(i) - (count - 1.0) / 2.0) * shift))
+        .map(|(i, series)| {
+            let place = f64::from(i) - (count - 1.0) / 2.0;
+            (series, Column { shift: place * shift, zero_shift: place * zero_shift, width: shift })
+        })
         .collect();
-    for (series, shift) in &placed {
-        draw_bands_and_trials(canvas, &frame, series, *shift)?;
+    for (series, column) in &placed {
+        draw_bands_and_trials(canvas, &frame, series, *column)?;
     }
-    for (series, shift) in &placed {
-        draw_means(canvas, &frame, series, *shift)?;
+    for (series, column) in &placed {
+        draw_means(canvas, &frame, series, *column)?;
     }
     Ok(())
+}
+
+/// Where a protection is drawn within the strip of a rate.
+#[derive(Clone, Copy)]
+struct Column {
+    /// Its middle, from that of the strip.
+    shift: f64,
+    /// The same at 0.
+    zero_shift: f64,
+    width: f64,
+}
+
+impl Column {
+    fn x(self, frame: &Frame, rate: f64) -> i32 {
+        let shift = if rate == 0.0 { self.zero_shift } else { self.shift };
+        (frame.x(rate) + shift).round() as i32
+    }
 }
 
 fn draw_axes<DB: DrawingBackend>(
@@ -405,10 +448,10 @@ fn draw_bands_and_trials<DB: DrawingBackend>(
     canvas: &Canvas<DB>,
     frame: &Frame,
     series: &Series,
-    shift: f64,
+    column: Column,
 ) -> Result<(), AnalysisError> {
     let color = color_of(series.style);
-    let x = |rate: f64| (frame.x(rate) + shift).round() as i32;
+    let x = |rate: f64| column.x(frame, rate);
     let positive: Vec<&Estimate> = series.estimates.iter().filter(|e| e.rate > 0.0).collect();
     for pair in positive.windows(2) {
         if let (Some(one), Some(two)) = (pair[0].band_percent, pair[1].band_percent) {
@@ -420,9 +463,12 @@ fn draw_bands_and_trials<DB: DrawingBackend>(
     }
     for estimate in &series.estimates {
         for (accuracy, count) in &estimate.trials_percent {
-            // As dark as `count` discs on top of each other.
-            let alpha = 1.0 - (1.0 - POINT_ALPHA).powi(i32::try_from(*count).unwrap_or(i32::MAX));
-            canvas.disc((x(estimate.rate), frame.y(*accuracy)), POINT_RADIUS, color.mix(alpha))?;
+            // As dark as `count` dashes on top of each other.
+            let alpha = 1.0 - (1.0 - TRIAL_ALPHA).powi(i32::try_from(*count).unwrap_or(i32::MAX));
+            let (x, y) = (x(estimate.rate), frame.y(*accuracy));
+            let half = if estimate.rate == 0.0 { 6 } else { (column.width / 2.0).ceil() as i32 };
+            let corners = [(x - half, y - TRIAL_HEIGHT / 2), (x + half, y + TRIAL_HEIGHT / 2)];
+            canvas.rectangle(corners, color.mix(alpha))?;
         }
     }
     Ok(())
@@ -432,10 +478,10 @@ fn draw_means<DB: DrawingBackend>(
     canvas: &Canvas<DB>,
     frame: &Frame,
     series: &Series,
-    shift: f64,
+    column: Column,
 ) -> Result<(), AnalysisError> {
     let color = color_of(series.style);
-    let x = |rate: f64| (frame.x(rate) + shift).round() as i32;
+    let x = |rate: f64| column.x(frame, rate);
     let at = |e: &Estimate| (x(e.rate), frame.y(e.mean_percent));
     let line: Vec<Point> = series.estimates.iter().filter(|e| e.rate > 0.0).map(at).collect();
     canvas.line(&line, color, 4)?;
@@ -444,13 +490,16 @@ fn draw_means<DB: DrawingBackend>(
             let (x, low, high) = (x(estimate.rate), frame.y(low), frame.y(high));
             canvas.line(&[(x, low), (x, high)], color, 3)?;
             for end in [low, high] {
-                canvas.line(&[(x - 8, end), (x + 8, end)], color, 3)?;
+                canvas.line(&[(x - 5, end), (x + 5, end)], color, 3)?;
             }
         }
         canvas.marker(at(estimate), series.style)?;
         canvas.hover(Spot::Disc(at(estimate), HOVER_RADIUS), estimate.value.clone());
     }
-    let clean = (x(0.0), frame.y(series.clean_percent));
-    canvas.hover(Spot::Disc(clean, HOVER_RADIUS), series.clean_value.clone());
-    canvas.marker(clean, series.style)
+    if let Some(percent) = series.fault_free_percent {
+        let at = (x(0.0), frame.y(percent));
+        canvas.hover(Spot::Disc(at, HOVER_RADIUS), series.fault_free_value.clone());
+        canvas.marker(at, series.style)?;
+    }
+    Ok(())
 }

@@ -34,8 +34,10 @@ pub struct Context<'a> {
 pub struct Run<'a> {
     /// Its plan and where it was first started.
     pub manifest: &'a Manifest,
-    /// The arguments of `zerospace` that repeat all of it.
+    /// The arguments of `zerospace` that repeat all of it, but for `--data`.
     pub command: &'a str,
+    /// Whether its images come from files, which `--data` says the folder of.
+    pub needs_data: bool,
     /// The experiment file, as arguments of `zerospace verify` and `replay` name it.
     pub experiment: &'a str,
     /// SHA-256 of its `trials.parquet`, 64 hex digits.

@@ -1,5 +1,7 @@
 //! Tables for LaTeX, by its package booktabs.
 
+use crate::escape::line;
+
 /// A table. Everything in it is LaTeX already, but for the title.
 pub(crate) struct LatexTable<'a> {
     /// Begins the caption and names the table for `\ref`.
@@ -44,10 +46,10 @@ impl LatexTable<'_> {
     }
 }
 
-/// Text for LaTeX: its special characters escaped, Markdown's marks of code left out.
+/// Text for LaTeX: its special characters escaped, hidden ones shown as `?`, Markdown's marks of code left out.
 pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::new();
-    for character in text.replace(" %", "\u{a0}%").chars() {
+    for character in line(text).replace(" %", "\u{a0}%").chars() {
         match character {
             '#' | '$' | '%' | '&' | '_' | '{' | '}' => out.extend(['\\', character]),
             '\\' => out.push_str("\\textbackslash{}"),
@@ -58,6 +60,7 @@ pub(crate) fn escaped(text: &str) -> String {
             '–' => out.push_str("--"),
             '\u{a0}' => out.push_str("\\,"),
             '`' => {}
+            '\u{fffd}' => out.push('?'),
             other => out.push(other),
         }
     }

@@ -1,7 +1,7 @@
 //! Records to estimates, tables and figures.
 //!
 //! [`Report::from_rows`] checks the trials of one experiment, groups them into cells (model,
-//! protection, fault model, bit error rate) and estimates, for each cell, accuracy and accuracy drop
+//! protection, fault model, rate) and estimates, for each cell, accuracy and accuracy drop
 //! ([`CellSummary`]) and what the protection did ([`CellOutcomes`]); and, for each two protections
 //! under the same faults, their difference trial by trial ([`PairedDifference`]). The estimates are
 //! typed values; [`Table`] turns them into data frames, CSV and Markdown, [`Report::figure_svg`] and
@@ -40,8 +40,10 @@ mod folder;
 mod interval;
 mod large_weights;
 mod latex;
+mod lossy;
 mod network_table;
 mod page;
+mod rate;
 mod rendering;
 mod report;
 mod sections;
@@ -61,6 +63,7 @@ pub use failures::FailureEstimate;
 pub use folder::{Context, Run, write_report};
 pub use interval::{INTERVAL_METHOD, Interval};
 pub use large_weights::{LargeWeightCounts, LargeWeights};
+pub use lossy::LossyStorage;
 pub use network_table::{MeasuredNetwork, NetworkTable, PUBLISHED_NETWORKS, PublishedNetwork};
 pub use report::{Measure, Report};
 pub use sensitivity::Sensitivity;

@@ -9,6 +9,7 @@ use records::{CellSpec, Manifest, TrialRow};
 use crate::cell::{ascending, drop_in_images, first_appearances, points, rate_label};
 use crate::escape::escape;
 use crate::folder::{Context, Run};
+use crate::rate::{common_name, rate_name};
 use crate::rendering::Rendering;
 use crate::report::Report;
 use crate::sections::Section;
@@ -38,9 +39,9 @@ const FILES: [(&str, &str); 19] = [
     ("comparison.csv", "every protection on every version of the networks, at every rate"),
     ("comparison.tex", "the same for LaTeX"),
     ("sensitivity.csv", "the ranking of tensors and bits, whole"),
-    ("accuracy-vs-rate.svg", "accuracy against bit error rate"),
+    ("accuracy-vs-rate.svg", "accuracy against the rate of faults"),
     ("accuracy-vs-rate.png", "the same in pixels"),
-    ("agreement-vs-rate.svg", "agreement with the fault-free network against bit error rate"),
+    ("agreement-vs-rate.svg", "agreement with the fault-free network against the rate of faults"),
     ("agreement-vs-rate.png", "the same in pixels"),
     ("comparison.svg", "the comparison as a shaded table"),
     ("comparison.png", "the same in pixels"),
@@ -146,10 +147,14 @@ impl Page<'_> {
             many => format!("{many}, from {} to {}", names[0], names[many - 1]),
         };
         let trials: usize = report.cells.iter().map(|cell| cell.trials.len()).sum();
+        let rates_are = match common_name(specs.iter().map(|spec| spec.fault_model.as_str())) {
+            "bit error rate" => "bit error rates",
+            _ => "rates",
+        };
         let mut facts = vec![
             ("protections", some(first_appearances(&specs, |spec| &spec.protection))),
             ("fault models", some(first_appearances(&specs, |spec| &spec.fault_model))),
-            ("bit error rates", rates.join(", ")),
+            (rates_are, rates.join(", ")),
             ("cells", specs.len().to_string()),
             ("planned trials a cell", manifest.trials.to_string()),
         ];
@@ -208,15 +213,19 @@ impl Page<'_> {
 
     fn reproduction(&mut self, report: &Report, run: &Run) {
         self.heading("Reproduce");
-        self.rendering.markdown("All of it, on any machine; `--data DIR` says where image sets lie:");
-        self.preformatted(&format!("zerospace {}", run.command));
+        let (data, told) = match run.needs_data {
+            true => (" --data $DATA", ", where `$DATA` is the folder of the image sets"),
+            false => ("", ""),
+        };
+        self.rendering.markdown(&format!("All of it, on any machine{told}:"));
+        self.preformatted(&format!("zerospace {}{data}", run.command));
         self.rendering.markdown("The records, `trials.parquet`, then have the SHA-256");
         self.preformatted(run.trials_sha256);
         self.rendering.markdown(
             "A sample of them is computed anew and compared by the following command, where `DIR` is the folder with \
              `manifest.json` and `trials.parquet`:",
         );
-        self.preformatted(&format!("zerospace verify {} --out DIR", run.experiment));
+        self.preformatted(&format!("zerospace verify {} --out DIR{data}", run.experiment));
         let worst = report
             .cells
             .iter()
@@ -226,7 +235,7 @@ impl Page<'_> {
             .expect("a report has trials");
         self.rendering.markdown("And a single trial, flip by flip and word by word. The one that lost most:");
         self.preformatted(&format!(
-            "zerospace replay {} {} {} --out DIR",
+            "zerospace replay {} {} {} --out DIR{data}",
             run.experiment, worst.cell, worst.record.trial
         ));
         let record = &worst.record;
@@ -236,7 +245,7 @@ impl Page<'_> {
                 ("network", worst.model.clone()),
                 ("protection", worst.protection.clone()),
                 ("fault model", worst.fault_model.clone()),
-                ("bit error rate", rate_label(worst.rate)),
+                (&rate_name(&worst.fault_model), rate_label(worst.rate)),
                 (
                     "flipped cells, data and check",
                     format!("{} and {}", record.flips_data, record.flips_check),

@@ -4,7 +4,10 @@ use records::{ExpectedOutcomes, TrialRow};
 
 use crate::AnalysisError;
 use crate::cell::{Cell, CellKey, ascending, cells, first_appearances};
+use crate::escape::line;
 use crate::estimate::{CellOutcomes, CellSummary, PairedDifference, outcomes, paired, summary};
+use crate::lossy::LossyStorage;
+use crate::rate::common_name;
 use crate::sensitivity::Confined;
 
 /// What the records count as correct.
@@ -49,7 +52,9 @@ pub struct Report {
     /// Protections in plan order.
     pub(crate) protections: Vec<String>,
     pub(crate) measure: Measure,
-    summaries: Vec<CellSummary>,
+    /// The networks and protections that lose by storing.
+    pub(crate) lossy: Vec<LossyStorage>,
+    pub(crate) summaries: Vec<CellSummary>,
     outcomes: Vec<CellOutcomes>,
     paired: Vec<PairedDifference>,
 }
@@ -76,6 +81,7 @@ impl Report {
             outcomes: cells.iter().map(outcomes).collect(),
             paired: pairs(&cells),
             measure: Measure::default(),
+            lossy: Vec::new(),
             cells,
         })
     }
@@ -117,6 +123,11 @@ impl Report {
         panels(&self.cells).into_iter().filter(shown).collect()
     }
 
+    /// What all rates are: `bit error rate`, or `rate` where some are something else.
+    pub(crate) fn rate_name(&self) -> &'static str {
+        common_name(self.cells.iter().map(|cell| cell.key.fault_model.as_str()))
+    }
+
     /// Accuracy of every cell.
     pub fn summaries(&self) -> &[CellSummary] {
         &self.summaries
@@ -154,14 +165,14 @@ impl Report {
                 first_appearances(&all, |name| name).join(", ") + ", in one tensor or bit at a time"
             }
         };
-        [
+        let conditions = [
             rows(|c| &c.key.model),
             format!("{}, {} images", rows(|c| &c.trials[0].data_set), range(&images)),
             format!("trials a cell: {}{changed}", range(&counts)),
             format!("faults: {faults}"),
             format!("seed {}", seeds.join(", ")),
-        ]
-        .join(" · ")
+        ];
+        line(&conditions.join(" · ")).into_owned()
     }
 }
 

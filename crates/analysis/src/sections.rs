@@ -3,6 +3,7 @@
 use crate::INTERVAL_METHOD;
 use crate::comparison::Comparison;
 use crate::drops::Statistic;
+use crate::escape::{line, lines};
 use crate::folder::Context;
 use crate::report::{Measure, Report};
 use crate::sensitivity::Sensitivity;
@@ -38,10 +39,10 @@ pub(crate) fn sections(report: &Report, context: &Context, comparison: &Comparis
     let (some_changed, all_changed) = report.has_changed_trials();
     let points = match some_changed {
         true => {
-            "Points: single trials, where only changed ones were drawn these. Line: mean of all trials, for which the \
+            "Dashes: single trials, where only changed ones were drawn these. Line: mean of all trials, for which the \
                  changed ones count with their probability."
         }
-        false => "Points: single trials. Line: mean of all trials.",
+        false => "Dashes: single trials. Line: mean of all trials.",
     };
     let swept = report.is_swept();
     if swept {
@@ -71,26 +72,34 @@ pub(crate) fn sections(report: &Report, context: &Context, comparison: &Comparis
         );
         sections.heading("Outcomes");
         sections.text(comparison.outcomes_markdown());
-        sections.heading("Drops");
-        sections.text(format!(
-            "Every version with its protections in a panel of its own, all trials: [SVG]({figure}.svg), [PNG]({figure}.png)."
-        ));
-        sections.text(report.drop_table(Statistic::AllTrials));
     }
-    if report.panels().is_empty() || !comparison.is_empty() {
+    if report.panels().is_empty() {
         sections.text(EVERY_CELL.into());
         return sections.closed(report, some_changed);
     }
-    sections.figure(
-        &figure,
-        format!("{capital} versus bit error rate: {}", context.title),
-        format!(
-            "{points} Band and bars: 95 % interval of the mean. Dashed: \
-         fault-free {word}, also the markers at 0. Each shaded strip is one rate; protections are shifted \
-         within it so that they do not hide each other. The same figure as [PNG]({figure}.png)."
-        ),
-    );
+    let compared = !comparison.is_empty();
+    let at_zero = match report.lossy.is_empty() {
+        true => ", also the markers at 0",
+        false => {
+            " of the network; the markers at 0 are of the network as each protection stores it, and missing where that \
+             was not measured"
+        }
+    };
+    if !compared {
+        let caption = format!(
+            "{points} Band and bars: 95 % interval of the mean. Dashed: fault-free {word}{at_zero}. Each shaded strip is \
+             one rate; protections are shifted within it by a few pixels so that they do not hide each other. The same \
+             figure as [PNG]({figure}.png)."
+        );
+        let shows = format!("{capital} versus {}: {}", report.rate_name(), context.title);
+        sections.figure(&figure, shows, caption);
+    }
     sections.heading(&format!("{capital} drop"));
+    if compared {
+        sections.text(format!(
+            "Every version with its protections in a panel of its own, all trials: [SVG]({figure}.svg), [PNG]({figure}.png)."
+        ));
+    }
     sections.text(report.drop_table(Statistic::AllTrials));
     if !all_changed {
         sections.text(
@@ -105,15 +114,17 @@ pub(crate) fn sections(report: &Report, context: &Context, comparison: &Comparis
         return sections.closed(report, some_changed);
     }
     sections.heading("Summary");
-    sections.text(report.markdown(Table::Summary));
+    sections.table(report, Table::Summary, compared);
     if let Some(stop) = context.stop {
         sections.heading("Failures");
         sections.text(report.failures_markdown(stop));
     }
-    sections.heading("Outcomes");
-    sections.text(report.markdown(Table::Outcomes));
+    if !compared {
+        sections.heading("Outcomes");
+        sections.text(report.markdown(Table::Outcomes));
+    }
     sections.heading("Paired differences");
-    sections.text(report.markdown(Table::Paired));
+    sections.table(report, Table::Paired, compared);
     sections.closed(report, some_changed)
 }
 
@@ -126,6 +137,19 @@ impl Sections {
 
     fn text(&mut self, text: String) {
         self.0.push(Section::Text(text));
+    }
+
+    /// A table of a report; of a comparison of many versions only where it lies, when it is too long to be read.
+    fn table(&mut self, report: &Report, table: Table, compared: bool) {
+        let (rows, of, file) = match table {
+            Table::Summary => (report.summaries().len(), "cells", "summary.csv"),
+            Table::Outcomes => (report.outcomes().len(), "cells", "outcomes.csv"),
+            Table::Paired => (report.paired().len(), "comparisons", "paired.csv"),
+        };
+        self.text(match compared && rows > MOST_ROWS {
+            false => report.markdown(table),
+            true => format!("{rows} {of}, too many for this page, are in `{file}` with their intervals."),
+        });
     }
 
     fn figure(&mut self, stem: &str, shows: String, caption: String) {
@@ -152,8 +176,14 @@ impl Sections {
 
 /// The whole report as Markdown.
 pub(crate) fn markdown(report: &Report, context: &Context, sections: &[Section]) -> String {
-    let mut blocks = vec![format!("# {}", context.title), format!("{}.", report.conditions())];
-    blocks.extend(context.run.map(|run| format!("Reproduce with `zerospace {}`.", run.command)));
+    let mut blocks = vec![format!("# {}", line(context.title)), format!("{}.", report.conditions())];
+    blocks.extend(context.run.map(|run| match run.needs_data {
+        true => format!(
+            "Reproduce with `zerospace {} --data $DATA`, where `$DATA` is the folder of the image sets.",
+            run.command
+        ),
+        false => format!("Reproduce with `zerospace {}`.", run.command),
+    }));
     let mut notes = context.notes.trim().to_string();
     if let Some(run) = context.run {
         let environment = &run.manifest.environment;
@@ -170,17 +200,20 @@ pub(crate) fn markdown(report: &Report, context: &Context, sections: &[Section])
             Section::Heading(heading) => blocks.push(format!("## {heading}")),
             Section::Text(text) => blocks.push(text.clone()),
             Section::Figure { file, shows, caption } => {
-                let shows = shows.replace('[', "\\[").replace(']', "\\]");
+                let shows = line(shows).replace('[', "\\[").replace(']', "\\]");
                 blocks.extend([format!("![{shows}]({file})"), caption.clone()]);
             }
         }
     }
     let blocks: Vec<&str> = blocks.iter().map(|block| block.trim_end()).collect();
-    blocks.join("\n\n") + "\n"
+    lines(blocks.join("\n\n") + "\n")
 }
 
 /// Rows of each ranking that a report shows.
 const FIRST_OF_RANKING: usize = 40;
+
+/// The most rows of a table of cells or pairs that the report of a comparison shows.
+const MOST_ROWS: usize = 200;
 
 const EVERY_CELL: &str = "Every cell is in `summary.csv`, `outcomes.csv` and `paired.csv`.";
 

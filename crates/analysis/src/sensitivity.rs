@@ -7,7 +7,9 @@ use crate::AnalysisError;
 use crate::canvas::{png, svg};
 use crate::cell::{CellKey, rate_label};
 use crate::column::{count, optional_count, real, text};
+use crate::escape::line;
 use crate::interval::Interval;
+use crate::rate::heading_note;
 use crate::report::{Measure, Report};
 use crate::sensitivity_figure::HeatMaps;
 use crate::style::{display_name, paper_name};
@@ -55,9 +57,20 @@ pub(crate) struct Ranking {
     pub(crate) key: CellKey,
     /// In plan order: tensors in memory order, bits ascending.
     pub(crate) entries: Vec<Entry>,
+    /// What storing alone costs under a lossy protection, which every drop includes, in words; empty under others.
+    storing: String,
 }
 
 impl Ranking {
+    /// What it is of, in Markdown or plain.
+    pub(crate) fn title(&self, markdown: bool) -> String {
+        let Self { key, storing, .. } = self;
+        let (star, name) = (if markdown { "**" } else { "" }, display_name(&key.protection));
+        let (rate, at) = (heading_note(&key.fault_model), rate_label(key.rate));
+        let title = format!("{star}{}{star}, {name}, {}{rate} at {at}{storing}", key.model, key.fault_model);
+        line(&title).into_owned()
+    }
+
     /// Its entries with its key and their ranks, the most sensitive first.
     fn ranked(&self) -> impl Iterator<Item = (&CellKey, u64, &Entry)> {
         let mut entries: Vec<&Entry> = self.entries.iter().collect();
@@ -120,7 +133,17 @@ impl Sensitivity {
             };
             match rankings.iter_mut().find(|ranking| ranking.key == key) {
                 Some(ranking) => ranking.entries.push(entry),
-                None => rankings.push(Ranking { key, entries: vec![entry] }),
+                None => {
+                    let cost = summary.fault_free_percent.map(|percent| {
+                        format!("{} points", fixed(summary.clean_accuracy_percent - percent, 2))
+                    });
+                    let storing = match (report.is_lossy(&key.model, &key.protection), cost) {
+                        (false, _) => String::new(),
+                        (true, Some(cost)) => format!("; {cost} of every drop come from storing alone"),
+                        (true, None) => "; every drop includes what storing alone costs, not measured".into(),
+                    };
+                    rankings.push(Ranking { key, entries: vec![entry], storing });
+                }
             }
         }
         // Cells come with rates inside protections inside fault models, and so with each scope in turn.
@@ -176,7 +199,7 @@ impl Sensitivity {
     pub fn markdown(&self, most: usize) -> String {
         let mut sections = Vec::new();
         for ranking in &self.rankings {
-            let Ranking { key, entries } = ranking;
+            let entries = &ranking.entries;
             let columns = [
                 MarkdownColumn::number("rank"),
                 MarkdownColumn::text("tensor"),
@@ -205,13 +228,13 @@ impl Sensitivity {
                 0 => String::new(),
                 more => format!("\n{more} more in `sensitivity.csv`.\n"),
             };
-            sections.push(format!("{}:\n\n{}{left_out}", title(key, true), markdown(&columns, &rows)));
+            sections.push(format!("{}:\n\n{}{left_out}", ranking.title(true), markdown(&columns, &rows)));
         }
         format!(
             "{}\n`mean drop`: {} drop in points, mean of all trials. `drop per flip`: all points lost divided by all cells \
              flipped. {INTERVAL_NOTE}",
             sections.join("\n"),
-            self.measure.word()
+            self.measure.word(),
         )
     }
 
@@ -230,12 +253,6 @@ impl Sensitivity {
     pub fn figure_png(&self, heading: &str) -> Result<Vec<u8>, AnalysisError> {
         png(&HeatMaps::new(heading, &self.rankings, self.measure)?)
     }
-}
-
-/// What a ranking is of, in Markdown or plain.
-pub(crate) fn title(key: &CellKey, markdown: bool) -> String {
-    let (star, name) = (if markdown { "**" } else { "" }, display_name(&key.protection));
-    format!("{star}{}{star}, {name}, {} at {}", key.model, key.fault_model, rate_label(key.rate))
 }
 
 #[cfg(test)]

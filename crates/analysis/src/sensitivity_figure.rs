@@ -12,7 +12,7 @@ use crate::canvas::{
     TextLook, gradient, text_width, wrap,
 };
 use crate::report::Measure;
-use crate::sensitivity::{Entry, Ranking, title};
+use crate::sensitivity::{Entry, Ranking};
 use crate::table::{fixed, interval_text};
 
 /// Between columns of panels, and below each panel.
@@ -118,7 +118,8 @@ impl HeatMaps {
 }
 
 impl Panel {
-    fn new(Ranking { key, entries }: &Ranking, width: i32) -> Result<Self, AnalysisError> {
+    fn new(ranking: &Ranking, width: i32) -> Result<Self, AnalysisError> {
+        let entries = &ranking.entries;
         let all_weights =
             entries.iter().all(|e| e.tensor.as_ref().is_none_or(|name| name.ends_with(".weight")));
         let row_name = |tensor: &Option<String>| match tensor {
@@ -144,7 +145,7 @@ impl Panel {
         let widths = rows.iter().map(|name| text_width(name, LABEL, FontStyle::Normal));
         let widths = widths.collect::<Result<Vec<i32>, _>>()?;
         Ok(Self {
-            title: wrap(&title(key, false), PANEL_TITLE, FontStyle::Bold, width)?,
+            title: wrap(&ranking.title(false), PANEL_TITLE, FontStyle::Bold, width)?,
             names_width: widths.into_iter().max().unwrap_or(0),
             rows,
             columns: bits.iter().map(|bit| bit.map_or("all bits".into(), |bit| bit.to_string())).collect(),

@@ -27,12 +27,22 @@ pub struct Style {
     pub marker: Marker,
 }
 
-/// The protections of the paper: id, name in the paper, style.
-const KNOWN: [(&str, &str, Style); 4] = [
-    ("faulty", "faulty", Style { rgb: [0, 0, 0], marker: Marker::Circle }),
-    ("parity-zero", "zero", Style { rgb: [230, 159, 0], marker: Marker::Square }),
-    ("secded-72-64", "ecc", Style { rgb: [0, 114, 178], marker: Marker::TriangleUp }),
-    ("in-place-64-57", "in-place", Style { rgb: [0, 158, 115], marker: Marker::Diamond }),
+/// The protections in the paper's Table 2: id, style.
+const KNOWN: [(&str, Style); 4] = [
+    ("faulty", Style { rgb: [0, 0, 0], marker: Marker::Circle }),
+    ("parity-zero", Style { rgb: [230, 159, 0], marker: Marker::Square }),
+    ("secded-72-64", Style { rgb: [0, 114, 178], marker: Marker::TriangleUp }),
+    ("in-place-64-57", Style { rgb: [0, 158, 115], marker: Marker::Diamond }),
+];
+
+/// The protections of the paper and of its release: id, name there.
+const PAPER_NAMES: [(&str, &str); 6] = [
+    ("faulty", "faulty"),
+    ("parity-zero", "zero"),
+    ("secded-72-64", "ecc"),
+    ("in-place-64-57", "in-place"),
+    ("parity-avg", "avg"),
+    ("vote", "vote"),
 ];
 
 /// For other protections, in their order. The palette's yellow is left out: it is hardly seen on white.
@@ -83,10 +93,10 @@ pub(crate) fn training_styles(names: &[&str]) -> Vec<LineStyle> {
     names.iter().map(|name| known(name).unwrap_or_else(&mut next)).collect()
 }
 
-/// The fixed style of a protection of the paper. Other protections get further palette entries in plan
+/// The fixed style of a protection in the paper's Table 2. Other protections get further palette entries in plan
 /// order, see [`styles_of`].
 pub fn style_of(protection_id: &str) -> Option<Style> {
-    KNOWN.iter().find(|(id, _, _)| *id == protection_id).map(|(_, _, style)| *style)
+    KNOWN.iter().find(|(id, _)| *id == protection_id).map(|(_, style)| *style)
 }
 
 /// A style for each protection: the fixed one, or the next of six further entries, which repeat.
@@ -96,9 +106,9 @@ pub fn styles_of<S: AsRef<str>>(protection_ids: &[S]) -> Vec<Style> {
     protection_ids.iter().map(|id| style_of(id.as_ref()).unwrap_or_else(&mut next)).collect()
 }
 
-/// The paper's name of a protection, if it has one.
+/// The name of a protection in the paper or its release, if it has one there.
 pub fn paper_name(protection_id: &str) -> Option<&'static str> {
-    KNOWN.iter().find(|(id, _, _)| *id == protection_id).map(|(_, name, _)| *name)
+    PAPER_NAMES.iter().find(|(id, _)| *id == protection_id).map(|(_, name)| *name)
 }
 
 /// Name for tables and legends: the paper's name, and the id where it differs.

@@ -7,8 +7,11 @@ use records::ExpectedOutcomes;
 use crate::cell::{CellKey, rate_label};
 use crate::column::{count, real, text};
 use crate::drops::{CHANGED_NOTE, Statistic, drop_text};
+use crate::escape::line;
 use crate::estimate::{CellOutcomes, CellSummary, PairedDifference};
 use crate::interval::Interval;
+use crate::lossy::NOT_MEASURED;
+use crate::rate;
 use crate::report::{Measure, Report};
 use crate::style::{display_name, paper_name};
 
@@ -30,17 +33,19 @@ impl Report {
     /// A table with all its columns: points and % as 64-bit reals, counts as unsigned integers, null
     /// where a statistic does not exist. `interval_method` is `bca`, `all-equal` or empty; for `all-equal`
     /// `differing_at_most` holds the bound that [`Interval::AllEqual`] explains. `changed_probability` is there when some
-    /// cell draws only changed trials, `expected_...` (sums over the trials) when something was expected of some cell.
+    /// cell draws only changed trials, `fault_free_..._percent` when some protection is lossy (null when it was not
+    /// measured), `expected_...` (sums over the trials) when something was expected of some cell.
     pub fn frame(&self, table: Table) -> DataFrame {
         let columns = match table {
-            Table::Summary => summary_columns(self.summaries(), self.measure),
+            Table::Summary => summary_columns(self.summaries(), self.measure, !self.lossy.is_empty()),
             Table::Outcomes => outcome_columns(self.outcomes()),
             Table::Paired => paired_columns(self.paired()),
         };
         DataFrame::new_infer_height(columns).expect("the columns have distinct names and one length")
     }
 
-    /// A table as CSV (RFC 4180): one header line, CRLF, reals with as many digits as identify them.
+    /// A table as CSV (RFC 4180): one header line, CRLF, reals with as many digits as identify them, rates in the form
+    /// of [`rate_label`].
     pub fn csv(&self, table: Table) -> String {
         csv(&self.frame(table))
     }
@@ -48,7 +53,7 @@ impl Report {
     /// A table for people, with a footnote on its method where one is needed.
     pub fn markdown(&self, table: Table) -> String {
         match table {
-            Table::Summary => summary_markdown(self.summaries(), self.measure),
+            Table::Summary => summary_markdown(self.summaries(), self.measure, !self.lossy.is_empty()),
             Table::Outcomes => outcomes_markdown(self.outcomes()),
             Table::Paired => paired_markdown(self.paired(), self.measure, self.has_changed_trials().0),
         }
@@ -101,7 +106,7 @@ pub(crate) const INTERVAL_NOTE: &str = "95 % interval of the mean: bias-correcte
      nothing to resample; at 95 % confidence a trial differs with a probability of at most \
      p = 1 - 0.05^(1/n). An en dash: too few trials.\n";
 
-fn summary_markdown(summaries: &[CellSummary], measure: Measure) -> String {
+fn summary_markdown(summaries: &[CellSummary], measure: Measure, lossy: bool) -> String {
     let word = measure.word();
     let any_changed = summaries.iter().any(|s| s.changed_probability.is_some());
     let mut columns = vec![
@@ -120,6 +125,9 @@ fn summary_markdown(summaries: &[CellSummary], measure: Measure) -> String {
         MarkdownColumn::number("max"),
         MarkdownColumn::number("trimmed"),
     ];
+    if lossy {
+        columns.insert(6, MarkdownColumn::number("fault-free %"));
+    }
     if any_changed {
         columns.insert(5, MarkdownColumn::number("P(changed)"));
     }
@@ -144,6 +152,10 @@ fn summary_markdown(summaries: &[CellSummary], measure: Measure) -> String {
                 fixed(drop.max, 3),
                 drop_text(s, Statistic::Trimmed),
             ];
+            if lossy {
+                let percent = s.fault_free_percent.map(|percent| fixed(percent, 2));
+                row.insert(6, percent.unwrap_or_else(|| NOT_MEASURED.into()));
+            }
             if any_changed {
                 row.insert(5, s.changed_probability.map_or(ABSENT.into(), |p| format!("{p:.3e}")));
             }
@@ -160,9 +172,16 @@ fn summary_markdown(summaries: &[CellSummary], measure: Measure) -> String {
     };
     format!(
         "{}\n`drop` to `trimmed`: {word} drop in points, clean - faulty {word}. `drop` is the mean of all \
-         n trials and `sd` their standard deviation (divisor n - 1); `trimmed` is the paper's statistic: \
-         without the best and the worst trial, mean ± population standard deviation. {INTERVAL_NOTE}{changed_note}",
-        markdown(&columns, &rows)
+         n trials and `sd` their standard deviation (divisor n - 1{}); `trimmed` is the paper's statistic: \
+         without the best and the worst trial, mean ± population standard deviation. {}{INTERVAL_NOTE}{changed_note}{}",
+        markdown(&columns, &rows),
+        if any_changed { ", but of changed trials as below" } else { "" },
+        match lossy {
+            true =>
+                "`clean %` is of the network, `fault-free %` of the network as its protection stores it. ",
+            false => "",
+        },
+        rate_note(summaries.iter().map(|s| &s.key))
     )
 }
 
@@ -208,7 +227,7 @@ fn outcomes_markdown(outcomes: &[CellOutcomes]) -> String {
         "{}\nSums over the n trials of a cell. `words hit`: code words with a flipped cell; of these, \
          `corrected`: rightly; `detected`: declared uncorrectable; `miscorrected`: changed to something that \
          was never stored; `silent`: passed as clean although they read back wrong. `trials unchanged`: no \
-         weight read back changed.{}{}\n",
+         weight read back changed.{}{}\n{}",
         markdown(&columns, &rows),
         match outcomes.iter().any(|o| o.expected.is_some()) {
             true => " In brackets what was to be expected, from the code's outcomes in closed form.",
@@ -218,7 +237,8 @@ fn outcomes_markdown(outcomes: &[CellOutcomes]) -> String {
             true =>
                 " Of cells that draw only changed trials, the sums are over those, not over ordinary trials.",
             false => "",
-        }
+        },
+        rate_note(outcomes.iter().map(|o| &o.key))
     )
 }
 
@@ -304,7 +324,17 @@ fn paired_markdown(paired: &[PairedDifference], measure: Measure, changed: bool)
     if changed {
         text.push_str(&format!("\n{unpaired}"));
     }
+    text.push_str(&paragraph(rate::note(paired.iter().map(|p| p.fault_model.as_str()))));
     text
+}
+
+/// What the rates of cells are that are no bit error rates, as a paragraph of its own.
+pub(crate) fn rate_note<'a>(keys: impl Iterator<Item = &'a CellKey>) -> String {
+    paragraph(rate::note(keys.map(|key| key.fault_model.as_str())))
+}
+
+fn paragraph(text: String) -> String {
+    if text.is_empty() { text } else { format!("\n{text}\n") }
 }
 
 fn p_text(p: f64) -> String {
@@ -329,7 +359,7 @@ impl MarkdownColumn {
 
 /// A GitHub table, padded so that it reads as plain text too.
 pub(crate) fn markdown(columns: &[MarkdownColumn], rows: &[Vec<String>]) -> String {
-    let escape = |text: &str| text.replace('|', "\\|");
+    let escape = |text: &str| line(text).replace('|', "\\|");
     let headings = columns.iter().map(|c| escape(&c.heading)).collect();
     let rows = rows.iter().map(|row| row.iter().map(|c| escape(c)).collect());
     let lines: Vec<Vec<String>> = std::iter::once(headings).chain(rows).collect();
@@ -371,6 +401,7 @@ pub(crate) fn csv(frame: &DataFrame) -> String {
             AnyValue::Null => String::new(),
             AnyValue::String(text) => quote(text),
             AnyValue::UInt64(count) => count.to_string(),
+            AnyValue::Float64(rate) if column.name() == "rate" => rate_label(rate),
             AnyValue::Float64(real) => format!("{real:?}"),
             other => unreachable!("our frames have no {other:?}"),
         };
@@ -379,7 +410,7 @@ pub(crate) fn csv(frame: &DataFrame) -> String {
     text
 }
 
-fn summary_columns(summaries: &[CellSummary], measure: Measure) -> Vec<Column> {
+fn summary_columns(summaries: &[CellSummary], measure: Measure, lossy: bool) -> Vec<Column> {
     let percent = format!("{}_percent", measure.word());
     let clean_percent = format!("clean_{percent}");
     let mut columns = key_columns(summaries, |s| &s.key);
@@ -401,6 +432,9 @@ fn summary_columns(summaries: &[CellSummary], measure: Measure) -> Vec<Column> {
     ]);
     if summaries.iter().any(|s| s.changed_probability.is_some()) {
         columns.push(real("changed_probability", summaries, |s| s.changed_probability));
+    }
+    if lossy {
+        columns.push(real(&format!("fault_free_{percent}"), summaries, |s| s.fault_free_percent));
     }
     columns
 }

@@ -218,7 +218,7 @@ fn a_report_of_changed_trials_says_so_and_pairs_nothing() {
     let header = only.csv(Table::Summary).lines().next().expect("a header").to_string();
     assert!(header.ends_with(",changed_probability"), "{header}");
     let table = only.drop_table(Statistic::AllTrials);
-    assert!(table.contains("1.0e-3 ± ") && table.contains("P(changed), times the mean"), "{table}");
+    assert!(table.contains("1.0e-3 ± ") && table.contains("P(changed), m the mean"), "{table}");
     assert_eq!(trials_frame(&rows).width(), 26);
 
     // Beside ordinary cells: those are still compared.
@@ -463,7 +463,7 @@ fn csv_quotes_as_rfc_4180_asks() {
         csv,
         "model,fault_model,protection,paper_name,rate,trials,flips_data,flips_check,words_hit,corrected,\
          detected,miscorrected,silent,weights_changed,trials_unchanged\r\n\
-         \"wide, \"\"deep\"\"\",exact-count,faulty,faulty,0.00025,2,201,20,180,160,12,6,2,2,0\r\n"
+         \"wide, \"\"deep\"\"\",exact-count,faulty,faulty,2.5e-4,2,201,20,180,160,12,6,2,2,0\r\n"
     );
 }
 

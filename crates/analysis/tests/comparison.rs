@@ -97,8 +97,8 @@ Bold: no protection with as little stored overhead has a higher mean at that rat
     let csv = comparison.csv();
     let lines: Vec<&str> = csv.lines().collect();
     assert_eq!(lines.len(), 1 + 3 * 2);
-    assert!(lines[1].starts_with("net,net-int8,faulty,0.0,90.0,0.001,79.0,"), "{}", lines[1]);
-    assert!(lines[6].starts_with("net,net-int8,secded-72-64,12.5,90.0,0.01,49.0,"), "{}", lines[6]);
+    assert!(lines[1].starts_with("net,net-int8,faulty,0.0,90.0,1e-3,79.0,"), "{}", lines[1]);
+    assert!(lines[6].starts_with("net,net-int8,secded-72-64,12.5,90.0,1e-2,49.0,"), "{}", lines[6]);
     assert!(lines[6].ends_with(",no"), "{}", lines[6]);
     let outcomes = comparison.outcomes_markdown();
     assert!(outcomes.contains("**net**, at 1e-2:"), "{outcomes}");

@@ -86,9 +86,19 @@ fn manifest(model: &str, source: &str) -> Manifest {
 
 /// The page and `report.md` of a small run.
 fn written(title: &str, model: &str, source: &str) -> (String, String) {
+    written_with(title, model, source, false)
+}
+
+fn written_with(title: &str, model: &str, source: &str, needs_data: bool) -> (String, String) {
     let folder = tempfile::tempdir().unwrap();
     let manifest = manifest(model, source);
-    let run = Run { manifest: &manifest, command: "run x.toml", experiment: "x.toml", trials_sha256: SHA256 };
+    let run = Run {
+        manifest: &manifest,
+        command: "run x.toml",
+        needs_data,
+        experiment: "x.toml",
+        trials_sha256: SHA256,
+    };
     let notes = format!("- **{model}**: from a *file*");
     let context = Context { title, notes: &notes, run: Some(run), ..Context::default() };
     write_report(&report(model), &context, folder.path()).unwrap();
@@ -141,6 +151,19 @@ fn the_page_holds_the_report_and_what_it_was_made_from() {
         markdown.contains("\n- **first started** with zerospace 9.8.7, linux x86_64, a <cpu>, 3 threads")
     );
     assert_eq!(written("A & B", "net", source).0, page, "equal input, other bytes");
+}
+
+#[test]
+fn commands_name_the_folder_of_images_where_they_need_one() {
+    let (page, markdown) = written_with("t", "net", "s", true);
+    let told = "where `$DATA` is the folder of the image sets";
+    assert!(
+        markdown.contains(&format!("\n\nReproduce with `zerospace run x.toml --data $DATA`, {told}.\n")),
+        "{markdown}"
+    );
+    for command in ["run x.toml", "verify x.toml --out DIR", "replay x.toml faulty-cell 1 --out DIR"] {
+        assert!(page.contains(&format!("<pre>zerospace {command} --data $DATA</pre>")), "{command}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Sweeps over tensors and bits: rankings and heat maps.
 
-use analysis::{Context, Report, Sensitivity, write_report};
+use analysis::{Context, LossyStorage, Report, Sensitivity, write_report};
 use records::{NetworkEntry, TensorEntry, TrialRecord, TrialRow};
 
 const IMAGES: u64 = 1_000;
@@ -78,7 +78,7 @@ fn the_most_sensitive_come_first() {
     );
     // 70 and 140 of 1,000 images are 10.5 points in the mean, 21 in all, by 10 flips.
     assert!(
-        lines[1].starts_with("net,bernoulli,faulty,faulty,0.01,1,a.weight,7,100,2,10,10.5,bca,"),
+        lines[1].starts_with("net,bernoulli,faulty,faulty,1e-2,1,a.weight,7,100,2,10,10.5,bca,"),
         "{}",
         lines[1]
     );
@@ -91,7 +91,7 @@ fn the_most_sensitive_come_first() {
     assert_eq!(places(&lines[17..19]), ["1 a.weight 0", "2 a.weight 1"]);
     assert!(
         lines[17]
-            .starts_with("net,bernoulli,in-place-64-57,in-place,0.01,1,a.weight,0,100,2,10,0.0,all-equal")
+            .starts_with("net,bernoulli,in-place-64-57,in-place,1e-2,1,a.weight,0,100,2,10,0.0,all-equal")
     );
 
     let text = sensitivity.markdown(3);
@@ -154,4 +154,28 @@ fn a_few_scopes_are_shown_side_by_side() {
     assert!(Sensitivity::new(&report, &[]).is_empty());
     let svg = report.figure_svg(&Context::default()).unwrap();
     assert!(svg.contains("\nnet, bernoulli:bit=7\n"));
+}
+
+#[test]
+fn a_ranking_under_a_lossy_protection_says_what_storing_costs() {
+    let mut rows = sweep();
+    rows.iter_mut()
+        .filter(|row| row.protection != "faulty")
+        .for_each(|row| row.protection = "lsb-64-56".into());
+    for (correct, told) in [
+        (
+            Some(700),
+            "**net**, lsb-64-56, bernoulli at 1e-2; 20.00 points of every drop come from storing alone:",
+        ),
+        (
+            None,
+            "**net**, lsb-64-56, bernoulli at 1e-2; every drop includes what storing alone costs, not measured:",
+        ),
+    ] {
+        let lossy = LossyStorage { model: "net".into(), protection: "lsb-64-56".into(), correct };
+        let report = Report::from_rows(&rows).unwrap().with_lossy(vec![lossy]).unwrap();
+        let text = Sensitivity::new(&report, &networks()).markdown(5);
+        assert!(text.contains(told), "{text}");
+        assert!(text.contains("**net**, faulty, bernoulli at 1e-2:"), "{text}");
+    }
 }

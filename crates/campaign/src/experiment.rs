@@ -231,6 +231,9 @@ impl Experiment {
         if !is_word(&self.name) {
             return wrong("name", format!("{:?}", self.name), "letters, digits, `-`, `_` and `.`");
         }
+        if self.title.contains(char::is_control) {
+            return wrong("title", format!("{:?}", self.title), "text without control characters");
+        }
         for (key, value) in [("trials", self.trials), ("unit_trials", self.unit_trials)] {
             if value == 0 {
                 return wrong(key, "0".into(), "at least 1");

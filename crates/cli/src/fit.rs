@@ -10,7 +10,7 @@ use crate::output::markdown;
 const HELP: &str = "\
 1 FIT is a failure in 10^9 hours, here a flip of a cell, and a Mbit is 2^20 bits: multiply by 1.048576 what is quoted for
 10^6 bits. Flips are taken as independent and equally likely in both directions: after t hours without scrubbing a cell
-differs from what was stored with probability (1 - exp(-2 x flips an hour x t)) / 2.
+differs from what was stored with probability (1 - exp(-2 x flips an hour x t)) / 2. A year has 365.25 days, 8,766 hours.
 
 How many FIT a memory has is for its data sheet, a beam test (JEDEC JESD89) or field data to say. The large field
 study of Schroeder, Pinheiro and Weber (DRAM Errors in the Wild, SIGMETRICS 2009) found 25,000 to 70,000 FIT/Mbit in
@@ -18,9 +18,9 @@ DRAM, most of them from few modules, and cites 200 to 5,000 from earlier studies
 quite another kind: give their bit error rate to `rates` directly.
 
 Examples:
-  zerospace fit --fit-per-mbit 1000 --hours 8760
+  zerospace fit --fit-per-mbit 1000 --hours 8766
   zerospace fit --fit-per-mbit 50000 --hours 24 --ber 1e-6 --ber 2e-5
-  zerospace fit --fit-per-mbit 1000 --hours 8760 --format json | jq .bit_error_rate";
+  zerospace fit --fit-per-mbit 1000 --hours 8766 --format json | jq .bit_error_rate";
 
 /// From failures in time to bit error rates, and to the rate that `accumulate` takes
 #[derive(Args)]
@@ -29,7 +29,7 @@ pub(crate) struct Arguments {
     /// Flips in 10^9 hours and 2^20 bits
     #[arg(long, value_name = "FIT")]
     fit_per_mbit: f64,
-    /// Hours in which nothing is scrubbed
+    /// Hours in which nothing is scrubbed; a year is 8,766
     #[arg(long, value_name = "HOURS")]
     hours: f64,
     /// Bit error rates to say the hours of, instead of 1e-9 to 1e-3
@@ -39,6 +39,7 @@ pub(crate) struct Arguments {
     shown: Shown,
 }
 
+/// 365.25 days.
 const HOURS_OF_YEAR: f64 = 8766.0;
 
 pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
@@ -115,7 +116,7 @@ impl Document for Fit {
             "{}\n{}",
             markdown(&columns, &rates.map(Vec::from)),
             markdown(
-                &[">bit error rate", ">hours until then", ">years"],
+                &[">bit error rate", ">hours until then", ">years of 8,766 h"],
                 &self.until.iter().map(row).collect::<Vec<_>>()
             )
         )

@@ -11,6 +11,7 @@ mod distribution;
 mod doctor;
 mod document;
 mod exit;
+mod fault_free;
 mod fit;
 mod images;
 mod inspect;

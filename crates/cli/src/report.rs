@@ -8,7 +8,9 @@ use serde::Serialize;
 use crate::digest::file_sha256;
 use crate::document::{Document, Format, Shown, path, paths};
 use crate::exit::{Failure, Outcome};
+use crate::fault_free::{self, lossy_storages};
 use crate::images::{LABEL_FREE, SYNTHETIC, is_synthetic, left_out};
+use crate::loading::{Machine, Prepared};
 use crate::merge::merge;
 use crate::signals;
 use crate::splice::splice;
@@ -30,12 +32,18 @@ pub(crate) struct Arguments {
     /// Where to write [default: the run directory]
     #[arg(long, value_name = "DIR", requires = "run")]
     out: Option<PathBuf>,
+    /// Measure first what lossy protections leave of the networks without faults, where the run has not: its experiment
+    /// file; the images are looked for as by `run`
+    #[arg(long, value_name = "EXPERIMENT", requires = "run")]
+    fault_free: Option<PathBuf>,
     /// Write the parts of Markdown files anew that come from runs
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["run", "format"])]
     splice: Vec<PathBuf>,
     /// With --splice: write nothing; exit 6 when a part is not what the records say
     #[arg(long, requires = "splice")]
     check: bool,
+    #[command(flatten)]
+    machine: Machine,
     #[command(flatten)]
     shown: Shown,
 }
@@ -49,6 +57,7 @@ DIR. Directories are relative to the file.
 
 Examples:
   zerospace report runs/resnet20-cifar10 --out results/resnet20-cifar10
+  zerospace report results/compare --fault-free experiments/compare.toml
   zerospace report --splice README.md results/README.md
   zerospace report --splice README.md results/README.md --check";
 
@@ -56,6 +65,11 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     let Some(run) = &arguments.run else { return splice(&arguments.splice, arguments.check) };
     let store = Store::open(run)?;
     let format = arguments.shown.format;
+    if let Some(experiment) = &arguments.fault_free {
+        arguments.machine.start()?;
+        let prepared = Prepared::load(experiment, &arguments.machine)?;
+        fault_free::measure(&store, &prepared, &mut prepared.evaluators()?)?;
+    }
     // The table of an extended run may be that of the shorter one.
     let may_be_short = !store.manifest().extensions.is_empty() && run.join("parts").exists();
     let merged = run.join("trials.parquet").exists() && !may_be_short;
@@ -94,6 +108,7 @@ fn report(store: &Store, out: &Path, format: Format) -> Result<Outcome, Failure>
         run: Some(Run {
             manifest,
             command: &command,
+            needs_data: !synthetic(manifest),
             experiment: experiment_file(&manifest.latest().command),
             trials_sha256: &trials_sha256,
         }),
@@ -124,6 +139,7 @@ pub(crate) fn analysed(store: &Store) -> Result<Report, Failure> {
         TableError::Io { .. } | TableError::Parquet(_) => Failure::machine(error),
     })?;
     let report = Report::from_rows(&rows).map_err(Failure::input)?;
+    let report = report.with_lossy(lossy_storages(store)?).map_err(Failure::input)?;
     Ok(report.with_measure(measure(manifest)).with_expected(&manifest.expected))
 }
 
@@ -156,6 +172,7 @@ struct ReportedCell<'a> {
     images: u64,
     changed_probability: Option<f64>,
     clean_percent: f64,
+    fault_free_percent: Option<f64>,
     mean_percent: f64,
     drop_mean_points: f64,
     drop_sd_points: Option<f64>,
@@ -182,6 +199,7 @@ impl<'a> ReportedCell<'a> {
             images: summary.images,
             changed_probability: summary.changed_probability,
             clean_percent: summary.clean_accuracy_percent,
+            fault_free_percent: summary.fault_free_percent,
             mean_percent: summary.accuracy_percent,
             drop_mean_points: drop.mean,
             drop_sd_points: drop.sd,
@@ -204,7 +222,7 @@ impl Document for Reported<'_> {
 }
 
 /// Options that say where a process works and on which share of a run: they are of a machine, and no record depends on them.
-const OF_THE_MACHINE: [&str; 4] = ["--shard", "--data", "--out", "--threads"];
+const OF_THE_MACHINE: [&str; 5] = ["--shard", "--data", "--cache", "--out", "--threads"];
 
 /// The command line that started a run, without what was only of the machine that it ran on.
 pub(crate) fn whole_run(command: &[String]) -> String {
@@ -224,6 +242,11 @@ pub(crate) fn whole_run(command: &[String]) -> String {
 /// The experiment file that a run was started with; `zerospace reproduce` carries the one in the repository.
 fn experiment_file(command: &[String]) -> &str {
     command.iter().find(|word| word.ends_with(".toml")).map_or("experiments/reproduce.toml", String::as_str)
+}
+
+/// What a command that computes a run again needs beside its experiment: the folder of the image sets, if it has any.
+pub(crate) fn data_option(manifest: &Manifest) -> &'static str {
+    if synthetic(manifest) { "" } else { " --data $DATA" }
 }
 
 fn synthetic(manifest: &Manifest) -> bool {

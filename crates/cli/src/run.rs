@@ -6,6 +6,7 @@ use clap::Args;
 use records::{Environment, Manifest, Store};
 
 use crate::exit::{Failure, Outcome};
+use crate::fault_free;
 use crate::loading::{Machine, Prepared};
 use crate::output::progress_line;
 use crate::progress::{bar, log_line};
@@ -134,6 +135,7 @@ pub(crate) fn run(
     for aside in &outcome.set_aside {
         progress_line(&format!("set aside {}: {}", aside.path.display(), aside.reason));
     }
+    drop(subjects);
     let stored = outcome.kept + outcome.computed + outcome.spared;
     // A shard with nothing left has ended; a run still has to merge and report.
     if (outcome.left > 0 || shard.is_none())
@@ -141,6 +143,7 @@ pub(crate) fn run(
     {
         return Ok(stopped);
     }
+    fault_free::measure(&store, &prepared, &mut evaluators)?;
     let spared = match outcome.spared {
         0 => String::new(),
         units => format!(", {units} not needed, their cells have enough failures"),

@@ -16,7 +16,7 @@ use records::{Manifest, Store, write_durably};
 
 use crate::exit::{Failure, Outcome};
 use crate::output::{data, markdown};
-use crate::report::{analysed, whole_run};
+use crate::report::{analysed, data_option, whole_run};
 use crate::signals;
 
 const BEGIN: &str = "<!-- zerospace report: ";
@@ -102,8 +102,9 @@ fn drops(run: &str, folder: &Path) -> Result<String, Failure> {
     let store = Store::open(&folder.join(run))?;
     let report = analysed(&store)?;
     let command = whole_run(&store.manifest().latest().command);
+    let data = data_option(store.manifest());
     Ok(format!(
-        "{}.\n\n{}\nFrom `zerospace {command}`; everything else that came out is in [{run}]({run}/report.md).",
+        "{}.\n\n{}\nFrom `zerospace {command}{data}`; everything else that came out is in [{run}]({run}/report.md).",
         report.conditions(),
         report.drop_table(Statistic::AllTrials)
     ))

@@ -34,7 +34,7 @@ pub struct TrialRow {
     pub protection: String,
     /// Fault model id.
     pub fault_model: String,
-    /// Bit error rate.
+    /// Bit error rate, or what the fault model takes instead.
     pub rate: f64,
     /// The campaign's seed.
     pub seed: u64,
