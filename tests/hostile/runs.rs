@@ -91,14 +91,18 @@ fn manifests() {
         let run = Place::new("manifest.json");
         let store = Store::create(run.folder(), manifest()).unwrap();
         store.write(&part(0, 2)).unwrap();
-        let valid = fs::read(run.path()).unwrap();
+        let short = fs::read(run.path()).unwrap();
+        Store::create(run.folder(), Manifest { trials: 9, ..manifest() }).unwrap();
+        let extended = fs::read(run.path()).unwrap();
+        assert_ne!(short, extended);
         let mut read = |bytes: &[u8]| {
             run.filled(bytes);
             let store = Store::open(run.folder()).map_err(|error| error.to_string())?;
             store.scan().map(drop).map_err(|error| error.to_string())
         };
         // The most units that a plan may have, listed twice.
-        Reader::new(name, vec![valid], (512 << 20, 64), &mut read).text().names("manifest.json").run();
+        let valid = vec![short, extended];
+        Reader::new(name, valid, (512 << 20, 64), &mut read).text().names("manifest.json").run();
     });
 }
 
