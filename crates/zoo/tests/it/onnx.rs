@@ -57,17 +57,25 @@ fn models_agree_with_onnx_runtime() {
     }
 }
 
+fn kinds() -> BTreeMap<String, Value> {
+    serde_json::from_str(include_str!("onnx/kinds.json")).unwrap()
+}
+
+/// The file of one of [`kinds`].
+fn bytes_of(kind: &Value) -> Vec<u8> {
+    let pairs = kind["model"].as_str().unwrap().as_bytes().chunks(2);
+    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+}
+
 /// Small models of the kinds that tools write, with ONNX Runtime's logits: `onnx/make_kinds.py`.
 #[test]
 fn kinds_agree_with_onnx_runtime() {
-    let kinds: BTreeMap<String, Value> = serde_json::from_str(include_str!("onnx/kinds.json")).unwrap();
+    let kinds = kinds();
     let folder = tempfile::tempdir().unwrap();
     let mut wrong = Vec::new();
     for (name, kind) in &kinds {
-        let hex = kind["model"].as_str().unwrap().as_bytes().chunks(2);
-        let digits = hex.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap());
         let path = folder.path().join(format!("{name}.onnx"));
-        std::fs::write(&path, digits.collect::<Vec<u8>>()).unwrap();
+        std::fs::write(&path, bytes_of(kind)).unwrap();
         let model = match read_onnx(&path, None) {
             Ok(model) => model,
             Err(error) => {
@@ -114,18 +122,16 @@ fn kinds_agree_with_onnx_runtime() {
 /// What is chosen in reading is said.
 #[test]
 fn choices_are_said() {
-    let kinds: BTreeMap<String, Value> = serde_json::from_str(include_str!("onnx/kinds.json")).unwrap();
+    let kinds = kinds();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.onnx");
     let read = |name: &str, output: Option<&str>| {
-        let hex = kinds[name]["model"].as_str().unwrap().as_bytes().chunks(2);
-        let digits = hex.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap());
-        std::fs::write(&path, digits.collect::<Vec<u8>>()).unwrap();
+        std::fs::write(&path, bytes_of(&kinds[name])).unwrap();
         read_onnx(&path, output)
     };
     for (name, notes) in [
         ("bias_behind_a_convolution", &[][..]),
-        ("a_fixed_batch", &["the file fixes a batch of 3; each image goes its own way, so any number can"]),
+        ("a_fixed_batch", &["the file fixes a batch of 3, which is left out: each image goes its own way"]),
         (
             "arithmetic_on_the_image",
             &["the file's arithmetic on the image is folded into mean and standard deviation"],
@@ -426,7 +432,7 @@ fn what_cannot_be_expressed_is_named() {
     );
     let batch = outcome(&model(13, 8, &nodes, &weights)).unwrap();
     assert_eq!(batch.layers, outcome(&model(13, 0, &nodes, &weights)).unwrap().layers);
-    assert_eq!(batch.notes, ["the file fixes a batch of 8; each image goes its own way, so any number can"]);
+    assert_eq!(batch.notes, ["the file fixes a batch of 8, which is left out: each image goes its own way"]);
     let mut shared = nodes.clone();
     shared[2] = node("MatMul", "fc", &["f", "w"], "h", &[]);
     shared.push(node("MatMul", "again", &["h", "w"], "y", &[]));
@@ -508,6 +514,14 @@ fn no_truncation_and_no_flipped_bit_panics() {
             flipped[index] ^= 1 << (bit % 8);
             survive(&path, &flipped);
             flipped[index] = bytes[index];
+        }
+    }
+    for (index, (_, kind)) in kinds().into_iter().enumerate() {
+        let mut flipped = bytes_of(&kind);
+        for (place, bit) in (index..flipped.len()).step_by(101).zip(0..) {
+            flipped[place] ^= 1 << (bit % 8);
+            survive(&path, &flipped);
+            flipped[place] ^= 1 << (bit % 8);
         }
     }
     let (nodes, weights) = classifier();

@@ -96,7 +96,7 @@ pub(super) fn convert<'a>(source: Source<'a>, output: &'a str) -> Result<Convert
         && batch != 1
     {
         converter.note(format!(
-            "the file fixes a batch of {batch}; each image goes its own way, so any number can"
+            "the file fixes a batch of {batch}, which is left out: each image goes its own way"
         ));
     }
     if is_bytes {
