@@ -5,7 +5,7 @@ use ecc::{BLOCK, MemoryLaw, MemoryLayout, Protection, Violation};
 use inject::{BitErrorRate, FaultModel, PlaneSizes, Scope, ScopedFaultModel};
 use records::{CellSpec, EvaluationSet, ExpectedOutcomes, MAX_UNITS, RECORD_VERSION, StoredCells};
 
-use crate::{Experiment, NoChangedTrials, Sweep, TrialsOf, UnknownTensor};
+use crate::{Experiment, NoChangedTrials, StoredNetwork, Sweep, TrialsOf, UnknownTensor};
 
 /// A network as the memory sees it.
 #[derive(Clone, Debug)]
@@ -216,8 +216,8 @@ pub fn expected_outcomes(networks: &[Network], cells: &[CellSpec]) -> Vec<Expect
     expected.collect()
 }
 
-/// Cells that an ordinary trial of a cell of the plan flips in the mean ([`FaultModel::mean_flips`]). `networks` are those
-/// of the cells.
+/// Cells that an ordinary trial of a cell of the plan flips in the mean: by the stored bits, where these matter, and otherwise
+/// [`FaultModel::mean_flips`]. `networks` are those of the cells.
 ///
 /// # Panics
 /// When the cell is not of a plan of these networks.
@@ -226,6 +226,19 @@ pub fn mean_flips(networks: &[Network], cell: &CellSpec) -> f64 {
     let protection = ecc::by_id(&cell.protection).expect("a plan has known protections");
     let ScopedFaultModel { model, scope } = cell.fault_model.parse().expect("a plan has known fault models");
     let rate = BitErrorRate::new(cell.rate).expect("a plan has rates");
-    let cells = network.cells_in(&scope, &*protection).expect("a plan has tensors of its networks");
-    model.mean_flips(rate, cells.sizes())
+    let cells = network.cells_in(&scope, &*protection).expect("a plan has tensors of its networks").sizes();
+    let by_bit = |of_one: f64, of_zero: f64| {
+        let memory = StoredNetwork::new(network, protection).expect("a plan's networks can be stored");
+        let ones = memory.ones_in(&scope).expect("a plan has tensors of its networks");
+        let zeros = cells.data_bits + cells.check_bits - ones;
+        of_one * ones as f64 + of_zero * zeros as f64
+    };
+    match model {
+        FaultModel::StuckAt { one: true } => by_bit(0.0, rate.get()),
+        FaultModel::StuckAt { one: false } => by_bit(rate.get(), 0.0),
+        FaultModel::Asymmetric { share } => {
+            by_bit(2.0 * rate.get() * share, 2.0 * rate.get() * (1.0 - share))
+        }
+        _ => model.mean_flips(rate, cells),
+    }
 }

@@ -1,11 +1,13 @@
 //! From what faults do to stored bits, to the cells that flip.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use ecc::{BLOCK, Exception, MemoryImage, Protection};
 use inject::{FaultPattern, Faults, Scope, ScopedCells};
 
 use crate::exceptions::ExceptionList;
+use crate::trial::READ_BACK;
 use crate::{Network, StoredNetwork};
 
 /// A scope that names a tensor which the network does not have.
@@ -58,6 +60,38 @@ impl StoredNetwork<'_> {
             }
             Faults::BetweenScrubs(intervals) => self.net_flips(intervals),
         }
+    }
+
+    /// How many cells in a scope hold 1.
+    pub(crate) fn ones_in(&self, scope: &Scope) -> Result<u64, UnknownTensor> {
+        let network = self.network();
+        let weights = match &scope.tensor {
+            None => 0..network.plane.len(),
+            Some(name) => network.stored_tensor(name)?,
+        };
+        let mut ones = self.ones_of(weights.clone(), scope.bit);
+        if let (Some(list), None) = (&self.list, scope.bit) {
+            let exceptions = self.protection().exceptions(&network.plane);
+            let listed =
+                |end: usize| BLOCK * exceptions.partition_point(|entry| (entry.index as usize) < end);
+            ones += list.memory.ones_of(listed(weights.start)..listed(weights.end), None);
+        }
+        Ok(ones)
+    }
+
+    /// How many cells of whole blocks hold 1, all that faults can reach, or those of a bit of the weights' bytes.
+    fn ones_of(&self, weights: Range<usize>, bit: Option<u8>) -> u64 {
+        let mask = bit.map_or(u8::MAX, |bit| 1 << bit);
+        let ones = |bytes: &[u8], mask: u8| {
+            bytes.iter().map(|byte| u64::from((byte & mask).count_ones())).sum::<u64>()
+        };
+        let checks = bit.is_none() && self.protection().exposed().check_bits_of(BLOCK) > 0;
+        let of_part = |part: &[i8]| {
+            let mut memory = MemoryImage::blank(self.protection().word(), part.len());
+            self.protection().encode_plane(part, &mut memory);
+            ones(memory.data(), mask) + if checks { ones(memory.check(), u8::MAX) } else { 0 }
+        };
+        self.network().plane[weights].chunks(READ_BACK).map(of_part).sum()
     }
 
     /// The cells of a pattern that hold 0, and those that hold 1.

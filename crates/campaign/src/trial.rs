@@ -14,7 +14,7 @@ use crate::exceptions::ExceptionList;
 use crate::{ChangedTrials, Network, NoChangedTrials, WordOutcome};
 
 /// Weights that are read back at a time when a network is stored: few enough for the caches.
-const READ_BACK: usize = 1 << 16;
+pub(crate) const READ_BACK: usize = 1 << 16;
 
 /// A weight that reads back as another value than the network's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

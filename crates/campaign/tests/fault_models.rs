@@ -512,3 +512,30 @@ fn what_cannot_be_planned_is_refused_in_one_sentence() {
         assert_eq!(planned(fault_model, rates).unwrap_err(), message);
     }
 }
+
+/// Where it depends on the stored bits what flips, the mean does: at these rates every trial flips that many.
+#[test]
+fn the_mean_of_flips_counts_the_bits_that_are_stored() {
+    for (model, rate) in [
+        ("stuck-at:value=0", 1.0),
+        ("stuck-at:value=1", 1.0),
+        ("asymmetric:share=1", 0.5),
+        ("asymmetric:share=0", 0.5),
+    ] {
+        for scope in ["", ",bit=6", ",tensor=conv.weight", ",bit=7,tensor=fc.weight"] {
+            let fault_model = format!("{model}{scope}");
+            let check = |network: &Network, cell: &CellSpec| {
+                let memory = StoredNetwork::new(network, ecc::by_id(&cell.protection).unwrap()).unwrap();
+                let pattern = Drawing::new(&memory, cell).unwrap().trial(0).pattern;
+                let flips = (pattern.data.len() + pattern.check.len()) as f64;
+                let mean = campaign::mean_flips(std::slice::from_ref(network), cell);
+                assert_eq!(mean, flips, "{} {fault_model}", cell.protection);
+                assert!(flips > 0.0);
+            };
+            let cells = cells(&fault_model, rate);
+            assert!(cells.len() > 2);
+            cells.iter().for_each(|cell| check(&network(), cell));
+            check(&with_exceptions().0, &listed_cell(&fault_model, rate));
+        }
+    }
+}

@@ -24,8 +24,7 @@ use crate::rerun::Rerun;
 ///
 /// Flips are expected ones, in the mean of many trials, but for `fixed-count`, under which in every trial exactly so many cells
 /// flip: the rate times the cells of each plane, rounded down. For `accumulate` they are those of all hours, before any
-/// scrub; for `stuck-at` the cells that are stuck, of which those flip that hold the other bit; for `asymmetric` those of a
-/// memory that holds as many ones as zeros.
+/// scrub; for `stuck-at` and `asymmetric` they follow from the bits that are stored.
 ///
 /// A pilot runs the first trials of each cell, stores nothing, and tells what the plan will cost on this machine and how
 /// wide the 95 % interval of each mean drop will be: 1.96 standard deviations of the pilot's drops over the root of the
