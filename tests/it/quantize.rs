@@ -51,7 +51,9 @@ fn a_variant_is_asked_for_by_name_said_and_stored() {
     let resnet = workshop_with("resnet18", Variant::Cifar);
     let said = zerospace(
         resnet.path(),
-        &"quantize float.safetensors --arch resnet18 --width 0.125 -o x".split(' ').collect::<Vec<_>>(),
+        &"quantize float.safetensors --arch resnet18 --width 0.125 --calibration-images 8 -o x"
+            .split(' ')
+            .collect::<Vec<_>>(),
     );
     assert_eq!(said.code, 2);
     assert!(said.stderr.contains("conv1.weight is [8, 3, 3, 3], expected [8, 3, 7, 7]"), "{}", said.stderr);
