@@ -15,6 +15,7 @@ use crate::exit::{Failure, Outcome};
 use crate::images::{DEFAULT_SIDE, SYNTHETIC_SHORT, is_synthetic};
 use crate::loading::Machine;
 use crate::making::{FloatNetwork, RangesOf, Rounding, import, int8_top1};
+use crate::network_text;
 use crate::output::{self, lines, markdown, percent, progress_line};
 use crate::progress::{bar, log_line};
 use crate::recipe::{Recipe, Stage};
@@ -186,6 +187,13 @@ impl<'a> Job<'a> {
 
     /// Runs all stages; returns a table row for each network.
     fn run(&self, file: &Path, test: &ImageSet) -> anyhow::Result<Vec<Vec<String>>> {
+        let model = self.graph.spec();
+        progress_line(&format!("network: {}", network_text::architecture(model, &[])));
+        progress_line(&format!(
+            "preprocessing: {}",
+            network_text::preprocessing(&self.preprocessing, model.input, Some(&self.recipe.data.set))
+        ));
+        network_text::suspicious(&self.preprocessing).iter().for_each(|warning| progress_line(warning));
         let Bound { parameters, reading } = self.float_network()?;
         for line in &reading {
             progress_line(&format!("read as: {line}"));
