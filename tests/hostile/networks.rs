@@ -345,7 +345,11 @@ fn outside(name: &str, sizes: &[u64]) -> Vec<u8> {
 
 fn value_info(field: u8, name: &str, sizes: &[u64]) -> Vec<u8> {
     let shape: Vec<u8> = sizes.iter().flat_map(|&size| block(1, &number(1, size))).collect();
-    block(field, &[block(1, name.as_bytes()), block(2, &block(1, &block(2, &shape)))].concat())
+    block(
+        field,
+        &[block(1, name.as_bytes()), block(2, &block(1, &[number(1, 1), block(2, &shape)].concat()))]
+            .concat(),
+    )
 }
 
 fn onnx() -> Vec<u8> {
@@ -390,7 +394,7 @@ fn onnx() -> Vec<u8> {
         value_info(11, "x", &[1, 1, 6, 6]),
         value_info(12, "y", &[1, 2]),
     ];
-    [block(7, &graph.concat()), block(8, &number(2, 17))].concat()
+    [number(1, 8), block(7, &graph.concat()), block(8, &number(2, 17))].concat()
 }
 
 #[test]

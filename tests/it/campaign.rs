@@ -491,7 +491,7 @@ fn a_campaign_of_changed_trials_resumes_merges_and_reports_what_they_stand_for()
     let plan = succeed(folder, &["plan", "c.toml"]);
     assert!(plan.contains("P(changed)") && plan.contains("reads back wrong = 48 trials"), "{plan}");
     let stdout = succeed(folder, &["run", "c.toml"]);
-    assert!(stdout.contains("P(changed), times the mean"), "{stdout}");
+    assert!(stdout.contains("is estimated as P m"), "{stdout}");
     let run = folder.join("runs/x");
     let rows = records::read_trials(&run.join("trials.parquet")).unwrap();
     assert_eq!(rows.len(), 2 * 4 * 6);
