@@ -16,7 +16,7 @@ head_of_page "Speed" measure.sh
 cat <<HEAD
 ## Executor
 
-Whole networks with random weights; the plain reference is nested loops.
+The networks are complete and have random weights. The plain reference consists of nested loops.
 
 HEAD
 for threads in 1 2; do
@@ -34,7 +34,7 @@ if [ -n "${PEERS:-}" ]; then
     done
 fi
 
-printf '## Trials on a baseline\n\nOn CIFAR-10 images, against full passes in turns.\n\n'
+printf '## Trials on a baseline\n\nTrials on CIFAR-10 images alternate with full passes.\n\n'
 for network in "$checkpoint" $networks/vgg16-cifar10.safetensors $networks/resnet18-cifar10.safetensors; do
     run cargo bench --quiet -p zerospace --bench trials -- "../../$network" cifar10 1000 1
 done

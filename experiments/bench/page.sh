@@ -1,5 +1,5 @@
-# What the scripts here share: `head_of_page TITLE SCRIPT` begins a page, `run COMMAND...` adds a command and what it
-# printed. To be sourced.
+# Functions of the scripts in this folder: `head_of_page TITLE SCRIPT` begins a page, `run COMMAND...` adds a command and its
+# output. Source this file.
 
 run() {
     printf '```\n$ %s\n' "$*"
@@ -11,7 +11,7 @@ head_of_page() {
     cat <<HEAD
 # $1
 
-By [\`experiments/bench/$2\`](../../../experiments/bench/$2), every block a command and what it printed.
+[\`experiments/bench/$2\`](../../../experiments/bench/$2) wrote this page. Each block shows a command and its output.
 
 - Machine: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $(nproc) cores, $(grep -o -w -E 'avx2|avx512_vnni|avx_vnni|gfni' /proc/cpuinfo | sort -u | tr '\n' ' '), $(uname -sm). $(rustc --version).
 - Commit $(git rev-parse --short HEAD). Load average over one minute before the first: $(cut -d' ' -f1 /proc/loadavg).

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The executor on every network of the zoo that PyTorch has too, beside PyTorch and ONNX Runtime, on all cores.
+# Measures the executor beside PyTorch and ONNX Runtime, on every network of the zoo that PyTorch also has, on all cores.
 #
 #   experiments/bench/zoo.sh > results/bench/DATE-CPU/zoo.md
 #

@@ -516,20 +516,20 @@ def head(options, checkpoint, others, repeated, minutes):
     packages = ", ".join(map(version, ["torch", "pytorchfi", "MRFI", "numpy"]))
     return f"""# Trials a second, beside PyTorch, PyTorchFI and MRFI
 
-Printed by [`measure.py`](../../../experiments/peers/measure.py), in one run of {minutes:.0f} minutes; how to make the
-checkpoint and the environment, what each tool does and where the comparison limps is in its
-[README](../../../experiments/peers/README.md).
+[`measure.py`](../../../experiments/peers/measure.py) printed this page, in one run of {minutes:.0f} minutes. Its
+[README](../../../experiments/peers/README.md) explains how to make the checkpoint and the environment, what each tool does,
+and the limits of the comparison.
 
 ```sh
 python experiments/peers/measure.py --zerospace PROGRAM --data DATA --checkpoint CHECKPOINT{options.said}
 ```
 
-- Machine: {cpu}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}. Others' share of it while a sample was taken: median {median:.0f} %, a tenth of
-  the samples {tenth:.0f} % or more, at most {most:.0f} %; {repeated} samples with {100 * QUIET:.0f} % or more were taken again.
+- Machine: {cpu}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}. Share of other processes during a sample: median {median:.0f} %, a tenth of
+  the samples {tenth:.0f} % or more, at most {most:.0f} %; {repeated} samples with {100 * QUIET:.0f} % or more were repeated.
 - {said(str(options.zerospace), "--version")} (SHA-256 of the program {program}{built}); Python {platform.python_version()}, {packages}.
 - ResNet-20 (int8 checkpoint {checkpoint.digest[:16]}), the first {IMAGES:,} test images of CIFAR-10, batches of {BATCH} in PyTorch.
-- {options.rounds} round{"s" * (options.rounds > 1)}, in which the cells and in them the tools take turns: median (smallest to largest). A sample is {options.seconds:g} s of trials of
-  a Python tool, and for zerospace the difference of two runs of `zerospace run --threads N`, of about {options.run_seconds:g} s and a quarter of it.
+- {options.rounds} round{"s" * (options.rounds > 1)}; cells take turns, and tools take turns within a cell. Values: median (smallest to largest). A sample is {options.seconds:g} s of trials of
+  a Python tool, or the difference between two runs of `zerospace run --threads N`, of about {options.run_seconds:g} s and a quarter of that.
 """
 
 
@@ -542,7 +542,7 @@ def report(samples, tools, threads):
         row = [samples.get((name, *cell, threads)) for name in ["zerospace", *names]]
         print(f"| {cell[0]} {cell[1]:.0e} | " + " | ".join(
             spread([s.rate for s in found], rate_text) if found else "" for found in row) + " |")
-    print("\nTimes as fast as the peer, by wall time, and in brackets by CPU time a trial (medians):\n")
+    print("\nSpeed of zerospace relative to the peer, by wall time, and in brackets by CPU time per trial (medians):\n")
     print(f"| cell | {' | '.join(names)} |\n|---|{'---:|' * len(names)}")
     for cell in cells:
         ours = samples[("zerospace", *cell, threads)]
@@ -557,8 +557,8 @@ def report(samples, tools, threads):
                 row.append("")
         print(f"| {cell[0]} {cell[1]:.0e} | " + " | ".join(row) + " |")
     print(f"""
-CPU used, % of {threads} thread{'s' * (threads > 1)}, and mean accuracy of all measured trials, %. `run` is the CPU time of a whole long
-`zerospace run`, start and end included, over its wall time:
+CPU used, % of {threads} thread{'s' * (threads > 1)}, and mean accuracy of all measured trials, %. `run` is the CPU time of a complete long
+`zerospace run`, start and end included, divided by its wall time:
 """)
     print(f"| cell | zerospace, trials | zerospace, run | {' | '.join(names)} | trials of the long run | zerospace, accuracy | "
           f"{' | '.join(name + ', accuracy' for name in names)} |\n|---|---:|---:|{'---:|' * (2 * len(names) + 2)}")

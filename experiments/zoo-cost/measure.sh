@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the nine networks of the paper's Table 1 cost here: peak memory and time an image, a process a network.
+# Measures peak memory and time per image of the nine networks of the paper's Table 1, with one process per network.
 #
 #   experiments/zoo-cost/measure.sh DIR > results/zoo-cost/README.md
 #
@@ -24,26 +24,26 @@ measure inception_v3
 cat <<HEAD
 # What networks cost
 
-Peak memory and time of every network of the paper's Table 1 in full size, measured by
-[\`measure.sh\`](../../experiments/zoo-cost/measure.sh), a process a network:
+This page lists peak memory and time of every network of the paper's Table 1 in full size. [\`measure.sh\`](../../experiments/zoo-cost/measure.sh)
+measured them, with one process per network:
 
 \`\`\`sh
 python3 experiments/zoo-cost/random_weights.py DIR
 experiments/zoo-cost/measure.sh DIR > results/zoo-cost/README.md
 \`\`\`
 
-which calls, for each, \`/usr/bin/time zerospace table1 --models NETWORK $arguments\`.
+For each network it calls \`/usr/bin/time zerospace table1 --models NETWORK $arguments\`.
 
 - Machine: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $(nproc) cores, $(uname -sm). $(rustc --version), $("$zerospace" --version).
-- Commit $(git rev-parse --short HEAD). Load average over one minute before the first: $(cut -d' ' -f1 /proc/loadavg); when others
-  work on the machine too, times are too long, memory is not.
-- The weights: torchvision's initialization from a seed, with the versions that [\`random_weights.py\`](../../experiments/zoo-cost/random_weights.py) names.
-- Peak memory is the most that was resident (VmHWM), in MiB, over reading, float network, ranges and int8 network.
-- Time an image is the wall time of a pass over $images images, divided by $images: on all cores, with the preparation of the
-  network, which weighs more the fewer the images.
-- They are random, so that the accuracies in the last table mean nothing; its weights are counted, though.
+- Commit $(git rev-parse --short HEAD). Load average over one minute before the first: $(cut -d' ' -f1 /proc/loadavg). Other load on
+  the machine makes times longer, but does not change memory.
+- The weights are random: torchvision's initialization from a seed, with the versions in [\`random_weights.py\`](../../experiments/zoo-cost/random_weights.py).
+  The accuracies in the last table therefore mean nothing; its counts of weights are valid.
+- Peak memory is the largest resident size (VmHWM), in MiB, over reading, float network, ranges and int8 network.
+- Time per image is the wall time of a pass over $images images on all cores, divided by $images. It includes the preparation of the
+  network, whose share is larger for fewer images.
 
-| network | peak memory, MiB | float, ms an image | ranges, ms an image | int8, ms an image |
+| network | peak memory, MiB | float, ms per image | ranges, ms per image | int8, ms per image |
 |---|---:|---:|---:|---:|
 HEAD
 for network in alexnet vgg16 vgg16_bn inception_v3 resnet18 resnet34 resnet50 resnet152 squeezenet1_0; do
