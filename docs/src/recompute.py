@@ -2,11 +2,11 @@
 
     python3 recompute.py RUN CHECKPOINT... [--trials N] [--every K] [--images FILE]
 
-RUN is a run directory with manifest.json, trials.parquet and summary.csv; CHECKPOINT are the files of its networks;
-FILE has the evaluation images in the binary form of CIFAR-10. The first N trials of one cell of each protection and
-fault model, or of every K-th cell, are drawn and read, and compared with their records; with images the network is run
-too, in the first of them. S101 and so on name the statements of the pages beside this file. It needs numpy; and pandas
-with pyarrow, for the records.
+RUN is a run directory with manifest.json, trials.parquet and summary.csv. CHECKPOINT... are the files of its networks.
+FILE has the evaluation images in the binary form of CIFAR-10. The program takes one cell of each protection and fault
+model, or every K-th cell, draws and reads its first N trials, and compares them with their records. With images it also
+runs the network, for the first of these trials. S101 and so on name the statements of the pages beside this file. The
+program needs numpy, and for the records pandas with pyarrow.
 """
 
 import argparse
@@ -74,7 +74,7 @@ class Stream:
                 return product >> 64
 
     def bernoulli(self, cells, p):
-        """Each of `cells` with probability p (S104)."""
+        """Selects each of `cells` bits independently with probability p (S104)."""
         if p in (0, 1):
             return np.arange(cells if p else 0)
         flips, place, scale = [], 0, 1 / math.log1p(-p)
@@ -84,7 +84,7 @@ class Stream:
         return np.array(flips, np.int64)
 
     def distinct(self, cells, count):
-        """`count` of `cells` (S106)."""
+        """Draws `count` distinct bits of `cells` (S106)."""
         if count > cells // 2:
             return np.setdiff1d(np.arange(cells), self.distinct(cells, cells - count))
         chosen = set()
@@ -93,7 +93,7 @@ class Stream:
         return np.array(sorted(chosen), np.int64)
 
     def bursts(self, cells, p, least, most, distance):
-        """The cells that bursts cover (S113)."""
+        """The bits that bursts cover (S113)."""
         reach = (most - 1) * distance
         starts = self.bernoulli(cells + reach if cells else 0, burst_start(p, least, most))
         lengths = [most if least == most else least + self.below(most - least + 1) for _ in starts]
@@ -102,7 +102,7 @@ class Stream:
 
 
 def burst_start(p, least, most):
-    """The probability of a burst at a position, by bisection (S113)."""
+    """The probability that a burst starts at a position, by bisection (S113)."""
     low, high = p / most, p
     while low < (middle := low + (high - low) / 2) < high:
         covered = 0.0
@@ -116,7 +116,7 @@ def burst_start(p, least, most):
 
 
 class Memory:
-    """The weights of a network as a protection stores them: two planes of cells (S201 to S204)."""
+    """The weights of a network as a protection stores them: two planes of bits (S201 to S204)."""
 
     def __init__(self, checkpoint, code):
         self.code = code
@@ -138,14 +138,14 @@ class Memory:
         self.as_stored = [code.read(word)[0] for code, word in self.stored]
 
     def words(self, data, check):
-        """The rows of the words, and of the entries of an exception list, each with their code."""
+        """The rows of the words, and of the entries of an exception list, each with its code."""
         data = data.reshape(-1, 8 * self.code.weights)
         if self.listed is not None:
             return [(self.code, data), (self.code.code_of_list, check.reshape(-1, 72))]
         return [(self.code, np.c_[data, check.reshape(len(data), -1), self.immune])]
 
     def scope(self, bit, tensor):
-        """The cells of both planes that a fault model sees (S119)."""
+        """The bits of both planes in the scope of a fault model (S119)."""
         first, end = 0, len(self.plane)
         if tensor is not None:
             first, size = next((start, size) for name, start, size in self.tensors if name == tensor)
@@ -161,13 +161,13 @@ class Memory:
         return [np.arange(8 * first, 8 * end), np.arange(check_cells(first), check_cells(end))]
 
     def hit(self, planes):
-        """Of the words, and of the entries: the code, the rows, which of them differ, and what these read as."""
+        """Yields for the words and for the entries: code, rows, the rows that differ, and their decoded values."""
         for (code, word), (_, stored) in zip(self.words(*planes), self.stored):
             differ = np.flatnonzero((word != stored).any(1))
             yield code, word, differ, *code.read(word[differ])
 
     def read(self, planes):
-        """Weights as the network gets them, and what became of the words that differ (S205 to S209)."""
+        """Weights as the network gets them, and outcomes of the words that differ (S205 to S209)."""
         counts, reads = Counter(), []
         for (_, _, differ, read, status), as_stored in zip(self.hit(planes), self.as_stored):
             right = (read == as_stored[differ]).all(1)
@@ -189,7 +189,7 @@ class Memory:
         return weights, counts
 
     def scrub(self, planes):
-        """Stores anew what the decoder changes (S118)."""
+        """Stores again the words that the decoder corrects (S118)."""
         fresh = []
         for code, word, differ, read, status in self.hit(planes):
             word[differ[status == CORRECTED]] = code.store(read[status == CORRECTED])
@@ -328,7 +328,7 @@ def changed(memory, p, seed, number):
 
 
 class Number(str):
-    """A number of a JSON text as it is written there."""
+    """A number of a JSON text in its written form."""
 
 
 class Checkpoint:
@@ -395,7 +395,7 @@ OUTCOMES = ["words_hit", "corrected", "detected", "miscorrected", "silent", "pad
 
 
 def record(memory, planes):
-    """What a record says of the memory (S401 to S403), and the weights as they are read."""
+    """The memory fields of a record (S401 to S403), and the weights as they are read."""
     pattern = [np.flatnonzero(now != then) for now, then in zip(planes, [memory.data, memory.check])]
     weights, counts = memory.read(planes)
     changes = np.flatnonzero(memory.is_weight & (weights != memory.plane))
@@ -443,7 +443,7 @@ def interval(drops, spec):
 
 
 def one_of_each(cells):
-    """The first cell of each protection and fault model, wherever it is confined to."""
+    """The first cell of each protection and fault model, for any scope."""
     kinds = {}
     for cell in cells:
         model, keys = parse(cell["spec"]["fault_model"])

@@ -24,7 +24,7 @@ def parity(bits, axis=1):
 
 
 class Code:
-    immune = False  # whether its check cells are out of reach of faults
+    immune = False  # true if faults cannot reach its check bits
 
 
 class Faulty(Code):  # S211
@@ -258,7 +258,7 @@ class Dec(Code):
 
 
 def systematic(columns, check_cells):
-    """The same code with check bit j in check cell j: rows are combined until its column is 1 << j (S221)."""
+    """The same code with row operations until the column of check bit j is 1 << j (S221)."""
     columns = np.array(columns)
     for j, cell in enumerate(check_cells):
         pivot = next(i for i in range(j, len(check_cells)) if columns[cell] >> i & 1)
@@ -269,7 +269,7 @@ def systematic(columns, check_cells):
 
 
 class UnderPolicy(Code):
-    """A code of which detected words read as zeros, or clamped (S210)."""
+    """A code whose detected words read as zeros, or clamped (S210)."""
 
     def __init__(self, code, policy, limit):
         self.code, self.policy, self.limit = code, policy, limit
@@ -300,7 +300,7 @@ class List(Code):
         return entries
 
 
-# id: weights of a word, check cells, flips corrected; and the bound of +range-clamp where it is not 64
+# id: weights per word, check bits, flips corrected; and the bound of +range-clamp if it is not 64
 LINEAR = {
     "secded-72-64": (8, 8, 1), "in-place-64-57": (8, 0, 1), "in-place-32-26": (4, 0, 1),
     "in-place-dected-64-51": (8, 0, 2), "in-place-dected-64-48": (8, 0, 2), "bch-79-64": (8, 15, 2),
@@ -316,7 +316,7 @@ OTHERS = {
 
 
 def protection(name, parameters):
-    """The protection of an id, with the matrix that its parameters say (S222)."""
+    """The protection of an id, with the matrix of its parameters (S222)."""
     name, _, policy = name.partition("+")
     words = parameters.split()
     columns = [words[i + 1] for i, word in enumerate(words) if word == "columns"]

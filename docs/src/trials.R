@@ -1,7 +1,7 @@
 # Mean accuracy drop of every cell of a run: Rscript trials.R results/reproduce/trials.parquet
 trials <- as.data.frame(nanoparquet::read_parquet(commandArgs(trailingOnly = TRUE)[1]))
 trials$drop <- 100 * (trials$clean_correct - trials$correct) / trials$images
-if ("changed_probability" %in% names(trials)) { # cells of which only changed trials were drawn
+if ("changed_probability" %in% names(trials)) { # cells with conditional sampling
   p <- trials$changed_probability
   trials$drop <- trials$drop * ifelse(is.na(p), 1, p)
 }
