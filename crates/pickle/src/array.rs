@@ -2,45 +2,46 @@ use std::borrow::Cow;
 
 use crate::object::{Id, Object, Pickle};
 
-/// NumPy's own limit.
+/// The largest number of dimensions, which is NumPy's own limit.
 const MAX_RANK: usize = 64;
 
-/// A NumPy array or scalar, as its bytes.
+/// A NumPy array or scalar: its type, shape and raw bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Array<'a> {
-    /// NumPy's letter for the kind of an element: `f` float, `i` and `u` integer, `b` bool, `c` complex, and others.
+    /// NumPy's letter for the element type: `f` float, `i` and `u` integer, `b` bool, `c` complex, and
+    /// others.
     pub kind: char,
-    /// Bytes of an element.
+    /// Size of an element in bytes.
     pub size: usize,
-    /// Whether the first byte of an element is its most significant one.
+    /// True if elements are big-endian.
     pub big_endian: bool,
-    /// Empty for a scalar.
+    /// Length of each dimension; empty for a scalar.
     pub shape: Vec<usize>,
-    /// Whether the first index runs fastest, not the last.
+    /// True if the first index varies fastest (Fortran order), false if the last one does (C order).
     pub fortran: bool,
-    /// The elements, as many as the shape says.
+    /// The bytes of all elements; their number follows from `size` and `shape`.
     pub data: Cow<'a, [u8]>,
 }
 
-/// Why a NumPy array cannot be taken from a pickle.
+/// The reason why a NumPy array cannot be read from a pickle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArrayError {
     /// The class is not `numpy.ndarray`.
     #[error("the array is of a subclass of numpy.ndarray")]
     Subclass,
-    /// Arguments or state are not those that NumPy writes.
+    /// Arguments or state differ from the ones that NumPy writes.
     #[error("the array is not in a form that NumPy writes")]
     Form,
     /// The type has no size, or holds references to objects.
     #[error("the array's elements are objects, expected numbers")]
     Type,
-    /// Elements and shape disagree.
-    #[error("the array has other bytes than its shape and type need")]
+    /// The number of bytes disagrees with shape and type.
+    #[error("the number of bytes does not match the shape and type of the array")]
     Length,
 }
 
 impl<'a> Pickle<'a> {
-    /// A NumPy array or scalar; `None` for anything else.
+    /// Returns a NumPy array or scalar; `None` if the object is something else.
     ///
     /// NumPy writes one of
     ///
@@ -54,7 +55,7 @@ impl<'a> Pickle<'a> {
     /// with `numpy._core` for `numpy.core` since version 2.
     ///
     /// # Errors
-    /// An array of a subclass or of objects, or with other bytes than its shape needs.
+    /// The array is of a subclass, holds objects, or has a number of bytes that disagrees with its shape.
     pub fn array(&self, id: Id) -> Option<Result<Array<'a>, ArrayError>> {
         let (module, name, args) = self.call(id)?;
         match (module, name, args) {
@@ -70,7 +71,8 @@ impl<'a> Pickle<'a> {
         }
     }
 
-    /// Bytes, or letters, that [`Pickle::array`] looks at, a bound on the work of it; `None` for what is no array.
+    /// Returns the number of bytes or characters that [`Pickle::array`] reads, which bounds its work; `None`
+    /// if the object is no array.
     pub fn array_len(&self, id: Id) -> Option<usize> {
         let data = match self.call(id)? {
             ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct", _) => {

@@ -1,6 +1,6 @@
 use crate::machine::MAX_STEPS;
 
-/// Why a pickle cannot be taken apart.
+/// The position and the reason at which parsing a pickle failed.
 #[derive(Debug, thiserror::Error)]
 #[error("at byte {position}: {kind}")]
 pub struct PickleError {

@@ -7,12 +7,11 @@
 //! - *Large*: a step adds at most one object, one item, one stack entry and one memo entry, text and bytes
 //!   are slices of the input, and the number of steps is bounded.
 //! - *Deep or cyclic*: objects live in one list and refer to each other by position, so nothing here
-//!   recurses, not even `drop`. Readers must bound their own descent.
-//! - *Malformed*: every read is checked, and errors carry the position in the file.
+//!   recurses, not even `drop`. Readers must bound the depth of their own recursion.
 //!
-//! Opcodes are those that protocols 1 to 5 write (CPython's `Lib/pickletools.py` documents them), except
-//! for the extension registry and out-of-band buffers, which need a partner outside the file, and for
-//! protocol 0, whose strings are Python source.
+//! All opcodes that protocols 1 to 5 write are supported (CPython's `Lib/pickletools.py` documents them),
+//! except for the extension registry and out-of-band buffers, which need data from outside the file. Protocol
+//! 0, whose strings are Python source, is not supported.
 //!
 //! ```
 //! // {'labels': [6, 9]} of Python 2, protocol 2.

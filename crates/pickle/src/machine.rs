@@ -3,10 +3,10 @@ use std::collections::HashMap;
 use crate::error::{Kind, PickleError};
 use crate::object::{Given, Id, Object};
 
-/// Ten times what a checkpoint with ten thousand tensors takes.
+/// The largest number of steps: ten times the number that a checkpoint with ten thousand tensors takes.
 pub(crate) const MAX_STEPS: usize = 1 << 22;
 
-/// Steps that the first state or item of an object costs beside its own, for the room that [`Given`] takes.
+/// Additional steps charged for the first state or item of an object, because a [`Given`] takes memory.
 const GIVEN_STEPS: usize = 2;
 
 /// The stack machine.
@@ -15,14 +15,14 @@ pub(crate) struct Machine<'a> {
     position: usize,
     objects: Vec<Object<'a>>,
     stack: Vec<Id>,
-    /// Stack heights at the open marks; entries below the last one are out of reach.
+    /// Stack heights at the open marks; entries below the last mark are out of reach.
     marks: Vec<usize>,
     memo: HashMap<u32, Id>,
     steps_left: usize,
 }
 
 impl<'a> Machine<'a> {
-    /// All objects, the one that is the pickle, and the position after it.
+    /// Returns all objects, the id of the root, and the position just after the pickle.
     pub(crate) fn run(input: &'a [u8], start: usize) -> Result<(Vec<Object<'a>>, Id, usize), PickleError> {
         let mut machine = Self {
             input,
@@ -43,7 +43,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Runs one opcode; gives the root at the last one.
+    /// Runs one opcode; returns the root at STOP.
     fn step(&mut self) -> Result<Option<Id>, Kind> {
         self.steps_left = self.steps_left.checked_sub(1).ok_or(Kind::TooLong)?;
         let opcode = self.number::<1>()?[0];
@@ -70,7 +70,7 @@ impl<'a> Machine<'a> {
             b'N' => self.push(Object::None),
             0x88 | 0x89 => self.push(Object::Bool(opcode == 0x88)),
 
-            // INT, LONG: lines of text; INT writes bools, too
+            // INT, LONG: lines of text; INT also writes bools
             b'I' => {
                 let line = self.line()?;
                 self.push(match line {
@@ -225,7 +225,7 @@ impl<'a> Machine<'a> {
             b'b' => {
                 let state = self.pop()?;
                 let target = self.top()?;
-                // The attributes of a dict say nothing about its items.
+                // A plain dict has no state to keep: its attributes are not its items.
                 if let Some(given) = self.given(target)? {
                     given.state = Some(state);
                 }
@@ -334,7 +334,7 @@ impl<'a> Machine<'a> {
         Ok(top)
     }
 
-    /// Everything above the last mark, which is removed.
+    /// Removes the last mark and returns everything above it.
     fn pop_mark(&mut self) -> Result<Vec<Id>, Kind> {
         let height = self.marks.pop().ok_or(Kind::NoMark)?;
         Ok(self.stack.drain(height..).collect())
@@ -374,7 +374,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// What an object is given once it exists; `None` if no call made it.
+    /// Returns the state and items of an object that a call made; `None` for any other object.
     fn given(&mut self, target: Id) -> Result<Option<&mut Given>, Kind> {
         let Object::Call { given, .. } = &mut self.objects[target] else { return Ok(None) };
         if given.is_none() {
@@ -383,7 +383,8 @@ impl<'a> Machine<'a> {
         Ok(Some(given.get_or_insert_default()))
     }
 
-    /// The one call that is understood is an ordered dict, empty (Python 3) or of pairs (Python 2).
+    /// Records a call. The only call that is interpreted is that of an ordered dict, empty (Python 3) or of
+    /// pairs (Python 2).
     fn call(&mut self, callable: Id, args: Id) -> Result<(), Kind> {
         let ordered_dict =
             matches!(self.objects[callable], Object::Global { module: "collections", name: "OrderedDict" });

@@ -6,7 +6,7 @@ use crate::machine::Machine;
 /// Position of an object in its [`Pickle`].
 pub type Id = usize;
 
-/// What a pickle describes.
+/// One object that a pickle describes.
 #[derive(Debug)]
 pub enum Object<'a> {
     /// `None`.
@@ -17,55 +17,56 @@ pub enum Object<'a> {
     Int(i64),
     /// An integer that needs more than 64 bits: little-endian two's complement.
     Long(&'a [u8]),
-    /// An integer that needs more than 64 bits, as protocol 1 writes it: in decimal digits.
+    /// An integer that needs more than 64 bits, in decimal digits: the form of protocol 1.
     Digits(&'a str),
     /// A `float`.
     Float(f64),
     /// A `str` of Python 3, a `unicode` of Python 2.
     Text(&'a str),
-    /// A `str` of Python 2: text or bytes. [`Pickle::text`] and [`Pickle::bytes`] take it for either.
+    /// A `str` of Python 2: text or bytes. [`Pickle::text`] and [`Pickle::bytes`] both accept it.
     ByteString(&'a [u8]),
     /// A `bytes` or a `bytearray`.
     Bytes(&'a [u8]),
     /// A list, or a set.
     List(Vec<Id>),
-    /// A tuple, or a frozen set. Its elements are older than it is: tuples alone form no cycle.
+    /// A tuple, or a frozen set. Its elements precede it in the pickle, so tuples alone form no cycle.
     Tuple(Vec<Id>),
-    /// A `dict` or a `collections.OrderedDict`, in insertion order. Of equal keys the last one counts.
+    /// A `dict` or a `collections.OrderedDict`, in insertion order. The last of several equal keys counts.
     Dict(Vec<(Id, Id)>),
     /// The name of a class or function.
     Global {
-        /// Its module.
+        /// The module.
         module: &'a str,
-        /// Its name there.
+        /// The name in the module.
         name: &'a str,
     },
     /// A reference to something outside the pickle.
     Persistent(Id),
-    /// An object that calling `callable` would make. Both are older than it is.
+    /// The object that a call of `callable` would return. Both `callable` and `args` precede it in the
+    /// pickle.
     Call {
         /// The class or function.
         callable: Id,
-        /// Its arguments, a tuple in a sound pickle.
+        /// The arguments: a tuple, if the pickle is valid.
         args: Id,
-        /// What the object is given once it exists.
+        /// State and items that the object receives after the call.
         given: Option<Box<Given>>,
     },
 }
 
-/// The state and items that an object is given once it exists; they may refer back to it.
+/// State and items that an object receives after it was made; they may refer back to the object.
 #[derive(Debug, Default)]
 pub struct Given {
     /// The argument of `__setstate__`, or the attributes.
     pub state: Option<Id>,
-    /// Keys and values, of a subclass of `dict`.
+    /// Keys and values of an instance of a subclass of `dict`.
     pub items: Vec<(Id, Id)>,
-    /// Elements, of a subclass of `list` or `set`.
+    /// Elements of an instance of a subclass of `list` or `set`.
     pub elements: Vec<Id>,
 }
 
 impl Object<'_> {
-    /// The kind of the object, for messages.
+    /// Name of the object's type, for messages.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::None => "None",
@@ -93,40 +94,40 @@ pub struct Pickle<'a> {
 }
 
 impl<'a> Pickle<'a> {
-    /// Takes apart the pickle that begins at byte `start` of `input`.
+    /// Parses the pickle that begins at byte `start` of `input`.
     ///
     /// # Errors
-    /// With the position: an input that ends too early, an opcode that is unknown or does not fit the stack, or more
-    /// than 4,194,304 steps.
+    /// The input ends too early, an opcode is unknown or does not fit the stack, or there are more than
+    /// 4,194,304 steps. Every error names the position.
     pub fn parse(input: &'a [u8], start: usize) -> Result<Self, PickleError> {
         let (objects, root, end) = Machine::run(input, start)?;
         Ok(Self { objects, root, end })
     }
 
-    /// The object that the pickle stands for.
+    /// The id of the object that the pickle describes.
     pub fn root(&self) -> Id {
         self.root
     }
 
-    /// Position in the input just after the pickle.
+    /// The position in the input just after the pickle.
     pub fn end(&self) -> usize {
         self.end
     }
 
-    /// An object of this pickle.
+    /// Returns an object of this pickle.
     ///
     /// # Panics
-    /// For an id of another pickle that has more objects.
+    /// Panics if the id is from another pickle with more objects.
     pub fn get(&self, id: Id) -> &Object<'a> {
         &self.objects[id]
     }
 
-    /// All objects, in the order in which they came; an [`Id`] is a position in it.
+    /// All objects, in the order in which the pickle makes them. An [`Id`] is an index into this slice.
     pub fn objects(&self) -> &[Object<'a>] {
         &self.objects
     }
 
-    /// A text: of Python 3, or of Python 2 where its bytes are UTF-8.
+    /// Returns a text: a `str` of Python 3, or one of Python 2 whose bytes are UTF-8.
     pub fn text(&self, id: Id) -> Option<&'a str> {
         match self.get(id) {
             Object::Text(text) => Some(text),
@@ -135,8 +136,8 @@ impl<'a> Pickle<'a> {
         }
     }
 
-    /// Bytes: of Python 3, of Python 2, or as Python 3 writes them at protocols 1 and 2, a call that encodes a text
-    /// as Latin-1 (which is copied).
+    /// Returns bytes: a `bytes` of Python 3 or a `str` of Python 2. Python 3 writes bytes at protocols 1 and
+    /// 2 as a call that encodes a text as Latin-1; these are decoded into a copy.
     pub fn bytes(&self, id: Id) -> Option<Cow<'a, [u8]>> {
         match self.get(id) {
             Object::Bytes(bytes) | Object::ByteString(bytes) => Some(Cow::Borrowed(bytes)),
@@ -147,7 +148,7 @@ impl<'a> Pickle<'a> {
                     let latin1 = |c: char| u8::try_from(u32::from(c)).ok();
                     self.text(text)?.chars().map(latin1).collect::<Option<Vec<u8>>>().map(Cow::Owned)
                 }
-                // Empty bytes at protocols 1 and 2.
+                // Python 3 writes empty bytes as this call at protocols 1 and 2.
                 ("__builtin__" | "builtins", "bytes", []) => Some(Cow::Borrowed(&[])),
                 _ => None,
             },
@@ -155,7 +156,7 @@ impl<'a> Pickle<'a> {
         }
     }
 
-    /// An integer of at most 64 bits.
+    /// Returns an integer of at most 64 bits.
     pub fn int(&self, id: Id) -> Option<i64> {
         match self.get(id) {
             Object::Int(value) => Some(*value),
@@ -163,7 +164,7 @@ impl<'a> Pickle<'a> {
         }
     }
 
-    /// Keys and values of a dict, or of an object that was given some: an instance of a subclass of `dict`.
+    /// Returns the keys and values of a dict, or of an instance of a subclass of `dict`.
     pub fn items(&self, id: Id) -> Option<&[(Id, Id)]> {
         match self.get(id) {
             Object::Dict(items) => Some(items),
@@ -172,7 +173,7 @@ impl<'a> Pickle<'a> {
         }
     }
 
-    /// Module and name of a class or function.
+    /// Returns the module and name of a class or function.
     pub fn global(&self, id: Id) -> Option<(&'a str, &'a str)> {
         match self.get(id) {
             Object::Global { module, name } => Some((module, name)),
@@ -180,7 +181,7 @@ impl<'a> Pickle<'a> {
         }
     }
 
-    /// Module, name and arguments of a call of a class or function.
+    /// Returns the module, name and arguments of a call of a class or function.
     pub fn call(&self, id: Id) -> Option<(&'a str, &'a str, &[Id])> {
         let Object::Call { callable, args, .. } = self.get(id) else { return None };
         let (module, name) = self.global(*callable)?;
@@ -188,7 +189,7 @@ impl<'a> Pickle<'a> {
         Some((module, name, args))
     }
 
-    /// The state that an object was given.
+    /// Returns the state that an object received.
     pub fn state(&self, id: Id) -> Option<Id> {
         match self.get(id) {
             Object::Call { given: Some(given), .. } => given.state,

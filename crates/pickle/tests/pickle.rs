@@ -1,5 +1,5 @@
-//! Pickles are written by hand, so that what is tested is the format and not a writer's habits; those of NumPy by
-//! `pickles/make.py`.
+//! Tests of the parser. Most pickles are written by hand, so that they test the format and not one writer's
+//! habits; `pickles/make.py` makes the pickles of NumPy arrays.
 
 use pickle::{Array, ArrayError, Object, Pickle};
 
@@ -12,9 +12,10 @@ fn error(ops: &[u8]) -> String {
     Pickle::parse(&[b"\x80\x02", ops].concat(), 0).unwrap_err().to_string()
 }
 
-/// The form of CIFAR's Python batches: `cPickle` of Python 2 at protocol 2, with strings for names and for bytes.
+/// The form of CIFAR's Python batches: protocol 2 by Python 2's `cPickle`, with `str` for both names and
+/// bytes.
 #[test]
-fn a_batch_of_python_2_is_read() {
+fn reads_a_batch_of_python_2() {
     let batch = [
         &b"\x80\x02}q\x01(U\x0bbatch_labelq\x02U\x15training batch 1 of 5q\x03U\x06labelsq\x04]q\x05(K\x06K\x09M\x2c\x01e"[..],
         b"U\x04dataq\x06cnumpy.core.multiarray\n_reconstruct\nq\x07cnumpy\nndarray\nq\x08K\x00\x85U\x01b\x87Rq\x09",
@@ -60,13 +61,13 @@ fn numpy_writes_the_same_array_at_every_protocol() {
         let array = pickle.array(pickle.root()).unwrap().unwrap();
         assert_eq!((array.kind, array.size, array.big_endian, array.fortran), ('f', 4, false, false));
         assert_eq!((array.shape.as_slice(), &*array.data), (&[2, 3][..], data.as_slice()));
-        // As Latin-1 in a text, four of the bytes take two.
+        // Protocols 1 and 2 store the bytes as a text, in which four of them take two bytes each.
         assert!([24, 28].contains(&pickle.array_len(pickle.root()).unwrap()));
     }
 }
 
 #[test]
-fn layout_byte_order_and_scalars_of_numpy_are_told() {
+fn layout_byte_order_and_scalars_of_numpy_are_read() {
     let array = |bytes: &'static [u8]| {
         let pickle = parse(bytes);
         pickle.array(pickle.root()).unwrap()
@@ -89,7 +90,7 @@ fn layout_byte_order_and_scalars_of_numpy_are_told() {
 }
 
 #[test]
-fn an_array_with_other_bytes_than_its_shape_needs_is_refused() {
+fn an_array_whose_length_disagrees_with_its_shape_is_refused() {
     let whole = include_bytes!("pickles/array4.pkl");
     let at = whole.windows(6).position(|window| window == b"K\x01K\x02K\x03").unwrap();
     for (rows, error) in [(3, ArrayError::Length), (0, ArrayError::Length)] {
@@ -104,7 +105,7 @@ fn an_array_with_other_bytes_than_its_shape_needs_is_refused() {
 }
 
 #[test]
-fn values_are_told() {
+fn reads_values_of_every_type() {
     let pickle = parse(
         b"\x80\x02(\x88\x89I01\nI00\nI-7\nL8L\nL-99999999999999999999L\nJ\xfe\xff\xff\xff\x8a\x09\0\0\0\0\0\0\0\0\x01G\x3f\xf8\0\0\0\0\0\0N\
           X\x02\0\0\0\xc3\xa4U\x01\xe4C\x02\x00\x01c_codecs\nencode\n(X\x03\0\0\0\xc3\xa4bX\x06\0\0\0latin1tRt.",
@@ -150,7 +151,7 @@ fn an_object_keeps_the_state_items_and_elements_that_it_is_given() {
 }
 
 #[test]
-fn an_ordered_dict_is_a_dict_of_its_pairs() {
+fn an_ordered_dict_becomes_a_dict() {
     for ops in [
         &b"ccollections\nOrderedDict\n)RU\x01kK\x05s."[..],
         b"ccollections\nOrderedDict\n(](](U\x01kK\x05eetR.",
@@ -194,9 +195,9 @@ fn a_malformed_pickle_is_refused_with_its_position() {
 }
 
 #[test]
-fn steps_are_counted() {
+fn the_number_of_steps_is_bounded() {
     assert_eq!(error(&b"N".repeat(5_000_000)), "at byte 4194305: more than 4194304 steps");
-    // One list of pairs, copied by many calls: quadratic if it were free.
+    // Many calls copy one list of pairs; the work would be quadratic if copies cost no steps.
     let pairs = [&b"]("[..], &b"](NNe".repeat(10_000), b"e\x85q\0"].concat();
     let quadratic = [pairs, b"ccollections\nOrderedDict\nh\0R".repeat(10_000)].concat();
     assert!(error(&quadratic).ends_with("more than 4194304 steps"));
