@@ -59,7 +59,7 @@ fn each_form_of_a_set_is_listed_and_the_one_that_is_read_is_named() {
             "mnist test true IDX, gzip data/MNIST/raw 1 false",
         ]
     );
-    let missing = "data/cifar10/train-00000-of-00002.parquet: missing; the names of the other shards say that there are 2";
+    let missing = "data/cifar10/train-00000-of-00002.parquet: missing; the names of the other shards declare a total of 2";
     assert_eq!(list["forms"][0]["problem"], missing);
     assert_eq!(list["forms"][1]["published_images"], 50_000);
     assert_eq!(
@@ -125,7 +125,8 @@ fn synthetic_images_are_written_and_read_back_with_the_same_digest() {
     let said = zerospace(folder, &["data", "write", "synthetic", "text", "--images", "3"]);
     assert_eq!(said.code, 2);
     assert!(
-        said.stderr.ends_with("error: text/test_batch.bin: there already, expected a directory without it\n")
+        said.stderr
+            .ends_with("error: text/test_batch.bin: exists already, expected a directory without it\n")
     );
 }
 

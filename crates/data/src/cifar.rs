@@ -1,6 +1,6 @@
-//! The published versions (<https://www.cs.toronto.edu/~kriz/cifar.html>). Binary: records of one label byte (CIFAR-10)
-//! or two (CIFAR-100: coarse, then fine), followed by 3072 pixel bytes which already lie in our order. Python: the same in
-//! [`pickles`].
+//! The published versions of CIFAR (<https://www.cs.toronto.edu/~kriz/cifar.html>). The binary version
+//! consists of records: one label byte (CIFAR-10) or two (CIFAR-100: coarse, then fine), then 3072 pixel
+//! bytes in CHW order. [`pickles`] reads the Python version.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use crate::{DataError, DataSource, ImageSet, Split, file, pickles};
 
 pub(crate) const PIXEL_BYTES: usize = 3 * 32 * 32;
 
-/// CIFAR-10 in its published binary version, from the directory that holds `data_batch_1.bin` to
+/// Reads CIFAR-10 in its published binary version from the directory that holds `data_batch_1.bin` to
 /// `data_batch_5.bin` ([`Split::Train`], in this order) or `test_batch.bin` ([`Split::Test`]).
 ///
 /// A record is 3073 bytes: a label, then a 3x32x32 image.
@@ -21,23 +21,23 @@ pub fn cifar10_binary(dir: &Path, split: Split) -> Result<ImageSet, DataError> {
     Version::Binary.read(DataSource::Cifar10, split, &Holder::Folder(dir.into()))
 }
 
-/// CIFAR-100 in its published binary version, from the directory that holds `train.bin` ([`Split::Train`]) or
-/// `test.bin` ([`Split::Test`]). The labels are the fine ones, 0 to 99.
+/// Reads CIFAR-100 in its published binary version from the directory that holds `train.bin`
+/// ([`Split::Train`]) or `test.bin` ([`Split::Test`]). The labels are the fine ones, 0 to 99.
 ///
 /// A record is 3074 bytes: a coarse label, a fine label, then a 3x32x32 image.
 ///
 /// # Errors
-/// As [`cifar10_binary`]; the coarse label is checked too, though not kept.
+/// The errors of [`cifar10_binary`]; the coarse label is checked too, and dropped.
 pub fn cifar100_binary(dir: &Path, split: Split) -> Result<ImageSet, DataError> {
     Version::Binary.read(DataSource::Cifar100, split, &Holder::Folder(dir.into()))
 }
 
-/// CIFAR-10 in its published Python version, from the directory that holds `data_batch_1` to `data_batch_5`
-/// ([`Split::Train`]) or `test_batch` ([`Split::Test`]).
+/// Reads CIFAR-10 in its published Python version from the directory that holds `data_batch_1` to
+/// `data_batch_5` ([`Split::Train`]) or `test_batch` ([`Split::Test`]).
 ///
-/// A file is a pickled dict: under `data` the pixels, a row of 3072 bytes an image, and under `labels` the classes. Keys
-/// may be `str` or `bytes`, `data` an array of integers in either order or a list of rows, labels a list or an array.
-/// Nothing in a pickle is executed.
+/// A file is a pickled dict. `data` holds the pixels, 3072 bytes an image, as an array of integers in C or
+/// Fortran order or as a list of rows; `labels` holds the classes as a list or an array. Keys may be `str` or
+/// `bytes`. Nothing in a pickle is executed.
 ///
 /// # Errors
 /// [`DataError::Io`] for a missing file, [`DataError::Pickle`] for one of other content, [`DataError::NoImages`] for one
@@ -46,32 +46,32 @@ pub fn cifar10_pickles(dir: &Path, split: Split) -> Result<ImageSet, DataError> 
     Version::Pickles.read(DataSource::Cifar10, split, &Holder::Folder(dir.into()))
 }
 
-/// CIFAR-100 in its published Python version, from the directory that holds `train` or `test`. The labels are the
-/// `fine_labels`, 0 to 99.
+/// Reads CIFAR-100 in its published Python version from the directory that holds `train` or `test`. The
+/// labels are the `fine_labels`, 0 to 99.
 ///
 /// # Errors
-/// As [`cifar10_pickles`].
+/// The errors of [`cifar10_pickles`].
 pub fn cifar100_pickles(dir: &Path, split: Split) -> Result<ImageSet, DataError> {
     Version::Pickles.read(DataSource::Cifar100, split, &Holder::Folder(dir.into()))
 }
 
-/// Which of the published versions.
+/// One of the two published versions of CIFAR.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Version {
     Binary,
     Pickles,
 }
 
-/// Where the files of a version are.
+/// The place of the files of a version: a folder, or the published archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Holder {
     Folder(PathBuf),
-    /// The archive as published.
+    /// Path of the published archive.
     Archive(PathBuf),
 }
 
 impl Version {
-    /// The files of a split, in their order.
+    /// The names of a split's files, in reading order.
     pub(crate) fn files(self, source: DataSource, split: Split) -> &'static [&'static str] {
         match (self, source, split) {
             (Self::Binary, DataSource::Cifar100, Split::Train) => &["train.bin"],
@@ -93,7 +93,7 @@ impl Version {
         }
     }
 
-    /// The folder in which the published archive holds the files, and the archive.
+    /// The name of the folder that holds the files in the published archive, and the name of the archive.
     pub(crate) fn published(self, source: DataSource) -> (&'static str, &'static str) {
         match (self, source) {
             (Self::Binary, DataSource::Cifar100) => ("cifar-100-binary", "cifar-100-binary.tar.gz"),
@@ -103,7 +103,7 @@ impl Version {
         }
     }
 
-    /// How many images there are; pickles and archives are read for it.
+    /// Returns the number of images. Binary files are not read for it; pickles and archives are.
     pub(crate) fn images(self, source: DataSource, split: Split, holder: &Holder) -> Result<u64, DataError> {
         let record_bytes = (fields(source).len() + PIXEL_BYTES) as u64;
         match (self, holder) {
@@ -151,7 +151,8 @@ impl Version {
     }
 }
 
-/// The bytes with which a binary record begins, (name, number of values) each; the last is the label.
+/// The label fields at the start of a binary record: (name, number of values) each. The last one is the label
+/// of the set.
 fn fields(source: DataSource) -> &'static [(&'static str, usize)] {
     match source {
         DataSource::Cifar100 => &[("coarse label", 20), ("fine label", 100)],
@@ -159,7 +160,7 @@ fn fields(source: DataSource) -> &'static [(&'static str, usize)] {
     }
 }
 
-/// What has been read so far.
+/// Pixels and labels of the batches that have been read.
 struct Batches {
     source: DataSource,
     pixels: Vec<u8>,

@@ -1,4 +1,4 @@
-//! One JPEG or PNG image to `u8`.
+//! Decodes one JPEG or PNG image to `u8`.
 
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
@@ -13,43 +13,43 @@ pub(crate) struct Raster {
     pub(crate) width: usize,
     /// 1 (grey) or 3 (red, green, blue).
     pub(crate) channels: usize,
-    /// Bytes a pixel; those after the first `channels` do not count (alpha).
+    /// Bytes of a pixel in `pixels`. Bytes after the first `channels` (alpha) are ignored.
     pub(crate) samples: usize,
     /// `height * width * samples` bytes.
     pub(crate) pixels: Vec<u8>,
 }
 
-/// The largest image that is decoded; a header that declares more is refused before memory is reserved.
+/// The largest image that is decoded. A header that declares more is refused before memory is reserved.
 #[derive(Clone, Copy)]
 pub(crate) struct Limits {
     /// Pixels along a side.
     pub(crate) side: usize,
-    /// Pixels in all.
+    /// Pixels of the whole image.
     pub(crate) pixels: usize,
 }
 
-/// The most pixels that a byte of a file can stand for. In JPEG a block of 64 pixels takes a bit at least, that of
-/// its mean. In PNG, a byte of deflate expands to at most 1032, each of 8 pixels of one bit.
+/// The largest number of pixels that a byte of a file can encode. In JPEG, a block of 64 pixels takes at
+/// least one bit, for its mean. In PNG, a byte of deflate expands to at most 1032 bytes, each of which holds
+/// 8 pixels of one bit.
 const JPEG_PIXELS_A_BYTE: usize = 8 * 64;
 const PNG_PIXELS_A_BYTE: usize = 1032 * 8;
 
-/// Scans of a JPEG. Progressive files have about ten.
+/// The largest number of scans of a JPEG. Progressive files have about ten.
 const MAX_SCANS: usize = 256;
 
-/// Of an image that becomes part of an [`ImageSet`](crate::ImageSet) as it is.
+/// Limits for an image that enters an [`ImageSet`](crate::ImageSet) without resizing.
 const WHOLE: Limits = Limits { side: MAX_SIDE, pixels: MAX_SIDE * MAX_SIDE };
 
-/// Shape and pixels of an image, in CHW order; the text says why there is none.
+/// Returns shape and pixels of an image, in CHW order. The error states why it cannot be decoded.
 pub(crate) fn decode(bytes: &[u8]) -> Result<(ImageShape, Vec<u8>), String> {
     Ok(raster(bytes, WHOLE)?.planar())
 }
 
-/// Decodes an image; the text says why there is none.
+/// Decodes an image. The error states why it cannot be decoded.
 ///
-/// JPEG and PNG are told apart by their first bytes. The image has one channel where the file is grey, and
-/// three otherwise. Of JPEG, CMYK and YCCK are taken to be inverted, as Adobe's programs and Pillow do, and
-/// become RGB. Of PNG, palettes are looked up, 16-bit samples keep their high byte, and alpha is dropped, not
-/// blended.
+/// The first bytes tell JPEG from PNG. The image has one channel if the file is grey, and three otherwise.
+/// CMYK and YCCK in JPEG are taken to be inverted, as Adobe's programs and Pillow do, and become RGB. In PNG,
+/// palettes are looked up, 16-bit samples keep their high byte, and alpha is dropped without blending.
 pub(crate) fn raster(bytes: &[u8], limits: Limits) -> Result<Raster, String> {
     if bytes.starts_with(&[0xff, 0xd8, 0xff]) {
         jpeg(bytes, limits)
@@ -65,16 +65,16 @@ pub(crate) fn raster(bytes: &[u8], limits: Limits) -> Result<Raster, String> {
     }
 }
 
-/// Decoded pixels enter a content hash and must be the same on every machine, so the decoder's vector paths,
-/// which need not round as its scalar ones do, are off.
+/// Decodes a JPEG. Decoded pixels enter a content hash and must be the same on every machine. The decoder's
+/// vector code may round differently from its scalar code, so it is off.
 fn jpeg(bytes: &[u8], limits: Limits) -> Result<Raster, String> {
-    // The decoder, even in strict mode, fills up an image that is cut off inside its last rows. Bytes after
-    // the end marker are allowed; an end marker before the last scan is that of an embedded thumbnail.
+    // Even in strict mode, the decoder fills in the last rows of a file that is cut off. Bytes after
+    // the end marker are allowed. An end marker before the last scan belongs to an embedded thumbnail.
     let last = |marker: [u8; 2]| bytes.windows(2).rposition(|pair| pair == marker);
     if last([0xff, 0xd9]) <= last([0xff, 0xda]) {
-        return Err("JPEG without an end marker (ff d9) after its last scan: cut off".into());
+        return Err("JPEG without an end marker (ff d9) after its last scan: the file is cut off".into());
     }
-    // Every scan goes over the whole image again, and is a few bytes long.
+    // A scan of a few bytes makes the decoder pass over the whole image again.
     let scans = bytes.windows(2).filter(|pair| *pair == [0xff, 0xda]).count();
     if scans > MAX_SCANS {
         return Err(format!("JPEG of {scans} scans, expected at most {MAX_SCANS}"));
@@ -86,10 +86,10 @@ fn jpeg(bytes: &[u8], limits: Limits) -> Result<Raster, String> {
         .set_max_height(limits.side)
         .jpeg_set_out_colorspace(ColorSpace::RGB);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    // Some of the decoder's messages end their line.
-    let failed = |error| format!("not a sound JPEG: {error}").trim_end().to_string();
+    // Some messages of the decoder end with a line break.
+    let failed = |error| format!("not a valid JPEG: {error}").trim_end().to_string();
     decoder.decode_headers().map_err(failed)?;
-    let info = decoder.info().ok_or("not a sound JPEG: no frame header")?;
+    let info = decoder.info().ok_or("not a valid JPEG: no frame header")?;
     let channels = match info.components {
         1 => {
             decoder.set_options(options.jpeg_set_out_colorspace(ColorSpace::Luma));
@@ -108,7 +108,7 @@ fn jpeg(bytes: &[u8], limits: Limits) -> Result<Raster, String> {
 }
 
 fn png(bytes: &[u8], limits: Limits) -> Result<Raster, String> {
-    let failed = |error| format!("not a sound PNG: {error}");
+    let failed = |error| format!("not a valid PNG: {error}");
     let mut decoder = png::Decoder::new(bytes);
     decoder.set_ignore_text_chunk(true);
     decoder.set_ignore_iccp_chunk(true);
@@ -143,7 +143,7 @@ fn check_size(height: usize, width: usize, limits: Limits) -> Result<(), String>
     Ok(())
 }
 
-/// Refuses a size that a file of so many bytes cannot fill, before memory is reserved for it.
+/// Refuses a size that a file of `bytes` bytes cannot fill, before memory is reserved for it.
 fn check_claim(bytes: usize, pixels: usize, pixels_a_byte: usize) -> Result<(), String> {
     if pixels > bytes.saturating_mul(pixels_a_byte) {
         return Err(format!("{bytes} bytes, too few for the {pixels} pixels that the header declares"));
@@ -152,7 +152,7 @@ fn check_claim(bytes: usize, pixels: usize, pixels_a_byte: usize) -> Result<(), 
 }
 
 impl Raster {
-    /// Checks that there are as many bytes as the size calls for.
+    /// Checks that the number of bytes matches the size.
     fn new(
         height: usize,
         width: usize,
@@ -170,7 +170,7 @@ impl Raster {
         Ok(Self { height, width, channels, samples, pixels })
     }
 
-    /// HWC to CHW, without the samples that do not count.
+    /// Converts HWC to CHW and drops the ignored samples.
     fn planar(&self) -> (ImageShape, Vec<u8>) {
         let shape = ImageShape { channels: self.channels, height: self.height, width: self.width };
         let mut planes = Vec::with_capacity(shape.image_bytes());

@@ -2,30 +2,30 @@ use std::path::PathBuf;
 
 use crate::{DataSource, ImageShape, Split};
 
-/// Why a set could not be made.
+/// The reason why an image set cannot be read, made or written.
 ///
-/// Images and rows are counted from 0, within the file that is named, or within the set where a set is named.
+/// Images and rows are counted from 0, within the named file, or within the named set.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
-    /// The operating system refused; the source says why.
+    /// The operating system cannot read the file or directory.
     #[error("{path}: cannot be read")]
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// What the operating system said.
+        /// Error of the operating system.
         source: std::io::Error,
     },
-    /// Something other than a regular file stands where a file was expected.
+    /// The path is not a regular file.
     #[error("{path}: not a regular file")]
     NotAFile {
-        /// What was to be read.
+        /// The path.
         path: PathBuf,
     },
     /// The file or folder holds no image.
     #[error("{path}: holds no images, expected at least one")]
     NoImages {
-        /// The file or folder, or the first of several.
+        /// The file or folder; the first of several.
         path: PathBuf,
     },
     /// A file of fixed-size records ends inside a record.
@@ -42,12 +42,12 @@ pub enum DataError {
         /// Bytes a record.
         record_bytes: usize,
     },
-    /// A label names no class.
+    /// A label is not below the number of classes.
     #[error("{place}: {field} of image {image} is {label}, expected 0 to {}", classes - 1)]
     Label {
-        /// The file, or the name of a set that was made from parts.
+        /// The file, or the name of a set that is made from parts.
         place: String,
-        /// Which label: the field or column.
+        /// The field or column of the label.
         field: String,
         /// The image, counted from 0.
         image: usize,
@@ -56,15 +56,15 @@ pub enum DataError {
         /// The number of classes.
         classes: usize,
     },
-    /// A number of classes which 16-bit labels cannot name.
+    /// 16-bit labels cannot name that many classes.
     #[error("{name}: {classes} classes, expected 1 to 65536")]
     Classes {
         /// The set.
         name: String,
-        /// The number asked for.
+        /// The number of classes.
         classes: usize,
     },
-    /// A shape outside what this crate holds.
+    /// The set does not support the image shape.
     #[error(
         "{place}: shape {shape} (channels x height x width), expected 1 or 3 channels and sides of 1 to {}",
         crate::MAX_SIDE
@@ -72,22 +72,22 @@ pub enum DataError {
     Shape {
         /// The set, the file, or the row of a file.
         place: String,
-        /// The shape found.
+        /// The image shape.
         shape: ImageShape,
     },
-    /// An image differs in shape from what it must match.
+    /// An image has another shape than the first image or the known data set.
     #[error("{place}: image {image} has shape {found} (channels x height x width), expected {expected}")]
     ShapeMismatch {
         /// The file or the set.
         place: String,
         /// The image, counted from 0.
         image: usize,
-        /// Its shape.
+        /// Shape of the image.
         found: ImageShape,
         /// The shape of the first image, or of the known data set.
         expected: ImageShape,
     },
-    /// The number of pixels does not follow from shape and number of labels.
+    /// The number of pixel bytes does not match the shape and the number of labels.
     #[error("{name}: {found} pixel bytes, expected {expected} for {images} labels and shape {shape}")]
     PixelCount {
         /// The set.
@@ -101,90 +101,92 @@ pub enum DataError {
         /// The shape of one image.
         shape: ImageShape,
     },
-    /// More images were asked for than there are.
+    /// A set has fewer images than the caller asked for.
     #[error("{name}: asked for the first {asked} images, but there are {available}")]
     NotEnough {
         /// The set.
         name: String,
-        /// Images asked for.
+        /// Number of images asked for.
         asked: usize,
-        /// Images there.
+        /// Number of images in the set.
         available: usize,
     },
-    /// A gzipped tar archive that is damaged or lacks a file.
+    /// A gzipped tar archive is damaged or lacks a file.
     #[error("{path}: {reason}")]
     Archive {
         /// The archive.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The defect.
         reason: String,
     },
-    /// A compressed file that does not unpack.
-    #[error("{path}: not a sound gzip file: {reason}")]
+    /// A gzip file does not unpack.
+    #[error("{path}: not a valid gzip file: {reason}")]
     Gzip {
         /// The file.
         path: PathBuf,
-        /// What was wrong.
+        /// The defect.
         reason: String,
     },
-    /// A pickle that holds no batch of images.
+    /// A pickle holds no batch of images.
     #[error("{path}: {reason}")]
     Pickle {
         /// The file.
         path: PathBuf,
-        /// What was wrong, and what was expected.
+        /// The defect, and the expectation.
         reason: String,
     },
-    /// Not an IDX file of the expected kind.
+    /// The magic number is not that of the expected kind of IDX file.
     #[error("{path}: magic number {found:#010x}, expected {expected:#010x} (IDX {kind})")]
     Magic {
         /// The file.
         path: PathBuf,
         /// The first four bytes, big-endian.
         found: u32,
-        /// What they should be.
+        /// The expected magic number.
         expected: u32,
-        /// What the file should hold.
+        /// Expected content of the file: `images` or `labels`.
         kind: &'static str,
     },
-    /// The file's length does not follow from its header.
+    /// The length of the file does not match its header.
     #[error("{path}: {found} bytes, expected {expected} {reason}")]
     FileLength {
         /// The file.
         path: PathBuf,
         /// Its length in bytes.
         found: u64,
-        /// The length its header calls for; a lower bound when the header itself is cut off.
+        /// The length that follows from the header; a lower bound if the header itself is cut off.
         expected: u64,
-        /// How the expected length comes about.
+        /// The derivation of the expected length.
         reason: String,
     },
-    /// Two files that go together disagree on the number of images.
-    #[error("{images_path}: {images} images, but {labels_path}: {labels} labels; expected as many")]
+    /// The files of images and of labels hold different numbers of images.
+    #[error(
+        "{images_path}: {images} images, but {labels_path}: {labels} labels; expected one label for each image"
+    )]
     CountMismatch {
         /// The file of images.
         images_path: PathBuf,
-        /// How many it holds.
+        /// Number of images in it.
         images: usize,
         /// The file of labels.
         labels_path: PathBuf,
-        /// How many it holds.
+        /// Number of labels in it.
         labels: usize,
     },
-    /// The file is not sound parquet, or uses an encoding or codec that is not read here.
+    /// A file is not valid parquet, or uses an unsupported encoding or codec.
     #[error("{path}: not readable as parquet: {reason}")]
     Parquet {
         /// The file.
         path: PathBuf,
-        /// What was wrong.
+        /// The defect.
         reason: String,
     },
-    /// A column is not there, or not of the type of the Hugging Face layout.
+    /// A column is missing, or has another type than the Hugging Face layout.
     #[error("{path}: no column {expected}; the columns are {found}")]
     Column {
         /// The file.
         path: PathBuf,
-        /// Column names accepted, and their type.
+        /// Accepted column names, and their type.
         expected: &'static str,
         /// The columns of the file, with their types.
         found: String,
@@ -206,7 +208,7 @@ pub enum DataError {
         path: PathBuf,
         /// The column.
         column: String,
-        /// Rows read; of rows too many only the first is counted.
+        /// Rows read; the count stops at the first surplus row.
         found: usize,
         /// Rows declared.
         expected: usize,
@@ -218,12 +220,11 @@ pub enum DataError {
         path: PathBuf,
         /// The row, counted from 0 over all row groups.
         row: usize,
-        /// What was wrong, and what was expected.
+        /// The defect, and the expectation.
         reason: String,
     },
-    /// A parquet or image decoder panicked on damaged content; its message has gone to the panic hook as
-    /// well.
-    #[error("{path}: damaged content, on which a decoder panicked: {reason}")]
+    /// A parquet or image decoder panicked on a damaged file. The panic hook has also received the message.
+    #[error("{path}: damaged file: the decoder panicked: {reason}")]
     Decoder {
         /// The file.
         path: PathBuf,
@@ -235,7 +236,7 @@ pub enum DataError {
     TooManyPixels {
         /// The file.
         path: PathBuf,
-        /// The row at which the limit was passed.
+        /// The row at which the decoded pixels exceed the limit.
         row: usize,
         /// The limit in bytes.
         limit: u64,
@@ -245,21 +246,21 @@ pub enum DataError {
     NoShards {
         /// The directory.
         dir: PathBuf,
-        /// The split looked for.
+        /// The split.
         split: Split,
     },
-    /// A shard of a set is not there.
+    /// A shard of a set is missing.
     #[error(
         "{path}: missing; {}",
-        total.map_or("there is a later shard".into(), |total| format!("the names of the other shards say that there are {total}"))
+        total.map_or("there is a later shard".into(), |total| format!("the names of the other shards declare a total of {total}"))
     )]
     MissingShard {
         /// The first missing file.
         path: PathBuf,
-        /// The number of shards, where their names say it.
+        /// The number of shards, if the file names state it.
         total: Option<usize>,
     },
-    /// Two files are the same shard of a split.
+    /// Two files hold the same shard of a split.
     #[error("{path}: the same shard as {other}, expected one of them")]
     DoubleShard {
         /// One of the files.
@@ -267,24 +268,24 @@ pub enum DataError {
         /// The other.
         other: PathBuf,
     },
-    /// Shards of two different sets lie in one directory.
-    #[error("{dir}: holds shards of two sets, of {first} and of {second} files; expected one")]
+    /// One directory holds shards of two different sets.
+    #[error("{dir}: holds two sets of shards, of {first} and {second} files; expected one set")]
     MixedShards {
         /// The directory.
         dir: PathBuf,
-        /// Shards of one set.
+        /// Number of files of one set.
         first: usize,
-        /// Shards of the other.
+        /// Number of files of the other set.
         second: usize,
     },
-    /// A folder of images, or the file of labels beside it, is not laid out as expected.
+    /// A folder of images, or its file of labels, has an unexpected layout.
     #[error("{path}: {found}, expected {expected}")]
     Layout {
         /// The folder or the file.
         path: PathBuf,
-        /// What is wrong.
+        /// The defect.
         found: String,
-        /// What should be there.
+        /// The expected layout.
         expected: &'static str,
     },
     /// No file of a folder of images could be decoded.
@@ -294,13 +295,12 @@ pub enum DataError {
         dir: PathBuf,
         /// Files tried.
         files: usize,
-        /// The first, relative to the folder.
+        /// The first file, relative to the folder.
         first: PathBuf,
-        /// What was wrong with it.
+        /// The reason why the first file cannot be decoded.
         reason: String,
     },
-    /// The decoded images would take more memory than
-    /// [`MAX_FOLDER_BYTES`](crate::MAX_FOLDER_BYTES).
+    /// The decoded images would take more memory than [`MAX_FOLDER_BYTES`](crate::MAX_FOLDER_BYTES).
     #[error(
         "{name}: {images} images of {image_bytes} bytes, expected at most {} together; ask for fewer images",
         crate::MAX_FOLDER_BYTES
@@ -308,18 +308,18 @@ pub enum DataError {
     TooManyImages {
         /// The set.
         name: String,
-        /// Images asked for.
+        /// Number of images asked for.
         images: usize,
-        /// Bytes an image.
+        /// Bytes of one image.
         image_bytes: usize,
     },
-    /// None of the layouts of a data set was found.
+    /// The directory holds no known layout of the data set.
     #[error(
         "{dir}: no {split} set of {data_source} there; looked for {}{}",
         looked_for.join(", "),
         match &passed_over[..] {
             [] => String::new(),
-            names => format!("; passed over {}, whose names are none of these", names.join(", ")),
+            names => format!("; ignored {}, whose names do not match", names.join(", ")),
         }
     )]
     NotFound {
@@ -329,9 +329,9 @@ pub enum DataError {
         data_source: DataSource,
         /// The split.
         split: Split,
-        /// Each form of the set and the file names by which it is known.
+        /// Each layout of the set with the file names that identify it.
         looked_for: Vec<String>,
-        /// Parquet files in the directory under other names.
+        /// Other parquet files in the directory, whose names do not match.
         passed_over: Vec<String>,
     },
     /// A file could not be written.
@@ -339,33 +339,33 @@ pub enum DataError {
     Write {
         /// The file or directory.
         path: PathBuf,
-        /// What the operating system said.
+        /// Error of the operating system.
         source: std::io::Error,
     },
-    /// A file that would be written is there already.
-    #[error("{path}: there already, expected a directory without it")]
+    /// A file that would be written exists already.
+    #[error("{path}: exists already, expected a directory without it")]
     InTheWay {
         /// The file.
         path: PathBuf,
     },
-    /// A set that has no published form to be written in.
+    /// No published layout can hold the set.
     #[error("{name}: {found}, expected {expected}")]
     NoForm {
         /// The set.
         name: String,
-        /// What stands against it.
+        /// The property of the set that prevents it.
         found: String,
-        /// What can be written.
+        /// The sets that can be written.
         expected: &'static str,
     },
-    /// A name that means nothing here.
+    /// A name is unknown.
     #[error("{kind} is {found:?}, expected one of {expected}")]
     UnknownName {
-        /// What was to be named.
+        /// The kind of thing named, such as `split`.
         kind: &'static str,
-        /// The name given.
+        /// The given name.
         found: String,
-        /// The names that exist.
+        /// The known names.
         expected: &'static str,
     },
 }

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use crate::DataError;
 
-/// Opens a regular file and gives its length in bytes.
+/// Opens a regular file and returns it with its length in bytes.
 ///
-/// Anything else is refused: a pipe or a device has no length to bound an allocation with.
+/// Other files are refused: a pipe or a device has no length that could bound an allocation.
 pub(crate) fn open(path: &Path) -> Result<(File, u64), DataError> {
-    // Asked of the path first, because opening a pipe blocks until somebody writes to it.
+    // The check comes before opening, because opening a pipe blocks until somebody writes to it.
     let metadata = std::fs::metadata(path).map_err(|source| io_error(path, source))?;
     if !metadata.is_file() {
         return Err(DataError::NotAFile { path: path.into() });
@@ -17,12 +17,12 @@ pub(crate) fn open(path: &Path) -> Result<(File, u64), DataError> {
     Ok((file, metadata.len()))
 }
 
-/// The whole of a regular file.
+/// Returns the whole content of a regular file.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, DataError> {
     read_opened(path, open(path)?)
 }
 
-/// The content of a file that [`open`] gave.
+/// Returns the content of a file that [`open`] returned.
 pub(crate) fn read_opened(path: &Path, (file, length): (File, u64)) -> Result<Vec<u8>, DataError> {
     let mut bytes = Vec::new();
     file.take(length).read_to_end(&mut bytes).map_err(|source| io_error(path, source))?;

@@ -1,4 +1,4 @@
-//! Folders of image files, in torchvision's layout or in none.
+//! Folders of image files, in torchvision's layout or flat.
 
 use std::ffi::{OsStr, OsString};
 use std::ops::Range;
@@ -11,37 +11,38 @@ use crate::decode::{self, Limits};
 use crate::set::check_classes;
 use crate::{DataError, ImageSet, ImageShape, ResizeCrop, Split, ValidationLabels, file};
 
-/// The most bytes of decoded pixels that a set from a folder may have, 16 GiB: ImageNet's 50,000 validation
-/// images fit at 224 pixels a side (7.5 GB) and at 299 (13.4 GB), its training images do not.
+/// The largest number of bytes of decoded pixels in a set from a folder, 16 GiB. ImageNet's 50,000 validation
+/// images fit at 224 pixels a side (7.5 GB) and at 299 (13.4 GB); its training images do not.
 pub const MAX_FOLDER_BYTES: u64 = 1 << 34;
 
-/// The largest image file that is read, 256 MiB.
+/// The largest image file that is read, in bytes: 256 MiB.
 const MAX_FILE_BYTES: u64 = 1 << 28;
 
-/// The largest image that is decoded before it is made smaller: 200 MB, as RGB.
+/// The largest image that is decoded before it is resized: 200 MB as RGB.
 const LIMITS: Limits = Limits { side: 1 << 14, pixels: 1 << 26 };
 
-/// Folders in folders; more is a link that leads back.
+/// The largest depth of nested folders; a deeper one is a link that leads back.
 const MAX_DEPTH: usize = 16;
 
-/// torchvision's. Files of these names that are neither JPEG nor PNG count as unreadable.
+/// torchvision's extensions. Files with these extensions that are neither JPEG nor PNG count as unreadable.
 const EXTENSIONS: [&str; 9] = ["jpg", "jpeg", "png", "ppm", "bmp", "pgm", "tif", "tiff", "webp"];
 
-/// A data set that is a folder of image files. Written `imagenet`, `images`.
+/// A data set in a folder of image files. Written `imagenet` or `images`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FolderSource {
-    /// Labelled, as torchvision's `ImageFolder`: a folder a class in `imagenet/train` and `imagenet/val`. Or
-    /// `imagenet/val` is flat, as in the official archive, and [`ValidationLabels`] lie beside it.
+    /// Labelled images in the layout of torchvision's `ImageFolder`: one folder for each class in
+    /// `imagenet/train` and `imagenet/val`. `imagenet/val` may also be flat, as in the official archive, with
+    /// [`ValidationLabels`] beside it.
     ImageNet,
-    /// Any images, without labels, in `images/train` and `images/val`, or, without those two, in `images`.
+    /// Images without labels: in `images/train` and `images/val`, or in `images` if neither exists.
     Images,
 }
 
 impl FolderSource {
-    /// Every such set known here.
+    /// Every folder source.
     pub const ALL: [Self; 2] = [Self::ImageNet, Self::Images];
 
-    /// The source of this name, if it is one.
+    /// Returns the source with this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|source| source.name() == name)
     }
@@ -54,13 +55,14 @@ impl FolderSource {
         }
     }
 
-    /// What the directory of a set holds: [`ImageNet`](Self::ImageNet) where its `val` holds folders, or image
-    /// files with [`ValidationLabels`] beside it; [`Images`](Self::Images) where `val`, or the directory itself when there is none, holds image files and
-    /// no folders. Names that begin with a dot do not count.
+    /// Returns the source whose layout a directory has: [`ImageNet`](Self::ImageNet) if `val` holds folders,
+    /// or holds image files and has [`ValidationLabels`] beside it; [`Images`](Self::Images) if `val`, or the
+    /// directory itself if there is no `val`, holds image files and no folders. Names that begin with a dot
+    /// are ignored.
     ///
     /// # Errors
-    /// [`DataError::Layout`] for folders without `val`, [`DataError::NoImages`] where there is nothing, and
-    /// [`DataError::Io`].
+    /// [`DataError::Layout`] for folders without `val`, [`DataError::NoImages`] for a directory without
+    /// images, and [`DataError::Io`].
     pub fn found_in(set: &Path) -> Result<Self, DataError> {
         let val = set.join("val");
         let divided = val.is_dir();
@@ -86,29 +88,29 @@ impl FolderSource {
         }
     }
 
-    /// Whether the images have labels. Without, the class that a fault-free network predicts stands for the
-    /// label, and what reports a result must say so.
+    /// True if the images have labels. Otherwise the class that a fault-free network predicts replaces the
+    /// label, and a report of results must say so.
     pub fn is_labelled(self) -> bool {
         self == Self::ImageNet
     }
 }
 
-/// The image files of one split, listed and not yet read.
+/// The image files of one split, listed but not read.
 ///
 /// # Classes and order
-/// As torchvision's `ImageFolder`: classes are the folders in the order of their names, and their numbers the
-/// labels; inside a class, files come in the order of their folder and name. A file counts when its name ends
-/// in an image format's extension, in lower or upper case.
+/// The order is that of torchvision's `ImageFolder`. Classes are the folders in the order of their names, and
+/// their positions are the labels. Inside a class, files are ordered by folder and name. A file counts if its
+/// name ends in the extension of an image format, in lower or upper case.
 ///
-/// With [`ValidationLabels`] beside `train` and `val`, fewer than 1,000 folders keep the labels that they have among all
-/// of ImageNet's classes, and `val` may hold the image files themselves: they then come in the order of their names,
-/// which is none by class.
+/// If [`ValidationLabels`] lie beside `train` and `val`, fewer than 1,000 folders keep the labels that they
+/// have among all classes of ImageNet. `val` may then also hold the image files themselves; they are ordered
+/// by name, which does not group them by class.
 ///
-/// The images of `val` ([`Split::Test`]) come class by class, so that the first 5,000 are those of the paper. Those
-/// of `train` come in turns, the first of every class, then the second of every class: the first few then
-/// speak for all classes. [`in_turns`](Self::in_turns) takes `val` so too.
+/// The images of `val` ([`Split::Test`]) come class by class, so that the first 5,000 are those of the paper.
+/// The images of `train` come in turns: the first of every class, then the second of every class, so that a
+/// short prefix covers all classes. [`in_turns`](Self::in_turns) puts `val` into this order.
 ///
-/// Images without labels come in the order of their folder and name.
+/// Images without labels are ordered by folder and name.
 #[derive(Debug, Clone)]
 pub struct ImageFolder {
     source: FolderSource,
@@ -116,54 +118,54 @@ pub struct ImageFolder {
     dir: PathBuf,
     classes: Vec<String>,
     files: Vec<ImageFile>,
-    /// Whether test images were put into turns.
+    /// True if test images were put into turns.
     in_turns: bool,
 }
 
 #[derive(Debug, Clone)]
 struct ImageFile {
-    /// Relative to the folder of the split.
+    /// Path relative to the folder of the split.
     path: PathBuf,
-    /// 0 where there are no labels.
+    /// The label; 0 if the set has no labels.
     label: u16,
 }
 
-/// A file that is left out of a set.
+/// A file that cannot be decoded and is left out of a set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreadable {
     /// The file.
     pub path: PathBuf,
-    /// Why it could not be decoded.
+    /// The reason why it cannot be decoded.
     pub reason: String,
 }
 
-/// Decoded images, and what came of decoding them.
+/// Decoded images, the files that could not be decoded, and the outcome of the cache.
 #[derive(Debug)]
 pub struct FolderImages {
-    /// The images, 3 x side x side.
+    /// The images, of shape 3 x side x side.
     pub images: ImageSet,
-    /// The files that were to be taken and could not be read, in order; others came in their place.
+    /// The files that could not be decoded, in order; the files after them took their places.
     pub unreadable: Vec<Unreadable>,
-    /// What came of the cache.
+    /// Outcome of using the cache.
     pub cache: CacheOutcome,
 }
 
 impl ImageFolder {
-    /// As [`open_in`](Self::open_in) in the directory `root/<name>`.
+    /// Calls [`open_in`](Self::open_in) with the directory `root/<name>`.
     ///
     /// # Errors
-    /// As [`open_in`](Self::open_in).
+    /// The errors of [`open_in`](Self::open_in).
     pub fn open(root: &Path, source: FolderSource, split: Split) -> Result<Self, DataError> {
         Self::open_in(&root.join(source.name()), source, split)
     }
 
-    /// Lists the files of a split in the directory of a set: of `imagenet`, those in the folders of
-    /// `train` or `val`; of `images`, all in `train` or `val`, or, when there is neither, all in the directory
-    /// itself as [`Split::Test`]. Folders may be nested.
+    /// Lists the files of a split in the directory of a set. For `imagenet` these are the files in the
+    /// folders of `train` or `val`. For `images` they are all files in `train` or `val`, or, if neither
+    /// exists, all files in the directory itself as [`Split::Test`]. Folders may be nested.
     ///
     /// # Errors
-    /// [`DataError::Layout`] when a folder is missing or nested without end, for a flat `val` without
-    /// [`ValidationLabels`], and for a file or a folder that these do not know; [`DataError::NoImages`] for a
+    /// [`DataError::Layout`] for a folder that is missing or nested without end, for a flat `val` without
+    /// [`ValidationLabels`], and for a file or folder that these do not list; [`DataError::NoImages`] for a
     /// class or a split without files, [`DataError::Classes`] for more than 65536 classes, and
     /// [`DataError::Io`].
     pub fn open_in(set: &Path, source: FolderSource, split: Split) -> Result<Self, DataError> {
@@ -194,8 +196,8 @@ impl ImageFolder {
         Ok(folder)
     }
 
-    /// The same files, those of `val` in turns as those of `train`, where they lie in a folder for each class: for a
-    /// choice of a few that is to speak for all classes. Others stay in their order.
+    /// Puts the files of `val` into the order of `train`, one of every class in turn, so that a short prefix
+    /// covers all classes. A set without class folders keeps its order.
     pub fn in_turns(mut self) -> Self {
         let by_class = self.files.iter().all(|file| file.path.components().count() > 1);
         if self.split == Split::Test && self.source.is_labelled() && by_class {
@@ -206,17 +208,17 @@ impl ImageFolder {
         self
     }
 
-    /// Which kind of set this is.
+    /// The kind of set.
     pub fn source(&self) -> FolderSource {
         self.source
     }
 
-    /// The folder of the split.
+    /// Path of the folder of the split.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// The names of the classes in the order of their labels; none where there are no labels.
+    /// The names of the classes in the order of their labels; empty if there are no labels.
     pub fn classes(&self) -> &[String] {
         &self.classes
     }
@@ -226,25 +228,25 @@ impl ImageFolder {
         self.files.len()
     }
 
-    /// Whether there are no files; never.
+    /// True if there are no files, which never happens.
     pub fn is_empty(&self) -> bool {
         self.files.is_empty()
     }
 
-    /// Decodes the first `images` readable images, or all, on all threads, and resizes and crops them.
+    /// Decodes the first `images` readable images, or all images, on all threads, and resizes and crops them.
     ///
-    /// Pixels agree with Pillow's and torchvision's where the decoder does: PNG to the bit, JPEG to a
-    /// fraction of a level on average. They are the same on every machine.
+    /// If the decoders agree, pixels agree with Pillow's and torchvision's: PNG exactly, JPEG to a fraction
+    /// of a level on average. Pixels are the same on every machine.
     ///
-    /// With a directory for `cache`, created if missing, decoded pixels are kept there and taken from there
-    /// as long as the files that were read have the same names, sizes and times of change; whatever number of images
-    /// was asked for before. The cache is verified by a SHA-256; what cannot be written or read there is no error.
+    /// The directory `cache`, if given, stores decoded pixels and is created if missing. They are reused, for
+    /// any number of images, while the files have the same names, sizes and modification times. A SHA-256
+    /// verifies the cache; a failure to write or read it is no error.
     ///
     /// `on_image` is called after every file, from any thread.
     ///
     /// # Errors
-    /// [`DataError::NotEnough`] when fewer than `images` can be read, [`DataError::NoneReadable`] when none
-    /// can, [`DataError::TooManyImages`] when the pixels take more than [`MAX_FOLDER_BYTES`].
+    /// [`DataError::NotEnough`] if fewer than `images` can be read, [`DataError::NoneReadable`] if none can,
+    /// [`DataError::TooManyImages`] if the pixels take more than [`MAX_FOLDER_BYTES`].
     pub fn load(
         &self,
         crop: ResizeCrop,
@@ -262,7 +264,7 @@ impl ImageFolder {
             return Err(DataError::TooManyImages { name: name(), images: wanted, image_bytes });
         }
         let cache = cache.map(|dir| Cache::new(dir, &self.dir, crop, self.in_turns));
-        let mut told = Told::default();
+        let mut outcomes = PieceOutcomes::default();
         let pixels = Vec::with_capacity(wanted * crop.image_bytes());
         let mut all = Decoded { pixels, ..Decoded::default() };
         for first in (0..self.len()).step_by(PIECE) {
@@ -276,31 +278,31 @@ impl ImageFolder {
             if let Some(piece) = &piece {
                 match piece.read(files.len(), crop.image_bytes(), |examined| self.state(first, examined)) {
                     Ok(there) => (decoded, state) = there.unwrap_or_default(),
-                    Err(damage) => told.damage = told.damage.or(Some(damage)),
+                    Err(damage) => outcomes.damage = outcomes.damage.or(Some(damage)),
                 }
             }
             let known = decoded.examined;
             self.decode(crop, files, missing, (&mut decoded, &mut state), on_image);
-            told.decoded |= decoded.examined > known;
+            outcomes.decoded |= decoded.examined > known;
             if decoded.examined > known
-                && told.failure.is_none()
+                && outcomes.failure.is_none()
                 && let Some(piece) = piece
                 && let Err(source) = piece.write(&decoded, state, crop.image_bytes())
             {
-                told.failure = Some((piece.path().into(), source));
+                outcomes.failure = Some((piece.path().into(), source));
             }
             all.extend(decoded, missing);
         }
-        let outcome = match (cache, told) {
+        let outcome = match (cache, outcomes) {
             (None, _) => CacheOutcome::Off,
-            (_, Told { failure: Some((path, source)), .. }) => CacheOutcome::Failed { path, source },
-            (_, Told { decoded: false, .. }) => CacheOutcome::Read,
-            (_, Told { damage, .. }) => CacheOutcome::Written { damage },
+            (_, PieceOutcomes { failure: Some((path, source)), .. }) => CacheOutcome::Failed { path, source },
+            (_, PieceOutcomes { decoded: false, .. }) => CacheOutcome::Read,
+            (_, PieceOutcomes { damage, .. }) => CacheOutcome::Written { damage },
         };
         self.assemble(crop, images, all, outcome)
     }
 
-    /// The classes and files of a labelled set in `set`.
+    /// Lists the classes and files of a labelled set in the directory `set`.
     fn list_classes(&mut self, set: &Path) -> Result<(), DataError> {
         let mut classes: Vec<Vec<PathBuf>> = Vec::new();
         let mut flat = false;
@@ -326,7 +328,7 @@ impl ImageFolder {
         check_classes(self.source.name(), classes.len())?;
         let labels = match classes.len() < ValidationLabels::CLASSES && known.exists() {
             true => self.labels_among(&ValidationLabels::read(&known)?)?,
-            // At most 65536 classes, as was just checked.
+            // `check_classes` bounds the number of classes by 65536.
             false => (0..=u16::MAX).take(classes.len()).collect(),
         };
         let labelled = labels.into_iter().zip(classes).map(|(label, paths)| {
@@ -354,7 +356,7 @@ impl ImageFolder {
         DataError::Layout { path: self.dir.clone(), found, expected }
     }
 
-    /// The labels of the class folders among all of ImageNet's, of which they then are some.
+    /// Returns the labels that the class folders have among all classes of ImageNet.
     fn labels_among(&mut self, known: &ValidationLabels) -> Result<Vec<u16>, DataError> {
         let folders = std::mem::replace(&mut self.classes, known.ids().to_vec());
         let label = |folder: String| {
@@ -367,7 +369,7 @@ impl ImageFolder {
         folders.into_iter().map(label).collect()
     }
 
-    /// Gives the files of a flat folder the labels of their numbers.
+    /// Labels the files of a flat folder by the image numbers in their names.
     fn label_files(&mut self, known: &ValidationLabels) -> Result<(), DataError> {
         let labelled = |path: PathBuf| match path.to_str().and_then(|name| known.label_of_file(name)) {
             Some(label) => Ok(ImageFile { path, label }),
@@ -382,7 +384,7 @@ impl ImageFolder {
         Ok(())
     }
 
-    /// The image files below a folder, in the order of their folder and name.
+    /// Lists the image files below a folder, ordered by folder and name.
     fn list(&self, within: &Path) -> Result<Vec<PathBuf>, DataError> {
         let mut folders = vec![(within.to_path_buf(), 0)];
         let mut files = Vec::new();
@@ -402,7 +404,7 @@ impl ImageFolder {
                 }
             }
         }
-        // As text, like Python: `a-b` goes before `a/b`.
+        // Folders compare as text, as in Python: `a-b` precedes `a/b`.
         files.sort_by(|(a_folder, a), (b_folder, b)| {
             let folders = a_folder.as_os_str().cmp(b_folder.as_os_str());
             folders.then_with(|| a.as_os_str().cmp(b.as_os_str()))
@@ -413,8 +415,8 @@ impl ImageFolder {
         Ok(files.into_iter().map(|(_, path)| path).collect())
     }
 
-    /// Decodes more of `files` in order, until `wanted` were readable or none is left. Also adds the state that the
-    /// files had before they were read.
+    /// Decodes `files` in order until `wanted` images are readable or no file is left. Adds the state of each
+    /// file before it is read to `state`.
     fn decode(
         &self,
         crop: ResizeCrop,
@@ -439,7 +441,7 @@ impl ImageFolder {
                     failure
                 })
                 .collect();
-            // Those that follow a failure move up.
+            // Images after a failure move up into its place.
             let start = filled;
             for (i, failure) in failures.into_iter().enumerate() {
                 match failure {
@@ -456,7 +458,7 @@ impl ImageFolder {
         }
     }
 
-    /// The state of `examined` files from the `first` on.
+    /// Returns the state of `examined` files, beginning with file `first`.
     fn state(&self, first: usize, examined: usize) -> FileState {
         let mut state = FileState::default();
         self.files[first..first + examined].iter().for_each(|file| state.add(&self.dir, &file.path));
@@ -504,18 +506,18 @@ impl ImageFolder {
     }
 }
 
-/// What came of the pieces of a cache.
+/// Outcomes of reading and writing the pieces of a cache.
 #[derive(Default)]
-struct Told {
-    /// Whether any file was decoded.
+struct PieceOutcomes {
+    /// True if any file was decoded.
     decoded: bool,
-    /// What was wrong with the first that was damaged.
+    /// The defect of the first damaged piece.
     damage: Option<String>,
-    /// The first that could not be written, after which none is.
+    /// Path and error of the first piece that could not be written; no piece is written after it.
     failure: Option<(PathBuf, std::io::Error)>,
 }
 
-/// The first of every class, then the second of every class, and so on.
+/// Interleaves classes: the first file of every class, then the second of every class, and so on.
 fn in_turns(classes: Vec<Vec<ImageFile>>) -> Vec<ImageFile> {
     let mut all = Vec::with_capacity(classes.iter().map(Vec::len).sum());
     let mut rest: Vec<_> = classes.into_iter().map(Vec::into_iter).collect();
@@ -530,7 +532,7 @@ fn in_turns(classes: Vec<Vec<ImageFile>>) -> Vec<ImageFile> {
     all
 }
 
-/// Names in a directory and whether each is one, or a link to one; sorted.
+/// Returns the sorted names in a directory; the flag is true for a directory and for a link to one.
 fn entries(dir: &Path) -> Result<Vec<(OsString, bool)>, DataError> {
     let failed = |source| file::io_error(dir, source);
     let mut all = Vec::new();
@@ -549,7 +551,7 @@ fn is_image(path: &Path) -> bool {
     EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension))
 }
 
-/// Reads, decodes, resizes and crops one file into `out`; the text says why not.
+/// Reads, decodes, resizes and crops one file into `out`. The error states the reason of a failure.
 fn decode_file(path: &Path, crop: ResizeCrop, out: &mut [u8]) -> Result<(), String> {
     let (file, length) = file::open(path).map_err(|error| reason(&error))?;
     if length > MAX_FILE_BYTES {
@@ -557,12 +559,12 @@ fn decode_file(path: &Path, crop: ResizeCrop, out: &mut [u8]) -> Result<(), Stri
     }
     let bytes = file::read_opened(path, (file, length)).map_err(|error| reason(&error))?;
     let raster = pages::caught(|| decode::raster(&bytes, LIMITS))
-        .unwrap_or_else(|panic| Err(format!("damaged content, on which a decoder panicked: {panic}")))?;
+        .unwrap_or_else(|panic| Err(format!("damaged file: the decoder panicked: {panic}")))?;
     crop.apply(&raster, out);
     Ok(())
 }
 
-/// What is wrong with a file, without its name.
+/// Returns the text of an error without the name of the file.
 fn reason(error: &DataError) -> String {
     match error {
         DataError::Io { source, .. } => source.to_string(),

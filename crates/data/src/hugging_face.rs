@@ -1,5 +1,5 @@
-//! The parquet files of Hugging Face image data sets: `img: struct<bytes: binary, path: string>` and
-//! `label: int64`, one or several shards a split, under the names that the hub has given them over the years.
+//! The parquet files of image data sets on the Hugging Face hub: `img: struct<bytes: binary, path: string>`
+//! and `label: int64`, in one or several shards a split, under all names that the hub has given shards.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -16,25 +16,25 @@ use parquet::schema::types::{ColumnDescPtr, SchemaDescriptor};
 use crate::set::check_classes;
 use crate::{DataError, ImageSet, ImageShape, Split, decode, file};
 
-/// The most bytes of decoded pixels that a parquet set may have, 4 GiB: image formats and dictionary encoding
-/// allow a small file to stand for an unbounded amount of pixels.
+/// The largest number of bytes of decoded pixels in a parquet set, 4 GiB. The limit is needed because image
+/// formats and dictionary encoding let a small file expand to any number of pixels.
 pub const MAX_PIXEL_BYTES: u64 = 1 << 32;
 
 /// Rows decoded at a time.
 const BATCH_ROWS: usize = 256;
 
-/// A set in the Hugging Face parquet layout, from one file, or from a directory that holds all shards of the
-/// split: `train-00000-of-00002.parquet` and its like (older ones with a fingerprint after the numbers), `train.parquet`,
-/// or `train-0.parquet` and on.
+/// Reads a set in the Hugging Face parquet layout from one file, or from a directory that holds all shards of
+/// the split: `train-00000-of-00002.parquet` and so on (older names have a fingerprint after the numbers),
+/// `train.parquet`, or `train-0.parquet` and so on.
 ///
-/// Columns, with other columns ignored: images as JPEG or PNG bytes in `img.bytes` or `image.bytes`, or in `img` or
-/// `image` itself; labels as int64 or int32 in `label`, `labels` or `fine_label`; where a file has several, the first of
-/// these. Files may have several row groups,
-/// uncompressed or in any codec but LZO ([`pages`]), in plain or dictionary encoding.
+/// Images are JPEG or PNG bytes in the column `img.bytes` or `image.bytes`, or in `img` or `image` itself;
+/// labels are int64 or int32 in `label`, `labels` or `fine_label`. The first of these columns counts; other
+/// columns are ignored. Files may have several row groups, any codec but LZO ([`pages`]), and plain or
+/// dictionary encoding.
 ///
-/// All images must have the shape of the first. Grey images stay one channel; palettes are looked up, 16-bit
-/// samples keep their high byte, alpha is dropped. JPEG images are decoded by scalar code, for pixels that
-/// are the same on every machine.
+/// All images must have the shape of the first one. Grey images keep one channel, palettes are looked up,
+/// 16-bit samples keep their high byte, alpha is dropped. Scalar code decodes JPEG images, so that pixels are
+/// the same on every machine.
 ///
 /// `name`, `split` and `classes` describe the set; `split` also picks the shards in a directory.
 ///
@@ -43,8 +43,8 @@ const BATCH_ROWS: usize = 256;
 /// incomplete directory; [`DataError::Io`], [`DataError::Parquet`], [`DataError::Column`] or [`DataError::RowCount`] for
 /// a file that is missing, damaged or laid out differently; and for single rows [`DataError::Null`],
 /// [`DataError::Label`], [`DataError::Image`], [`DataError::ShapeMismatch`] and [`DataError::TooManyPixels`].
-/// [`DataError::Decoder`] where a decoder panics on what it is given. [`DataError::NoImages`] when there are
-/// no rows at all, and [`DataError::Classes`].
+/// [`DataError::Decoder`] if a decoder panics on a damaged file; [`DataError::NoImages`] if there are no
+/// rows; and [`DataError::Classes`].
 pub fn hugging_face_parquet(
     path: &Path,
     name: &str,
@@ -63,7 +63,7 @@ pub fn hugging_face_parquet(
     read_files(&files, name, split, classes)
 }
 
-/// Reads the shards of a split, of which there is one at least.
+/// Reads the shards of a split; `files` must not be empty.
 pub(crate) fn read_files(
     files: &[PathBuf],
     name: &str,
@@ -82,19 +82,19 @@ pub(crate) fn read_files(
     ImageSet::new(name, split, shape, classes, images.pixels, images.labels)
 }
 
-/// How the shards of a split are told apart. The order is that in which they are preferred.
+/// A naming scheme for the shards of a split. Schemes are ordered by preference.
 #[derive(Clone, Copy, Debug)]
 enum Naming {
-    /// `train-00000-of-00002.parquet`; or, as the hub did it until 2023, with a fingerprint before the extension.
+    /// `train-00000-of-00002.parquet`. Until 2023 the hub put a fingerprint before the extension.
     Of { total: usize },
     /// `train.parquet`.
     Whole,
-    /// `train-0.parquet`, or `0000.parquet` in a folder `train`; with this many digits.
+    /// `train-0.parquet`, or `0000.parquet` in a folder `train`; the number has `digits` digits.
     Counted { digits: usize },
 }
 
 impl Naming {
-    /// The number of shards, where names say it.
+    /// The number of shards, if the scheme states it.
     fn total(self) -> Option<usize> {
         match self {
             Self::Of { total } => Some(total),
@@ -103,11 +103,11 @@ impl Naming {
     }
 }
 
-/// The complete sets of shards of a split in a directory, each in its order, and what is wrong with incomplete ones; none
-/// when no file is named like a shard.
+/// Returns the sets of shards of a split in a directory: the files of a complete set in their order, or the
+/// error of an incomplete one. The result is empty if no file is named like a shard.
 pub(crate) fn shards(dir: &Path, split: Split) -> Result<Vec<Result<Vec<PathBuf>, DataError>>, DataError> {
     let mut named: Vec<(Naming, usize, String)> = Vec::new();
-    // The hub's conversion has a folder a split.
+    // The hub's conversion makes one folder for each split.
     let own_folder = dir
         .file_name()
         .and_then(|name| name.to_str())
@@ -130,7 +130,7 @@ pub(crate) fn shards(dir: &Path, split: Split) -> Result<Vec<Result<Vec<PathBuf>
     Ok(sets.map(|shards| complete(dir, split, shards)).collect())
 }
 
-/// The files of shards that are named in one way, if they are all there.
+/// Returns the files of the shards that follow one naming scheme, if none is missing.
 fn complete(dir: &Path, split: Split, shards: &[(Naming, usize, String)]) -> Result<Vec<PathBuf>, DataError> {
     let (naming, _, first_name) = &shards[0];
     let totals = shards.iter().filter_map(|(naming, ..)| naming.total());
@@ -159,7 +159,7 @@ fn complete(dir: &Path, split: Split, shards: &[(Naming, usize, String)]) -> Res
     Ok(shards.iter().map(|(.., name)| dir.join(name)).collect())
 }
 
-/// The number of rows that a shard says it has.
+/// Returns the number of rows that the footer of a shard declares.
 pub(crate) fn rows(shard: &Path) -> Result<u64, DataError> {
     let count = || {
         let (file, file_bytes) = file::open(shard)?;
@@ -169,7 +169,7 @@ pub(crate) fn rows(shard: &Path) -> Result<u64, DataError> {
     pages::caught(count).unwrap_or_else(|reason| Err(DataError::Decoder { path: shard.into(), reason }))
 }
 
-/// How a file is told apart from the other shards of a split, and its number, if it is named like a shard.
+/// Returns the naming scheme and the number of a shard; `None` if the file is not named like a shard.
 fn naming(name: &str, split: Split, own_folder: bool) -> Option<(Naming, usize)> {
     let stem = name.strip_suffix(".parquet")?;
     let counted = |digits: &str| {
@@ -200,10 +200,10 @@ fn shard_name(split: Split, index: usize, total: usize) -> String {
     format!("{split}-{index:05}-of-{total:05}.parquet")
 }
 
-/// What has been read so far.
+/// Pixels and labels of the rows that have been read.
 struct Images {
     classes: usize,
-    /// Of the first image.
+    /// Shape of the first image.
     shape: Option<ImageShape>,
     pixels: Vec<u8>,
     labels: Vec<u16>,
@@ -311,7 +311,7 @@ impl Images {
     }
 }
 
-/// The index of the first of `names` that the file has. `expected` says them, for the error.
+/// Returns the index of the first of `names` that the file has. `expected` describes them in the error.
 fn find(
     path: &Path,
     schema: &SchemaDescriptor,
@@ -344,7 +344,7 @@ fn parquet_error(path: &Path, error: ParquetError) -> DataError {
     DataError::Parquet { path: path.into(), reason: error.to_string() }
 }
 
-/// A column chunk of one row group, its type not yet fixed.
+/// A column chunk of one row group, before its type is checked.
 struct Column {
     descriptor: ColumnDescPtr,
     pages: Box<dyn parquet::column::page::PageReader>,
@@ -385,27 +385,27 @@ impl Column {
     }
 }
 
-/// The values of a column chunk, none of which may be null.
+/// The values of a column chunk. A null value is an error.
 struct Values<T: DataType> {
     name: String,
-    /// The definition level of a value that is there; below it the value, or a struct around it, is null.
+    /// The definition level of a present value. At a lower level the value, or a struct around it, is null.
     max_level: i16,
     reader: ColumnReaderImpl<T>,
     first_row: usize,
     rows: usize,
-    /// Rows read.
+    /// Number of rows read.
     done: usize,
     levels: Vec<i16>,
     batch: Vec<T::T>,
 }
 
 impl<T: DataType> Values<T> {
-    /// The next values, [`BATCH_ROWS`] of them except at the end; none after all rows of the group.
+    /// Reads the next [`BATCH_ROWS`] values, or fewer at the end; an empty slice after all rows of the group.
     fn next_batch(&mut self, path: &Path) -> Result<&[T::T], DataError> {
         let wanted = BATCH_ROWS.min(self.rows - self.done);
         self.levels.clear();
         self.batch.clear();
-        // At the end one more is asked for, because a column may hold more rows than its group declares.
+        // One more row is requested at the end, because a column may hold more rows than its group declares.
         let (records, _, _) = self
             .reader
             .read_records(wanted.max(1), Some(&mut self.levels), None, &mut self.batch)

@@ -1,5 +1,5 @@
-//! IDX (<http://yann.lecun.com/exdb/mnist/>): a big-endian magic number that names element type and number of
-//! dimensions, the dimensions as big-endian `u32`, then the elements.
+//! IDX files (<http://yann.lecun.com/exdb/mnist/>): a big-endian magic number that encodes element type and
+//! number of dimensions, the dimensions as big-endian `u32`, then the elements.
 
 use std::io::Read;
 use std::path::Path;
@@ -9,21 +9,22 @@ use flate2::read::MultiGzDecoder;
 use crate::set::check_classes;
 use crate::{DataError, ImageSet, ImageShape, Split, file};
 
-/// The most bytes that a byte of deflate stands for.
+/// The largest number of bytes that one byte of deflate expands to.
 const DEFLATE_EXPANSION: u64 = 1032;
 
-/// MNIST-style images and labels, from a pair of IDX files of unsigned bytes: three dimensions (magic
-/// number 0x00000803: images, rows, columns) and one (0x00000801). Either may be compressed with gzip, as published,
-/// under any name.
+/// Reads MNIST-style images and labels from a pair of IDX files of unsigned bytes: images have three
+/// dimensions (magic number 0x00000803: images, rows, columns), labels one (0x00000801). Either file may be
+/// gzipped, as published, under any name.
 ///
-/// The images have one channel. `name`, `split` and `classes` describe the set; the files do not say.
+/// The images have one channel. `name`, `split` and `classes` describe the set, because the files do not.
 ///
 /// # Errors
-/// [`DataError::Io`] for a missing file, [`DataError::Gzip`] for one that does not unpack, [`DataError::Magic`]
-/// for one of another kind, [`DataError::FileLength`] when its length contradicts its header,
-/// [`DataError::CountMismatch`] when the two files do not hold as many, [`DataError::NoImages`] when they
-/// hold none, [`DataError::Shape`] for images without pixels or larger than [`MAX_SIDE`](crate::MAX_SIDE),
-/// [`DataError::Label`] for a label that is not below `classes`, and [`DataError::Classes`].
+/// [`DataError::Io`] for a missing file, [`DataError::Gzip`] for one that does not unpack,
+/// [`DataError::Magic`] for one of another kind, [`DataError::FileLength`] if its length contradicts its
+/// header, [`DataError::CountMismatch`] if the two files hold different numbers of images,
+/// [`DataError::NoImages`] if they hold none, [`DataError::Shape`] for images without pixels or larger than
+/// [`MAX_SIDE`](crate::MAX_SIDE), [`DataError::Label`] for a label that is not below `classes`, and
+/// [`DataError::Classes`].
 pub fn idx(
     images_path: &Path,
     labels_path: &Path,
@@ -62,7 +63,7 @@ pub fn idx(
     ImageSet::new(name, split, shape, classes, pixels, labels)
 }
 
-/// The dimensions and elements of an IDX file of unsigned bytes.
+/// Returns the dimensions and elements of an IDX file of unsigned bytes.
 fn read<const N: usize>(
     path: &Path,
     magic: u32,
@@ -77,7 +78,7 @@ fn read<const N: usize>(
         ),
         false => (Box::new(&stored[..]), stored.len() as u64),
     };
-    // At most `bytes` of what follows.
+    // Reads at most `bytes` bytes.
     let mut next = |bytes: u64| {
         let mut part = Vec::new();
         match content.as_mut().take(bytes).read_to_end(&mut part) {
@@ -104,7 +105,7 @@ fn read<const N: usize>(
     }
     let sizes = &words[1..];
     let elements = sizes.iter().try_fold(1_u64, |product, &size| product.checked_mul(size.into()));
-    // One more than there should be, so that it is seen; nothing where the file cannot hold so many.
+    // One byte more than expected shows a surplus. Nothing is read if the file cannot hold that many.
     let wanted = elements.filter(|&elements| elements <= room).unwrap_or(0);
     let mut values = next(wanted.saturating_add(1))?;
     let found = match packed {

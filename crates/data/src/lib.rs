@@ -1,10 +1,9 @@
-//! Image sets: CIFAR-10, CIFAR-100, MNIST and its like, from the files in which they are published, folders of
-//! image files such as ImageNet's, and a synthetic set that needs no file.
+//! Image sets: CIFAR-10, CIFAR-100, MNIST and sets in its format, from the files in which they are published;
+//! folders of image files such as ImageNet's; and a synthetic set that needs no file.
 //!
-//! An [`ImageSet`] holds decoded images as `u8` in CHW order, one after the other, with one label each (but
-//! for folders without labels), in the order in which the files store them. Nothing is shuffled, augmented or normalised here: mean and
-//! deviation belong to whoever feeds a network.
-//!
+//! An [`ImageSet`] holds decoded images as `u8` in CHW order, one after the other, in the order in which the
+//! files store them, with one label each (a folder of images may have no labels). Nothing is shuffled,
+//! augmented or normalised here: mean and deviation belong to the network's preprocessing.
 //! | layout | loader | files |
 //! |---|---|---|
 //! | CIFAR-10 binary version | [`cifar10_binary`] | `data_batch_1.bin` to `data_batch_5.bin`, `test_batch.bin` |
@@ -12,27 +11,27 @@
 //! | CIFAR-10 Python version | [`cifar10_pickles`] | `data_batch_1` to `data_batch_5`, `test_batch` |
 //! | CIFAR-100 Python version | [`cifar100_pickles`] | `train`, `test` |
 //! | Hugging Face parquet | [`hugging_face_parquet`] | `train-00000-of-00002.parquet`, ... holding JPEG or PNG images |
-//! | IDX, as MNIST | [`idx`] | `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, ..., with or without `.gz` |
+//! | IDX, the format of MNIST | [`idx`] | `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, ..., with or without `.gz` |
 //! | torchvision's image folders | [`ImageFolder`] | `val/n01440764/ILSVRC2012_val_00000293.JPEG`, ... |
 //! | the flat folder of ImageNet's archive | [`ImageFolder`], [`ValidationLabels`] | `val/ILSVRC2012_val_00000001.JPEG`, ..., `validation_labels.txt` |
-//! | none: drawn on the spot | [`synthetic`] | none |
+//! | none: the images are drawn | [`synthetic`] | none |
 //!
 //! [`ImageSet::open`] takes a root directory and one of the known [`DataSource`]s, and picks the loader by
-//! what it finds; [`DataSource::find_all`] has the order in which it looks. [`ImageSet::write`] writes a set in a published
-//! form. An [`ImageFolder`] is opened by its [`FolderSource`], and its images, of any size, are cut to
-//! that of a network by a [`ResizeCrop`]. [`ImageSet::is_synthetic`] tells drawn images from photographs; whoever reports a result must
-//! say so.
+//! the files it finds; [`DataSource::find_all`] documents the order of the search. [`ImageSet::write`] writes
+//! a set in a published layout. A [`FolderSource`] opens an [`ImageFolder`], and a [`ResizeCrop`] cuts its
+//! images, which may have any size, to the input size of a network. [`ImageSet::is_synthetic`] tells drawn
+//! images from photographs; a report of results on drawn images must say so.
 //!
 //! # Identity
-//! [`ImageSet::digest`] is a SHA-256 over decoded content, so a set has one digest whichever layout it came
-//! from. For the same reason JPEG images are decoded by portable scalar code only: the digest of a set must
-//! not depend on how a machine's vector unit rounds.
+//! [`ImageSet::digest`] is a SHA-256 of the decoded content, so a set has one digest in all layouts. For the
+//! same reason portable scalar code decodes JPEG images: the digest of a set must not depend on how a
+//! machine's vector unit rounds.
 //!
 //! # Hostile files
-//! Files are checked, not trusted. Every loader returns a [`DataError`] that names file, place, value and
-//! what was expected. A size that a file declares is compared with the file's own length before memory is
-//! reserved for it, images are at most [`MAX_SIDE`] pixels a side, a parquet set at most
-//! [`MAX_PIXEL_BYTES`] bytes once decoded, and one from a folder [`MAX_FOLDER_BYTES`].
+//! No file is trusted. Every loader returns a [`DataError`] that names file, position, value and expectation.
+//! A loader compares a size that a file declares with the length of the file before it reserves memory.
+//! Images have at most [`MAX_SIDE`] pixels a side, a parquet set at most [`MAX_PIXEL_BYTES`] bytes of decoded
+//! pixels, and a set from a folder at most [`MAX_FOLDER_BYTES`].
 
 mod archive;
 mod cache;

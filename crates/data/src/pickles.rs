@@ -1,22 +1,21 @@
-//! The Python version of CIFAR (<https://www.cs.toronto.edu/~kriz/cifar.html>), which torchvision downloads: a pickled
-//! dict a batch, with the pixels of an image in a row of `data`, in our order.
+//! The Python version of CIFAR (<https://www.cs.toronto.edu/~kriz/cifar.html>), which torchvision downloads.
+//! Each batch is a pickled dict; a row of `data` holds the pixels of one image in CHW order.
 //!
-//! The published files are of Python 2. Pickled again by Python 3 they come with other protocols, keys that are `str`
-//! or `bytes`, numpy's newer module names, arrays in Fortran order, or lists in the place of arrays; all of these are
-//! the same values, and read as such. Nothing in a pickle is executed.
+//! Python 2 wrote the published files. Files that Python 3 has pickled again have other protocols, keys that
+//! are `str` or `bytes`, numpy's newer module names, arrays in Fortran order, or lists instead of arrays. All
+//! of these are read and give the same values. Nothing in a pickle is executed.
 
 use pickle::{Array, Object, Pickle};
 
 use crate::MAX_PIXEL_BYTES;
 use crate::cifar::PIXEL_BYTES;
 
-/// The published files have four keys, or five.
+/// The largest number of keys; the published files have four or five.
 const MAX_KEYS: usize = 64;
 
-/// Pixels and labels of a batch, whose labels are under `label_key`; the text says what is wrong.
+/// Returns pixels and labels of a batch; the labels are under `label_key`. The error states what is wrong.
 pub(crate) fn batch(bytes: &[u8], label_key: &str) -> Result<(Vec<u8>, Vec<i64>), String> {
-    let pickle =
-        Pickle::parse(bytes, 0).map_err(|error| format!("not a pickle that is read here: {error}"))?;
+    let pickle = Pickle::parse(bytes, 0).map_err(|error| format!("not a supported pickle: {error}"))?;
     let Some(items) = pickle.items(pickle.root()) else {
         return Err(format!("a pickled {}, expected a dict", pickle.get(pickle.root()).kind()));
     };
@@ -31,7 +30,7 @@ pub(crate) fn batch(bytes: &[u8], label_key: &str) -> Result<(Vec<u8>, Vec<i64>)
             (text.unwrap_or_else(|| format!("of type {}", pickle.get(key).kind())), value)
         })
         .collect();
-    // Of equal keys the last one counts.
+    // The last of several equal keys counts.
     let value = |name: &str| {
         named.iter().rev().find(|(key, _)| key == name).map(|&(_, value)| value).ok_or_else(|| {
             let keys: Vec<String> = named
@@ -54,7 +53,7 @@ pub(crate) fn batch(bytes: &[u8], label_key: &str) -> Result<(Vec<u8>, Vec<i64>)
     Ok((pixels, labels))
 }
 
-/// The rows of `data`, one after the other.
+/// Returns the rows of `data`, one after the other.
 fn pixels(pickle: &Pickle, id: pickle::Id) -> Result<Vec<u8>, String> {
     if let Some(array) = array(pickle, id)? {
         return match *array.shape {
@@ -115,7 +114,7 @@ fn elements<'p>(pickle: &'p Pickle, id: pickle::Id) -> Option<&'p [pickle::Id]> 
     }
 }
 
-/// A Python integer, or one of numpy's.
+/// Returns a Python or numpy integer.
 fn integer(pickle: &Pickle, id: pickle::Id) -> Result<i64, String> {
     if let Some(value) = pickle.int(id) {
         return Ok(value);
@@ -126,7 +125,7 @@ fn integer(pickle: &Pickle, id: pickle::Id) -> Result<i64, String> {
     }
 }
 
-/// An element by its place in the bytes.
+/// Returns the element at position `index` of the bytes.
 fn element(array: &Array, index: usize) -> Result<i64, String> {
     let size = array.size;
     if !matches!(array.kind, 'i' | 'u') || !matches!(size, 1 | 2 | 4 | 8) {
@@ -141,7 +140,7 @@ fn element(array: &Array, index: usize) -> Result<i64, String> {
         value[..size].reverse();
     }
     let value = u64::from_le_bytes(value);
-    // Values above the largest i64 are no labels, and stay none.
+    // A value above the largest i64 becomes the largest i64, which is no label either.
     let unused = 64 - 8 * size as u32;
     Ok(if array.kind == 'i' {
         (value << unused) as i64 >> unused
@@ -150,7 +149,7 @@ fn element(array: &Array, index: usize) -> Result<i64, String> {
     })
 }
 
-/// The elements as bytes, the last index running fastest.
+/// Returns the elements as bytes in C order.
 fn bytes(array: &Array) -> Result<Vec<u8>, String> {
     let count: usize = array.shape.iter().product();
     let plain = (array.kind, array.size) == ('u', 1);
@@ -158,7 +157,7 @@ fn bytes(array: &Array) -> Result<Vec<u8>, String> {
         return Ok(array.data.to_vec());
     }
     let mut values = Vec::with_capacity(count);
-    // Steps in the data for a step of each index.
+    // Distance in the data between neighbours along each dimension.
     let mut strides = vec![1; array.shape.len()];
     for i in 1..strides.len() {
         strides[i] = strides[i - 1] * array.shape[i - 1];

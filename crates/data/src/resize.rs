@@ -1,25 +1,25 @@
-//! Pillow's antialiased bilinear resize of 8-bit images (`Resample.c`), to the bit, and torchvision's
+//! Pillow's antialiased bilinear resize of 8-bit images (`Resample.c`), exact to the bit, and torchvision's
 //! geometry around it (`Resize` of the shorter side, then `CenterCrop`).
 //!
 //! Each output pixel is a weighted mean of the input pixels under a triangle as wide as two output pixels
 //! (two input pixels when enlarging). Rows are resized first, rounded to `u8`, then columns. Weights are
 //! computed in `f64` with operations that IEEE 754 defines to the last bit, normalised to sum 1, and rounded
-//! to fixed point, so that the result is the same on every machine. Only the pixels that the crop keeps are
-//! computed; the others do not influence them.
+//! to fixed point, so that the result is the same on every machine. Only pixels inside the crop are computed;
+//! the others do not influence them.
 //!
-//! The crates that resize images do not serve here: `fast_image_resize` rounds its weights to 16 bits where
-//! Pillow keeps 22, and like `pic-scale` it chooses by the machine's vector unit how to sum.
+//! Existing resize crates do not give this result: `fast_image_resize` rounds its weights to 16 bits where
+//! Pillow keeps 22, and like `pic-scale` it chooses the order of summation by the machine's vector unit.
 
 use std::ops::Range;
 
 use crate::MAX_SIDE;
 use crate::decode::Raster;
 
-/// Fractional bits of a weight: an `i32` has room for 8 bits of pixel, these, and 2 to spare.
+/// Fractional bits of a weight. An `i32` holds 8 bits of pixel, these bits, and 2 spare bits.
 const PRECISION_BITS: u32 = 32 - 8 - 2;
 
-/// How an image of any size becomes a square: its shorter side is resized to a fixed length, bilinear with
-/// antialiasing, and the middle is cut out. torchvision's `Resize` and `CenterCrop`.
+/// The conversion of an image of any size to a square: the shorter side is resized to a fixed length,
+/// bilinear with antialiasing, and the middle is cut out (torchvision's `Resize` and `CenterCrop`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ResizeCrop {
     resize: usize,
@@ -27,13 +27,13 @@ pub struct ResizeCrop {
 }
 
 impl ResizeCrop {
-    /// The published pair for networks with inputs of `side` x `side` pixels: 256 to 224 and, for Inception,
-    /// 342 to 299. Other sides take the first pair's proportion: the shorter side becomes 8/7 of `side`,
-    /// rounded.
+    /// Returns the published lengths for networks with inputs of `side` x `side` pixels: 256, cropped to 224,
+    /// and, for Inception, 342 cropped to 299. Other sides use the first proportion: the shorter side becomes
+    /// 8/7 of `side`, rounded.
     ///
     /// `None` unless `side` is 1 to [`MAX_SIDE`].
     pub fn for_side(side: usize) -> Option<Self> {
-        // 299 * 8 / 7 is 341.7, so that the rule gives both published pairs.
+        // 299 * 8 / 7 is 341.7, so the rule gives both published lengths.
         (1..=MAX_SIDE).contains(&side).then_some(Self { resize: (side * 16 + 7) / 14, crop: side })
     }
 
@@ -42,12 +42,12 @@ impl ResizeCrop {
         self.resize
     }
 
-    /// Rows and columns of the result.
+    /// Side of the cropped square, in pixels.
     pub fn crop(self) -> usize {
         self.crop
     }
 
-    /// Bytes of the result, in CHW order with three channels.
+    /// Number of bytes of the result, in CHW order with three channels.
     pub(crate) fn image_bytes(self) -> usize {
         3 * self.crop * self.crop
     }
@@ -57,12 +57,12 @@ impl ResizeCrop {
     pub(crate) fn apply(self, image: &Raster, out: &mut [u8]) {
         let (height, width) = (image.height, image.width);
         let short = height.min(width);
-        // The shorter side is exact, the longer one is cut off to whole pixels.
+        // The shorter side is exact; the longer one is rounded down to whole pixels.
         let side = |length: usize| self.resize * length / short;
         let columns = weights(width, side(width), self.window(side(width)));
         let rows = weights(height, side(height), self.window(side(height)));
 
-        // Of the input rows, those that the kept output rows draw on.
+        // The input rows that contribute to the output rows inside the crop.
         let first = rows[0].first;
         let last = rows.iter().map(|row| row.first + row.weights.len()).max().unwrap_or(first);
         let stride = width * image.samples;
@@ -93,7 +93,8 @@ impl ResizeCrop {
         }
     }
 
-    /// The pixels that the crop keeps of a side of `length`. Halves are rounded to even, as Python does.
+    /// Returns the pixels of a side of `length` that lie inside the crop. Halves are rounded to even, as in
+    /// Python.
     fn window(self, length: usize) -> Range<usize> {
         let excess = length - self.crop;
         let half = excess / 2;
@@ -102,35 +103,35 @@ impl ResizeCrop {
     }
 }
 
-/// One half in fixed point; what a sum begins with, to be rounded.
+/// One half in fixed point: the initial value of a sum, which rounds it.
 const HALF: i32 = 1 << (PRECISION_BITS - 1);
 
 fn sum<'a>(weights: &[i32], pixels: impl Iterator<Item = &'a u8>) -> i32 {
     weights.iter().zip(pixels).fold(HALF, |sum, (&weight, &pixel)| sum + weight * i32::from(pixel))
 }
 
-/// Rounds a sum down; `HALF` is in it already.
+/// Rounds a sum down; `HALF` is already included.
 fn to_pixel(sum: i32) -> u8 {
     (sum >> PRECISION_BITS).clamp(0, 255) as u8
 }
 
-/// What one output pixel is made of along one axis.
+/// The input pixels and weights of one output pixel along one axis.
 struct Weights {
-    /// The first input pixel.
+    /// Index of the first input pixel.
     first: usize,
-    /// In fixed point, for the input pixels from there on.
+    /// Weights of the input pixels from `first` on, in fixed point.
     weights: Vec<i32>,
 }
 
 /// The weights for the output pixels in `window` when a side of `from` pixels becomes one of `to`.
 fn weights(from: usize, to: usize, window: Range<usize>) -> Vec<Weights> {
     let scale = from as f64 / to as f64;
-    // The triangle never gets narrower than the input's pixels.
+    // The triangle is never narrower than two input pixels.
     let support = scale.max(1.0);
     let inverse = 1.0 / support;
     let one = |output: usize| {
         let center = (output as f64 + 0.5) * scale;
-        // Truncated towards 0, as a cast in C does.
+        // The conversion truncates towards 0, as a cast in C does.
         let first = (center - support + 0.5).max(0.0) as usize;
         let end = ((center + support + 0.5) as usize).min(from);
         let weight = |input: usize| {
@@ -157,7 +158,7 @@ mod tests {
         assert_eq!((ResizeCrop::for_side(0), ResizeCrop::for_side(4097)), (None, None));
     }
 
-    /// `int(round((length - 4) / 2.0))` in Python.
+    /// The test's expected values are `int(round((length - 4) / 2.0))` in Python.
     #[test]
     fn the_crop_rounds_halves_to_even() {
         let crop = ResizeCrop { resize: 4, crop: 4 };

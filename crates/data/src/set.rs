@@ -6,16 +6,16 @@ use sha2::{Digest, Sha256};
 
 use crate::DataError;
 
-/// The most pixels an image may have along a side.
+/// The largest side of an image, in pixels.
 pub const MAX_SIDE: usize = 4096;
 
-/// Which part of a data set. Written `train` or `test`, in text and in serde.
+/// A part of a data set. Written `train` or `test`, in text and in serde.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Split {
-    /// The images to train and calibrate on.
+    /// Images for training and calibration.
     Train,
-    /// The images to measure accuracy on.
+    /// Images for measuring accuracy.
     Test,
 }
 
@@ -54,13 +54,12 @@ pub struct ImageShape {
 }
 
 impl ImageShape {
-    /// Bytes an image, one a pixel and channel.
+    /// Number of bytes of an image: one for each pixel and channel.
     pub fn image_bytes(&self) -> usize {
         self.channels * self.height * self.width
     }
 
-    /// Whether an [`ImageSet`] may have this shape, so that [`image_bytes`](Self::image_bytes) cannot
-    /// overflow.
+    /// True if an [`ImageSet`] may have this shape; [`image_bytes`](Self::image_bytes) then cannot overflow.
     pub(crate) fn is_allowed(&self) -> bool {
         matches!(self.channels, 1 | 3)
             && (1..=MAX_SIDE).contains(&self.height)
@@ -74,13 +73,13 @@ impl fmt::Display for ImageShape {
     }
 }
 
-/// Images of one shape, decoded to `u8`, with labels or, from a folder that has none, without.
+/// Decoded `u8` images of one shape, with labels, or without if they come from a folder that has none.
 ///
 /// # Layout
-/// Image `i` takes the bytes `i * n .. (i + 1) * n` of [`pixels`](Self::pixels), `n` being
-/// [`shape().image_bytes()`](ImageShape::image_bytes). Inside an image the order is CHW: channel-major (red,
-/// green, blue), then row-major; the layout of CIFAR's binary files and of PyTorch. Values run from 0 to 255,
-/// as stored.
+/// Image `i` takes the bytes `i * n .. (i + 1) * n` of [`pixels`](Self::pixels), where `n` is
+/// [`shape().image_bytes()`](ImageShape::image_bytes). Inside an image the order is CHW: channels (red,
+/// green, blue), then rows, then columns, as in CIFAR's binary files and PyTorch. Values are 0 to 255, as
+/// stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageSet {
     name: String,
@@ -95,14 +94,14 @@ pub struct ImageSet {
 }
 
 impl ImageSet {
-    /// A set from its parts, checked. A set may be empty.
+    /// Makes a set from its parts and checks them. A set may be empty.
     ///
-    /// `pixels` holds `labels.len()` images of `shape`, laid out as the type says.
+    /// `pixels` holds `labels.len()` images of `shape`, in the layout of this type.
     ///
     /// # Errors
     /// [`DataError::Classes`] unless `classes` is 1 to 65536, [`DataError::Shape`] unless the shape has 1 or
-    /// 3 channels and sides of 1 to [`MAX_SIDE`], [`DataError::PixelCount`] when `pixels` has the wrong
-    /// length, and [`DataError::Label`] for the first label that is not below `classes`.
+    /// 3 channels and sides of 1 to [`MAX_SIDE`], [`DataError::PixelCount`] if `pixels` has the wrong length,
+    /// and [`DataError::Label`] for the first label that is not below `classes`.
     pub fn new(
         name: impl Into<String>,
         split: Split,
@@ -148,7 +147,7 @@ impl ImageSet {
         })
     }
 
-    /// A set without labels and classes. `pixels` holds images of `shape`, laid out as the type says.
+    /// Makes a set without labels and classes. `pixels` holds images of `shape`, in the layout of this type.
     pub(crate) fn without_labels(
         name: impl Into<String>,
         split: Split,
@@ -160,35 +159,35 @@ impl ImageSet {
         Ok(Self { classes: 0, labels: Vec::new(), ..set })
     }
 
-    /// The same images with other labels: for a set without labels, for instance the predictions of a network
-    /// with which others are to agree.
+    /// Replaces the labels. For a set without labels these may be the predictions of a network, to measure
+    /// how many predictions of other networks agree with them.
     ///
     /// # Errors
-    /// As [`new`](Self::new).
+    /// The errors of [`new`](Self::new).
     pub fn with_labels(self, classes: usize, labels: Vec<u16>) -> Result<Self, DataError> {
         Self::new(self.name, self.split, self.shape, classes, self.pixels, labels)
     }
 
-    /// The same set, its classes named in the order of their labels.
+    /// Sets the names of the classes, in the order of their labels.
     pub(crate) fn with_class_names(mut self, names: &'static [&'static str]) -> Self {
         debug_assert_eq!(names.len(), self.classes);
         self.class_names = Some(names);
         self
     }
 
-    /// The same set, marked as drawn by this crate.
+    /// Marks the set as drawn by this crate.
     pub(crate) fn marked_synthetic(mut self) -> Self {
         self.synthetic = true;
         self
     }
 
-    /// The same set, marked as in another order than test images have.
+    /// Marks the set as test images in the order of [`ImageFolder::in_turns`](crate::ImageFolder::in_turns).
     pub(crate) fn marked_in_turns(mut self) -> Self {
         self.in_turns = true;
         self
     }
 
-    /// Whether the images are test images taken from all classes in turns
+    /// True if the images are test images with the classes in turns
     /// ([`ImageFolder::in_turns`](crate::ImageFolder::in_turns)), which is not the order of an evaluation.
     pub fn is_in_turns(&self) -> bool {
         self.in_turns
@@ -199,13 +198,13 @@ impl ImageSet {
         &self.name
     }
 
-    /// Whether the images were drawn by this crate ([`synthetic`](crate::synthetic)) and not read from files.
-    /// What reports a result on such images must say so.
+    /// True if this crate drew the images ([`synthetic`](crate::synthetic)) and did not read them from files.
+    /// A report of results on such images must say so.
     pub fn is_synthetic(&self) -> bool {
         self.synthetic
     }
 
-    /// Which part of the data set this is.
+    /// The part of the data set.
     pub fn split(&self) -> Split {
         self.split
     }
@@ -215,12 +214,12 @@ impl ImageSet {
         self.pixels.len() / self.shape.image_bytes()
     }
 
-    /// Whether there are no images.
+    /// True if there are no images.
     pub fn is_empty(&self) -> bool {
         self.pixels.is_empty()
     }
 
-    /// Whether the images have labels.
+    /// True if the images have labels.
     pub fn is_labelled(&self) -> bool {
         self.classes > 0
     }
@@ -230,21 +229,21 @@ impl ImageSet {
         self.shape
     }
 
-    /// The number of classes; labels are below it. 0 where there are no labels.
+    /// The number of classes; every label is below it. 0 if there are no labels.
     pub fn classes(&self) -> usize {
         self.classes
     }
 
-    /// The published names of the classes in the order of their labels, for a set that came as a known
-    /// [`DataSource`](crate::DataSource); `None` for others.
+    /// The published names of the classes in the order of their labels; `None` if the set is not a known
+    /// [`DataSource`](crate::DataSource).
     pub fn class_names(&self) -> Option<&'static [&'static str]> {
         self.class_names
     }
 
-    /// The bytes of image `index`, in CHW order.
+    /// Returns the bytes of image `index`, in CHW order.
     ///
     /// # Panics
-    /// When `index` is not below [`len`](Self::len).
+    /// Panics if `index` is not below [`len`](Self::len).
     pub fn image(&self, index: usize) -> &[u8] {
         let bytes = self.shape.image_bytes();
         &self.pixels[index * bytes..(index + 1) * bytes]
@@ -255,15 +254,15 @@ impl ImageSet {
         &self.pixels
     }
 
-    /// All labels, one an image; none where there are no labels.
+    /// All labels, one for each image; empty if there are no labels.
     pub fn labels(&self) -> &[u16] {
         &self.labels
     }
 
-    /// A set of the first `count` images, in stored order.
+    /// Returns a set of the first `count` images, in stored order.
     ///
     /// # Errors
-    /// [`DataError::NotEnough`] when there are fewer.
+    /// [`DataError::NotEnough`] if there are fewer.
     pub fn take(&self, count: usize) -> Result<ImageSet, DataError> {
         if count > self.len() {
             return Err(DataError::NotEnough {
@@ -285,20 +284,20 @@ impl ImageSet {
         })
     }
 
-    /// The identity of the content: 64 lowercase hex digits, the SHA-256 of the bytes
+    /// Identity of the content: 64 lowercase hex digits, the SHA-256 of these bytes:
     ///
     /// 1. the ASCII text `zerospace image set 1` and a newline,
     /// 2. channels, height, width and number of classes (0 without labels), each as `u32` little-endian,
     /// 3. the number of images as `u64` little-endian,
-    /// 4. every label as `u16` little-endian, where there are labels,
+    /// 4. every label as `u16` little-endian, if there are labels,
     /// 5. every image in the layout of this type.
     ///
-    /// Name, split and class names do not enter, nor does the file format that the images came from.
+    /// Name, split, class names and the file format of the images do not enter.
     pub fn digest(&self) -> String {
         let mut hash = Sha256::new();
         hash.update(b"zerospace image set 1\n");
         for size in [self.shape.channels, self.shape.height, self.shape.width, self.classes] {
-            // Each is at most 65536, as `new` has checked.
+            // `new` has checked that each is at most 65536.
             hash.update((size as u32).to_le_bytes());
         }
         hash.update((self.len() as u64).to_le_bytes());

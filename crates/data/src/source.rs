@@ -6,8 +6,9 @@ use crate::cifar::{Holder, Version};
 use crate::hugging_face::{read_files, rows, shards};
 use crate::{DataError, ImageSet, ImageShape, SYNTHETIC_SEED, Split, idx, synthetic};
 
-/// A data set known by name, whose shape and classes are fixed. Written `cifar10`, `cifar100`, `mnist`, `fashion_mnist`,
-/// `kmnist`, `synthetic`. Sets cut from image files to a network's size are [`FolderSource`](crate::FolderSource)s.
+/// A named data set with fixed shape and classes. Written `cifar10`, `cifar100`, `mnist`, `fashion_mnist`,
+/// `kmnist` or `synthetic`. Sets of image files that are cropped to a network's input size are
+/// [`FolderSource`](crate::FolderSource)s.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DataSource {
     /// CIFAR-10: 50,000 + 10,000 images, 3x32x32, 10 classes (<https://www.cs.toronto.edu/~kriz/cifar.html>).
@@ -26,7 +27,7 @@ pub enum DataSource {
 }
 
 impl DataSource {
-    /// Every data set known here.
+    /// Every named data set.
     pub const ALL: [DataSource; 6] = [
         DataSource::Cifar10,
         DataSource::Cifar100,
@@ -48,7 +49,7 @@ impl DataSource {
         }
     }
 
-    /// The name of torchvision's class of a set in IDX files, which is the name of its directory there.
+    /// The name of torchvision's class of a set in IDX files, which is also the name of its directory.
     fn torchvision(self) -> Option<&'static str> {
         match self {
             DataSource::Mnist => Some("MNIST"),
@@ -58,7 +59,7 @@ impl DataSource {
         }
     }
 
-    /// Whether the images are drawn by this crate and not read from files. What reports a result on such
+    /// True if this crate draws the images and does not read them from files. A report of results on such
     /// images must say so.
     pub fn is_synthetic(self) -> bool {
         self == DataSource::Synthetic
@@ -73,7 +74,7 @@ impl DataSource {
         ImageShape { channels, height: side, width: side }
     }
 
-    /// The classes in the order of their labels.
+    /// The names of the classes in the order of their labels.
     pub fn class_names(self) -> &'static [&'static str] {
         match self {
             DataSource::Cifar10 => &CIFAR10,
@@ -85,7 +86,7 @@ impl DataSource {
         }
     }
 
-    /// How many images the whole of a split has.
+    /// The number of images of a complete split.
     pub fn images(self, split: Split) -> u64 {
         match (self, split) {
             (DataSource::Synthetic, Split::Train) => 20_000,
@@ -107,8 +108,8 @@ impl FromStr for DataSource {
     type Err = DataError;
 
     /// # Errors
-    /// [`DataError::UnknownName`] for a name that is not one of a set known here. It lists the names of
-    /// [`FolderSource`](crate::FolderSource)s too, for which callers look first.
+    /// [`DataError::UnknownName`] for an unknown name. Its list also contains the names of
+    /// [`FolderSource`](crate::FolderSource)s, because callers try those first.
     fn from_str(name: &str) -> Result<Self, DataError> {
         DataSource::ALL.into_iter().find(|source| source.name() == name).ok_or_else(|| {
             DataError::UnknownName {
@@ -120,7 +121,7 @@ impl FromStr for DataSource {
     }
 }
 
-/// Where a split of a known data set lies, and in which form; looked up and not yet read.
+/// Place and layout of a split of a known data set. The images are not yet read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundSet {
     source: DataSource,
@@ -137,12 +138,12 @@ enum Place {
 }
 
 impl DataSource {
-    /// Looks for a split in the directory `root/<name>`, and where torchvision puts it in `root`; for files only, which
-    /// are not read. Of the synthetic set there are none, and `root` need not exist. Gives the first form of
-    /// [`find_all`](Self::find_all).
+    /// Looks for the files of a split in the directory `root/<name>`, and where torchvision puts them in
+    /// `root`. It does not read the files. The synthetic set needs no files and no `root`. Returns the first
+    /// layout of [`find_all`](Self::find_all).
     ///
     /// # Errors
-    /// [`DataError::NotFound`] when there is none of them, and what is wrong with the first where it is incomplete.
+    /// [`DataError::NotFound`] if there is none; if the first layout found is incomplete, its error.
     pub fn find(self, root: &Path, split: Split) -> Result<FoundSet, DataError> {
         match self.find_all(root, split)?.into_iter().next() {
             Some(found) => found,
@@ -150,26 +151,27 @@ impl DataSource {
         }
     }
 
-    /// Every form of a split that is there, the one first that is read.
+    /// Returns every layout in which a split is present, in the order of preference.
     ///
-    /// Looked for, and taken in this order:
+    /// The order is:
     ///
-    /// 1. Hugging Face parquet ([`hugging_face_parquet`](crate::hugging_face_parquet)) in `root/<name>`, in its folders
-    ///    `data`, `plain_text`, `<name>` and `default`, and in their folders of the split (`train`, `partial-train`), where
-    ///    files may be `0000.parquet` and on;
-    /// 2. of CIFAR the binary version, in `root/<name>` or in the directory in which the published archive holds it
-    ///    (`cifar-10-batches-bin`, `cifar-100-binary`), there or in `root`;
-    /// 3. of CIFAR the Python version, in `root/<name>` or in `cifar-10-batches-py` or `cifar-100-python`, there or in
+    /// 1. Hugging Face parquet ([`hugging_face_parquet`](crate::hugging_face_parquet)) in `root/<name>`, in
+    ///    its folders `data`, `plain_text`, `<name>` and `default`, and in their folders of the split
+    ///    (`train`, `partial-train`), which may hold `0000.parquet` and so on;
+    /// 2. CIFAR's binary version in `root/<name>`, or in the directory in which the published archive holds
+    ///    it (`cifar-10-batches-bin`, `cifar-100-binary`), in `root/<name>` or `root`;
+    /// 3. CIFAR's Python version in `root/<name>`, or in `cifar-10-batches-py` or `cifar-100-python`, in
+    ///    `root/<name>` or `root`;
+    /// 4. CIFAR's two archives, `cifar-10-binary.tar.gz` before `cifar-10-python.tar.gz`, in `root/<name>` or
     ///    `root`;
-    /// 4. of CIFAR the two archives themselves, `cifar-10-binary.tar.gz` before `cifar-10-python.tar.gz`, there or in
-    ///    `root`;
-    /// 5. of MNIST and its like the pair of IDX files by their published names, such as `t10k-images-idx3-ubyte` or
-    ///    `t10k-images.idx3-ubyte`, before the same with `.gz`; in `root/<name>`, in its folder `raw`, and where
-    ///    torchvision puts them, `MNIST/raw` there or in `root`.
+    /// 5. for MNIST and sets in its format, the pair of IDX files by their published names, such as
+    ///    `t10k-images-idx3-ubyte` or `t10k-images.idx3-ubyte`, before the same names with `.gz`; in
+    ///    `root/<name>`, in its folder `raw`, and where torchvision puts them: `MNIST/raw`, in `root/<name>`
+    ///    or `root`.
     ///
     /// # Errors
-    /// [`DataError::Io`] for a directory that cannot be listed. What is wrong with a form that is incomplete is in the
-    /// form's place.
+    /// [`DataError::Io`] for a directory that cannot be listed. An incomplete layout is an error inside the
+    /// list.
     pub fn find_all(self, root: &Path, split: Split) -> Result<Vec<Result<FoundSet, DataError>>, DataError> {
         let found = |place| FoundSet { source: self, split, place };
         if self.is_synthetic() {
@@ -189,7 +191,7 @@ impl DataSource {
         Ok(all)
     }
 
-    /// The folders that may hold parquet files, those that are there.
+    /// Returns the existing folders that may hold parquet files.
     fn parquet_folders(self, dir: &Path, split: Split) -> Vec<PathBuf> {
         let mut folders = Vec::new();
         for folder in ["", "data", "plain_text", self.name(), "default"] {
@@ -207,7 +209,7 @@ impl DataSource {
         for version in versions {
             let (folder, _) = version.published(self);
             for folder in [dir.into(), dir.join(folder), root.join(folder)] {
-                // One that lacks others is refused by their names.
+                // A folder that lacks some files is refused when it is read, with their names.
                 if version.files(self, split).iter().any(|name| folder.join(name).is_file()) {
                     all.push(Place::Cifar(version, Holder::Folder(folder)));
                 }
@@ -256,7 +258,7 @@ impl DataSource {
     }
 }
 
-/// Parquet files of other names that an error lists.
+/// The largest number of other parquet files that an error lists.
 const MAX_PASSED_OVER: usize = 4;
 
 fn idx_prefix(split: Split) -> &'static str {
@@ -266,7 +268,7 @@ fn idx_prefix(split: Split) -> &'static str {
     }
 }
 
-/// The pairs of IDX files of a set that torchvision keeps in `folder`.
+/// Returns the pairs of IDX files of a set that torchvision keeps in `folder`.
 fn find_idx(root: &Path, dir: &Path, folder: &str, split: Split) -> Vec<Place> {
     let prefix = idx_prefix(split);
     let mut all = Vec::new();
@@ -278,7 +280,7 @@ fn find_idx(root: &Path, dir: &Path, folder: &str, split: Split) -> Vec<Place> {
                 let images = name(format!("images{separator}idx3-ubyte"), suffix);
                 if images.is_file() {
                     let kind = format!("labels{separator}idx1-ubyte");
-                    // Labels in the form of the images, if they are there in it.
+                    // The file of labels is preferred in the form of the images, plain or gzipped.
                     let other = if suffix.is_empty() { ".gz" } else { "" };
                     let labels = [suffix, other].map(|suffix| name(kind.clone(), suffix));
                     let [same, other] = labels;
@@ -292,7 +294,7 @@ fn find_idx(root: &Path, dir: &Path, folder: &str, split: Split) -> Vec<Place> {
 }
 
 impl FoundSet {
-    /// The form in a few words.
+    /// A short name of the layout.
     pub fn form(&self) -> &'static str {
         match &self.place {
             Place::Parquet(files) if is_partial(files) => "Hugging Face parquet, a first part",
@@ -307,12 +309,12 @@ impl FoundSet {
         }
     }
 
-    /// Whether it is in the Hugging Face layout, which goes before all others.
+    /// True if it is the Hugging Face layout, which is preferred to all others.
     pub fn is_parquet(&self) -> bool {
         matches!(self.place, Place::Parquet(_))
     }
 
-    /// The directory of the files of CIFAR's binary version, if it is that.
+    /// Directory of the files of CIFAR's binary version, if that is the layout.
     pub fn binary_dir(&self) -> Option<&Path> {
         match &self.place {
             Place::Cifar(Version::Binary, Holder::Folder(dir)) => Some(dir),
@@ -320,7 +322,7 @@ impl FoundSet {
         }
     }
 
-    /// The directory or archive of the files; none where the images are drawn.
+    /// Directory or archive of the files; `None` if the images are drawn.
     pub fn place(&self) -> Option<&Path> {
         match &self.place {
             Place::Parquet(files) => files[0].parent(),
@@ -343,12 +345,12 @@ impl FoundSet {
         }
     }
 
-    /// How many images there are by the sizes of the files, or by what parquet files say of themselves. Pickles and
-    /// packed files are read for it.
+    /// Returns the number of images by the sizes of the files, or as parquet files declare it. Pickles and
+    /// compressed files are read for it.
     ///
     /// # Errors
-    /// [`DataError::Io`] and [`DataError::NotAFile`] for what cannot be read, and the errors of the loader for files
-    /// that are not sound as far as they are looked at.
+    /// [`DataError::Io`] and [`DataError::NotAFile`] for a file that cannot be read, and the errors of the
+    /// loader for the parts that are read.
     pub fn images(&self) -> Result<u64, DataError> {
         match &self.place {
             Place::Parquet(files) => files.iter().map(|shard| rows(shard)).sum(),
@@ -361,8 +363,8 @@ impl FoundSet {
     /// Reads the set.
     ///
     /// # Errors
-    /// [`DataError::ShapeMismatch`] when the images do not have the shape of the data set, and the errors of the
-    /// loader.
+    /// [`DataError::ShapeMismatch`] if the images do not have the shape of the data set, and the errors of
+    /// the loader.
     pub fn read(&self) -> Result<ImageSet, DataError> {
         let Self { source, split, place } = self;
         let (source, split, classes) = (*source, *split, source.class_names().len());
@@ -386,18 +388,19 @@ impl FoundSet {
     }
 }
 
-/// Whether shards lie in the hub's folder for the first part of a set that is too large to convert.
+/// True if the shards lie in the folder in which the hub stores the first part of a set that is too large to
+/// convert.
 fn is_partial(files: &[PathBuf]) -> bool {
     let folder = files[0].parent().and_then(Path::file_name).and_then(|name| name.to_str());
     folder.is_some_and(|name| name.starts_with("partial-"))
 }
 
 impl ImageSet {
-    /// A known data set, from whichever form of it is found first for the directory `root/<name>`
-    /// ([`find`](DataSource::find)). The synthetic set is drawn on the spot.
+    /// Reads a known data set from the first layout that [`find`](DataSource::find) finds for the directory
+    /// `root/<name>`. The synthetic set is drawn.
     ///
     /// # Errors
-    /// As [`find`](DataSource::find) and [`read`](FoundSet::read).
+    /// The errors of [`find`](DataSource::find) and [`read`](FoundSet::read).
     pub fn open(root: &Path, source: DataSource, split: Split) -> Result<ImageSet, DataError> {
         source.find(root, split)?.read()
     }
@@ -414,11 +417,11 @@ const FASHION_MNIST: [&str; 10] =
 
 const KMNIST: [&str; 10] = ["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"];
 
-/// In the order of `Shape::random` of the synthetic set.
+/// Class names, in the order of `Shape::random` of the synthetic set.
 pub(crate) const SYNTHETIC: [&str; 10] =
     ["disc", "ring", "triangle", "square", "hexagon", "star", "cross", "crescent", "stripes", "checkerboard"];
 
-/// `fine_label_names.txt` of the published archive.
+/// Class names from `fine_label_names.txt` of the published archive.
 #[rustfmt::skip]
 const CIFAR100: [&str; 100] = [
     "apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle", "bottle",

@@ -1,4 +1,4 @@
-//! The data set that needs no file: where its images come from and in which order.
+//! The synthetic data set: its classes, its seed and the order of its images.
 
 mod random;
 mod scene;
@@ -9,37 +9,38 @@ use random::{Purpose, Stream};
 use crate::source::SYNTHETIC;
 use crate::{DataError, DataSource, ImageSet, Split};
 
-/// The seed of the set that [`DataSource::Synthetic`] stands for.
+/// Seed of the set that [`DataSource::Synthetic`] names.
 pub const SYNTHETIC_SEED: u64 = 1;
 
-/// Images in each split of a synthetic set, 3 GiB of pixels; ask for as many as you need.
+/// Number of images in each split of a synthetic set: 3 GiB of pixels. Callers ask for a prefix.
 pub const SYNTHETIC_IMAGES: usize = 1 << 20;
 
-/// The first `count` images of a split of the synthetic set with this seed.
+/// Draws the first `count` images of a split of the synthetic set with this seed.
 ///
 /// # The task
-/// Say which of ten things an image of 3x32x32 shows: `disc`, `ring`, `triangle`, `square`, `hexagon`,
-/// `star`, `cross`, `crescent`, or a patch of `stripes` or of a `checkerboard`. It lies anywhere, turned by
-/// any angle, stretched by up to 18 %, as large as a disc of radius 6.5 to 10.5 pixels; ring, star, cross and
-/// crescent vary in proportion, the textures in period and in the outline of the patch. Its colour is that of
-/// the background moved by 50 to 130 levels in a random direction of the RGB cube. The background is uneven,
-/// up to two stray strokes lie on it, a bar crosses every third thing, and each value has noise of 2 to 12
-/// levels (standard deviation). Brightness and colour say next to nothing about the class.
+/// An image of 3x32x32 shows one of ten things: `disc`, `ring`, `triangle`, `square`, `hexagon`, `star`,
+/// `cross`, `crescent`, or a patch of `stripes` or of a `checkerboard`. It lies at any position, is turned by
+/// any angle, is stretched by up to 18 %, and is as large as a disc of radius 6.5 to 10.5 pixels. Ring, star,
+/// cross and crescent vary in proportion, the textures in period and in the outline of the patch. The colour
+/// of the thing is that of the background moved by 50 to 130 levels in a random direction of the RGB cube.
+/// The background is uneven, up to two stray strokes lie on it, a bar crosses every third thing, and each
+/// value has noise of 2 to 12 levels (standard deviation). Brightness and colour carry almost no information
+/// about the class.
 ///
-/// Contrast, size and noise vary without steps, some proportions come close to another class, and so images
-/// are hard by degrees: accuracy falls gradually when a network's weights are damaged.
+/// Contrast, size and noise vary continuously, and some proportions come close to another class, so the
+/// difficulty of images varies: accuracy falls gradually as a network's weights are damaged.
 ///
 /// # Order
-/// Of images 10k to 10k + 9 each class has exactly one, in random order. An image is a function of seed,
-/// split and index alone: a smaller set is the beginning of a larger one. Another seed gives other images,
-/// and the two splits of one seed share no random numbers. `count` may be 0.
+/// Among images 10k to 10k + 9 each class occurs exactly once, in random order. An image is a function of
+/// seed, split and index alone, so a smaller set is a prefix of a larger one. Another seed gives other
+/// images, and the two splits of one seed share no random numbers. `count` may be 0.
 ///
 /// # Exactness
 /// Pixels are the same on every machine: random numbers are ChaCha8's, and images are drawn in `f32` with
 /// operations that IEEE 754 defines to the last bit (+, -, *, /, square root, comparisons, conversions).
 ///
 /// # Cost
-/// 27 microseconds of processor time an image on an AMD EPYC, hashing included.
+/// 27 microseconds of processor time for an image on an AMD EPYC, hashing included.
 ///
 /// # Errors
 /// [`DataError::NotEnough`] for more than [`SYNTHETIC_IMAGES`].
@@ -65,7 +66,7 @@ pub fn synthetic(split: Split, count: usize, seed: u64) -> Result<ImageSet, Data
     Ok(set.with_class_names(&SYNTHETIC).marked_synthetic())
 }
 
-/// The labels of ten neighbours: every class once, shuffled as by Fisher and Yates.
+/// Returns the labels of images `10 * ten` to `10 * ten + 9`: every class once, in a Fisher-Yates shuffle.
 fn labels_of_ten(seed: u64, split: Split, ten: u64) -> [u16; SYNTHETIC.len()] {
     let mut random = Stream::new(seed, split, Purpose::Labels, ten);
     let mut labels = std::array::from_fn(|i| i as u16);

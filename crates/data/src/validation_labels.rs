@@ -2,27 +2,29 @@ use std::path::Path;
 
 use crate::{DataError, file};
 
-/// Validation images of ImageNet's 2012 challenge.
+/// Number of validation images of ImageNet's 2012 challenge.
 const IMAGES: usize = 50_000;
 
-/// Of each class.
+/// Number of validation images of each class.
 const IMAGES_PER_CLASS: usize = 50;
 
-/// More is another file: 50,000 lines of 9 letters are half of it.
+/// The largest file that is read; 50,000 lines of 9 letters take half of it.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// What stands before the number of an image in its file's name.
+/// Prefix of the file names of images; the number of the image follows.
 const PREFIX: &str = "ILSVRC2012_val_";
 
-/// The classes of ImageNet's 50,000 validation images (ILSVRC 2012), which the official archive holds in one flat folder.
+/// The labels of ImageNet's 50,000 validation images (ILSVRC 2012), which the official archive holds in one
+/// flat folder.
 ///
 /// # File
-/// `validation_labels.txt` beside `val`: a line for each image, in the order of the images' numbers, with the WordNet id
-/// of its class (`n01440764`). All 1,000 classes of the challenge occur, each 50 times, so that the file also is the list
-/// of classes: a class's label is the position of its id among the sorted ids, as in torchvision's `ImageFolder`.
+/// `validation_labels.txt` lies beside `val`. It has one line for each image, in the order of the images'
+/// numbers: the WordNet id of its class (`n01440764`). All 1,000 classes of the challenge occur, each 50
+/// times, so the file also defines the list of classes: the label of a class is the position of its id among
+/// the sorted ids, as in torchvision's `ImageFolder`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ValidationLabels {
-    /// Sorted.
+    /// WordNet ids of the classes, sorted.
     ids: Vec<String>,
     labels: Vec<u16>,
 }
@@ -31,14 +33,14 @@ impl ValidationLabels {
     /// The name of the file, in the directory of the set.
     pub const FILE_NAME: &str = "validation_labels.txt";
 
-    /// Classes of the challenge.
+    /// Number of classes of the challenge.
     pub const CLASSES: usize = IMAGES / IMAGES_PER_CLASS;
 
     /// Reads and checks the file.
     ///
     /// # Errors
-    /// [`DataError::Layout`] for a line that is no WordNet id, and unless there are 50,000 of them, 50 of each of
-    /// 1,000 classes; [`DataError::Io`] and [`DataError::NotAFile`].
+    /// [`DataError::Layout`] for a line that is no WordNet id, and unless there are 50,000 lines, 50 for each
+    /// of 1,000 classes; [`DataError::Io`] and [`DataError::NotAFile`].
     pub fn read(path: &Path) -> Result<Self, DataError> {
         let wrong = |found: String, expected| DataError::Layout { path: path.into(), found, expected };
         let (opened, length) = file::open(path)?;
@@ -81,14 +83,14 @@ impl ValidationLabels {
         &self.ids
     }
 
-    /// The label of the class with this WordNet id.
+    /// Returns the label of the class with this WordNet id.
     pub fn label_of_id(&self, id: &str) -> Option<u16> {
-        // 1,000 classes fit.
+        // 1,000 labels fit into a u16.
         self.ids.binary_search_by(|known| known.as_str().cmp(id)).ok().map(|label| label as u16)
     }
 
-    /// The label of an image by the name of its file, `ILSVRC2012_val_00000001.JPEG` to
-    /// `ILSVRC2012_val_00050000.JPEG`; another extension will do.
+    /// Returns the label of an image by its file name, `ILSVRC2012_val_00000001.JPEG` to
+    /// `ILSVRC2012_val_00050000.JPEG`, with any extension.
     pub fn label_of_file(&self, name: &str) -> Option<u16> {
         let (digits, _) = name.strip_prefix(PREFIX)?.split_once('.')?;
         let eight_digits = digits.len() == 8 && digits.bytes().all(|b| b.is_ascii_digit());

@@ -1,4 +1,4 @@
-//! Sets as files, in the forms in which others publish theirs, so that images can be looked at from outside.
+//! Writes sets in published layouts, so that other programs can read the images.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -10,18 +10,19 @@ use crate::{DataError, DataSource, ImageSet, ImageShape, Split};
 const CIFAR_SHAPE: ImageShape = ImageShape { channels: 3, height: 32, width: 32 };
 
 impl ImageSet {
-    /// Writes the set into a directory, which is made: images of 3x32x32 as CIFAR's binary version, that of CIFAR-100
-    /// for a set of 100 classes and that of CIFAR-10 for others, grey images of any size as a pair of IDX files.
-    /// [`cifar10_binary`](crate::cifar10_binary), [`cifar100_binary`](crate::cifar100_binary) and [`idx`](crate::idx)
-    /// read back a set with the same [`digest`](Self::digest).
+    /// Writes the set into a directory, which is created, and returns the files. Images of 3x32x32 are
+    /// written in CIFAR's binary version: CIFAR-100's for a set of 100 classes, CIFAR-10's otherwise. Grey
+    /// images of any size are written as a pair of IDX files. [`cifar10_binary`](crate::cifar10_binary),
+    /// [`cifar100_binary`](crate::cifar100_binary) and [`idx`](crate::idx) read back a set with the same
+    /// [`digest`](Self::digest).
     ///
-    /// CIFAR-10's five training batches get equal shares, give or take an image. CIFAR-100's coarse labels are those
-    /// that its authors gave the fine ones. Gives the files.
+    /// CIFAR-10's five training batches get equal shares, up to one image. CIFAR-100's coarse labels follow
+    /// from the fine ones as its authors define.
     ///
     /// # Errors
-    /// [`DataError::NoForm`] for a set without labels, of another shape, with another number of classes than the form
-    /// has, or of fewer images than batches; [`DataError::InTheWay`] when one of the files is there; and
-    /// [`DataError::Write`].
+    /// [`DataError::NoForm`] for a set without labels, of another shape, with another number of classes than
+    /// the layout has, or with fewer images than batches; [`DataError::InTheWay`] if one of the files exists;
+    /// and [`DataError::Write`].
     pub fn write(&self, dir: &Path) -> Result<Vec<PathBuf>, DataError> {
         let no_form = |found: String, expected| DataError::NoForm {
             name: format!("{} {}", self.name(), self.split()),
@@ -63,7 +64,7 @@ impl ImageSet {
                 fs::rename(&partial, path)
             };
             put().map_err(|source| {
-                // What could not be written whole would only be in the way.
+                // An incomplete file must not block the next attempt.
                 let _ = fs::remove_file(&partial);
                 DataError::Write { path: path.clone(), source }
             })?;
@@ -78,7 +79,7 @@ impl ImageSet {
             let images = end(index)..end(index + 1);
             let content = move |file: &mut dyn Write| {
                 for image in images.clone() {
-                    // Below 100.
+                    // The label is below 100.
                     let label = self.labels()[image] as u8;
                     if source == DataSource::Cifar100 {
                         file.write_all(&[CIFAR100_COARSE[usize::from(label)]])?;
@@ -99,7 +100,7 @@ impl ImageSet {
             Split::Test => "t10k",
         };
         let head = |magic: u32, sizes: &[usize]| {
-            // Sides are at most 4096, and a set of 2^32 images of a byte each has no room in memory beside its labels.
+            // Sides are at most 4096, and 2^32 images with their labels do not fit into memory.
             let sizes = sizes.iter().flat_map(|&size| (size as u32).to_be_bytes());
             magic.to_be_bytes().into_iter().chain(sizes).collect::<Vec<u8>>()
         };
@@ -121,11 +122,11 @@ impl ImageSet {
     }
 }
 
-/// Writes what a file holds.
+/// Writes the content of a file.
 type Content<'a> = Box<dyn Fn(&mut dyn Write) -> io::Result<()> + 'a>;
 
-/// The coarse label of each of CIFAR-100's fine ones: the superclasses in the order of their names, as in
-/// `coarse_label_names.txt` of the published archive.
+/// The coarse label of each of CIFAR-100's fine labels. Superclasses are numbered in the order of their
+/// names, as in `coarse_label_names.txt` of the published archive.
 #[rustfmt::skip]
 const CIFAR100_COARSE: [u8; 100] = [
      4,  1, 14,  8,  0,  6,  7,  7, 18,  3,  3, 14,  9, 18,  7, 11,  3,  9,  7, 11,

@@ -1,16 +1,16 @@
-//! Every random number of the set, as a function of seed, split and place.
+//! The random numbers of the set, as a function of seed, split, purpose and place.
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 
 use crate::Split;
 
-/// What a stream is for. Streams of different purposes never meet.
+/// The purpose of a stream. Streams of different purposes share no numbers.
 #[derive(Clone, Copy)]
 pub(super) enum Purpose {
-    /// One image; the place is its index in the split.
+    /// Drawing one image; the place is its index in the split.
     Image = 1,
-    /// The order of the labels of ten neighbours; the place is their index divided by ten.
+    /// Ordering the labels of ten images; the place is the index of the first divided by ten.
     Labels = 2,
 }
 
@@ -32,30 +32,31 @@ impl Stream {
         Stream(generator)
     }
 
-    /// 64 random bits.
+    /// Returns 64 random bits.
     pub(super) fn bits(&mut self) -> u64 {
         self.0.next_u64()
     }
 
-    /// Uniform below `bound`; the bias, below `bound` / 2^32, is invisible here.
+    /// Returns a uniform integer below `bound`. The bias, less than `bound` / 2^32, is negligible here.
     pub(super) fn below(&mut self, bound: usize) -> usize {
         ((u64::from(self.0.next_u32()) * bound as u64) >> 32) as usize
     }
 
-    /// Uniform in `[low, high)`, in steps of 2^-24 of the range. The rounding of the last step may reach
-    /// `high`.
+    /// Returns a uniform number in `[low, high)`, in steps of 2^-24 of the range. Rounding of the last step
+    /// may return `high`.
     pub(super) fn between(&mut self, low: f32, high: f32) -> f32 {
         // 24 bits are exact in an `f32`, and so is the division by a power of two.
         low + (high - low) * ((self.0.next_u32() >> 8) as f32 / 16_777_216.0)
     }
 
-    /// True once in `of` on average.
+    /// Returns true with probability 1 / `of`.
     pub(super) fn one_in(&mut self, of: usize) -> bool {
         self.below(of) == 0
     }
 
-    /// A direction in `N` dimensions, of length 1: a point of the cube that lies in the ball and not too near
-    /// its middle, scaled. Sines and cosines, which platforms round differently, are not needed.
+    /// Returns a random unit vector in `N` dimensions: a point of the cube that lies in the ball and not too
+    /// near its centre, scaled to length 1. This needs no sines and cosines, which platforms round
+    /// differently.
     pub(super) fn direction<const N: usize>(&mut self) -> [f32; N] {
         loop {
             let point: [f32; N] = std::array::from_fn(|_| self.between(-1.0, 1.0));

@@ -1,18 +1,19 @@
-//! One image: background, distractors, the shape, an occluder, noise.
+//! Draws one image: background, distractors, the shape, an occluder, noise.
 
 use super::random::Stream;
 use super::shape::Shape;
 
-/// Pixels along a side.
+/// Pixels along a side of an image.
 const SIDE: usize = 32;
 const PIXELS: usize = SIDE * SIDE;
-/// Nodes along a side of the grid of background noise, 8 pixels apart; the last row lies on the far edge.
+/// Nodes along a side of the grid of background noise, 8 pixels apart. The last row of nodes lies on the far
+/// edge.
 const NODES: usize = 5;
 const NODE_PIXELS: usize = 8;
 
 type Color = [f32; 3];
 
-/// Appends the image of a shape of class `label`, as CHW bytes.
+/// Appends an image of class `label`, as CHW bytes.
 pub(super) fn draw(label: u16, random: &mut Stream, pixels: &mut Vec<u8>) {
     let base: Color = std::array::from_fn(|_| random.between(70.0, 185.0));
     let mut canvas = Canvas::background(base, random);
@@ -39,7 +40,7 @@ pub(super) fn draw(label: u16, random: &mut Stream, pixels: &mut Vec<u8>) {
     canvas.finish(noise, random, pixels);
 }
 
-/// A colour `low` to `high` away from `base`, in any direction of the RGB cube.
+/// Returns a colour at a distance of `low` to `high` from `base`, in a random direction of the RGB cube.
 fn contrasting(base: Color, low: f32, high: f32, random: &mut Stream) -> Color {
     let contrast = random.between(low, high);
     let direction: Color = random.direction();
@@ -49,7 +50,7 @@ fn contrasting(base: Color, low: f32, high: f32, random: &mut Stream) -> Color {
 struct Canvas([[f32; PIXELS]; 3]);
 
 impl Canvas {
-    /// A colour that changes smoothly: linear interpolation between random nodes.
+    /// Makes a smooth background by linear interpolation between random nodes.
     fn background(base: Color, random: &mut Stream) -> Self {
         let amplitude = random.between(3.0, 22.0);
         let mut canvas = [[0.0; PIXELS]; 3];
@@ -71,7 +72,7 @@ impl Canvas {
         Canvas(canvas)
     }
 
-    /// A short stroke anywhere, which belongs to no class.
+    /// Draws a short stroke at a random position. It is independent of the class.
     fn distractor(&mut self, base: Color, random: &mut Stream) {
         let middle: [f32; 2] = std::array::from_fn(|_| random.between(0.0, SIDE as f32));
         let axis = random.direction();
@@ -81,8 +82,8 @@ impl Canvas {
         self.fill(color, middle, axis, |x, y| (x.abs() - half_length).max(y.abs() - half_width));
     }
 
-    /// Paints what `distance` calls inside; its frame has its origin at `middle` and its x along `axis`.
-    /// Edges are blended over one pixel.
+    /// Fills the region in which `distance` is negative. The frame of `distance` has its origin at `middle`
+    /// and its x axis along `axis`. Edges are blended over one pixel.
     fn fill(&mut self, color: Color, middle: [f32; 2], axis: [f32; 2], distance: impl Fn(f32, f32) -> f32) {
         let Canvas([red, green, blue]) = self;
         for y in 0..SIDE {
@@ -100,10 +101,10 @@ impl Canvas {
         }
     }
 
-    /// Adds noise and rounds. The noise of a value is the difference of two numbers of 10 bits, so that it
-    /// is triangular, of standard deviation `deviation`.
+    /// Adds noise and rounds. The noise of a value is the difference of two uniform 10-bit numbers, scaled: a
+    /// triangular distribution with standard deviation `deviation`.
     fn finish(self, deviation: f32, random: &mut Stream, pixels: &mut Vec<u8>) {
-        // Two uniform numbers below 1024 differ by 1024 / sqrt(6) = 418 in standard deviation.
+        // The difference of two uniform numbers below 1024 has the standard deviation 1024 / sqrt(6) = 418.
         let scale = deviation / 418.0;
         let start = pixels.len();
         pixels.resize(start + 3 * PIXELS, 0);
@@ -115,7 +116,7 @@ impl Canvas {
                 let field = |shift: u32| ((bits >> shift) & 1023) as i32;
                 scale * (field(shift) - field(shift + 10)) as f32
             };
-            // The conversion cuts off, and saturates at 0 and 255.
+            // The conversion truncates and saturates at 0 and 255.
             red[i] = (self.0[0][i] + noise(0) + 0.5) as u8;
             green[i] = (self.0[1][i] + noise(20) + 0.5) as u8;
             blue[i] = (self.0[2][i] + noise(40) + 0.5) as u8;

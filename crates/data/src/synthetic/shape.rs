@@ -1,13 +1,14 @@
-//! The ten classes, as distances to outlines.
+//! The shapes of the ten classes, as signed distances to their outlines.
 //!
-//! A distance is positive outside, negative inside, in pixels, so that an edge can be blended over one pixel.
-//! It is exact where that is cheap; beyond corners it falls short, which only sharpens or blunts them.
-//! Union, intersection and complement of regions are the minimum, the maximum and the negative of distances.
+//! A distance is in pixels, positive outside and negative inside, so that an edge can be blended over one
+//! pixel. It is exact where that is cheap. Beyond corners it is too small, which only sharpens or blunts
+//! them. Union, intersection and complement of regions are the minimum, the maximum and the negative of
+//! distances.
 
 use super::random::Stream;
 
-/// Outward normals of the sides of regular polygons; of the hexagon one of each opposite pair. They are written
-/// out, since platforms round sines and cosines differently.
+/// Outward normals of the sides of regular polygons; for the hexagon, one of each opposite pair. They are
+/// constants because platforms round sines and cosines differently.
 const TRIANGLE: [[f32; 2]; 3] = [[1.0, 0.0], [-0.5, 0.866_025_4], [-0.5, -0.866_025_4]];
 const PENTAGON: [[f32; 2]; 5] = [
     [1.0, 0.0],
@@ -18,7 +19,7 @@ const PENTAGON: [[f32; 2]; 5] = [
 ];
 const HEXAGON: [[f32; 2]; 3] = [[1.0, 0.0], [0.5, 0.866_025_4], [-0.5, 0.866_025_4]];
 
-/// A shape of a class with its proportions, in its own frame: the origin is its middle, lengths are in
+/// A shape of a class with its proportions, in its own frame: the origin is its centre, lengths are in
 /// pixels.
 pub(super) enum Shape {
     Disc { radius: f32 },
@@ -33,7 +34,7 @@ pub(super) enum Shape {
     Checkerboard { patch: Patch, period: f32, phase: [f32; 2] },
 }
 
-/// Where a texture is to be seen.
+/// The visible region of a texture.
 #[derive(Clone, Copy)]
 pub(super) enum Patch {
     Round(f32),
@@ -54,8 +55,8 @@ impl Patch {
 }
 
 impl Shape {
-    /// A shape of class `label`. One `size`, in pixels, makes shapes of similar area: between two fifths and all
-    /// of a disc of this radius.
+    /// Draws a shape of class `label`. Shapes of one `size`, in pixels, have similar areas: between two
+    /// fifths and all of the area of a disc with this radius.
     pub(super) fn random(label: u16, size: f32, random: &mut Stream) -> Self {
         match label {
             0 => Shape::Disc { radius: size },
@@ -86,7 +87,7 @@ impl Shape {
         }
     }
 
-    /// Calls `paint` with this shape's distance function.
+    /// Calls `paint` with the distance function of this shape.
     pub(super) fn with_distance(&self, paint: impl FnOnce(&dyn Fn(f32, f32) -> f32)) {
         match *self {
             Shape::Disc { radius } => paint(&|x, y| length(x, y) - radius),
@@ -100,7 +101,7 @@ impl Shape {
                 let [a, b, c] = HEXAGON.map(|[nx, ny]| (nx * x + ny * y).abs());
                 a.max(b).max(c) - apothem
             }),
-            // A pentagram is where at most one of the five sides is crossed.
+            // A pentagram consists of the points outside at most one of the five sides.
             Shape::Star { apothem } => paint(&|x, y| {
                 let mut largest = f32::MIN;
                 let mut second = f32::MIN;
@@ -137,7 +138,7 @@ fn square(x: f32, y: f32, apothem: f32) -> f32 {
     x.abs().max(y.abs()) - apothem
 }
 
-/// Distance to the nearest edge of stripes across x that are as wide as the gaps between them.
+/// Distance to the nearest edge of stripes across x; stripes and gaps have the same width.
 fn stripe(x: f32, period: f32, phase: f32) -> f32 {
     let place = x / period + phase;
     ((place - place.floor() - 0.5).abs() - 0.25) * period
@@ -149,7 +150,7 @@ mod tests {
     use super::Shape;
     use crate::Split;
 
-    /// x, y, and whether the point belongs to the shape.
+    /// x, y, and true if the point belongs to the shape.
     type Point = (f32, f32, bool);
 
     fn inside(shape: &Shape, x: f32, y: f32) -> bool {
@@ -172,12 +173,12 @@ mod tests {
                     (5.1, 0.0, false),
                 ],
             ),
-            // One side is at x = 2, the corner opposite at x = -4.
+            // One side lies at x = 2, the opposite corner at x = -4.
             (Shape::Triangle { apothem: 2.0 }, &[(1.9, 0.0, true), (2.1, 0.0, false), (-3.9, 0.0, true)]),
             (Shape::Square { apothem: 2.0 }, &[(1.9, -1.9, true), (0.0, 2.1, false), (-2.1, 0.0, false)]),
             // Corners lie 2 / cos 30 degrees = 2.31 away, on the y axis.
             (Shape::Hexagon { apothem: 2.0 }, &[(2.1, 0.0, false), (0.0, 2.25, true), (0.0, 2.35, false)]),
-            // Points 2 / cos 72 degrees = 6.47 away, notches 2 / cos 36 degrees = 2.47.
+            // Points lie 2 / cos 72 degrees = 6.47 away, notches 2 / cos 36 degrees = 2.47.
             (
                 Shape::Star { apothem: 2.0 },
                 &[(6.4, 0.0, true), (6.5, 0.0, false), (-2.4, 0.0, true), (-2.5, 0.0, false)],
@@ -210,7 +211,7 @@ mod tests {
         assert!(!inside(&board, 0.0, 0.0) && !inside(&board, 2.0, 2.0) && !inside(&board, 0.0, 10.0));
     }
 
-    /// Else the amount of foreign colour would tell the class.
+    /// Similar areas keep the amount of foreign colour from revealing the class.
     #[test]
     fn areas_are_similar() {
         let mut random = Stream::new(1, Split::Train, Purpose::Image, 0);

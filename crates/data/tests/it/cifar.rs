@@ -7,7 +7,7 @@ use crate::fixtures::pixels;
 
 const SHAPE: ImageShape = ImageShape { channels: 3, height: 32, width: 32 };
 
-/// Records of `first..first + count`, with the bytes of `head` of an index before each image.
+/// Records of images `first..first + count`; `head` returns the bytes before the image of an index.
 pub(crate) fn records(first: usize, count: usize, head: impl Fn(usize) -> Vec<u8>) -> Vec<u8> {
     (first..first + count).flat_map(|i| [head(i), pixels(i, 3072)].concat()).collect()
 }
@@ -51,7 +51,7 @@ fn cifar100_keeps_the_fine_label() {
 }
 
 #[test]
-fn a_missing_batch_is_named() {
+fn the_error_names_a_missing_batch() {
     let dir = tempfile::tempdir().unwrap();
     write_cifar10_train(dir.path());
     let third = dir.path().join("data_batch_3.bin");
@@ -65,7 +65,7 @@ fn a_missing_batch_is_named() {
 }
 
 #[test]
-fn truncation_is_named() {
+fn the_error_names_a_truncated_record() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("test_batch.bin");
     let mut bytes = records(0, 3, |_| vec![0]);
@@ -83,7 +83,7 @@ fn truncation_is_named() {
 }
 
 #[test]
-fn labels_out_of_range_are_named() {
+fn the_error_names_a_label_out_of_range() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("test_batch.bin");
     fs::write(&path, records(0, 4, |i| vec![[1, 2, 10, 3][i]])).unwrap();

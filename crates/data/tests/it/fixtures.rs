@@ -1,4 +1,4 @@
-//! Files made on the spot, and what they hold.
+//! Makes files for tests, and the pixels that they hold.
 
 use std::fs::File;
 use std::path::Path;
@@ -10,8 +10,7 @@ use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 
-/// Image `index` of a made-up set: bytes that differ from image to image, channel to channel and pixel to
-/// pixel.
+/// Image `index` of an artificial set. Bytes differ between images, channels and pixels.
 pub(crate) fn pixels(index: usize, image_bytes: usize) -> Vec<u8> {
     (0..image_bytes).map(|i| ((i * 7 + i / 32 * 3 + index * 31) % 251) as u8).collect()
 }
@@ -45,7 +44,7 @@ pub(crate) fn png_raw(
     bytes
 }
 
-/// Rows of a parquet file: image bytes and label, either of them null at will.
+/// A row of a parquet file: image bytes and label; `None` is null.
 pub(crate) type Row = (Option<Vec<u8>>, Option<i64>);
 
 pub(crate) const HUGGING_FACE: &str = "message schema { optional group img { optional binary bytes; optional binary path (UTF8); } optional int64 label; }";
@@ -92,7 +91,7 @@ pub(crate) fn write_parquet(
     writer.close().unwrap();
 }
 
-/// `count` rows of 3x32x32 PNG images, with labels from 0 to `classes - 1` in turn.
+/// Returns `count` rows of 3x32x32 PNG images, with labels from 0 to `classes - 1` in turn.
 pub(crate) fn png_rows(first: usize, count: usize, classes: i64) -> Vec<Row> {
     (first..first + count)
         .map(|i| {

@@ -1,5 +1,5 @@
-//! Folders of image files. What to expect of the files in `tests/golden/folder` comes from torchvision; see
-//! `folder.py` there.
+//! Folders of image files. torchvision computed the expected values of the files in `tests/golden/folder`;
+//! `folder.py` there is the script.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +16,7 @@ fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
-/// A root with these files, by their path and content.
+/// Makes a root directory with these files, given by path and content.
 fn root_with<'a>(files: impl IntoIterator<Item = (&'a str, Vec<u8>)>) -> TempDir {
     let root = tempfile::tempdir().unwrap();
     for (path, bytes) in files {
@@ -27,7 +27,7 @@ fn root_with<'a>(files: impl IntoIterator<Item = (&'a str, Vec<u8>)>) -> TempDir
     root
 }
 
-/// A square PNG of one grey value, which survives every resize.
+/// A square PNG of one grey value, which no resize changes.
 fn flat(value: u8) -> Vec<u8> {
     png_of(&[value; 9 * 9], 1, 9, 9)
 }
@@ -83,8 +83,8 @@ fn jpeg_images_differ_from_torchvision_by_less_than_a_level() {
     }
 }
 
-/// Decoded pixels are part of a record's identity and lie in caches. When a new version of a decoder changes
-/// this value, raise the number in the first line of cache files with it.
+/// Decoded pixels are part of a record's identity and lie in caches. If a new version of a decoder changes
+/// this value, also raise the number in the first line of cache files.
 #[test]
 fn decoded_pixels_are_stable() {
     let set = cropped("photo.JPEG", 64);
@@ -117,7 +117,7 @@ fn validation_images_come_by_class_and_training_images_in_turns() {
 }
 
 #[test]
-fn images_without_labels_lie_anywhere() {
+fn images_without_labels_are_found_in_every_layout() {
     let root =
         root_with([("images/b.png", flat(3)), ("images/a/c/1.png", flat(2)), ("images/a-b/1.png", flat(1))]);
     let test = open(&root, FolderSource::Images, Split::Test).unwrap();
@@ -139,7 +139,7 @@ fn images_without_labels_lie_anywhere() {
 }
 
 #[test]
-fn unreadable_files_are_listed_and_others_come_in_their_place() {
+fn unreadable_files_are_listed_and_replaced_by_later_ones() {
     let photo = fs::read(golden().join("folder/photo.JPEG")).unwrap();
     let mut huge = flat(0);
     huge[16..24].copy_from_slice(&[0, 0, 0x40, 0, 0, 0, 0x40, 0]);
@@ -165,7 +165,7 @@ fn unreadable_files_are_listed_and_others_come_in_their_place() {
         listed,
         [
             "imagenet/val/a/1.JPEG: 12 bytes that begin with [52 49 46 46 5f 5f 5f 5f], expected JPEG (ff d8 ff) or PNG (89 50 4e 47 0d 0a 1a 0a)",
-            "imagenet/val/a/2.JPEG: JPEG without an end marker (ff d9) after its last scan: cut off",
+            "imagenet/val/a/2.JPEG: JPEG without an end marker (ff d9) after its last scan: the file is cut off",
             "imagenet/val/a/3.png: 16384 rows of 16384 pixels, expected at most 67108864 pixels",
         ]
     );
@@ -181,7 +181,7 @@ fn unreadable_files_are_listed_and_others_come_in_their_place() {
 }
 
 #[test]
-fn wrong_layouts_are_named() {
+fn errors_name_wrong_layouts() {
     let message = |files: &[&str], split| {
         let root = root_with(files.iter().map(|&path| (path, b"x".to_vec())));
         let error =
@@ -210,7 +210,7 @@ fn wrong_layouts_are_named() {
 
 #[cfg(unix)]
 #[test]
-fn a_link_that_leads_back_is_an_error() {
+fn a_cyclic_link_is_an_error() {
     let root = root_with([("images/a/1.png", flat(1))]);
     std::os::unix::fs::symlink(root.path().join("images"), root.path().join("images/a/back")).unwrap();
     let error = open(&root, FolderSource::Images, Split::Test).unwrap_err().to_string();
@@ -221,7 +221,7 @@ fn a_link_that_leads_back_is_an_error() {
 }
 
 #[test]
-fn more_than_fits_in_memory_is_refused_before_it_is_reserved() {
+fn a_set_larger_than_memory_is_refused_before_reservation() {
     let root = root_with([("images/0.png", flat(1))]);
     for i in 1..400 {
         fs::write(root.path().join(format!("images/{i}.png")), flat(1)).unwrap();
@@ -260,7 +260,7 @@ fn a_cache_saves_decoding_until_a_file_changes() {
     let (second, decoded) = load(Some(2));
     assert!(matches!(second.cache, CacheOutcome::Read));
     assert_eq!((&second.images, &second.unreadable, decoded), (&first.images, &first.unreadable, 0));
-    // Any other number is served from there, and what is missing is decoded and added.
+    // The cache serves any other number; missing images are decoded and added.
     assert_eq!(load(Some(1)).1, 0);
     assert_eq!(load(None).1, 1);
     assert_eq!(load(None).1, 0);
@@ -270,7 +270,7 @@ fn a_cache_saves_decoding_until_a_file_changes() {
     let files = || -> Vec<PathBuf> { fs::read_dir(&cache).unwrap().map(|e| e.unwrap().path()).collect() };
     assert_eq!(files().len(), 1);
 
-    // Damage anywhere is noticed, and repaired.
+    // Damage at any byte is detected and repaired.
     for path in files() {
         let whole = fs::read(&path).unwrap();
         for place in (0..whole.len()).step_by(97).chain([whole.len() - 1]) {
@@ -290,7 +290,7 @@ fn a_cache_saves_decoding_until_a_file_changes() {
         }
     }
 
-    // Whole, but with a file that is unreadable twice: the second becomes the first.
+    // The file is intact, except that the second unreadable entry is a copy of the first.
     for path in files() {
         let whole = fs::read(&path).unwrap();
         let head = 27 + 32 + 24;
@@ -306,7 +306,7 @@ fn a_cache_saves_decoding_until_a_file_changes() {
         assert_eq!(loaded.map(|loaded| loaded.images.len()), [2, 3]);
     }
 
-    // A changed, a new and a lost file.
+    // One file is changed, one is new, one is missing.
     fs::write(root.path().join("images/0.png"), png_of(&[9; 16], 1, 4, 4)).unwrap();
     let (changed, decoded) = load(Some(2));
     assert_eq!((values(&changed.images)[0], decoded), (9, 3));
@@ -320,8 +320,8 @@ fn a_cache_saves_decoding_until_a_file_changes() {
     assert_eq!(files().len(), 1);
 }
 
-/// More files than one cache file holds, some unreadable: whatever is asked for, and after whatever, is what decoding
-/// gives, and no file is decoded twice.
+/// There are more files than one cache file holds, and some are unreadable. In whatever order numbers of
+/// images are asked for, the result equals that of decoding, and no file is decoded twice.
 #[test]
 fn one_cache_serves_every_number_of_images() {
     let root = root_with([]);
@@ -351,7 +351,7 @@ fn one_cache_serves_every_number_of_images() {
         let expected: Vec<u8> =
             (0..total).filter(|&i| !bad(i)).take(wanted).map(|i| (i % 251) as u8).collect();
         assert_eq!(values(&cached.images), expected);
-        // The last file that is needed, or all.
+        // The number of files up to the last one that is needed, or of all files.
         let last = match images {
             Some(images) => (0..total).filter(|&i| !bad(i)).nth(images - 1).unwrap() + 1,
             None => total,
@@ -362,7 +362,7 @@ fn one_cache_serves_every_number_of_images() {
     assert_eq!(fs::read_dir(&cache).unwrap().count(), 3);
 }
 
-/// The files of a cache of version 1, which had a file for each number of images.
+/// A cache of version 1 had one file for each number of images.
 #[test]
 fn caches_of_older_versions_are_left_alone() {
     let root = root_with([("images/0.png", flat(1))]);
@@ -378,7 +378,7 @@ fn caches_of_older_versions_are_left_alone() {
 }
 
 #[test]
-fn validation_images_in_turns_are_of_all_classes() {
+fn validation_images_in_turns_cover_all_classes() {
     let root = root_with([
         ("imagenet/val/b/1.png", flat(1)),
         ("imagenet/val/b/2.png", flat(2)),
@@ -392,7 +392,7 @@ fn validation_images_in_turns_are_of_all_classes() {
     let crop = ResizeCrop::for_side(8).unwrap();
     let load = |folder: &ImageFolder| folder.load(crop, None, Some(&cache), &|| {}).unwrap();
     let turns = folder.clone().in_turns();
-    // The two orders do not spoil each other's cache.
+    // The two orders have separate caches.
     for _ in 0..2 {
         let (plain, turned) = (load(&folder), load(&turns));
         assert_eq!(values(&plain.images), [4, 1, 2, 3, 5, 6]);
@@ -402,7 +402,7 @@ fn validation_images_in_turns_are_of_all_classes() {
         assert!(turned.images.take(2).unwrap().is_in_turns());
     }
     assert!(matches!((load(&folder).cache, load(&turns).cache), (CacheOutcome::Read, CacheOutcome::Read)));
-    // Where there are no classes there are no turns.
+    // Without classes the order does not change.
     let root =
         root_with([("images/a/1.png", flat(1)), ("images/a/2.png", flat(2)), ("images/b/3.png", flat(3))]);
     let images = open(&root, FolderSource::Images, Split::Test).unwrap().in_turns();
@@ -422,7 +422,7 @@ fn a_cache_that_cannot_be_written_is_no_error() {
 }
 
 #[test]
-fn the_kind_of_a_set_is_seen_from_its_folders() {
+fn the_kind_of_a_set_follows_from_its_folders() {
     let kind = |files: &[&str]| {
         let root = root_with(files.iter().map(|file| (*file, flat(9))));
         FolderSource::found_in(root.path())
@@ -439,7 +439,7 @@ fn the_kind_of_a_set_is_seen_from_its_folders() {
     assert_eq!(kind(&["note.txt"]), Err("SET: holds no images, expected at least one".into()));
     assert_eq!(kind(&["val/note.txt"]), Err("SET/val: holds no images, expected at least one".into()));
 
-    // A set that lies anywhere is the same as one under its name.
+    // A set in any directory equals the set in the directory of its name.
     let root = root_with([("imagenet/val/a/1.png", flat(1)), ("imagenet/val/b/1.png", flat(2))]);
     let named = open(&root, FolderSource::ImageNet, Split::Test).unwrap();
     let there =

@@ -1,5 +1,5 @@
-//! No content of a file may make a loader panic. Files are cut and changed at places that a fixed sequence of
-//! numbers picks.
+//! No content of a file may make a loader panic. Files are truncated and changed at positions from a fixed
+//! pseudo-random sequence.
 
 use std::fs;
 use std::path::Path;
@@ -25,8 +25,8 @@ impl Numbers {
     }
 }
 
-/// Calls `load` after writing each of `count` damaged forms of `valid` to `path`: cut short one time in four,
-/// and with one to four bytes changed otherwise. `range` is where bytes are changed.
+/// Writes `count` damaged forms of `valid` to `path` and calls `load` after each. One in four is truncated;
+/// the others have one to four bytes changed inside `range`.
 fn damage(path: &Path, valid: &[u8], range: std::ops::Range<usize>, count: usize, load: impl Fn() -> bool) {
     let mut numbers = Numbers(valid.len() as u64);
     let mut refused = 0;
@@ -51,7 +51,7 @@ fn damage(path: &Path, valid: &[u8], range: std::ops::Range<usize>, count: usize
     assert!(refused >= count / 5, "{refused} of {count} refused");
 }
 
-/// Writes a new file: ext4 flushes one that is cut to nothing and written again, and thousands are written here.
+/// Writes a new file. ext4 flushes a file that is truncated and rewritten, and thousands are written here.
 fn replace(path: &Path, bytes: &[u8]) {
     let _ = fs::remove_file(path);
     fs::write(path, bytes).unwrap();
@@ -99,7 +99,7 @@ fn damaged_parquet_files() {
     }
 }
 
-/// The parquet file is sound here, so that the damage reaches the image decoders.
+/// The parquet file itself is valid, so that the damage reaches the image decoders.
 #[test]
 fn damaged_images() {
     let dir = tempfile::tempdir().unwrap();
@@ -118,17 +118,17 @@ fn damaged_images() {
     }
 }
 
-/// Where `needle` begins in `bytes`.
+/// Returns the position of `needle` in `bytes`.
 fn find(bytes: &[u8], needle: &[u8]) -> usize {
     bytes.windows(needle.len()).position(|window| window == needle).unwrap()
 }
 
-/// Not images, but bytes that are easy to find.
+/// Returns bytes that are no images, but easy to find.
 fn markers() -> [Vec<u8>; 2] {
     [vec![0xaa; 50], vec![0xbb; 50]]
 }
 
-/// The error for a file of two images after `change`.
+/// Returns the error for a file of two images after `change`.
 fn error_after(
     properties: WriterPropertiesBuilder,
     images: [Vec<u8>; 2],
@@ -145,8 +145,8 @@ fn error_after(
     error.to_string().split_once("x.parquet: ").unwrap().1.to_string()
 }
 
-/// The first page header begins at byte 4, after the magic: type, uncompressed size and compressed size, each
-/// a byte 0x15 and a zigzag varint.
+/// The first page header begins at byte 4, after the magic. Type, uncompressed size and compressed size are
+/// each a byte 0x15 and a zigzag varint.
 #[test]
 fn a_page_that_claims_to_be_huge_is_refused_before_it_is_read() {
     let error = error_after(plain(), markers(), |bytes| {
@@ -157,7 +157,7 @@ fn a_page_that_claims_to_be_huge_is_refused_before_it_is_read() {
     assert!(error.ends_with("a page of 114 bytes claims to expand to 8191"), "{error}");
 }
 
-/// After the sizes a dictionary page has a struct (0x4c) whose first field is the number of values.
+/// In a dictionary page, a struct (0x4c) whose first field is the number of values follows the sizes.
 #[test]
 fn a_dictionary_that_claims_to_be_huge_is_refused() {
     let error = error_after(plain().set_dictionary_enabled(true), markers(), |bytes| {
@@ -167,8 +167,8 @@ fn a_dictionary_that_claims_to_be_huge_is_refused() {
     assert!(error.ends_with("a dictionary of 108 bytes claims 63 values"), "{error}");
 }
 
-/// In the footer a row group has its number of rows, here 2, in field 3 (0x16, zigzag), followed by field 5
-/// (0x26).
+/// In the footer, field 3 of a row group (0x16, zigzag) is its number of rows, here 2; field 5 (0x26)
+/// follows.
 #[test]
 fn a_row_group_with_fewer_or_more_rows_than_it_declares_is_refused() {
     for declared in [1, 3] {
@@ -181,13 +181,13 @@ fn a_row_group_with_fewer_or_more_rows_than_it_declares_is_refused() {
     }
 }
 
-/// An image that would take 64 MiB, in 70 bytes, and one of three hundred scans.
+/// One image would take 64 MiB and is in 70 bytes; the other has three hundred scans.
 #[test]
 fn images_that_claim_more_than_their_files_can_hold_are_refused() {
     let small = png_of(&pixels(0, 48), 3, 4, 4);
     let mut large = small.clone();
     large[16..24].copy_from_slice(&[0, 0, 16, 0, 0, 0, 16, 0]);
-    let sum = 0x7dc1_b340_u32; // of the chunk, by zlib.crc32
+    let sum = 0x7dc1_b340_u32; // zlib.crc32 of the chunk
     large[29..33].copy_from_slice(&sum.to_be_bytes());
     let error = error_after(plain(), [large.clone(), small.clone()], |_| {});
     let expected = format!("{} bytes, too few for the 16777216 pixels that the header declares", large.len());
@@ -200,7 +200,7 @@ fn images_that_claim_more_than_their_files_can_hold_are_refused() {
     assert!(error.ends_with("JPEG of 301 scans, expected at most 256"), "{error}");
 }
 
-/// The length of the first value is made to leave 2 bytes for the second, too few for its length.
+/// The changed length of the first value leaves 2 bytes for the second value, too few for its length.
 #[test]
 fn a_panic_of_the_parquet_crate_is_an_error() {
     let error = error_after(plain(), markers(), |bytes| {
@@ -208,5 +208,5 @@ fn a_panic_of_the_parquet_crate_is_an_error() {
         assert_eq!(bytes[at - 4..at], [50, 0, 0, 0]);
         bytes[at - 4] = 50 + 4 + 50 - 2;
     });
-    assert!(error.starts_with("damaged content, on which a decoder panicked: "), "{error}");
+    assert!(error.starts_with("damaged file: the decoder panicked: "), "{error}");
 }

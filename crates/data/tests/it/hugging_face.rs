@@ -16,7 +16,7 @@ fn load(path: &Path) -> Result<ImageSet, DataError> {
     hugging_face_parquet(path, "cifar10", Split::Train, 10)
 }
 
-/// Loads one file of one row group.
+/// Loads a file with one row group.
 fn load_rows(rows: &[Row]) -> Result<ImageSet, DataError> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("rows.parquet");
@@ -27,7 +27,7 @@ fn load_rows(rows: &[Row]) -> Result<ImageSet, DataError> {
 #[test]
 fn codecs_encodings_and_row_groups_make_no_difference() {
     let dir = tempfile::tempdir().unwrap();
-    // More rows than are decoded at a time, in two row groups; small pages.
+    // More rows than one batch, in two row groups with small pages.
     let rows = png_rows(0, 600, 10);
     let two = WriterVersion::PARQUET_2_0;
     for (name, properties) in [
@@ -49,7 +49,7 @@ fn codecs_encodings_and_row_groups_make_no_difference() {
     }
 }
 
-/// Files of pyarrow and of the parquet crate; `golden/codecs.py` says how they were made.
+/// Path of a file that pyarrow or the parquet crate wrote; `golden/codecs.py` makes them.
 fn golden(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/codecs").join(name)
 }
@@ -70,14 +70,14 @@ fn every_codec_that_tools_write_is_read() {
     assert_eq!(digests.len(), 1);
 }
 
-/// Files of older writers name Hadoop's LZ4 and have plain blocks: parquet-format says to expect them.
+/// Older writers name Hadoop's LZ4 and write plain blocks; parquet-format asks readers to expect them.
 #[test]
 fn lz4_without_framing_is_read_under_its_old_name() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.parquet");
     for version in [1, 2] {
         let mut bytes = fs::read(golden(&format!("lz4-{version}.parquet"))).unwrap();
-        // Field 4 of `ColumnMetaData`, behind the end of the path: LZ4_RAW (7) becomes LZ4 (5).
+        // Field 4 of `ColumnMetaData`, after the path: LZ4_RAW (7) becomes LZ4 (5).
         let mut changed = 0;
         for i in 0..bytes.len() - 3 {
             if [&b"tes\x15\x0e"[..], b"bel\x15\x0e"].iter().any(|field| bytes[i..].starts_with(field)) {
@@ -113,7 +113,7 @@ fn shards_are_read_in_order_and_must_be_complete() {
     for i in [2, 0, 1] {
         write_parquet(&shard(i), HUGGING_FACE, plain(), &[&png_rows(i * 4, 4, 10)]);
     }
-    // Neither of these is a shard of the split.
+    // Neither of these files is a shard of the split.
     fs::write(dir.path().join("test-00000-of-00001.parquet"), "").unwrap();
     fs::write(dir.path().join("train-0-of-1.parquet"), "").unwrap();
     let set = load(dir.path()).unwrap();
@@ -123,7 +123,7 @@ fn shards_are_read_in_order_and_must_be_complete() {
     fs::remove_file(shard(1)).unwrap();
     assert_eq!(
         load(dir.path()).unwrap_err().to_string(),
-        format!("{}: missing; the names of the other shards say that there are 3", shard(1).display())
+        format!("{}: missing; the names of the other shards declare a total of 3", shard(1).display())
     );
     fs::write(dir.path().join("train-00001-of-00002.parquet"), "").unwrap();
     assert!(matches!(load(dir.path()).unwrap_err(), DataError::MixedShards { first: 2, second: 3, .. }));
@@ -135,8 +135,9 @@ fn shards_are_read_in_order_and_must_be_complete() {
     assert!(matches!(load(&empty.path().join("none")), Err(DataError::Io { .. })));
 }
 
-/// The names of the hub: of `datasets` today and of before 2023 (a fingerprint a shard), of its conversion to parquet, and
-/// of people; each where `hf download` and `git clone` leave it below `data/cifar10`.
+/// Names by current `datasets`, by `datasets` before 2023 (a fingerprint in each shard), by the hub's
+/// conversion to parquet, and by people; each where `hf download` and `git clone` put it below
+/// `data/cifar10`.
 #[test]
 fn every_name_that_the_hub_has_given_shards_is_read() {
     for names in [
@@ -175,10 +176,10 @@ fn every_name_that_the_hub_has_given_shards_is_read() {
             let first = dir.join(names[0]);
             fs::remove_file(&first).unwrap();
             let error = DataSource::Cifar10.find(root.path(), Split::Train).unwrap_err().to_string();
-            // The name of one that is not there is known but for its fingerprint.
+            // The name of a missing shard is known except for its fingerprint.
             let named = first.display().to_string().replace("-83dd9dbf2ad2e2c1", "");
             let reason = match names[0].contains("-of-") {
-                true => "the names of the other shards say that there are 2",
+                true => "the names of the other shards declare a total of 2",
                 false => "there is a later shard",
             };
             assert_eq!(error, format!("{named}: missing; {reason}"));
@@ -187,7 +188,7 @@ fn every_name_that_the_hub_has_given_shards_is_read() {
 }
 
 #[test]
-fn a_gap_and_a_shard_that_is_there_twice_are_named() {
+fn errors_name_a_missing_and_a_double_shard() {
     let dir = tempfile::tempdir().unwrap();
     let put = |name: &str| fs::write(dir.path().join(name), "").unwrap();
     let refusal = || load(dir.path()).unwrap_err().to_string();
@@ -236,7 +237,7 @@ fn column_names_of_other_sets_are_accepted() {
     );
 }
 
-/// Tables of other writers: no struct around the bytes, labels of 32 bits, and a coarse label that does not count.
+/// Files of other writers: bytes without a struct, labels of 32 bits, and a coarse label, which is ignored.
 #[test]
 fn flat_columns_and_narrow_labels_are_read() {
     let dir = tempfile::tempdir().unwrap();
@@ -266,10 +267,10 @@ fn flat_columns_and_narrow_labels_are_read() {
 }
 
 #[test]
-fn nulls_and_bad_labels_are_named_by_row() {
+fn errors_name_the_row_of_a_null_or_bad_label() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.parquet");
-    // In the second row group, so that the row is counted over both.
+    // The row lies in the second row group; rows are counted over both.
     let check = |change: fn(&mut Row), message: &str| {
         let mut rows = png_rows(0, 8, 10);
         change(&mut rows[6]);
@@ -314,9 +315,9 @@ fn every_kind_of_png_becomes_8_bit_grey_or_rgb() {
 }
 
 #[test]
-fn images_too_large_are_refused_before_they_are_decoded() {
+fn too_large_images_are_refused_before_decoding() {
     let mut png = png_of(&[0; 64], 1, 8, 8);
-    // The width in the header chunk, whose checksum is then made good.
+    // Changes the width in the header chunk, then corrects the checksum.
     png[16..20].copy_from_slice(&100_000_u32.to_be_bytes());
     let crc = crc32(&png[12..29]);
     png[29..33].copy_from_slice(&crc.to_be_bytes());
@@ -334,7 +335,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 }
 
 #[test]
-fn files_that_are_not_sound_parquet_are_refused() {
+fn invalid_parquet_files_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.parquet");
     for content in [&b""[..], b"PAR1", b"not a parquet file, though long enough to be one"] {

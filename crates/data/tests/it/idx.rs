@@ -8,7 +8,7 @@ use flate2::write::GzEncoder;
 
 use crate::fixtures::{idx_bytes, pixels};
 
-/// Reads a pair of files of this content as a set of 10 classes.
+/// Reads a pair of files with this content as a set of 10 classes.
 fn load(images: &[u8], labels: &[u8]) -> Result<ImageSet, DataError> {
     let dir = tempfile::tempdir().unwrap();
     let (images_path, labels_path) = (dir.path().join("images"), dir.path().join("labels"));
@@ -84,13 +84,13 @@ fn what_is_wrong_is_named() {
         ": 77 bytes, expected 76 (16 of header, then 3 x 4 x 5 of images)"
     );
     assert!(of(&idx_bytes(0x0803, &[u32::MAX; 3], &[]), "/images").starts_with(": 16 bytes, expected"));
-    assert!(of(&[0x1f, 0x8b, 8, 0], "/images").starts_with(": not a sound gzip file: "));
+    assert!(of(&[0x1f, 0x8b, 8, 0], "/images").starts_with(": not a valid gzip file: "));
     assert!(of(&idx_bytes(0x0803, &[3, 0, 5], &[]), "/images").starts_with(": shape 1x0x5 "));
     assert!(of(&idx_bytes(0x0803, &[2, 4, 5], &[0; 40]), "/images").starts_with(": 2 images, but "));
 
     let of = |labels: &[u8]| message(load(&good_images(), labels).unwrap_err(), "/labels");
     assert_eq!(of(&idx_bytes(0x0801, &[3], &[9, 10, 4])), ": label of image 1 is 10, expected 0 to 9");
-    assert_eq!(of(&idx_bytes(0x0801, &[4], &[0; 4])), ": 4 labels; expected as many");
+    assert_eq!(of(&idx_bytes(0x0801, &[4], &[0; 4])), ": 4 labels; expected one label for each image");
     assert_eq!(of(&good_images()), ": magic number 0x00000803, expected 0x00000801 (IDX labels)");
     let empty = load(&idx_bytes(0x0803, &[0, 4, 5], &[]), &idx_bytes(0x0801, &[0], &[]));
     assert!(matches!(empty, Err(DataError::NoImages { .. })));

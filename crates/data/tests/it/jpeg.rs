@@ -1,5 +1,5 @@
-//! JPEG images of 16x16 pixels. They, and the sums of Pillow's decode, are the output of this script (Pillow
-//! 13.0.0, libjpeg-turbo 3.2.0), in hex:
+//! JPEG images of 16x16 pixels in hex, and the pixel sums of Pillow's decoder. This script prints both
+//! (Pillow 13.0.0, libjpeg-turbo 3.2.0):
 //!
 //! ```python
 //! import io, numpy as np
@@ -55,7 +55,7 @@ const CMYK: &str = "\
     f03f70e2ea88ffd9\
 ";
 
-/// Bytes of the images in colour, in grey, and progressive.
+/// Returns the images in colour, in grey, and progressive.
 pub(crate) fn samples() -> [Vec<u8>; 3] {
     [RGB_420, GREY, PROGRESSIVE].map(bytes)
 }
@@ -85,7 +85,7 @@ fn colour_grey_and_progressive_agree_with_pillow() {
 }
 
 #[test]
-fn truncated_and_foreign_images_are_refused() {
+fn truncated_and_unknown_images_are_refused() {
     let whole = bytes(RGB_420);
     for length in 3..whole.len() {
         let error = load(whole[..length].to_vec()).unwrap_err().to_string();

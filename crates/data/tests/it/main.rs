@@ -1,4 +1,4 @@
-//! The data crate through its public API, on files made here and, where it is to be had, on the real
+//! Tests of the data crate through its public API, on files made here and, if available, on the real
 //! CIFAR-10.
 
 // Tests find the real data sets through the environment.

@@ -11,7 +11,7 @@ use crate::cifar::{records, write_cifar10_train};
 use crate::fixtures::{HUGGING_FACE, Row, idx_bytes, pixels, plain, png_rows, write_parquet};
 use crate::pickles::of_python_2;
 
-/// A root with an empty directory in it, by its path.
+/// Makes a root with an empty directory in it; returns the path of the directory.
 fn root_with(dir: &str) -> (TempDir, PathBuf) {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join(dir);
@@ -81,7 +81,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// MNIST and the sets that came after it, as torchvision keeps them and flat, plain and as downloaded.
+/// Tests MNIST and the sets in its format in torchvision's directories and flat, plain and gzipped.
 #[test]
 fn idx_files_are_found_where_people_have_them() {
     let images = idx_bytes(0x0803, &[2, 28, 28], &pixels(3, 2 * 784));
@@ -106,7 +106,7 @@ fn idx_files_are_found_where_people_have_them() {
             assert_eq!(form(), "IDX, gzip");
             found.push(ImageSet::open(root.path(), source, Split::Test).unwrap());
             put("t10k-images-idx3-ubyte", &images);
-            // Its labels are packed still.
+            // The labels are still gzipped.
             assert_eq!(form(), "IDX");
             found.push(ImageSet::open(root.path(), source, Split::Test).unwrap());
             let forms = source.find_all(root.path(), Split::Test).unwrap();
@@ -126,7 +126,7 @@ fn idx_files_are_found_where_people_have_them() {
     }
 }
 
-/// A tar archive, its members in a folder, as gzip.
+/// Makes a gzipped tar archive with its members in a folder.
 fn archive(folder: &str, members: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let mut tar = Vec::new();
     for (name, content) in members {
@@ -146,7 +146,7 @@ fn archive(folder: &str, members: &[(&str, Vec<u8>)]) -> Vec<u8> {
     gzip(&tar)
 }
 
-/// Every form of one set side by side, taken away one after the other.
+/// All forms of one set lie side by side and are removed one after the other.
 #[test]
 fn forms_of_cifar10_are_read_in_a_fixed_order_and_have_one_digest() {
     let (root, dir) = root_with("cifar10");
@@ -210,7 +210,7 @@ fn forms_of_cifar10_are_read_in_a_fixed_order_and_have_one_digest() {
     assert_eq!(digests.len(), 1);
     assert!(find().is_empty());
 
-    // A batch that the others say should be there, and an archive without what is wanted.
+    // One batch lacks the others, and an archive lacks the wanted file.
     fs::write(dir.join("data_batch_4"), &pickle).unwrap();
     let error = ImageSet::open(root, DataSource::Cifar10, Split::Train).unwrap_err();
     assert!(
@@ -223,7 +223,7 @@ fn forms_of_cifar10_are_read_in_a_fixed_order_and_have_one_digest() {
 }
 
 #[test]
-fn nothing_there_lists_what_was_looked_for() {
+fn the_error_for_an_empty_directory_lists_all_layouts() {
     let root = tempfile::tempdir().unwrap();
     let open = |source, split| ImageSet::open(root.path(), source, split).unwrap_err().to_string();
     let dir = |name| root.path().join(name).display().to_string();
@@ -253,8 +253,8 @@ fn nothing_there_lists_what_was_looked_for() {
         open(DataSource::Mnist, Split::Test),
         format!(
             "{}: no test set of mnist there; looked for Hugging Face parquet (test-*.parquet, also in data, plain_text or \
-             mnist), IDX (t10k-images-idx3-ubyte, also with .gz, or in MNIST/raw); passed over data/test-a.parquet, \
-             validation.parquet, whose names are none of these",
+             mnist), IDX (t10k-images-idx3-ubyte, also with .gz, or in MNIST/raw); ignored data/test-a.parquet, \
+             validation.parquet, whose names do not match",
             dir("mnist")
         )
     );

@@ -1,4 +1,4 @@
-//! CIFAR as pickles: those of Python 3 and numpy 2 in `golden/pickles`, and the form of Python 2 in which it is published.
+//! CIFAR as pickles: the published form of Python 2, and forms of Python 3 and numpy 2 in `golden/pickles`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ fn load(bytes: &[u8]) -> Result<ImageSet, DataError> {
     cifar10_pickles(dir.path(), Split::Test)
 }
 
-/// What the file is refused with, without its path.
+/// Returns the error for the file, without its path.
 fn refusal(bytes: &[u8]) -> String {
     let error = load(bytes).unwrap_err().to_string();
     error.split_once("/test_batch: ").unwrap().1.into()
@@ -61,15 +61,15 @@ fn every_form_of_a_batch_has_the_digest_of_the_binary_version() {
         assert_eq!(set, binary, "{form}");
         assert_eq!(set.digest(), binary.digest(), "{form}");
     }
-    // numpy 1 had other names for its modules.
+    // numpy 1 has other module names.
     for form in ["bytes-2", "bytes-3", "fortran-2"] {
         let older = replaced(&golden(form), b"numpy._core.multiarray", b"numpy.core.multiarray");
         assert_eq!(load(&older).unwrap(), binary, "{form}");
     }
 }
 
-/// A batch as Python 2 pickles it at protocol 2, which is how the published files begin: `80 02 7d 71 01 28 55 0b`, keys
-/// and bytes as `SHORT_BINSTRING` and `BINSTRING`, and numpy's array by its old names.
+/// A batch in the form of Python 2 at protocol 2. Like the published files it begins with `80 02 7d 71 01 28
+/// 55 0b`, stores keys and bytes as `SHORT_BINSTRING` and `BINSTRING`, and uses numpy's old module names.
 pub(crate) fn of_python_2(images: usize, labels: &[u8]) -> Vec<u8> {
     let mut bytes =
         b"\x80\x02}q\x01(U\x0bbatch_labelq\x02U\x15training batch 1 of 5q\x03U\x06labelsq\x04]q\x05("
@@ -94,7 +94,7 @@ fn the_published_form_is_read() {
 }
 
 #[test]
-fn training_batches_are_read_in_order_and_must_be_there() {
+fn training_batches_are_read_in_order_and_must_be_complete() {
     let dir = tempfile::tempdir().unwrap();
     for batch in 1..=5_u8 {
         fs::write(dir.path().join(format!("data_batch_{batch}")), of_python_2(1, &[batch])).unwrap();
@@ -120,10 +120,10 @@ fn cifar100_has_its_fine_labels() {
 }
 
 #[test]
-fn what_is_wrong_is_named() {
+fn errors_name_the_defect() {
     let list =
         |data: &[u8], labels: &[u8]| [b"\x80\x02}(U\x04data", data, b"U\x06labels", labels, b"u."].concat();
-    assert_eq!(refusal(b""), "not a pickle that is read here: at byte 0: the input ends too early");
+    assert_eq!(refusal(b""), "not a supported pickle: at byte 0: the input ends too early");
     assert_eq!(refusal(b"\x80\x02]."), "a pickled list, expected a dict");
     assert_eq!(refusal(b"\x80\x02}."), "no key \"data\"; the keys are ");
     assert_eq!(refusal(&list(b"K\x01", b"]")), "data is of type int, expected an array");
@@ -144,7 +144,7 @@ fn what_is_wrong_is_named() {
     assert_eq!(other(b"U\x02u1", b"U\x02f1"), "data has elements of type f1, expected integers");
     assert_eq!(
         other(b"M\x00\x0c\x86", b"M\x01\x0c\x86"),
-        "data cannot be read: the array has other bytes than its shape and type need"
+        "data cannot be read: the number of bytes does not match the shape and type of the array"
     );
     assert_eq!(
         other(b"M\x00\x0c\x86", b"M\x00\x04K\x03\x87"),

@@ -1,11 +1,11 @@
-//! CIFAR-10 as JPEG in the Hugging Face layout, where it is to be had.
+//! Tests CIFAR-10 as JPEG in the Hugging Face layout, if the real data is available.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use data::{DataSource, ImageSet, Split};
 
-/// The root of the real data: `ZEROSPACE_DATA`, or the directory of this project's workplace.
+/// Root of the real data: `ZEROSPACE_DATA`, or a default directory.
 fn real_root() -> Option<PathBuf> {
     let root = std::env::var_os("ZEROSPACE_DATA")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), PathBuf::from);
@@ -13,14 +13,14 @@ fn real_root() -> Option<PathBuf> {
         return Some(root);
     }
     let message = format!("SKIPPED: no real data at {}; set ZEROSPACE_DATA\n", root.display());
-    // Not by `eprintln`, whose output is only shown for tests that fail.
+    // `eprintln` does not serve here: its output is only shown for failing tests.
     std::io::stderr().write_all(message.as_bytes()).unwrap();
     None
 }
 
-/// Sums of red, green and blue in the first five test images, and their labels, as Pillow decodes them. Over
+/// Sums of red, green and blue in the first five test images as Pillow decodes them, and their labels. Over
 /// the whole test set the mean absolute difference of a sample was 0.30 levels, at most 0.45 in one image,
-/// and no sample was off by more than 5.
+/// and no sample differed by more than 5.
 ///
 /// ```python
 /// # Pillow 13.0.0, libjpeg-turbo 3.2.0
@@ -49,8 +49,8 @@ fn real_cifar10_test_set() {
         let images = set.labels().iter().filter(|&&label| label == class).count();
         assert_eq!(images, 1000, "class {class}");
     }
-    // What this crate gave on x86-64 when the test was written (zune-jpeg 0.5.15, scalar code); the first
-    // step to an answer when results change.
+    // The digest of this crate on x86-64 when the test was written (zune-jpeg 0.5.15, scalar code): the first
+    // thing to check if results change.
     assert_eq!(
         set.take(100).unwrap().digest(),
         "6620653268f3dbe8588ea3ade5091328a804b501dec4b1c0585bdfd52570f0d3"
@@ -60,7 +60,7 @@ fn real_cifar10_test_set() {
         assert_eq!(set.labels()[i], label);
         for (plane, sum) in set.image(i).chunks(1024).zip(sums) {
             let ours: i64 = plane.iter().map(|&byte| i64::from(byte)).sum();
-            // One level on average.
+            // The mean difference is below one level.
             assert!((ours - sum).abs() < 1024, "image {i}: sum {ours}, Pillow's {sum}");
         }
     }

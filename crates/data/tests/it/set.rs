@@ -33,7 +33,7 @@ fn take_keeps_stored_order_and_refuses_more_than_there_is() {
 }
 
 #[test]
-fn new_names_what_is_wrong() {
+fn errors_of_new_name_the_defect() {
     let new = |shape, classes, pixels: usize, labels: Vec<u16>| {
         ImageSet::new("x", Split::Train, shape, classes, vec![0; pixels], labels).unwrap_err().to_string()
     };

@@ -6,8 +6,8 @@ fn first(split: Split, count: usize) -> ImageSet {
     synthetic(split, count, SYNTHETIC_SEED).unwrap()
 }
 
-/// Recorded from the first version. A change to any image would make earlier results on this set meaningless:
-/// add another set instead.
+/// Recorded from the first version. A change to any image would invalidate earlier results on this set: add
+/// another set instead.
 #[test]
 fn the_images_are_fixed_for_ever() {
     let train = first(Split::Train, 200);
@@ -30,7 +30,7 @@ fn a_smaller_set_is_the_beginning_of_a_larger_one() {
 }
 
 #[test]
-fn a_set_says_what_it_is() {
+fn a_set_states_its_origin() {
     let set = first(Split::Test, 3);
     assert_eq!((set.name(), set.split(), set.len()), ("synthetic", Split::Test, 3));
     assert_eq!(set.shape(), DataSource::Synthetic.shape());
@@ -39,13 +39,13 @@ fn a_set_says_what_it_is() {
     assert!(set.is_synthetic() && set.take(1).unwrap().is_synthetic());
     let copy =
         ImageSet::new("synthetic", set.split(), set.shape(), 10, set.pixels().into(), set.labels().into());
-    assert!(!copy.unwrap().is_synthetic(), "a name proves nothing");
+    assert!(!copy.unwrap().is_synthetic(), "a name alone does not mark a set as synthetic");
     let sources = [DataSource::Cifar10, DataSource::Cifar100, DataSource::Mnist, DataSource::Synthetic];
     assert_eq!(sources.map(DataSource::is_synthetic), [false, false, false, true]);
 }
 
 #[test]
-fn opening_it_looks_at_no_file() {
+fn opening_the_set_reads_no_file() {
     let root = tempfile::tempdir().unwrap();
     std::fs::create_dir(root.path().join("synthetic")).unwrap();
     std::fs::write(root.path().join("synthetic/test-00000-of-00001.parquet"), "not parquet").unwrap();
@@ -90,7 +90,7 @@ fn no_image_appears_twice_in_splits_or_seeds() {
     assert_eq!(images.len(), 4_000);
 }
 
-/// Neither brightness nor colour, nor the amount of contrast, may stand for the class.
+/// Brightness, colour and contrast must not reveal the class.
 #[test]
 fn classes_agree_in_colour() {
     let set = first(Split::Train, 2_000);
@@ -121,9 +121,9 @@ fn classes_agree_in_colour() {
     }
 }
 
-/// Chance is 10 %. Nearest class mean is a linear classifier.
+/// Chance accuracy is 10 %. The nearest class mean is a linear classifier.
 #[test]
-fn pixels_alone_do_not_give_the_class_away() {
+fn pixels_alone_do_not_reveal_the_class() {
     let (train, test) = (first(Split::Train, 500), first(Split::Test, 100));
     let distance = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f32>();
     let image = |set: &ImageSet, i| set.image(i).iter().map(|&v| f32::from(v)).collect::<Vec<f32>>();

@@ -1,4 +1,4 @@
-//! ImageNet's validation labels, and the folders that they make readable.
+//! ImageNet's validation labels, and folders that are read with them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,18 +9,18 @@ use tempfile::TempDir;
 
 use crate::fixtures::png_of;
 
-/// The id of class `label`; sorted as the labels are.
+/// Returns the id of class `label`. Ids sort in the order of labels.
 fn id(label: usize) -> String {
     format!("n{:08}", 1_000_000 + label * 37)
 }
 
-/// The class of image `number`, counted from 1: in no order.
+/// Returns the class of image `number`, counted from 1. Classes are shuffled.
 fn class_of(number: usize) -> usize {
     let index = number - 1;
     (index * 7919 + index / 1000) % 1000
 }
 
-/// 50,000 lines, 50 of each class.
+/// Returns the 50,000 lines of the file, 50 for each class.
 fn label_lines() -> Vec<String> {
     (1..=50_000).map(|number| id(class_of(number))).collect()
 }
@@ -32,7 +32,7 @@ fn read(text: impl AsRef<[u8]>) -> Result<ValidationLabels, String> {
     ValidationLabels::read(&path).map_err(|e| e.to_string().replace(&dir.path().display().to_string(), "DIR"))
 }
 
-/// An `imagenet` with these image files, grey values counting from 1, and the labels.
+/// Makes an `imagenet` directory with these image files, whose grey values count from 1, and the labels.
 fn imagenet(files: &[&str]) -> TempDir {
     let root = tempfile::tempdir().unwrap();
     for (value, file) in (1..=u8::MAX).cycle().zip(files) {
@@ -49,7 +49,7 @@ fn open(root: &Path, split: Split) -> Result<ImageFolder, String> {
         .map_err(|e| e.to_string().replace(&root.display().to_string(), "ROOT"))
 }
 
-/// The grey value and the label of each image, and the number of classes.
+/// Returns the grey value and the label of each image, and the number of classes.
 fn images(folder: &ImageFolder) -> (Vec<(u8, u16)>, usize) {
     let set = folder.load(ResizeCrop::for_side(8).unwrap(), None, None, &|| {}).unwrap().images;
     let values = (0..set.len()).map(|i| set.image(i)[0]);
@@ -81,12 +81,12 @@ fn labels_are_positions_among_the_sorted_ids() {
         assert_eq!(labels.label_of_file(name), None, "{name}");
     }
     assert_eq!(labels.label_of_id("n99999999"), None);
-    // Written on Windows.
+    // A file with Windows line ends.
     assert_eq!(read(label_lines().join("\r\n")), Ok(labels));
 }
 
 #[test]
-fn wrong_label_files_are_named() {
+fn errors_name_the_defect_of_a_label_file() {
     let mut lines = label_lines();
     lines[6] = "1".into();
     assert_eq!(
@@ -116,7 +116,7 @@ fn wrong_label_files_are_named() {
 
 #[test]
 fn a_flat_val_is_read_with_the_labels_beside_it() {
-    // Written in another order than that of their names, beside files that are no images.
+    // The files are not written in the order of their names, and other files lie beside them.
     let root = imagenet(&[
         "val/ILSVRC2012_val_00000300.JPEG",
         "val/ILSVRC2012_val_00000007.png",
@@ -160,7 +160,7 @@ fn a_few_class_folders_keep_their_labels_among_all_classes() {
     let folder = open(root.path(), Split::Train).unwrap();
     assert_eq!(images(&folder), (vec![(4, 3), (6, 700), (5, 3)], 1000));
 
-    // Without the file labels are positions, as ever.
+    // Without the file, labels are positions.
     let path = root.path().join("imagenet/validation_labels.txt");
     let text = fs::read(&path).unwrap();
     fs::remove_file(&path).unwrap();

@@ -13,13 +13,13 @@ fn names(files: &[std::path::PathBuf]) -> Vec<&str> {
 }
 
 #[test]
-fn what_is_written_is_read_back_with_the_same_digest() {
+fn a_written_set_is_read_back_with_the_same_digest() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     let test = synthetic(Split::Test, 23, 1).unwrap();
     assert_eq!(names(&test.write(&dir.join("a/b")).unwrap()), ["test_batch.bin"]);
     assert_eq!(cifar10_binary(&dir.join("a/b"), Split::Test).unwrap().digest(), test.digest());
-    // Not a multiple of the number of batches.
+    // Numbers of images around multiples of the number of batches.
     for images in [5, 6, 9, 23] {
         let train = synthetic(Split::Train, images, 7).unwrap();
         let place = dir.join(images.to_string());
@@ -47,7 +47,7 @@ fn what_is_written_is_read_back_with_the_same_digest() {
     assert_eq!(idx(&files[0], &files[1], "grey", Split::Test, 256).unwrap().digest(), one.digest());
 }
 
-/// The superclasses of the published page, each with its five classes.
+/// The superclasses of the published page, each with five classes.
 const SUPERCLASSES: [(&str, [&str; 5]); 20] = [
     ("aquatic_mammals", ["beaver", "dolphin", "otter", "seal", "whale"]),
     ("fish", ["aquarium_fish", "flatfish", "ray", "shark", "trout"]),
@@ -88,7 +88,7 @@ fn coarse_labels_are_the_published_superclasses() {
 }
 
 #[test]
-fn what_cannot_be_written_is_named() {
+fn errors_name_the_reason_against_writing() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.parquet");
     let refused = |set: &ImageSet| set.write(dir.path()).unwrap_err().to_string();
@@ -109,7 +109,7 @@ fn what_cannot_be_written_is_named() {
     let set = synthetic(Split::Test, 3, 1).unwrap();
     let file = dir.path().join("test_batch.bin");
     fs::write(&file, "mine").unwrap();
-    assert_eq!(refused(&set), format!("{}: there already, expected a directory without it", file.display()));
+    assert_eq!(refused(&set), format!("{}: exists already, expected a directory without it", file.display()));
     assert_eq!(fs::read(&file).unwrap(), b"mine");
     let error = set.write(&file).unwrap_err();
     assert!(matches!(&error, DataError::Write { path, .. } if path == &file), "{error}");
