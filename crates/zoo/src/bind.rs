@@ -6,26 +6,26 @@ use crate::architectures::is_left_out;
 use crate::graph::{Graph, ParameterSpec};
 use crate::import::shown;
 
-/// Names of each kind that a [`MismatchError`] prints.
+/// Number of names of each kind that a [`MismatchError`] prints.
 const SHOWN: usize = 3;
 
-/// A parameter whose shape is not the graph's.
+/// A parameter whose shape differs from that of the graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Misshaped {
     /// Parameter name.
     pub name: String,
-    /// Its shape.
+    /// Shape of the given parameter.
     pub found: Vec<usize>,
-    /// The graph's shape.
+    /// Shape that the graph expects.
     pub expected: Vec<usize>,
 }
 
-/// A state dict does not fit a graph. Lists everything that is wrong; prints the first three of each kind.
+/// A state dict does not fit a graph. Holds all differences; prints the first three of each kind.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct MismatchError {
-    /// What the graph is, e.g. `resnet20 (10 classes, input 3x32x32, width 1)`.
+    /// Description of the graph, e.g. `resnet20 (10 classes, input 3x32x32, width 1)`.
     pub network: String,
-    /// Parameters of the graph that were not given, in execution order.
+    /// Parameters of the graph that are missing, in execution order.
     pub missing: Vec<ParameterSpec>,
     /// Parameters that the graph does not have, in alphabetical order.
     pub unexpected: Vec<String>,
@@ -34,7 +34,7 @@ pub struct MismatchError {
 }
 
 impl MismatchError {
-    /// The sentence behind its subject.
+    /// The message without its subject.
     pub(crate) fn compared(&self) -> Compared<'_> {
         Compared(self)
     }
@@ -77,13 +77,13 @@ fn list(
     Ok(())
 }
 
-/// Keeps exactly the parameters of `graph`, each in exactly its shape.
+/// Keeps exactly the parameters of `graph`, and checks the shape of each.
 ///
-/// `*.num_batches_tracked`, the step counters of PyTorch's batch normalization, are dropped, and so are the
-/// parameters of Inception v3's auxiliary classifier (`AuxLogits.*`), which only training uses.
+/// Drops `*.num_batches_tracked`, the step counters of PyTorch's batch normalization, and the parameters of
+/// Inception v3's auxiliary classifier (`AuxLogits.*`), which only training uses.
 ///
 /// # Errors
-/// All missing, unexpected and mis-shaped parameters.
+/// Parameters are missing, unexpected or of another shape; the error lists all of them.
 pub fn bind(graph: &Graph, mut parameters: Parameters) -> Result<Parameters, MismatchError> {
     let architecture = &graph.spec().architecture;
     parameters.retain(|name, _| !name.ends_with(".num_batches_tracked") && !is_left_out(architecture, name));
@@ -91,7 +91,7 @@ pub fn bind(graph: &Graph, mut parameters: Parameters) -> Result<Parameters, Mis
     Ok(parameters)
 }
 
-/// Whether `parameters` are exactly those of `graph`.
+/// Checks that `parameters` are exactly those of `graph`.
 pub(crate) fn check(graph: &Graph, parameters: &Parameters) -> Result<(), MismatchError> {
     let expected = graph.parameters();
     let mut missing = Vec::new();

@@ -1,6 +1,6 @@
 use crate::{ARCHITECTURES, MismatchError};
 
-/// Why a network cannot be built or run.
+/// The reason why a network cannot be built or run.
 #[derive(Debug, thiserror::Error)]
 pub enum ZooError {
     /// No architecture has this id.
@@ -9,26 +9,26 @@ pub enum ZooError {
         /// The id asked for.
         found: String,
     },
-    /// A field of the model specification is out of its range.
+    /// A field of the model specification is out of range.
     #[error("{field} of {architecture} is {value}, expected {expected}")]
     Spec {
-        /// The architecture asked for.
+        /// The requested architecture.
         architecture: String,
         /// Field of [`quant::ModelSpec`].
         field: &'static str,
-        /// What it holds.
+        /// Value of the field.
         value: String,
-        /// What it may hold.
+        /// Valid values.
         expected: String,
     },
-    /// The architecture has no such variant.
+    /// The architecture does not have the requested variant.
     #[error("variant of {architecture} is {found}, expected {expected}")]
     Variant {
-        /// The architecture asked for.
+        /// The requested architecture.
         architecture: String,
-        /// The variant asked for.
+        /// The requested variant.
         found: &'static str,
-        /// Those that it has.
+        /// The variants of the architecture.
         expected: String,
     },
     /// A listed layer cannot be built.
@@ -36,7 +36,7 @@ pub enum ZooError {
     Layer {
         /// Name of the layer.
         layer: String,
-        /// What is wrong with it, and what was expected.
+        /// The defect, and the expectation.
         problem: String,
     },
     /// Parameters are missing, unexpected or of another shape.
@@ -49,7 +49,7 @@ pub enum ZooError {
         tensor: String,
         /// Row-major index.
         index: usize,
-        /// The offending value.
+        /// The value.
         value: f32,
     },
     /// A running variance is negative.
@@ -59,23 +59,23 @@ pub enum ZooError {
         tensor: String,
         /// Channel.
         index: usize,
-        /// The offending value.
+        /// The value.
         value: f32,
     },
-    /// A batch of images has the wrong shape, or is empty.
+    /// A batch of images is empty or has the wrong shape.
     #[error("images have shape {found:?}, expected [n, {}, {}, {}] with n of at least 1", .input[0], .input[1], .input[2])]
     Images {
         /// Shape of the batch.
         found: Vec<usize>,
-        /// Channels, height and width that the network takes.
+        /// Channels, height and width of the network's input.
         input: [usize; 3],
     },
-    /// The slice of ranges has the wrong length.
+    /// The number of ranges differs from the number of nodes.
     #[error("{found} ranges were given for {expected} nodes, expected one a node")]
     Ranges {
-        /// Ranges given.
+        /// Number of ranges given.
         found: usize,
-        /// Nodes in the graph.
+        /// Number of nodes in the graph.
         expected: usize,
     },
     /// A node computed a NaN or an infinity, so it has no range.
@@ -83,7 +83,7 @@ pub enum ZooError {
     NonFiniteActivation {
         /// Node name.
         node: String,
-        /// The offending value.
+        /// The value.
         value: f32,
     },
     /// A quantization point has no activation scale.
@@ -98,7 +98,7 @@ pub enum ZooError {
         /// Name given.
         node: String,
     },
-    /// An activation scale is not usable.
+    /// An activation scale is not a finite positive number.
     #[error(
         "the activation scale of node {node} is {value} levels per unit, expected a finite positive number"
     )]

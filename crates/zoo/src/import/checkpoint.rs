@@ -12,13 +12,13 @@ use super::zipped::Zipped;
 use super::{Budget, ImportError, Kind, kind_of_file, legacy, safetensors_file, shown, zipped};
 use crate::graph::Graph;
 
-/// A float checkpoint: every named tensor in a file, whose values are read when it is known which are wanted.
+/// A float checkpoint: the named tensors of a file. Values are read once the wanted tensors are known.
 #[derive(Debug)]
 pub struct FloatCheckpoint {
     path: PathBuf,
     file: File,
     table: Table,
-    /// What may still be spent, after listing.
+    /// Memory that reading may still take after the tensors are listed.
     budget: Budget,
 }
 
@@ -29,35 +29,35 @@ pub(super) enum File {
     Safetensors(Vec<u8>),
 }
 
-/// The parameters of a network, from a file.
+/// The parameters of a network, read from a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bound {
     /// Exactly the parameters of the network.
     pub parameters: Parameters,
-    /// How the file was read, a sentence each; none where there was nothing to choose.
+    /// Notes on how the file was read, one sentence each; empty if there was no choice.
     pub reading: Vec<String>,
 }
 
-/// The raw elements that the tensors of a pickle are views of.
+/// The storages of a file: the raw elements that the tensors of its pickle are views of.
 pub(super) trait Storages {
-    /// The bytes of a storage.
+    /// Returns the bytes of a storage.
     fn storage(&mut self, key: &str, budget: &mut Budget) -> Result<Cow<'_, [u8]>, Kind>;
 }
 
-/// Reads what is in a float checkpoint: everything that `torch.save` writes, in its zip format (since 1.6) and its legacy
-/// format, safetensors, and plain pickles of NumPy arrays.
+/// Reads a float checkpoint: a file of `torch.save` in its zip format (since 1.6) or its legacy format, a
+/// safetensors file, or a plain pickle of NumPy arrays.
 ///
-/// A pickle is only taken apart: nothing that it names is imported or called.
+/// A pickle is only parsed: nothing that it names is imported or called.
 ///
 /// # Errors
-/// With the file's name: a file that cannot be read, is in no known format, is damaged or truncated; a TorchScript
-/// archive; a file that expands to more than 64 MiB plus 16 times its size.
+/// The file cannot be read, has no known format, is damaged or truncated, is a TorchScript archive, or
+/// expands to more than 64 MiB plus 16 times its size. The error names the file.
 pub fn read_checkpoint(path: &Path) -> Result<FloatCheckpoint, ImportError> {
     let read = || -> Result<FloatCheckpoint, Kind> {
         let bytes = std::fs::read(path)?;
         let mut budget = Budget::new(bytes.len());
         let (file, table) = match *bytes.as_slice() {
-            // First, since a length can begin with anything.
+            // This arm comes first, because the length before the brace may begin with any bytes.
             [_, _, _, _, _, _, _, _, b'{', ..] => safetensors_file::read(bytes, &mut budget)?,
             [b'P', b'K', 3, 4, ..] => zipped::read(bytes, &mut budget)?,
             [0x80, 1..=5, ..] | [b'L', b'1', b'1', b'9', ..] => legacy::read(bytes, &mut budget)?,
@@ -69,17 +69,18 @@ pub fn read_checkpoint(path: &Path) -> Result<FloatCheckpoint, ImportError> {
 }
 
 impl FloatCheckpoint {
-    /// The parameters of `graph`: of the dict, and behind the prefix of its names, under which all of them are found in
-    /// their shapes. The dict can lie under any keys. Of several, one that is not called after averages (`ema`,
-    /// `averaged_model`) is read, and that of an optimizer never; [`Bound::reading`] says so.
+    /// Returns the parameters of `graph` from the dict, and behind the prefix, under which all names and
+    /// shapes match. The dict may lie at any keys. If several match, weights that are no averages (`ema`,
+    /// `averaged_model`) are preferred; dicts of an optimizer never count. [`Bound::reading`] reports the
+    /// choice.
     ///
-    /// Tensors that only training uses (`num_batches_tracked`, Inception's auxiliary classifier), integers, and what lies
-    /// beside the parameters are left out. f64, f16 and bf16 become f32.
+    /// Tensors that only training uses (`num_batches_tracked`, Inception's auxiliary classifier), integers,
+    /// and values beside the parameters are left out. f64, f16 and bf16 become f32.
     ///
     /// # Errors
-    /// With the file's name: parameters that are missing, left over, of another shape, or of a kind that is not
-    /// understood (sparse, quantized, of a subclass), for the dict that is nearest to the graph; a module that was
-    /// pickled whole.
+    /// No dict matches: the error lists missing, unexpected, mis-shaped and unsupported (sparse, quantized,
+    /// subclass) parameters of the nearest dict. Or the file holds a pickled module instead of a state dict.
+    /// The error names the file.
     pub fn bind(&self, graph: &Graph, selection: &Selection) -> Result<Bound, ImportError> {
         let mut budget = self.budget;
         let bind = || -> Result<Bound, Kind> {
@@ -90,17 +91,18 @@ impl FloatCheckpoint {
         self.named(bind)
     }
 
-    /// The float tensors of the dict that holds most of them, by their names without the selection's prefix: for those
-    /// who have no network to choose by.
+    /// Returns the float tensors of the dict that holds most of them, by their names without the selection's
+    /// prefix. No network is needed.
     ///
     /// # Errors
-    /// With the file's name: no tensors, or one of a kind that is not understood.
+    /// The file has no tensors, or an unsupported one. The error names the file.
     pub fn tensors(&self, selection: &Selection) -> Result<Parameters, ImportError> {
         let mut budget = self.budget;
         self.named(|| self.values(&fit::largest(&self.table, selection)?, &mut budget))
     }
 
-    /// The shape of a parameter in the dict that is nearest to `graph`, whatever shape the graph gives it.
+    /// Returns the shape of a parameter in the dict that is nearest to `graph`. It may differ from the shape
+    /// in the graph.
     pub fn shape(&self, graph: &Graph, selection: &Selection, name: &str) -> Option<&[usize]> {
         fit::shape(&self.table, graph, selection, name, &mut self.budget.clone())
     }
@@ -110,7 +112,7 @@ impl FloatCheckpoint {
         read().map_err(|kind| ImportError { path: self.path.clone(), kind: self.explained(kind, &file) })
     }
 
-    /// What a message needs of the file.
+    /// Completes an error with facts from the file.
     fn explained(&self, kind: Kind, file: &str) -> Kind {
         match kind {
             Kind::NotATensor { tensor, id, .. } => {
@@ -141,7 +143,7 @@ impl FloatCheckpoint {
         })
     }
 
-    /// The values of some entries of the table.
+    /// Reads the values of some entries of the table.
     fn values(&self, entries: &[(String, usize)], budget: &mut Budget) -> Result<Parameters, Kind> {
         let entries: Vec<(&str, usize)> =
             entries.iter().map(|(name, entry)| (name.as_str(), self.table.entries[*entry].id)).collect();
@@ -153,7 +155,7 @@ impl FloatCheckpoint {
     }
 }
 
-/// Reads tensors of a pickle, storage by storage, so that one is held at a time.
+/// Reads tensors of a pickle. Storages are read one after the other, so that memory holds one at a time.
 fn gather(
     pickle: &Pickle<'_>,
     storages: &mut impl Storages,

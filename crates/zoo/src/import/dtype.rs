@@ -5,14 +5,14 @@ pub(super) enum Dtype {
     F32,
     F16,
     Bf16,
-    /// An integer or boolean type of so many bytes.
+    /// An integer or boolean type; the number is its size in bytes.
     Integer(usize),
-    /// A type that no network here can use: its name, and bytes an element.
+    /// An unsupported type: its name, and its size in bytes.
     Other(&'static str, usize),
 }
 
 impl Dtype {
-    /// The type of a PyTorch storage class. An untyped storage holds bytes.
+    /// Returns the type of a PyTorch storage class. An untyped storage holds bytes.
     pub(super) fn of_storage_class(name: &str) -> Option<Self> {
         Some(match name {
             "DoubleStorage" => Self::F64,
@@ -34,7 +34,7 @@ impl Dtype {
         })
     }
 
-    /// The type that PyTorch calls `torch.NAME`.
+    /// Returns the type that PyTorch calls `torch.NAME`.
     pub(super) fn of_torch(name: &str) -> Option<Self> {
         Some(match name {
             "float64" | "double" => Self::F64,
@@ -57,7 +57,7 @@ impl Dtype {
         })
     }
 
-    /// The type of NumPy's kind and size.
+    /// Returns the type with this NumPy kind and size.
     pub(super) fn of_numpy(kind: char, size: usize) -> Option<Self> {
         Some(match (kind, size) {
             ('f', 8) => Self::F64,
@@ -72,7 +72,7 @@ impl Dtype {
         matches!(self, Self::F64 | Self::F32 | Self::F16 | Self::Bf16)
     }
 
-    /// Bytes an element.
+    /// Size of an element in bytes.
     pub(super) fn size(self) -> usize {
         match self {
             Self::F64 => 8,
@@ -82,13 +82,13 @@ impl Dtype {
         }
     }
 
-    /// The element at `index`, an element count, in the usual order of bytes; `None` beyond the end of `bytes` and for
-    /// what is no float.
+    /// Returns the little-endian element at `index`, counted in elements; `None` beyond the end of `bytes`
+    /// and for types that are no floats.
     pub(super) fn element(self, bytes: &[u8], index: usize) -> Option<f32> {
         self.ordered_element(bytes, index, false)
     }
 
-    /// As [`Dtype::element`], in either order of bytes.
+    /// Returns an element like [`Dtype::element`], in the given byte order.
     pub(super) fn ordered_element(self, bytes: &[u8], index: usize, big_endian: bool) -> Option<f32> {
         let tail = bytes.get(index.checked_mul(self.size())?..)?;
         Some(match self {
@@ -101,7 +101,7 @@ impl Dtype {
     }
 }
 
-/// The first bytes, the least significant one first.
+/// Returns the first `N` bytes in little-endian order.
 fn ordered<const N: usize>(bytes: &[u8], big_endian: bool) -> Option<[u8; N]> {
     let mut bytes: [u8; N] = *bytes.first_chunk()?;
     if big_endian {
@@ -110,7 +110,7 @@ fn ordered<const N: usize>(bytes: &[u8], big_endian: bool) -> Option<[u8; N]> {
     Some(bytes)
 }
 
-/// IEEE 754 binary16: 1 sign, 5 exponent (bias 15) and 10 fraction bits. Exact.
+/// Converts IEEE 754 binary16 (1 sign, 5 exponent (bias 15) and 10 fraction bits) to `f32`, exactly.
 fn f16_to_f32(bits: u16) -> f32 {
     let sign = u32::from(bits >> 15) << 31;
     let exponent = u32::from(bits >> 10) & 0x1f;

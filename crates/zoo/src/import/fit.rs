@@ -1,9 +1,10 @@
-//! The tensors of a file that are the parameters of a network.
+//! Finds the tensors of a file that are the parameters of a network.
 //!
-//! A parameter `conv1.weight` may be called `state_dict.module.conv1.weight` in full: keys and prefixes are one thing,
-//! a base that all parameters have in common. Every base under which some tensor has a parameter's name is a candidate,
-//! and the one under which all are there in their shapes is read. Where there are several, weights that are not averages
-//! come first, and the choice is said.
+//! The full name of the parameter `conv1.weight` may be `state_dict.module.conv1.weight`. Keys of dicts and
+//! prefixes of names are treated alike: together they form a *base* that all parameters have in common. Every
+//! base under which some tensor has a parameter's name is a candidate. The candidate that has all parameters
+//! in their shapes is read. If there are several, weights that are no averages are preferred, and a note
+//! reports the choice.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -16,62 +17,62 @@ use crate::bind::{MismatchError, Misshaped};
 use crate::graph::{Graph, ParameterSpec};
 use crate::{ARCHITECTURES, build, model, variants};
 
-/// Names that a line lists.
+/// Number of names that a note lists.
 const SHOWN: usize = 3;
-/// Other candidates that the reading names.
+/// Number of other fitting candidates that the notes name.
 const MOST_NAMED: usize = 4;
-/// Candidates that fit and are looked at closely.
+/// Number of fitting candidates that are examined in detail.
 const MOST_FITTING: usize = 16;
-/// Entries up to which other architectures are tried, for a hint.
+/// Largest number of entries for which other architectures are tried, for a hint.
 const MOST_ENTRIES_FOR_HINTS: usize = 20_000;
 
-/// Where in a file the parameters are, where that is for people to say.
+/// The user's choice of the parameters' place in a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// Keys that lead to the dict, joined by dots: `state_dict_ema`, `ema.model`. Found by fit when absent.
+    /// Keys that lead to the dict, joined by dots: `state_dict_ema`, `ema.model`. `None`: found by fit.
     pub key: Option<String>,
-    /// What stands before the names in it: `module.`. Found by fit when absent.
+    /// Prefix of the names in it: `module.`. `None`: found by fit.
     pub prefix: Option<String>,
 }
 
-/// The parameters of a network in a file: for each, the entry of the table.
+/// The parameters of a network in a file: an entry of the table for each.
 pub(super) struct Fit {
     pub(super) entries: Vec<(String, usize)>,
-    /// How the file was read, a sentence each.
+    /// Notes on how the file was read, one sentence each.
     pub(super) reading: Vec<String>,
 }
 
-/// Tensors that have names of the network's parameters behind one base.
+/// The tensors under one base that have names of the network's parameters.
 struct Candidate {
     base: String,
-    /// Entries by the position of the parameter.
+    /// Index of the entry, by the index of the parameter.
     hits: BTreeMap<usize, usize>,
-    /// Hits of the right type and shape.
+    /// Number of hits with the right type and shape.
     exact: usize,
 }
 
-/// What else lies in the dicts of a candidate.
+/// The other content of the dicts of a candidate.
 #[derive(Default)]
 struct Others {
     unexpected: Vec<String>,
-    /// Counters and measurements of a training, and parts that only it uses.
+    /// Counters and measurements of training, and parameters that only training uses.
     of_training: Vec<String>,
     integers: Vec<String>,
     objects: Vec<String>,
-    /// Without the base.
+    /// Names outside the base.
     beside: BTreeSet<String>,
 }
 
-/// What kind of weights a base speaks of.
+/// The kind of weights under a base, in order of preference.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Role {
     Raw,
     Averaged,
-    /// Of an optimizer: never the parameters.
+    /// State of an optimizer, which never counts as parameters.
     Optimizer,
 }
 
-/// Finds the parameters of `graph`.
+/// Finds the parameters of `graph` in the table.
 pub(super) fn fit(
     table: &Table,
     graph: &Graph,
@@ -94,7 +95,7 @@ pub(super) fn fit(
     Ok(Fit { entries, reading })
 }
 
-/// The shape of a parameter of `graph` in the file, whatever the graph says it is.
+/// Returns the shape of a parameter of `graph` in the file. It may differ from the shape in the graph.
 pub(super) fn shape<'t>(
     table: &'t Table,
     graph: &Graph,
@@ -118,11 +119,12 @@ struct Search<'s> {
     graph: &'s Graph,
     parameters: &'s [ParameterSpec],
     selection: &'s Selection,
-    /// Position of each parameter.
+    /// Index of each parameter, by name.
     names: HashMap<&'s str, usize>,
-    /// Whether a dict may hold the parameters.
+    /// True for each dict that may hold the parameters.
     allowed: Vec<bool>,
-    /// What stands before `n_averaged`, the counter of torch.optim.swa_utils.AveragedModel, beside what it averages.
+    /// Bases that hold `n_averaged`, the counter of torch.optim.swa_utils.AveragedModel; the averages lie
+    /// beside it.
     counted_averages: HashSet<String>,
 }
 
@@ -176,7 +178,7 @@ impl<'s> Search<'s> {
         Ok(candidates)
     }
 
-    /// Where in an entry's full name a parameter's name may begin.
+    /// Returns the positions in an entry's full name at which a parameter's name may begin.
     fn starts(&self, entry: &Entry, full: &str, most_dots: usize) -> Vec<usize> {
         let name = full.len() - entry.name.len();
         if let Some(prefix) = &self.selection.prefix {
@@ -193,7 +195,7 @@ impl<'s> Search<'s> {
         starts
     }
 
-    /// Candidates that hold every parameter, the one to read first.
+    /// Returns the candidates that hold every parameter, in order of preference.
     fn fitting<'c>(&self, candidates: &'c [Candidate]) -> Vec<(&'c Candidate, Others)> {
         let fits = |candidate: &&Candidate| {
             candidate.exact == self.parameters.len()
@@ -205,18 +207,18 @@ impl<'s> Search<'s> {
             .take(MOST_FITTING)
             .map(|candidate| (candidate, self.others(candidate)))
             .collect();
-        // Stable: of equals, the one that comes first in the file.
+        // The sort is stable: of equal candidates, the first in the file wins.
         fitting.sort_by_key(|(candidate, others)| (!others.unexpected.is_empty(), self.role(candidate)));
         fitting
     }
 
-    /// The candidate to compare with, where none fits.
+    /// Returns the candidate for the error message if none fits.
     fn nearest<'c>(&self, candidates: &'c [Candidate]) -> Option<&'c Candidate> {
         let key = |candidate: &&Candidate| {
             let role = self.role(candidate);
             (role != Role::Optimizer, candidate.hits.len(), candidate.exact, role == Role::Raw)
         };
-        // Of equals, the first.
+        // The first of equal candidates wins.
         candidates.iter().rev().max_by_key(key)
     }
 
@@ -251,7 +253,7 @@ impl<'s> Search<'s> {
         let dicts = self.dicts(candidate);
         let mut others = Others::default();
         for entry in &self.table.entries {
-            // Where the parameters lie in several dicts, a layer in one of its own is left over, too.
+            // If the parameters lie in several dicts, a layer in a separate dict is also unexpected.
             if dicts.len() == 1 && !dicts.contains(&entry.dict) {
                 continue;
             }
@@ -279,7 +281,7 @@ impl<'s> Search<'s> {
         others
     }
 
-    /// The dict that holds a candidate, and what stands before the names in it.
+    /// Returns the dict that holds a candidate, and the prefix of the names in it.
     fn place<'c>(&'c self, candidate: &'c Candidate) -> (&'c Dict, &'c str) {
         let root = &self.table.dicts[0];
         let first = candidate.hits.values().next().map(|&entry| self.table.entries[entry].dict);
@@ -297,7 +299,7 @@ impl<'s> Search<'s> {
         (root, &candidate.base)
     }
 
-    /// Sentences that say how the file was read.
+    /// Returns notes on how the file was read.
     fn reading<'c>(
         &self,
         chosen: &Candidate,
@@ -325,7 +327,7 @@ impl<'s> Search<'s> {
                 self.options(other, &dict.path),
             ));
         }
-        // Averages of the weights alone, without the statistics of batch norms.
+        // Averages may cover the weights alone, without the statistics of batch norms.
         let weights = self.parameters.iter().filter(|p| p.shape.len() > 1).count();
         let partial = candidates.iter().filter(|other| {
             let has = other.hits.keys().filter(|&&p| self.parameters[p].shape.len() > 1).count();
@@ -356,7 +358,7 @@ impl<'s> Search<'s> {
         lines
     }
 
-    /// What lies beside the dict and its ancestors, and beside the names with the prefix.
+    /// Lists the content beside the dict and its ancestors, and beside the names with the prefix.
     fn ignored(&self, dict: &Dict, others: &Others, has_prefix: bool) -> String {
         let mut names = Vec::new();
         let mut more = 0;
@@ -380,7 +382,7 @@ impl<'s> Search<'s> {
         format!("; ignored beside them: {}{more}", names.join(", "))
     }
 
-    /// The options that choose a candidate.
+    /// Returns the command-line options that choose a candidate.
     fn options(&self, candidate: &Candidate, read: &str) -> String {
         let (dict, prefix) = self.place(candidate);
         match dict.path.is_empty() || dict.path == read {
@@ -389,7 +391,7 @@ impl<'s> Search<'s> {
         }
     }
 
-    // When nothing fits.
+    // The rest reports that no candidate fits.
 
     fn misfit(&self, candidates: &[Candidate], budget: &mut Budget) -> Kind {
         let nearest = self.nearest(candidates);
@@ -403,7 +405,7 @@ impl<'s> Search<'s> {
             Some(nearest) if undotted.is_none() && 4 * has >= self.parameters.len() => nearest,
             _ => return self.nothing(undotted, budget),
         };
-        // A tensor that is there and cannot be read says more than a list of others.
+        // An unsupported tensor explains more than a list of missing ones.
         for (&parameter, &entry) in &nearest.hits {
             let tensor = || shown(&self.parameters[parameter].name);
             match &self.table.entries[entry].content {
@@ -443,7 +445,7 @@ impl<'s> Search<'s> {
         let (dict, prefix) = self.place(candidate);
         let place = described(&dict.path, prefix);
         if let Some(hint) = self.way_out(candidate, &missing) {
-            // The lists would say the same in many lines.
+            // The lists would repeat this in many lines.
             let none = MismatchError {
                 network: self.graph.described(),
                 missing: Vec::new(),
@@ -459,7 +461,7 @@ impl<'s> Search<'s> {
         Misfit { place, mismatch: MismatchError { network, missing, unexpected, misshaped }, hints }
     }
 
-    /// What to do where weights are stored as others from which they are computed.
+    /// Returns advice if a missing weight is stored as other tensors from which it is computed.
     fn way_out(&self, candidate: &Candidate, missing: &[ParameterSpec]) -> Option<String> {
         if self.table.entries.len() > MOST_ENTRIES_FOR_HINTS {
             return None;
@@ -489,7 +491,7 @@ impl<'s> Search<'s> {
         self.other_networks(misshaped, budget)
     }
 
-    /// The number of classes of the network in the file, if nothing else differs.
+    /// Returns the number of classes of the network in the file, if nothing else differs.
     fn classes(&self, misshaped: &[Misshaped]) -> Option<usize> {
         let last = self.graph.stored_weights().last()?.name.clone();
         let layer = last.rsplit_once('.')?.0;
@@ -501,7 +503,7 @@ impl<'s> Search<'s> {
             .then(|| misshaped[0].found.first().copied())?
     }
 
-    /// Networks of the zoo that the file does fit.
+    /// Returns the networks of the zoo that fit the file.
     fn other_networks(&self, misshaped: &[Misshaped], budget: &mut Budget) -> Vec<String> {
         let spec = self.graph.spec();
         if !self.graph.layers().is_empty() || self.table.entries.len() > MOST_ENTRIES_FOR_HINTS {
@@ -529,7 +531,7 @@ impl<'s> Search<'s> {
             let variants = variants(name).unwrap_or_default();
             let named =
                 variants.iter().map(|variant| (Some(*variant), format!(" --variant {}", variant.id())));
-            // The first is what the name alone stands for.
+            // The first is the architecture by its name alone.
             let alone = std::iter::once((None, String::new()));
             alone.chain(named.skip(1)).map(move |(variant, option)| (*name, variant, option))
         });
@@ -546,12 +548,12 @@ impl<'s> Search<'s> {
         }
     }
 
-    /// A prefix that ends with no dot, and the number of names that are the network's behind it.
+    /// Returns a prefix without a final dot, and the number of the network's names behind it.
     fn undotted(&self) -> Option<(String, usize)> {
         let name = self.parameters.first()?.name.as_str();
         let entries = || self.table.entries.iter().filter(|entry| self.allowed[entry.dict]);
         let is_prefix = |prefix: &&str| !prefix.is_empty() && !prefix.ends_with('.');
-        // The shortest: a name may end with another's.
+        // The shortest prefix counts, because one name may end with another.
         let prefixes = entries().filter_map(|entry| entry.name.strip_suffix(name)).filter(is_prefix);
         let prefix = prefixes.min_by_key(|prefix| prefix.len())?;
         let named = |entry: &&Entry| {
@@ -597,7 +599,7 @@ impl<'s> Search<'s> {
     }
 }
 
-/// The way out where a weight is stored as others from which it is computed.
+/// Returns advice if a weight is stored as other tensors from which it is computed.
 fn reparametrized(names: &HashSet<&str>, name: &str) -> Option<String> {
     let (module, weight) = name.rsplit_once('.').unwrap_or(("", name));
     let has = |form: &str| names.contains(joined(module, &form.replace('?', weight)).as_str());
@@ -627,7 +629,8 @@ fn named_shape(entry: &Entry) -> String {
     }
 }
 
-/// Which dicts may hold the parameters: all, or the one that was named and those in it.
+/// Returns a flag for each dict: true if it may hold the parameters. These are all dicts, or the selected
+/// dict and its descendants.
 fn allowed(table: &Table, selection: &Selection) -> Result<Vec<bool>, Kind> {
     let Some(key) = &selection.key else { return Ok(vec![true; table.dicts.len()]) };
     let mut allowed: Vec<bool> = Vec::with_capacity(table.dicts.len());
@@ -651,7 +654,7 @@ fn allowed(table: &Table, selection: &Selection) -> Result<Vec<bool>, Kind> {
     Err(Kind::NoKey { key: shown(key), known: known.join(", ") })
 }
 
-/// The float tensors of the dict that holds most of them, where there is no network to choose by.
+/// Returns the float tensors of the dict that holds most of them.
 pub(super) fn largest(table: &Table, selection: &Selection) -> Result<Vec<(String, usize)>, Kind> {
     let allowed = allowed(table, selection)?;
     let mut counts = vec![0; table.dicts.len()];
@@ -659,7 +662,7 @@ pub(super) fn largest(table: &Table, selection: &Selection) -> Result<Vec<(Strin
         let is_tensor = matches!(entry.content, Content::Floats(_) | Content::Refused(_));
         counts[entry.dict] += usize::from(allowed[entry.dict] && is_tensor);
     }
-    // Of equals, the first.
+    // The first of equal dicts wins.
     let largest = (0..counts.len()).rev().max_by_key(|&dict| counts[dict]).filter(|&dict| counts[dict] > 0);
     let Some(largest) = largest else {
         return Err(match table.modules.first() {
@@ -686,7 +689,8 @@ pub(super) fn largest(table: &Table, selection: &Selection) -> Result<Vec<(Strin
     Ok(entries)
 }
 
-/// The error of a file without tensors: of an object in their place, or with the file's own keys.
+/// Returns the error for a file without tensors. It names an object in their place, or lists the file's own
+/// keys.
 fn no_tensors(table: &Table) -> Kind {
     if let Some(object) = table.entries.iter().find(|entry| matches!(entry.content, Content::Object)) {
         let (tensor, id) = (shown(&table.full_name(object)), object.id);
@@ -697,8 +701,8 @@ fn no_tensors(table: &Table) -> Kind {
     Kind::NoTensors { keys: format!("{}{more}", root.keys.join(", ")) }
 }
 
-/// Whether a tensor counts or measures a training: step counters of batch norms, of averages, and of profilers; and
-/// single numbers that are called after what they measure.
+/// True if a tensor is a counter or a measurement of training: step counters of batch norms, of averages and
+/// of profilers, and single numbers that are named after a measurement.
 fn is_of_training(name: &str, content: &Content) -> bool {
     const COUNTERS: [&str; 4] = ["num_batches_tracked", "n_averaged", "total_ops", "total_params"];
     const MEASURED: [&str; 15] = [
@@ -725,7 +729,7 @@ fn is_of_training(name: &str, content: &Content) -> bool {
     COUNTERS.contains(&last) || is_one && !name.contains('.') && MEASURED.contains(&word)
 }
 
-/// Tensors by where they are.
+/// Describes the place of tensors.
 fn described(path: &str, prefix: &str) -> String {
     let mut text = String::from("the tensors");
     if !path.is_empty() {
@@ -737,13 +741,13 @@ fn described(path: &str, prefix: &str) -> String {
     text
 }
 
-/// The first of some names, and that there are more.
+/// Lists the first names, and the number of further ones.
 fn first(names: &[String], most: usize) -> String {
     let shown = names[..names.len().min(most)].join(", ");
     if names.len() > most { format!("{shown}, ...") } else { shown }
 }
 
-/// No dict in a file has a good part of a network's names.
+/// No dict in a file has many of a network's names.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "no dict in the file resembles {network} ({wanted}); the largest, {place}, has {count}: {examples}{hints}"
@@ -757,7 +761,7 @@ pub(super) struct Nothing {
     hints: String,
 }
 
-/// A file holds no parameters of a network, and which are nearest to them.
+/// A file does not hold the parameters of a network; the error describes the nearest ones.
 #[derive(Debug)]
 pub(super) struct Misfit {
     place: String,

@@ -1,6 +1,6 @@
-//! `torch.save` before 1.6: five pickles (magic number, protocol version, system info, the object, the
-//! list of storage keys), then for each key an i64 count of elements and the elements, little-endian
-//! whatever the machine (`torch/serialization.py`, `_legacy_save`). A pickle alone is read as an object without
+//! Files of `torch.save` before 1.6: five pickles (magic number, protocol version, system info, the object,
+//! the list of storage keys), then for each key an i64 count of elements and the elements, little-endian on
+//! every machine (`torch/serialization.py`, `_legacy_save`). A single pickle is read as an object without
 //! storages.
 
 use std::borrow::Cow;
@@ -14,17 +14,17 @@ use super::search::Table;
 use super::tensor::storage_ref;
 use super::{Budget, Kind, shown};
 
-/// 0x1950a86a20f9469cfc6c, little-endian.
+/// The magic number 0x1950a86a20f9469cfc6c, little-endian.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 
-/// The same, as protocol 1 writes it.
+/// The magic number in the form of protocol 1.
 const MAGIC_DIGITS: &str = "119547037146038801333356";
 
-/// The parts of the file.
+/// The parts of the file that are kept.
 #[derive(Debug)]
 pub(super) struct Legacy {
     pub(super) bytes: Vec<u8>,
-    /// Where the pickle of the object begins.
+    /// Byte at which the pickle of the object begins.
     pub(super) object: usize,
     by_key: HashMap<String, Range<usize>>,
 }
@@ -53,7 +53,8 @@ pub(super) fn read(bytes: Vec<u8>, budget: &mut Budget) -> Result<(File, Table),
     Ok((File::Legacy(Legacy { bytes, object, by_key }), table))
 }
 
-/// Only the object says how large the elements of a storage are, so its references are collected first.
+/// Finds the bytes of each storage. Only the object holds the element types of the storages, so its
+/// references are collected first.
 fn slice_storages(
     bytes: &[u8],
     object: &Pickle<'_>,

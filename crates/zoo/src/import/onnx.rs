@@ -1,9 +1,10 @@
 //! ONNX models as layer lists.
 //!
-//! [`message`] declares what is read of the file format, [`operators`] what is understood of each operator,
-//! [`tensor`] turns initializers into values, [`fold`] computes nodes of constants, and [`convert`] walks the nodes in
-//! their order, which ONNX requires to be an order of execution, with the nodes of [`layer`], [`window`] and
-//! [`reshape`]. [`place`] keeps ONNX's view of a value, [`attribute`] and [`border`] (padding) are its parts.
+//! [`message`] declares the supported part of the file format, [`operators`] the supported inputs and
+//! attributes of each operator. [`tensor`] turns initializers into values, and [`fold`] computes nodes of
+//! constants. [`convert`] walks the nodes in file order, which ONNX requires to be an order of execution;
+//! [`layer`], [`window`] and [`reshape`] convert the nodes. [`place`] keeps ONNX's view of a value.
+//! [`attribute`] reads attributes and [`border`] padding.
 
 use std::path::Path;
 
@@ -27,10 +28,10 @@ mod tensor;
 mod tests;
 mod window;
 
-/// Oldest version of the operator set that is read: the first that spreads constants as numpy does.
+/// Oldest supported operator set: the first that broadcasts constants as numpy does.
 const OLDEST_OPSET: i64 = 7;
 
-/// Most outputs that are tried when none is chosen.
+/// Largest number of outputs that are tried if none is chosen.
 const MAX_OUTPUTS: usize = 16;
 
 /// A network from an ONNX file, for [`crate::build_stored`] and [`crate::bind()`].
@@ -42,20 +43,21 @@ pub struct OnnxModel {
     pub layers: Vec<Layer>,
     /// Their parameters: convolution weights as OIHW, linear weights as OI.
     pub parameters: Parameters,
-    /// What the file computes of the image before the first layer.
+    /// Arithmetic on the image before the first layer.
     pub arithmetic: InputArithmetic,
-    /// What was chosen or changed while reading, a sentence each.
+    /// Notes on choices and changes made while reading, one sentence each.
     pub notes: Vec<String>,
 }
 
-/// What a file computes of the image before the first layer: `x * scale + offset`, one of each a channel.
+/// Arithmetic on the image before the first layer: `x * scale + offset`, with one factor and one offset for
+/// each channel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InputArithmetic {
-    /// Whether x is the pixel itself, 0 to 255, and not yet normalized.
+    /// True if x is the pixel itself, 0 to 255, before normalization.
     pub bytes: bool,
     /// Factor of each channel; positive.
     pub scale: Vec<f64>,
-    /// What is added to each channel.
+    /// Offset of each channel.
     pub offset: Vec<f64>,
 }
 
@@ -64,12 +66,12 @@ impl InputArithmetic {
         Self { bytes: false, scale: vec![1.0; channels], offset: vec![0.0; channels] }
     }
 
-    /// Whether nothing is computed.
+    /// True if the arithmetic changes nothing.
     pub fn is_none(&self) -> bool {
         !self.bytes && self.scale.iter().all(|&v| v == 1.0) && self.offset.iter().all(|&v| v == 0.0)
     }
 
-    /// Computes something of the result.
+    /// Appends further arithmetic to this one.
     fn then(&mut self, scale: &[f64], offset: &[f64]) {
         let own = self.scale.iter_mut().zip(&mut self.offset);
         for ((a, b), (scale, offset)) in own.zip(scale.iter().zip(offset)) {
@@ -77,8 +79,8 @@ impl InputArithmetic {
         }
     }
 
-    /// The preprocessing that does all of it: what was asked for, and then this. A file that takes bytes leaves nothing
-    /// to ask for.
+    /// Returns a preprocessing that does everything: `asked`, then this arithmetic. If the file takes bytes,
+    /// it does all normalization itself and `asked` is ignored.
     ///
     /// ```text
     /// ((pixel / 255 - mean) / std) * scale + offset = (pixel / 255 - (mean - offset * std / scale)) / (std / scale)
@@ -95,7 +97,7 @@ impl InputArithmetic {
     }
 }
 
-/// Why a file is no ONNX model that this program can run.
+/// The reason why a file is no ONNX model that this program can run.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum OnnxProblem {
     #[error("{what}, expected an ONNX model")]
@@ -110,34 +112,36 @@ pub(super) enum OnnxProblem {
 
 /// Reads a CNN from an ONNX file (operator sets 7 to 28).
 ///
-/// **Operators**: `Conv` (grouped and dilated too), `Gemm`, `MatMul`, `BatchNormalization` of channels or features,
-/// `Relu`, `LeakyRelu`, `Clip` from 0, `Max` with 0 and `Min`, `MaxPool`, `AveragePool`, `GlobalMaxPool`,
-/// `GlobalAveragePool`, `ReduceMean` over height and width, `Add` and `Sum` of two, `Concat` of channels, `Pad` with zeros (in front of a `MaxPool` with less
-/// too) around an image or of channels, `Slice` of every n-th row and column; `Add`, `Sub`, `Mul` and `Div` with a
-/// constant for all values or one a channel; `Flatten`, `Reshape`, `Squeeze`, `Unsqueeze` and `Transpose`;
-/// `Identity`, `Dropout`, `Cast` between floats, and a `Softmax` or `LogSoftmax` at the end, which is left out, since
-/// the order of the classes does not depend on it. Nodes of constants alone are computed. Nodes that the output does not
-/// need are not looked at. Every attribute and every input of a node is understood or refused by name.
+/// **Operators**: `Conv` (also grouped and dilated), `Gemm`, `MatMul`, `BatchNormalization` of channels or
+/// features, `Relu`, `LeakyRelu`, `Clip` from 0, `Max` with 0, `Min`, `MaxPool`, `AveragePool`,
+/// `GlobalMaxPool`, `GlobalAveragePool`, `ReduceMean` over height and width, `Add` and `Sum` of two values,
+/// `Concat` of channels, `Pad` with zeros around an image or of channels (before a `MaxPool` also with a
+/// smaller value), `Slice` of every n-th row and column; `Add`, `Sub`, `Mul` and `Div` with a constant for
+/// all values or for each channel; `Flatten`, `Reshape`, `Squeeze`, `Unsqueeze` and `Transpose`; `Identity`,
+/// `Dropout`, `Cast` between floats, and a `Softmax` or `LogSoftmax` at the end, which is dropped because it
+/// keeps the order of the classes. Nodes of constants alone are computed. Nodes that the output does not need
+/// are ignored. Every attribute and input of a node is supported, or refused by name.
 ///
-/// **The input** is `[batch, channels, height, width]`, or with the channels behind where the file itself moves them
-/// to the front. The batch is of any size or fixed. Elements are floats, or bytes that a `Cast` makes floats.
-/// Arithmetic with constants on the image is no layer but [`OnnxModel::arithmetic`].
+/// **The input** is `[batch, channels, height, width]`, or has the channels last if the file itself moves
+/// them to the front. The batch size is free or fixed. Elements are floats, or bytes that a `Cast` turns into
+/// floats. Arithmetic with constants on the image becomes [`OnnxModel::arithmetic`], not a layer.
 ///
-/// **The output** is `output` or, without a name, the only one that gives a list of classes.
+/// **The output** is `output`; without a name, it is the only output that is a list of classes.
 ///
-/// **Names**: a layer is called after its weight (`features.0.weight` belongs to `features.0`), otherwise
-/// after its node. Weights of `MatMul` and of `Gemm` without `transB` are transposed to OI, a 1x1 `Conv` of a
-/// mean is a linear layer, a linear layer without a bias gets one of zeros, and behind a flattened channels-last image
-/// a linear layer's columns are in the order of channels, height, width. A constant that is added becomes the bias of
-/// the layer before it; one that scales becomes a batch norm.
+/// **Names**: a layer is named after its weight (`features.0.weight` belongs to `features.0`), otherwise
+/// after its node. Weights of `MatMul` and of `Gemm` without `transB` are transposed to OI. A 1x1 `Conv` of a
+/// mean is a linear layer, and a linear layer without a bias gets a bias of zeros. After a flattened
+/// channels-last image, the columns of a linear layer are reordered to channels, height, width. An added
+/// constant becomes the bias of the layer before it; a factor becomes a batch norm.
 ///
 /// **External data** is read from files beside the model.
 ///
 /// # Errors
-/// With the file's name: a file that cannot be read or is no ONNX model; another operator set; several outputs of which
-/// none was chosen; with the node's name and operator: one that is not in the list above, or is used in a way that the
-/// layers of this program cannot express; a weight that two nodes share, which memory would hold once; a file whose
-/// constants take more than 64 MiB plus 16 times its size and that of the files beside it.
+/// The file cannot be read, is no ONNX model, has another operator set, or has several outputs and none is
+/// chosen. A node has an unsupported operator, or uses one in a way that the layers of this program cannot
+/// express; the error names the node and its operator. Two nodes share a weight, which memory would hold only
+/// once. Constants take more than 64 MiB plus 16 times the size of the file and of the files beside it. Every
+/// error names the file.
 pub fn read_onnx(path: &Path, output: Option<&str>) -> Result<OnnxModel, ImportError> {
     let read = || -> Result<OnnxModel, Kind> {
         let bytes = std::fs::read(path)?;
@@ -146,7 +150,7 @@ pub fn read_onnx(path: &Path, output: Option<&str>) -> Result<OnnxModel, ImportE
     read().map_err(|kind| ImportError { path: path.into(), kind })
 }
 
-/// What a file is that is no ONNX model, where its beginning tells.
+/// Describes a file that is no ONNX model by its first bytes.
 fn foreign(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
         [] => Some("is empty"),
@@ -167,12 +171,12 @@ fn foreign(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// `folder` is where external data lies.
+/// Parses a model; `folder` holds the external data.
 fn parse(bytes: &[u8], folder: &Path, output: Option<&str>) -> Result<OnnxModel, OnnxProblem> {
     if let Some(what) = foreign(bytes) {
         return Err(OnnxProblem::Foreign { what: what.into() });
     }
-    // What decoding allocates is bounded by the file's size, times the size of the largest message.
+    // Decoding allocates at most the file's size times the size of the largest message.
     let model = message::Model::decode(bytes).map_err(|error| OnnxProblem::Foreign {
         what: format!("is damaged, cut off or of another kind ({error})"),
     })?;
@@ -187,7 +191,7 @@ fn parse(bytes: &[u8], folder: &Path, output: Option<&str>) -> Result<OnnxModel,
     chosen(source, output)
 }
 
-/// The version of ONNX's own operators.
+/// Returns the version of ONNX's own operators.
 fn opset(model: &message::Model) -> Result<i64, OnnxProblem> {
     let newest = operators::NEWEST_OPSET;
     let versions: Vec<i64> = model
@@ -208,7 +212,7 @@ fn opset(model: &message::Model) -> Result<i64, OnnxProblem> {
     Err(OnnxProblem::Graph { what: "operator set", problem })
 }
 
-/// The network of the output that was asked for, or of the only one that can be logits.
+/// Returns the network of the chosen output, or of the only one that can be logits.
 fn chosen(source: convert::Source<'_>, output: Option<&str>) -> Result<OnnxModel, OnnxProblem> {
     let names: Vec<&str> = source.graph.output.iter().map(|output| output.name.as_str()).collect();
     let listed = names.iter().take(MAX_OUTPUTS).map(|name| shown(name)).collect::<Vec<_>>().join(", ");
@@ -234,7 +238,7 @@ fn chosen(source: convert::Source<'_>, output: Option<&str>) -> Result<OnnxModel
     if names.is_empty() || names.len() > MAX_OUTPUTS {
         return Err(several());
     }
-    // Where one cannot be converted, it may be the logits, and no other is taken in its place.
+    // An output that cannot be converted may be the logits, so its error is returned and no other output is chosen.
     let all = names.iter().map(|name| convert::convert(source, name)).collect::<Result<Vec<_>, _>>();
     let mut flat = names.iter().zip(all.map_err(|_| several())?).filter(|(_, converted)| converted.is_flat);
     let (Some((name, one)), None) = (flat.next(), flat.next()) else { return Err(several()) };

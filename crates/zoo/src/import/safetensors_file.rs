@@ -1,4 +1,5 @@
-//! safetensors, <https://github.com/huggingface/safetensors>: a JSON header and the tensors, contiguous.
+//! Files in safetensors format (<https://github.com/huggingface/safetensors>): a JSON header, then the
+//! tensors, contiguous.
 
 use std::collections::HashMap;
 
@@ -30,7 +31,7 @@ pub(super) fn read(bytes: Vec<u8>, budget: &mut Budget) -> Result<(File, Table),
     Ok((File::Safetensors(bytes), table))
 }
 
-/// The tensors in alphabetical order.
+/// Returns the tensors in alphabetical order of their names.
 fn in_order<'a>(file: &'a SafeTensors<'_>) -> Vec<(&'a str, safetensors::tensor::TensorView<'a>)> {
     let mut tensors: Vec<_> = file.iter().collect();
     tensors.sort_by_key(|(name, _)| *name);
@@ -52,7 +53,7 @@ fn stored(dtype: safetensors::Dtype) -> Option<Dtype> {
     })
 }
 
-/// The values of some tensors, by their positions in alphabetical order.
+/// Returns the values of some tensors, given by their positions in alphabetical order.
 pub(super) fn values(
     bytes: &[u8],
     wanted: &[(&str, usize)],

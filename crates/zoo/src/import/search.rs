@@ -1,7 +1,8 @@
-//! All tensors of a file, wherever in it they lie.
+//! Lists all tensors of a file, at any depth.
 //!
-//! Trainers put a state dict beside epochs, arguments, optimizers and other state dicts, at any depth. [`Table`] lists
-//! every named tensor with the dict that holds it; [`super::fit`] finds those that a network needs.
+//! Training programs store a state dict beside epochs, arguments, optimizers and other state dicts, at any
+//! depth. [`Table`] lists every named tensor with the dict that holds it; [`super::fit`] picks the parameters
+//! of a network.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -11,20 +12,20 @@ use super::dtype::Dtype;
 use super::tensor::{MAX_NAME_BYTES, Problem, is_tensor, tensor};
 use super::{Budget, Kind, shown};
 
-/// Nested checkpoints are two or three levels deep.
+/// The largest depth of nested dicts. Nested checkpoints have two or three levels.
 const MAX_NESTING: usize = 12;
-/// Keys of a dict that messages may list.
+/// Number of keys of a dict that messages may list.
 const SHOWN_KEYS: usize = 12;
-/// Attributes of an object among which those of a module are looked for: it has them before all others.
+/// Number of attributes of an object that are searched for those of a module, which come before all others.
 const MODULE_ATTRIBUTES: usize = 32;
 
-/// The tensors of a file and the dicts that hold them.
+/// The named tensors of a file, and the dicts that hold them.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    /// A parent comes before its children; the first is the file's own dict.
+    /// The dicts. A parent precedes its children; the first is the root of the file.
     pub(super) dicts: Vec<Dict>,
     pub(super) entries: Vec<Entry>,
-    /// Modules that were pickled whole.
+    /// Modules that were pickled as objects.
     pub(super) modules: Vec<Module>,
 }
 
@@ -32,21 +33,21 @@ pub(super) struct Table {
 #[derive(Debug)]
 pub(super) struct Dict {
     pub(super) parent: Option<usize>,
-    /// The keys that lead to it, joined by dots.
+    /// Keys that lead to the dict, joined by dots.
     pub(super) path: String,
-    /// Its first keys.
+    /// The first keys of the dict.
     pub(super) keys: Vec<String>,
-    /// Keys beyond those.
+    /// Number of further keys.
     pub(super) more: usize,
 }
 
-/// A named value that is a tensor, or something made by a class.
+/// A named tensor, or a named object of some class.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) dict: usize,
     pub(super) name: String,
     pub(super) content: Content,
-    /// Where it is: the object of the pickle.
+    /// The object of the pickle.
     pub(super) id: Id,
 }
 
@@ -54,33 +55,33 @@ pub(super) struct Entry {
 pub(super) enum Content {
     Floats(Vec<usize>),
     Integers(Vec<usize>),
-    /// A tensor that is not understood.
+    /// An unsupported tensor.
     Refused(Problem),
-    /// No tensor.
+    /// An object that is no tensor.
     Object,
 }
 
-/// A module that was pickled whole.
+/// A module that was pickled as an object.
 #[derive(Debug)]
 pub(super) struct Module {
-    /// The keys that lead to it; none where it is all of the file.
+    /// Keys that lead to the module, joined by dots; `None` if it is the root of the file.
     pub(super) path: Option<String>,
     pub(super) class: String,
 }
 
 impl Table {
-    /// A table of one dict.
+    /// Makes a table of one empty dict.
     pub(super) fn flat() -> Self {
         let root = Dict { parent: None, path: String::new(), keys: Vec::new(), more: 0 };
         Self { dicts: vec![root], ..Self::default() }
     }
 
-    /// The entry's name with the keys of its dict.
+    /// The keys of the entry's dict and its name, joined by dots.
     pub(super) fn full_name(&self, entry: &Entry) -> String {
         joined(&self.dicts[entry.dict].path, &entry.name)
     }
 
-    /// Lists what a pickle holds.
+    /// Lists the tensors and dicts of a pickle.
     pub(super) fn of(pickle: &Pickle<'_>, budget: &mut Budget) -> Result<Self, Kind> {
         let mut table = Self::default();
         let mut seen = HashSet::new();
@@ -124,12 +125,12 @@ impl Table {
                     false => held.more += 1,
                 }
                 let content = match (tensor, pickle.get(value)) {
-                    // A number of NumPy's, as good as one of Python's.
+                    // A NumPy scalar counts as a Python number.
                     (Some(Ok(tensor)), _) if tensor.storage().is_none() && tensor.shape.is_empty() => {
                         continue;
                     }
                     (Some(Ok(tensor)), _) => {
-                        // Many items can share one tensor, or one shape.
+                        // Many items can share one tensor or one shape, so each is charged.
                         budget.spend(tensor.bytes(), &key)?;
                         match tensor.dtype {
                             dtype if dtype.is_float() => Content::Floats(tensor.shape),
@@ -154,7 +155,7 @@ impl Table {
                 };
                 budget.spend(size_of::<Entry>() + 2 * key.len(), &key)?;
                 let entry = Entry { dict, name: key.clone().into_owned(), content, id: value };
-                // As in Python, the last of equal keys counts.
+                // The last of equal keys counts, as in Python.
                 match positions.get(&*key) {
                     Some(&position) => table.entries[position] = entry,
                     None => {
@@ -167,7 +168,8 @@ impl Table {
         Ok(table)
     }
 
-    /// Notes an object that has the attributes of a module; it lies in a dict, or is all of the file.
+    /// Records an object that has the attributes of a module. `place` is its dict and key, or `None` for the
+    /// root of the file.
     fn module(&mut self, pickle: &Pickle<'_>, id: Id, place: Option<(usize, &str)>) {
         const MOST: usize = 8;
         if self.modules.len() == MOST {
@@ -188,13 +190,14 @@ pub(super) fn joined(path: &str, name: &str) -> String {
     if path.is_empty() { name.into() } else { format!("{path}.{name}") }
 }
 
-/// A key, or a position in a list.
+/// A key of a dict, or an index of a list.
 enum Key {
     Object(Id),
     Position(usize),
 }
 
-/// Keys and values of a dict, or of a list that may hold dicts. Pairs of a text and a tensor in a list are items of it.
+/// Returns keys and values of a dict, or of a list that may hold dicts. In a list, a pair of a text and a
+/// tensor counts as key and value.
 fn items(pickle: &Pickle<'_>, id: Id) -> Option<Vec<(Key, Id)>> {
     match pickle.get(id) {
         Object::List(list) | Object::Tuple(list) => {
@@ -212,14 +215,14 @@ fn items(pickle: &Pickle<'_>, id: Id) -> Option<Vec<(Key, Id)>> {
     }
 }
 
-/// A key as text: numbers in digits, and bytes, which are names that Python 2 wrote, as such.
+/// Returns a key as text: numbers in digits; bytes, which are names written by Python 2, as they are.
 fn key_text<'a>(pickle: &Pickle<'a>, key: &Key) -> Option<std::borrow::Cow<'a, str>> {
     match *key {
         Key::Position(position) => Some(position.to_string().into()),
         Key::Object(id) => match pickle.get(id) {
             Object::Int(value) => Some(value.to_string().into()),
             Object::Bytes(bytes) => std::str::from_utf8(bytes).ok().map(Into::into),
-            // Bytes at protocol 2: a call that encodes a text, which many keys can share.
+            // Bytes at protocol 2 are a call that encodes a text, which many keys can share.
             Object::Call { .. } => {
                 let text = pickle.call(id)?.2.first().and_then(|&text| pickle.text(text))?;
                 let bytes = if text.len() <= 2 * MAX_NAME_BYTES { pickle.bytes(id)? } else { return None };
@@ -230,14 +233,14 @@ fn key_text<'a>(pickle: &Pickle<'a>, key: &Key) -> Option<std::borrow::Cow<'a, s
     }
 }
 
-/// The class or function behind an object that is neither plain data nor a tensor, for messages.
+/// Returns the class or function of an object that is neither plain data nor a tensor, for messages.
 pub(super) fn class_of(pickle: &Pickle<'_>, id: Id) -> Option<String> {
     let start = id;
     let mut id = id;
     loop {
         id = match pickle.get(id) {
             Object::Global { module, name } => return Some(shown(&format!("{module}.{name}"))),
-            // A callable is older than its call, and an id than its reference, so this ends.
+            // A callable precedes its call, and an id its reference, so this loop ends.
             Object::Call { callable, .. } => *callable,
             // Legacy files refer to the classes of modules as ("module", class, file, source).
             Object::Persistent(reference) => match pickle.get(*reference) {

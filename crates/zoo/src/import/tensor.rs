@@ -1,7 +1,7 @@
-//! Tensors as pickles describe them.
+//! Reads the tensors that a pickle describes.
 //!
-//! `torch.save` writes a tensor as a call of a function of `torch._utils` on a storage and a view of it (offset, shape,
-//! strides, counted in elements). Every argument is understood, or the tensor is refused:
+//! `torch.save` writes a tensor as a call of a function of `torch._utils` on a storage and a view of it
+//! (offset, shape, strides, counted in elements). A tensor with an unknown argument is refused:
 //!
 //! ```text
 //! _rebuild_tensor(storage, offset, shape, strides)                                           before 0.4
@@ -16,7 +16,7 @@
 //! metadata: {"neg": bool, "conj": bool}, views that are negated and conjugated when they are read
 //! ```
 //!
-//! Gradients, hooks, devices and attributes change no value. A NumPy array is a tensor, too.
+//! Gradients, hooks, devices and attributes do not change values. A NumPy array also counts as a tensor.
 
 use std::borrow::Cow;
 
@@ -26,14 +26,16 @@ use quant::FloatTensor;
 use super::dtype::Dtype;
 use super::{Budget, Kind, shown};
 
-/// PyTorch's own limit.
+/// The largest number of dimensions, which is PyTorch's own limit.
 const MAX_RANK: usize = 64;
-/// Names are compared often, and a hostile file can share one of any length.
+/// The largest length of a name. Names are compared often, and in a hostile file many entries can share one
+/// long name.
 pub(super) const MAX_NAME_BYTES: usize = 1024;
-/// A parameter wraps a tensor of a subclass that wraps a tensor; a hostile file has no end.
+/// The largest number of nested wrappers. A parameter wraps a tensor of a subclass that wraps a tensor; a
+/// hostile file could go on forever.
 const MAX_WRAPPERS: usize = 4;
 
-/// Why a tensor cannot be read. The text follows its name.
+/// The reason why a tensor cannot be read. The text follows the name of the tensor.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Problem {
     #[error(" is built by {class}, expected a dense tensor{advice}")]
@@ -57,29 +59,29 @@ pub(super) enum Problem {
     Metadata { key: String },
 }
 
-/// A storage as a pickle refers to it.
+/// A reference to a storage in a pickle.
 pub(super) struct StorageRef<'a> {
     pub(super) key: &'a str,
-    /// `None` for a class that is unknown here.
+    /// Element type; `None` if the storage class is unknown.
     pub(super) dtype: Option<Dtype>,
     class: (&'a str, &'a str),
-    /// Where a view of the storage begins, in elements (legacy format).
+    /// Start of a view of the storage, in elements (legacy format only).
     offset: usize,
 }
 
 impl StorageRef<'_> {
-    /// The class, for messages.
+    /// Name of the storage class, for messages.
     pub(super) fn class(&self) -> String {
         shown(&format!("{}.{}", self.class.0, self.class.1))
     }
 }
 
-/// A tensor: where its elements are.
+/// A tensor: its shape and the place of its elements.
 pub(super) struct TensorRef<'a> {
     pub(super) shape: Vec<usize>,
     pub(super) dtype: Dtype,
     elements: Elements<'a>,
-    /// Whether the value is the negative of what is stored.
+    /// True if the values are the negatives of the stored elements.
     negative: bool,
 }
 
@@ -89,7 +91,7 @@ enum Elements<'a> {
 }
 
 impl<'a> TensorRef<'a> {
-    /// The storage whose elements these are; none for a NumPy array.
+    /// Key of the storage that holds the elements; `None` for a NumPy array.
     pub(super) fn storage(&self) -> Option<&str> {
         match &self.elements {
             Elements::View { storage, .. } => Some(storage.key),
@@ -97,12 +99,12 @@ impl<'a> TensorRef<'a> {
         }
     }
 
-    /// What it takes to hold this description.
+    /// Memory that this description takes, in bytes.
     pub(super) fn bytes(&self) -> usize {
         size_of::<Self>() + 2 * size_of_val(self.shape.as_slice())
     }
 
-    /// The values, in row-major order, from the bytes of the storage.
+    /// Returns the values in row-major order, given the bytes of the storage.
     pub(super) fn values(
         &self,
         name: &str,
@@ -155,7 +157,7 @@ impl<'a> TensorRef<'a> {
     }
 }
 
-/// Strides of an array without gaps, whose size has been checked.
+/// Strides of a contiguous array whose size has been checked.
 fn contiguous(shape: &[usize], fortran: bool) -> Vec<usize> {
     let mut strides = vec![1; shape.len()];
     let mut next = 1usize;
@@ -170,7 +172,7 @@ fn contiguous(shape: &[usize], fortran: bool) -> Vec<usize> {
     strides
 }
 
-/// The tensor that an object is; `None` for what is no tensor.
+/// Returns the tensor that an object describes; `None` if it is no tensor.
 pub(super) fn tensor<'a>(
     pickle: &Pickle<'a>,
     id: Id,
@@ -183,7 +185,7 @@ pub(super) fn tensor<'a>(
     is_rebuilding(module, name).then(|| rebuilt(pickle, (module, name), args, MAX_WRAPPERS, budget))
 }
 
-/// Whether an object is a tensor.
+/// True if an object is a tensor.
 pub(super) fn is_tensor(pickle: &Pickle<'_>, id: Id) -> bool {
     let rebuilt = pickle.call(id).is_some_and(|(module, name, _)| is_rebuilding(module, name));
     rebuilt || pickle.array_len(id).is_some()
@@ -193,7 +195,7 @@ fn is_rebuilding(module: &str, name: &str) -> bool {
     matches!(module, "torch._utils" | "torch._tensor" | "torch.tensor") && name.starts_with("_rebuild")
 }
 
-/// A NumPy array. Many can share the bytes that are looked at.
+/// Returns a NumPy array as a tensor. Many arrays can share their bytes, so each is charged.
 fn array<'a>(pickle: &Pickle<'a>, id: Id, budget: &mut Budget) -> Option<Result<TensorRef<'a>, Problem>> {
     let bytes = pickle.array_len(id)?;
     if budget.spend(bytes, "an array").is_err() {
@@ -262,7 +264,7 @@ fn rebuilt<'a>(
         ) => {
             let tensor = wrapped(tensor)?;
             let dtype = torch_dtype(pickle, dtype)?;
-            // Between floats only rounding can differ, and only to a narrower type than the tensor was on its device.
+            // Only rounding can differ between float types, and only if the tensor had a wider type on its device.
             match tensor.dtype.is_float() == dtype.is_float() {
                 true => Ok(tensor),
                 false => Err(Problem::Form("the tensor was of another kind on its device")),
@@ -311,7 +313,7 @@ fn rebuilt<'a>(
     }
 }
 
-/// A view of a storage, of the storage's type.
+/// Returns a view of a storage; its type is that of the storage.
 fn view<'a>(
     pickle: &Pickle<'a>,
     [storage, offset, shape, strides]: [Id; 4],
@@ -340,8 +342,8 @@ fn torch_dtype(pickle: &Pickle<'_>, id: Id) -> Result<Dtype, Problem> {
     dtype.ok_or_else(|| Problem::Type { found: shown(&format!("{module}.{name}")) })
 }
 
-/// A view may be negated or conjugated when it is read; conjugation leaves real numbers alone, and others are refused
-/// by their type.
+/// Applies metadata. A view may be negated or conjugated. Conjugation does not change real numbers; complex
+/// tensors are refused by their type.
 fn with_metadata<'a>(
     pickle: &Pickle<'a>,
     mut tensor: TensorRef<'a>,
@@ -364,7 +366,7 @@ fn with_metadata<'a>(
     Ok(tensor)
 }
 
-/// What a persistent id refers to, if it is a storage.
+/// Returns the storage that a persistent id refers to, if it refers to one.
 pub(super) fn storage_ref<'a>(pickle: &Pickle<'a>, id: Id) -> Option<StorageRef<'a>> {
     let Object::Persistent(id) = pickle.get(id) else { return None };
     let Object::Tuple(items) = pickle.get(*id) else { return None };
@@ -394,7 +396,7 @@ fn sizes(pickle: &Pickle<'_>, id: Id) -> Option<Vec<usize>> {
         Object::Tuple(items) if items.len() <= MAX_RANK => {
             items.iter().map(|&item| size(pickle, item)).collect()
         }
-        // torch.Size, where a subclass of tuple was pickled as one.
+        // A torch.Size, pickled as a subclass of tuple.
         Object::Call { .. } => match pickle.call(id)? {
             ("torch", "Size", &[sizes]) => match pickle.get(sizes) {
                 Object::Tuple(items) if items.len() <= MAX_RANK => {

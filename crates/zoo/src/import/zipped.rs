@@ -1,5 +1,5 @@
-//! `torch.save` since 1.6: a zip with `<name>/data.pkl`, `<name>/data/<key>` for each storage, and since
-//! 2.1 `<name>/byteorder`. `<name>` is the file's own, or `archive`.
+//! Files of `torch.save` since 1.6: a zip with `<name>/data.pkl`, `<name>/data/<key>` for each storage, and
+//! since 2.1 `<name>/byteorder`. `<name>` is that of the file, or `archive`.
 
 use std::borrow::Cow;
 use std::io::{Cursor, Read};
@@ -15,11 +15,11 @@ use super::{Budget, Kind, shown};
 
 const PICKLE: &str = "data.pkl";
 
-/// The parts of the file.
+/// The parts of the file that are kept.
 #[derive(Debug)]
 pub(super) struct Zipped {
     bytes: Vec<u8>,
-    /// The folder that holds everything, with its slash.
+    /// Name of the folder that holds all entries, with a final slash.
     root: String,
     pub(super) pickle: Vec<u8>,
     pub(super) big_endian: bool,
@@ -54,14 +54,15 @@ pub(super) fn read(bytes: Vec<u8>, budget: &mut Budget) -> Result<(File, Table),
     Ok((File::Zip(Zipped { bytes, root, pickle, big_endian }), table))
 }
 
-/// PyTorch's archives begin with the file. Left to itself, the reader guesses where they begin, and takes one for shifted
-/// whose first entry takes as many bytes in the directory as the zip64 records behind it: every name of 21 letters.
+/// Opens the archive at byte 0, where PyTorch's archives begin. By default the zip reader guesses the offset.
+/// It guesses wrong if the directory entry of the first file is as long as the zip64 records after it, which
+/// happens for names of 21 letters.
 fn open(bytes: &[u8]) -> Result<ZipArchive<Cursor<&[u8]>>, Kind> {
     let config = Config { archive_offset: ArchiveOffset::Known(0) };
     Ok(ZipArchive::with_config(config, Cursor::new(bytes))?)
 }
 
-/// What a zip is that `torch.save` did not write.
+/// Names the kind of a zip that `torch.save` did not write.
 fn without_pickle(names: &[String]) -> Kind {
     let has = |end: &str| names.iter().any(|name| name.ends_with(end));
     if has(".npy") {
@@ -75,7 +76,7 @@ fn without_pickle(names: &[String]) -> Kind {
     }
 }
 
-/// The content of a file of the archive, if it exists.
+/// Returns the content of a file of the archive, or `None` if there is none.
 fn entry(
     archive: &mut ZipArchive<Cursor<&[u8]>>,
     root: &str,
@@ -88,7 +89,7 @@ fn entry(
         Err(ZipError::FileNotFound) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    // The header's size may be a lie, so it neither allocates nor ends the reading.
+    // The size in the header may be wrong, so it neither reserves memory nor ends the reading.
     let mut content = Vec::new();
     entry.take(budget.left as u64 + 1).read_to_end(&mut content)?;
     budget.spend(content.len(), &name)?;

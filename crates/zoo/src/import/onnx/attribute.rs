@@ -1,15 +1,15 @@
-//! Attributes of nodes, each with what stands in for it where it is absent. Which there are, and of what kind each
-//! is, has been checked ([`super::operators`]).
+//! Reads attributes of nodes, each with a default if it is absent. [`super::operators`] has already checked
+//! their names and kinds.
 
 use super::convert::Done;
 use super::message::{Attribute, Node, Tensor};
 use super::operators;
 use crate::import::shown;
 
-/// Largest number that a kernel, a stride or a padding may be here; `layers` says what is allowed.
+/// Largest kernel, stride or padding that is read; `layers` has the limits of each layer.
 pub(super) const MAX_EXTENT: i64 = 1 << 20;
 
-/// What an attribute holds.
+/// The type of an attribute's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Float,
@@ -20,7 +20,8 @@ pub(super) enum Kind {
     Ints,
 }
 
-/// A kind of attribute: its number in `AttributeProto`, what it is called, whether an attribute holds such a value.
+/// A type of attribute: its number in `AttributeProto`, its name, and a test whether an attribute holds such
+/// a value.
 type Field = (i32, &'static str, fn(&Attribute) -> bool);
 
 const FIELDS: [Field; 14] = [
@@ -52,7 +53,7 @@ impl Kind {
         }
     }
 
-    /// Whether an attribute holds a value of this kind and nothing else.
+    /// Checks that an attribute holds a value of this type and nothing else.
     pub(super) fn check(self, attribute: &Attribute) -> Done<()> {
         let name = shown(&attribute.name);
         let called = |number: i32| FIELDS.iter().find(|field| field.0 == number).map_or("a value", |f| f.1);
@@ -89,7 +90,7 @@ pub(super) fn int(node: &Node, name: &str, absent: i64) -> i64 {
     attribute(node, name).map_or(absent, |a| a.i.unwrap_or_default())
 }
 
-/// An integer that is 0 or 1.
+/// Returns an integer attribute that must be 0 or 1.
 pub(super) fn flag(node: &Node, name: &str, absent: bool) -> Done<bool> {
     match int(node, name, absent.into()) {
         0 => Ok(false),
@@ -114,7 +115,7 @@ pub(super) fn tensor<'a>(node: &'a Node, name: &str) -> Option<&'a Tensor> {
     attribute(node, name).and_then(|a| a.t.as_ref())
 }
 
-/// A string, for messages and comparisons.
+/// Returns a string, for messages and comparisons.
 pub(super) fn string(node: &Node, name: &str, absent: &str) -> String {
     attribute(node, name)
         .map_or(absent.into(), |a| shown(&String::from_utf8_lossy(a.s.as_deref().unwrap_or(&[]))))
@@ -127,7 +128,7 @@ pub(super) fn extent(value: i64, least: i64, what: &str) -> Done<usize> {
     Err(format!("{what} holds {value}, expected {least}..={MAX_EXTENT}"))
 }
 
-/// Two positive numbers, height and width.
+/// Returns two positive numbers, height and width.
 pub(super) fn pair(node: &Node, name: &str, absent: [usize; 2]) -> Done<[usize; 2]> {
     match ints(node, name) {
         None => Ok(absent),
@@ -136,7 +137,7 @@ pub(super) fn pair(node: &Node, name: &str, absent: [usize; 2]) -> Done<[usize; 
     }
 }
 
-/// Kernel and stride of a pool.
+/// Returns kernel and stride of a pool.
 pub(super) fn pool(node: &Node) -> Done<([usize; 2], [usize; 2])> {
     let dilations = pair(node, "dilations", [1, 1])?;
     if dilations != [1, 1] {

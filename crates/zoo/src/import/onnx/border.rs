@@ -1,10 +1,10 @@
-//! A border around an image, and what it means for the windows that slide over it.
+//! A border around an image, and its effect on the windows that slide over the image.
 
 use super::attribute::{extent, ints, string};
 use super::convert::Done;
 use super::message::Node;
 
-/// Rows above and columns on the left; rows below and columns on the right.
+/// Number of rows above and columns on the left (`before`), rows below and columns on the right (`after`).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Border {
     pub(super) before: [usize; 2],
@@ -17,8 +17,8 @@ impl Border {
         Self { before: sum(self.before, other.before), after: sum(self.after, other.after) }
     }
 
-    /// Output size of a window that slides over an image of `size` with this border; none when it does not
-    /// fit.
+    /// Returns the output size of a window that slides over an image of `size` with this border; `None` if
+    /// the window does not fit.
     fn output(self, size: [usize; 2], kernel: [usize; 2], stride: [usize; 2]) -> Option<[usize; 2]> {
         let axis = |i: usize| {
             let room = (size[i] + self.before[i] + self.after[i]).checked_sub(kernel[i])?;
@@ -27,7 +27,8 @@ impl Border {
         Some([axis(0)?, axis(1)?])
     }
 
-    /// The padding on both sides that lets a window meet the same values at the same places, if there is one.
+    /// Returns an equal padding on both sides with which windows cover the same values at the same positions,
+    /// if there is one.
     pub(super) fn symmetric(
         self,
         size: [usize; 2],
@@ -38,7 +39,7 @@ impl Border {
         (both.output(size, kernel, stride)? == self.output(size, kernel, stride)?).then_some(self.before)
     }
 
-    /// Whether windows leave rows or columns over.
+    /// True if windows leave rows or columns uncovered.
     pub(super) fn leaves_some(self, size: [usize; 2], kernel: [usize; 2], stride: [usize; 2]) -> bool {
         (0..2).any(|i| {
             let room = (size[i] + self.before[i] + self.after[i]).checked_sub(kernel[i]);
@@ -47,8 +48,8 @@ impl Border {
     }
 }
 
-/// The border that a node itself adds to an image of `size`, which has the border `outer` already. `kernel` is as
-/// wide as its dilation makes it.
+/// Returns the border that a node itself adds to an image of `size`, which already has the border `outer`.
+/// `kernel` includes the dilation.
 pub(super) fn border(
     node: &Node,
     outer: Border,

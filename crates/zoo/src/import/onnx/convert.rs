@@ -1,8 +1,8 @@
-//! From nodes to layers.
+//! Converts nodes to layers.
 //!
-//! Every value of the ONNX graph is a place in the layer list or a constant. A place also remembers the shape and the
-//! order that ONNX gives it ([`super::place`]). Each image of a batch goes its own way: a symbolic batch is 1, a fixed
-//! one stays in the shapes and means the same.
+//! Every value of the ONNX graph is a place in the layer list or a constant. A place also remembers ONNX's
+//! shape and order of its values ([`super::place`]). Images of a batch are independent: a symbolic batch size
+//! is 1, a fixed one stays in the shapes and has the same meaning.
 
 use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
@@ -21,51 +21,52 @@ use super::{InputArithmetic, OnnxModel, OnnxProblem, operators};
 use crate::import::shown;
 use crate::layers;
 
-/// Whether a domain is that of ONNX's own operators.
+/// True if a domain is that of ONNX's own operators.
 pub(super) fn is_standard(domain: &str) -> bool {
     matches!(domain, "" | "ai.onnx")
 }
 
-/// What a name of the ONNX graph stands for.
+/// The meaning of a name of the ONNX graph.
 #[derive(Clone)]
 pub(super) enum Value<'a> {
     /// The output of a layer, or the input.
     Place(Place),
-    /// A place with a border of one value that no layer adds yet.
+    /// A place with a constant border that no layer adds yet.
     Padded { place: Place, border: Border, fill: f32 },
-    /// A place whose values are cut to at most this, which no layer does yet.
+    /// A place whose values are capped at `most`, which no layer does yet.
     Capped { place: Place, most: f32 },
-    /// Every `step`-th row or column of a place, along one of ONNX's axes, which no layer takes yet.
+    /// Every `step`-th row or column of a place, along one of ONNX's axes, which no layer selects yet.
     Skipped { place: Place, axis: usize, step: usize },
-    /// The class probabilities: nothing may read them.
+    /// The class probabilities, which no node may read.
     Probabilities(Place),
-    /// A tensor of the file, read when it is needed.
+    /// A tensor of the file, read on demand.
     Tensor(&'a Tensor),
-    /// With the tensor that it is, where values were only moved.
+    /// A constant, and the tensor of the file whose values it holds in another order or shape, if there is
+    /// one.
     Constant(Constant, Option<&'a Tensor>),
-    /// The second output of this node, or one behind it.
+    /// The second or a later output of this node.
     Further(String),
 }
 
-/// A network of which the output is not known to be the logits.
+/// A converted network whose output may not be the logits.
 pub(super) struct Converted {
     pub(super) model: OnnxModel,
-    /// Whether the output is a list of features and not an image.
+    /// True if the output is a list of features, false if it is an image.
     pub(super) is_flat: bool,
 }
 
-/// What a graph is converted with.
+/// The inputs of a conversion.
 #[derive(Clone, Copy)]
 pub(super) struct Source<'a> {
     pub(super) graph: &'a Graph,
-    /// Where external data lies.
+    /// Folder of the external data.
     pub(super) folder: &'a Path,
-    /// What may be spent on constants: those that are read, and those that are made of them.
+    /// Largest number of bytes that constants may take, both those read and those computed.
     pub(super) bytes: usize,
     pub(super) opset: i64,
 }
 
-/// The network that gives one of a graph's outputs.
+/// Converts the nodes that one output needs to a network.
 pub(super) fn convert<'a>(source: Source<'a>, output: &'a str) -> Result<Converted, OnnxProblem> {
     let Source { graph, folder, bytes, opset } = source;
     let Image { name, size, batch, last, is_bytes, other_type } = input(graph)?;
@@ -156,7 +157,7 @@ pub(super) fn convert<'a>(source: Source<'a>, output: &'a str) -> Result<Convert
     Ok(Converted { model: converter.finish(graph, size, classes), is_flat })
 }
 
-/// The nodes that an output depends on, in the order of the file.
+/// Returns the nodes that an output depends on, in file order.
 pub(super) fn needed<'a>(graph: &'a Graph, output: &str) -> Vec<&'a Node> {
     let mut wanted = BTreeSet::from([output]);
     let mut nodes: Vec<&Node> = Vec::new();
@@ -170,37 +171,38 @@ pub(super) fn needed<'a>(graph: &'a Graph, output: &str) -> Vec<&'a Node> {
     nodes
 }
 
-/// What stands for a stored weight, so that two layers cannot share one.
+/// The identity of a stored weight, so that two layers cannot share one.
 #[derive(PartialEq, Eq, Hash)]
 enum Weight {
-    /// The address of a tensor of the file.
+    /// Address of a tensor of the file.
     Tensor(*const Tensor),
-    /// A name of the graph.
+    /// Name of a value of the graph.
     Named(String),
 }
 
-/// What is known so far.
+/// The state of a conversion.
 pub(super) struct Converter<'a> {
     folder: &'a Path,
     opset: i64,
-    /// Bytes that may be spent on constants, and those that are left: any node can name any constant again.
+    /// Bytes that constants may take (`limit`), and the bytes left. Several nodes can copy the same constant,
+    /// so each copy is charged.
     limit: usize,
     left: Cell<usize>,
     values: HashMap<&'a str, Value<'a>>,
-    /// How often each name is read by needed nodes, or is the graph's output.
+    /// Number of readers of each name: needed nodes, plus one if it is the graph's output.
     readers: HashMap<&'a str, usize>,
-    /// Shape of every place, without the batch.
+    /// Shape of every place, without the batch dimension.
     pub(super) shapes: Vec<Vec<usize>>,
     pub(super) layers: Vec<Layer>,
     names: BTreeSet<String>,
     pub(super) parameters: Parameters,
-    /// The node that reads each weight that became a stored one.
+    /// The node that reads each stored weight.
     stored: HashMap<Weight, String>,
     pub(super) arithmetic: InputArithmetic,
     notes: Vec<String>,
 }
 
-/// A result, or what is wrong with the node.
+/// A result, or the defect of the node.
 pub(super) type Done<T> = Result<T, String>;
 
 impl<'a> Converter<'a> {
@@ -228,7 +230,7 @@ impl<'a> Converter<'a> {
         self.folder
     }
 
-    /// Keeps a sentence for whoever reads the model, once.
+    /// Adds a note for the user, unless it exists.
     pub(super) fn note(&mut self, note: String) {
         if !self.notes.contains(&note) {
             self.notes.push(note);
@@ -298,7 +300,7 @@ impl<'a> Converter<'a> {
         Ok(Value::Place(place?))
     }
 
-    /// Puts a layer at the end of the list; gives its place.
+    /// Appends a layer and returns its place.
     pub(super) fn push(&mut self, name: String, op: LayerOp, inputs: &[&Place]) -> Done<usize> {
         let shapes: Vec<&[usize]> = inputs.iter().map(|x| self.shapes[x.place].as_slice()).collect();
         let (_, shape) = layers::node(&op, &shapes)?;
@@ -317,13 +319,14 @@ impl<'a> Converter<'a> {
         Ok(self.layers.len())
     }
 
-    /// As [`Converter::push`], for a layer whose output ONNX has as the layers have it.
+    /// Appends a layer like [`Converter::push`]. ONNX has its output in the same shape and order as the
+    /// layer.
     pub(super) fn push_plain(&mut self, name: String, op: LayerOp, inputs: &[&Place]) -> Done<Place> {
         let place = self.push(name, op, inputs)?;
         Ok(Place::new(place, &self.shapes[place], inputs[0].dims[0]))
     }
 
-    /// As [`Converter::push`], for a layer that keeps shape and order.
+    /// Appends a layer like [`Converter::push`] that keeps shape and order.
     pub(super) fn push_alike(&mut self, name: String, op: LayerOp, x: &Place) -> Done<Place> {
         let place = self.push(name, op, &[x])?;
         Ok(Place { place, shared: false, ..x.clone() })
@@ -368,17 +371,17 @@ impl<'a> Converter<'a> {
         node.input.get(i).is_some_and(|name| !name.is_empty())
     }
 
-    /// What an input stands for.
+    /// Returns the value of an input.
     pub(super) fn value_of(&self, node: &Node, i: usize) -> Option<&Value<'a>> {
         self.values.get(node.input.get(i)?.as_str())
     }
 
-    /// Whether an input is a constant.
+    /// True if an input is a constant.
     pub(super) fn is_constant(&self, node: &Node, i: usize) -> bool {
         matches!(self.value_of(node, i), Some(Value::Tensor(_) | Value::Constant(..)))
     }
 
-    /// The tensor of the file that a constant input is.
+    /// Returns the tensor of the file that a constant input is.
     pub(super) fn origin(&self, node: &Node, i: usize) -> Option<&'a Tensor> {
         match self.value_of(node, i)? {
             Value::Tensor(tensor) => Some(tensor),
@@ -387,7 +390,7 @@ impl<'a> Converter<'a> {
         }
     }
 
-    /// The place that an input is, with its border, if it has one.
+    /// Returns the place of an input and its border, if it has one.
     pub(super) fn padded(&self, node: &'a Node, i: usize) -> Done<(Place, Border, f32)> {
         let name = || shown(&node.input[i]);
         let (place, border, fill) = match self.lookup(node, i)? {
@@ -417,13 +420,14 @@ impl<'a> Converter<'a> {
         Ok((place, border, fill))
     }
 
-    /// The place that an input is; a border becomes a layer.
+    /// Returns the place of an input; a border becomes a layer.
     pub(super) fn place(&mut self, node: &'a Node, i: usize) -> Done<Place> {
         let (place, border, fill) = self.padded(node, i)?;
         self.with_border(label(node), place, border, fill)
     }
 
-    /// As [`Converter::place`], where the values are only moved: they may be bytes.
+    /// Returns the place of an input like [`Converter::place`], for nodes that only move values, which may be
+    /// bytes.
     pub(super) fn any_place(&mut self, node: &'a Node, i: usize) -> Done<Place> {
         match self.lookup(node, i)? {
             Value::Place(place) => Ok(place),
@@ -480,7 +484,7 @@ impl<'a> Converter<'a> {
         }
     }
 
-    /// A constant of one number.
+    /// Returns a constant input that is one number.
     pub(super) fn number(&self, node: &'a Node, i: usize) -> Done<f32> {
         let tensor = self.floats(node, i)?;
         match *tensor.values() {
@@ -489,7 +493,7 @@ impl<'a> Converter<'a> {
         }
     }
 
-    /// A parameter with one value a channel.
+    /// Returns a constant input with one value for each channel.
     pub(super) fn vector(&self, node: &'a Node, i: usize, length: usize) -> Done<FloatTensor> {
         let tensor = self.floats(node, i)?;
         let shape = tensor.shape();
@@ -499,7 +503,7 @@ impl<'a> Converter<'a> {
         Ok(FloatTensor::new(vec![length], tensor.values().to_vec()))
     }
 
-    /// A weight, and the name of its layer.
+    /// Returns a weight and the name of its layer.
     pub(super) fn weight(
         &mut self,
         node: &'a Node,
@@ -525,7 +529,7 @@ impl<'a> Converter<'a> {
             return Err("training_mode is true, expected a model exported for inference".into());
         }
         if self.has(node, 1) {
-            // How much is dropped in training.
+            // The ratio matters only in training.
             self.number(node, 1)?;
         }
         self.lookup(node, 0)
@@ -546,7 +550,8 @@ impl<'a> Converter<'a> {
         }
     }
 
-    /// Probabilities of all classes together, as a sum over any other axes would not keep the classes' order.
+    /// Converts a softmax. It must cover all classes: over any other axes it would not keep the order of the
+    /// classes.
     fn softmax(&mut self, node: &'a Node) -> Done<Value<'a>> {
         let place = self.place(node, 0)?;
         let rank = place.dims.len();
@@ -565,7 +570,7 @@ impl<'a> Converter<'a> {
     }
 }
 
-/// The value of a `Constant` node.
+/// Returns the value of a `Constant` node.
 fn constant<'a>(node: &'a Node) -> Done<Value<'a>> {
     let [attribute] = node.attribute.as_slice() else {
         return Err(format!("has {} attributes, expected one", node.attribute.len()));
@@ -597,7 +602,7 @@ fn constant<'a>(node: &'a Node) -> Done<Value<'a>> {
     Ok(Value::Constant(constant, None))
 }
 
-/// What to give in place of a model with a node of an operator that is not known.
+/// Returns advice for a node with an unknown operator.
 fn instead(node: &Node) -> &'static str {
     let operator = node.op_type.as_str();
     let is_quantized = operator.contains("uantize")
@@ -614,7 +619,7 @@ fn instead(node: &Node) -> &'static str {
     }
 }
 
-/// A node's name, or that of its first output where it has none.
+/// Returns a node's name, or that of its first output if it has none.
 pub(super) fn label(node: &Node) -> String {
     let output = node.output.first().map_or("", String::as_str);
     shown(if node.name.is_empty() { output } else { &node.name })

@@ -1,4 +1,5 @@
-//! Nodes whose inputs are all constants: the arithmetic of shapes that exporters leave in a file, and that of weights.
+//! Computes nodes whose inputs are all constants: the shape arithmetic that exporters leave in a file, and
+//! arithmetic on weights.
 
 use quant::FloatTensor;
 
@@ -34,10 +35,10 @@ const FOLDED: &[&str] = &[
     "Where",
 ];
 
-/// Most values of a constant that is made here and not read.
+/// Largest number of values of a computed constant.
 const MAX_VALUES: usize = 1 << 28;
 
-/// What a slice takes along one axis: its first index, its step, and how many.
+/// The indices that a slice takes along one axis: first index, step, and count.
 pub(super) struct Steps {
     pub(super) axis: usize,
     pub(super) first: usize,
@@ -45,7 +46,7 @@ pub(super) struct Steps {
     pub(super) count: usize,
 }
 
-/// An axis that may be counted from the end.
+/// Resolves an axis; a negative one counts from the end.
 pub(super) fn axis_of(axis: i64, rank: usize) -> Done<usize> {
     let positive = if axis < 0 { axis.checked_add(rank as i64).unwrap_or(-1) } else { axis };
     let inside = usize::try_from(positive).ok().filter(|&axis| axis < rank);
@@ -53,13 +54,13 @@ pub(super) fn axis_of(axis: i64, rank: usize) -> Done<usize> {
 }
 
 impl<'a> Converter<'a> {
-    /// The value of a node whose inputs are all constants, if its operator is one of those that are computed.
+    /// Computes a node whose inputs are all constants, if its operator is supported.
     pub(super) fn fold(&self, node: &'a Node) -> Done<Option<Value<'a>>> {
         let given: Vec<usize> = (0..node.input.len()).filter(|&i| self.has(node, i)).collect();
         if !FOLDED.contains(&node.op_type.as_str()) || !given.iter().all(|&i| self.is_constant(node, i)) {
             return Ok(None);
         }
-        // A weight that is only turned around stays that weight.
+        // A weight that is only reordered or reshaped keeps its identity.
         let moves = ["Transpose", "Reshape", "Squeeze", "Unsqueeze", "Cast"].contains(&node.op_type.as_str());
         let origin = if moves { self.origin(node, 0) } else { None };
         let constant = self.folded(node)?;
@@ -154,7 +155,7 @@ impl<'a> Converter<'a> {
         }
     }
 
-    /// The same values, or some of them, in another order or shape.
+    /// Returns all or some of the values in another order or shape.
     fn rearranged(&self, node: &'a Node) -> Done<Constant> {
         let x = self.constant(node, 0)?;
         let from = x.shape().to_vec();
@@ -203,7 +204,7 @@ impl<'a> Converter<'a> {
         }
     }
 
-    /// The values that `source` points to from each index of `shape`.
+    /// Returns a constant of `shape` whose value at each index is that of `x` at `source(index)`.
     fn pick(&self, x: &Constant, shape: &[usize], source: impl Fn(&mut [usize])) -> Done<Constant> {
         let count = self.room(shape)?;
         let from = x.shape();
@@ -234,7 +235,7 @@ impl<'a> Converter<'a> {
         })
     }
 
-    /// How many values a shape has, whose memory is spent.
+    /// Returns the number of values of a shape, and charges their memory.
     fn room(&self, shape: &[usize]) -> Done<usize> {
         let count = shape.iter().try_fold(1usize, |product, &n| product.checked_mul(n));
         let count = count.filter(|&n| n <= MAX_VALUES && shape.len() <= MAX_INTEGERS);
@@ -243,14 +244,14 @@ impl<'a> Converter<'a> {
         Ok(count)
     }
 
-    /// A constant repeated to a shape that [`broadcast`] gave.
+    /// Repeats a constant to a shape that [`broadcast`] returned.
     fn spread(&self, x: &Constant, shape: &[usize]) -> Done<Constant> {
         if x.shape() == shape {
             return Ok(x.clone());
         }
         let from = x.shape().to_vec();
         let skipped = shape.len() - from.len();
-        // All axes of the source are there, in front with size 1.
+        // Adds leading axes of size 1, so that both shapes have the same rank.
         let x = with_shape(x.clone(), [vec![1; skipped], from.clone()].concat());
         self.pick(&x, shape, |at| {
             for (axis, index) in at.iter_mut().enumerate() {
@@ -301,7 +302,7 @@ impl<'a> Converter<'a> {
         }
     }
 
-    /// Constants one after the other, along an axis.
+    /// Concatenates constants along an axis.
     fn joined(&self, node: &'a Node) -> Done<Constant> {
         let parts: Vec<Constant> =
             (0..node.input.len()).map(|i| self.constant(node, i)).collect::<Done<_>>()?;
@@ -368,13 +369,13 @@ impl<'a> Converter<'a> {
         }
     }
 
-    /// Integers that are sizes.
+    /// Returns a constant input that holds sizes.
     fn sizes(&self, node: &'a Node, i: usize) -> Done<Vec<usize>> {
         let size = |n: i64| usize::try_from(n).map_err(|_| format!("has a size of {n}, expected at least 0"));
         self.integers(node, i)?.into_iter().map(size).collect()
     }
 
-    /// The axes of a transpose: all, each once.
+    /// Returns the permutation of a transpose: each axis once.
     pub(super) fn permutation(&self, node: &'a Node, rank: usize) -> Done<Vec<usize>> {
         let perm = match ints(node, "perm") {
             Some(perm) => perm.iter().map(|&axis| axis_of(axis, rank)).collect::<Done<Vec<_>>>()?,
@@ -388,7 +389,7 @@ impl<'a> Converter<'a> {
         Ok(perm)
     }
 
-    /// What a slice takes along the axes that it names.
+    /// Returns the part that a slice takes of each axis that it names.
     pub(super) fn steps(&self, node: &'a Node, from: &[usize]) -> Done<Vec<Steps>> {
         let list = |i: usize, name: &str| -> Done<Option<Vec<i64>>> {
             if self.opset() < 10 {
@@ -430,7 +431,7 @@ impl<'a> Converter<'a> {
     }
 }
 
-/// The sizes that `Shape` gives, from its start to its end.
+/// Returns the sizes that `Shape` outputs, from its start to its end.
 pub(super) fn shape_part(node: &Node, shape: &[usize]) -> Done<Constant> {
     let rank = shape.len() as i64;
     let bound = |name: &str, absent: i64| {
@@ -441,7 +442,8 @@ pub(super) fn shape_part(node: &Node, shape: &[usize]) -> Done<Constant> {
     Ok(Constant::list(shape[start..end.max(start)].iter().map(|&n| n as i64).collect()))
 }
 
-/// A value as another type. Between float types nothing changes: all compute in f32 here.
+/// Converts a constant to another type. Float types do not change the values, because everything computes in
+/// f32.
 fn cast(x: Constant, to: i64) -> Done<Constant> {
     let to = i32::try_from(to).unwrap_or(0);
     match (x, held(to)) {
@@ -479,7 +481,7 @@ fn cast(x: Constant, to: i64) -> Done<Constant> {
     }
 }
 
-/// An integer that a type of so many bytes has.
+/// Returns the integer if it fits into a type of `bytes` bytes.
 fn fitting(value: i64, bytes: usize, signed: bool) -> Option<i64> {
     if bytes == 8 {
         return (signed || value >= 0).then_some(value);
@@ -489,7 +491,7 @@ fn fitting(value: i64, bytes: usize, signed: bool) -> Option<i64> {
     range.contains(&value).then_some(value)
 }
 
-/// The shape that two spread to, as numpy has it.
+/// Returns the shape to which two shapes broadcast, by numpy's rules.
 fn broadcast(a: &[usize], b: &[usize]) -> Done<Vec<usize>> {
     let rank = a.len().max(b.len());
     let size = |shape: &[usize], i: usize| (i + shape.len()).checked_sub(rank).map_or(1, |i| shape[i]);
@@ -502,7 +504,7 @@ fn broadcast(a: &[usize], b: &[usize]) -> Done<Vec<usize>> {
         .ok_or_else(|| format!("takes {a:?} and {b:?}, which do not spread to one shape"))
 }
 
-/// The same values in a shape of as many.
+/// Returns the same values in another shape with the same number of values.
 fn with_shape(x: Constant, shape: Vec<usize>) -> Constant {
     match x {
         Constant::Float(tensor) => Constant::Float(FloatTensor::new(shape, tensor.values().to_vec())),

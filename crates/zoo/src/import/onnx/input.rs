@@ -1,4 +1,4 @@
-//! The image that a graph takes, and what a graph may hold beside its nodes.
+//! Checks the input image of a graph, and the parts of a model beside its nodes.
 
 use std::collections::HashSet;
 
@@ -12,25 +12,25 @@ use crate::import::dtype::Dtype;
 use crate::import::shown;
 use crate::layers;
 
-/// The versions of the file format that were compared with [`super::message`].
+/// Versions of the file format that [`super::message`] covers.
 const VERSIONS: std::ops::RangeInclusive<i64> = 3..=14;
 
-/// The image that a graph takes.
+/// The input image of a graph.
 pub(super) struct Image<'a> {
     pub(super) name: &'a str,
     /// Channels, height and width.
     pub(super) size: [usize; 3],
-    /// None where it may be any.
+    /// Batch size; `None` if it is free.
     pub(super) batch: Option<usize>,
-    /// Whether the file has channels behind height and width.
+    /// True if the file has channels last.
     pub(super) last: bool,
-    /// Whether pixels are bytes.
+    /// True if pixels are bytes.
     pub(super) is_bytes: bool,
-    /// What the elements are called, where the file computes in another type than this program.
+    /// Name of the element type, if it differs from this program's.
     pub(super) other_type: Option<String>,
 }
 
-/// Refuses what a model may hold beside a graph of nodes and dense tensors, and that would change what it computes.
+/// Refuses parts of a model that change its result and are no nodes or dense tensors.
 pub(super) fn check_model(model: &Model, graph: &Graph) -> Result<(), OnnxProblem> {
     let refused = |what, problem| Err(graph_problem(what, problem));
     if !VERSIONS.contains(&model.ir_version) {
@@ -76,7 +76,7 @@ pub(super) fn check_model(model: &Model, graph: &Graph) -> Result<(), OnnxProble
     Ok(())
 }
 
-/// The image that a graph takes.
+/// Returns the input image of a graph.
 pub(super) fn input(graph: &Graph) -> Result<Image<'_>, OnnxProblem> {
     let tensors: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
     let inputs = graph.input.iter().filter(|input| !tensors.contains(input.name.as_str()));
@@ -128,7 +128,8 @@ pub(super) fn input(graph: &Graph) -> Result<Image<'_>, OnnxProblem> {
     )))
 }
 
-/// Whether a file has channels behind height and width: the first node that speaks of axes moves them to the front.
+/// True if the file has channels last: the first node that depends on the order of axes moves channels to the
+/// front.
 fn has_channels_last(graph: &Graph, image: &str, dims: [usize; 3]) -> bool {
     let mut same = HashSet::from([image]);
     for node in &graph.node {
@@ -139,10 +140,10 @@ fn has_channels_last(graph: &Graph, image: &str, dims: [usize; 3]) -> bool {
             "Identity" | "Cast" | "Add" | "Sub" | "Mul" | "Div" | "Pad" => {
                 same.extend(node.output.iter().map(String::as_str));
             }
-            // Nobody asks for the axes.
+            // The order of axes does not matter.
             "Shape" => {}
             "Transpose" => return perm(node) == [0, 3, 1, 2],
-            // A transpose of one channel moves nothing, and tools write it so.
+            // Tools write a transpose of one channel, which moves nothing, as a reshape.
             "Reshape" => return dims[2] == 1 && dims[0] > 1,
             _ => return false,
         }

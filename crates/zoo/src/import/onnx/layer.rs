@@ -1,4 +1,4 @@
-//! Nodes with weights, and arithmetic with constants.
+//! Converts nodes with weights, and arithmetic with constants.
 
 use quant::{FloatTensor, LayerOp};
 
@@ -9,7 +9,7 @@ use super::message::Node;
 use super::place::Place;
 use crate::import::shown;
 
-/// `x * scale + offset`, one of each a channel or a feature.
+/// `x * scale + offset`, with one factor and one offset for each channel or feature.
 struct Affine {
     scale: Vec<f64>,
     offset: Vec<f64>,
@@ -60,7 +60,8 @@ impl<'a> Converter<'a> {
         Ok(place)
     }
 
-    /// A 1x1 convolution of `[1, C, 1, 1]`, where classifiers follow the mean as one: a linear layer.
+    /// Converts a 1x1 convolution of `[1, C, 1, 1]`, a form in which classifiers read the mean, to a linear
+    /// layer.
     fn conv_of_features(&mut self, node: &'a Node, x: &Place) -> Done<Place> {
         let features = self.shapes[x.place][0];
         let (weight, name) = self.weight(node, 1, 4)?;
@@ -84,7 +85,7 @@ impl<'a> Converter<'a> {
         Ok(place.reshaped(vec![batch, out, 1, 1]))
     }
 
-    /// A linear layer, with its weight as OI in ONNX's order of the features.
+    /// Adds a linear layer; the columns of its weight (OI) are in ONNX's order of the features.
     fn features(&mut self, name: String, x: &Place, weight: FloatTensor, bias: FloatTensor) -> Done<Place> {
         let [out, features] = *weight.shape() else { unreachable!("two dimensions") };
         let weight = if x.is_moved() {
@@ -161,14 +162,14 @@ impl<'a> Converter<'a> {
         let channels = x.dims[1];
         let layer = node.input.get(1).and_then(|name| name.strip_suffix(".weight"));
         let name = layer.filter(|layer| !layer.is_empty()).map_or_else(|| label(node), shown);
-        // The decimal that was meant: 1e-5, where the nearest f32 is 0.00000999999974...
+        // Recovers the intended decimal, 1e-5; the nearest f32 is 0.00000999999974...
         let epsilon = float(node, "epsilon", 1e-5).to_string();
         let epsilon = epsilon.parse().expect("a float prints as a float");
         let suffixes = ["weight", "bias", "running_mean", "running_var"];
         let mut values = Vec::new();
         for (i, suffix) in (1..).zip(suffixes) {
             let vector = self.vector(node, i, channels)?;
-            // A vector along axis 1, as broadcasting has it.
+            // The constant as broadcasting sees it: a vector along axis 1.
             let along = [vec![channels], vec![1; rank - 2]].concat();
             let vector = FloatTensor::new(along, vector.values().to_vec());
             let vector = x.per_channel(&vector, self.feature_count(&x))?;
@@ -181,7 +182,7 @@ impl<'a> Converter<'a> {
         Ok(place)
     }
 
-    /// How many features a place has that is no image.
+    /// Returns the number of features of a place that is no image.
     fn feature_count(&self, x: &Place) -> Option<usize> {
         match *self.shapes[x.place] {
             [features] => Some(features),
@@ -189,7 +190,7 @@ impl<'a> Converter<'a> {
         }
     }
 
-    /// Sums of two places, and arithmetic of one with a constant.
+    /// Converts sums of two places, and arithmetic of one place with a constant.
     pub(super) fn arithmetic(&mut self, node: &'a Node) -> Done<Place> {
         let operator = node.op_type.as_str();
         let [first, second] = match node.input.len() {
@@ -229,7 +230,8 @@ impl<'a> Converter<'a> {
         self.affine(node, x, affine)
     }
 
-    /// Scales and shifts a place: in the layer that gives it where that can, and in the preprocessing at the image.
+    /// Scales and shifts a place: inside the layer that computes it if possible, and in the preprocessing for
+    /// the image.
     fn affine(&mut self, node: &'a Node, x: Place, affine: Affine) -> Done<Place> {
         let Affine { scale, offset } = affine;
         let is_shift = scale.iter().all(|&value| value == 1.0);

@@ -1,6 +1,6 @@
-//! The part of `onnx.proto` (<https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>) that is read here, with
-//! its field numbers: all of it that says what a network computes, also where it is only refused. Left out are
-//! comments, metadata, denotations and the shapes that tools note beside inner values.
+//! The supported part of `onnx.proto` (<https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>), with its
+//! field numbers. It includes everything that determines the result of a network, even if only to refuse it.
+//! It omits comments, metadata, denotations and the shapes that tools note for inner values.
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Model {
@@ -16,7 +16,7 @@ pub(super) struct Model {
     pub(super) functions: Vec<Function>,
 }
 
-/// A message of which it only matters that it is there.
+/// A message of which only the presence matters.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Anything {}
 
@@ -80,7 +80,7 @@ pub(super) struct Node {
     pub(super) attribute: Vec<Attribute>,
     #[prost(string, tag = "7")]
     pub(super) domain: String,
-    /// Which of several functions of one name is meant.
+    /// Selects one of several functions of the same name.
     #[prost(string, tag = "8")]
     pub(super) overload: String,
 }
@@ -113,10 +113,10 @@ pub(super) struct Attribute {
     pub(super) tp: Option<Anything>,
     #[prost(message, repeated, tag = "15")]
     pub(super) type_protos: Vec<Anything>,
-    /// Which of the fields holds the value; 0 in files of the first version.
+    /// Number of the field that holds the value; 0 in files of the first version.
     #[prost(int32, tag = "20")]
     pub(super) r#type: i32,
-    /// The attribute of the function around the node that this one takes its value from.
+    /// The attribute of the surrounding function that supplies the value.
     #[prost(string, tag = "21")]
     pub(super) ref_attr_name: String,
     #[prost(message, optional, tag = "22")]
@@ -135,7 +135,7 @@ pub(super) struct Tensor {
     pub(super) segment: Option<Anything>,
     #[prost(float, repeated, tag = "4")]
     pub(super) float_data: Vec<f32>,
-    /// Halves by their bits too, and all integers of up to 32 bits.
+    /// Holds halves by their bits, and all integers of up to 32 bits.
     #[prost(int32, repeated, tag = "5")]
     pub(super) int32_data: Vec<i32>,
     #[prost(bytes = "vec", repeated, tag = "6")]
@@ -152,7 +152,7 @@ pub(super) struct Tensor {
     pub(super) uint64_data: Vec<u64>,
     #[prost(message, repeated, tag = "13")]
     pub(super) external_data: Vec<Entry>,
-    /// 1: in another file, which `external_data` names.
+    /// 1 if the values are in another file, which `external_data` names.
     #[prost(int32, tag = "14")]
     pub(super) data_location: i32,
 }
@@ -173,8 +173,8 @@ pub(super) struct ValueInfo {
     pub(super) r#type: Option<Type>,
 }
 
-/// Of the other kinds (sequences, maps, optional and sparse values) nothing is declared: a value of them is one
-/// without a tensor type.
+/// The type of a value. Other kinds (sequences, maps, optional and sparse values) are not declared and appear
+/// as a value without a tensor type.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Type {
     #[prost(message, optional, tag = "1")]
@@ -195,7 +195,7 @@ pub(super) struct Shape {
     pub(super) dim: Vec<Dimension>,
 }
 
-/// A size, or a name for one that is not fixed.
+/// A size, or the name of a size that is not fixed.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Dimension {
     #[prost(int64, optional, tag = "1")]

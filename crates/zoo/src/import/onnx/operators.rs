@@ -1,7 +1,7 @@
-//! The operators that are understood, with everything that a node of each may carry.
+//! The table of supported operators, with all attributes and inputs of each.
 //!
-//! A node is checked against this table before anything is made of it: an attribute or an input that is not in
-//! it is refused by name. What is in it is read by the code of its operator, or changes no class whatever it holds
+//! Every node is checked against this table first: an attribute or an input that is not in it is refused by
+//! name. The code of the operator reads each entry of the table, except idle ones, which never change a class
 //! ([`Row::idle`]).
 
 use super::attribute::Kind;
@@ -9,23 +9,23 @@ use super::convert::Done;
 use super::message::Node;
 use crate::import::shown;
 
-/// The newest operator set whose operators were compared with this table.
+/// The newest operator set that this table covers.
 pub(super) const NEWEST_OPSET: i64 = 28;
 
-/// An operator, and what its nodes may carry.
+/// An operator, its attributes and its inputs.
 pub(super) struct Operator {
     pub(super) name: &'static str,
     pub(super) attributes: &'static [Row],
-    /// Its inputs, by the operator set that brought them; ascending.
+    /// The inputs, by the operator set that introduced them, ascending.
     pub(super) inputs: &'static [Inputs],
 }
 
 /// The inputs of an operator from one operator set on.
 pub(super) struct Inputs {
     pub(super) since: i64,
-    /// How many of them must be there.
+    /// Number of required inputs.
     pub(super) least: usize,
-    /// Their names; one that ends in `...` may be repeated.
+    /// Names of the inputs; one that ends in `...` may be repeated.
     pub(super) names: &'static [&'static str],
 }
 
@@ -37,9 +37,9 @@ pub(super) struct Row {
     /// Operator sets in which it exists.
     pub(super) since: i64,
     pub(super) until: i64,
-    /// Whether a node must carry it.
+    /// True if a node must have it.
     required: bool,
-    /// Whether it changes no class, whatever it holds.
+    /// True if no value of it changes a class.
     pub(super) idle: bool,
 }
 
@@ -93,13 +93,13 @@ const fn operator(name: &'static str, attributes: &'static [Row], inputs: &'stat
     Operator { name, attributes, inputs }
 }
 
-/// Of the same meaning in all operator sets.
+/// Inputs that mean the same in all operator sets.
 const ONE: &[Inputs] = &[since(1, 1, &["X"])];
 const TWO: &[Inputs] = &[since(7, 2, &["A", "B"])];
 const MANY: &[Inputs] = &[since(8, 1, &["data..."])];
 const AXES_AS_INPUT: &[Inputs] = &[since(1, 1, &["data"]), since(13, 1, &["data", "axes"])];
 
-/// By name.
+/// The operators, sorted by name.
 pub(super) static OPERATORS: &[Operator] = &[
     operator("Add", &[], TWO),
     operator(
@@ -119,14 +119,14 @@ pub(super) static OPERATORS: &[Operator] = &[
         "BatchNormalization",
         &[
             float("epsilon"),
-            // Of the running statistics, in training.
+            // Momentum of the running statistics, used only in training.
             float("momentum").idle(),
             int("spatial").until(8),
             int("training_mode").since(14),
         ],
         &[since(7, 5, &["X", "scale", "B", "mean", "var"])],
     ),
-    // The last two speak of 8-bit floats only, which are refused.
+    // The last two attributes concern only 8-bit floats, which are refused.
     operator(
         "Cast",
         &[int("to").required(), int("saturate").since(19).idle(), string("round_mode").since(24).idle()],
@@ -165,7 +165,7 @@ pub(super) static OPERATORS: &[Operator] = &[
     operator("Div", &[], TWO),
     operator(
         "Dropout",
-        // How much is dropped in training, and how that is drawn.
+        // Ratio and seed of the dropout, used only in training.
         &[float("ratio").until(11).idle(), int("seed").since(12).idle()],
         &[since(7, 1, &["data"]), since(12, 1, &["data", "ratio", "training_mode"])],
     ),
@@ -193,7 +193,7 @@ pub(super) static OPERATORS: &[Operator] = &[
             ints("dilations").since(10),
             ints("kernel_shape").required(),
             ints("pads"),
-            // Of the indices, a second output that nothing may read.
+            // Order of the indices, a second output that nothing may read.
             int("storage_order").since(8).idle(),
             ints("strides"),
         ],
@@ -211,7 +211,7 @@ pub(super) static OPERATORS: &[Operator] = &[
             since(18, 2, &["data", "pads", "constant_value", "axes"]),
         ],
     ),
-    // The type in which a range of halves is added up, which integers have none of.
+    // Type in which a range of halves is summed; it does not apply to integers.
     operator("Range", &[int("stash_type").since(27).idle()], &[since(11, 3, &["start", "limit", "delta"])]),
     operator(
         "ReduceMean",
@@ -244,23 +244,23 @@ pub(super) fn find(name: &str) -> Option<&'static Operator> {
     OPERATORS.iter().find(|operator| operator.name == name)
 }
 
-/// Their names, for messages.
+/// Returns the names of all operators, for messages.
 pub(super) fn names() -> String {
     OPERATORS.iter().map(|operator| operator.name).collect::<Vec<_>>().join(", ")
 }
 
 impl Operator {
-    /// The row of an attribute.
+    /// Returns the row of an attribute.
     pub(super) fn row(&self, name: &str) -> Option<&Row> {
         self.attributes.iter().find(|row| row.name == name)
     }
 
-    /// The inputs in an operator set.
+    /// Returns the inputs in an operator set.
     pub(super) fn inputs(&self, opset: i64) -> Option<&Inputs> {
         self.inputs.iter().rev().find(|inputs| inputs.since <= opset)
     }
 
-    /// Whether a node carries only what the table has.
+    /// Checks that a node has only attributes and inputs of the table.
     pub(super) fn check(&self, node: &Node, opset: i64) -> Done<()> {
         let Some(inputs) = self.inputs(opset) else {
             let first = self.inputs[0].since;

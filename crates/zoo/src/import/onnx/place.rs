@@ -1,5 +1,5 @@
-//! A place of the layer list as ONNX sees it: with a batch, and with axes in another order where a tool keeps channels
-//! last.
+//! A place of the layer list as ONNX sees it: with a batch dimension, and with axes in another order if a
+//! tool keeps channels last.
 
 use quant::FloatTensor;
 
@@ -7,20 +7,21 @@ use super::convert::Done;
 
 /// The output of a layer, or the input.
 ///
-/// The layers know images as [channels, height, width] and lists of features. ONNX may give the same values other
-/// shapes and other orders: what it reads row by row are the axes of `sizes`, nested as `order` says.
+/// The layers see an image as [channels, height, width], or a list of features. ONNX may give the same values
+/// another shape and order: its row-major order runs over the axes of `sizes`, nested as in `order`.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     pub(super) place: usize,
     /// ONNX's shape, batch first.
     pub(super) dims: Vec<usize>,
-    /// The values as the layers have them, row-major: an image, or a list of features, which may be a flattened image.
+    /// The row-major shape in which the layers see the values: an image, or a list of features, which may be
+    /// a flattened image.
     pub(super) sizes: Vec<usize>,
     /// The axes of `sizes` that are longer than 1, in ONNX's order.
     pub(super) order: Vec<usize>,
-    /// Whether something else reads these values too, so that no layer may be changed for one reader alone.
+    /// True if other nodes read these values too, so that the layer must not be changed for one reader alone.
     pub(super) shared: bool,
-    /// Whether the values are bytes, which nothing but a `Cast` to floats makes values of a network.
+    /// True if the values are bytes; only a `Cast` to floats makes them values of the network.
     pub(super) bytes: bool,
 }
 
@@ -28,30 +29,30 @@ fn product(sizes: &[usize]) -> usize {
     sizes.iter().product()
 }
 
-/// Axes in their own order, without those of size 1.
+/// Returns the axes in their own order, without those of size 1.
 fn natural(sizes: &[usize]) -> Vec<usize> {
     (0..sizes.len()).filter(|&axis| sizes[axis] != 1).collect()
 }
 
 impl Place {
-    /// As the layers have it.
+    /// A place whose values ONNX has in the order of the layers.
     pub(super) fn new(place: usize, sizes: &[usize], batch: usize) -> Self {
         let dims = std::iter::once(batch).chain(sizes.iter().copied()).collect();
         let (sizes, order) = (sizes.to_vec(), natural(sizes));
         Self { place, dims, sizes, order, shared: false, bytes: false }
     }
 
-    /// The same values in another shape.
+    /// Returns the same values in another shape.
     pub(super) fn reshaped(self, dims: Vec<usize>) -> Self {
         Self { dims, ..self }
     }
 
-    /// Whether ONNX has the values in another order than the layers.
+    /// True if ONNX has the values in another order than the layers.
     pub(super) fn is_moved(&self) -> bool {
         !self.order.is_sorted()
     }
 
-    /// The axes of `sizes` in each of ONNX's axes; none where a shape divides one of them.
+    /// Returns the axes of `sizes` inside each of ONNX's axes; `None` if the shape divides one of them.
     pub(super) fn axes(&self) -> Option<Vec<Vec<usize>>> {
         let mut left = self.order.iter().copied();
         let mut axes = vec![Vec::new()];
@@ -71,7 +72,7 @@ impl Place {
         left.next().is_none().then_some(axes)
     }
 
-    /// ONNX's axes in another order.
+    /// Permutes ONNX's axes.
     pub(super) fn transposed(self, perm: &[usize]) -> Done<Self> {
         let dims: Vec<usize> = perm.iter().map(|&axis| self.dims[axis]).collect();
         if perm[0] != 0 {
@@ -84,7 +85,7 @@ impl Place {
         Ok(Self { dims, order, ..self })
     }
 
-    /// The image that ONNX has here as the layers have it, [channels, height, width].
+    /// Returns the size of an image, [channels, height, width], if ONNX has its axes in this order.
     pub(super) fn image(&self) -> Done<[usize; 3]> {
         let image = <[usize; 3]>::try_from(self.sizes.as_slice()).ok();
         let is_plain = !self.is_moved() && self.dims[1..] == self.sizes;
@@ -102,7 +103,7 @@ impl Place {
         })
     }
 
-    /// ONNX's axis of the channels of an image.
+    /// Returns ONNX's axis of an image's channels.
     pub(super) fn channel_axis(&self) -> Option<usize> {
         let [channels, height, width] = *self.sizes else { return None };
         let is = |dims: [usize; 3]| self.dims[1..] == dims;
@@ -117,7 +118,7 @@ impl Place {
         axes.iter().position(|own| own == &[0])
     }
 
-    /// Where ONNX's i-th value of an image lies in the layers' order.
+    /// Returns the position in the layers' order of ONNX's i-th value of an image.
     pub(super) fn own_index(&self, mut i: usize) -> usize {
         let mut own = 0;
         for &axis in self.order.iter().rev() {
@@ -128,7 +129,8 @@ impl Place {
         own
     }
 
-    /// One value of a constant for each channel, or for each feature: as ONNX spreads the constant over this shape.
+    /// Returns the value of a constant for each channel or feature, following ONNX's broadcasting over this
+    /// shape.
     pub(super) fn per_channel(&self, constant: &FloatTensor, features: Option<usize>) -> Done<Vec<f32>> {
         let (shape, values) = (constant.shape(), constant.values());
         let count = features.unwrap_or(self.sizes[0]);
@@ -185,7 +187,7 @@ mod tests {
         assert_eq!(flat.own_index(9), 20 + 1);
         let back = last.transposed(&[0, 3, 1, 2]).unwrap();
         assert_eq!(back.image().unwrap(), [8, 4, 5]);
-        // A channel shuffle divides the channels.
+        // A channel shuffle divides the channel axis.
         let divided = image.reshaped(vec![2, 2, 4, 4, 5]);
         assert_eq!(divided.axes(), None);
         assert!(divided.transposed(&[0, 2, 1, 3, 4]).is_err());

@@ -1,4 +1,4 @@
-//! Nodes that give the same values another shape or order.
+//! Converts nodes that change only the shape or the order of values.
 
 use quant::LayerOp;
 
@@ -40,7 +40,8 @@ impl<'a> Converter<'a> {
         if is_flat { self.flattened(place, &label(node)) } else { Ok(place) }
     }
 
-    /// The axes of a `Squeeze`, an `Unsqueeze` or a `ReduceMean`: an attribute, in later operator sets an input.
+    /// Returns the axes of a `Squeeze`, an `Unsqueeze` or a `ReduceMean`: an attribute, or an input in later
+    /// operator sets.
     pub(super) fn axes(&self, node: &'a Node) -> Done<Option<Vec<i64>>> {
         let as_input = if node.op_type == "ReduceMean" { 18 } else { 13 };
         if self.opset() < as_input {
@@ -49,11 +50,11 @@ impl<'a> Converter<'a> {
         self.has(node, 1).then(|| self.integers(node, 1)).transpose()
     }
 
-    /// The shape that a node wants.
+    /// Returns the output shape of a node.
     pub(super) fn new_shape(&self, node: &'a Node, from: &[usize]) -> Done<Vec<usize>> {
         match node.op_type.as_str() {
             "Flatten" => {
-                // 0..=rank, unlike other axes.
+                // This axis may be 0..=rank, unlike others.
                 let axis = int(node, "axis", 1);
                 let positive = if axis < 0 { axis.saturating_add(from.len() as i64) } else { axis };
                 match positive {
@@ -93,7 +94,7 @@ impl<'a> Converter<'a> {
         }
     }
 
-    /// A place as features: an image becomes a layer that flattens it.
+    /// Returns a place as features: an image gets a layer that flattens it.
     pub(super) fn flattened(&mut self, x: Place, name: &str) -> Done<Place> {
         if self.shapes[x.place].len() == 1 {
             return Ok(x);
@@ -103,7 +104,7 @@ impl<'a> Converter<'a> {
     }
 }
 
-/// A shape with its zeros (as before) and its -1 (what is left) filled in.
+/// Resolves the zeros (keep the size) and the -1 (fill up) of a shape.
 fn resolve(shape: &[i64], from: &[usize], allow_zero: bool) -> Done<Vec<usize>> {
     let wrong = || format!("makes {shape:?} of {from:?}, expected equal numbers of values");
     let mut dims = Vec::new();

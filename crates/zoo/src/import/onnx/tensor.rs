@@ -1,4 +1,4 @@
-//! Tensors of the file, and constants made of them.
+//! Tensors of the file, and constants computed from them.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -15,19 +15,19 @@ use crate::import::shown;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Constant {
     Float(FloatTensor),
-    /// Integers, and truth values as 0 and 1.
+    /// Integers, and booleans as 0 and 1.
     Int {
         shape: Vec<usize>,
         values: Vec<i64>,
     },
 }
 
-/// Most integers of a tensor. They are shapes, axes and pads of at most so many dimensions (PyTorch's limit); nodes
-/// can copy and join them, so longer ones could grow without bound.
+/// Largest number of integers in a tensor. Integers are shapes, axes and pads of at most this many dimensions
+/// (PyTorch's limit). Nodes can copy and join them, so without a limit they could grow without bound.
 pub(super) const MAX_INTEGERS: usize = 64;
 
 impl Constant {
-    /// A list of integers.
+    /// Makes a list of integers.
     pub(super) fn list(values: Vec<i64>) -> Self {
         Self::Int { shape: vec![values.len()], values }
     }
@@ -39,7 +39,7 @@ impl Constant {
         }
     }
 
-    /// Bytes that the values take.
+    /// Memory of the values, in bytes.
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Float(tensor) => size_of_val(tensor.values()),
@@ -49,14 +49,14 @@ impl Constant {
 }
 
 impl Tensor {
-    /// Bytes that its values take in memory, by its shape.
+    /// Memory that the values take, in bytes, by the shape.
     pub(super) fn bytes(&self) -> usize {
         let size = |&size: &i64| usize::try_from(size).unwrap_or(0);
         self.dims.iter().map(size).fold(size_of::<f32>(), usize::saturating_mul)
     }
 }
 
-/// `TensorProto.DataType`: its number, its name, and how this program holds such a value.
+/// The types of `TensorProto.DataType`: number, name, and how this program stores their values.
 const TYPES: [(i32, &str, Held); 26] = [
     (1, "float", Held::Float(Dtype::F32)),
     (2, "uint8", Held::Int { bytes: 1, signed: false }),
@@ -86,7 +86,7 @@ const TYPES: [(i32, &str, Held); 26] = [
     (26, "int2", Held::No),
 ];
 
-/// How values of a type are held.
+/// The storage of a type's values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Held {
     Float(Dtype),
@@ -99,12 +99,12 @@ pub(super) const BOOL: i32 = 9;
 /// The number of uint8 in `TensorProto.DataType`.
 pub(super) const UINT8: i32 = 2;
 
-/// How values of a type are held, by its number.
+/// Returns the storage of a type's values, by the number of the type.
 pub(super) fn held(data_type: i32) -> Held {
     TYPES.iter().find(|entry| entry.0 == data_type).map_or(Held::No, |entry| entry.2)
 }
 
-/// What a type is called.
+/// Returns the name of a type.
 pub(super) fn type_name(data_type: i32) -> String {
     let known = TYPES.iter().find(|entry| entry.0 == data_type);
     known.map_or_else(|| format!("number {data_type} of TensorProto.DataType"), |entry| entry.1.into())
@@ -149,7 +149,7 @@ pub(super) fn read(tensor: &Tensor, folder: &Path) -> Result<Constant, String> {
         None
     };
     let bytes = external.as_ref().unwrap_or(&tensor.raw_data);
-    // Where the values are, and how many.
+    // The fields that may hold values, with their numbers of values.
     let fields = [
         ("float_data", tensor.float_data.len()),
         ("int32_data", tensor.int32_data.len()),
@@ -230,14 +230,14 @@ pub(super) fn read(tensor: &Tensor, folder: &Path) -> Result<Constant, String> {
     }
 }
 
-/// Halves by their bits, each in an integer of 32.
+/// Decodes halves, each in the low bits of a 32-bit integer.
 fn halves(bits: &[i32], dtype: Dtype) -> Option<Vec<f32>> {
-    // As negative numbers too: some writers extend the sign.
+    // Some writers extend the sign, so numbers may be negative.
     let half = |&bits: &i32| u16::try_from(bits).ok().or_else(|| i16::try_from(bits).ok().map(|n| n as u16));
     bits.iter().map(|bits| dtype.element(&half(bits)?.to_le_bytes(), 0)).collect()
 }
 
-/// A little-endian integer.
+/// Decodes a little-endian integer.
 fn integer(bytes: &[u8], signed: bool) -> Option<i64> {
     let negative = signed && bytes.last().is_some_and(|byte| byte & 0x80 != 0);
     let mut all = [if negative { 0xff } else { 0 }; 8];
@@ -246,7 +246,7 @@ fn integer(bytes: &[u8], signed: bool) -> Option<i64> {
     (signed || value >= 0).then_some(value)
 }
 
-/// Bytes of the files beside the model in which tensors lie.
+/// Returns the total size in bytes of the files beside the model that hold tensors.
 pub(super) fn external_bytes(tensors: &[Tensor], folder: &Path) -> usize {
     let external = tensors.iter().filter(|tensor| tensor.data_location == 1);
     let locations: BTreeSet<&str> = external.map(location).filter(|location| is_beside(location)).collect();
@@ -258,13 +258,13 @@ fn location(tensor: &Tensor) -> &str {
     tensor.external_data.iter().find(|entry| entry.key == "location").map_or("", |entry| &entry.value)
 }
 
-/// A model must not be able to point anywhere else.
+/// True if a location is a file beside the model; a model must not point anywhere else.
 fn is_beside(location: &str) -> bool {
     let parts = || Path::new(location).components();
     !location.is_empty() && parts().all(|part| matches!(part, Component::Normal(_)))
 }
 
-/// The bytes of a tensor that lies in another file.
+/// Reads the bytes of a tensor from another file.
 fn read_external(tensor: &Tensor, folder: &Path, bytes: usize) -> Result<Vec<u8>, String> {
     let name = &shown(&tensor.name);
     let entry = |key: &str| tensor.external_data.iter().find(|e| e.key == key).map(|e| e.value.as_str());

@@ -1,4 +1,5 @@
-//! The table of operators against the code behind it: nothing that a node or a model carries is skipped in silence.
+//! Tests the table of operators against the code: no attribute or input of a node or a model is ignored
+//! silently.
 
 use std::path::Path;
 
@@ -53,7 +54,7 @@ fn integers(name: &str, values: &[i64]) -> Tensor {
     Tensor { name: name.into(), dims, data_type: 7, int64_data: values.to_vec(), ..Tensor::default() }
 }
 
-/// A scalar.
+/// A boolean scalar.
 fn truth(name: &str, value: i32) -> Tensor {
     Tensor { name: name.into(), data_type: 9, int32_data: vec![value], ..Tensor::default() }
 }
@@ -65,7 +66,7 @@ fn value_info(name: &str, dims: &[Option<i64>]) -> ValueInfo {
     ValueInfo { name: name.into(), r#type: Some(Type { tensor_type: Some(tensor_type) }) }
 }
 
-/// Of an image `x`, `[N, 2, 4, 4]`, and logits `y`.
+/// A model with the image `x`, `[N, 2, 4, 4]`, and the logits `y`.
 fn model(opset: i64, nodes: Vec<Node>) -> Model {
     let initializer = vec![
         floats("conv", &[3, 2, 3, 3]),
@@ -101,7 +102,7 @@ fn read(model: &Model) -> Result<OnnxModel, String> {
     parse(&model.encode_to_vec(), Path::new(""), None).map_err(|problem| problem.to_string())
 }
 
-/// Logits of a value that is an image.
+/// Nodes that turn an image into logits.
 fn classifier(of: &str) -> Vec<Node> {
     vec![
         node("GlobalAveragePool", &[of], "mean", vec![]),
@@ -110,18 +111,18 @@ fn classifier(of: &str) -> Vec<Node> {
     ]
 }
 
-/// Logits that depend on the order of an image's values too.
+/// Nodes that turn an image into logits that depend on the order of its values.
 fn linear(of: &str) -> Vec<Node> {
     vec![node("Flatten", &[of], "features", vec![]), node("MatMul", &["features", "all"], "y", vec![])]
 }
 
-/// A constant that must be the shape of the image, so that another one is refused or gives another network.
+/// A constant that must equal the shape of the image; another shape is refused or gives another network.
 fn as_shape(of: &str) -> Vec<Node> {
     [vec![node("Reshape", &["x", of], "image", vec![])], classifier("image")].concat()
 }
 
-/// A network with a node of an operator; `t` is what the node gives. Where `attribute` is one of several forms, in that
-/// form.
+/// A network with a node of an operator, whose output is `t`. If `attribute` is one of several forms of a
+/// parameter, the node uses that form.
 fn base(operator: &str, opset: i64, attribute: &str) -> Vec<Node> {
     let with = |attributes: Vec<Attribute>| node(operator, &["x"], "t", attributes);
     let several = |nodes: Vec<Vec<Node>>| nodes.concat();
@@ -296,7 +297,7 @@ fn base(operator: &str, opset: i64, attribute: &str) -> Vec<Node> {
     }
 }
 
-/// Another value of an attribute than the one in [`base`] or the one that stands for its absence.
+/// Returns another value of an attribute than [`base`] or the default has.
 fn other(operator: &str, attribute: &str) -> Attribute {
     match (operator, attribute) {
         (_, "auto_pad") => string(attribute, "SAME_UPPER"),
@@ -336,7 +337,7 @@ fn other(operator: &str, attribute: &str) -> Attribute {
     }
 }
 
-/// The network of [`base`], and the place of its node.
+/// Returns the network of [`base`], and the index of its node.
 fn around(operator: &str, opset: i64, attribute: &str) -> (Model, usize) {
     let nodes = base(operator, opset, attribute);
     let place = nodes.iter().position(|node| node.op_type == operator).unwrap();
@@ -350,7 +351,7 @@ fn node_of(model: &mut Model, place: usize) -> &mut Node {
     &mut model.graph.as_mut().unwrap().node[place]
 }
 
-/// The operator sets in which something about an operator begins, and the newest.
+/// Returns the operator sets in which an operator changes, and the newest one.
 fn sets(operator: &Operator) -> Vec<i64> {
     let begins = operator.inputs.iter().map(|inputs| inputs.since);
     let rows = operator.attributes.iter().flat_map(|row| [row.since, row.until.min(NEWEST_OPSET)]);
@@ -362,7 +363,7 @@ fn sets(operator: &Operator) -> Vec<i64> {
     sets
 }
 
-/// Fails for an attribute that is neither understood nor refused: one that changes nothing.
+/// An attribute that changes nothing is neither supported nor refused, and fails the test.
 #[test]
 fn every_attribute_is_understood_or_refused() {
     let mut changed = 0;
@@ -370,10 +371,10 @@ fn every_attribute_is_understood_or_refused() {
         let name = operator.name;
         for opset in sets(operator) {
             let case = format!("{name} of set {opset}");
-            // In every operator, one that nobody knows, of each kind.
+            // An unknown attribute of each kind is refused in every operator.
             let (plain, place) = around(name, opset, "");
             let read_plain = read(&plain);
-            // Its base needs an operator of a later set in some.
+            // Some base networks need an operator of a later set.
             let later = |message: &String| message.contains("which brought this operator");
             let usable = !read_plain.as_ref().is_err_and(later);
             assert!(!usable || read_plain.is_ok(), "{case}: {read_plain:?}");
@@ -410,7 +411,7 @@ fn every_attribute_is_understood_or_refused() {
                     assert_ne!(before, after, "{case}");
                     changed += 1;
                 }
-                // Of another kind, from a function, twice.
+                // The attribute has another kind, comes from a function, or is given twice.
                 for (edit, said) in [
                     (&(|a: &mut Attribute| a.r#type = 5) as &dyn Fn(&mut Attribute), "a graph"),
                     (&|a| a.ref_attr_name = "outer".into(), "of a function"),
@@ -431,7 +432,7 @@ fn every_attribute_is_understood_or_refused() {
                     "{case}: {message}"
                 );
             }
-            // One input more, and each one less.
+            // The node has one input more, or lacks one.
             let inputs = operator.inputs(opset).unwrap();
             if usable && !inputs.names.last().is_some_and(|name| name.ends_with("...")) {
                 let mut model = plain.clone();
@@ -450,7 +451,7 @@ fn every_attribute_is_understood_or_refused() {
     assert!(changed > 60, "{changed}");
 }
 
-/// What each optional input says is heard.
+/// Changing an optional input changes the network.
 #[test]
 fn every_optional_input_is_understood_or_refused() {
     for (operator, place, name) in [
@@ -476,14 +477,14 @@ fn every_optional_input_is_understood_or_refused() {
         let after = read(&model);
         assert!(before.is_ok() && before != after, "{operator}, input {place}: {before:?}, then {after:?}");
     }
-    // The ratio matters in training only.
+    // The ratio matters only in training.
     let (mut model, at) = around("Dropout", 18, "");
     let before = read(&model);
     node_of(&mut model, at).input.push("one".into());
     assert_eq!(before, read(&model));
 }
 
-/// A model that is read, edited.
+/// Returns the error for a valid model after an edit.
 fn said(edit: impl Fn(&mut Model)) -> String {
     let mut model = model(13, classifier("x"));
     assert!(read(&model).is_ok());
@@ -496,7 +497,7 @@ fn graph(model: &mut Model) -> &mut Graph {
 }
 
 #[test]
-fn what_a_model_holds_beside_its_nodes_is_refused_by_name() {
+fn unsupported_parts_of_a_model_are_refused_by_name() {
     let none = Vec::new;
     for (edit, expected) in [
         (
@@ -552,14 +553,14 @@ fn what_a_model_holds_beside_its_nodes_is_refused_by_name() {
         let expected = format!("has elements of type {expected}");
         assert!(message.contains(&expected), "{message}, expected {expected}");
     }
-    // Bytes, and no Cast.
+    // The input holds bytes, and there is no Cast.
     let message =
         said(|m| graph(m).input[0].r#type.as_mut().unwrap().tensor_type.as_mut().unwrap().elem_type = 2);
     assert!(message.ends_with("input x holds bytes, expected a Cast to float before it"), "{message}");
 }
 
 #[test]
-fn what_a_tensor_holds_is_read_or_refused_by_name() {
+fn content_of_a_tensor_is_read_or_refused_by_name() {
     let with = |tensor: Tensor| {
         let mut model = model(13, classifier("x"));
         let graph = graph(&mut model);
@@ -568,7 +569,7 @@ fn what_a_tensor_holds_is_read_or_refused_by_name() {
         read(&model).map(|read| read.parameters["MatMul-y.weight"].values().to_vec())
     };
     let plain = |data_type| Tensor { dims: vec![2, 2], data_type, ..Tensor::default() };
-    // 1, -2, 0.5, 3 in each type; transposed by the reader. Bits of halves: IEEE 754.
+    // The values 1, -2, 0.5, 3 in each type, which the reader transposes. Halves are IEEE 754 bits.
     let (halves, bf16) = ([0x3c00, 0xc000, 0x3800, 0x4200], [0x3f80, 0xc000, 0x3f00, 0x4040]);
     let expected = Ok(vec![1.0, 0.5, -2.0, 3.0]);
     let values = [1.0, -2.0, 0.5, 3.0];

@@ -1,5 +1,5 @@
-//! Nodes without weights that combine, cut and move values: pools, means, bounds, borders, slices, channels side by
-//! side.
+//! Converts nodes without weights that combine, clip or move values: pools, means, bounds, borders, slices,
+//! and concatenation of channels.
 
 use quant::LayerOp;
 
@@ -12,8 +12,8 @@ use super::place::Place;
 use crate::graph::Window;
 
 impl<'a> Converter<'a> {
-    /// A window over zeros around an image: one padding for both sides where that meets the same values, a
-    /// layer of zeros elsewhere.
+    /// Returns the padding of a window over an image with a border of zeros: one padding for both sides if
+    /// windows then cover the same values; otherwise the zeros become a layer.
     pub(super) fn fit(
         &mut self,
         name: &str,
@@ -35,7 +35,7 @@ impl<'a> Converter<'a> {
         let size = |x: &Place| x.image().map(|[_, height, width]| [height, width]);
         let own = border(node, outer, size(&x)?, kernel, stride)?;
         let all = outer.plus(own);
-        // What cannot be the largest of a window with any value of the image in it is as good as nothing.
+        // A fill value that can never be the maximum of a window has no effect.
         let never_wins = fill <= f32::MIN || (fill <= 0.0 && self.is_never_negative(&x));
         let covers = (0..2).any(|i| all.before[i] >= kernel[i] || all.after[i] >= kernel[i]);
         let (x, border) = match never_wins && !covers {
@@ -48,7 +48,7 @@ impl<'a> Converter<'a> {
         let window = |ceil, after| Window { ceil, after, ..Window::of(kernel, stride, padding) };
         let count = |window: Window| window.fits(height, width).then(|| window.output(height, width));
         let exact = window(ceil, Some(border.after));
-        // Only where windows begin and how many there are matters, so that one padding may do for both sides.
+        // Only the start and the number of windows matter, so one padding may serve both sides.
         let plain = [false, true].map(|up| window(up, None)).into_iter().find(|window| {
             (border.before == border.after && window.ceil == ceil)
                 || (border.before != border.after && !ceil && count(*window) == count(exact))
@@ -58,7 +58,7 @@ impl<'a> Converter<'a> {
         self.push_plain(label(node), op, &[&x])
     }
 
-    /// The largest value of each channel.
+    /// Converts a pool that takes the largest value of each channel.
     pub(super) fn largest(&mut self, node: &'a Node) -> Done<Place> {
         let x = self.place(node, 0)?;
         let [_, height, width] = x.image()?;
@@ -80,9 +80,9 @@ impl<'a> Converter<'a> {
         let all = outer.plus(own);
         let ceil = flag(node, "ceil_mode", false)? && all.leaves_some(size, kernel, stride);
         let none = Border::default();
-        // Zeros of a Pad node count, and the node's own only if it says so.
+        // Zeros of a Pad node count; the pool's own padding counts only with count_include_pad.
         let (x, padding, after, count_include_pad) = if ceil {
-            // A window that hangs over the end counts what it has: padding that counts has to be there.
+            // A window that extends beyond the end averages over existing values only, so padding that counts must exist.
             let counted = if included { all } else { outer };
             let x = self.with_border(label(node), x, counted, 0.0)?;
             let left = if included { none } else { own };
@@ -97,7 +97,7 @@ impl<'a> Converter<'a> {
             (x, own.before, if even.is_some() { None } else { Some(own.after) }, false)
         };
         if ceil {
-            // The last window must begin inside the image or the border before it, with or without own padding.
+            // The last window must begin inside the image or the leading border, with and without the pool's own padding.
             let window = |padding, after| Window { ceil: true, after, ..Window::of(kernel, stride, padding) };
             let [_, rows, columns] = x.image()?;
             let (here, there) = (window(padding, after), window(all.before, Some(all.after)));
@@ -110,7 +110,7 @@ impl<'a> Converter<'a> {
         self.push_plain(label(node), op, &[&x])
     }
 
-    /// The mean over height and width.
+    /// Converts the mean over height and width.
     pub(super) fn mean(&mut self, node: &'a Node) -> Done<Place> {
         let x = self.place(node, 0)?;
         let rank = x.dims.len();
@@ -151,7 +151,7 @@ impl<'a> Converter<'a> {
         Ok(place.reshaped(dims))
     }
 
-    /// Whether no value of a place can be below 0.
+    /// True if no value of a place can be negative.
     fn is_never_negative(&self, x: &Place) -> bool {
         let mut place = x.place;
         while place > 0 {
@@ -170,7 +170,7 @@ impl<'a> Converter<'a> {
         false
     }
 
-    /// `Relu`, `Clip` and `Max` with 0: bounds of which the lower is 0.
+    /// Converts `Relu`, `Clip` and `Max` with 0: bounds whose lower one is 0.
     pub(super) fn clipped(&mut self, node: &'a Node) -> Done<Place> {
         let bound = |i: usize, name: &str, absent: f32| -> Done<f32> {
             if self.opset() < 11 {
@@ -204,7 +204,8 @@ impl<'a> Converter<'a> {
         self.bounded(label(node), x, high)
     }
 
-    /// `Min` with a number: an upper bound, whose lower one stands before or behind it.
+    /// Converts `Min` with a number: an upper bound, whose lower bound comes from the node before or after
+    /// it.
     pub(super) fn minimum(&mut self, node: &'a Node) -> Done<Value<'a>> {
         let (read, most) = self.one_number(node)?;
         let place = self.place(node, read)?;
@@ -217,7 +218,7 @@ impl<'a> Converter<'a> {
         Ok(Value::Capped { place, most })
     }
 
-    /// A layer that cuts to 0 and at most `high`; the ReLU before it where it is the only reader.
+    /// Adds a layer that clips to 0 and `high`, or bounds the ReLU before it if this is its only reader.
     fn bounded(&mut self, name: String, x: Place, high: f32) -> Done<Place> {
         let op = match high >= f32::MAX {
             true => LayerOp::Relu,
@@ -240,7 +241,7 @@ impl<'a> Converter<'a> {
         self.push_alike(name, op, &x)
     }
 
-    /// The inputs of a `Max` or `Min`: which is computed, and the number beside it.
+    /// Returns the index of the computed input of a `Max` or `Min`, and the number that is its other input.
     fn one_number(&self, node: &'a Node) -> Done<(usize, f32)> {
         let constant = |i| self.is_constant(node, i);
         let read = match node.input.len() {
@@ -353,7 +354,8 @@ impl<'a> Converter<'a> {
         Ok(Value::Padded { place, border, fill })
     }
 
-    /// Channels of zeros in front and behind; in the layer that skips rows and columns where that is before it.
+    /// Adds channels of zeros in front and behind, inside the layer that skips rows and columns if one
+    /// precedes.
     fn with_channels(&mut self, node: &'a Node, x: Place, [front, behind]: [usize; 2]) -> Done<Place> {
         let is_skipped = |op: &LayerOp| matches!(op, LayerOp::PadShortcut { before: 0, after: 0, .. });
         let last = x.place == self.layers.len() && x.place > 0 && !x.shared;
@@ -374,7 +376,8 @@ impl<'a> Converter<'a> {
         if is_last { place.transposed(&[0, 2, 3, 1]) } else { Ok(place) }
     }
 
-    /// Every so many rows and columns of an image, which exporters write as one node or as one for each.
+    /// Converts the selection of every n-th row and column of an image, which exporters write as one node or
+    /// as two.
     pub(super) fn slice(&mut self, node: &'a Node) -> Done<Value<'a>> {
         let (x, skipped) = match self.value_of(node, 0) {
             Some(Value::Skipped { place, axis, step }) => (place.clone(), Some((*axis, *step))),
@@ -421,7 +424,7 @@ impl<'a> Converter<'a> {
         Ok(Value::Place(place))
     }
 
-    /// A place of which a `Min` has cut the top.
+    /// Returns a place that a `Min` has capped, and its upper bound.
     fn capped(&self, node: &'a Node, i: usize) -> Option<(Place, f32)> {
         match self.value_of(node, i) {
             Some(Value::Capped { place, most }) => Some((place.clone(), *most)),
