@@ -1,22 +1,23 @@
-//! Trials that compute only what their changes reach.
+//! Runs trials and computes only the levels that their changes reach.
 //!
-//! A [`Baseline`] keeps the levels that every step writes on the clean network, image by image. A trial walks
-//! through the steps, and each is in one of three states for a tile of images:
+//! A [`Baseline`] keeps the levels that every step writes on the clean network, image by image. A trial runs
+//! the steps in order, and each step is in one of three states for a tile of images:
 //!
-//! - **clean**: its levels are the kept ones. So it is as long as no weight of it and nothing that it reads has
-//!   changed, and again when a change was rounded away: requantization swallows most small ones.
-//! - **sparse**: its levels differ from the kept ones at known pixels. A change of a weight reaches the pixels
-//!   at which the level that it meets is not 0, in the panel that holds it; a change at some pixels of an input
-//!   reaches the pixels whose windows hold one. Only these are computed, and compared with the kept levels; those that really differ are
-//!   written over the kept levels, whose old bytes go to a journal, from which they are put back at the end of
-//!   the trial.
-//! - **dense**: so much has changed that the step is computed whole, as in a full pass, into the arena.
+//! - **clean**: its levels are the kept ones. This holds if none of its weights and inputs have changed, or
+//!   if the changes were rounded away: requantization absorbs most small ones.
+//! - **sparse**: its levels differ from the kept ones at known pixels. A changed weight reaches the pixels at
+//!   which its input level is not 0, in the panel that holds the weight; a change at some pixels of an input
+//!   reaches the pixels whose windows contain one of them. Only these are computed and compared with the kept
+//!   levels. Levels that differ overwrite the kept ones; a journal saves the old bytes and restores them at
+//!   the end of the trial.
+//! - **dense**: so much has changed that the step is computed completely into the arena, as in a full pass.
 //!
-//! Sums are exact integers and every pixel's level is a function of its window, so the result is that of a full
-//! pass bit for bit, whatever is skipped. The choice between sparse and dense decides only about speed.
+//! Sums are exact integers and a pixel's level is a function of its window, so the result equals that of a
+//! full pass bit for bit. The choice between sparse and dense affects only speed.
 //!
-//! Memory is bounded: levels are kept for as many images as fit. For the others a call with several trials
-//! keeps them for a while, as many as fit at once; a call with few runs them in full.
+//! Memory is bounded: levels are kept for as many images as fit. If a call has several trials, it also keeps
+//! the levels of the other images temporarily, as many at once as fit. A call with few trials runs these
+//! images in full.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -30,43 +31,43 @@ use crate::kernel::{LANES, QUAD};
 use crate::network::{Arena, Inputs, Network, WeightChange};
 use crate::step::{Operand, Step, Target, Work};
 
-/// A step is computed whole when more than this share of its pixels is reached or differs.
+/// Share of a step's pixels, reached or different, above which the step is computed completely.
 const DENSE: f64 = 0.5;
 
-/// A step with more changed weights than this is computed whole: most of its pixels change.
+/// Number of changed weights above which a step is computed completely, because most of its pixels change.
 const MANY_CHANGES: usize = 3;
 
-/// So is a step with a changed weight when fewer convolutions than this follow it before such a step: there is
-/// nothing to be saved between them.
+/// Number of layers before a layer with many changes in which a step with a changed weight is also computed
+/// completely: there is little to save between them.
 const WORTH_A_TRY: usize = 3;
 
-/// Trials in a call for which keeping the levels of images for the length of the call pays.
+/// Number of trials in a call from which keeping the levels of images for the call saves time.
 const TRIALS_THAT_PAY: usize = 3;
 
-/// A network with images, and the levels that it computes on them.
+/// A network, its images, and the levels that the clean network computes on them.
 #[derive(Debug)]
 pub struct Baseline<'a> {
     network: Network,
     inputs: Inputs<'a>,
-    /// The clean network's, image by image.
+    /// Logits of the clean network, image by image.
     logits: Vec<f32>,
     clean: Vec<u16>,
-    /// Images in a batch.
+    /// Number of images in a batch.
     batch: usize,
-    /// Batches whose levels fit into memory together.
-    together: usize,
-    /// The batches whose levels are kept, and those levels.
-    kept: Range<usize>,
+    /// Number of batches whose levels fit into memory at the same time.
+    batches_in_memory: usize,
+    /// The batches whose levels are kept; `batches` holds the levels.
+    kept_batches: Range<usize>,
     batches: Vec<Mutex<Batch>>,
 }
 
-/// The clean levels of a batch of images, by step.
+/// The clean levels of a batch of images, one vector for each step.
 #[derive(Debug)]
 struct Batch {
     levels: Vec<Vec<u8>>,
 }
 
-/// Where a step's levels are.
+/// The place of a step's levels: kept, kept with differences, or in the arena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Clean,
@@ -74,21 +75,22 @@ enum State {
     Dense,
 }
 
-/// What weights of a trial have changed: for each step, by panel, where in a window the weight's input lies.
+/// The changed weights of a trial: for each step and panel, the offsets in a window of the inputs that the
+/// changed weights read.
 struct Changed {
     steps: Vec<BTreeMap<usize, Vec<u32>>>,
-    /// From which step on a step with a changed weight is computed whole.
-    whole: usize,
-    /// The last step with a changed weight.
-    last: usize,
+    /// First step from which on a step with a changed weight is computed completely.
+    dense_from: usize,
+    /// Last step with a changed weight.
+    last_changed: usize,
 }
 
 impl<'a> Baseline<'a> {
-    /// Runs the clean network, and keeps the levels of as many images as `memory` bytes hold. `done` hears of
-    /// images as they are finished.
+    /// Runs the clean network, and keeps the levels of as many images as fit into `memory` bytes. Calls
+    /// `done` with the number of images finished since the last call.
     ///
     /// # Panics
-    /// When `inputs` were prepared for another image size.
+    /// Panics if `inputs` were prepared for another image size.
     pub fn new(network: Network, inputs: Inputs<'a>, memory: usize, done: &(dyn Fn(usize) + Sync)) -> Self {
         network.check(&inputs);
         let (images, classes) = (inputs.len(), network.classes());
@@ -100,11 +102,11 @@ impl<'a> Baseline<'a> {
             logits: vec![0.0; images * classes],
             clean: vec![0; images],
             batch,
-            together: memory / bytes.max(1),
-            kept: 0..0,
+            batches_in_memory: memory / bytes.max(1),
+            kept_batches: 0..0,
             batches: Vec::new(),
         };
-        let kept = 0..images.div_ceil(batch).min(baseline.together);
+        let kept = 0..images.div_ceil(batch).min(baseline.batches_in_memory);
         let others = baseline.images_of(&kept).end..images;
         baseline.keep(kept, done);
         let Self { network, inputs, logits, clean, .. } = &mut baseline;
@@ -113,30 +115,30 @@ impl<'a> Baseline<'a> {
         baseline
     }
 
-    /// The class of each image with the checkpoint's weights, as [`Network::predict_clean`].
+    /// Classes predicted with the checkpoint's weights, one for each image; see [`Network::predict_clean`].
     pub fn clean(&self) -> &[u16] {
         &self.clean
     }
 
     /// Number of images whose levels are kept.
     pub fn images_kept(&self) -> usize {
-        self.images_of(&self.kept).len()
+        self.images_of(&self.kept_batches).len()
     }
 
-    /// The class of each image in each of several trials, as [`Network::predict`].
+    /// Predicts the class of each image in each of several trials, like [`Network::predict`].
     ///
     /// # Panics
-    /// When a change names a weight that does not exist.
+    /// Panics if a change names a weight that does not exist.
     pub fn predict(&mut self, trials: &[&[WeightChange]]) -> Vec<Vec<u16>> {
         let mut classes = vec![vec![0; self.inputs.len()]; trials.len()];
         self.run(trials, &mut classes, Network::classify);
         classes
     }
 
-    /// The logits of each image in a trial, as [`Network::logits`].
+    /// Returns the logits of each image in a trial, like [`Network::logits`].
     ///
     /// # Panics
-    /// As [`Baseline::predict`].
+    /// Panics like [`Baseline::predict`].
     pub fn logits(&mut self, changes: &[WeightChange]) -> Vec<f32> {
         let mut logits = [vec![0.0; self.logits.len()]];
         self.run(&[changes], &mut logits, |_, logits, out| out.copy_from_slice(logits));
@@ -144,22 +146,23 @@ impl<'a> Baseline<'a> {
         logits
     }
 
-    /// Runs trials on all images. `finish` makes a batch's part of a trial's output from its logits.
+    /// Runs trials on all images. `finish` computes a batch's part of a trial's output from its logits.
     fn run<T: Send>(
         &mut self,
         trials: &[&[WeightChange]],
         outputs: &mut [Vec<T>],
         finish: impl Fn(&Network, &[f32], &mut [T]) + Sync,
     ) {
-        // Those that are kept first, while they are.
-        let kept = self.kept.clone();
+        // Runs the kept batches first, before other batches replace them.
+        let kept = self.kept_batches.clone();
         let others = [0..kept.start, kept.end..self.inputs.len().div_ceil(self.batch)];
         self.run_kept(trials, outputs, &finish);
-        let worth_keeping = trials.len() >= TRIALS_THAT_PAY && self.together >= rayon::current_num_threads();
+        let worth_keeping =
+            trials.len() >= TRIALS_THAT_PAY && self.batches_in_memory >= rayon::current_num_threads();
         for part in others.into_iter().filter(|part| !part.is_empty()) {
             if worth_keeping {
-                for first in part.clone().step_by(self.together) {
-                    self.keep(first..(first + self.together).min(part.end), &|_| ());
+                for first in part.clone().step_by(self.batches_in_memory) {
+                    self.keep(first..(first + self.batches_in_memory).min(part.end), &|_| ());
                     self.run_kept(trials, outputs, &finish);
                 }
             } else {
@@ -168,17 +171,17 @@ impl<'a> Baseline<'a> {
         }
     }
 
-    /// The images of some batches.
+    /// Returns the images of some batches.
     fn images_of(&self, batches: &Range<usize>) -> Range<usize> {
         let first = |batch: usize| (batch * self.batch).min(self.inputs.len());
         first(batches.start)..first(batches.end)
     }
 
-    /// Runs the clean network on some batches and keeps their levels instead of others', and their logits.
+    /// Runs the clean network on some batches and stores its logits. Its levels replace the kept ones.
     fn keep(&mut self, batches: Range<usize>, done: &(dyn Fn(usize) + Sync)) {
         let images = self.images_of(&batches);
         self.batches.resize_with(batches.len(), || Mutex::new(Batch { levels: Vec::new() }));
-        self.kept = batches;
+        self.kept_batches = batches;
         let Self { network, inputs, batch, batches, logits, .. } = self;
         let (steps, classes) = (&network.compiled.steps, network.classes());
         let logits = logits[images.start * classes..images.end * classes].par_chunks_mut(*batch * classes);
@@ -209,7 +212,7 @@ impl<'a> Baseline<'a> {
         outputs: &mut [Vec<T>],
         finish: &(impl Fn(&Network, &[f32], &mut [T]) + Sync),
     ) {
-        let images = self.images_of(&self.kept);
+        let images = self.images_of(&self.kept_batches);
         let Self { network, inputs, batch, batches, logits: clean, .. } = self;
         let classes = network.classes();
         for (changes, output) in trials.iter().zip(outputs) {
@@ -231,7 +234,7 @@ impl<'a> Baseline<'a> {
         }
     }
 
-    /// Runs trials in full on some batches.
+    /// Runs trials on some batches with full passes.
     fn run_whole<T: Send>(
         &mut self,
         trials: &[&[WeightChange]],
@@ -251,13 +254,13 @@ impl<'a> Baseline<'a> {
     }
 }
 
-/// The images of the index-th batch of some images.
+/// Returns the images of batch `index` within `images`.
 fn batch_of(index: usize, batch: usize, images: &Range<usize>) -> Range<usize> {
     let first = images.start + index * batch;
     first..(first + batch).min(images.end)
 }
 
-/// Bytes that a step's levels take for a batch of images.
+/// Returns the number of bytes of a step's levels for a batch of images.
 fn kept_bytes(step: &Step, images: usize) -> usize {
     match step.target {
         Target::Slot(_) => images * step.frame.len() + QUAD,
@@ -275,35 +278,35 @@ impl Changed {
         let layers = &compiled.layers;
         let is_many = |step: &usize| steps[*step].values().map(Vec::len).sum::<usize>() > MANY_CHANGES;
         let many = layers.iter().position(is_many);
-        let whole = many.map_or(usize::MAX, |layer| layers[layer.saturating_sub(WORTH_A_TRY)]);
-        let last = steps.iter().rposition(|panels| !panels.is_empty()).unwrap_or(0);
-        Self { steps, whole, last }
+        let dense_from = many.map_or(usize::MAX, |layer| layers[layer.saturating_sub(WORTH_A_TRY)]);
+        let last_changed = steps.iter().rposition(|panels| !panels.is_empty()).unwrap_or(0);
+        Self { steps, dense_from, last_changed }
     }
 }
 
-/// One trial on one batch.
+/// One trial on one batch of images.
 struct Trial<'a> {
     network: &'a Network,
     changed: &'a Changed,
     kept: &'a mut Batch,
     pixels: &'a [u8],
     images: usize,
-    /// As found so far; the clean ones at first.
+    /// Logits found so far; initially the clean ones.
     logits: Vec<f32>,
     arena: Arena,
-    /// Of each step, for the tile in work; for a carried one, for the batch once its segment is done.
+    /// State of each step for the current tile; for a carried step, for the batch once its segment is done.
     states: Vec<State>,
-    /// The pixels of the batch at which a sparse step's levels differ, by step.
+    /// For each sparse step, a mark for each pixel of the batch whose levels differ.
     differs: Vec<Vec<bool>>,
-    /// Images of the batch of which anything differs.
+    /// A mark for each image of the batch in which anything differs.
     dirty: Vec<bool>,
     journal: Journal,
 }
 
-/// Bytes that were written over.
+/// Bytes that were overwritten.
 #[derive(Default)]
 struct Journal {
-    /// Step, place, length.
+    /// Step, position and length of each entry.
     entries: Vec<(usize, usize, usize)>,
     bytes: Vec<u8>,
 }
@@ -351,7 +354,7 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// Puts the kept levels back, and the arena.
+    /// Restores the kept levels and returns the arena.
     fn finish(self) {
         let Journal { entries, bytes } = &self.journal;
         let mut end = bytes.len();
@@ -370,7 +373,8 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// One state for all tiles of a carried step: where some are dense, the others are copied beside them.
+    /// Makes the state of a carried step the same for all tiles: if some are dense, the levels of the others
+    /// are copied into the arena.
     fn unite(&mut self, index: usize, tiles: &[(Tile, State)]) -> State {
         let any = |state| tiles.iter().any(|(_, other)| *other == state);
         let compiled = &self.network.compiled;
@@ -395,7 +399,7 @@ impl<'a> Trial<'a> {
         State::Sparse
     }
 
-    /// Runs a step on a tile as far as it is reached.
+    /// Runs a step on the part of a tile that changes reach.
     fn step(&mut self, index: usize, tile: Tile) -> State {
         let step = &self.network.compiled.steps[index];
         let changed = &self.changed.steps[index];
@@ -404,7 +408,7 @@ impl<'a> Trial<'a> {
             return State::Clean;
         }
         let last = step.target == Target::Logits;
-        let whole = !changed.is_empty() && (index >= self.changed.whole || last);
+        let whole = !changed.is_empty() && (index >= self.changed.dense_from || last);
         if whole || inputs().any(|state| state == State::Dense) {
             return self.dense(index, tile);
         }
@@ -422,11 +426,12 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// Runs a step on all images of a tile; behind the last changed weight, on those of which anything differs.
+    /// Runs a step on all images of a tile. After the last changed weight, it runs only on images in which
+    /// anything differs.
     fn dense(&mut self, index: usize, tile: Tile) -> State {
         let Self { network, kept, states, arena, logits, dirty, .. } = self;
         let dirty = &mut dirty[tile.first..][..tile.images];
-        if index <= self.changed.last {
+        if index <= self.changed.last_changed {
             dirty.fill(true);
         }
         for part in runs(dirty) {
@@ -441,7 +446,7 @@ impl<'a> Trial<'a> {
         State::Dense
     }
 
-    /// Marks the output pixels of a tile that a differing pixel of an input reaches.
+    /// Marks the output pixels of a tile that depend on a differing pixel of an input.
     fn reached(&self, step: &Step, tile: Tile) -> Vec<bool> {
         let window = step.window();
         let to = step.frame.dims;
@@ -464,12 +469,12 @@ impl<'a> Trial<'a> {
         marks
     }
 
-    /// Computes the reached pixels of a step that is no convolution.
+    /// Computes the reached pixels of a step other than a convolution.
     fn sparse_pixels(&mut self, index: usize, tile: Tile, reached: &[u32]) -> State {
         let step = &self.network.compiled.steps[index];
         let frame = step.frame;
         let Self { kept, states, differs, journal, .. } = self;
-        // A step's own levels leave their place while it reads the others'.
+        // Moves the step's own levels out while it reads those of others.
         let mut levels = std::mem::take(&mut kept.levels[index]);
         let images = &mut levels[tile.first * frame.len()..];
         let inputs = step.inputs.iter().map(|operand| elsewhere(kept, states, operand, tile));
@@ -495,8 +500,8 @@ impl<'a> Trial<'a> {
         state
     }
 
-    /// Computes a convolution at the reached pixels, and its changed panels also where a changed weight meets a
-    /// level other than 0.
+    /// Computes a convolution at the reached pixels. Changed panels are also computed where the input level
+    /// of a changed weight is not 0.
     fn sparse_convolution(
         &mut self,
         index: usize,
@@ -508,14 +513,14 @@ impl<'a> Trial<'a> {
         let network = self.network;
         let step = &network.compiled.steps[index];
         let frame = step.frame;
-        let Target::Slot(slot) = step.target else { unreachable!("a last step is run whole") };
+        let Target::Slot(slot) = step.target else { unreachable!("the last step is never sparse") };
         let changed = &self.changed.steps[index];
         let Self { kept, states, differs, journal, arena, .. } = self;
 
         let mut output = std::mem::take(&mut arena.slots[slot]);
         let first = tile.begin(network.compiled.slots[slot], &frame);
         let computed = &mut output[first..][..tile.images * frame.len()];
-        // A step's own levels leave their place while it reads the others'.
+        // Moves the step's own levels out while it reads those of others.
         let mut levels = std::mem::take(&mut kept.levels[index]);
         let images = &mut levels[tile.first * frame.len()..];
         let Operand { frame: from, .. } = step.inputs[0];
@@ -579,7 +584,7 @@ impl<'a> Trial<'a> {
 }
 
 impl Journal {
-    /// Writes bytes over a tile's levels of a step, which begin at `first` of the kept ones.
+    /// Overwrites a tile's levels of a step; `first` is the position of `levels` in the kept ones.
     fn write(&mut self, step: usize, levels: &mut [u8], first: usize, place: Range<usize>, new: &[u8]) {
         self.entries.push((step, first + place.start, new.len()));
         let old = &mut levels[place];
@@ -588,13 +593,13 @@ impl Journal {
     }
 }
 
-/// An input's images from the tile's first on, where they are not in its slot.
+/// Returns an input's images from the tile's first on, unless they are in its slot of the arena.
 fn elsewhere<'a>(kept: &'a Batch, states: &[State], operand: &Operand, tile: Tile) -> Option<&'a [u8]> {
     let levels = &kept.levels[operand.source];
     (states[operand.source] != State::Dense).then(|| &levels[tile.first * operand.frame.len()..])
 }
 
-/// A tile's part of a step's marks, all cleared.
+/// Returns the tile's part of a step's marks, cleared.
 fn cleared(differs: &mut Vec<bool>, tile: Tile, pixels: usize, images: usize) -> &mut [bool] {
     differs.resize(images * pixels, false);
     let part = &mut differs[tile.first * pixels..][..tile.images * pixels];
@@ -602,7 +607,7 @@ fn cleared(differs: &mut Vec<bool>, tile: Tile, pixels: usize, images: usize) ->
     part
 }
 
-/// The ranges of places where marks are set.
+/// Returns the ranges of consecutive set marks.
 fn runs(marks: &[bool]) -> impl Iterator<Item = Range<usize>> {
     let mut first = 0;
     marks.chunk_by(|a, b| a == b).filter_map(move |run| {
@@ -612,7 +617,7 @@ fn runs(marks: &[bool]) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-/// Where marks are set.
+/// Returns the indices of set marks.
 fn marked(marks: &[bool]) -> impl Iterator<Item = usize> {
     const AT_ONCE: usize = 64;
     let blocks = marks.chunks(AT_ONCE).enumerate().filter(|(_, block)| block.contains(&true));
@@ -622,7 +627,8 @@ fn marked(marks: &[bool]) -> impl Iterator<Item = usize> {
     })
 }
 
-/// The outputs along an axis (of `outputs`) whose window holds an input place, or steps over it.
+/// Returns the outputs along an axis (of `outputs`) whose window contains or, if dilated, spans an input
+/// position.
 fn readers(place: usize, window: &zoo::Window, axis: usize, outputs: usize) -> Range<usize> {
     let (k, s, p) = (window.extent(axis), window.stride[axis], window.padding[axis]);
     let first = (place + p + 1).saturating_sub(k).div_ceil(s);
@@ -630,7 +636,7 @@ fn readers(place: usize, window: &zoo::Window, axis: usize, outputs: usize) -> R
     first.min(end)..end
 }
 
-/// The ranges of panels between changed ones, which are ascending.
+/// Returns the ranges of panels between the changed ones, which must ascend.
 fn unchanged(panels: usize, changed: impl Iterator<Item = usize>) -> impl Iterator<Item = Range<usize>> {
     let mut first = 0;
     let before = changed.chain([panels]).map(move |end| std::mem::replace(&mut first, end + 1)..end);

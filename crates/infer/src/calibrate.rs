@@ -7,22 +7,22 @@ use zoo::{Executor, Graph, Op, Range};
 use crate::InferError;
 use crate::check;
 
-/// Images in one pass of the float executor. More are no faster, since the threads take different
+/// Number of images in one pass of the float executor. More are no faster, because the threads take different
 /// batches, and candle's unfolded windows of one VGG-16 layer on ImageNet take 115 MB an image.
 const BATCH: usize = 4;
 
-/// Fixes the scale of every quantization point of a graph: the largest magnitude over `pixels` becomes
-/// the last level.
+/// Determines the scale of every quantization point of a graph: the largest magnitude over `pixels` becomes
+/// the largest level.
 ///
-/// The float network runs on the images; give it the dequantized weights of the int8 network
-/// ([`quant::QuantTensor::dequantize`]), so that the ranges are the ones it will meet. The input's range
-/// is the preprocessing's own (pixel values 0 and 255 of each channel), whatever the images hold.
-/// `pixels` are u8, image by image, [channels, height, width] each. Batches are spread over the current
-/// rayon pool; a maximum does not depend on their order.
+/// The float network runs on the images. Give it the dequantized weights of the int8 network
+/// ([`quant::QuantTensor::dequantize`]), so that the ranges match those of the int8 network. The input's
+/// range follows from the preprocessing (pixel values 0 and 255 of each channel), whatever the images
+/// contain. `pixels` are u8, image by image, each in [channels, height, width]. Batches are spread over the
+/// current rayon pool; a maximum does not depend on their order.
 ///
 /// # Errors
-/// No images, or pixels that are not a whole number of them; preprocessing that does not fit; whatever
-/// the float executor refuses.
+/// There are no images, the pixels are not a whole number of images, the preprocessing does not fit, or the
+/// float executor fails.
 pub fn calibrate(
     graph: &Graph,
     parameters: &Parameters,
@@ -63,7 +63,8 @@ pub fn calibrate(
     Ok(scales.collect())
 }
 
-/// Largest magnitude that any pixel of any channel can have after normalization, which is monotonic.
+/// Returns the largest magnitude of a normalized pixel in any channel. Normalization is monotonic, so it
+/// occurs at pixel value 0 or 255.
 fn input_max_abs(preprocessing: &Preprocessing) -> f32 {
     let extremes = |channel| [0, 255].map(|pixel| preprocessing.value(channel, pixel).abs());
     (0..preprocessing.mean.len()).flat_map(extremes).fold(0.0, f32::max)

@@ -5,8 +5,8 @@ use zoo::{Graph, Op, ParameterSpec};
 
 use crate::InferError;
 
-/// Whether a checkpoint has everything that a graph needs but its activation scales, and nothing in it would spoil
-/// the arithmetic.
+/// Checks that a checkpoint has everything that a graph needs except activation scales, and no value that
+/// would break the arithmetic.
 pub(crate) fn network(graph: &Graph, checkpoint: &Checkpoint) -> Result<(), InferError> {
     if checkpoint.model != *graph.spec() || checkpoint.layers != graph.layers() {
         let found = describe(&checkpoint.model, &checkpoint.layers);
@@ -23,7 +23,7 @@ pub(crate) fn network(graph: &Graph, checkpoint: &Checkpoint) -> Result<(), Infe
     parameters(graph, checkpoint)
 }
 
-/// One finite mean and one positive deviation for each channel.
+/// Checks that there are one finite mean and one positive deviation for each channel.
 pub(crate) fn preprocessing(preprocessing: &Preprocessing, channels: usize) -> Result<(), InferError> {
     for (field, values) in [("mean", &preprocessing.mean), ("std", &preprocessing.std)] {
         if values.len() != channels {
@@ -100,7 +100,7 @@ fn finite(name: &str, tensor: &FloatTensor) -> Result<(), InferError> {
     Err(InferError::NonFinite { name: name.into(), index, value })
 }
 
-/// The static scales of a checkpoint, one for each quantization point of a graph.
+/// Returns the static scales of a checkpoint, one for each quantization point of a graph.
 pub(crate) fn activations<'a>(
     graph: &Graph,
     checkpoint: &'a Checkpoint,

@@ -1,28 +1,28 @@
-//! From a graph and a checkpoint to steps.
+//! Compiles a graph and a checkpoint into steps.
 //!
-//! The graph says where an int8 network rounds (its quantization points). A convolution, linear layer,
-//! batch norm or sum that is no such point opens a *chain*, which the following nodes extend until one of
-//! them is: the chain becomes one step. The last node ends a chain without rounding; its step writes the
-//! logits. Every other node is a step of its own and keeps the scale of what it reads, except that means,
-//! concatenations, leaky ReLUs and clipped ReLUs of their own round as well.
+//! The graph determines where an int8 network rounds: at its quantization points. A convolution, linear
+//! layer, batch norm or sum that is no quantization point opens a *chain*. The following nodes extend the
+//! chain until one is a quantization point, and the chain becomes one step. The last node of the graph ends a
+//! chain without rounding; its step writes the logits. Every other node is a separate step and keeps the
+//! scale of its input, except that means, concatenations, leaky ReLUs and separate clipped ReLUs also round.
 //!
-//! With s levels per unit on either side, g = gamma / sqrt(variance + epsilon) (or 1), and s_out = 1 for
-//! logits, a chain's integer sum becomes its output by
+//! Let s be levels per unit, g = gamma / sqrt(variance + epsilon) (or 1 without a batch norm), and s_out = 1
+//! for logits. The integer sum of a chain becomes its output by
 //!
 //! ```text
 //! multiplier = s_out * g / (s_in * s_weight)        offset = ((bias - mean) * g + beta) * s_out
 //! ```
 //!
-//! in f64, in this order, each rounded to f32 once. A leaky ReLU looks its output up by the level that it reads:
+//! in f64, in this order, each rounded to f32 once. A leaky ReLU is a table indexed by the input level:
 //! f(level / s_in) * s_out, in f64, rounded to f32 once.
 //!
 //! # Segments
 //!
-//! Images go through a few steps together, as a *tile*, so that a layer's weights are read once for all of
-//! them and its activations stay in cache. The large first layers of a network want tiles of a single image,
-//! the small last ones many. So the steps are divided into segments with a tile each, at places where a single
-//! node is all that later steps read: that node is *carried*, for all images of a batch, and a segment takes
-//! the batch tile by tile.
+//! Images pass through several steps together, as a *tile*, so that a layer's weights are read once for all
+//! of them and their activations stay in cache. The large first layers of a network need tiles of a single
+//! image, the small last ones tiles of many. The steps are therefore divided into segments, each with its own
+//! tile size. A boundary lies where later steps read only a single node; that node is *carried*, that is,
+//! stored for all images of a batch. A segment processes the batch tile by tile.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -38,44 +38,45 @@ use crate::kernel::{Kernel, QUAD};
 use crate::requantize::{Affine, Bounds};
 use crate::step::{Operand, Step, Target, Work};
 
-/// Sums of this many products of a level (up to 255) and a weight (down to -128) may leave i32.
+/// The smallest number of products of a level (up to 255) and a weight (down to -128) whose sum may overflow
+/// i32.
 const TERMS_THAT_OVERFLOW: usize = (1 << 31) / (255 * 128) + 1;
 const _: () = assert!((TERMS_THAT_OVERFLOW - 1) * 255 * 128 < 1 << 31);
 
-/// Bytes that the images of a tile may take in a step: they should stay in a second-level cache.
+/// Largest size in bytes of a tile's images in a step, so that they stay in a second-level cache.
 const TILE_BYTES: usize = 256 * 1024;
 
-/// More images make a tile's weights no cheaper.
+/// Largest number of images in a tile; more would not make reading the weights cheaper.
 const LARGEST_TILE: usize = 16;
 
 /// Nodes that become one step.
 #[derive(Clone, Copy, Debug)]
 struct Chain {
-    /// The convolution, linear layer, batch norm, sum or clipped ReLU.
+    /// The first node: a convolution, linear layer, batch norm, sum or clipped ReLU.
     head: NodeId,
-    /// A batch norm, where the head is a convolution.
+    /// The batch norm, if the head is a convolution.
     norm: Option<NodeId>,
-    /// Bound of a ReLU at the end: infinite, or that of a clipped one.
+    /// Bound of the final ReLU; infinite unless it is a clipped one. `None` without a ReLU.
     ceiling: Option<f32>,
 }
 
-/// Steps that take a batch tile by tile.
+/// Consecutive steps that process a batch tile by tile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Segment {
     pub(crate) steps: Range<usize>,
-    /// Images at once.
+    /// Number of images in a tile.
     pub(crate) tile: usize,
 }
 
 impl Segment {
-    /// The tiles of a batch of images.
+    /// Returns the tiles of a batch of images.
     pub(crate) fn tiles(&self, images: usize) -> impl Iterator<Item = Tile> + use<> {
         let tile = self.tile;
         (0..images).step_by(tile).map(move |first| Tile { first, images: tile.min(images - first) })
     }
 }
 
-/// Images of a batch that go through a segment together.
+/// The images of a batch that pass through a segment together.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tile {
     pub(crate) first: usize,
@@ -83,21 +84,21 @@ pub(crate) struct Tile {
 }
 
 impl Tile {
-    /// Where the tile's first image lies in a slot.
+    /// Returns the position of the tile's first image in a slot.
     pub(crate) fn begin(&self, slot: Slot, frame: &Frame) -> usize {
         if slot.carried { self.first * frame.len() } else { 0 }
     }
 }
 
-/// Where the levels of some nodes lie, one after the other.
+/// A buffer for the levels of one or more nodes, at different times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slot {
     pub(crate) bytes: usize,
-    /// Whether it holds the whole batch and not a tile.
+    /// True if it holds the whole batch, false if it holds one tile.
     pub(crate) carried: bool,
 }
 
-/// What compilation yields: plain data.
+/// A compiled network, as plain data.
 #[derive(Debug)]
 pub(crate) struct Compiled {
     pub(crate) steps: Vec<Step>,
@@ -105,7 +106,7 @@ pub(crate) struct Compiled {
     /// The step of each stored weight tensor, in memory order; all are [`Work::Conv`].
     pub(crate) layers: Vec<usize>,
     pub(crate) slots: Vec<Slot>,
-    /// The most images that go through all segments together.
+    /// Largest number of images that pass through all segments together.
     pub(crate) batch: usize,
     pub(crate) input: Dims,
     pub(crate) classes: usize,
@@ -149,17 +150,17 @@ struct Compiler<'a> {
     nodes: &'a [Node],
     checkpoint: &'a Checkpoint,
     kernel: Kernel,
-    /// Border of each node, the widest padding of the convolutions that read it.
+    /// Border of each node: the widest padding of the convolutions that read it.
     borders: Vec<[usize; 2]>,
     /// Scale of each node that stores levels.
     scales: Vec<Option<ActivationScale>>,
-    /// Whether a node is a quantization point.
+    /// True for each node that is a quantization point.
     rounds: Vec<bool>,
-    /// Chains that are still open, by their last node.
+    /// Open chains, by their last node.
     open: HashMap<NodeId, Chain>,
-    /// The steps that have taken the first weight tensors, in memory order.
+    /// The steps of the stored weight tensors so far, in memory order.
     layers: Vec<usize>,
-    /// Steps whose slots are node ids as yet.
+    /// Steps; their slots are still node ids.
     steps: Vec<Step>,
 }
 
@@ -196,7 +197,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// Extends or closes the chain that a node belongs to, or makes it a step.
+    /// Extends or closes the chain of a node, or makes the node a step.
     fn node(&mut self, id: NodeId) -> Result<(), InferError> {
         let node = &self.nodes[id];
         let opened = Chain { head: id, norm: None, ceiling: None };
@@ -224,7 +225,7 @@ impl<'a> Compiler<'a> {
         Dims::of(&self.nodes[id].shape)
     }
 
-    /// How a node's output lies.
+    /// Memory layout of a node's output.
     fn frame(&self, id: NodeId) -> Frame {
         let dims = self.dims(id);
         if self.is_last(id) && self.scales[id].is_none() {
@@ -239,8 +240,8 @@ impl<'a> Compiler<'a> {
         f64::from(self.scales[id].expect("a step reads only stored levels").levels_per_unit)
     }
 
-    /// Levels per unit and bounds of what node `id` writes: levels, or logits if it is the last. `ceiling` is
-    /// the bound of a ReLU that it ends in.
+    /// Returns levels per unit and bounds of the output of node `id`: levels, or logits if it is the last
+    /// node. `ceiling` is the bound of its final ReLU.
     fn output(&self, id: NodeId, ceiling: Option<f32>) -> (f64, Bounds) {
         if self.is_last(id) {
             let (low, high) = ceiling.map_or((f32::NEG_INFINITY, f32::INFINITY), |high| (0.0, high));
@@ -272,7 +273,7 @@ impl<'a> Compiler<'a> {
         });
     }
 
-    /// How a step's output lies: logits have neither levels nor a border.
+    /// Memory layout of a step's output; logits have neither levels nor a border.
     fn target_frame(&self, id: NodeId, target: Target) -> Frame {
         match target {
             Target::Slot(_) => self.frame(id),
@@ -313,7 +314,7 @@ impl<'a> Compiler<'a> {
         Ok(())
     }
 
-    /// As [`affine`], of a node of this network.
+    /// Calls [`affine`] with the parameters of this network.
     fn affine(
         &self,
         id: NodeId,
@@ -331,7 +332,7 @@ impl<'a> Compiler<'a> {
         Err(InferError::Requantization { layer, channel: 0, multiplier, offset: 0.0 })
     }
 
-    /// A node that is a step of its own.
+    /// Makes a node a separate step.
     fn single(&mut self, id: NodeId) -> Result<(), InferError> {
         let node = &self.nodes[id];
         let rescaled =
@@ -382,7 +383,7 @@ impl<'a> Compiler<'a> {
         Ok(())
     }
 
-    /// A node that moves or compares levels and keeps their scale.
+    /// Makes a node that moves or compares levels, and keeps their scale, a step.
     fn keep(&mut self, id: NodeId, op: &Op) -> Result<(), InferError> {
         let work = match op {
             Op::Relu => Work::Relu,
@@ -403,7 +404,7 @@ impl<'a> Compiler<'a> {
         Ok(())
     }
 
-    /// The level of each pixel value, a table for each channel.
+    /// Returns the table from pixel values to levels for each channel.
     fn input(&self, id: NodeId) -> Work {
         let scale = self.scales[id].expect("the input is a quantization point");
         let preprocessing = &self.checkpoint.preprocessing;
@@ -416,7 +417,7 @@ impl<'a> Compiler<'a> {
         Work::Input((0..self.dims(id).channels).map(table).collect())
     }
 
-    /// Divides the steps into segments and gives slots to nodes.
+    /// Divides the steps into segments and assigns slots to nodes.
     fn finish(mut self) -> Compiled {
         let mut last_read = vec![0; self.nodes.len()];
         for (index, step) in self.steps.iter().enumerate() {
@@ -439,7 +440,7 @@ impl<'a> Compiler<'a> {
         let mut slot_of = vec![usize::MAX; self.nodes.len()];
         let mut step_of = vec![usize::MAX; self.nodes.len()];
         for Segment { steps, tile } in &segments {
-            // What a segment reads of a batch stays until its last tile.
+            // Carried inputs of a segment stay in their slots until its last tile.
             let mut read_to_the_end = Vec::new();
             for index in steps.clone() {
                 let step = &mut self.steps[index];
@@ -450,7 +451,7 @@ impl<'a> Compiler<'a> {
                         slots.push(Slot { bytes: 0, carried });
                         slots.len() - 1
                     });
-                    // A run that is no whole number of quads may read a little beyond the last image.
+                    // A run whose length is no multiple of a quad reads up to three bytes beyond the last image.
                     let images = if carried { batch } else { *tile };
                     slots[slot].bytes = slots[slot].bytes.max(images * step.frame.len() + QUAD);
                     (slot_of[node], step_of[node]) = (slot, index);
@@ -480,13 +481,13 @@ impl<'a> Compiler<'a> {
     }
 }
 
-/// Images that go through a step together, which takes some bytes for each.
+/// Returns the number of images in a tile of a step that takes `bytes` bytes an image.
 pub(crate) fn tile_of(bytes: usize) -> usize {
     (TILE_BYTES / bytes).clamp(1, LARGEST_TILE)
 }
 
-/// Divides steps, whose slots are node ids as yet, where a single node is all that later steps read and the
-/// tile grows or shrinks by a factor of two at least.
+/// Divides steps, whose slots are still node ids. A boundary lies where later steps read only a single node
+/// and the tile size changes by a factor of at least two.
 fn segments(steps: &[Step], last_read: &[usize]) -> Vec<Segment> {
     let bytes = |step: &Step| {
         let inputs = step.inputs.iter().map(|input| input.frame.len());
@@ -503,7 +504,7 @@ fn segments(steps: &[Step], last_read: &[usize]) -> Vec<Segment> {
         if live.count() > 1 {
             continue;
         }
-        // The steps since the last such place stay together.
+        // The steps since the last such node stay together.
         let part = begin..index + 1;
         begin = part.end;
         let tile = steps[part.clone()].iter().map(tile).min().expect("a part has a step");
@@ -518,7 +519,7 @@ fn segments(steps: &[Step], last_read: &[usize]) -> Vec<Segment> {
     segments
 }
 
-/// The convolution that a node is, and whether it has a bias.
+/// Returns the shape of a convolutional or linear node; the flag is true if it has a bias.
 pub(crate) fn conv_shape(nodes: &[Node], id: NodeId) -> (ConvShape, bool) {
     let node = &nodes[id];
     let (window, groups, bias) = match node.op {
@@ -539,7 +540,7 @@ pub(crate) fn conv_shape(nodes: &[Node], id: NodeId) -> (ConvShape, bool) {
     (shape, bias)
 }
 
-/// Whether sums of this many products stay in i32.
+/// Checks that sums of `terms` products fit into i32.
 pub(crate) fn check_terms(layer: &str, terms: usize) -> Result<(), InferError> {
     if terms < TERMS_THAT_OVERFLOW {
         return Ok(());
@@ -547,8 +548,8 @@ pub(crate) fn check_terms(layer: &str, terms: usize) -> Result<(), InferError> {
     Err(InferError::Overflow { layer: layer.into(), terms })
 }
 
-/// Multiplier and offset of each channel of node `id`, which ends in a batch norm and has a bias where they are
-/// given; `product` is the levels per unit of a channel's integer sum.
+/// Returns multiplier and offset of each channel of node `id`, from its batch norm and bias if it has them.
+/// `product` is the levels per unit of a channel's integer sum.
 pub(crate) fn affine(
     nodes: &[Node],
     parameters: &Parameters,

@@ -1,13 +1,13 @@
-//! Convolutions and linear layers: geometry, packed weights, and where each weight went.
+//! Convolutions and linear layers: geometry, packed weights, and the position of each weight.
 //!
 //! A linear layer is a convolution of a 1x1 image by a 1x1 kernel. A window of a channels-last image with a
-//! border ([`Frame`]) never leaves it, and a row of the window is one run of consecutive bytes; the inner loop
-//! takes them as they lie. A run whose length is no multiple of four reads up to three bytes too many,
-//! whatever they are, against weights of zero.
+//! border ([`Frame`]) never leaves it, and a row of the window is one run of consecutive bytes, which the
+//! inner loop reads in place. If the length of a run is no multiple of four, the loop reads up to three bytes
+//! more and multiplies them by weights of zero.
 //!
-//! In a grouped convolution a panel reads only the channels of the groups that its own channels belong to:
-//! a run for each place of the window, and zeros where two groups share a panel. Where a dilation keeps the columns of
-//! a window apart, each place is a run too.
+//! In a grouped convolution a panel reads only the channels of its own groups: one run for each position of
+//! the window, with zero weights where two groups share a panel. In a dilated convolution, too, each position
+//! of the window is a run.
 
 use rayon::prelude::*;
 use zoo::Window;
@@ -22,7 +22,7 @@ use crate::requantize::{Affine, Bounds, Element};
 pub(crate) struct ConvShape {
     pub(crate) input: Dims,
     pub(crate) output: Dims,
-    /// Height and width.
+    /// Height and width of the kernel.
     pub(crate) kernel: [usize; 2],
     pub(crate) stride: [usize; 2],
     pub(crate) padding: [usize; 2],
@@ -46,7 +46,7 @@ impl ConvShape {
         self.group_inputs() * self.kernel[0] * self.kernel[1]
     }
 
-    /// What an output pixel reads.
+    /// The input window of an output pixel.
     pub(crate) fn window(&self) -> Window {
         Window { dilation: self.dilation, ..Window::of(self.kernel, self.stride, self.padding) }
     }
@@ -57,16 +57,16 @@ impl ConvShape {
     }
 }
 
-/// The runs of a window: where each begins from the window's own beginning, and the quads in each.
+/// The runs of a window: the offset of each from the start of the window, and the number of quads in each.
 #[derive(Debug)]
 struct Runs {
     begins: Vec<u32>,
     quads: usize,
-    /// First channel that they read, where they do not read all.
+    /// First channel of the runs; 0 if they read all channels.
     first_channel: usize,
 }
 
-/// Where a weight lies in the packed form.
+/// The position of a weight in the packed form.
 struct Place {
     panel: usize,
     run: usize,
@@ -80,52 +80,53 @@ pub(crate) struct Conv {
     packing: Packing,
     bounds: Bounds,
     frames: Frames,
-    /// Where each output pixel's window begins in the input, for a whole tile of images.
+    /// Start of each output pixel's window in the input, for a tile of images.
     begins: Vec<u32>,
-    /// Where each output pixel begins.
+    /// Start of each output pixel in the output.
     pixels: Vec<u32>,
-    /// In channel order.
+    /// Panels in channel order.
     panels: Vec<PanelData>,
 }
 
-/// How weights lie in panels.
+/// The layout of weights in panels.
 #[derive(Debug)]
 struct Packing {
     shape: ConvShape,
-    /// One for all panels, or one for each.
+    /// One entry for all panels, or one for each panel.
     runs: Vec<Runs>,
-    /// The input's byte of level 0.
+    /// Byte of level 0 in the input.
     zero: u8,
-    /// The largest magnitude of a weight that the inner loop takes; the rest is kept apart.
+    /// Largest magnitude of a weight for the inner loop; the excess beyond it is stored separately.
     limit: Option<i8>,
 }
 
 #[derive(Debug)]
 struct PanelData {
     weights: Vec<QuadWeights>,
-    /// Ascending by their place.
+    /// Excess of the weights beyond the limit, ascending by position.
     excess: Vec<(u32, QuadWeights)>,
     lanes: Lanes,
 }
 
-/// What becomes of the sums of a panel.
+/// Requantization of the sums of a panel, by lane.
 #[derive(Clone, Debug)]
 struct Lanes {
-    /// What makes a sum of bytes one of levels: minus the input's zero times the sum of the weights.
+    /// Start of each sum, which converts a sum over bytes to one over levels: minus the input's zero times
+    /// the sum of the weights.
     start: [i32; LANES],
     multiplier: [f32; LANES],
     offset: [f32; LANES],
 }
 
-/// What becomes of the sums of a convolution in place of its own multipliers, offsets and bounds.
+/// A requantization that replaces the multipliers, offsets and bounds of a convolution.
 #[derive(Clone, Debug)]
 pub(crate) struct Requantization {
-    /// Of each panel.
+    /// Lanes of each panel.
     lanes: Vec<Lanes>,
     bounds: Bounds,
 }
 
-/// How a convolution's input and its output lie.
+/// Memory layouts of a convolution's input and output.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Frames {
     pub(crate) input: Frame,
@@ -176,20 +177,21 @@ impl Conv {
         self.panels.len()
     }
 
-    /// The panel that holds a weight, and where from the beginning of a window the input that it meets lies.
+    /// Returns the panel that holds a weight, and the offset of the weight's input from the start of a
+    /// window.
     pub(crate) fn input_of(&self, index: usize) -> (usize, u32) {
         let Place { panel, run, in_run, .. } = self.packing.place(index);
         let Runs { begins, first_channel, .. } = self.packing.runs_of(panel);
         (panel, begins[run] + (first_channel + in_run) as u32)
     }
 
-    /// Sets the weight with a row-major index; returns what it was.
+    /// Sets the weight with a row-major index; returns the old value.
     pub(crate) fn set(&mut self, index: usize, value: i8) -> i8 {
         let place = self.packing.place(index);
         self.panels[place.panel].set(&self.packing, &place, value)
     }
 
-    /// Prepares for tiles of up to `tile` images.
+    /// Computes the positions of windows for tiles of up to `tile` images.
     pub(crate) fn place_windows(&mut self, tile: usize) {
         let Self { packing: Packing { shape, .. }, frames: Frames { input, output }, .. } = self;
         let [above, left] = std::array::from_fn(|axis| input.border[axis] - shape.padding[axis]);
@@ -208,13 +210,14 @@ impl Conv {
         }
     }
 
-    /// Where the windows of the first `images` images of a tile begin, and their output pixels.
+    /// Returns the start of each window in the first `images` images of a tile, and the start of each output
+    /// pixel.
     pub(crate) fn windows(&self, images: usize) -> (&[u32], &[u32]) {
         let windows = images * self.shape().output.pixels();
         (&self.begins[..windows], &self.pixels[..windows])
     }
 
-    /// A requantization without offsets, and with an integer added to each channel's sum.
+    /// Returns a requantization without offsets that adds an integer to each channel's sum.
     pub(crate) fn requantization(
         &self,
         bias: impl Fn(usize) -> i32,
@@ -234,8 +237,8 @@ impl Conv {
         Requantization { lanes: lanes.collect(), bounds }
     }
 
-    /// Computes some panels' channels of some output pixels: those that begin at `pixels`, whose windows begin
-    /// at `begins`.
+    /// Computes the channels of some panels at some output pixels. `pixels` are the starts of the output
+    /// pixels, `begins` those of their windows.
     pub(crate) fn run<E: Element>(
         &self,
         kernel: Kernel,
@@ -248,7 +251,7 @@ impl Conv {
         self.run_panels(kernel, panels, own, input, windows, output);
     }
 
-    /// All of [`Conv::run`], with another requantization.
+    /// Computes like [`Conv::run`], but all panels, with another requantization.
     pub(crate) fn run_as<E: Element>(
         &self,
         requantization: &Requantization,
@@ -295,7 +298,7 @@ impl Packing {
         &self.runs[panel.min(self.runs.len() - 1)]
     }
 
-    /// Where the weight with a row-major index lies.
+    /// Returns the position of the weight with a row-major index.
     fn place(&self, index: usize) -> Place {
         let shape = &self.shape;
         let [rows, columns] = shape.kernel;
@@ -315,7 +318,7 @@ impl Packing {
 }
 
 impl PanelData {
-    /// Sets a weight; returns what it was.
+    /// Sets a weight; returns the old value.
     fn set(&mut self, packing: &Packing, place: &Place, value: i8) -> i8 {
         let Place { panel, run, in_run, lane } = *place;
         let Runs { begins, quads, .. } = packing.runs_of(panel);
@@ -344,7 +347,7 @@ impl PanelData {
     }
 }
 
-/// A network whose stored weights lie in convolutions and linear layers, a tensor each.
+/// A network whose stored weights lie in convolutions and linear layers, one tensor each.
 pub(crate) trait Layers {
     /// Number of stored tensors.
     fn layers(&self) -> usize;
@@ -352,10 +355,10 @@ pub(crate) trait Layers {
     /// The layer of a stored tensor.
     fn layer(&self, tensor: usize) -> &Conv;
 
-    /// As [`Layers::layer`], to change a weight.
+    /// The layer of a stored tensor, for changing a weight.
     fn layer_mut(&mut self, tensor: usize) -> &mut Conv;
 
-    /// What `run` makes of the network with some weights changed.
+    /// Changes some weights, calls `run`, and restores the weights.
     fn changed<T>(&mut self, changes: &[WeightChange], run: impl FnOnce(&Self) -> T) -> T {
         let before = self.change(changes);
         let result = run(self);
@@ -363,7 +366,7 @@ pub(crate) trait Layers {
         result
     }
 
-    /// Changes weights; returns the changes that undo it.
+    /// Changes weights; returns the changes that restore them.
     fn change(&mut self, changes: &[WeightChange]) -> Vec<WeightChange> {
         let mut before: Vec<WeightChange> = changes
             .iter()
@@ -382,7 +385,7 @@ pub(crate) trait Layers {
     }
 }
 
-/// One set of runs for all panels, or where there are groups one for each.
+/// Returns one set of runs for all panels, or one for each panel of a grouped convolution.
 fn runs(shape: &ConvShape, input: &Frame) -> Vec<Runs> {
     let [rows, columns] = shape.kernel;
     let [down, right] = shape.dilation;
@@ -418,7 +421,8 @@ mod tests {
 
     use super::*;
 
-    /// The sums of one image by nested loops: row-major levels and OIHW weights in, row-major sums out.
+    /// Computes the sums of one image by nested loops, from row-major levels and OIHW weights to row-major
+    /// sums.
     fn plain(shape: &ConvShape, x: &[i64], weights: &[i64]) -> Vec<i64> {
         let (from, to) = (shape.input, shape.output);
         let (share, outputs) = (from.channels / shape.groups, to.channels / shape.groups);
@@ -451,7 +455,7 @@ mod tests {
         sums
     }
 
-    /// Row-major levels of one image in a frame; the border is filled, the slack behind it not.
+    /// Writes row-major levels of one image into a frame. The border is filled, the slack after it is not.
     fn framed(frame: &Frame, row_major: &[i64]) -> Vec<u8> {
         let mut image = vec![77; frame.len()];
         frame.fill_border(&mut image);
@@ -505,7 +509,7 @@ mod tests {
             seed in any::<[u8; 16]>(),
             changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<i8>()), 0..4),
         ) {
-            // Enough randomness without drawing each value: bytes of the seed, scrambled by position.
+            // Bytes of the seed, scrambled by position, are random enough and cheaper than a draw for each value.
             let byte = |i: usize| seed[i % 16].wrapping_mul(2 * (i / 16) as u8 + 1).wrapping_add((i / 7) as u8);
             let zero = if seed[0] % 2 == 0 { 128 } else { 0 };
             let levels: Vec<i64> =
@@ -547,7 +551,7 @@ mod tests {
                     }
                 }
             }
-            // What lies behind the last image is read, and meets weights of zero.
+            // Bytes after the last image are read and multiplied by weights of zero.
             bytes.extend([99; QUAD]);
             for kernel in Kernel::available() {
                 let mut changed = conv(kernel, logits, unrounded, &clean);
@@ -569,7 +573,7 @@ mod tests {
                     prop_assert!(found.iter().copied().eq(expected), "levels, {kernel:?}");
                 }
 
-                // Undone in reverse, since one weight may be changed twice.
+                // Changes are undone in reverse, since one weight may be changed twice.
                 for (&(index, _), before) in changes.iter().zip(before).rev() {
                     changed.set(index, before);
                 }

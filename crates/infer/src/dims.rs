@@ -1,4 +1,4 @@
-/// Size of one image of levels; [features] are channels of a single pixel.
+/// Size of one image of levels; the values of [features] are channels of a single pixel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Dims {
     pub(crate) channels: usize,
@@ -7,7 +7,7 @@ pub(crate) struct Dims {
 }
 
 impl Dims {
-    /// From a node's shape, [channels, height, width] or [features].
+    /// Converts a node's shape, [channels, height, width] or [features].
     pub(crate) fn of(shape: &[usize]) -> Self {
         match *shape {
             [channels, height, width] => Self { channels, height, width },
@@ -25,16 +25,16 @@ impl Dims {
     }
 }
 
-/// How the levels of a node lie in memory: images of rows of pixels of channels, a byte each, with a border of
-/// zeros around every image that is as wide as the padding of the convolutions that read it.
+/// Memory layout of a node's levels: images of rows of pixels of channels, one byte each. Every image has a
+/// border of zeros as wide as the padding of the convolutions that read it.
 ///
-/// A byte is a level plus `zero`: 0 where levels cannot be negative, 128 elsewhere.
+/// A byte is a level plus `zero`: 0 if levels cannot be negative, 128 otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) dims: Dims,
-    /// Rows above and below, pixels on the left and on the right.
+    /// Number of rows above and below, number of pixels on the left and on the right.
     pub(crate) border: [usize; 2],
-    /// The byte of level 0.
+    /// Byte of level 0.
     pub(crate) zero: u8,
 }
 
@@ -49,12 +49,12 @@ impl Frame {
         (self.dims.height + 2 * self.border[0]) * self.row()
     }
 
-    /// Where the pixel at a row and column begins. The border begins at minus its size.
+    /// Position of the pixel at a row and column. Negative rows and columns are in the border.
     pub(crate) fn pixel(&self, row: usize, column: usize) -> usize {
         (row + self.border[0]) * self.row() + (column + self.border[1]) * self.dims.channels
     }
 
-    /// The level of a byte, exact in f32.
+    /// Returns the level of a byte, exact in f32.
     #[inline(always)]
     pub(crate) fn level(&self, byte: u8) -> f32 {
         f32::from(i16::from(byte) - i16::from(self.zero))

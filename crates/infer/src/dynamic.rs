@@ -1,4 +1,4 @@
-//! The evaluator with dynamic ranges; [`DynamicNetwork`] says what it computes.
+//! The evaluator with dynamic ranges; [`DynamicNetwork`] documents its rules.
 
 use std::borrow::Cow;
 use std::num::NonZeroU32;
@@ -17,31 +17,33 @@ use crate::network::{Inputs, WeightChange, largest};
 use crate::requantize::{Affine, Bounds};
 use crate::value;
 
-/// Name of the rules in [`DynamicNetwork`]'s documentation. Records carry it, with the images in a batch; it changes
-/// when any prediction may.
+/// Name of the rules in the documentation of [`DynamicNetwork`]. Records carry it with the batch size. It
+/// changes when any prediction may change.
 pub const DYNAMIC_EVALUATOR: &str = "int8-dynamic-1";
 
-/// The byte of level 0.
+/// Byte of level 0.
 const ZERO: u8 = 128;
 
 /// Largest level.
 const LIMIT: i16 = 127;
 
-/// Largest product of a level and a weight, and more: with it a bias leaves room for every partial sum.
+/// Upper bound of the product of a level and a weight. Limiting a bias by it leaves room for every partial
+/// sum.
 const LARGEST_PRODUCT: usize = 1 << 14;
 
-/// A compiled int8 network whose activations get their scales from each batch of images, as in the paper;
-/// [`Network`](crate::Network) is the one with static scales.
+/// A compiled int8 network that scales its activations by each batch of images, as in the paper.
+/// [`Network`](crate::Network) has static scales.
 ///
-/// Methods run on the current rayon pool. Their results depend on nothing but their arguments and the division of the
-/// images into batches.
+/// Methods run on the current rayon pool. Their results depend only on their arguments and on the division of
+/// the images into batches.
 ///
-/// # What it computes
+/// # Computation
 ///
 /// The paper quantizes with Distiller's post-training quantizer (<https://github.com/IntelLabs/distiller>,
-/// `range_linear.py`: symmetric mode, 8 bits, no statistics file). Convolutions and linear layers take and give 8-bit
-/// levels, -127..=127 on both sides, even after a ReLU; everything between them is float. Images come in batches, in
-/// their order; the last batch may be smaller. For a layer with input x and the int8 weights w,
+/// `range_linear.py`: symmetric mode, 8 bits, no statistics file). Convolutions and linear layers read and
+/// write 8-bit levels in -127..=127, even after a ReLU; all operations between them are float. Images are
+/// processed in batches, in order; the last batch may be smaller. For a layer with input x and int8 weights
+/// w,
 ///
 /// ```text
 /// s_in  = 127 / largest |x| of the batch                            all images, channels and pixels
@@ -57,61 +59,63 @@ const LARGEST_PRODUCT: usize = 1 << 14;
 /// y     = round_half_even(clamp((acc as f32) * (s_out / a[c]), -127, 127)) / s_out
 /// ```
 ///
-/// Every operation outside of acc is one f32 operation. A scale that is not finite and positive is 1 instead, so that
-/// the levels of a range of zero are 0; a factor `s_out / a[c]` that is not finite is 0. Between the layers, in f32:
+/// Every operation outside acc is one f32 operation. A scale that is not finite and positive is replaced by
+/// 1, so that a range of zero gives levels of 0; a factor `s_out / a[c]` that is not finite is replaced by 0.
+/// Between the layers, in f32:
 ///
 /// | operation | output |
 /// |---|---|
 /// | input | `Preprocessing::value(channel, pixel)` |
-/// | batch norm | `x * g + o`: g = gamma / sqrt(variance + epsilon), o = beta - mean * g, each in f64 and rounded once |
+/// | batch norm | `x * g + o`: g = gamma / sqrt(variance + epsilon), o = beta - mean * g, each computed in f64 and rounded once |
 /// | ReLU, clipped ReLU, max pooling | the larger or smaller value; padding never wins |
 /// | leaky ReLU | x where it is positive, `x * slope` elsewhere |
 /// | mean | sum in f64, row by row, divided in f64 by the count, rounded once |
 /// | sum | `a + b` |
 /// | concatenation, flattening, padding, padded shortcut | values moved |
 ///
-/// The logits are the last node's values. Where that is a linear layer they are levels of one scale too, so that two
-/// classes can be equal; the lower one counts.
+/// The logits are the values of the last node. If it is a linear layer, they are levels of one scale too, so
+/// that two classes can be equal; the lower one is predicted.
 ///
-/// # Where Distiller differs
+/// # Differences to Distiller
 ///
-/// - It adds up the products of levels in f32, which rounds beyond 2^24; here sums are exact.
-/// - Its versions until July 2019 run batch norms in float, as here. Later ones fold them into the weights first, if
-///   they are given a sample input, which the paper's release gives; the memory would then hold other weights than
-///   the state dict's. Which version the paper used is not known.
-/// - Its 127 / largest |x| is rounded twice, since PyTorch takes the reciprocal of a tensor times a number.
-/// - The bias is cut to a narrower range here, which only a range of activations near zero can reach, and PyTorch's
-///   float operations between layers round in an order of their own.
+/// - Distiller adds the products of levels in f32, which rounds beyond 2^24; here sums are exact.
+/// - Distiller's versions until July 2019 run batch norms in float, as here. Later versions first fold them
+///   into the weights if they get a sample input, as in the paper's release; the memory would then hold other
+///   weights than the state dict. The version that the paper used is not known.
+/// - Distiller rounds 127 / largest |x| twice, because PyTorch multiplies a number by the reciprocal of a
+///   tensor.
+/// - The bias is limited to a narrower range here, which matters only if the range of activations is close to
+///   zero. PyTorch's float operations between layers round in another order.
 ///
 /// # Why it is exact
 ///
-/// Sums are integers, a largest magnitude does not depend on the order of its values, and IEEE 754 fixes the float
-/// operations. So machines, instruction sets and threads change nothing. The division into batches does: it is part
-/// of the rules, and [`DynamicNetwork::evaluator`] names it.
+/// Sums are integers, a largest magnitude does not depend on the order of its values, and IEEE 754 fixes the
+/// float operations. Machines, instruction sets and threads therefore change nothing. The division into
+/// batches does change results; it is part of the rules, and [`DynamicNetwork::evaluator`] names it.
 ///
 /// # Memory
 ///
-/// Between layers a batch is kept as levels, a byte each. Float values are made from them image by image when they
-/// are needed, and kept for the batch only where several nodes read them. Sums are computed twice, once for their
-/// range and once for their levels. A batch of 256 images of VGG16 at 224 pixels takes 1.7 GB.
+/// Between layers a batch is stored as levels, one byte each. Float values are computed from them image by
+/// image on demand, and stored for the batch only if several nodes read them. Sums are computed twice, once
+/// for their range and once for their levels. A batch of 256 images of VGG16 at 224 pixels takes 1.7 GB.
 #[derive(Debug)]
 pub struct DynamicNetwork {
     nodes: Vec<Node>,
     plans: Vec<Plan>,
-    /// The node of each stored weight tensor, in memory order; each has a [`Plan::Layer`].
+    /// The node of each stored weight tensor, in memory order; each is a [`Plan::Layer`].
     layers: Vec<NodeId>,
     kernel: Kernel,
     batch: usize,
-    /// Value of each pixel, a table for each channel.
+    /// Value of each pixel value, one table for each channel.
     pixels: Vec<Vec<f32>>,
 }
 
-/// What is done at a node.
+/// The computation at a node.
 #[derive(Debug)]
 enum Plan {
     Layer(Box<Layer>),
     BatchNorm(Affine),
-    /// Nothing but what its operation says.
+    /// The node's own operation, without stored data.
     Plain,
 }
 
@@ -123,16 +127,16 @@ struct Layer {
     output: Frame,
     /// Levels per unit of each output channel's weights.
     weight_scales: Vec<f32>,
-    /// The bias in 8 bits with its levels per unit; empty without one.
+    /// The bias in 8 bits with its levels per unit; empty if there is none.
     bias: Vec<i16>,
     bias_scale: f32,
     /// Largest magnitude of an integer bias.
     bias_limit: i64,
-    /// Images at once.
+    /// Number of images in a tile.
     tile: usize,
 }
 
-/// What is kept of a node for a whole batch, channels last.
+/// The stored output of a node for a whole batch, channels last.
 enum Kept {
     Nothing,
     Levels { bytes: Vec<u8>, levels_per_unit: f32 },
@@ -163,7 +167,7 @@ impl DynamicNetwork {
     /// Compiles a graph with the weights and parameters of a checkpoint.
     ///
     /// # Errors
-    /// A checkpoint with static scales; otherwise as [`Network::new`](crate::Network::new).
+    /// The checkpoint has static scales; or an error of [`Network::new`](crate::Network::new).
     pub fn new(graph: &Graph, checkpoint: &Checkpoint) -> Result<Self, InferError> {
         check::network(graph, checkpoint)?;
         let Activations::Dynamic { batch } = checkpoint.activations else {
@@ -182,7 +186,7 @@ impl DynamicNetwork {
                     let input = Frame { dims: shape.input, border: shape.padding, zero: ZERO };
                     let output = Frame { dims: shape.output, border: [0, 0], zero: ZERO };
                     let channels = shape.output.channels;
-                    // Each batch brings multipliers of its own.
+                    // Each batch has its own multipliers.
                     let none = Affine { multiplier: vec![0.0; channels], offset: vec![0.0; channels] };
                     let bounds = Bounds::levels(-LIMIT, LIMIT, ZERO);
                     let frames = Frames { input, output };
@@ -221,50 +225,51 @@ impl DynamicNetwork {
         Ok(Self { nodes, plans, layers, kernel, batch: batch.get() as usize, pixels })
     }
 
-    /// The rules and the images in a batch, as records name them: `int8-dynamic-1/100`.
+    /// Returns the name of the rules with the batch size, as in records: `int8-dynamic-1/100`.
     pub fn evaluator(batch: NonZeroU32) -> String {
         format!("{DYNAMIC_EVALUATOR}/{batch}")
     }
 
-    /// Images in a batch; the last may be smaller.
+    /// Number of images in a batch; the last batch may be smaller.
     pub fn batch(&self) -> usize {
         self.batch
     }
 
-    /// Number of classes, the length of one image's logits.
+    /// Number of classes: the number of logits of an image.
     pub fn classes(&self) -> usize {
         self.nodes.last().map_or(0, |node| Dims::of(&node.shape).len())
     }
 
-    /// Takes images: u8 pixels, image by image, [channels, height, width] each.
+    /// Prepares images: u8 pixels, image by image, each in [channels, height, width].
     ///
     /// # Errors
-    /// Pixels that are not a whole number of images.
+    /// The pixels are not a whole number of images.
     pub fn prepare<'a>(&self, pixels: &'a [u8]) -> Result<Inputs<'a>, InferError> {
         Inputs::new(Dims::of(&self.nodes[0].shape).len(), pixels)
     }
 
-    /// The class of each image with some weights changed: the index of its largest logit, the lowest one
-    /// on ties. Of several changes to one weight the last counts.
+    /// Predicts the class of each image with some weights changed: the index of its largest logit, the lowest
+    /// index on ties. The last of several changes to one weight counts.
     ///
     /// # Panics
-    /// When a change names a weight that does not exist, or `inputs` were prepared for another image size.
+    /// Panics if a change names a weight that does not exist, or if `inputs` were prepared for another image
+    /// size.
     pub fn predict(&mut self, inputs: &Inputs<'_>, changes: &[WeightChange]) -> Vec<u16> {
         self.changed(changes, |network| network.predict_clean(inputs))
     }
 
-    /// The class of each image with the checkpoint's weights.
+    /// Predicts the class of each image with the checkpoint's weights.
     ///
     /// # Panics
-    /// When `inputs` were prepared for another image size.
+    /// Panics if `inputs` were prepared for another image size.
     pub fn predict_clean(&self, inputs: &Inputs<'_>) -> Vec<u16> {
         self.run(inputs).chunks_exact(self.classes()).map(largest).collect()
     }
 
-    /// The logits, image by image, [`DynamicNetwork::classes`] each.
+    /// Returns the logits, image by image, [`DynamicNetwork::classes`] each.
     ///
     /// # Panics
-    /// As [`DynamicNetwork::predict`].
+    /// Panics like [`DynamicNetwork::predict`].
     pub fn logits(&mut self, inputs: &Inputs<'_>, changes: &[WeightChange]) -> Vec<f32> {
         self.changed(changes, |network| network.run(inputs))
     }
@@ -276,7 +281,7 @@ impl DynamicNetwork {
         batches.flat_map(|images| self.run_batch(inputs.pixels_of(images))).collect()
     }
 
-    /// The logits of a batch.
+    /// Returns the logits of a batch.
     fn run_batch(&self, pixels: &[u8]) -> Vec<f32> {
         let last = self.nodes.len() - 1;
         let last_reads = self.last_reads();
@@ -295,8 +300,8 @@ impl DynamicNetwork {
         batch.all_values(last)
     }
 
-    /// Whether the values of a node are kept for the batch, or its levels: those of layers, and of nodes that are read
-    /// more than once.
+    /// True if the output of a node is stored for the batch: that of a layer as levels, that of a node with
+    /// several readers as values.
     fn keeps(&self, id: NodeId) -> bool {
         let readers =
             || self.nodes[id + 1..].iter().flat_map(|node| &node.inputs).filter(|&&input| input == id);
@@ -307,7 +312,7 @@ impl DynamicNetwork {
         }
     }
 
-    /// The last node whose computation reads what is kept of each node.
+    /// Returns, for each node, the last node that reads its stored output.
     fn last_reads(&self) -> Vec<NodeId> {
         let mut last = vec![0; self.nodes.len()];
         for id in 0..self.nodes.len() {
@@ -326,11 +331,11 @@ impl DynamicNetwork {
     }
 }
 
-/// A batch on its way through a network.
+/// A batch in the course of a run.
 struct Batch<'a> {
     network: &'a DynamicNetwork,
     pixels: &'a [u8],
-    /// Of each node so far.
+    /// Stored output of each node so far.
     kept: Vec<Kept>,
 }
 
@@ -343,7 +348,7 @@ impl Batch<'_> {
         self.pixels.len() / self.dims(0).len()
     }
 
-    /// Drops what no node after `id` reads.
+    /// Drops outputs that no node after `id` reads.
     fn drop_read(&mut self, id: NodeId, last_reads: &[NodeId]) {
         let last = self.network.nodes.len() - 1;
         for (read, kept) in self.kept.iter_mut().enumerate() {
@@ -353,7 +358,7 @@ impl Batch<'_> {
         }
     }
 
-    /// The values of a node for one image, channels last.
+    /// Returns the values of a node for one image, channels last.
     fn value(&self, id: NodeId, image: usize) -> Cow<'_, [f32]> {
         let len = self.dims(id).len();
         match self.kept.get(id) {
@@ -394,7 +399,7 @@ impl Batch<'_> {
         Kept::Values(self.all_values(id))
     }
 
-    /// The values of a node for the whole batch.
+    /// Returns the values of a node for the whole batch.
     fn all_values(&self, id: NodeId) -> Vec<f32> {
         let len = self.dims(id).len();
         let mut values = vec![0.0; self.images() * len];
@@ -404,14 +409,14 @@ impl Batch<'_> {
         values
     }
 
-    /// Runs a layer on the batch; what it alone reads is dropped on the way.
+    /// Runs a layer on the batch, and drops its input if no other node reads it.
     fn layer(&mut self, layer: &Layer, id: NodeId, last_reads: &[NodeId]) -> Kept {
         let input = self.network.nodes[id].inputs[0];
         let images = 0..self.images();
         let ranges = images.into_par_iter().map(|image| largest_magnitude(&self.value(input, image)));
         let scale_in = scale(ranges.reduce(|| 0.0, f32::max));
 
-        // A run that is no whole number of quads may read a little beyond the last image.
+        // A run whose length is no multiple of a quad reads up to three bytes beyond the last image.
         let frame = layer.input.len();
         let mut frames = vec![0; self.images() * frame + QUAD];
         frames.par_chunks_mut(frame).take(self.images()).enumerate().for_each(|(image, bytes)| {
@@ -424,7 +429,7 @@ impl Batch<'_> {
 }
 
 impl Layer {
-    /// The levels of a batch, from framed levels with `scale_in` levels per unit.
+    /// Returns the levels of a batch, from framed input levels with `scale_in` levels per unit.
     fn run(&self, kernel: Kernel, frames: &[u8], scale_in: f32, images: usize) -> Kept {
         let sum_scales: Vec<f32> = self.weight_scales.iter().map(|weight| scale_in * weight).collect();
         let bias = |channel: usize| {
@@ -473,7 +478,7 @@ impl Layer {
     }
 }
 
-/// The scale of a range in signed levels.
+/// Returns the scale of a range in signed levels.
 fn scale(range: f32) -> ActivationScale {
     ActivationScale::from_range(range, true)
 }

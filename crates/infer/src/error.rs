@@ -1,4 +1,4 @@
-/// Why a network cannot be compiled, fed or calibrated.
+/// The reason why a network cannot be compiled, run or calibrated.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InferError {
@@ -10,7 +10,7 @@ pub enum InferError {
         /// The graph's model.
         expected: String,
     },
-    /// Too few or too many weight tensors.
+    /// The number of weight tensors is wrong.
     #[error("the checkpoint has {found} weight tensors, expected {expected}")]
     WeightCount {
         /// Tensors in the checkpoint.
@@ -18,7 +18,7 @@ pub enum InferError {
         /// Stored weights of the graph.
         expected: usize,
     },
-    /// A weight tensor out of memory order, or of another shape.
+    /// A weight tensor is out of memory order, or has another shape.
     #[error("weight tensor {index} is {found} {found_shape:?}, expected {expected} {expected_shape:?}")]
     Weight {
         /// Position in memory order.
@@ -27,12 +27,12 @@ pub enum InferError {
         found: String,
         /// Its shape in the checkpoint.
         found_shape: Vec<usize>,
-        /// The graph's name for the tensor in this place.
+        /// The graph's name for the tensor at this position.
         expected: String,
         /// The graph's shape.
         expected_shape: Vec<usize>,
     },
-    /// A tensor whose number of values is not the product of its shape.
+    /// The number of a tensor's values is not the product of its shape.
     #[error("{name} has {found} values, expected {expected}")]
     WeightLength {
         /// Tensor name.
@@ -42,7 +42,7 @@ pub enum InferError {
         /// Product of the shape.
         expected: usize,
     },
-    /// Not one scale for each output channel, where channels have scales of their own.
+    /// A tensor with scales by channel does not have one scale for each output channel.
     #[error("{name} has {found} scales, expected {expected}, one a channel")]
     ScaleCount {
         /// Tensor name.
@@ -52,7 +52,7 @@ pub enum InferError {
         /// Output channels.
         expected: usize,
     },
-    /// A scale that is zero, negative, infinite or NaN.
+    /// A scale is zero, negative, infinite or NaN.
     #[error("the scale of {name} is {value}, expected a finite positive number")]
     Scale {
         /// Weight tensor or quantization point.
@@ -76,7 +76,7 @@ pub enum InferError {
         /// Shape that the graph expects.
         expected: Vec<usize>,
     },
-    /// A NaN or an infinity.
+    /// A parameter is NaN or infinite.
     #[error("value {index} of {name} is {value}, expected a finite number")]
     NonFinite {
         /// Parameter name.
@@ -86,7 +86,7 @@ pub enum InferError {
         /// The value.
         value: f32,
     },
-    /// A variance whose square root, epsilon added, does not exist.
+    /// A variance plus epsilon is not positive.
     #[error("value {index} of {name} is {value}, expected a variance above -{epsilon:?}")]
     Variance {
         /// Parameter name.
@@ -98,41 +98,41 @@ pub enum InferError {
         /// The batch norm's epsilon.
         epsilon: f64,
     },
-    /// A checkpoint for the other evaluator.
+    /// The checkpoint is for the other evaluator.
     #[error("the checkpoint's activation ranges are {found}, expected {expected} ones")]
     Activations {
         /// `static` or `dynamic`.
         found: &'static str,
-        /// The other.
+        /// The other one of the two.
         expected: &'static str,
     },
-    /// A quantization point without a scale.
+    /// A quantization point has no scale.
     #[error("the checkpoint has no activation scale for {name}")]
     MissingActivation {
         /// Node name.
         name: String,
     },
-    /// A quantization point with the wrong kind of levels.
+    /// A quantization point has the wrong kind of levels, signed or unsigned.
     #[error("the activation scale of {name} has signed = {found}, expected {expected}")]
     ActivationSign {
         /// Node name.
         name: String,
-        /// In the checkpoint.
+        /// Kind in the checkpoint; true if signed.
         found: bool,
-        /// In the graph.
+        /// Kind in the graph; true if signed.
         expected: bool,
     },
-    /// A layer whose exact sum may leave i32.
+    /// The exact sum of a layer may overflow i32.
     #[error(
         "layer {layer} sums {terms} products of up to 255 * 128, expected at most 65793, which fit into i32"
     )]
     Overflow {
         /// Node name.
         layer: String,
-        /// Terms in one sum.
+        /// Number of products in one sum.
         terms: usize,
     },
-    /// Scales so far apart that their ratio leaves f32.
+    /// The ratio of two scales overflows f32.
     #[error(
         "the requantization of channel {channel} of {layer} is x * {multiplier} + {offset}, expected finite numbers"
     )]
@@ -146,13 +146,13 @@ pub enum InferError {
         /// Summand.
         offset: f32,
     },
-    /// More classes than a `u16` can name.
+    /// A `u16` cannot name all classes.
     #[error("the network has {found} classes, expected at most 65536")]
     Classes {
         /// Number of classes.
         found: usize,
     },
-    /// Not one mean and one standard deviation for each channel.
+    /// There is not one mean and one standard deviation for each channel.
     #[error("preprocessing.{field} has {found} values, expected {expected}, one a channel")]
     Preprocessing {
         /// `mean` or `std`.
@@ -162,7 +162,7 @@ pub enum InferError {
         /// Channels of the input.
         expected: usize,
     },
-    /// A mean that is not finite or a standard deviation that is not positive.
+    /// A mean is not finite, or a standard deviation is not positive.
     #[error(
         "preprocessing.{field} of channel {index} is {value}, expected a finite number, positive for std"
     )]
@@ -174,7 +174,7 @@ pub enum InferError {
         /// The value.
         value: f32,
     },
-    /// Pixels that are not a whole number of images.
+    /// The pixels are not a whole number of images.
     #[error("{found} pixel values, expected a multiple of {image}, the size of one image")]
     PixelCount {
         /// Number of pixel values.
@@ -182,7 +182,7 @@ pub enum InferError {
         /// Values in one image.
         image: usize,
     },
-    /// Calibration without images.
+    /// Calibration got no images.
     #[error("calibration got no images, expected at least one")]
     NoImages,
     /// The float executor failed during calibration.

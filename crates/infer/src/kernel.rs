@@ -1,23 +1,23 @@
 //! The inner loop: dot products of panels of weights with many input windows.
 //!
 //! A *panel* is the weights of [`LANES`] output channels. An output pixel reads a window of the channels-last
-//! input, which is a few *runs* of consecutive bytes, taken four at a time. The loop broadcasts four
-//! neighbouring bytes to all lanes, and lane l adds `x0 * w[l][0] + ... + x3 * w[l][3]` to its sum: the shape
-//! of `vpdpbusd` (AVX-512 VNNI, AVX-VNNI) and of `vpmaddubsw` (AVX2). A few pixels are carried side by side,
-//! so that each load of weights serves them all and enough independent sums hide the latency; where there are
-//! registers for it, so are two panels, which share each broadcast. LLVM does not find these instructions in
-//! plain loops, which is why they are named.
+//! input, which is a few *runs* of consecutive bytes, read four at a time. The loop broadcasts four
+//! neighbouring bytes to all lanes, and lane l adds `x0 * w[l][0] + ... + x3 * w[l][3]` to its sum: the
+//! operation of `vpdpbusd` (AVX-512 VNNI, AVX-VNNI) and of `vpmaddubsw` (AVX2). Several pixels are computed
+//! side by side, so that they share each load of weights and enough independent sums hide the latency. If
+//! there are enough registers, two panels are also computed side by side and share each broadcast. LLVM does
+//! not find these instructions in plain loops, so the code names them.
 //!
-//! All forms compute the same i32 sums. A whole sum was checked at compilation to fit i32, so no order of
-//! additions wraps. Only `vpmaddubsw` could saturate: it adds two products in i16. It cannot where both
-//! weights lie in [-64, 64], since 2 * 255 * 64 = 32,640, and nearly all weights do (all but every eighth of
-//! a network trained for in-place protection). What a weight exceeds that range by is kept apart, as a sparse
-//! second panel ([`Panel::excess`]), and added by the same instruction. The tests run every form that the
-//! machine has against nested loops.
+//! All forms compute the same i32 sums. Compilation checks that a complete sum fits into i32, so no order of
+//! additions wraps. Only `vpmaddubsw` could saturate, because it adds two products in i16. It cannot saturate
+//! if both weights lie in [-64, 64], since 2 * 255 * 64 = 32,640. Nearly all weights do: all but every eighth
+//! weight of a network trained for in-place protection. The excess of a weight beyond this range is stored in
+//! a sparse second panel ([`Panel::excess`]) and added by the same instruction. The tests compare every form
+//! that the machine supports with nested loops.
 //!
-//! This is the only module with `unsafe`, for two reasons: entering a function compiled for instructions that
-//! were found at run time, and the loads of the inner loop, whose bounds [`Windows::new`] checks once for all
-//! panels.
+//! This is the only module with `unsafe`, for two reasons: calling a function compiled for instructions that
+//! were detected at run time, and the loads of the inner loop, whose bounds [`Windows::new`] checks once for
+//! all panels.
 #![allow(unsafe_code)]
 
 #[cfg(target_arch = "x86_64")]
@@ -29,31 +29,31 @@ use std::arch::x86_64::{
 
 use crate::requantize::{Bounds, Element};
 
-/// Output channels in a panel.
+/// Number of output channels in a panel.
 pub(crate) const LANES: usize = 16;
 
-/// Neighbouring bytes of a window that meet their weights at once.
+/// Number of neighbouring bytes of a window that are multiplied in one step.
 pub(crate) const QUAD: usize = 4;
 
-/// For each lane, the weights of one quad of neighbouring inputs.
+/// The weights of one quad of neighbouring inputs, for each lane.
 pub(crate) type QuadWeights = [[i8; QUAD]; LANES];
 
-/// Input windows, all of one form.
+/// Input windows of equal shape.
 pub(crate) struct Windows<'a> {
     input: &'a [u8],
     begins: &'a [u32],
     runs: &'a [u32],
     run_quads: usize,
-    /// Bytes from a window's beginning to its end.
+    /// Length of a window in bytes, from its start to its end.
     extent: usize,
 }
 
 impl<'a> Windows<'a> {
-    /// `begins` says where each window begins in `input`, `runs` where each of its runs begins from there; a
+    /// `begins` are the starts of the windows in `input`; `runs` are the starts of the runs in a window; a
     /// run is `run_quads` quads of bytes.
     ///
     /// # Panics
-    /// When a window leaves the input.
+    /// Panics if a window leaves the input.
     pub(crate) fn new(input: &'a [u8], begins: &'a [u32], runs: &'a [u32], run_quads: usize) -> Self {
         let largest = |values: &[u32]| values.iter().fold(0, |most, &value| most.max(value)) as usize;
         let extent = largest(runs) + run_quads * QUAD;
@@ -63,36 +63,36 @@ impl<'a> Windows<'a> {
     }
 }
 
-/// Output channels that are computed together.
+/// The weights of output channels that are computed together, and the requantization of their sums.
 #[derive(Clone, Copy)]
 pub(crate) struct Panel<'a> {
-    /// Run by run, as many quads each as a run of the windows has.
+    /// Weights run by run; each run has as many quads as a run of the windows.
     pub(crate) weights: &'a [QuadWeights],
-    /// What weights exceed [-64, 64] by, at the byte of the window where their quad begins: for forms with
-    /// [`Kernel::limit`]. Ascending.
+    /// Excess of weights beyond [-64, 64], with the byte of the window at which their quad begins; ascending.
+    /// Only for forms with [`Kernel::limit`].
     pub(crate) excess: &'a [(u32, QuadWeights)],
-    /// Where each lane's sum begins.
+    /// Start of each lane's sum.
     pub(crate) start: &'a [i32; LANES],
     pub(crate) multiplier: &'a [f32; LANES],
     pub(crate) offset: &'a [f32; LANES],
     pub(crate) bounds: Bounds,
-    /// Place of the panel's first channel in a pixel.
+    /// Index of the panel's first channel in a pixel.
     pub(crate) channel: usize,
-    /// Lanes in use.
+    /// Number of lanes in use.
     pub(crate) lanes: usize,
 }
 
-/// Ids of the forms of the inner loop that this machine can run, the one that is taken last: `portable`, `avx2`,
-/// `avx-vnni`, `avx512-vnni`. All give the same results.
+/// Ids of the forms of the inner loop that this machine supports: `portable`, `avx2`, `avx-vnni`,
+/// `avx512-vnni`. The last one is used. All give the same results.
 pub fn kernel_forms() -> Vec<&'static str> {
     Kernel::available().into_iter().map(Kernel::id).collect()
 }
 
-/// A form of the inner loop that this machine can run.
+/// A form of the inner loop that this machine supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Kernel(Form);
 
-// Private, so that only `available` makes one and a `Kernel` proves that the machine has its instructions.
+// Private, so that only `available` makes a `Kernel`, which proves that the machine has its instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     Portable,
@@ -105,7 +105,7 @@ enum Form {
 }
 
 impl Kernel {
-    /// All forms that this machine has, the fastest last.
+    /// Returns all forms that this machine supports, the fastest last.
     pub(crate) fn available() -> Vec<Kernel> {
         let mut forms = vec![Form::Portable];
         #[cfg(target_arch = "x86_64")]
@@ -124,7 +124,7 @@ impl Kernel {
         forms.into_iter().map(Kernel).collect()
     }
 
-    /// The fastest form that this machine has.
+    /// Returns the fastest form that this machine supports.
     pub(crate) fn fastest() -> Kernel {
         *Self::available().last().expect("the portable form is always there")
     }
@@ -141,8 +141,8 @@ impl Kernel {
         }
     }
 
-    /// Runs a plain loop compiled for the vectors of this machine. Rust neither contracts nor reorders float
-    /// operations, so its results are the same in every form.
+    /// Runs a plain loop compiled for this machine's vector instructions. Rust neither contracts nor reorders
+    /// float operations, so the results are the same in every form.
     pub(crate) fn vectorize<L: Loop>(self, work: L) {
         match self.0 {
             Form::Portable => work.run(),
@@ -152,7 +152,7 @@ impl Kernel {
         }
     }
 
-    /// The largest magnitude of a weight in [`Panel::weights`], where more would saturate.
+    /// Largest magnitude of a weight in [`Panel::weights`]; a larger one could saturate.
     pub(crate) fn limit(self) -> Option<i8> {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
@@ -161,10 +161,11 @@ impl Kernel {
         }
     }
 
-    /// Writes the panels' channels of every window's pixel, which begins at its place of `pixels` in `output`.
+    /// Computes the panels' channels for every window, and writes them to `output` at the window's position
+    /// in `pixels`.
     ///
     /// # Panics
-    /// When panels and windows differ in size, or a pixel lies outside the output.
+    /// Panics if panels and windows differ in size, or if a pixel lies outside the output.
     pub(crate) fn run<E: Element>(
         self,
         windows: &Windows<'_>,
@@ -194,7 +195,8 @@ impl Kernel {
     }
 }
 
-/// A loop for [`Kernel::vectorize`]; `run` must be inlined to be compiled for more than the portable machine.
+/// A loop for [`Kernel::vectorize`]. `run` must be inlined, so that it is compiled for the vector
+/// instructions.
 pub(crate) trait Loop {
     fn run(self);
 }
@@ -243,7 +245,7 @@ unsafe fn sweep_avx512vnni<E: Element>(
     unsafe { sweep_all::<__m512i, E, 8>(w, single, pixels, output) };
 }
 
-/// All panels, one after the other.
+/// Computes all panels, one after the other.
 ///
 /// # Safety
 /// The machine must have the instructions of `S`; every panel must have a weight for each quad of a window,
@@ -261,10 +263,10 @@ unsafe fn sweep_all<S: Sums, E: Element, const P: usize>(
     }
 }
 
-/// All windows: `P` at a time, then 4, then singly.
+/// Computes all windows: `P` at a time, then 4, then one by one.
 ///
 /// # Safety
-/// As [`sweep_all`].
+/// See [`sweep_all`].
 #[inline(always)]
 unsafe fn sweep<S: Sums, E: Element, const P: usize, const N: usize>(
     w: &Windows<'_>,
@@ -280,10 +282,10 @@ unsafe fn sweep<S: Sums, E: Element, const P: usize, const N: usize>(
     }
 }
 
-/// The windows from `first` on, `P` at a time; returns how many are done, those before `first` included.
+/// Computes the windows from `first` on, `P` at a time. Returns the index of the first window that is left.
 ///
 /// # Safety
-/// As [`sweep_all`].
+/// See [`sweep_all`].
 #[inline(always)]
 unsafe fn together<S: Sums, E: Element, const P: usize, const N: usize>(
     w: &Windows<'_>,
@@ -329,16 +331,16 @@ unsafe fn finish<S: Sums, E: Element, const N: usize>(
     }
 }
 
-/// Apart from [`finish`], so that there the values of all lanes stay one vector.
+/// A function apart from [`finish`], so that in `finish` the values of all lanes stay one vector.
 #[inline(never)]
 fn copy_some<E: Element>(channels: &mut [E], values: &[E; LANES]) {
     channels.copy_from_slice(&values[..channels.len()]);
 }
 
-/// The sums of `N` panels for `P` windows.
+/// Returns the sums of `N` panels for `P` windows.
 ///
 /// # Safety
-/// As [`sweep_all`]; `begins` must be some of the windows'.
+/// See [`sweep_all`]; `begins` must be starts of windows.
 #[inline(always)]
 unsafe fn dot<S: Sums, const P: usize, const N: usize>(
     w: &Windows<'_>,
@@ -382,7 +384,7 @@ unsafe fn dot<S: Sums, const P: usize, const N: usize>(
     sums
 }
 
-/// The i32 sums of the lanes of one pixel.
+/// The i32 sums of all lanes for one pixel.
 ///
 /// The methods are unsafe because an implementation may need instructions that the machine lacks.
 trait Sums: Copy {
@@ -421,7 +423,7 @@ impl Sums for [i32; LANES] {
     }
 }
 
-/// The two halves of 16 lanes.
+/// Loads 16 lanes as two halves.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 unsafe fn load_halves(lanes: *const __m256i) -> [__m256i; 2] {
@@ -442,7 +444,7 @@ unsafe fn store_halves(halves: [__m256i; 2]) -> [i32; LANES] {
     out
 }
 
-/// AVX2: products of two neighbours are added in i16, so weights must be in [-64, 64].
+/// Sums with AVX2. Products of two neighbours are added in i16, so weights must be in [-64, 64].
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
 struct Saturating([__m256i; 2]);
@@ -483,7 +485,7 @@ impl Sums for Saturating {
     }
 }
 
-/// AVX-VNNI.
+/// Sums with AVX-VNNI.
 #[cfg(target_arch = "x86_64")]
 impl Sums for [__m256i; 2] {
     type Weights = [__m256i; 2];

@@ -1,15 +1,16 @@
-//! The exact int8 executor: from a graph and an int8 checkpoint to predictions, with some weights changed.
+//! The exact int8 executor. It computes predictions from a graph and an int8 checkpoint, with some weights
+//! changed.
 //!
-//! This page is about [`Network`], whose activations have static scales. [`DynamicNetwork`] takes them from each batch
-//! of images, by rules of its own.
+//! This page describes [`Network`], whose activations have static scales. [`DynamicNetwork`] scales
+//! activations by each batch of images and documents its own rules.
 //!
-//! # What it computes
+//! # Computation
 //!
-//! Activations are levels: integers in 0..=255 (u8) where a value cannot be negative, in -127..=127 (i8)
-//! elsewhere, with one scale for each quantization point of the graph
-//! ([`zoo::Graph::quantization_points`]). Weights are the checkpoint's int8 values, as the memory holds
-//! them: batch norm is *not* folded into them, and a faulty one may be -128. Where a chain of layers (a
-//! convolution with its batch norm and ReLU, say) ends in a quantization point,
+//! Activations are levels: integers in 0..=255 (u8) if a value cannot be negative, otherwise in -127..=127
+//! (i8), with one scale for each quantization point of the graph ([`zoo::Graph::quantization_points`]).
+//! Weights are the checkpoint's int8 values, as the memory holds them: batch norm is *not* folded into them,
+//! and a faulty weight may be -128. A chain of layers (for example a convolution with its batch norm and
+//! ReLU) that ends in a quantization point computes
 //!
 //! ```text
 //! acc   = sum of level * weight                                     exact, i32
@@ -21,25 +22,26 @@
 //! offset[c]     = ((bias - mean) * g + beta) * s_out                g = gamma / sqrt(variance + epsilon)
 //! ```
 //!
-//! with scales in levels per unit (s_weight is that of channel c where channels have their own), g = 1 and mean = beta = 0
-//! without a batch norm. Sums, means and concatenations are one f32 product for each input and one sum, rounded likewise; max
-//! pooling, flattening and padding move or compare levels. The last layer gives `value` with s_out = 1: the logits, unrounded.
-//! The prediction is the class of the largest logit, the lowest class on ties. `docs/src/specification-inference.md` has the
-//! rules of every operation (S301 to S316), from which another implementation computes the same bits.
+//! Scales are in levels per unit; s_weight is that of channel c if channels have separate scales. Without a
+//! batch norm, g = 1 and mean = beta = 0. Sums, means and concatenations take one f32 product for each input
+//! and one sum, rounded in the same way; max pooling, flattening and padding move or compare levels. The last
+//! layer returns `value` with s_out = 1: the logits, unrounded. The prediction is the class of the largest
+//! logit, the lowest class on ties. `docs/src/specification-inference.md` has the rules of every operation
+//! (S301 to S316), from which another implementation computes the same bits.
 //!
 //! # Why it is exact
 //!
-//! Integer sums do not depend on their order, [`Network::new`] refuses a layer whose sum could leave i32,
-//! and IEEE 754 fixes each of the few float operations. So every machine, instruction set, number of
-//! threads and division into batches gives the same bits. The tests compare all of it with nested loops.
+//! Integer sums do not depend on their order, [`Network::new`] refuses a layer whose sum could overflow i32,
+//! and IEEE 754 fixes each of the few float operations. Therefore every machine, instruction set, number of
+//! threads and division into batches gives the same bits. The tests compare all of this with nested loops.
 //!
 //! # Layout
 //!
 //! Pixels enter as u8 in [channels, height, width], image by image. Inside, levels are channels-last bytes
-//! (i8 levels plus 128), each image with a border of zeros, which is the form that dot-product instructions
-//! take; the sum of the weights, times 128, is subtracted from the sum. Weights are kept once, packed, and
-//! changed in place while a network with changes runs. Weight changes are addressed as the fault model sees
-//! the memory: tensor in memory order, row-major index in the tensor.
+//! (i8 levels plus 128), and each image has a border of zeros, as dot-product instructions need it. The sum
+//! of the weights, times 128, is subtracted from a sum over such bytes. Weights are stored once, packed, and
+//! changed in place while a network with changes runs. A weight change has the address that the memory has:
+//! tensor in memory order, row-major index in the tensor.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {

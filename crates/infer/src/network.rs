@@ -1,9 +1,8 @@
-//! Running a compiled network.
+//! Runs a compiled network.
 //!
-//! Images are cut into batches; threads take whole batches, and a batch goes through the segments one after
-//! the other, tile by tile in each. A batch touches nothing shared but the network itself, and an image's
-//! result does not depend on what else is in its batch: this is why threads and batches cannot change a
-//! prediction.
+//! Images are divided into batches. Each thread takes whole batches; a batch passes through the segments one
+//! after the other, tile by tile in each. Batches share only the network itself, and an image's result does
+//! not depend on the other images of its batch. Therefore threads and batches cannot change a prediction.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -21,10 +20,11 @@ use crate::kernel::{Kernel, Loop};
 use crate::requantize::Element;
 use crate::step::{Operand, Step, Target, Work};
 
-/// Name of the rules in this crate's documentation. Records carry it; it changes when any prediction may.
+/// Name of the rules in this crate's documentation. Records carry it. It changes when any prediction may
+/// change.
 pub const EVALUATOR: &str = "int8-1";
 
-/// A stored weight that holds another value than the checkpoint's.
+/// A stored weight with another value than in the checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WeightChange {
     /// Position of the tensor in memory order ([`zoo::Graph::stored_weights`]).
@@ -35,7 +35,7 @@ pub struct WeightChange {
     pub value: i8,
 }
 
-/// Images that were checked to fit a network: u8 pixels, image by image in [channels, height, width].
+/// Images that fit a network: u8 pixels, image by image in [channels, height, width].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Inputs<'a> {
     image: usize,
@@ -43,7 +43,7 @@ pub struct Inputs<'a> {
 }
 
 impl<'a> Inputs<'a> {
-    /// Images of `image` values each.
+    /// Makes inputs from images of `image` values each.
     pub(crate) fn new(image: usize, pixels: &'a [u8]) -> Result<Self, InferError> {
         if !pixels.len().is_multiple_of(image) {
             return Err(InferError::PixelCount { found: pixels.len(), image });
@@ -51,7 +51,7 @@ impl<'a> Inputs<'a> {
         Ok(Self { image, pixels })
     }
 
-    /// Panics when they were prepared for images of another size.
+    /// Panics if the inputs were prepared for images of another size.
     pub(crate) fn check(&self, image: usize) {
         assert_eq!(self.image, image, "the inputs were prepared for another image size");
     }
@@ -61,27 +61,27 @@ impl<'a> Inputs<'a> {
         self.pixels.len() / self.image
     }
 
-    /// Whether there are no images.
+    /// True if there are no images.
     pub fn is_empty(&self) -> bool {
         self.pixels.is_empty()
     }
 
-    /// The pixels of some images.
+    /// Returns the pixels of some images.
     pub(crate) fn pixels_of(&self, images: Range<usize>) -> &'a [u8] {
         &self.pixels[images.start * self.image..images.end * self.image]
     }
 }
 
-/// A compiled int8 network; see the crate's documentation for what it computes.
+/// A compiled int8 network; the crate's documentation has its rules.
 ///
-/// Each method runs on the current rayon pool, and its results depend on nothing but its arguments. Where a
-/// method takes changes, the network holds them while it runs and is as before when it returns.
+/// Each method runs on the current rayon pool, and its results depend only on its arguments. A method that
+/// takes weight changes applies them while it runs and restores the weights before it returns.
 #[derive(Debug)]
 pub struct Network {
     pub(crate) compiled: Compiled,
     pub(crate) kernel: Kernel,
-    /// Arenas at rest. A thread takes one for a batch of images and puts it back, so there are as many as
-    /// threads have ever run at once, and nothing is allocated once each has its own.
+    /// Unused arenas. A thread takes one for a batch of images and returns it. Their number is the largest
+    /// number of concurrent threads so far, and nothing is allocated once each thread has one.
     arenas: Mutex<Vec<Arena>>,
 }
 
@@ -110,15 +110,15 @@ impl Network {
     /// Compiles a graph with the weights, parameters and scales of a checkpoint.
     ///
     /// # Errors
-    /// Weights that are not the graph's in name, order and shape; parameters or activation scales that
-    /// are missing, misshaped, not finite or not positive; a running variance of -epsilon or less; a
-    /// layer whose exact sum may leave i32.
+    /// Weights differ from the graph's in name, order or shape; parameters or activation scales are missing,
+    /// misshaped, not finite or not positive; a running variance is -epsilon or less; or the exact sum of a
+    /// layer may overflow i32.
     pub fn new(graph: &Graph, checkpoint: &Checkpoint) -> Result<Self, InferError> {
         let kernel = Kernel::fastest();
         Ok(Self { compiled: compile(graph, checkpoint, kernel)?, kernel, arenas: Mutex::new(Vec::new()) })
     }
 
-    /// Number of classes, the length of one image's logits.
+    /// Number of classes: the number of logits of an image.
     pub fn classes(&self) -> usize {
         self.compiled.classes
     }
@@ -128,35 +128,36 @@ impl Network {
         (0..self.compiled.layers.len()).map(|t| self.compiled.layer(t).shape().weights()).collect()
     }
 
-    /// Takes images: u8 pixels, image by image, [channels, height, width] each.
+    /// Prepares images: u8 pixels, image by image, each in [channels, height, width].
     ///
     /// # Errors
-    /// Pixels that are not a whole number of images.
+    /// The pixels are not a whole number of images.
     pub fn prepare<'a>(&self, pixels: &'a [u8]) -> Result<Inputs<'a>, InferError> {
         Inputs::new(self.compiled.input.len(), pixels)
     }
 
-    /// The class of each image with some weights changed: the index of its largest logit, the lowest one
-    /// on ties. Of several changes to one weight the last counts.
+    /// Predicts the class of each image with some weights changed: the index of its largest logit, the lowest
+    /// index on ties. The last of several changes to one weight counts.
     ///
     /// # Panics
-    /// When a change names a weight that does not exist, or `inputs` were prepared for another image size.
+    /// Panics if a change names a weight that does not exist, or if `inputs` were prepared for another image
+    /// size.
     pub fn predict(&mut self, inputs: &Inputs<'_>, changes: &[WeightChange]) -> Vec<u16> {
         self.changed(changes, |network| network.predict_clean(inputs))
     }
 
-    /// The class of each image with the checkpoint's weights.
+    /// Predicts the class of each image with the checkpoint's weights.
     ///
     /// # Panics
-    /// When `inputs` were prepared for another image size.
+    /// Panics if `inputs` were prepared for another image size.
     pub fn predict_clean(&self, inputs: &Inputs<'_>) -> Vec<u16> {
         self.predict_watched(inputs, &|_| ())
     }
 
-    /// As [`Network::predict_clean`]; `done` hears of images as they are finished.
+    /// Predicts like [`Network::predict_clean`], and calls `done` with numbers of finished images.
     ///
     /// # Panics
-    /// As [`Network::predict_clean`].
+    /// Panics like [`Network::predict_clean`].
     pub fn predict_watched(&self, inputs: &Inputs<'_>, done: &(dyn Fn(usize) + Sync)) -> Vec<u16> {
         let mut classes = vec![0; inputs.len()];
         let classify = |logits: &[f32], out: &mut [u16]| self.classify(logits, out);
@@ -164,17 +165,17 @@ impl Network {
         classes
     }
 
-    /// The logits, image by image, [`Network::classes`] each.
+    /// Returns the logits, image by image, [`Network::classes`] each.
     ///
     /// # Panics
-    /// As [`Network::predict`].
+    /// Panics like [`Network::predict`].
     pub fn logits(&mut self, inputs: &Inputs<'_>, changes: &[WeightChange]) -> Vec<f32> {
         let mut all = vec![0.0; inputs.len() * self.compiled.classes];
         self.changed(changes, |network| network.logits_of(inputs, 0..inputs.len(), &mut all, &|_| ()));
         all
     }
 
-    /// Writes the logits of some images. `done` hears of images as they are finished.
+    /// Writes the logits of some images. Calls `done` with numbers of finished images.
     pub(crate) fn logits_of(
         &self,
         inputs: &Inputs<'_>,
@@ -185,8 +186,8 @@ impl Network {
         self.each_batch(inputs, images, output, |logits, out| out.copy_from_slice(logits), done);
     }
 
-    /// Runs some images, batches in parallel; `finish` makes a batch's part of `output` from its logits, and `done`
-    /// hears of its images.
+    /// Runs some images, batches in parallel. `finish` computes a batch's part of `output` from its logits;
+    /// `done` gets the number of its images.
     fn each_batch<T: Send>(
         &self,
         inputs: &Inputs<'_>,
@@ -208,11 +209,11 @@ impl Network {
         });
     }
 
-    /// The levels that every node stores, by node name: image by image, [channels, height, width] each.
-    /// For inspection; runs on one thread. Nodes fused into a later one store nothing.
+    /// Returns the levels that every node stores, by node name: image by image, each in [channels, height,
+    /// width]. For inspection; runs on one thread. Nodes that are fused into a later one store nothing.
     ///
     /// # Panics
-    /// As [`Network::predict`].
+    /// Panics like [`Network::predict`].
     pub fn levels(&mut self, inputs: &Inputs<'_>, changes: &[WeightChange]) -> BTreeMap<String, Vec<i16>> {
         self.check(inputs);
         let mut all: BTreeMap<String, Vec<i16>> = BTreeMap::new();
@@ -238,7 +239,8 @@ impl Network {
         all
     }
 
-    /// Images in a batch: as many as gain by it, and a batch for each thread.
+    /// Returns the number of images in a batch: large enough for full tiles, small enough for a batch for
+    /// each thread.
     pub(crate) fn batch(&self, images: usize) -> usize {
         images.div_ceil(rayon::current_num_threads()).clamp(1, self.compiled.batch)
     }
@@ -247,13 +249,13 @@ impl Network {
         inputs.check(self.compiled.input.len());
     }
 
-    /// The class of each image: the largest of its logits, the lowest class on ties.
+    /// Writes the class of each image: the index of its largest logit, the lowest on ties.
     pub(crate) fn classify(&self, logits: &[f32], classes: &mut [u16]) {
         let logits = logits.chunks_exact(self.compiled.classes);
         classes.iter_mut().zip(logits).for_each(|(class, logits)| *class = largest(logits));
     }
 
-    /// Takes an arena for a batch of images; give it back with [`Network::rest`].
+    /// Takes an arena for a batch of images; [`Network::rest`] returns it.
     pub(crate) fn arena(&self) -> Arena {
         let resting = self.arenas.lock().expect("no thread panics while it holds the lock").pop();
         resting.unwrap_or_else(|| Arena {
@@ -266,8 +268,8 @@ impl Network {
         self.arenas.lock().expect("no thread panics while it holds the lock").push(arena);
     }
 
-    /// Runs all segments on up to a batch of images. `stored` sees the levels that each step writes for a tile,
-    /// `done` the logits.
+    /// Runs all segments on at most one batch of images. `stored` receives the levels that each step writes
+    /// for a tile, `done` the logits.
     pub(crate) fn run_batch(
         &self,
         pixels: &[u8],
@@ -293,8 +295,8 @@ impl Network {
         self.rest(arena);
     }
 
-    /// Runs a step on some images of a tile and writes its slot, or the logits. `elsewhere` may give an input's
-    /// images from the tile's first on; the others are read from their slots.
+    /// Runs a step on some images of a tile and writes its slot or the logits. `elsewhere` may return an
+    /// input's images from the tile's first on; other inputs are read from their slots.
     pub(crate) fn run_step<'a>(
         &self,
         index: usize,
@@ -307,7 +309,7 @@ impl Network {
         let Compiled { steps, slots: places, .. } = &self.compiled;
         let step = &steps[index];
         let Arena { slots, logits } = arena;
-        // The output leaves its place while the step reads the others; no step reads it.
+        // Moves the output out while the step reads other slots; no step reads its own output.
         let mut output = match step.target {
             Target::Slot(slot) => std::mem::take(&mut slots[slot]),
             Target::Logits => Vec::new(),
@@ -338,7 +340,8 @@ impl Network {
         }
     }
 
-    /// Writes the images of a step's output, all but their border. `pixels` begin with those of the first.
+    /// Writes the images of a step's output except their borders. `pixels` begin with those of the first
+    /// image.
     fn compute<E: Element>(
         &self,
         step: &Step,
@@ -372,7 +375,7 @@ impl Network {
     }
 }
 
-/// Every row of every image of a step that is neither the input nor a convolution.
+/// The rows of every image of a step that is neither the input nor a convolution.
 struct Rows<'a, E> {
     step: &'a Step,
     inputs: &'a [&'a [u8]],
@@ -394,7 +397,7 @@ impl<E: Element> Loop for Rows<'_, E> {
     }
 }
 
-/// The index of the largest logit, the lowest on ties.
+/// Returns the index of the largest logit, the lowest on ties.
 pub(crate) fn largest(logits: &[f32]) -> u16 {
     let mut best = 0;
     for (class, logit) in logits.iter().enumerate() {

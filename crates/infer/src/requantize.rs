@@ -1,31 +1,31 @@
-//! From an exact integer to a level: one f32 multiplication, one f32 addition, a clamp, a rounding.
+//! Converts an exact integer to a level: one f32 multiplication, one f32 addition, a clamp, a rounding.
 //!
-//! Everything after the integer sum must give the same bits on every machine, or a record would
-//! depend on who made it. IEEE 754 fixes the result of each conversion, product and sum; Rust never
-//! contracts `a * b + c` into a fused operation and never reorders float arithmetic. So the only
-//! freedom left is which operations are written down, and they are these:
+//! Everything after the integer sum must give the same bits on every machine, or a record would depend on the
+//! machine. IEEE 754 fixes the result of each conversion, product and sum; Rust never contracts `a * b + c`
+//! into a fused operation and never reorders float arithmetic. So the only freedom left is which operations
+//! are written down, and they are these:
 //!
 //! ```text
 //! value = (acc as f32) * multiplier + offset        level = round_half_even(clamp(value, low, high))
 //! ```
 //!
-//! Clamping before rounding equals rounding before clamping, since the bounds are integers, and it makes
-//! the value small enough for the classic rounding trick: in [2^23, 2^24) neighbouring f32 lie exactly 1
-//! apart, so adding 1.5 * 2^23 lets the addition itself round to the nearest integer, ties to even (the
-//! default rounding direction, which Rust guarantees), and leaves that integer in the low bits of the
-//! sum. Unlike `f32::round_ties_even`, which is a library call before SSE4.1, this needs nothing beyond
-//! an f32 addition and is a vector operation everywhere. A byte holds a level plus 0 or 128
-//! ([`Frame::zero`](crate::dims::Frame)); both are even, so adding them before the rounding changes no tie.
+//! Clamping before rounding equals rounding before clamping, since the bounds are integers, and it makes the
+//! value small enough for a well-known rounding trick: in [2^23, 2^24) neighbouring f32 values differ by
+//! exactly 1. Adding 1.5 * 2^23 therefore rounds to the nearest integer, ties to even (the default rounding
+//! direction, which Rust guarantees), and leaves that integer in the low bits of the sum.
+//! `f32::round_ties_even` is a library call before SSE4.1; this trick needs only an f32 addition and is a
+//! vector operation everywhere. A byte holds a level plus 0 or 128 ([`Frame::zero`](crate::dims::Frame));
+//! both are even, so adding them before rounding changes no tie.
 
 /// 1.5 * 2^23; its bit pattern ends in 22 zeros.
 const ROUND: f32 = 12_582_912.0;
 
 /// An output element: the byte of a level, or an unrounded logit.
 pub(crate) trait Element: Copy + Default + PartialOrd {
-    /// From the byte of a level that is moved and not computed; `zero` is the byte of level 0.
+    /// Converts the byte of a level that is moved and not computed; `zero` is the byte of level 0.
     fn from_byte(byte: u8, zero: u8) -> Self;
 
-    /// From a value already clamped to the output's range; `round` is [`Bounds::round`].
+    /// Converts a value that is clamped to the output's range; `round` is [`Bounds::round`].
     fn from_clamped(value: f32, round: f32) -> Self;
 }
 
@@ -54,23 +54,23 @@ impl Element for f32 {
     }
 }
 
-/// Bounds of an output, in units of its levels; infinite for logits. A fused ReLU is `low` = 0.
+/// Bounds of an output, in levels; infinite for logits. A fused ReLU is `low` = 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Bounds {
     low: f32,
     high: f32,
-    /// Added to a level to round it and to make it the byte of a frame.
+    /// Summand that rounds a level and converts it to the byte of a frame.
     round: f32,
 }
 
 impl Bounds {
-    /// Levels from `low` to `high`, in a frame where level 0 is the byte `zero`.
+    /// Bounds of levels from `low` to `high`, in a frame with `zero` as the byte of level 0.
     pub(crate) fn levels(low: i16, high: i16, zero: u8) -> Self {
         debug_assert!(zero.is_multiple_of(2), "an odd zero would change ties");
         Self { low: low.into(), high: high.into(), round: ROUND + f32::from(zero) }
     }
 
-    /// Unrounded values from `low` to `high`.
+    /// Bounds of unrounded values from `low` to `high`.
     pub(crate) fn unrounded(low: f32, high: f32) -> Self {
         Self { low, high, round: 0.0 }
     }
@@ -78,14 +78,14 @@ impl Bounds {
     /// Clamps and, for levels, rounds.
     #[inline(always)]
     pub(crate) fn finish<E: Element>(self, value: f32) -> E {
-        // Two plain comparisons: `value` is never NaN, and this form is a max and a min instruction.
+        // `value` is never NaN, and two plain comparisons compile to a max and a min instruction.
         let value = if value < self.low { self.low } else { value };
         let value = if value > self.high { self.high } else { value };
         E::from_clamped(value, self.round)
     }
 }
 
-/// `value = acc * multiplier + offset`, a pair for each channel.
+/// `value = acc * multiplier + offset`, with a multiplier and an offset for each channel.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Affine {
     pub(crate) multiplier: Vec<f32>,
@@ -98,7 +98,7 @@ mod tests {
 
     use super::*;
 
-    /// Each way of storing levels, with its zero.
+    /// The two ways of storing levels, each with its zero.
     fn ranges() -> [(Bounds, i16); 2] {
         [(Bounds::levels(-127, 127, 128), 128), (Bounds::levels(0, 255, 0), 0)]
     }

@@ -9,7 +9,7 @@ use crate::conv::Conv;
 use crate::dims::{Dims, Frame};
 use crate::requantize::{Affine, Bounds, Element};
 
-/// Where a step's output goes.
+/// The destination of a step's output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     /// Levels, in a buffer of the arena.
@@ -18,7 +18,7 @@ pub(crate) enum Target {
     Logits,
 }
 
-/// What a step reads: the step that wrote it, its slot, and how its levels lie there.
+/// An input of a step: the step that wrote it, its slot, and the memory layout of its levels.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Operand {
     pub(crate) source: usize,
@@ -26,26 +26,26 @@ pub(crate) struct Operand {
     pub(crate) frame: Frame,
 }
 
-/// One step: reads slots, writes its target.
+/// One step, which reads slots and writes its target.
 #[derive(Debug)]
 pub(crate) struct Step {
-    /// The node whose output this is.
+    /// Name of the node whose output the step computes.
     pub(crate) name: String,
     pub(crate) work: Work,
     pub(crate) inputs: Vec<Operand>,
     pub(crate) target: Target,
-    /// How its output lies; logits have no border.
+    /// Memory layout of the output; logits have no border.
     pub(crate) frame: Frame,
 }
 
 impl Step {
-    /// One image of the i-th input.
+    /// Returns one image of the i-th input.
     pub(crate) fn image<'a>(&self, inputs: &[&'a [u8]], i: usize, image: usize) -> (&'a [u8], Frame) {
         let frame = self.inputs[i].frame;
         (&inputs[i][image * frame.len()..][..frame.len()], frame)
     }
 
-    /// The window of its inputs that an output pixel reads, a whole number of pixels even where it reads less.
+    /// Returns the input window of an output pixel, in whole pixels even if the step reads fewer values.
     pub(crate) fn window(&self) -> Window {
         let one = Window::square(1, 1, 0);
         let whole = |operand: &Operand| [operand.frame.dims.height, operand.frame.dims.width];
@@ -61,53 +61,54 @@ impl Step {
     }
 }
 
-/// What a step computes.
+/// The computation of a step.
 #[derive(Debug)]
 pub(crate) enum Work {
-    /// Pixels to the bytes of levels, a table for each channel.
+    /// Converts pixels to bytes of levels, with a table for each channel.
     Input(Vec<[u8; 256]>),
-    /// Convolution or linear layer, with what was fused into it.
+    /// A convolution or linear layer, with the nodes fused into it.
     Conv(Box<Conv>),
-    /// `x * multiplier + offset` a channel: a batch norm that no convolution could absorb, a clipped ReLU of
-    /// its own, or levels to logits.
+    /// `x * multiplier + offset` for each channel: a batch norm that is not fused into a convolution, a
+    /// separate clipped ReLU, or the conversion of levels to logits.
     Affine(Affine, Bounds),
     /// `a * multipliers[0] + b * multipliers[1]`.
     Add([f32; 2], Bounds),
-    /// Sum over all pixels, times a multiplier.
+    /// Sum over all pixels, times the multiplier.
     Mean(f32, Bounds),
-    /// Channels of all inputs one after the other, input i times multiplier i.
+    /// The channels of all inputs, one input after the other; input i is multiplied by multiplier i.
     Concat(Vec<f32>, Bounds),
     /// max(x, 0) on levels.
     Relu,
-    /// The value of each byte of a level, before it is rounded.
+    /// A table of the unrounded value for each byte of a level.
     Table(Box<[f32; 256]>, Bounds),
     MaxPool(Window),
-    /// Sum over the part of a window that lies inside the input, times the multiplier for that many values;
-    /// `multipliers` begins with the one for a single value.
+    /// Sum over the part of a window inside the input, times the multiplier for the number of its values.
+    /// `multipliers` begins with that for a single value.
     AvgPool {
         window: Window,
         multipliers: Vec<f32>,
         bounds: Bounds,
     },
-    /// Channels-last to row-major [channels, height, width], the order of a linear layer's weights.
+    /// Converts channels-last to row-major [channels, height, width], the order of a linear layer's weights.
     Flatten,
-    /// Rows of zeros above and columns on the left, and the rest on the other sides.
+    /// Adds rows of zeros above and columns of zeros on the left; the output size determines the other sides.
     Pad {
         before: [usize; 2],
     },
-    /// Every stride-th row and column, with `before` zero channels in front and the rest behind.
+    /// Takes every stride-th row and column, and adds zero channels: `before` in front, the rest behind.
     PadShortcut {
         stride: usize,
         before: usize,
     },
 }
 
-/// Channels whose sums are carried at once.
+/// Number of channels whose sums are computed at once.
 const SUMS: usize = 64;
 
 impl Work {
-    /// Some neighbouring pixels of one row of one image, for every operation that is neither the input nor a
-    /// convolution. `input` gives the i-th input's image; `to` is how the output lies, and `output` the pixels.
+    /// Computes neighbouring pixels of one row of one image, for every operation except the input and
+    /// convolutions. `input` returns an image of the i-th input; `to` is the memory layout of the output, and
+    /// `output` holds its pixels.
     #[inline(always)]
     pub(crate) fn run_pixels<'a, E: Element>(
         &self,
@@ -119,7 +120,7 @@ impl Work {
     ) {
         let (x, from) = input(0);
         let channels = to.dims.channels;
-        // The same pixels of an input of the output's size.
+        // Returns the same pixels of an input that has the size of the output.
         let same = |(x, from): (&'a [u8], Frame)| {
             &x[from.pixel(row, columns.start)..][..columns.len() * from.dims.channels]
         };
@@ -219,14 +220,14 @@ fn copy<E: Element>(x: &[u8], from: &Frame, out: &mut [E]) {
     out.iter_mut().zip(x).for_each(|(out, x)| *out = E::from_byte(*x, from.zero));
 }
 
-/// The part of a window, by its output row and column, that lies inside the input.
+/// Returns the part of a window inside the input, given its output row and column.
 #[inline(always)]
 fn inside(window: &Window, from: &Frame, row: usize, column: usize) -> [Range<usize>; 2] {
     let Dims { height, width, .. } = from.dims;
     [window.inside(0, row, height), window.inside(1, column, width)]
 }
 
-/// The pixels of some rows and columns.
+/// Returns the pixels of some rows and columns.
 #[inline(always)]
 fn pixels<'a>(
     x: &'a [u8],
@@ -240,7 +241,8 @@ fn pixels<'a>(
     })
 }
 
-/// The exact sum of levels over some rows and columns, a channel at a time, and what `finish` makes of it.
+/// Computes the exact sum of levels over some rows and columns, channel by channel, and applies `finish` to
+/// it.
 #[inline(always)]
 fn sum<E: Element>(
     x: &[u8],
@@ -273,7 +275,7 @@ mod tests {
         Bounds::levels(-127, 127, ZERO)
     }
 
-    /// Runs an operation on levels, each input in a frame with another border.
+    /// Runs an operation on levels, with a different border for each input's frame.
     fn run(work: &Work, inputs: &[(&[i16], Dims)], dims: Dims) -> Vec<i16> {
         let framed = |(i, (levels, dims)): (usize, &(&[i16], Dims))| {
             let frame = Frame { dims: *dims, border: [i, 2 - i], zero: ZERO };
@@ -362,7 +364,7 @@ mod tests {
         assert_eq!(pooled, [-5, -4, -2, -1]);
     }
 
-    /// S311 of the specification.
+    /// Rule S311 of the specification.
     #[test]
     fn a_window_mean_divides_by_the_values_it_has() {
         let window = Window::of([2, 2], [1, 2], [1, 1]);

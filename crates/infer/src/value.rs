@@ -1,5 +1,5 @@
-//! The float operations between the layers of a network with dynamic ranges; see [`crate::DynamicNetwork`]. Images
-//! are values in [height, width, channels]; an argument of [`Image`] has its size with it.
+//! The float operations between the layers of a network with dynamic ranges; see [`crate::DynamicNetwork`].
+//! Values are in [height, width, channels]; an [`Image`] also carries its size.
 
 use std::borrow::Cow;
 
@@ -8,10 +8,10 @@ use zoo::Window;
 use crate::dims::{Dims, Frame};
 use crate::requantize::{Affine, Bounds};
 
-/// The values of a node.
+/// The values of a node, with their size.
 pub(crate) type Image<'a> = (Cow<'a, [f32]>, Dims);
 
-/// From u8 pixels in [channels, height, width], by a table for each channel.
+/// Converts u8 pixels in [channels, height, width], by a table for each channel.
 pub(crate) fn pixels(pixels: &[u8], tables: &[Vec<f32>], to: Dims) -> Vec<f32> {
     let mut values = vec![0.0; to.len()];
     for (channel, plane) in pixels.chunks_exact(to.pixels()).enumerate() {
@@ -30,14 +30,14 @@ pub(crate) fn affine(mut values: Vec<f32>, affine: &Affine) -> Vec<f32> {
     values
 }
 
-/// A ReLU, with a bound that may be infinite.
+/// Computes a ReLU with an upper bound, which may be infinite.
 pub(crate) fn clip(mut values: Vec<f32>, high: f32) -> Vec<f32> {
     let finish = Bounds::unrounded(0.0, high);
     values.iter_mut().for_each(|x| *x = finish.finish(*x));
     values
 }
 
-/// x where it is positive, `slope` times x elsewhere.
+/// Computes a leaky ReLU: x if it is positive, otherwise `slope` times x.
 pub(crate) fn leaky(mut values: Vec<f32>, slope: f32) -> Vec<f32> {
     values.iter_mut().filter(|value| **value <= 0.0).for_each(|value| *value *= slope);
     values
@@ -79,13 +79,13 @@ pub(crate) fn avg_pool((x, from): Image<'_>, to: Dims, window: &Window, whole: b
     values
 }
 
-/// Over all pixels.
+/// Computes the mean over all pixels.
 pub(crate) fn mean((x, from): Image<'_>) -> Vec<f32> {
     let (sums, pixels) = sums(&mut x.chunks_exact(from.channels), from.channels);
     sums.iter().map(|sum| (sum / pixels as f64) as f32).collect()
 }
 
-/// The sum of each channel over some pixels, and how many those are.
+/// Returns the sum of each channel over some pixels, and the number of pixels.
 fn sums(pixels: &mut dyn Iterator<Item = &[f32]>, channels: usize) -> (Vec<f64>, usize) {
     let (mut sums, mut count) = (vec![0f64; channels], 0);
     for x in pixels {
@@ -95,7 +95,7 @@ fn sums(pixels: &mut dyn Iterator<Item = &[f32]>, channels: usize) -> (Vec<f64>,
     (sums, count)
 }
 
-/// Hands the pixels of each window that lie inside the input to `take`, row by row, with the place of the output
+/// Calls `take` for each window with the pixels inside the input, row by row, and the position of the output
 /// pixel.
 fn each_window<'a>(
     x: &'a [f32],
@@ -117,13 +117,14 @@ fn each_window<'a>(
     }
 }
 
-/// To [channels, height, width].
+/// Converts to [channels, height, width].
 pub(crate) fn flatten((x, from): Image<'_>) -> Vec<f32> {
     let channel = |channel: usize| x[channel..].iter().step_by(from.channels).copied();
     (0..from.channels).flat_map(channel).collect()
 }
 
-/// Zeros around an image: rows above and columns on the left, and the rest on the other sides.
+/// Adds zeros around an image: rows above and columns on the left; the output size determines the other
+/// sides.
 pub(crate) fn pad((x, from): Image<'_>, to: Dims, [top, left]: [usize; 2]) -> Vec<f32> {
     let mut values = vec![0.0; to.len()];
     for (row, x) in x.chunks_exact(from.width * from.channels).enumerate() {
@@ -132,7 +133,7 @@ pub(crate) fn pad((x, from): Image<'_>, to: Dims, [top, left]: [usize; 2]) -> Ve
     values
 }
 
-/// Every stride-th row and column, with `before` zero channels in front and the rest behind.
+/// Takes every stride-th row and column, and adds zero channels: `before` in front, the rest behind.
 pub(crate) fn pad_shortcut((x, from): Image<'_>, to: Dims, stride: usize, before: usize) -> Vec<f32> {
     let mut values = vec![0.0; to.len()];
     for (pixel, out) in values.chunks_exact_mut(to.channels).enumerate() {
@@ -143,7 +144,7 @@ pub(crate) fn pad_shortcut((x, from): Image<'_>, to: Dims, stride: usize, before
     values
 }
 
-/// The levels of an image, into a frame.
+/// Writes the levels of an image into a frame.
 pub(crate) fn quantize(values: &[f32], levels_per_unit: f32, frame: &Frame, bytes: &mut [u8]) {
     let bounds = Bounds::levels(-127, 127, frame.zero);
     let row_len = frame.dims.width * frame.dims.channels;
@@ -153,7 +154,7 @@ pub(crate) fn quantize(values: &[f32], levels_per_unit: f32, frame: &Frame, byte
     }
 }
 
-/// The largest magnitude in each channel.
+/// Returns the largest magnitude in each channel.
 pub(crate) fn largest_magnitudes(values: &[f32], channels: usize) -> Vec<f32> {
     let mut largest = vec![0f32; channels];
     for pixel in values.chunks_exact(channels) {

@@ -1,4 +1,4 @@
-//! Calibration: what the scales are made of.
+//! Tests of calibration.
 
 use quant::{ActivationScale, Preprocessing};
 
@@ -10,7 +10,7 @@ fn every_quantization_point_gets_a_scale_and_the_input_its_exact_range() {
     let checkpoint = random::checkpoint(&graph, 3);
     let preprocessing = Preprocessing { mean: vec![0.5, 0.0, 1.0], std: vec![1.0, 0.25, 0.125] };
     let parameters = checkpoint.dequantized();
-    // Grey images, which never reach the input's extremes.
+    // Grey images never reach the extremes of the input.
     let pixels = vec![128; 5 * 3 * 32 * 32];
     let scales = infer::calibrate(&graph, &parameters, &preprocessing, &pixels).unwrap();
     let points = graph.quantization_points();

@@ -1,5 +1,5 @@
-//! The network with dynamic ranges: against nested loops that follow its documentation one operation at a time, and
-//! against PyTorch's emulation of Distiller on torchvision's modules, whose logits
+//! Compares the network with dynamic ranges with nested loops that follow its documentation one operation at
+//! a time, and with PyTorch's emulation of Distiller on torchvision's modules, whose logits
 //! `zoo/tests/it/golden/dynamic.py` recorded.
 
 use std::num::NonZeroU32;
@@ -30,7 +30,7 @@ fn level(value: f32) -> f32 {
     value.round_ties_even().clamp(-127.0, 127.0)
 }
 
-/// The logits of one batch: row-major values of each node, a list for each image.
+/// Returns the logits of one batch, computed from row-major values of each node, with a list for each image.
 fn run(graph: &Graph, checkpoint: &Checkpoint, pixels: &[u8]) -> Vec<f32> {
     let nodes = graph.nodes();
     let size = nodes[0].shape.iter().product();
@@ -165,7 +165,7 @@ fn run(graph: &Graph, checkpoint: &Checkpoint, pixels: &[u8]) -> Vec<f32> {
     values.pop().unwrap().concat()
 }
 
-/// S317 of the specification.
+/// Rule S317 of the specification.
 #[test]
 fn logits_equal_nested_loops() {
     for i in 0..=exactness::NETWORKS.len() {
@@ -210,7 +210,7 @@ fn threads_change_nothing_and_the_batch_is_named() {
     }
     assert_ne!(logits(5), expected);
     assert_ne!(logits(11), expected);
-    // More than there are images is all of them.
+    // A batch larger than the number of images holds all of them.
     assert_eq!(logits(12), logits(11));
     let batch = |n| NonZeroU32::new(n).unwrap();
     assert_eq!(DynamicNetwork::evaluator(batch(4)), "int8-dynamic-1/4");

@@ -1,11 +1,11 @@
-//! Each refusal names the place, the value and what was expected.
+//! Each error names the place, the value and the expectation.
 
 use infer::{InferError, Network};
 use quant::{Checkpoint, FloatTensor, WeightScale};
 
 use crate::random;
 
-/// What compilation says to a checkpoint of a small ResNet-20 after `damage`.
+/// Returns the compilation error for a checkpoint of a small ResNet-20 after `damage`.
 fn refusal(damage: impl FnOnce(&mut Checkpoint)) -> String {
     let graph = zoo::build(&random::spec("resnet20", 0.25, 32)).unwrap();
     let mut checkpoint = random::checkpoint(&graph, 3);

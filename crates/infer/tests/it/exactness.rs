@@ -1,4 +1,4 @@
-//! The fast executor equals the plain one bit for bit, however the work is split.
+//! The fast executor equals the plain one bit for bit, for every division of the work.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -10,7 +10,8 @@ use crate::listed;
 use crate::random::{self, SplitMix64};
 use crate::reference;
 
-/// Architectures, widths and sizes that reach every operation, with channels that fill no whole panel.
+/// Architectures, widths and sizes that reach every operation; their numbers of channels are no multiples of
+/// a panel.
 pub(crate) const NETWORKS: [(&str, f64, usize); 8] = [
     ("resnet20", 0.5, 32),
     ("resnet20", 0.35, 19),
@@ -24,7 +25,7 @@ pub(crate) const NETWORKS: [(&str, f64, usize); 8] = [
 
 const IMAGES: usize = 21;
 
-/// The networks of this list, and then [`listed::graph`].
+/// The networks of this list; the index after the last is [`listed::graph`].
 pub(crate) fn network(i: usize, seed: u64) -> (Graph, Checkpoint, Network) {
     let graph = match NETWORKS.get(i) {
         Some((architecture, width, size)) => zoo::build(&random::spec(architecture, *width, *size)).unwrap(),
@@ -35,7 +36,7 @@ pub(crate) fn network(i: usize, seed: u64) -> (Graph, Checkpoint, Network) {
     (graph, checkpoint, network)
 }
 
-/// The same network with a scale for each output channel, and its activations calibrated again.
+/// Returns the same network with a scale for each output channel, calibrated again.
 pub(crate) fn per_channel(graph: &Graph, mut checkpoint: Checkpoint) -> Checkpoint {
     for weight in &mut checkpoint.weights {
         *weight = QuantTensor::quantize_per_channel(&weight.name, &weight.dequantize()).unwrap();
@@ -47,7 +48,7 @@ pub(crate) fn per_channel(graph: &Graph, mut checkpoint: Checkpoint) -> Checkpoi
     checkpoint
 }
 
-/// Random bit flips; every fourth weight becomes -128.
+/// Draws random bit flips; every fourth changed weight becomes -128.
 pub(crate) fn flips(checkpoint: &Checkpoint, count: usize, random: &mut SplitMix64) -> Vec<WeightChange> {
     let mut below = |n: usize| (random.next() % n as u64) as usize;
     (0..count)
@@ -68,7 +69,7 @@ pub(crate) fn changed(checkpoint: &Checkpoint, changes: &[WeightChange]) -> Chec
     checkpoint
 }
 
-/// S305, S306, S307, S308, S309, S310, S312, S313 and S314 of the specification.
+/// Rules S305, S306, S307, S308, S309, S310, S312, S313 and S314 of the specification.
 #[test]
 fn levels_and_logits_equal_the_plain_reference() {
     for i in 0..=NETWORKS.len() {
@@ -101,7 +102,7 @@ fn levels_and_logits_equal_the_plain_reference() {
 
 #[test]
 fn channels_with_scales_of_their_own_equal_the_plain_reference() {
-    // Residual, concatenated, and grouped convolutions.
+    // Networks with residual, concatenated and grouped convolutions.
     for i in [1, 6, NETWORKS.len()] {
         let name = NETWORKS.get(i);
         let (graph, checkpoint, mut whole) = network(i, 100 + i as u64);
@@ -136,7 +137,7 @@ fn trials_on_a_baseline_equal_full_passes() {
         let mut random = SplitMix64(40 + i as u64);
         let pixels = random::pixels(IMAGES, graph.spec(), 7);
         let inputs = network.prepare(&pixels).unwrap();
-        // Few changes stay sparse, many become dense; in all layers, in the first, in the last.
+        // A few changes stay sparse and many become dense, in all layers, in the first or in the last.
         let mut trials: Vec<Vec<WeightChange>> =
             [0, 1, 1, 1, 2, 3, 8, 40, 700].map(|count| flips(&checkpoint, count, &mut random)).into();
         for tensor in [0, checkpoint.weights.len() - 1] {
@@ -149,7 +150,7 @@ fn trials_on_a_baseline_equal_full_passes() {
         let classes: Vec<Vec<u16>> = trials.iter().map(|t| network.predict(&inputs, t)).collect();
         let trials: Vec<&[WeightChange]> = trials.iter().map(Vec::as_slice).collect();
         let clean = network.predict_clean(&inputs);
-        // Nothing fits, some of it, all.
+        // Memory for none, some, or all of the images.
         for memory in [0, 600_000, usize::MAX] {
             let network = Network::new(&graph, &checkpoint).unwrap();
             let finished = AtomicUsize::new(0);
@@ -176,7 +177,7 @@ fn trials_on_a_baseline_equal_full_passes() {
 
 #[test]
 fn activations_are_alive_in_the_tested_networks() {
-    // Dead networks would make every comparison above trivial.
+    // If all activations were 0, every comparison above would be trivial.
     for i in 0..=NETWORKS.len() {
         let name = NETWORKS.get(i);
         let (graph, _, mut network) = network(i, 100 + i as u64);
@@ -193,11 +194,11 @@ fn activations_are_alive_in_the_tested_networks() {
     }
 }
 
-/// S306 of the specification.
+/// Rule S306 of the specification.
 #[test]
 fn a_clipped_relu_cuts_at_the_level_of_its_bound() {
     let (graph, mut checkpoint, _) = network(NETWORKS.len(), 5);
-    // Coarser than calibration makes them: 1.5 becomes level 45, 0.375 becomes 11.25 and so 11.
+    // These scales are coarser than calibrated ones: 1.5 becomes level 45, and 0.375 becomes 11.25, rounded to 11.
     for node in ["stem_clip", "alone"] {
         checkpoint.activations.scales_mut().unwrap().get_mut(node).unwrap().levels_per_unit = 30.0;
     }
@@ -214,7 +215,7 @@ fn a_clipped_relu_cuts_at_the_level_of_its_bound() {
     assert!(logits.iter().all(|v| (0.0..=0.5).contains(v)) && logits.contains(&0.5), "{logits:?}");
 }
 
-/// S316 of the specification.
+/// Rule S316 of the specification.
 #[test]
 fn threads_and_batches_change_nothing() {
     let (graph, checkpoint, mut network) = network(0, 5);
@@ -261,7 +262,7 @@ fn the_last_change_of_a_weight_counts() {
     assert_eq!(network.logits(&inputs, &[change(-128), clean]), network.logits(&inputs, &[]));
 }
 
-/// S315 of the specification.
+/// Rule S315 of the specification.
 #[test]
 fn equal_logits_give_the_lowest_class() {
     let graph = zoo::build(&random::spec("resnet20", 0.25, 32)).unwrap();

@@ -1,6 +1,6 @@
-//! A network of listed layers that reaches every operation no architecture has: clipped ReLUs inside and
-//! outside of chains, grouped, depthwise and dilated convolution, window means with either divisor, unequal borders,
-//! padding, leaky ReLUs, batch norms of features.
+//! A network of listed layers that reaches every operation that no architecture has: clipped ReLUs inside and
+//! outside chains, grouped, depthwise and dilated convolution, window means with either divisor, unequal
+//! borders, padding, leaky ReLUs, batch norms of features.
 
 use quant::{Layer, LayerOp, ModelSpec};
 use zoo::Graph;
@@ -39,7 +39,7 @@ pub(crate) fn graph() -> Graph {
         ("depthwise", vec![2], conv(16, 8, false, [5, 5], [2, 2], [2, 2])),
         ("depthwise_bn", vec![3], LayerOp::BatchNorm { epsilon: 0.125 }),
         ("depthwise_clip", vec![4], LayerOp::ClippedRelu { max: 1.25 }),
-        // Read twice: its clipped ReLU stands alone, and rounds a second time.
+        // This layer has two readers: its clipped ReLU is a separate step and rounds a second time.
         ("grouped", vec![5], conv(12, 4, true, [1, 7], [1, 1], [0, 3])),
         ("alone", vec![6], LayerOp::ClippedRelu { max: 0.375 }),
         ("with_padding", vec![6], average(true)),
@@ -78,7 +78,7 @@ pub(crate) fn graph() -> Graph {
         ("largest_features", vec![29], LayerOp::Linear { features: 7 }),
         ("features", vec![28, 30], LayerOp::Add),
         ("logits", vec![31], LayerOp::Linear { features: 10 }),
-        // The last layer cuts its logits.
+        // The last layer clips the logits.
         ("cut", vec![32], LayerOp::ClippedRelu { max: 0.5 }),
     ];
     let layers: Vec<Layer> =

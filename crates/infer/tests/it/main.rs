@@ -1,4 +1,4 @@
-//! The executor through its public API.
+//! Tests of the executor through its public API.
 
 extern crate infer as infer; // its name in the rest of the workspace
 

@@ -1,5 +1,5 @@
-//! The integer network agrees with zoo's float emulation of it, up to the emulation's f32 rounding: a
-//! value near the middle between two levels may fall to the other side there, and that step spreads.
+//! The integer network agrees with zoo's float emulation of it, up to the f32 rounding of the emulation: a
+//! value near the middle between two levels may round to the other level there, and the difference spreads.
 
 use infer::Network;
 use quant::FloatTensor;

@@ -1,4 +1,4 @@
-//! Small random networks and images, a function of their seed.
+//! Small random networks and images, as functions of a seed.
 
 use std::collections::BTreeMap;
 
@@ -33,8 +33,8 @@ pub(crate) fn pixels(images: usize, spec: &ModelSpec, seed: u64) -> Vec<u8> {
     (0..images * spec.input.iter().product::<usize>()).map(|_| random.next() as u8).collect()
 }
 
-/// Weights that keep the activations' variance, other parameters near their usual values; activation
-/// scales calibrated on random images.
+/// Makes a checkpoint whose weights keep the activations' variance, whose other parameters are near their
+/// usual values, and whose activation scales are calibrated on random images.
 pub(crate) fn checkpoint(graph: &Graph, seed: u64) -> Checkpoint {
     let mut random = SplitMix64(seed);
     let mut weights = Vec::new();

@@ -1,13 +1,13 @@
-//! The int8 network written plainly: one image at a time, row-major [channels, height, width] levels,
-//! nested loops over OIHW weights in i64, requantization as the crate's documentation states it. It
-//! shares nothing with the executor but the graph.
+//! A plain implementation of the int8 network: one image at a time, row-major [channels, height, width]
+//! levels, nested loops over OIHW weights in i64, requantization as in the crate's documentation. It shares
+//! only the graph with the executor.
 
 use std::collections::BTreeMap;
 
 use quant::{ActivationScale, Checkpoint, WeightScale};
 use zoo::{Graph, Node, Op, Window};
 
-/// What one image gives.
+/// The result of one image.
 pub(crate) struct Outcome {
     /// Levels of every node that stores them, row-major.
     pub(crate) levels: BTreeMap<String, Vec<i16>>,
@@ -21,7 +21,7 @@ enum Value {
         scale: ActivationScale,
     },
     Sums(Sums),
-    /// Values in units of 1 / `levels_per_unit`, after the executor's one f32 product.
+    /// Values in units of 1 / `levels_per_unit`, after the executor's single f32 product.
     Units {
         values: Vec<f32>,
         levels_per_unit: f64,
@@ -35,7 +35,7 @@ enum Value {
     },
 }
 
-/// Integer sums, with the levels per unit of each channel's, and what is still to be done to them.
+/// Integer sums, the levels per unit of each channel's sum, and the remaining operations on them.
 #[derive(Clone)]
 struct Sums {
     sums: Vec<i64>,
@@ -232,7 +232,7 @@ fn round(value: f32, scale: ActivationScale) -> i16 {
     value.round_ties_even().clamp(low.into(), high.into()) as i16
 }
 
-/// A chain with a ReLU at its end; `bound` is infinite but for a clipped one.
+/// Appends a ReLU to a chain; `bound` is infinite unless it is a clipped one.
 fn rectified(chain: Value, bound: f64) -> Value {
     match chain {
         Value::Sums(chain) => Value::Sums(Sums { ceiling: Some(bound), ..chain }),
@@ -243,7 +243,7 @@ fn rectified(chain: Value, bound: f64) -> Value {
     }
 }
 
-/// Levels per unit of what a node writes; 1 for logits.
+/// Returns the levels per unit of a node's output; 1 for logits.
 fn scale_of_output(id: usize, nodes: usize, checkpoint: &Checkpoint, node: &Node) -> f64 {
     if id + 1 == nodes {
         1.0
@@ -256,9 +256,9 @@ fn image(shape: &[usize]) -> [usize; 3] {
     shape.try_into().expect("an image")
 }
 
-/// The values of a node in units of 1 / `out`, in the executor's f32 operations.
+/// Returns the values of a node in units of 1 / `out`, with the executor's f32 operations.
 fn unrounded(value: &Value, out: f64) -> Vec<f32> {
-    // In levels the bound is the level nearest to it; logits are cut at the bound itself.
+    // Levels are clipped at the level nearest to the bound, logits at the bound itself.
     let bound = |ceiling: f64| match out {
         1.0 => ceiling as f32,
         _ => (ceiling as f32 * out as f32).round_ties_even(),
@@ -335,13 +335,13 @@ fn max_pool(x: &[i64], from: &[usize], to: &[usize], window: &Window) -> Vec<i64
     windows.map(|inside| inside.into_iter().max().unwrap_or(i64::MIN)).collect()
 }
 
-/// The sum of each window over the values inside the input, and how many those are.
+/// Returns the sum of each window over the values inside the input, and their number.
 fn window_sums(x: &[i64], from: &[usize], to: &[usize], window: &Window) -> Vec<(i64, usize)> {
     let windows = windows(x, from, to, window).into_iter();
     windows.map(|inside| (inside.iter().sum(), inside.len())).collect()
 }
 
-/// The values of each window that lie inside the input.
+/// Returns the values of each window that lie inside the input.
 pub(crate) fn windows<T: Copy>(x: &[T], from: &[usize], to: &[usize], window: &Window) -> Vec<Vec<T>> {
     let ([c, h, w], [_, oh, ow]) = (image(from), image(to));
     let mut y = Vec::new();

@@ -1,5 +1,5 @@
-//! The int8 networks against PyTorch's emulation of the same quantization on torchvision's own modules, whose
-//! logits `zoo/tests/it/golden/torchvision.py` recorded.
+//! Compares the int8 networks with PyTorch's emulation of the same quantization on torchvision's modules,
+//! whose logits `zoo/tests/it/golden/torchvision.py` recorded.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use zoo::Graph;
 
 use crate::seeded::{hashed, parameters};
 
-/// Blocks of 8x8 equal pixels, as in the script.
+/// An image of blocks of 8x8 equal pixels, as in the script.
 pub(crate) fn pixels(image: usize, side: usize) -> Vec<u8> {
     let blocks = side.div_ceil(8);
     let channel = |c: usize| {
@@ -21,7 +21,7 @@ pub(crate) fn pixels(image: usize, side: usize) -> Vec<u8> {
     (0..3).flat_map(channel).collect()
 }
 
-/// The network that the script rounds, calibrated on `pixels`.
+/// Returns the network that the script quantizes, calibrated on `pixels`.
 pub(crate) fn checkpoint(graph: &Graph, pixels: &[u8], per_channel: bool) -> Checkpoint {
     let quantize = if per_channel { QuantTensor::quantize_per_channel } else { QuantTensor::quantize };
     let (stored, parameters) =
@@ -42,9 +42,9 @@ pub(crate) fn checkpoint(graph: &Graph, pixels: &[u8], per_channel: bool) -> Che
     checkpoint
 }
 
-/// Largest difference in a logit, of the largest difference between an image's and the mean image's logit.
-/// One activation near the middle between two levels is enough to begin one, and depth amplifies it.
-/// Measured: 0.015, 0.26, 6e-7, 0.08, 0.23, 0.48, 0.06, 0.016, 0.07.
+/// Largest difference in a logit, relative to the largest difference between an image's logit and the mean
+/// image's. One activation near the middle between two levels is enough to start a difference, and depth
+/// amplifies it. Measured: 0.015, 0.26, 6e-7, 0.08, 0.23, 0.48, 0.06, 0.016, 0.07.
 const TOLERANCES: [(&str, f64); 9] = [
     ("alexnet", 0.1),
     ("inception_v3", 0.6),
@@ -88,7 +88,7 @@ fn predictions_agree_with_pytorch() {
         let found: Vec<f64> = network.logits(&inputs, &[]).into_iter().map(f64::from).collect();
         let classes = network.predict_clean(&inputs);
 
-        // An untrained network prefers the same class everywhere, so what sets an image apart counts too.
+        // An untrained network predicts the same class for every image, so differences between images are compared too.
         let mean: Vec<f64> = (0..5)
             .map(|class| expected.iter().map(|row| row[class]).sum::<f64>() / expected.len() as f64)
             .collect();
