@@ -25,6 +25,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// Where heavy dependencies may live.
 const HOMES: &[(&str, &[&str])] = &[
     ("candle-core", &["zoo"]),
+    ("candle-nn", &["zoo"]),
     ("prost", &["zoo"]),
     ("polars-core", &["analysis"]),
     ("plotters", &["analysis"]),

@@ -182,7 +182,7 @@ impl FloatNetwork<'_> {
 
     /// Top-1 class of every image, by the float network; `bar` advances by each.
     pub(crate) fn predict(&self, images: &ImageSet, bar: &Bar) -> anyhow::Result<Vec<u16>> {
-        let executor = zoo::Executor::new(self.graph, self.parameters)?;
+        let float_network = zoo::FloatNetwork::from_parameters(self.graph, self.parameters)?;
         let shape = images.shape();
         let plane = shape.height * shape.width;
         let classes = self.graph.spec().classes;
@@ -195,7 +195,7 @@ impl FloatNetwork<'_> {
                 |(i, &pixel): (usize, &u8)| self.preprocessing.value(i / plane % shape.channels, pixel);
             let values = pixels.iter().enumerate().map(value).collect();
             let batch_shape = vec![batch.len(), shape.channels, shape.height, shape.width];
-            let logits = executor.forward(&FloatTensor::new(batch_shape, values))?;
+            let logits = float_network.logits(&FloatTensor::new(batch_shape, values))?;
             bar.inc(batch.len() as u64);
             Ok(logits.values().chunks_exact(classes).map(largest).collect())
         });

@@ -2,12 +2,12 @@ use std::collections::BTreeMap;
 
 use quant::{ActivationScale, FloatTensor, Parameters, Preprocessing};
 use rayon::prelude::*;
-use zoo::{Executor, Graph, Op, Range};
+use zoo::{FloatNetwork, Graph, Op, Range};
 
 use crate::InferError;
 use crate::check;
 
-/// Number of images in one pass of the float executor. More are no faster, because the threads take different
+/// Number of images in one pass of the float network. More are no faster, because the threads take different
 /// batches, and candle's unfolded windows of one VGG-16 layer on ImageNet take 115 MB an image.
 const BATCH: usize = 4;
 
@@ -22,7 +22,7 @@ const BATCH: usize = 4;
 ///
 /// # Errors
 /// There are no images, the pixels are not a whole number of images, the preprocessing does not fit, or the
-/// float executor fails.
+/// float network fails.
 pub fn calibrate(
     graph: &Graph,
     parameters: &Parameters,
@@ -38,7 +38,7 @@ pub fn calibrate(
         return Err(InferError::NoImages);
     }
     check::preprocessing(preprocessing, channels)?;
-    let executor = Executor::new(graph, parameters)?;
+    let float_network = FloatNetwork::from_parameters(graph, parameters)?;
 
     let observe = |batch: &[u8]| -> Result<Vec<Range>, InferError> {
         let values = batch.iter().enumerate().map(|(i, &pixel)| {
@@ -47,7 +47,7 @@ pub fn calibrate(
         });
         let shape = vec![batch.len() / image, channels, height, width];
         let mut ranges = vec![Range::EMPTY; graph.nodes().len()];
-        executor.observe(&FloatTensor::new(shape, values.collect()), &mut ranges)?;
+        float_network.observe(&FloatTensor::new(shape, values.collect()), &mut ranges)?;
         Ok(ranges)
     };
     let ranges: Vec<Vec<Range>> = pixels.par_chunks(BATCH * image).map(observe).collect::<Result<_, _>>()?;

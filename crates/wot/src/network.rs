@@ -641,9 +641,9 @@ mod tests {
                 }
             };
 
-            let executor = zoo::Executor::new(&graph, &parameters).unwrap();
+            let float_network = zoo::FloatNetwork::from_parameters(&graph, &parameters).unwrap();
             let logits = network.forward(images(), Mode::Evaluate);
-            close(&logits, &executor.forward(&nchw).unwrap(), 1e-4);
+            close(&logits, &float_network.logits(&nchw).unwrap(), 1e-4);
 
             let scales = weights.iter().map(|w| (w.name.clone(), w.scale.of(0))).collect();
             let ranges = BTreeMap::from([("input".to_string(), 3.0)]);
@@ -659,9 +659,9 @@ mod tests {
                 .collect();
             assert_eq!(network.rounding.as_ref().unwrap().ranges.len(), points.len());
             parameters.extend(weights.iter().map(|w| (w.name.clone(), w.dequantize())));
-            let executor = zoo::Executor::new(&graph, &parameters).unwrap();
+            let float_network = zoo::FloatNetwork::from_parameters(&graph, &parameters).unwrap();
             // Sums in another order may round a tie to the other level.
-            close(&logits, &executor.forward_fake_quantized(&nchw, &scales).unwrap(), 0.02);
+            close(&logits, &float_network.logits_fake_quantized(&nchw, &scales).unwrap(), 0.02);
         }
     }
 }

@@ -62,6 +62,12 @@ pub enum ZooError {
         /// The value.
         value: f32,
     },
+    /// The variables of a float network have another type or device.
+    #[error("the variables are {found}, expected f32 on the CPU")]
+    Variables {
+        /// Type and device.
+        found: String,
+    },
     /// A batch of images is empty or has the wrong shape.
     #[error("images have shape {found:?}, expected [n, {}, {}, {}] with n of at least 1", .input[0], .input[1], .input[2])]
     Images {

@@ -3,7 +3,7 @@
 
 use quant::ModelSpec;
 use serde_json::Value;
-use zoo::{Executor, bind, build, model};
+use zoo::{FloatNetwork, bind, build, model};
 
 use crate::architectures::spec;
 use crate::seeded::{parameters, values};
@@ -16,9 +16,9 @@ fn logits(architecture: &str, width: f64, side: usize) -> Vec<f64> {
 fn logits_of(model: &ModelSpec) -> Vec<f64> {
     let side = model.input[1];
     let graph = build(model).unwrap();
-    let executor = Executor::new(&graph, &bind(&graph, parameters(&graph)).unwrap()).unwrap();
+    let network = FloatNetwork::from_parameters(&graph, &bind(&graph, parameters(&graph)).unwrap()).unwrap();
     let image = values(&format!("image{side}"), &[1, 3, side, side], -2.0, 2.0);
-    executor.forward(&image).unwrap().values().iter().map(|&v| v.into()).collect()
+    network.logits(&image).unwrap().values().iter().map(|&v| v.into()).collect()
 }
 
 fn assert_close(what: &str, found: &[f64], expected: &[f64], tolerance: f64) {

@@ -221,7 +221,7 @@ fn both_real_files_are_one_network_that_binds() {
             "the tensors under `state_dict` without the prefix `module.` were read; ignored beside them: best_prec1"
         ]
     );
-    zoo::Executor::new(&graph, &bound).unwrap();
+    zoo::FloatNetwork::from_parameters(&graph, &bound).unwrap();
 
     // Read from the zip with Python's zipfile, pickle and struct.
     let ends = |name: &str| {

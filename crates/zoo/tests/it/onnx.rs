@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use quant::{FloatTensor, LayerOp, Preprocessing};
 use serde_json::Value;
-use zoo::{Executor, Graph, InputArithmetic, OnnxModel, bind, build_stored, read_onnx};
+use zoo::{FloatNetwork, Graph, InputArithmetic, OnnxModel, bind, build_stored, read_onnx};
 
 const MODELS: [&str; 4] = ["mobilenet_v2", "mobilenet_v2_traced", "efficientnet_lite", "mixed"];
 
@@ -17,11 +17,11 @@ fn read(name: &str) -> OnnxModel {
     read_onnx(&file(name), None).unwrap()
 }
 
-fn executor(model: OnnxModel) -> (Graph, Executor) {
+fn network_of(model: OnnxModel) -> (Graph, FloatNetwork) {
     let graph = build_stored(&model.model, &model.layers).unwrap();
     let parameters = bind(&graph, model.parameters).unwrap();
-    let executor = Executor::new(&graph, &parameters).unwrap();
-    (graph, executor)
+    let network = FloatNetwork::from_parameters(&graph, &parameters).unwrap();
+    (graph, network)
 }
 
 /// The image of `onnx/make.py`.
@@ -38,8 +38,8 @@ fn image([channels, height, width]: [usize; 3]) -> FloatTensor {
 fn models_agree_with_onnx_runtime() {
     let golden: Value = serde_json::from_str(include_str!("onnx/golden.json")).unwrap();
     for name in MODELS {
-        let (graph, executor) = executor(read(name));
-        let logits = executor.forward(&image(graph.spec().input)).unwrap();
+        let (graph, network) = network_of(read(name));
+        let logits = network.logits(&image(graph.spec().input)).unwrap();
         let expected: Vec<f64> =
             golden[name]["logits"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
         let mut found: Vec<f64> = logits.values().iter().map(|&v| v.into()).collect();
@@ -95,8 +95,8 @@ fn kinds_agree_with_onnx_runtime() {
             let (scale, offset) = (model.arithmetic.scale[channel], model.arithmetic.offset[channel]);
             *own = (f64::from(value) * scale + offset) as f32;
         }
-        let (_, executor) = executor(model);
-        let logits = executor.forward(&FloatTensor::new(vec![1, channels, height, width], x)).unwrap();
+        let (_, network) = network_of(model);
+        let logits = network.logits(&FloatTensor::new(vec![1, channels, height, width], x)).unwrap();
         let mut found: Vec<f64> = logits.values().iter().map(|&v| v.into()).collect();
         let expected: Vec<f64> = serde_json::from_value(kind["logits"].clone()).unwrap();
         // A softmax at the end, which the layers do not have.
@@ -194,7 +194,7 @@ fn both_exporters_of_pytorch_give_the_same_network() {
     assert_eq!(depthwise, 9);
     assert!(new.layers.iter().any(|layer| layer.op == LayerOp::ClippedRelu { max: 6.0 }));
     // Memory order is execution order.
-    let (graph, _) = executor(new);
+    let (graph, _) = network_of(new);
     let weights: Vec<String> = graph.stored_weights().into_iter().map(|p| p.name).collect();
     assert_eq!(weights[..2], ["features.0.0.weight", "features.1.conv.0.0.weight"]);
     assert_eq!(weights.last().unwrap(), "classifier.1.weight");

@@ -6,7 +6,7 @@ Parameters and images come from the integer formula of make.py, which the Rust t
 stored. `thin` builds torchvision's own modules with every channel count multiplied by a width.
 
 For each network:
-- `logits`: of one image, in f64 (tests of zoo: the candle executor)
+- `logits`: of one image, in f64 (tests of zoo: the float network)
 - `int8`: for `IMAGES` images, logits of a second writing of the int8 network (tests of infer). It follows the
   text of infer's documentation: weights rounded with 127 / max|w|, every quantization point rounded with a
   scale from its largest magnitude over the same images, everything else in f64.

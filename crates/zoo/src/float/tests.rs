@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use quant::{ActivationScale, FloatTensor, ModelSpec, Parameters};
 
 use crate::graph::{Graph, GraphBuilder, NodeId, Op, Window};
-use crate::{Executor, Range, ZooError};
+use crate::{FloatNetwork, Range, ZooError};
+
+mod gradients;
 
 /// Numbers in [-1, 1) without a pattern that padding or transposition could hide behind.
 fn noise(count: usize, seed: u64) -> Vec<f32> {
@@ -47,8 +49,8 @@ const N: usize = 2;
 fn run(graph: &Graph) -> (Vec<f32>, FloatTensor) {
     let [c, h, w] = graph.spec().input;
     let images = FloatTensor::new(vec![N, c, h, w], noise(N * c * h * w, 99));
-    let executor = Executor::new(graph, &parameters(graph)).unwrap();
-    let logits = executor.forward(&images).unwrap();
+    let network = FloatNetwork::from_parameters(graph, &parameters(graph)).unwrap();
+    let logits = network.logits(&images).unwrap();
     assert_eq!(logits.shape(), [N, graph.spec().classes]);
     (logits.values().to_vec(), images)
 }
@@ -141,7 +143,7 @@ fn max_pooling() {
                 let window = Window { ceil, ..Window::of(kernel, stride, padding) };
                 // Negative everywhere, so that padding with zeros would win.
                 let graph = graph([2, h, w], |g| g.max_pool("pool", GraphBuilder::INPUT, window));
-                let executor = Executor::new(&graph, &Parameters::new()).unwrap();
+                let network = FloatNetwork::from_parameters(&graph, &Parameters::new()).unwrap();
                 let values = noise(N * 2 * h * w, 5).iter().map(|v| v - 1.0).collect();
                 let images = FloatTensor::new(vec![N, 2, h, w], values);
                 let [oh, ow] = window.output(h, w);
@@ -155,7 +157,7 @@ fn max_pooling() {
                     }
                     expected.push(largest);
                 }
-                assert_close(executor.forward(&images).unwrap().values(), &expected);
+                assert_close(network.logits(&images).unwrap().values(), &expected);
             }
         }
     }
@@ -201,9 +203,9 @@ fn clipped_relu() {
     let graph = graph([1, 1, 4], |g| {
         g.push("clip", Op::ClippedRelu { max: 6.0 }, vec![GraphBuilder::INPUT], vec![1, 1, 4])
     });
-    let executor = Executor::new(&graph, &Parameters::new()).unwrap();
+    let network = FloatNetwork::from_parameters(&graph, &Parameters::new()).unwrap();
     let images = FloatTensor::new(vec![1, 1, 1, 4], vec![-1.0, 0.5, 6.0, 7.5]);
-    assert_eq!(executor.forward(&images).unwrap().values(), [0.0, 0.5, 6.0, 6.0]);
+    assert_eq!(network.logits(&images).unwrap().values(), [0.0, 0.5, 6.0, 6.0]);
 }
 
 #[test]
@@ -298,23 +300,23 @@ fn add_concat_and_pad_shortcut() {
 #[test]
 fn observation_widens_the_range_of_every_node() {
     let graph = graph([1, 1, 2], |g| g.relu("relu", GraphBuilder::INPUT));
-    let executor = Executor::new(&graph, &Parameters::new()).unwrap();
+    let network = FloatNetwork::from_parameters(&graph, &Parameters::new()).unwrap();
     let mut ranges = vec![Range::EMPTY; 3];
     assert_eq!(ranges[0].max_abs(), 0.0);
     let image = |a, b| FloatTensor::new(vec![1, 1, 1, 2], vec![a, b]);
-    executor.observe(&image(-3.0, 1.0), &mut ranges).unwrap();
+    network.observe(&image(-3.0, 1.0), &mut ranges).unwrap();
     assert_eq!(ranges[0], Range { min: -3.0, max: 1.0 });
     assert_eq!(ranges[1], Range { min: 0.0, max: 1.0 });
-    executor.observe(&image(2.0, 1.5), &mut ranges).unwrap();
+    network.observe(&image(2.0, 1.5), &mut ranges).unwrap();
     assert_eq!(
         ranges,
         [Range { min: -3.0, max: 2.0 }, Range { min: 0.0, max: 2.0 }, Range { min: 0.0, max: 2.0 }]
     );
     assert_eq!(ranges[0].max_abs(), 3.0);
 
-    let error = executor.observe(&image(f32::INFINITY, 0.0), &mut ranges).unwrap_err();
+    let error = network.observe(&image(f32::INFINITY, 0.0), &mut ranges).unwrap_err();
     assert_eq!(error.to_string(), "node input computed inf, expected finite numbers");
-    let error = executor.observe(&image(0.0, 0.0), &mut ranges[1..]).unwrap_err();
+    let error = network.observe(&image(0.0, 0.0), &mut ranges[1..]).unwrap_err();
     assert_eq!(error.to_string(), "2 ranges were given for 3 nodes, expected one a node");
 }
 
@@ -343,14 +345,11 @@ fn scales(entries: &[(&str, f32, bool)]) -> BTreeMap<String, ActivationScale> {
 fn fake_quantization_rounds_the_quantization_points_and_nothing_else() {
     let graph = small_network();
     let parameters = parameters(&graph);
-    let executor = Executor::new(&graph, &parameters).unwrap();
+    let network = FloatNetwork::from_parameters(&graph, &parameters).unwrap();
     let images = FloatTensor::new(vec![1, 1, 4, 4], noise(16, 3));
     let (input_scale, relu_scale) = (20.0, 15.0);
-    let found = executor
-        .forward_fake_quantized(
-            &images,
-            &scales(&[("input", input_scale, true), ("relu", relu_scale, false)]),
-        )
+    let found = network
+        .logits_fake_quantized(&images, &scales(&[("input", input_scale, true), ("relu", relu_scale, false)]))
         .unwrap();
 
     // The same, cut at the two points: round, run the first half in float, round, run the second half.
@@ -373,19 +372,20 @@ fn fake_quantization_rounds_the_quantization_points_and_nothing_else() {
         g.linear("fc", x, 3)
     });
     let rounded = FloatTensor::new(vec![1, 1, 4, 4], round(images.values(), input_scale, -127.0, 127.0));
-    let hidden = Executor::new(&first, &part(&["conv", "bn"])).unwrap().forward(&rounded).unwrap();
+    let hidden =
+        FloatNetwork::from_parameters(&first, &part(&["conv", "bn"])).unwrap().logits(&rounded).unwrap();
     let rounded = FloatTensor::new(vec![1, 2, 4, 4], round(hidden.values(), relu_scale, 0.0, 255.0));
-    let expected = Executor::new(&second, &part(&["fc"])).unwrap().forward(&rounded).unwrap();
+    let expected = FloatNetwork::from_parameters(&second, &part(&["fc"])).unwrap().logits(&rounded).unwrap();
     assert_eq!(found, expected);
-    assert_ne!(found, executor.forward(&images).unwrap(), "nothing was rounded");
+    assert_ne!(found, network.logits(&images).unwrap(), "nothing was rounded");
 }
 
 #[test]
 fn fake_quantization_clamps() {
     let graph = graph([1, 1, 3], |g| g.flatten("flat", GraphBuilder::INPUT));
-    let executor = Executor::new(&graph, &Parameters::new()).unwrap();
+    let network = FloatNetwork::from_parameters(&graph, &Parameters::new()).unwrap();
     let images = FloatTensor::new(vec![1, 1, 1, 3], vec![-500.0, 0.25, 500.0]);
-    let found = executor.forward_fake_quantized(&images, &scales(&[("input", 2.0, true)])).unwrap();
+    let found = network.logits_fake_quantized(&images, &scales(&[("input", 2.0, true)])).unwrap();
     // 0.25 * 2 is halfway between 0 and 1, and 0 is even.
     assert_eq!(found.values(), [-63.5, 0.0, 63.5]);
 }
@@ -393,10 +393,10 @@ fn fake_quantization_clamps() {
 #[test]
 fn fake_quantization_with_calibrated_scales_is_close_to_float() {
     let graph = small_network();
-    let executor = Executor::new(&graph, &parameters(&graph)).unwrap();
+    let network = FloatNetwork::from_parameters(&graph, &parameters(&graph)).unwrap();
     let images = FloatTensor::new(vec![4, 1, 4, 4], noise(64, 3));
     let mut ranges = vec![Range::EMPTY; graph.nodes().len()];
-    executor.observe(&images, &mut ranges).unwrap();
+    network.observe(&images, &mut ranges).unwrap();
     let scales = graph
         .quantization_points()
         .into_iter()
@@ -405,8 +405,8 @@ fn fake_quantization_with_calibrated_scales_is_close_to_float() {
             (graph.nodes()[p.node].name.clone(), scale)
         })
         .collect();
-    let float = executor.forward(&images).unwrap();
-    let rounded = executor.forward_fake_quantized(&images, &scales).unwrap();
+    let float = network.logits(&images).unwrap();
+    let rounded = network.logits_fake_quantized(&images, &scales).unwrap();
     for (a, b) in float.values().iter().zip(rounded.values()) {
         assert!((a - b).abs() < 0.05, "{a} became {b}");
     }
@@ -415,10 +415,10 @@ fn fake_quantization_with_calibrated_scales_is_close_to_float() {
 #[test]
 fn scales_must_be_those_of_the_quantization_points() {
     let graph = small_network();
-    let executor = Executor::new(&graph, &parameters(&graph)).unwrap();
+    let network = FloatNetwork::from_parameters(&graph, &parameters(&graph)).unwrap();
     let images = FloatTensor::new(vec![1, 1, 4, 4], noise(16, 3));
     let error = |entries: &[(&str, f32, bool)]| {
-        executor.forward_fake_quantized(&images, &scales(entries)).unwrap_err().to_string()
+        network.logits_fake_quantized(&images, &scales(entries)).unwrap_err().to_string()
     };
     assert_eq!(error(&[("input", 1.0, true)]), "the activation scale of node relu is missing");
     assert_eq!(
@@ -434,10 +434,10 @@ fn scales_must_be_those_of_the_quantization_points() {
 #[test]
 fn images_must_have_the_shape_of_the_input() {
     let graph = small_network();
-    let executor = Executor::new(&graph, &parameters(&graph)).unwrap();
+    let network = FloatNetwork::from_parameters(&graph, &parameters(&graph)).unwrap();
     for shape in [vec![1, 1, 4, 5], vec![0, 1, 4, 4], vec![1, 4, 4], vec![]] {
         let count = shape.iter().product();
-        let error = executor.forward(&FloatTensor::new(shape.clone(), vec![0.0; count])).unwrap_err();
+        let error = network.logits(&FloatTensor::new(shape.clone(), vec![0.0; count])).unwrap_err();
         assert_eq!(
             error.to_string(),
             format!("images have shape {shape:?}, expected [n, 1, 4, 4] with n of at least 1")
@@ -454,7 +454,7 @@ fn unusable_parameters_are_named() {
         let mut values = parameters[name].values().to_vec();
         values[index] = value;
         parameters.insert(name.into(), FloatTensor::new(good[name].shape().to_vec(), values));
-        Executor::new(&graph, &parameters).unwrap_err()
+        FloatNetwork::from_parameters(&graph, &parameters).unwrap_err()
     };
     assert_eq!(
         with("conv.weight", 3, f32::NAN).to_string(),
@@ -466,5 +466,5 @@ fn unusable_parameters_are_named() {
     );
     let mut missing = good.clone();
     missing.remove("fc.bias");
-    assert!(matches!(Executor::new(&graph, &missing), Err(ZooError::Mismatch(_))));
+    assert!(matches!(FloatNetwork::from_parameters(&graph, &missing), Err(ZooError::Mismatch(_))));
 }

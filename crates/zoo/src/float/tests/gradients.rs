@@ -1,0 +1,249 @@
+//! Gradients of every operation against central differences, and a network that candle trains.
+
+use candle_core::{DType, Device, Tensor, Var};
+use candle_nn::{Module, Optimizer, SGD, VarBuilder, VarMap, loss};
+
+use super::{N, graph, noise, parameters, small_network};
+use crate::graph::{Graph, GraphBuilder, NodeId, Op, Window};
+use crate::{FloatNetwork, ZooError};
+
+/// Step of a difference: values are further apart than two of them, so that no maximum changes.
+const STEP: f32 = 1e-3;
+
+fn on_cpu(values: Vec<f32>, shape: &[usize]) -> Tensor {
+    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+}
+
+/// A map with the parameters of the forward tests.
+fn variables(graph: &Graph) -> VarMap {
+    let map = VarMap::new();
+    for (name, tensor) in parameters(graph) {
+        let variable = Var::from_tensor(&on_cpu(tensor.values().to_vec(), tensor.shape())).unwrap();
+        map.data().lock().unwrap().insert(name, variable);
+    }
+    map
+}
+
+fn network(graph: &Graph, map: &VarMap) -> FloatNetwork {
+    FloatNetwork::new(graph, VarBuilder::from_varmap(map, DType::F32, &Device::Cpu)).unwrap()
+}
+
+/// Compares the gradients of sum(logits * noise), by the images and by every parameter, with differences.
+#[track_caller]
+fn check(input: [usize; 3], train: bool, body: impl FnOnce(&mut GraphBuilder) -> NodeId) {
+    let graph = graph(input, body);
+    let map = variables(&graph);
+    let network = network(&graph, &map);
+    let [c, h, w] = input;
+    let count = N * c * h * w;
+    // In an order without a pattern; the prime does not divide any count.
+    let images = (0..count).map(|i| (i * 10_007 % count) as f32 / count as f32 * 2.0 - 0.997).collect();
+    let images = Var::from_tensor(&on_cpu(images, &[N, c, h, w])).unwrap();
+    let weights = noise(N * graph.spec().classes, 17);
+    let run = |network: &FloatNetwork| match train {
+        true => network.forward_train(&images).unwrap(),
+        false => network.forward(&images).unwrap(),
+    };
+    let loss = || {
+        let logits = run(&network).flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        logits.iter().zip(&weights).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>()
+    };
+    let backward = |network: &FloatNetwork| {
+        let logits = run(network);
+        (&logits * on_cpu(weights.clone(), logits.dims())).unwrap().sum_all().unwrap().backward().unwrap()
+    };
+    let gradients = backward(&network);
+    let flat = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+
+    let mut checked: Vec<(String, Var)> = map.data().lock().unwrap().clone().into_iter().collect();
+    checked.retain(|(name, _)| !name.contains("running"));
+    checked.push(("images".into(), images.clone()));
+    for (name, variable) in checked {
+        let found = flat(gradients.get(&variable).unwrap_or_else(|| panic!("{name} has no gradient")));
+        let values = flat(&variable);
+        for index in (0..values.len()).step_by(values.len().div_ceil(60)) {
+            let at = |step: f32| {
+                let mut values = values.clone();
+                values[index] += step;
+                variable.set(&on_cpu(values, variable.dims())).unwrap();
+                loss()
+            };
+            let expected = (at(STEP) - at(-STEP)) / f64::from(2.0 * STEP);
+            let found = f64::from(found[index]);
+            assert!(
+                (found - expected).abs() < 5e-3 * (1.0 + expected.abs()),
+                "gradient {index} of {name} is {found}, expected {expected}"
+            );
+        }
+        variable.set(&on_cpu(values, variable.dims())).unwrap();
+    }
+
+    if !train {
+        let frozen = FloatNetwork::from_parameters(&graph, &parameters(&graph)).unwrap();
+        assert_eq!(flat(&run(&frozen)), flat(&run(&network)), "parameters that are no variables");
+        assert_eq!(flat(backward(&frozen).get(&images).unwrap()), flat(gradients.get(&images).unwrap()));
+    }
+}
+
+const INPUT: NodeId = GraphBuilder::INPUT;
+
+#[test]
+fn convolutions() {
+    let window = Window::of;
+    for (input, out_channels, window, groups, bias) in [
+        ([3, 7, 5], 4, Window::square(3, 1, 1), 1, true),
+        ([3, 9, 12], 4, Window::square(3, 2, 1), 1, false),
+        ([4, 6, 5], 8, Window::square(1, 1, 0), 1, true),
+        ([4, 6, 5], 8, Window::square(1, 2, 0), 2, false),
+        ([4, 8, 9], 4, Window::square(3, 2, 0), 4, true),
+        ([3, 8, 9], 6, window([1, 7], [1, 1], [0, 3]), 3, true),
+        ([2, 8, 9], 3, window([5, 3], [1, 2], [2, 1]), 1, true),
+        ([2, 8, 9], 4, Window { dilation: [2, 3], ..window([3, 2], [1, 2], [2, 1]) }, 2, true),
+        ([2, 8, 9], 4, Window { after: Some([0, 2]), ..window([3, 3], [2, 2], [1, 1]) }, 1, true),
+    ] {
+        let [_, h, w] = input;
+        check(input, false, |g| {
+            let [oh, ow] = window.output(h, w);
+            let op = Op::Conv2d { out_channels, window, groups, bias };
+            g.push("conv", op, vec![INPUT], vec![out_channels, oh, ow])
+        });
+    }
+}
+
+#[test]
+fn batch_norms() {
+    for train in [false, true] {
+        check([3, 4, 5], train, |g| g.batch_norm_with("bn", INPUT, 0.25));
+        check([3, 4, 5], train, |g| {
+            let x = g.flatten("flat", INPUT);
+            let x = g.linear("hidden", x, 5);
+            let x = g.batch_norm_with("bn", x, 0.25);
+            g.linear("fc", x, 4)
+        });
+        // What candle's normalization gives in training is not contiguous.
+        check([3, 4, 5], train, |g| {
+            let x = g.batch_norm_with("bn", INPUT, 0.25);
+            let y = g.max_pool("pool", x, Window::square(3, 1, 1));
+            let x = g.add("add", x, y);
+            g.conv("conv", x, 2, Window::square(3, 1, 1), true)
+        });
+    }
+}
+
+#[test]
+fn pools() {
+    for ceil in [false, true] {
+        for (kernel, stride, padding) in [
+            ([3, 3], [2, 2], [0, 0]),
+            ([3, 3], [2, 2], [1, 1]),
+            ([2, 2], [3, 3], [1, 1]),
+            ([3, 2], [1, 2], [1, 0]),
+        ] {
+            let window = Window { ceil, ..Window::of(kernel, stride, padding) };
+            check([2, 6, 7], false, |g| g.max_pool("pool", INPUT, window));
+            let [rows, columns] = window.output(6, 7);
+            for count_include_pad in [false, true].into_iter().filter(|counts| !(ceil && *counts)) {
+                check([2, 6, 7], false, |g| {
+                    let op = Op::AvgPool { window, count_include_pad };
+                    g.push("pool", op, vec![INPUT], vec![2, rows, columns])
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn the_first_of_equal_values_gets_the_gradient() {
+    let graph = graph([1, 2, 2], |g| g.max_pool("pool", INPUT, Window::square(2, 2, 0)));
+    let network = network(&graph, &VarMap::new());
+    let images = Var::from_tensor(&on_cpu(vec![0.0, 1.0, 1.0, 0.0], &[1, 1, 2, 2])).unwrap();
+    let gradients = network.forward(&images).unwrap().sum_all().unwrap().backward().unwrap();
+    let found = gradients.get(&images).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    assert_eq!(found, [0.0, 1.0, 0.0, 0.0]);
+}
+
+#[test]
+fn activations() {
+    for (op, expected) in [
+        (Op::Relu, [0.0, 0.0, 1.0, 1.0, 1.0]),
+        (Op::LeakyRelu { slope: 0.25 }, [0.25, 0.25, 1.0, 1.0, 1.0]),
+        (Op::ClippedRelu { max: 6.0 }, [0.0, 0.0, 1.0, 0.0, 0.0]),
+    ] {
+        let graph = graph([1, 1, 5], |g| g.push("activation", op, vec![INPUT], vec![1, 1, 5]));
+        let network = network(&graph, &VarMap::new());
+        let images = Var::from_tensor(&on_cpu(vec![-1.0, 0.0, 2.0, 6.0, 7.0], &[1, 1, 1, 5])).unwrap();
+        let gradients = network.forward(&images).unwrap().sum_all().unwrap().backward().unwrap();
+        let found = gradients.get(&images).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn layers_without_parameters() {
+    check([2, 5, 7], false, |g| {
+        let double = g.add("add", INPUT, INPUT);
+        let both = g.concat("cat", &[INPUT, double]);
+        g.pad_shortcut("pad", both, 2, 1, 2)
+    });
+    check([2, 3, 2], false, |g| {
+        g.push("pad", Op::Pad { before: [0, 2], after: [1, 0] }, vec![INPUT], vec![2, 4, 4])
+    });
+    check([3, 4, 5], false, |g| {
+        let x = g.global_avg_pool("mean", INPUT);
+        g.linear("fc", x, 4)
+    });
+}
+
+#[test]
+fn candle_trains_a_network_and_saves_it() {
+    let graph = small_network();
+    let mut map = VarMap::new();
+    let network = network(&graph, &map);
+    let images = on_cpu(noise(6 * 16, 3), &[6, 1, 4, 4]);
+    let labels = Tensor::new(&[0u32, 1, 2, 0, 1, 2], &Device::Cpu).unwrap();
+    let running_mean = map.data().lock().unwrap()["bn.running_mean"].clone();
+    let before = network.forward(&images).unwrap();
+    assert_eq!(running_mean.to_vec1::<f32>().unwrap(), [0.0, 0.0]);
+
+    let mut sgd = SGD::new(map.all_vars(), 0.1).unwrap();
+    let mut losses = Vec::new();
+    for _ in 0..60 {
+        let loss = loss::cross_entropy(&network.forward_train(&images).unwrap(), &labels).unwrap();
+        sgd.backward_step(&loss).unwrap();
+        losses.push(loss.to_scalar::<f32>().unwrap());
+    }
+    assert!(losses[59] < 0.5 * losses[0], "{losses:?}");
+    assert_ne!(running_mean.to_vec1::<f32>().unwrap(), [0.0, 0.0]);
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("trained.safetensors");
+    map.save(&file).unwrap();
+    let bytes = std::fs::read(&file).unwrap();
+    let saved = VarBuilder::from_buffered_safetensors(bytes, DType::F32, &Device::Cpu).unwrap();
+    let loaded = FloatNetwork::new(&graph, saved).unwrap();
+    let values = |logits: Tensor| logits.to_vec2::<f32>().unwrap();
+    let trained = values(network.forward(&images).unwrap());
+    assert_eq!(values(loaded.forward(&images).unwrap()), trained);
+    assert_ne!(values(before), trained);
+
+    // The variables of a map may change behind the network.
+    map.set_one("fc.bias", Tensor::zeros(3, DType::F32, &Device::Cpu).unwrap()).unwrap();
+    assert_ne!(values(network.forward(&images).unwrap()), trained);
+}
+
+#[test]
+fn unusable_variables_and_images_are_refused() {
+    let graph = small_network();
+    let new = |tensors: VarBuilder| FloatNetwork::new(&graph, tensors).unwrap_err();
+    let error = new(VarBuilder::zeros(DType::F16, &Device::Cpu));
+    assert_eq!(error.to_string(), "the variables are f16 on Cpu, expected f32 on the CPU");
+    let error = new(VarBuilder::from_tensors(Default::default(), DType::F32, &Device::Cpu));
+    assert!(matches!(&error, ZooError::Candle(_)) && error.to_string().contains("conv.weight"), "{error}");
+
+    let network = FloatNetwork::new(&graph, VarBuilder::zeros(DType::F32, &Device::Cpu)).unwrap();
+    let error = network.forward(&on_cpu(vec![0.0; 20], &[1, 1, 4, 5])).unwrap_err();
+    assert!(
+        error.to_string().starts_with("images have shape [1, 1, 4, 5], expected [n, 1, 4, 4]"),
+        "{error}"
+    );
+}
