@@ -1,4 +1,7 @@
 //! Convolutions: candle's product of the weights with unfolded windows.
+//!
+//! Candle's own convolution unfolds windows value by value, in strides of its tile. It takes 2 to 57 times the time, one
+//! stride and one padding for both axes, and its gradient fails on some images that are not square.
 
 use std::ops::Range;
 

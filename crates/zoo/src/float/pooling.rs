@@ -1,3 +1,5 @@
+//! Pools over windows with padding, sizes rounded up and gradients, which candle's pools lack or have wrong.
+
 use std::ops::Range;
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
