@@ -19,20 +19,6 @@ mod pictures;
 mod runs;
 mod words;
 
-// The readers of a program without a library, and what they ask of it.
-#[allow(dead_code)]
-#[path = "../../crates/cli/src/recipe.rs"]
-mod recipe;
-#[allow(dead_code)]
-#[path = "../../crates/cli/src/training_log.rs"]
-mod training_log;
-
-mod images {
-    pub(crate) fn is_folder(set: &str) -> bool {
-        data::FolderSource::named(set).is_some()
-    }
-}
-
 // Valid files, made by the tests of the crate that reads them.
 #[allow(dead_code)]
 #[path = "../../crates/data/tests/it/fixtures.rs"]

@@ -5,8 +5,7 @@ use std::fs;
 use campaign::Experiment;
 
 use crate::drive::{Place, Reader, on_reader_thread};
-use crate::recipe::Recipe;
-use crate::training_log::TrainingLog;
+use harness::{Recipe, TrainingLog};
 
 const HELD: (usize, usize) = (1 << 20, 64);
 

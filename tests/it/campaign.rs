@@ -299,9 +299,9 @@ fn an_experiment_with_more_trials_goes_on_where_its_run_ended() {
 
     // The manifest and the report say so.
     let manifest = records::Store::open(&run).unwrap().manifest().clone();
-    assert_eq!((manifest.manifest_version, manifest.trials, manifest.extensions.len()), (2, 20, 1));
+    assert_eq!((manifest.manifest_version, manifest.trials, manifest.extensions.len()), (3, 20, 1));
     assert_eq!(manifest.extensions[0].trials, 4);
-    assert_eq!(manifest.extensions[0].by.command[..2], ["run", "x.toml"]);
+    assert_eq!(manifest.extensions[0].by.arguments(), records::RunArguments::run("x.toml".as_ref()));
     assert!(manifest.source.contains("trials = 20") && !manifest.source.contains("trials = 4"));
     succeed(folder, &["report", "runs/x"]);
     let report = std::fs::read_to_string(run.join("report.md")).unwrap();

@@ -19,7 +19,17 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("wot", &["data", "ecc", "quant", "zoo"]),
     ("campaign", &["ecc", "inject", "records"]),
     ("analysis", &["records"]),
-    ("cli", &["analysis", "campaign", "data", "ecc", "infer", "inject", "quant", "records", "wot", "zoo"]),
+    (
+        "harness",
+        &["analysis", "campaign", "data", "ecc", "infer", "inject", "quant", "records", "wot", "zoo"],
+    ),
+    (
+        "cli",
+        &[
+            "analysis", "campaign", "data", "ecc", "harness", "infer", "inject", "quant", "records", "wot",
+            "zoo",
+        ],
+    ),
 ];
 
 /// Where heavy dependencies may live.
@@ -37,7 +47,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("ureq", &["cli"]),
     ("signal-hook", &["cli"]),
     ("rustix", &["cli"]),
-    ("anyhow", &["cli"]),
+    ("anyhow", &["cli", "harness"]),
 ];
 
 fn manifests() -> BTreeMap<String, toml::Table> {

@@ -206,7 +206,7 @@ impl Page<'_> {
                 ("platform", environment.platform.clone()),
                 ("CPU", environment.cpu.clone()),
                 ("threads", environment.threads.to_string()),
-                ("command", format!("zerospace {}", environment.command.join(" "))),
+                ("command", format!("zerospace {}", environment.arguments())),
             ],
         );
     }

@@ -2,7 +2,8 @@
 
 use analysis::{Context, Report, Run, write_report};
 use records::{
-    CellSpec, Environment, EvaluationSet, Manifest, NetworkEntry, StoredCells, TrialRecord, TrialRow,
+    CellSpec, Environment, EvaluationSet, Manifest, NetworkEntry, RunArguments, StoredCells, TrialRecord,
+    TrialRow,
 };
 
 /// What somebody might put into a title or a label.
@@ -78,7 +79,8 @@ fn manifest(model: &str, source: &str) -> Manifest {
         cpu: "a <cpu>".into(),
         threads: 3,
         started_unix_s: 1,
-        command: vec!["run".into(), "x.toml".into()],
+        command: Vec::new(),
+        arguments: Some(RunArguments::run("x.toml".as_ref())),
     };
     let cells = vec![spec("faulty"), spec("in-place-64-57")];
     Manifest::new("t", source, vec![network], cells, 3, 3, environment)

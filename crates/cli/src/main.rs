@@ -1,54 +1,25 @@
-//! The `zerospace` program: one file a verb. Only this crate prints, reads the clock, the environment
-//! and the arguments. stdout is data (tables, paths), stderr is progress and errors.
+//! The `zerospace` program: one file for each command, over the library `harness`. Only this crate prints, reads the
+//! clock, the environment and the arguments. stdout carries data (tables, paths), stderr progress and errors.
 
 // The one crate that may; clippy.toml bans these elsewhere.
 #![allow(clippy::disallowed_methods)]
 
-mod completions;
-mod data_sets;
-mod digest;
-mod distribution;
-mod doctor;
-mod document;
-mod exit;
-mod fault_free;
-mod fit;
-mod images;
-mod inspect;
-mod int8;
-mod loading;
-mod making;
-mod man;
-mod merge;
-mod names;
-mod network_text;
-mod output;
-mod plan;
-mod progress;
-mod quantize;
-mod recipe;
-mod replay;
-mod report;
-mod reproduce;
-mod rerun;
-mod run;
-mod shell;
-mod signals;
-mod splice;
-mod status;
-mod submit;
-mod table1;
-mod train;
-mod training_log;
-mod verify;
-mod weights_file;
+mod commands;
+mod terminal;
 
 use std::process::ExitCode;
 
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::exit::{Failure, Outcome};
-use crate::signals::Left;
+use harness::Failure;
+
+use crate::commands::{
+    completions, data_sets, doctor, fit, inspect, man, merge, plan, quantize, replay, report, reproduce, run,
+    status, submit, table1, train, verify,
+};
+use crate::terminal::exit::{self, Outcome};
+use crate::terminal::signals::{self, Left};
+use crate::terminal::{output, shell};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -137,8 +108,8 @@ fn main() -> ExitCode {
     match watched.and_then(|()| execute(arguments.verb)) {
         Ok(outcome) => outcome.code(),
         Err(failure) => {
-            output::progress_line(&format!("error: {failure}"));
-            failure.code()
+            output::progress_line(&format!("error: {}", exit::explained(&failure)));
+            exit::code(&failure)
         }
     }
 }

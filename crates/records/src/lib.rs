@@ -32,6 +32,7 @@
 mod cell;
 mod durable;
 mod part;
+mod run_arguments;
 mod stop;
 mod store;
 mod table;
@@ -40,6 +41,7 @@ mod trial;
 pub use cell::{CellId, CellSpec, EvaluationSet, StoredCells};
 pub use durable::write_durably;
 pub use part::{Part, PartError};
+pub use run_arguments::RunArguments;
 pub use stop::{Standing, StopRule};
 pub use store::{
     Environment, ExpectedOutcomes, Extension, MAX_UNITS, Manifest, Merged, NetworkEntry, PlannedCell,

@@ -9,11 +9,12 @@ use serde_json::Value;
 
 use crate::durable::{PARTIAL, create_durably, create_folder};
 use crate::{
-    CellId, CellSpec, Part, PartError, Standing, StopRule, TableError, TrialRow, write_durably, write_trials,
+    CellId, CellSpec, Part, PartError, RunArguments, Standing, StopRule, TableError, TrialRow, write_durably,
+    write_trials,
 };
 
 /// Newest version of `manifest.json`; a manifest has the oldest that can hold it ([`Manifest::oldest_version`]).
-const MANIFEST_VERSION: u32 = 2;
+const MANIFEST_VERSION: u32 = 3;
 
 const MANIFEST: &str = "manifest.json";
 
@@ -85,8 +86,19 @@ pub struct Environment {
     pub threads: usize,
     /// Time of the first start, in seconds since 1970-01-01 UTC.
     pub started_unix_s: u64,
-    /// The command line.
+    /// The command line; only in manifests before version 3.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
+    /// The arguments on which the records depend; since version 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arguments: Option<RunArguments>,
+}
+
+impl Environment {
+    /// The arguments of the command; those of an older manifest are read from its command line.
+    pub fn arguments(&self) -> RunArguments {
+        self.arguments.clone().unwrap_or_else(|| RunArguments::of_words(&self.command))
+    }
 }
 
 /// What an ordinary trial of a cell does on average, known in closed form; the words are those of
@@ -213,9 +225,15 @@ impl Manifest {
         firsts.iter().zip(ends).map(|(&first, end)| (first, end - first)).collect()
     }
 
-    /// The version of the oldest format that has a place for everything that is in the manifest: 2 with extensions.
+    /// The version of the oldest format that has a place for everything in the manifest: 2 has extensions, 3 has
+    /// arguments instead of command lines.
     fn oldest_version(&self) -> u32 {
-        if self.extensions.is_empty() { 1 } else { 2 }
+        let mut environments =
+            self.extensions.iter().map(|extension| &extension.by).chain([&self.environment]);
+        match environments.any(|environment| environment.arguments.is_some()) {
+            true => 3,
+            false => 1 + u32::from(!self.extensions.is_empty()),
+        }
     }
 
     fn to_bytes(&self) -> Vec<u8> {

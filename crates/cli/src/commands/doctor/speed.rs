@@ -1,0 +1,152 @@
+//! How fast one thread of this machine is at what a campaign does.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use anyhow::Context;
+use campaign::Drawing;
+use ecc::MemoryImage;
+use rustix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
+
+use harness::{CompiledNetwork, Failure, LoadedExperiment, Recomputation};
+
+/// Model of the carried experiment that is measured.
+const MODEL: &str = "resnet18";
+
+/// Protection that is measured.
+pub(super) const PROTECTION: &str = "in-place-64-57";
+
+/// Bytes of weights that go through the codec: more than most caches hold.
+const CODEC_BYTES: usize = 64 << 20;
+
+/// Passes, of which the best counts: at least so many, for at least so long.
+const PASSES: usize = 5;
+const LONG_ENOUGH: Duration = Duration::from_millis(800);
+
+/// Rates at which trials are measured, and how many trials a pass has.
+const RATES: [(f64, u64); 2] = [(1e-6, 4_000), (1e-3, 20)];
+
+/// How much of something is done in a second.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Speed {
+    name: String,
+    unit: String,
+    value: f64,
+}
+
+/// A speed beside the recorded one.
+#[derive(Serialize)]
+pub(super) struct Compared {
+    #[serde(flatten)]
+    speed: Speed,
+    recorded: Option<f64>,
+    ratio: Option<f64>,
+}
+
+impl Compared {
+    pub(super) fn new(speed: Speed, recorded: &[Speed]) -> Self {
+        let recorded = recorded.iter().find(|there| there.name == speed.name).map(|there| there.value);
+        let ratio = recorded.map(|recorded| speed.value / recorded);
+        Self { speed, recorded, ratio }
+    }
+
+    pub(super) fn row(&self) -> Vec<String> {
+        let number = |value: Option<f64>| value.map_or("?".into(), |value| format!("{value:.1}"));
+        vec![
+            format!("{}, {}", self.speed.name, self.speed.unit),
+            number(Some(self.speed.value)),
+            number(self.recorded),
+            self.ratio.map_or("?".into(), |ratio| format!("{ratio:.2}")),
+        ]
+    }
+}
+
+/// Does work in a pool of one thread.
+pub(super) fn one_thread<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, Failure> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().context("worker threads");
+    Ok(pool.map_err(Failure::Machine)?.install(work))
+}
+
+/// All speeds of this machine.
+pub(super) fn measured(
+    carried: &LoadedExperiment,
+    recomputation: &mut Recomputation<'_>,
+) -> Result<Vec<Speed>, Failure> {
+    let model = carried.experiment.models.iter().position(|model| model.label == MODEL);
+    let model = model.expect("the experiment has this model");
+    let images = &carried.images;
+    let network = CompiledNetwork::new(&carried.checkpoints[model], images).map_err(Failure::Input)?;
+    let seconds = best(|| _ = black_box(network.predict(images, &|_| ())));
+    let mut speeds = vec![speed(
+        &format!("int8 inference, {MODEL} of `reproduce`"),
+        "images/s",
+        images.len() as f64 / seconds,
+    )];
+    speeds.extend(codec());
+
+    let mut cells = carried.cells.iter().filter(|cell| cell.model == MODEL && cell.protection == PROTECTION);
+    let cell = cells.next().expect("the experiment has this protection");
+    for (rate, trials) in RATES {
+        let cell = records::CellSpec { rate, ..cell.clone() };
+        let memory = recomputation.memory(&cell)?;
+        let drawing = Drawing::new(&memory, &cell).map_err(Failure::input)?;
+        let seconds = best(|| {
+            for number in 0..trials {
+                black_box(recomputation.record(&cell, number, drawing.trial(number)));
+            }
+        });
+        speeds.push(speed(
+            &format!("{PROTECTION} trials at {rate:e}, {MODEL}"),
+            "trials/s",
+            trials as f64 / seconds,
+        ));
+    }
+    Ok(speeds)
+}
+
+/// Whole memories through the codec.
+fn codec() -> [Speed; 3] {
+    let protection = ecc::by_id(PROTECTION).expect("it is registered");
+    // Weights that it can store: a cheap stream in [-64, 63].
+    let mut state = 1u64;
+    let mut weight = || {
+        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+        (state >> 40) as i8 >> 1
+    };
+    let weights: Vec<i8> = (0..CODEC_BYTES).map(|_| weight()).collect();
+    let mut read = vec![0; CODEC_BYTES];
+    let mut image = MemoryImage::blank(protection.word(), CODEC_BYTES);
+    let rate = |seconds: f64| CODEC_BYTES as f64 / seconds / 1e9;
+    let encode = rate(best(|| protection.encode_plane(black_box(&weights), &mut image)));
+    let decode = rate(best(|| _ = black_box(protection.decode(&image, &mut read))));
+    let verify = rate(best(|| _ = black_box(protection.verify(&image))));
+    assert!(read == weights, "a memory without faults reads as it was stored");
+    [("encode", encode), ("decode", decode), ("verify", verify)]
+        .map(|(verb, rate)| speed(&format!("{PROTECTION} {verb}"), "GB/s", rate))
+}
+
+fn speed(name: &str, unit: &str, value: f64) -> Speed {
+    Speed { name: name.into(), unit: unit.into(), value }
+}
+
+/// Seconds that this thread had a processor, in the fastest of several passes: what the machine can do when nothing else
+/// runs, as nearly as can be told when something does.
+fn best(mut pass: impl FnMut()) -> f64 {
+    let (mut shortest, mut all, mut passes) = (Duration::MAX, Duration::ZERO, 0);
+    while passes < PASSES || all < LONG_ENOUGH {
+        let begin = processor_time();
+        pass();
+        let time = processor_time() - begin;
+        shortest = shortest.min(time);
+        all += time;
+        passes += 1;
+    }
+    shortest.as_secs_f64()
+}
+
+/// What this thread has had of a processor.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).expect("a time that has passed")
+}

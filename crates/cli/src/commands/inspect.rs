@@ -1,0 +1,218 @@
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use analysis::{LargeWeightCounts, LargeWeights};
+use clap::Args;
+use ecc::Constraint;
+use quant::{Checkpoint, ModelSpec, WeightScale};
+use serde::Serialize;
+
+use crate::terminal::document::{self, Document, Shown, paths};
+use crate::terminal::exit::Outcome;
+use crate::terminal::output::{markdown, percent};
+use harness::Distribution;
+use harness::Failure;
+use harness::network_text::{self, suspicious};
+use harness::provenance;
+use harness::{SYNTHETIC_SHORT, calibrated_on_synthetic};
+
+/// Width of the bars in the table by position.
+const BAR: usize = 40;
+
+const HELP: &str = "\
+--figure draws the second table, a panel for each checkpoint, such as before and after training:
+large-weights.svg, .png, and the numbers as .csv.
+
+Examples:
+  zerospace inspect resnet20.safetensors
+  zerospace inspect runs/train/r20/int8.safetensors runs/train/r20/qatt.safetensors --figure runs/train/r20";
+
+/// Show int8 checkpoints: weight distribution, large values by position, the in-place constraint
+///
+/// The first table is the paper's Table 1 for each tensor: shares of |q| below 32, below 64, and up to 128.
+/// The second is its Figure 1: how many 8-byte blocks have a large value at each byte position.
+#[derive(Args)]
+#[command(after_help = HELP)]
+pub(crate) struct Arguments {
+    /// Int8 checkpoints, made by `zerospace quantize` or `zerospace train`
+    #[arg(required = true, value_name = "CHECKPOINT")]
+    checkpoints: Vec<PathBuf>,
+    /// Draw the large values by position, into this folder
+    #[arg(long, value_name = "DIR")]
+    figure: Option<PathBuf>,
+    #[command(flatten)]
+    shown: Shown,
+}
+
+pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
+    let mut checkpoints = Vec::new();
+    let mut counts = Vec::new();
+    for path in &arguments.checkpoints {
+        let checkpoint = Checkpoint::load(path).map_err(Failure::input)?;
+        let inspected = Inspected::new(path, &checkpoint);
+        let total = &inspected.total;
+        counts.push(LargeWeightCounts {
+            network: network(path, &checkpoint.model),
+            weights: total.weights as u64,
+            blocks: total.blocks as u64,
+            large_at: total.large_at.map(|large| large as u64),
+            note: if calibrated_on_synthetic(&checkpoint) { SYNTHETIC_SHORT.into() } else { String::new() },
+        });
+        checkpoints.push(inspected);
+    }
+    let written = match &arguments.figure {
+        Some(dir) => {
+            let figure = LargeWeights::new(counts).map_err(Failure::input)?;
+            paths(&figure.write(dir).map_err(Failure::machine)?)
+        }
+        None => Vec::new(),
+    };
+    arguments.shown.format.show(&Inspection { checkpoints, written });
+    Ok(Outcome::Done)
+}
+
+/// Folder, file and architecture: what training has made of which network.
+fn network(path: &Path, model: &ModelSpec) -> String {
+    let text = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+    let folder = text(path.parent().and_then(Path::file_name));
+    let file = text(path.file_stem());
+    let name = if folder.is_empty() { file } else { format!("{folder}/{file}") };
+    format!("{name}: {}, width {}", model.architecture, model.width)
+}
+
+#[derive(Serialize)]
+struct Inspection {
+    checkpoints: Vec<Inspected>,
+    written: Vec<String>,
+}
+
+impl Document for Inspection {
+    const FORMAT: &'static str = "zerospace.inspect/1";
+
+    fn text(&self) -> String {
+        let mut texts: Vec<String> = self.checkpoints.iter().map(Inspected::text).collect();
+        if !self.written.is_empty() {
+            texts.push(self.written.join("\n"));
+        }
+        texts.join("\n\n")
+    }
+}
+
+#[derive(Serialize)]
+struct Inspected {
+    path: String,
+    architecture: String,
+    content_hash: String,
+    provenance: Vec<String>,
+    tensors: Vec<InspectedTensor>,
+    total: Distribution,
+}
+
+#[derive(Serialize)]
+struct InspectedTensor {
+    name: String,
+    shape: Vec<usize>,
+    levels_a_unit: Vec<f32>,
+    #[serde(flatten)]
+    distribution: Distribution,
+}
+
+impl Inspected {
+    fn new(path: &Path, checkpoint: &Checkpoint) -> Self {
+        let mut total = Distribution::default();
+        let mut tensors = Vec::new();
+        for tensor in &checkpoint.weights {
+            let distribution = Distribution::of(&tensor.values);
+            total.add(&distribution);
+            let levels_a_unit = match &tensor.scale {
+                WeightScale::Tensor(scale) => vec![*scale],
+                WeightScale::Channels(scales) => scales.clone(),
+            };
+            let (name, shape) = (tensor.name.clone(), tensor.shape.clone());
+            tensors.push(InspectedTensor { name, shape, levels_a_unit, distribution });
+        }
+        Self {
+            path: document::path(path),
+            architecture: network_text::architecture(&checkpoint.model, &checkpoint.layers),
+            content_hash: checkpoint.digest(),
+            provenance: provenance(checkpoint, None)
+                .into_iter()
+                .chain(suspicious(&checkpoint.preprocessing))
+                .collect(),
+            tensors,
+            total,
+        }
+    }
+
+    /// The two tables.
+    fn text(&self) -> String {
+        let columns = [
+            "tensor",
+            "shape",
+            ">weights",
+            ">levels a unit",
+            ">[0,32) %",
+            ">[32,64) %",
+            ">[64,128] %",
+            ">violations",
+        ];
+        let mut rows: Vec<Vec<String>> = self.tensors.iter().map(InspectedTensor::row).collect();
+        rows.push(row(&self.total, "all", "", ""));
+
+        let (total, small) = (&self.total, Constraint::WOT.narrowest());
+        let most = total.large_at.iter().copied().max().unwrap_or(0).max(1);
+        let positions = total.large_at.iter().enumerate().map(|(position, &large)| {
+            let bar = "#".repeat((large * BAR).div_ceil(most));
+            vec![position.to_string(), large.to_string(), bar]
+        });
+        let positions: Vec<Vec<String>> = positions.collect();
+
+        format!(
+            "{}: {}\ncontent hash {}\n{}\n\n{}\n\
+             Blocks of 8 weights with a value outside [{}, {}], by position (position 7 is free in place):\n\n{}\n{}",
+            self.path,
+            self.architecture,
+            self.content_hash,
+            self.provenance.join("\n"),
+            markdown(&columns, &rows),
+            small.start(),
+            small.end(),
+            markdown(&["position", ">blocks", ""], &positions),
+            match total.violations {
+                0 => "in-place-64-57 can store this network".to_string(),
+                n => format!(
+                    "in-place-64-57 cannot store this network: {n} weights violate its range, {} (quantize --throttle)",
+                    Constraint::WOT
+                ),
+            }
+        )
+    }
+}
+
+impl InspectedTensor {
+    fn row(&self) -> Vec<String> {
+        let shape = self.shape.iter().map(ToString::to_string).collect::<Vec<_>>().join("x");
+        row(&self.distribution, &self.name, &shape, &levels_a_unit(&self.levels_a_unit))
+    }
+}
+
+/// A scale, or the least and the greatest where channels have their own.
+fn levels_a_unit(scales: &[f32]) -> String {
+    match scales {
+        [scale] => format!("{scale:.3}"),
+        scales => {
+            let least = scales.iter().copied().fold(f32::INFINITY, f32::min);
+            let most = scales.iter().copied().fold(0.0, f32::max);
+            format!("{least:.3} to {most:.3}")
+        }
+    }
+}
+
+/// A row of the first table.
+fn row(d: &Distribution, name: &str, shape: &str, scale: &str) -> Vec<String> {
+    let shares = d.magnitudes.map(|n| format!("{:.3}", percent(n, d.weights)));
+    let mut row = vec![name.into(), shape.into(), d.weights.to_string(), scale.into()];
+    row.extend(shares);
+    row.push(d.violations.to_string());
+    row
+}

@@ -1,0 +1,75 @@
+use std::path::PathBuf;
+
+use clap::Args;
+use records::{Merged, PlannedCell, Store, Unit};
+
+use crate::commands::status::report_rejected;
+use crate::terminal::document::Format;
+use crate::terminal::exit::Outcome;
+use crate::terminal::output::{data, progress_line};
+use crate::terminal::signals;
+use harness::Failure;
+
+/// Merge the parts of a finished run into trials.parquet; exit 5 when some are missing
+///
+/// Rows are in plan order. The file is a function of the records: however the run was interrupted or
+/// spread over threads, shards and machines, its bytes are the same. Merging again changes nothing.
+#[derive(Args)]
+#[command(after_help = "Example:\n  zerospace merge runs/resnet20-cifar10")]
+pub(crate) struct Arguments {
+    /// Run directory
+    run: PathBuf,
+}
+
+pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
+    merge(&Store::open(&arguments.run)?, Format::Text)
+}
+
+/// Merges; says what is missing when it cannot. The merged file is named in text only: a document follows.
+///
+/// Another process may have extended the run since `store` was opened; merged is what the run is now.
+pub(crate) fn merge(store: &Store, format: Format) -> Result<Outcome, Failure> {
+    let store = &Store::open(store.root())?;
+    let missing = match signals::whole(|| store.merge())? {
+        Merged::Complete(path) => {
+            if format == Format::Text {
+                data(&path.display().to_string());
+            }
+            return Ok(Outcome::Done);
+        }
+        Merged::Missing(units) => units,
+    };
+    store.scan()?.rejected.iter().for_each(report_rejected);
+    let manifest = store.manifest();
+    let lacking = |cell: &&PlannedCell| missing.iter().any(|unit| unit.cell == cell.id);
+    let lacking: Vec<&PlannedCell> = manifest.cells.iter().filter(lacking).collect();
+    progress_line(&format!(
+        "incomplete: {} of {} units are missing; `zerospace run` resumes",
+        missing.len(),
+        manifest.units().len(),
+    ));
+    for cell in lacking.iter().take(MOST_CELLS) {
+        let trials = ranges(missing.iter().filter(|unit| unit.cell == cell.id));
+        progress_line(&format!("missing: trials {trials} of cell {} ({})", cell.id, cell.spec.label()));
+    }
+    if lacking.len() > MOST_CELLS {
+        progress_line(&format!("missing: trials of {} more cells", lacking.len() - MOST_CELLS));
+    }
+    Ok(Outcome::Incomplete)
+}
+
+/// Cells of which the missing trials are listed.
+const MOST_CELLS: usize = 8;
+
+/// The trials of ascending units of one cell.
+fn ranges<'a>(units: impl Iterator<Item = &'a Unit>) -> String {
+    let mut ranges: Vec<(u64, u64)> = Vec::new();
+    for unit in units {
+        let end = unit.first + unit.count;
+        match ranges.last_mut().filter(|(_, last)| *last == unit.first) {
+            Some((_, last)) => *last = end,
+            None => ranges.push((unit.first, end)),
+        }
+    }
+    ranges.iter().map(|(first, end)| format!("{first}..{end}")).collect::<Vec<_>>().join(", ")
+}

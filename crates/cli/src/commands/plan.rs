@@ -1,0 +1,287 @@
+use std::path::PathBuf;
+use std::time::Instant;
+
+use campaign::{Drawing, TrialsOf};
+use clap::Args;
+use inject::{FaultModel, ScopedFaultModel};
+use records::{CellSpec, EvaluationSet, StopRule};
+use serde::Serialize;
+
+use crate::terminal::document::{Document, NamedCell, Shown};
+use crate::terminal::exit::Outcome;
+use crate::terminal::machine::Machine;
+use crate::terminal::output::{duration, markdown};
+use crate::terminal::progress::Terminal;
+use crate::terminal::progress::bar;
+use harness::Failure;
+use harness::LoadedExperiment;
+use harness::Recomputation;
+use harness::left_out;
+use harness::network_text;
+
+/// Check an experiment and show its cells; run nothing
+///
+/// P(changed) is the probability that in an ordinary trial some stored word, padding included, reads back wrong: where it
+/// is small, nearly all trials lose nothing, and `trials_of = "changed"` in the experiment draws only the others.
+/// `unknown` where it has no closed form.
+///
+/// Flips are expected ones, in the mean of many trials, but for `fixed-count`, under which in every trial exactly so many cells
+/// flip: the rate times the cells of each plane, rounded down. For `accumulate` they are those of all hours, before any
+/// scrub; for `stuck-at` and `asymmetric` they follow from the bits that are stored.
+///
+/// A pilot runs the first trials of each cell, stores nothing, and tells what the plan will cost on this machine and how
+/// wide the 95 % interval of each mean drop will be: 1.96 standard deviations of the pilot's drops over the root of the
+/// number of trials. Drops have heavy tails, so a small pilot mostly promises too much. `?` where all drops were equal.
+#[derive(Args)]
+#[command(after_help = HELP)]
+pub(crate) struct Arguments {
+    /// Experiment file (TOML)
+    experiment: PathBuf,
+    /// Run so many trials of each cell to estimate cost and intervals
+    #[arg(long, value_name = "TRIALS", value_parser = clap::value_parser!(u64).range(2..))]
+    pilot: Option<u64>,
+    #[command(flatten)]
+    shown: Shown,
+    #[command(flatten)]
+    machine: Machine,
+}
+
+const HELP: &str = "\
+Examples:
+  zerospace plan experiments/resnet20-cifar10.toml
+  zerospace plan experiments/resnet20-cifar10.toml --pilot 5";
+
+pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
+    let threads = arguments.machine.start()?;
+    let loaded =
+        LoadedExperiment::load(&arguments.experiment, &arguments.machine.data(), &Terminal::default())?;
+    let experiment = &loaded.experiment;
+    let piloted = match arguments.pilot {
+        Some(trials) => pilot(&loaded, trials)?,
+        None => Vec::new(),
+    };
+    let expected = campaign::expected_outcomes(&loaded.networks, &loaded.cells);
+    let mut piloted = piloted.into_iter();
+    let cell = |cell: &CellSpec| {
+        let id = cell.id();
+        CellPlan {
+            named: NamedCell::new(cell),
+            data_bits: cell.stored.data_bits,
+            check_bits: cell.stored.check_bits,
+            expected_flips: campaign::mean_flips(&loaded.networks, cell),
+            changed_probability: expected.iter().find(|e| e.cell == id).map(|e| e.changed_probability),
+            pilot: piloted.next().map(|found| CellPilot {
+                seconds_a_trial: found.seconds,
+                interval_points: found.interval(experiment.trials),
+            }),
+        }
+    };
+    let cells: Vec<CellPlan> = loaded.cells.iter().map(cell).collect();
+    let networks =
+        experiment.models.iter().zip(&loaded.checkpoints).map(|(model, checkpoint)| PlannedNetwork {
+            label: &model.label,
+            architecture: network_text::architecture(&checkpoint.model, &checkpoint.layers),
+            preprocessing: network_text::preprocessing(
+                &checkpoint.preprocessing,
+                checkpoint.model.input,
+                Some(&experiment.data.set),
+            ),
+            warning: network_text::suspicious(&checkpoint.preprocessing),
+        });
+    arguments.shown.format.show(&Plan {
+        experiment: &experiment.name,
+        networks: networks.collect(),
+        seed: experiment.seed,
+        cell_trials: experiment.trials,
+        trials: cells.len() as u64 * experiment.trials,
+        changed_trials_only: experiment.trials_of == TrialsOf::Changed,
+        stop: experiment.stop,
+        evaluation: &loaded.cells[0].evaluation,
+        pilot: arguments.pilot.map(|trials| Pilot {
+            trials,
+            threads,
+            seconds: cells
+                .iter()
+                .flat_map(|cell| &cell.pilot)
+                .map(|cell| cell.seconds_a_trial * experiment.trials as f64)
+                .sum(),
+        }),
+        cells,
+    });
+    Ok(Outcome::Done)
+}
+
+#[derive(Serialize)]
+struct Plan<'a> {
+    experiment: &'a str,
+    networks: Vec<PlannedNetwork<'a>>,
+    seed: u64,
+    cell_trials: u64,
+    trials: u64,
+    changed_trials_only: bool,
+    stop: Option<StopRule>,
+    evaluation: &'a EvaluationSet,
+    pilot: Option<Pilot>,
+    cells: Vec<CellPlan>,
+}
+
+#[derive(Serialize)]
+struct PlannedNetwork<'a> {
+    label: &'a str,
+    architecture: String,
+    preprocessing: String,
+    warning: Option<String>,
+}
+
+impl PlannedNetwork<'_> {
+    fn lines(&self) -> String {
+        let Self { label, architecture, preprocessing, .. } = self;
+        let warning = self.warning.iter().map(|warning| format!("\n{label}: {warning}")).collect::<String>();
+        format!("{label}: {architecture}\n{label}: preprocessing: {preprocessing}{warning}")
+    }
+}
+
+/// What the plan costs, by a pilot of so many trials a cell.
+#[derive(Serialize)]
+struct Pilot {
+    trials: u64,
+    threads: usize,
+    seconds: f64,
+}
+
+#[derive(Serialize)]
+struct CellPlan {
+    #[serde(flatten)]
+    named: NamedCell,
+    data_bits: u64,
+    check_bits: u64,
+    expected_flips: f64,
+    changed_probability: Option<f64>,
+    pilot: Option<CellPilot>,
+}
+
+#[derive(Serialize)]
+struct CellPilot {
+    seconds_a_trial: f64,
+    /// `None` where all drops were equal.
+    interval_points: Option<f64>,
+}
+
+impl CellPlan {
+    /// Whether every trial flips as many cells.
+    fn flips_exactly(&self) -> bool {
+        let model: Result<ScopedFaultModel, _> = self.named.fault_model.parse();
+        model.is_ok_and(|model| model.model == FaultModel::FixedCount)
+    }
+
+    fn row(&self) -> Vec<String> {
+        let mut row = self.named.columns();
+        row.extend([
+            self.data_bits.to_string(),
+            self.check_bits.to_string(),
+            match self.flips_exactly() {
+                true => format!("exactly {}", self.expected_flips),
+                false => format!("{:.1}", self.expected_flips),
+            },
+            self.changed_probability.map_or("unknown".into(), |probability| format!("{probability:.3e}")),
+        ]);
+        if let Some(pilot) = &self.pilot {
+            let interval = pilot.interval_points.map_or("?".into(), |points| format!("± {points:.2e}"));
+            row.extend([format!("{:.3}", 1e3 * pilot.seconds_a_trial), interval]);
+        }
+        row
+    }
+}
+
+impl Document for Plan<'_> {
+    const FORMAT: &'static str = "zerospace.plan/1";
+
+    fn text(&self) -> String {
+        // Known, or a mean.
+        let flips = match self.cells.iter().all(CellPlan::flips_exactly) {
+            true => ">flips a trial",
+            false => ">expected flips a trial",
+        };
+        let more = [">data bits", ">check bits", flips, ">P(changed)"];
+        let mut columns = [&NamedCell::COLUMNS[..], &more].concat();
+        let mut cost = String::new();
+        if let Some(pilot) = &self.pilot {
+            columns.extend([">ms a trial", ">interval, points"]);
+            cost = format!(
+                "\n{}{} on {} threads of this machine, by a pilot of {} trials a cell",
+                if self.stop.is_some() { "at most " } else { "" },
+                duration(pilot.seconds),
+                pilot.threads,
+                pilot.trials
+            );
+        }
+        let changed = match self.changed_trials_only {
+            false => "",
+            true => " of those in which a stored word reads back wrong",
+        };
+        let stop = match self.stop {
+            Some(StopRule { failures, drop_points }) => {
+                format!(" at most, a cell until {failures} lose {drop_points} points or more")
+            }
+            None => String::new(),
+        };
+        let set = self.evaluation;
+        let networks: Vec<String> = self.networks.iter().map(PlannedNetwork::lines).collect();
+        format!(
+            "{}\n{} cells x {} trials{changed} = {} trials{stop}, seed {}, on {} images of {} {}{}{cost}\n\n{}",
+            markdown(&columns, &self.cells.iter().map(CellPlan::row).collect::<Vec<_>>()),
+            self.cells.len(),
+            self.cell_trials,
+            self.trials,
+            self.seed,
+            set.images,
+            set.name,
+            set.split,
+            left_out(set),
+            networks.join("\n"),
+        )
+    }
+}
+
+/// What a pilot found of a cell.
+struct Piloted {
+    /// Of a trial, in the mean.
+    seconds: f64,
+    /// Standard deviation of the drops in points, times the probability with which the trials count.
+    deviation: f64,
+}
+
+impl Piloted {
+    /// Half the 95 % interval of the mean of so many trials, in points; none where all drops were equal.
+    fn interval(&self, trials: u64) -> Option<f64> {
+        (self.deviation != 0.0).then(|| 1.96 * self.deviation / (trials as f64).sqrt())
+    }
+}
+
+/// Runs the first `trials` trials of each cell.
+fn pilot(loaded: &LoadedExperiment, trials: u64) -> Result<Vec<Piloted>, Failure> {
+    let mut recomputation = Recomputation::new(loaded, &Terminal::default())?;
+    let bar = bar(trials * loaded.cells.len() as u64, "trials");
+    let mut piloted = Vec::new();
+    for cell in &loaded.cells {
+        bar.set_message(cell.label());
+        let memory = recomputation.memory(cell)?;
+        let drawing = Drawing::new(&memory, cell).map_err(Failure::input)?;
+        let started = Instant::now();
+        let mut correct = Vec::new();
+        for number in 0..trials {
+            correct.push(recomputation.record(cell, number, drawing.trial(number)).correct as f64);
+            bar.inc(1);
+        }
+        let n = trials as f64;
+        let mean = correct.iter().sum::<f64>() / n;
+        let variance = correct.iter().map(|correct| (correct - mean).powi(2)).sum::<f64>() / (n - 1.0);
+        let points = 100.0 / cell.evaluation.images as f64;
+        piloted.push(Piloted {
+            seconds: started.elapsed().as_secs_f64() / n,
+            deviation: cell.changed_probability.unwrap_or(1.0) * points * variance.sqrt(),
+        });
+    }
+    bar.finish_and_clear();
+    Ok(piloted)
+}

@@ -1,0 +1,333 @@
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use data::{DataError, ImageSet};
+use ecc::Constraint;
+use quant::{Preprocessing, Variant};
+use zoo::{Bound, Graph, OnnxModel};
+
+use crate::terminal::exit::Outcome;
+use crate::terminal::machine::Machine;
+use crate::terminal::names::{Named, image_sets, protections, variants};
+use crate::terminal::output::{self, markdown, percent, progress_line};
+use crate::terminal::progress::Terminal;
+use crate::terminal::quantization::{RoundingOptions, Within};
+use crate::terminal::signals;
+use harness::network_text;
+use harness::{
+    DEFAULT_SIDE, Failure, FloatNetwork, Observer, Ranges, agreeing, check_fit, import, int8_top1, is_folder,
+    violations,
+};
+
+/// Of a network for images without labels: ImageNet's.
+const DEFAULT_CLASSES: usize = 1000;
+
+const HELP: &str = "\
+Weights: one symmetric scale for each tensor, 127 / max|w|, rounding half to even (the paper's), or with
+--per-channel one for each output channel. --scale least-error takes the scale whose levels are nearest to the
+weights: with --throttle it leaves few weights to clamp, and costs little without any training.
+Activations: 8 bits. Static ranges are fixed by the first training images; convolution, batch norm and ReLU round
+once, at their end. Dynamic ranges are the paper's protocol, Distiller's: each layer takes the range of its input
+and of its output from the batch of images, and batch norms and ReLUs work on floats in between. A network's
+predictions then depend on what shares a batch with an image, and every trial of a campaign is a full pass.
+
+Images of a folder (imagenet: DIR/imagenet/val/CLASS/*.JPEG, for calibration DIR/imagenet/train) become
+those that torchvision's networks take: shorter side to 256 pixels, the middle 224 x 224 cut out. The set
+`images` is any folder of images without labels (DIR/images, for calibration DIR/images/train): instead of
+accuracy, agreement with the float network is printed.
+
+In-place protection stores its check bits in bit 6 of weights 0..6 of every 8, which must lie in
+[-64, 63]. --throttle clamps those that do not; what it costs in accuracy is printed. Other protections
+want other ranges, and --throttle=PROTECTION clamps into theirs; `zerospace train` does it without the cost.
+
+An ONNX model (operator sets 7 to 28) brings its own layers and needs no --arch; classes and image
+size must be those of the set. The weights in memory are its weights of two or more dimensions in the
+order of its nodes; those of MatMul, and of Gemm without transB, are transposed to (output, input).
+What was chosen in reading it is printed and kept in the checkpoint. Its arithmetic on the image is added to
+--mean and --std; a model that takes bytes has its own and leaves these two alone.
+
+A name of torchvision means torchvision's layers at any image size, so at 32 x 32 pixels a stem that leaves little of
+them. Networks for CIFAR usually are another form: --variant cifar, a first convolution of 3x3 with stride 1 and no max
+pool (cifar-maxpool: with it). What was built is printed and stored.
+
+Pixels are divided by 255; then --mean is subtracted and --std divides, for red, green and blue in this order.
+torchvision's pretrained inception_v3 expects --mean 0.5,0.5,0.5 --std 0.5,0.5,0.5.
+
+Examples:
+  zerospace quantize resnet20.th --arch resnet20 --set cifar10 -o resnet20.safetensors
+  zerospace quantize mobilenet.onnx --set cifar10 -o mobilenet.safetensors
+  zerospace quantize resnet20.th --arch resnet20 --set cifar10 --throttle -o throttled.safetensors
+  zerospace quantize resnet20.th --arch resnet20 --set cifar10 --throttle=in-place-msb-48-24 --scale least-error -o five-bit.safetensors
+  zerospace quantize resnet18-f37072fd.pth --arch resnet18 --set imagenet --images 5000 -o resnet18.safetensors
+  zerospace quantize resnet20.th --arch resnet20 --set cifar10 --activations dynamic -o dynamic.safetensors";
+
+/// Turn a float checkpoint into an int8 one, and say what that costs
+///
+/// Reads PyTorch files (zip and legacy pickle, without running anything in them) and safetensors, whose
+/// architecture --arch names, and ONNX models.
+#[derive(Args)]
+#[command(after_help = HELP)]
+pub(crate) struct Arguments {
+    /// Float checkpoint: a PyTorch state dict (.pth, .th, .pt, .tar), safetensors, or an ONNX model
+    checkpoint: PathBuf,
+    /// Architecture of a state dict; an ONNX model needs none
+    #[arg(long = "arch", value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(zoo::ARCHITECTURES))]
+    architecture: Option<String>,
+    /// Form of the architecture, where it has several: torchvision's layers, or a stem for small images, without
+    /// (cifar) or with (cifar-maxpool) torchvision's max pool [default: torchvision]
+    #[arg(long, value_name = "NAME", requires = "architecture", value_parser = Named(variants), hide_possible_values = true)]
+    variant: Option<String>,
+    /// Output of an ONNX model that holds the logits, where it has several
+    #[arg(long, value_name = "NAME", conflicts_with = "architecture")]
+    onnx_output: Option<String>,
+    /// Where to write the int8 checkpoint
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// Data set: its first training images fix the activation scales, its test images measure accuracy
+    #[arg(long, value_name = "NAME", default_value = "cifar10", value_parser = Named(image_sets), hide_possible_values = true)]
+    set: String,
+    /// Multiplier on the channel counts
+    #[arg(long, value_name = "X", default_value_t = 1.0, requires = "architecture")]
+    width: f64,
+    /// Clamp the weights into the range that a protection requires; without a name in-place-64-57, which wants
+    /// positions 0..6 of each 8 in [-64, 63]
+    #[arg(long, value_name = "PROTECTION", num_args = 0..=1, require_equals = true, default_missing_value = "in-place-64-57", value_parser = Named(protections), hide_possible_values = true)]
+    throttle: Option<String>,
+    /// Rows and columns to which images of a folder are cut; the shorter side is resized to 8/7 of it before
+    /// (299 for Inception) [default: 224, or what an ONNX model takes]
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u16).range(1..))]
+    side: Option<u16>,
+    /// Classes of the network [default: those of the data set; 1000 for images without labels]
+    #[arg(long, value_name = "N", requires = "architecture", value_parser = clap::value_parser!(u16).range(1..))]
+    classes: Option<u16>,
+    /// Split whose first images fix the activation scales: `train`, or `test` where there is no other; of a folder
+    /// those of all classes in turns
+    #[arg(long, value_name = "SPLIT", default_value = "train", value_parser = Named(|| vec!["train", "test"]), hide_possible_values = true)]
+    calibration_split: String,
+    /// Training images that fix the activation scales
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
+    calibration_images: u32,
+    /// Test images on which accuracy is measured [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    images: Option<u32>,
+    /// Mean of each input channel, of pixels in [0, 1] [default: ImageNet's]
+    #[arg(long, value_name = "R,G,B", value_delimiter = ',', default_values_t = [0.485, 0.456, 0.406], hide_default_value = true)]
+    mean: Vec<f32>,
+    /// Standard deviation of each input channel [default: ImageNet's]
+    #[arg(long, value_name = "R,G,B", value_delimiter = ',', default_values_t = [0.229, 0.224, 0.225], hide_default_value = true)]
+    std: Vec<f32>,
+    #[command(flatten)]
+    within: Within,
+    #[command(flatten)]
+    rounding: RoundingOptions,
+    #[command(flatten)]
+    machine: Machine,
+}
+
+pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
+    arguments.machine.start()?;
+    check_folder(&arguments.output)?;
+    let throttle = arguments.throttle.as_deref().map(ecc::by_id).transpose();
+    let throttle =
+        throttle.context("--throttle").map_err(Failure::Input)?.map(|protection| protection.constraint());
+    let set = &arguments.set;
+    let variant: Option<Variant> = arguments
+        .variant
+        .as_deref()
+        .map(str::parse)
+        .transpose()
+        .context("--variant")
+        .map_err(Failure::Input)?;
+    if let Some(architecture) = &arguments.architecture {
+        // A variant that does not exist is refused before any image is read.
+        zoo::model(architecture, variant, arguments.width, 1, [3, 1, 1]).map_err(Failure::input)?;
+    }
+    if let (Some(side), false) = (arguments.side, is_folder(set)) {
+        let message = format!("--side is {side}, but images of {set} have a size of their own");
+        return Err(Failure::Input(anyhow!(message)));
+    }
+    let onnx = match arguments.architecture {
+        Some(_) => None,
+        None => Some(read_onnx(arguments).map_err(Failure::Input)?),
+    };
+    let own_side = onnx.as_ref().map_or(DEFAULT_SIDE, |onnx| onnx.model.input[1]);
+    let side = arguments.side.map_or(own_side, usize::from);
+    let (data, observer) = (arguments.machine.data(), Terminal::default());
+    let batch = arguments.rounding.batch().map_err(Failure::Input)?;
+    let training = match batch {
+        Some(_) => None,
+        None => {
+            let (split, count) = (&arguments.calibration_split, arguments.calibration_images as usize);
+            let images = data.calibration_images(set, split, count, side, &observer);
+            Some(images.map_err(|failure| without_training_images(failure, arguments))?.set)
+        }
+    };
+    let ranges = Ranges::new(batch, training.as_ref());
+    let test = data.images(set, "test", arguments.images.map(|n| n as usize), side, &observer)?.set;
+    let mut preprocessing = Preprocessing { mean: arguments.mean.clone(), std: arguments.std.clone() };
+    check_preprocessing(&preprocessing, test.shape().channels).map_err(Failure::Input)?;
+    if let Some(onnx) = &onnx {
+        check_fit(&onnx.model, &test).map_err(Failure::Input)?;
+        preprocessing = onnx.arithmetic.preprocessing(&preprocessing);
+    }
+    let (graph, Bound { parameters, reading }) =
+        float_network(arguments, variant, onnx, &test).map_err(Failure::Input)?;
+
+    let network = FloatNetwork {
+        graph: &graph,
+        parameters: &parameters,
+        preprocessing: &preprocessing,
+        source: &arguments.checkpoint,
+        reading: &reading,
+    };
+    let description = network_text::description(graph.spec(), graph.layers(), &reading, &preprocessing, set);
+    output::data(&description.join("\n"));
+    progress_line("float network ...");
+    observer.begin(test.len() as u64, "images");
+    let predictions = network.predict(&test, &observer).map_err(Failure::Input)?;
+    observer.end();
+    let labelled = test.is_labelled();
+    let test = match labelled {
+        true => test,
+        false => test.with_labels(graph.spec().classes, predictions.clone()).map_err(Failure::input)?,
+    };
+    let float = agreeing(&predictions, &test);
+    progress_line("int8 network ...");
+    let warning = network_text::at_chance(float, &test, graph.spec(), &preprocessing);
+    let mut checkpoint =
+        network.quantized(arguments.rounding.rule(), &Constraint::NONE, ranges).map_err(Failure::Input)?;
+    let total: usize = checkpoint.weights.iter().map(|w| w.values.len()).sum();
+    let mut rows = vec![row("float", float, float, test.len())];
+    rows.push(row(
+        "int8",
+        int8_top1(&checkpoint, &test, &observer).map_err(Failure::Input)?,
+        float,
+        test.len(),
+    ));
+    let edits = match (&throttle, &arguments.throttle) {
+        (Some(constraint), Some(protection)) if *constraint != Constraint::NONE => {
+            let rounded = network.rounded(arguments.rounding.rule(), constraint).map_err(Failure::Input)?;
+            let clamped = rounded.clamped;
+            checkpoint = rounded.with_ranges(ranges).map_err(Failure::Input)?;
+            let throttled = int8_top1(&checkpoint, &test, &observer).map_err(Failure::Input)?;
+            rows.push(row("int8, throttled", throttled, float, test.len()));
+            format!(
+                "{clamped} of {total} weights ({:.3} %) were clamped into the range of {protection}: {constraint}",
+                percent(clamped, total)
+            )
+        }
+        (Some(_), Some(protection)) => format!("{protection} stores any weights: none was clamped"),
+        _ => {
+            let outside = violations(&checkpoint.weights, &Constraint::WOT);
+            format!(
+                "{outside} of {total} weights ({:.3} %) lie outside the range of in-place-64-57 and were kept (--throttle clamps \
+                 them): {}",
+                percent(outside, total),
+                Constraint::WOT
+            )
+        }
+    };
+    signals::last(|| checkpoint.save(&arguments.output)).map_err(Failure::machine)?;
+
+    let columns = match labelled {
+        true => ["network", ">correct", ">images", ">top-1 %", ">against float, points"],
+        false => ["network", ">as float", ">images", ">agreement %", ">against float, points"],
+    };
+    output::data(&format!(
+        "\n{}\n{edits}\n{}\n{}",
+        markdown(&columns, &rows),
+        warning.map_or(String::new(), |warning| warning + "\n"),
+        arguments.output.display()
+    ));
+    Ok(Outcome::Done)
+}
+
+/// Classes of the network that is read.
+fn classes(arguments: &Arguments, images: &ImageSet) -> anyhow::Result<usize> {
+    let asked = arguments.classes.map(usize::from);
+    if !images.is_labelled() {
+        return Ok(asked.unwrap_or(DEFAULT_CLASSES));
+    }
+    match asked {
+        Some(asked) if asked != images.classes() => {
+            Err(anyhow!("--classes is {asked}, but {} has {}", images.name(), images.classes()))
+        }
+        _ => Ok(images.classes()),
+    }
+}
+
+/// Says what to do when a folder has no training images.
+fn without_training_images(failure: Failure, arguments: &Arguments) -> Failure {
+    match failure {
+        Failure::Input(error)
+            if arguments.calibration_split == "train"
+                && matches!(error.downcast_ref(), Some(DataError::Layout { .. })) =>
+        {
+            Failure::Input(anyhow!(
+                "{error:#}; without training images, --calibration-split test takes the scales from test images"
+            ))
+        }
+        other => other,
+    }
+}
+
+fn read_onnx(arguments: &Arguments) -> anyhow::Result<OnnxModel> {
+    zoo::read_onnx(&arguments.checkpoint, arguments.onnx_output.as_deref()).map_err(|error| {
+        let is_no_onnx = error.is_no_onnx();
+        let error = anyhow!(error);
+        if is_no_onnx {
+            anyhow!("{error:#}, or the architecture of a state dict with --arch NAME")
+        } else {
+            error
+        }
+    })
+}
+
+/// The network for the images of a set: of the architecture that was named, or what an ONNX model says.
+fn float_network(
+    arguments: &Arguments,
+    variant: Option<Variant>,
+    onnx: Option<OnnxModel>,
+    images: &ImageSet,
+) -> anyhow::Result<(Graph, Bound)> {
+    let file = &arguments.checkpoint;
+    let shape = images.shape();
+    let input = [shape.channels, shape.height, shape.width];
+    if let Some(onnx) = onnx {
+        let graph =
+            zoo::build_stored(&onnx.model, &onnx.layers).with_context(|| file.display().to_string())?;
+        let parameters = zoo::bind(&graph, onnx.parameters).with_context(|| file.display().to_string())?;
+        return Ok((graph, Bound { parameters, reading: onnx.notes }));
+    }
+    let architecture = arguments.architecture.clone().expect("what is no ONNX model names its architecture");
+    let model = zoo::model(&architecture, variant, arguments.width, classes(arguments, images)?, input)?;
+    let graph = zoo::build(&model)?;
+    let bound = import(&graph, file, &arguments.within.selection())?;
+    Ok((graph, bound))
+}
+
+/// Fails before the work and not after it when the output has nowhere to go.
+fn check_folder(output: &Path) -> Result<(), Failure> {
+    let folder = output.parent().unwrap_or(Path::new(""));
+    if folder.as_os_str().is_empty() || folder.is_dir() {
+        return Ok(());
+    }
+    Err(Failure::Input(anyhow!("--output is {}, expected a file in a folder that exists", output.display())))
+}
+
+fn row(name: &str, correct: usize, float: usize, images: usize) -> Vec<String> {
+    let top1 = percent(correct, images);
+    let against = format!("{:+.2}", top1 - percent(float, images));
+    vec![name.into(), correct.to_string(), images.to_string(), format!("{top1:.2}"), against]
+}
+
+fn check_preprocessing(p: &Preprocessing, channels: usize) -> anyhow::Result<()> {
+    if p.mean.len() != channels || p.mean.iter().any(|m| !m.is_finite()) {
+        return Err(anyhow!("--mean is {:?}, expected {channels} finite numbers, one a channel", p.mean));
+    }
+    if p.std.len() != channels || p.std.iter().any(|s| !s.is_finite() || *s <= 0.0) {
+        return Err(anyhow!("--std is {:?}, expected {channels} positive numbers, one a channel", p.std));
+    }
+    Ok(())
+}

@@ -1,0 +1,288 @@
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+use campaign::{Drawing, StoredNetwork, WordAccount, WordOutcome};
+use clap::Args;
+use records::{CellSpec, TrialRecord};
+use serde::Serialize;
+
+use crate::commands::run::run_directory;
+use crate::terminal::document::{Document, NamedCell, Shown};
+use crate::terminal::exit::Outcome;
+use crate::terminal::machine::Machine;
+use crate::terminal::output::{markdown, progress_line};
+use crate::terminal::progress::Terminal;
+use harness::Failure;
+use harness::LoadedExperiment;
+use harness::{Recomputation, json, stored_records};
+
+const HELP: &str = "\
+Prints three things: every flipped cell with the stored byte before and after it; every code word that was hit,
+with its syndrome, what became of it and what was read; and the trial's record, computed anew. Where the run
+directory has the trial, the records are compared, and exit 6 tells of a difference. Entries of an exception list
+come last, as eight bytes: four of the index of a weight, least significant first, then its value.
+
+Examples:
+  zerospace replay experiments/resnet20-cifar10.toml 3f2a 7
+  zerospace replay experiments/resnet20-cifar10.toml 3f2a 7 --out /scratch/r20";
+
+/// Show all that happened in one trial, flip by flip, and compute its record anew
+#[derive(Args)]
+#[command(after_help = HELP)]
+pub(crate) struct Arguments {
+    /// Experiment file (TOML)
+    experiment: PathBuf,
+    /// Cell, by its id (see `zerospace plan`) or the beginning of it
+    cell: String,
+    /// Number of the trial, from 0
+    trial: u64,
+    /// Run directory to compare with [default: runs/NAME, if it is there]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    shown: Shown,
+    #[command(flatten)]
+    machine: Machine,
+}
+
+pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
+    arguments.machine.start()?;
+    let loaded =
+        LoadedExperiment::load(&arguments.experiment, &arguments.machine.data(), &Terminal::default())?;
+    let cell = find(&loaded, &arguments.cell)?;
+    let number = arguments.trial;
+    let root = run_directory(&loaded.experiment, arguments.out.as_deref());
+    let stored = match arguments.out.is_some() || root.exists() {
+        true => stored_records(&loaded, &root)?
+            .remove(cell.id().as_str())
+            .and_then(|mut trials| trials.remove(&number)),
+        false => None,
+    };
+
+    let mut recomputation = Recomputation::new(&loaded, &Terminal::default())?;
+    let memory = recomputation.memory(cell)?;
+    let trial = Drawing::new(&memory, cell).map_err(Failure::input)?.trial(number);
+    let memories = memory.memories(&trial.pattern).into_iter();
+    let accounts: Vec<Account<'_>> =
+        memories.map(|(memory, flips)| (memory, memory.account(&flips))).collect();
+    let record = recomputation.record(cell, number, trial);
+    check(&accounts, &record)?;
+    arguments.shown.format.show(&Replay {
+        named: NamedCell::new(cell),
+        trial: number,
+        seed: cell.seed,
+        losses: memory.losses().len(),
+        flips: flips(&accounts),
+        words: accounts
+            .iter()
+            .flat_map(|(memory, words)| words.iter().map(|word| ReplayedWord::new(memory, word)))
+            .collect(),
+        record: &record,
+        stored: stored.as_ref(),
+        label: cell.label(),
+    });
+    match stored {
+        None => progress_line(&format!("{}: no record of this trial to compare with", root.display())),
+        Some(stored) if stored == record => {
+            progress_line(&format!("{}: the stored record is the same", root.display()));
+        }
+        Some(stored) => {
+            return Err(Failure::Verification(anyhow!(
+                "{}: the stored record is another: {}",
+                root.display(),
+                json(&stored)
+            )));
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+#[derive(Serialize)]
+struct Replay<'a> {
+    #[serde(flatten)]
+    named: NamedCell,
+    trial: u64,
+    seed: u64,
+    /// Weights that storing alone changes.
+    losses: usize,
+    flips: Vec<Flip>,
+    words: Vec<ReplayedWord>,
+    record: &'a TrialRecord,
+    /// The run directory's record of the trial.
+    stored: Option<&'a TrialRecord>,
+    #[serde(skip)]
+    label: String,
+}
+
+/// A flipped cell, and the stored byte before and after it; check bits have none.
+#[derive(Serialize)]
+struct Flip {
+    word: u64,
+    cell_of: String,
+    bit: u64,
+    stored: Option<i8>,
+    flipped: Option<i8>,
+}
+
+#[derive(Serialize)]
+struct ReplayedWord {
+    word: u64,
+    from: String,
+    flips: usize,
+    syndrome: u64,
+    outcome: String,
+    weights: Vec<i8>,
+    read: Vec<i8>,
+}
+
+impl Document for Replay<'_> {
+    const FORMAT: &'static str = "zerospace.replay/1";
+
+    fn text(&self) -> String {
+        // What happens to the network before any cell flips.
+        let losses = match self.losses {
+            0 => String::new(),
+            losses => {
+                format!("\n{losses} weights change by being stored; words are compared with what was stored")
+            }
+        };
+        let flips: Vec<Vec<String>> = self.flips.iter().map(Flip::row).collect();
+        let words: Vec<Vec<String>> = self.words.iter().map(ReplayedWord::row).collect();
+        let columns = [">word", "from", ">flips", ">syndrome", "outcome", "weights", "read as"];
+        format!(
+            "cell {} ({}), trial {}, seed {}{losses}\n\n{}\n{}\n{}",
+            self.named.cell,
+            self.label,
+            self.trial,
+            self.seed,
+            markdown(&[">word", "cell of", ">bit", ">stored", ">after the flip"], &flips),
+            markdown(&columns, &words),
+            json(self.record),
+        )
+    }
+}
+
+/// The only cell whose id begins so.
+fn find<'a>(loaded: &'a LoadedExperiment, beginning: &str) -> Result<&'a CellSpec, Failure> {
+    let mut found = loaded.cells.iter().filter(|cell| cell.id().as_str().starts_with(beginning));
+    let known = || {
+        let cells = loaded.cells.iter().map(|cell| format!("\n  {} {}", cell.id(), cell.label()));
+        cells.collect::<String>()
+    };
+    match (found.next(), found.next()) {
+        (Some(cell), None) => Ok(cell),
+        (None, _) => {
+            Err(Failure::Input(anyhow!("no cell's id begins with {beginning:?}; the cells are{}", known())))
+        }
+        (Some(_), Some(_)) => Err(Failure::Input(anyhow!(
+            "several cells' ids begin with {beginning:?}; the cells are{}",
+            known()
+        ))),
+    }
+}
+
+/// A memory, of a network's words or of its exception list, and the words of it that were hit.
+type Account<'a> = (&'a StoredNetwork<'a>, Vec<WordAccount>);
+
+/// The account was found by another way than the record: they must say the same.
+fn check(accounts: &[Account<'_>], record: &TrialRecord) -> Result<(), Failure> {
+    let words = || accounts.iter().flat_map(|(_, words)| words);
+    let with = |outcome| words().filter(|word| word.outcome == outcome).count() as u64;
+    let account = [
+        words().count() as u64,
+        with(WordOutcome::Corrected),
+        with(WordOutcome::Detected),
+        with(WordOutcome::Miscorrected),
+        with(WordOutcome::Silent),
+    ];
+    let recorded = [record.words_hit, record.corrected, record.detected, record.miscorrected, record.silent];
+    if account == recorded {
+        return Ok(());
+    }
+    Err(Failure::Verification(anyhow!(
+        "words hit, corrected, detected, miscorrected and silent are {account:?} word by word, but {recorded:?} in \
+         the record"
+    )))
+}
+
+/// Tensor and index of a weight, or that it is padding.
+fn place(memory: &StoredNetwork<'_>, plane_index: usize) -> String {
+    let layout = &memory.network().layout;
+    match layout.locate(plane_index) {
+        Some((tensor, index)) => format!("{}[{index}]", layout.tensors()[tensor].name),
+        None => "padding".into(),
+    }
+}
+
+fn flips(accounts: &[Account<'_>]) -> Vec<Flip> {
+    let words = accounts.iter().flat_map(|(memory, words)| words.iter().map(move |word| (memory, word)));
+    let mut flips = Vec::new();
+    for (memory, word) in words {
+        let check_bits = memory.protection().word().check_bits as u64;
+        let mut bytes = word.stored.clone();
+        for flip in &word.data_flips {
+            let weight = (flip / 8) as usize;
+            let byte = &mut bytes[weight - word.first];
+            let before = *byte;
+            *byte ^= 1 << (flip % 8);
+            flips.push(Flip {
+                word: word.word,
+                cell_of: place(memory, weight),
+                bit: flip % 8,
+                stored: Some(before.cast_signed()),
+                flipped: Some(byte.cast_signed()),
+            });
+        }
+        let checks = word.check_flips.iter().map(|flip| Flip {
+            word: word.word,
+            cell_of: "check bits".into(),
+            bit: flip % check_bits,
+            stored: None,
+            flipped: None,
+        });
+        flips.extend(checks);
+    }
+    flips
+}
+
+impl Flip {
+    fn row(&self) -> Vec<String> {
+        let byte = |byte: Option<i8>| {
+            byte.map_or(String::new(), |byte| format!("{byte:4} {:08b}", byte.cast_unsigned()))
+        };
+        vec![
+            self.word.to_string(),
+            self.cell_of.clone(),
+            self.bit.to_string(),
+            byte(self.stored),
+            byte(self.flipped),
+        ]
+    }
+}
+
+impl ReplayedWord {
+    fn new(memory: &StoredNetwork<'_>, word: &WordAccount) -> Self {
+        Self {
+            word: word.word,
+            from: place(memory, word.first),
+            flips: word.data_flips.len() + word.check_flips.len(),
+            syndrome: word.syndrome,
+            outcome: word.outcome.to_string(),
+            weights: word.weights.clone(),
+            read: word.read.clone(),
+        }
+    }
+
+    fn row(&self) -> Vec<String> {
+        let list = |weights: &[i8]| weights.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        vec![
+            self.word.to_string(),
+            self.from.clone(),
+            self.flips.to_string(),
+            format!("{:#04x}", self.syndrome),
+            self.outcome.clone(),
+            list(&self.weights),
+            if self.read == self.weights { "the same".into() } else { list(&self.read) },
+        ]
+    }
+}

@@ -1,0 +1,182 @@
+use std::path::{Path, PathBuf};
+
+use analysis::{CellSummary, Interval, Measure};
+use clap::Args;
+use harness::{
+    Failure, LoadedExperiment, RunReport, SYNTHETIC, is_synthetic_run, measure, measure_fault_free,
+};
+use records::Store;
+use serde::Serialize;
+
+use crate::commands::merge::merge;
+use crate::commands::splice::splice;
+use crate::commands::table1::word;
+use crate::terminal::document::{Document, Format, Shown, path, paths};
+use crate::terminal::exit::Outcome;
+use crate::terminal::machine::Machine;
+use crate::terminal::progress::Terminal;
+use crate::terminal::signals;
+
+/// Write tables and the figure of a merged run
+///
+/// Writes report.html, one page with everything in it, report.md, summary.csv, outcomes.csv, paired.csv, accuracy-vs-rate.svg
+/// and .png beside trials.parquet, and prints the headline table. Of a sweep over tensors or bits, sensitivity.csv, .svg and .png take
+/// the place of the figure, and the most sensitive are printed. For images without labels agreement with the fault-free
+/// network takes the place of accuracy, in file names too. (The figures of a training are drawn by
+/// `zerospace train --figures-only`.)
+#[derive(Args)]
+#[command(after_help = HELP)]
+pub(crate) struct Arguments {
+    /// Run directory
+    #[arg(required_unless_present = "splice")]
+    run: Option<PathBuf>,
+    /// Where to write [default: the run directory]
+    #[arg(long, value_name = "DIR", requires = "run")]
+    out: Option<PathBuf>,
+    /// Measure first what lossy protections leave of the networks without faults, where the run has not: its experiment
+    /// file; the images are looked for as by `run`
+    #[arg(long, value_name = "EXPERIMENT", requires = "run")]
+    fault_free: Option<PathBuf>,
+    /// Write the parts of Markdown files anew that come from runs
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["run", "format"])]
+    splice: Vec<PathBuf>,
+    /// With --splice: write nothing; exit 6 when a part is not what the records say
+    #[arg(long, requires = "splice")]
+    check: bool,
+    #[command(flatten)]
+    machine: Machine,
+    #[command(flatten)]
+    shown: Shown,
+}
+
+const HELP: &str = "\
+A part of a Markdown file that comes from a run stands between two comments and is named by the first:
+`drops DIR` is the table of accuracy drops of the run in DIR, `runs DIR` a table of all runs that lie in
+DIR. Directories are relative to the file.
+  <!-- zerospace report: drops results/reproduce -->
+  <!-- zerospace report: end -->
+
+Examples:
+  zerospace report runs/resnet20-cifar10 --out results/resnet20-cifar10
+  zerospace report results/compare --fault-free experiments/compare.toml
+  zerospace report --splice README.md results/README.md
+  zerospace report --splice README.md results/README.md --check";
+
+pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
+    let Some(run) = &arguments.run else { return splice(&arguments.splice, arguments.check) };
+    let store = Store::open(run)?;
+    let format = arguments.shown.format;
+    if let Some(experiment) = &arguments.fault_free {
+        arguments.machine.start()?;
+        let observer = Terminal::default();
+        let loaded = LoadedExperiment::load(experiment, &arguments.machine.data(), &observer)?;
+        let mut ready = loaded.ready(&observer)?;
+        if let Some(measured) = measure_fault_free(&store, &loaded, &mut ready, &observer)? {
+            signals::whole(|| measured.write(&store))?;
+        }
+    }
+    // The table of an extended run may be that of the shorter one.
+    let may_be_short = !store.manifest().extensions.is_empty() && run.join("parts").exists();
+    let merged = run.join("trials.parquet").exists() && !may_be_short;
+    if !merged && merge(&store, format)? == Outcome::Incomplete {
+        return Ok(Outcome::Incomplete);
+    }
+    report(&store, arguments.out.as_deref().unwrap_or(run), format)
+}
+
+/// Merges a run and reports it in its own directory.
+pub(crate) fn merge_and_report(store: &Store, root: &Path) -> Result<Outcome, Failure> {
+    if merge(store, Format::Text)? == Outcome::Incomplete {
+        return Ok(Outcome::Incomplete);
+    }
+    report(store, root, Format::Text)
+}
+
+fn report(store: &Store, out: &Path, format: Format) -> Result<Outcome, Failure> {
+    let manifest = store.manifest();
+    let run = RunReport::new(store)?;
+    let written = signals::last(|| run.write(out))?;
+    format.show(&Reported {
+        run: path(store.root()),
+        experiment: &manifest.experiment,
+        measure: measure(manifest),
+        synthetic: is_synthetic_run(manifest),
+        cells: run.report.summaries().iter().map(ReportedCell::new).collect(),
+        written: paths(&written),
+        table: run.headline(),
+    });
+    Ok(Outcome::Done)
+}
+
+#[derive(Serialize)]
+struct Reported<'a> {
+    run: String,
+    experiment: &'a str,
+    #[serde(serialize_with = "word")]
+    measure: Measure,
+    synthetic: bool,
+    cells: Vec<ReportedCell<'a>>,
+    written: Vec<String>,
+    #[serde(skip)]
+    table: String,
+}
+
+/// What summary.csv has of a cell; `percent` are of the images, by the measure.
+#[derive(Serialize)]
+struct ReportedCell<'a> {
+    model: &'a str,
+    protection: &'a str,
+    fault_model: &'a str,
+    rate: f64,
+    trials: u64,
+    images: u64,
+    changed_probability: Option<f64>,
+    clean_percent: f64,
+    fault_free_percent: Option<f64>,
+    mean_percent: f64,
+    drop_mean_points: f64,
+    drop_sd_points: Option<f64>,
+    drop_median_points: f64,
+    drop_min_points: f64,
+    drop_max_points: f64,
+    interval_low_points: Option<f64>,
+    interval_high_points: Option<f64>,
+}
+
+impl<'a> ReportedCell<'a> {
+    fn new(summary: &'a CellSummary) -> Self {
+        let drop = &summary.drop_points;
+        let (interval_low_points, interval_high_points) = match drop.interval {
+            Interval::Bca { low, high } => (Some(low), Some(high)),
+            Interval::Absent | Interval::AllEqual { .. } => (None, None),
+        };
+        Self {
+            model: &summary.key.model,
+            protection: &summary.key.protection,
+            fault_model: &summary.key.fault_model,
+            rate: summary.key.rate,
+            trials: summary.trials,
+            images: summary.images,
+            changed_probability: summary.changed_probability,
+            clean_percent: summary.clean_accuracy_percent,
+            fault_free_percent: summary.fault_free_percent,
+            mean_percent: summary.accuracy_percent,
+            drop_mean_points: drop.mean,
+            drop_sd_points: drop.sd,
+            drop_median_points: drop.median,
+            drop_min_points: drop.min,
+            drop_max_points: drop.max,
+            interval_low_points,
+            interval_high_points,
+        }
+    }
+}
+
+impl Document for Reported<'_> {
+    const FORMAT: &'static str = "zerospace.report/1";
+
+    fn text(&self) -> String {
+        let note = if self.synthetic { format!("\n{SYNTHETIC}\n") } else { String::new() };
+        format!("{}{note}\n{}", self.table, self.written.join("\n"))
+    }
+}

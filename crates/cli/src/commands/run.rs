@@ -1,0 +1,194 @@
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use campaign::{Evaluation, Experiment, RunError, Shard, Subject};
+use clap::Args;
+use harness::{Failure, LoadedExperiment, measure_fault_free};
+use records::{Environment, RunArguments, Store};
+
+use crate::commands::report;
+use crate::terminal::exit::Outcome;
+use crate::terminal::machine::Machine;
+use crate::terminal::output::progress_line;
+use crate::terminal::paced::Paced;
+use crate::terminal::progress::{Terminal, bar, log_line};
+use crate::terminal::signals;
+
+const HELP: &str = "\
+The run directory (default runs/NAME) takes the trials as they are finished. After a kill at any
+moment the same command resumes; the records come out the same to the byte, on any number of
+threads.
+
+Without --shard a run computes whatever is missing, of all shards too, and then merges and
+reports. With --shard K/N it computes its share of the plan, equal work for each K from 0 to N-1,
+and leaves the rest to `zerospace merge` and `zerospace report`, when all are there. Shards may
+run at once, on several machines that share the run directory; N may be another one when shards
+are run again, and two that compute the same do no harm.
+
+SIGUSR1 and SIGTERM (exit code 75) and Ctrl-C (130) stop a run after the trial in work, and all
+finished trials are kept; a second SIGTERM or Ctrl-C stops it at once. The last line on stderr is
+then the command that resumes. A kill loses the trial in work and half a minute before it, at most.
+(`unit_trials` of the experiment is how many trials share a file. Where the levels of all images do
+not fit into memory, several trials are in work at once, for some 20 s.)
+
+An experiment that has run may be given more `trials`, or a `[stop]` rule a higher maximum: the
+same command then computes those that are new, and the records are those of a run that had as many
+from the beginning. The manifest keeps how many there were. Fewer are refused, like every other
+change of the plan.
+
+Where stderr is no terminal, it says what will be computed, when the first unit is stored, and at
+growing times, in the end every minute, how many trials are done and how long the rest will take.
+
+Examples:
+  zerospace run experiments/resnet20-cifar10.toml
+  zerospace run experiments/resnet20-cifar10.toml --out /scratch/r20 --threads 8
+  zerospace run experiments/resnet20-cifar10.toml --shard 3/8";
+
+/// Run an experiment, or what is left of it; then merge and report
+#[derive(Args)]
+#[command(after_help = HELP)]
+pub(crate) struct Arguments {
+    /// Experiment file (TOML)
+    experiment: PathBuf,
+    /// Run directory [default: runs/NAME, by the experiment's name]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Compute a share only, K from 0 to N-1
+    #[arg(long, value_name = "K/N")]
+    shard: Option<Shard>,
+    #[command(flatten)]
+    machine: Machine,
+}
+
+pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
+    let by = RunArguments::run(&arguments.experiment);
+    run(&arguments.experiment, by, arguments.out.as_deref(), arguments.shard, &arguments.machine)
+}
+
+/// Runs what is missing of an experiment in `out` (default: `runs/NAME`); then merges and reports, unless it was only a
+/// shard. The manifest keeps `by`.
+pub(crate) fn run(
+    experiment: &Path,
+    by: RunArguments,
+    out: Option<&Path>,
+    shard: Option<Shard>,
+    machine: &Machine,
+) -> Result<Outcome, Failure> {
+    let threads = machine.start()?;
+    let observer = Terminal::default();
+    let loaded = LoadedExperiment::load(experiment, &machine.data(), &observer)?;
+    let experiment = &loaded.experiment;
+    let root = run_directory(experiment, out);
+    log_line(&planned(&loaded, shard, &root));
+    let mut ready = loaded.ready(&observer)?;
+    let manifest = loaded.manifest(&ready, Environment { arguments: Some(by), ..environment(threads) });
+    let store = signals::whole(|| Store::create(&root, manifest))?;
+    store.remove_leftovers(SystemTime::now())?;
+    if let Some(before) = store.extended_from() {
+        progress_line(&format!(
+            "{}: extended from {before} to {} trials a cell; what is stored stays",
+            root.display(),
+            experiment.trials
+        ));
+    }
+
+    let (mut evaluators, evaluations): (Vec<Paced<'_, '_>>, Vec<&Evaluation>) =
+        ready.iter_mut().map(|network| (Paced(&mut network.evaluator), &network.evaluation)).unzip();
+    let mut subjects: Vec<Subject<'_>> = loaded
+        .networks
+        .iter()
+        .zip(evaluators.iter_mut().zip(evaluations))
+        .map(|(network, (evaluator, evaluation))| Subject { network, evaluator, evaluation })
+        .collect();
+    let bar = bar(experiment.trials * loaded.cells.len() as u64, "trials");
+    let share = shard.unwrap_or(Shard::WHOLE);
+    let mut units = None;
+    let outcome = signals::polled(|| {
+        campaign::run(&store, &mut subjects, share, &signals::pace, &mut |progress| {
+            signals::unkept(progress.unkept);
+            bar.set_length(progress.total);
+            bar.set_message(progress.cell.spec.label());
+            match units.replace(progress.units) {
+                None => bar.begin_at(progress.done),
+                Some(0) if progress.units == 1 => log_line(&format!(
+                    "{} of {} trials; the first unit was stored after {}: {}",
+                    progress.done,
+                    progress.total,
+                    bar.elapsed(),
+                    progress.cell.spec.label()
+                )),
+                Some(_) => bar.set_position(progress.done),
+            }
+        })
+    });
+    bar.finish_and_clear();
+    let outcome = outcome.map_err(|error| match error {
+        RunError::Store(error) => Failure::from(error),
+        RunError::Cell { .. } => Failure::input(error),
+    })?;
+    for aside in &outcome.set_aside {
+        progress_line(&format!("set aside {}: {}", aside.path.display(), aside.reason));
+    }
+    drop(subjects);
+    drop(evaluators);
+    let stored = outcome.kept + outcome.computed + outcome.spared;
+    // A shard with nothing left has ended; a run still has to merge and report.
+    if (outcome.left > 0 || shard.is_none())
+        && let Some(stopped) = signals::stopped(stored, stored + outcome.left, outcome.begun)
+    {
+        return Ok(stopped);
+    }
+    if let Some(measured) = measure_fault_free(&store, &loaded, &mut ready, &observer)? {
+        signals::whole(|| measured.write(&store))?;
+    }
+    let spared = match outcome.spared {
+        0 => String::new(),
+        units => format!(", {units} not needed, their cells have enough failures"),
+    };
+    let counts = format!("{} units were there, {} computed{spared}", outcome.kept, outcome.computed);
+    if let Some(shard) = shard {
+        progress_line(&format!("shard {shard}: {counts}"));
+        return Ok(Outcome::Done);
+    }
+    progress_line(&counts);
+    report::merge_and_report(&Store::open(&root)?, &root)
+}
+
+/// The work of a run, in words.
+fn planned(loaded: &LoadedExperiment, shard: Option<Shard>, root: &Path) -> String {
+    let LoadedExperiment { experiment, images, cells, .. } = loaded;
+    let trials = experiment.trials.saturating_mul(cells.len() as u64);
+    let of_shard = shard.map_or(String::new(), |shard| format!(", of which shard {shard} is computed"));
+    format!(
+        "{}: {} cells x {}{} trials = {trials} trials, in units of {}{of_shard}, on {} images of {} {}, to {}",
+        experiment.name,
+        cells.len(),
+        if experiment.stop.is_some() { "at most " } else { "" },
+        experiment.trials,
+        experiment.unit_trials,
+        images.len(),
+        images.name(),
+        images.split(),
+        root.display()
+    )
+}
+
+/// Where an experiment's run directory is: `out`, or `runs/NAME`.
+pub(crate) fn run_directory(experiment: &Experiment, out: Option<&Path>) -> PathBuf {
+    out.map_or_else(|| Path::new("runs").join(&experiment.name), Path::to_path_buf)
+}
+
+/// Where and by what the program runs.
+pub(crate) fn environment(threads: usize) -> Environment {
+    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let cpu = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    Environment {
+        program: concat!("zerospace ", env!("CARGO_PKG_VERSION")).into(),
+        platform: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+        cpu: cpu.map_or("unknown", |(_, name)| name).into(),
+        threads,
+        started_unix_s: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs()),
+        command: Vec::new(),
+        arguments: None,
+    }
+}

@@ -1,0 +1,207 @@
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+use campaign::{Experiment, Shard};
+use clap::Args;
+use records::{
+    Environment, Extension, Manifest, PlannedCell, Rejected, Scan, Standing, Store, TrialRecord, Unit,
+};
+use serde::Serialize;
+
+use crate::commands::run::run_directory;
+use crate::terminal::document::{Document, NamedCell, Shown, path};
+use crate::terminal::exit::Outcome;
+use crate::terminal::output::{markdown, progress_line};
+use harness::Failure;
+
+/// Show how much of a run is done; exit 5 while it is incomplete
+#[derive(Args)]
+#[command(after_help = HELP)]
+pub(crate) struct Arguments {
+    /// Run directory, or experiment file (TOML)
+    run: PathBuf,
+    /// Run directory of the experiment file [default: runs/NAME, by the experiment's name]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Print only which of N shards are unfinished, with commas between them
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    unfinished_shards: Option<u64>,
+    #[command(flatten)]
+    shown: Shown,
+}
+
+const HELP: &str = "\
+Only files are read: no queue, no accounting. Finished trials count as soon as they are on the disk: a
+run puts those of the unit in work there every half a minute, and when it is stopped. With an
+experiment file that has more trials than its run, those that `zerospace run` would add are missing.
+
+Examples:
+  zerospace status runs/resnet20-cifar10
+  zerospace status experiments/resnet20-cifar10.toml
+  zerospace status runs/resnet20-cifar10 --unfinished-shards 8
+  zerospace status runs/resnet20-cifar10 --format json | jq '.trials / .needed_trials'";
+
+pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
+    let (root, asked) = run_of(&arguments.run, arguments.out.as_deref())?;
+    let store = Store::open(&root).map_err(Failure::from).map_err(|failure| match asked {
+        Some(_) if !root.join("manifest.json").exists() => {
+            failure.at(format!("no run of {} there yet, `zerospace run` begins one", arguments.run.display()))
+        }
+        _ => failure,
+    })?;
+    let scan = store.scan()?;
+    scan.rejected.iter().for_each(report_rejected);
+    let manifest = &asked_for(store.manifest(), asked);
+    if let Some(asked) = asked.filter(|&asked| asked != store.manifest().trials) {
+        let there = store.manifest().trials;
+        let meaning = if asked > there { "`zerospace run` adds them" } else { "all of the run's are shown" };
+        progress_line(&format!(
+            "{} has {asked} trials a cell, the run in {} has {there}: {meaning}",
+            arguments.run.display(),
+            root.display()
+        ));
+    }
+    let standing = |cell: &PlannedCell| manifest.standing(&cell.id, &scan.done);
+    let standings: Vec<Standing> = manifest.cells.iter().map(standing).collect();
+    if let Some(count) = arguments.unfinished_shards {
+        let missing: BTreeSet<&Unit> = standings.iter().flat_map(|cell| &cell.missing).collect();
+        let units = manifest.units().into_iter().enumerate().filter(|(_, unit)| missing.contains(unit));
+        let unfinished: BTreeSet<u64> =
+            units.map(|(position, _)| Shard::of(position, count).index()).collect();
+        let outcome = if unfinished.is_empty() { Outcome::Done } else { Outcome::Incomplete };
+        let unfinished = unfinished.into_iter().collect();
+        arguments.shown.format.show(&Unfinished { run: path(&root), shards: count, unfinished });
+        return Ok(outcome);
+    }
+    let cell = |(cell, standing): (&PlannedCell, &Standing)| {
+        let records: Vec<&TrialRecord> = finished(standing, &scan).collect();
+        let trials = records.len() as u64;
+        CellStatus {
+            named: NamedCell::new(&cell.spec),
+            trials,
+            // A cell with enough failures needs no more.
+            needed_trials: if standing.missing.is_empty() { trials } else { manifest.trials },
+            unchanged: records.iter().filter(|trial| trial.weights_changed == 0).count() as u64,
+        }
+    };
+    let cells: Vec<CellStatus> = manifest.cells.iter().zip(&standings).map(cell).collect();
+    let status = Status {
+        run: path(&root),
+        experiment: &manifest.experiment,
+        trials: cells.iter().map(|cell| cell.trials).sum(),
+        needed_trials: cells.iter().map(|cell| cell.needed_trials).sum(),
+        not_counted: scan.rejected.iter().map(NotCounted::new).collect(),
+        cells,
+    };
+    arguments.shown.format.show(&status);
+    let complete = standings.iter().all(|standing| standing.missing.is_empty());
+    Ok(if complete { Outcome::Done } else { Outcome::Incomplete })
+}
+
+/// The run directory of what was given, and where that is an experiment file, its trials of each cell.
+fn run_of(given: &Path, out: Option<&Path>) -> Result<(PathBuf, Option<u64>), Failure> {
+    if given.is_dir() || !given.is_file() && given.extension().is_none_or(|extension| extension != "toml") {
+        return match out {
+            None => Ok((given.into(), None)),
+            Some(out) => Err(Failure::Input(anyhow!(
+                "--out is {}, expected none beside a run directory, {}",
+                out.display(),
+                given.display()
+            ))),
+        };
+    }
+    let (experiment, _) = Experiment::load(given)
+        .context("expected a run directory or an experiment file (TOML)")
+        .map_err(Failure::Input)?;
+    Ok((run_directory(&experiment, out), Some(experiment.trials)))
+}
+
+/// The manifest as it will be when the run is given as many trials as are asked for.
+fn asked_for(manifest: &Manifest, trials: Option<u64>) -> Manifest {
+    let mut manifest = manifest.clone();
+    if let Some(trials) = trials.filter(|&trials| trials > manifest.trials) {
+        manifest.extensions.push(Extension { trials: manifest.trials, by: Environment::default() });
+        manifest.trials = trials;
+    }
+    manifest
+}
+
+/// The finished trials of a cell that count: those of its units, and the first ones of units that are missing.
+fn finished<'a>(standing: &'a Standing, scan: &'a Scan) -> impl Iterator<Item = &'a TrialRecord> {
+    let stored = standing.counted.iter().filter_map(|unit| scan.done.get(unit));
+    let begun = standing.missing.iter().filter_map(|unit| scan.begun.get(unit));
+    stored.chain(begun).flat_map(|part| &part.trials)
+}
+
+/// The finished trials of a run that count.
+pub(crate) fn finished_trials(manifest: &Manifest, scan: &Scan) -> u64 {
+    let of = |cell: &PlannedCell| finished(&manifest.standing(&cell.id, &scan.done), scan).count() as u64;
+    manifest.cells.iter().map(of).sum()
+}
+
+#[derive(Serialize)]
+struct Status<'a> {
+    run: String,
+    experiment: &'a str,
+    trials: u64,
+    needed_trials: u64,
+    cells: Vec<CellStatus>,
+    not_counted: Vec<NotCounted>,
+}
+
+#[derive(Serialize)]
+struct CellStatus {
+    #[serde(flatten)]
+    named: NamedCell,
+    trials: u64,
+    needed_trials: u64,
+    unchanged: u64,
+}
+
+#[derive(Serialize)]
+struct NotCounted {
+    path: String,
+    reason: String,
+}
+
+impl NotCounted {
+    fn new(part: &Rejected) -> Self {
+        Self { path: path(&part.path), reason: part.reason.to_string() }
+    }
+}
+
+impl Document for Status<'_> {
+    const FORMAT: &'static str = "zerospace.status/1";
+
+    fn text(&self) -> String {
+        let row = |cell: &CellStatus| {
+            let mut row = cell.named.columns();
+            row.extend([format!("{}/{}", cell.trials, cell.needed_trials), cell.unchanged.to_string()]);
+            row
+        };
+        let columns = [&NamedCell::COLUMNS[..], &[">trials", ">unchanged"]].concat();
+        let rows: Vec<Vec<String>> = self.cells.iter().map(row).collect();
+        format!("{}\n{} of {} trials", markdown(&columns, &rows), self.trials, self.needed_trials)
+    }
+}
+
+#[derive(Serialize)]
+struct Unfinished {
+    run: String,
+    shards: u64,
+    unfinished: Vec<u64>,
+}
+
+impl Document for Unfinished {
+    const FORMAT: &'static str = "zerospace.unfinished-shards/1";
+
+    fn text(&self) -> String {
+        self.unfinished.iter().map(u64::to_string).collect::<Vec<_>>().join(",")
+    }
+}
+
+/// Tells of a part that does not count.
+pub(crate) fn report_rejected(part: &Rejected) {
+    progress_line(&format!("not counted: {}: {}", part.path.display(), part.reason));
+}

@@ -1,0 +1,318 @@
+use std::path::{Path, PathBuf};
+
+use analysis::{Training, TrainingCheck, Trainings};
+use anyhow::{Context, anyhow};
+use clap::Args;
+use data::{FolderSource, ImageSet};
+use ecc::Constraint;
+use quant::{Activations, Checkpoint, Parameters, Preprocessing, Provenance};
+use records::write_durably;
+use wot::{Check, Trainer};
+use zoo::{Bound, Graph};
+
+use crate::terminal::exit::Outcome;
+use crate::terminal::machine::Machine;
+use crate::terminal::output::{self, lines, markdown, percent, progress_line};
+use crate::terminal::progress::{Terminal, bar, log_line};
+use crate::terminal::signals;
+use harness::{
+    DEFAULT_SIDE, Failure, FloatNetwork, Ranges, Recipe, Rounding, SYNTHETIC_SHORT, Stage, TrainingLog,
+    import, int8_top1, is_synthetic, network_text, violations,
+};
+
+/// Training images that fix the activation scales of the network that is only quantized.
+const CALIBRATION_IMAGES: usize = 512;
+
+/// What the columns of the final table mean.
+const TABLE: &str = "\
+Accuracy on test images, which took no part in training. *Violations*: weights, after training,
+that the protection they were trained for cannot store (of int8: in-place-64-57). *Clamped at the end*: those that training had left out of range and the last step clamped.";
+
+const HELP: &str = "\
+A recipe (TOML) names a network, a data set, and stages: float training from scratch, or a checkpoint to
+import, and then any number of int8 trainings that bring the weights into the range of in-place
+protection, each beginning with the float network. They are judged on images held out of the training
+split; the test split only measures the results.
+
+The folder takes int8.safetensors (the float network, only quantized), an int8 checkpoint for each
+training, for each a log with every check and the state, and the final table in training.md. After a
+kill the same command goes on from the last check, to the same weights; after Ctrl-C, SIGTERM or
+SIGUSR1 the last line on stderr is that command.
+
+In a log large_values counts the weights that the stage's own protection cannot store, before they are
+throttled. It is 0 for a protection that stores any weight.
+
+At the end come two figures, as SVG and PNG, of all int8 trainings: large-values, the same counts with
+the range of each training, and throttled-accuracy, held-out accuracy before and after throttling, both
+against iterations. --figures-only draws them again from the logs, at any time: also while a training
+runs, and in a folder that has nothing but logs.
+
+Examples:
+  zerospace train experiments/recipes/resnet18-synthetic.toml
+  zerospace train experiments/recipes/resnet18-synthetic.toml --figures-only";
+
+/// Train a network whose int8 weights leave room for a code (WOT)
+#[derive(Args)]
+#[command(after_help = HELP)]
+pub(crate) struct Arguments {
+    /// Recipe file (TOML)
+    recipe: PathBuf,
+    /// Folder for the results [default: runs/train/NAME, by the recipe's name]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Train nothing: only draw the figures, from the logs in the folder; needs no images
+    #[arg(long)]
+    figures_only: bool,
+    #[command(flatten)]
+    machine: Machine,
+}
+
+pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
+    arguments.machine.start()?;
+    let recipe = Recipe::load(&arguments.recipe).map_err(Failure::Input)?;
+    let out = arguments.out.clone().unwrap_or_else(|| Path::new("runs/train").join(&recipe.name));
+    if arguments.figures_only {
+        let drawn = signals::last(|| draw(&recipe, &out)).map_err(Failure::Input)?;
+        if drawn.is_empty() {
+            let nothing = anyhow!("{}: no log of an int8 training of {}", out.display(), recipe.name);
+            return Err(Failure::Input(nothing));
+        }
+        output::data(&lines(&drawn));
+        return Ok(Outcome::Done);
+    }
+    let data = &recipe.data;
+    if data.set == FolderSource::Images.name() {
+        let message = "data.set is \"images\", expected a set with labels to train on";
+        return Err(Failure::Input(anyhow!("{}: {message}", arguments.recipe.display())));
+    }
+    let side = data.side.unwrap_or(DEFAULT_SIDE);
+    let (sets, observer) = (arguments.machine.data(), Terminal::default());
+    let training = sets.images(&data.set, "train", data.images, side, &observer)?.set;
+    let test = sets.images(&data.set, "test", data.test_images, side, &observer)?.set;
+    std::fs::create_dir_all(&out).with_context(|| out.display().to_string()).map_err(Failure::Machine)?;
+    let rows = Job::new(&recipe, &out, &training)
+        .and_then(|job| job.run(&arguments.recipe, &test))
+        .with_context(|| arguments.recipe.display().to_string())
+        .map_err(Failure::Input)?;
+    let columns = [
+        "network",
+        ">correct",
+        ">images",
+        ">top-1 %",
+        ">against int8, points",
+        ">iterations",
+        ">violations",
+        ">clamped at the end",
+    ];
+    let mut table = markdown(&columns, &rows);
+    if test.is_synthetic() {
+        table += &format!("\n{SYNTHETIC_SHORT}.\n");
+    }
+    let mut written = vec![out.join("training.md")];
+    let page = format!("# {}: {}\n\n{TABLE}\n\n{table}", recipe.name, recipe.network);
+    let figures = signals::last(|| {
+        write_durably(&written[0], page.as_bytes()).with_context(|| written[0].display().to_string())?;
+        draw(&recipe, &out)
+    });
+    written.extend(figures.map_err(Failure::Machine)?);
+    output::data(&format!("{table}\n{}\n{}", out.display(), lines(&written)));
+    Ok(Outcome::Done)
+}
+
+/// Draws the int8 trainings of a recipe from the logs that are in `out`; returns the files, none without logs.
+fn draw(recipe: &Recipe, out: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut trainings = Vec::new();
+    for stage in &recipe.wot {
+        let path = out.join(format!("{}.csv", stage.name));
+        if path.exists() {
+            let log = TrainingLog::read(&path)?;
+            let checks = log.checks().iter().filter_map(drawn_check).collect();
+            let storable = stage.constraint().to_string();
+            trainings.push(Training { name: stage.name.clone(), storable, checks });
+        }
+    }
+    if trainings.is_empty() {
+        return Ok(Vec::new());
+    }
+    let network = format!("{}: {}", recipe.name, recipe.network);
+    let note = if is_synthetic(&recipe.data.set) { SYNTHETIC_SHORT } else { "" };
+    let trainings = Trainings::new(&network, note, trainings).with_context(|| out.display().to_string())?;
+    Ok(trainings.write_figures(out)?)
+}
+
+/// A check of a training, in words.
+fn checked(name: &str, iterations: u64, check: &Check) -> String {
+    let Check { iteration, loss, validation_images, correct, throttled } = check;
+    let throttled = throttled.as_ref().map_or(String::new(), |throttled| {
+        format!(", {} after {} out of range are clamped", throttled.correct, throttled.large_values)
+    });
+    // There is none before the first iteration.
+    let loss = if loss.is_nan() { String::new() } else { format!(", loss {loss:.3}") };
+    format!(
+        "{name}: iteration {iteration} of {iterations}{loss}, {correct} of {validation_images} held-out images correct{throttled}"
+    )
+}
+
+/// What the figures take of a check of an int8 training.
+fn drawn_check(check: &Check) -> Option<TrainingCheck> {
+    check.throttled.as_ref().map(|throttled| TrainingCheck {
+        iteration: check.iteration,
+        large_values: throttled.large_values as u64,
+        images: check.validation_images as u64,
+        correct: check.correct as u64,
+        throttled_correct: throttled.correct as u64,
+    })
+}
+
+/// A recipe with what its trainings share.
+struct Job<'a> {
+    recipe: &'a Recipe,
+    out: &'a Path,
+    training: &'a ImageSet,
+    graph: Graph,
+    preprocessing: Preprocessing,
+}
+
+impl<'a> Job<'a> {
+    fn new(recipe: &'a Recipe, out: &'a Path, training: &'a ImageSet) -> anyhow::Result<Self> {
+        let shape = training.shape();
+        let network = &recipe.network;
+        let preprocessing = Preprocessing { mean: network.mean.clone(), std: network.std.clone() };
+        let input = [shape.channels, shape.height, shape.width];
+        let model =
+            zoo::model(&network.architecture, network.variant, network.width, training.classes(), input)?;
+        Ok(Self { recipe, out, training, graph: zoo::build(&model)?, preprocessing })
+    }
+
+    /// Runs all stages; returns a table row for each network.
+    fn run(&self, file: &Path, test: &ImageSet) -> anyhow::Result<Vec<Vec<String>>> {
+        let Bound { parameters, reading } = self.float_network()?;
+        let calibration = self.training.take(self.training.len().min(CALIBRATION_IMAGES))?;
+        let float = FloatNetwork {
+            graph: &self.graph,
+            parameters: &parameters,
+            preprocessing: &self.preprocessing,
+            source: self.recipe.network.import.as_deref().unwrap_or(file),
+            reading: &reading,
+        };
+        let int8 =
+            float.quantized(Rounding::default(), &Constraint::NONE, Ranges::Calibration(&calibration))?;
+        signals::whole(|| int8.save(&self.out.join("int8.safetensors")))?;
+
+        let (images, observer) = (test.len(), Terminal::default());
+        let baseline = int8_top1(&int8, test, &observer)?;
+        let row = |name: &str, correct: usize, rest: [String; 3]| {
+            let top1 = percent(correct, images);
+            let against = format!("{:+.2}", top1 - percent(baseline, images));
+            let mut row =
+                vec![name.into(), correct.to_string(), images.to_string(), format!("{top1:.2}"), against];
+            row.extend(rest);
+            row
+        };
+        let none = String::new;
+        let mut rows = vec![
+            row("float", float.top1(test, &observer)?, [none(), none(), none()]),
+            row("int8", baseline, [none(), violations(&int8.weights, &Constraint::WOT).to_string(), none()]),
+        ];
+        for stage in &self.recipe.wot {
+            let (trainer, log) = self.train(stage, parameters.clone())?;
+            let iterations = trainer.iteration();
+            let trained = trainer.finish()?;
+            let last = log.last().expect("a training gives a check before its first iteration");
+            let held_out = last.throttled.as_ref().map_or(last.correct, |t| t.correct);
+            let checkpoint = Checkpoint {
+                model: self.graph.spec().clone(),
+                layers: self.graph.layers().to_vec(),
+                preprocessing: self.preprocessing.clone(),
+                weights: trained.weights,
+                parameters: trained.parameters,
+                activations: Activations::Static(trained.activations),
+                provenance: Provenance {
+                    calibration: format!("{}, moving ranges while training", self.training.name()),
+                    calibration_digest: self.training.digest(),
+                    weight_edits: format!(
+                        "{} of recipe {}, {iterations} iterations: {held_out} of {} held-out images correct, {} weights clamped at the end",
+                        stage.name, self.recipe.name, last.validation_images, trained.clamped_at_end
+                    ),
+                    ..int8.provenance.clone()
+                },
+            };
+            signals::whole(|| checkpoint.save(&self.out.join(format!("{}.safetensors", stage.name))))?;
+            let rest = [
+                iterations.to_string(),
+                violations(&checkpoint.weights, &stage.constraint()).to_string(),
+                trained.clamped_at_end.to_string(),
+            ];
+            rows.push(row(&stage.name, int8_top1(&checkpoint, test, &observer)?, rest));
+        }
+        Ok(rows)
+    }
+
+    fn describe(&self, reading: &[String]) {
+        let (model, set) = (self.graph.spec(), &self.recipe.data.set);
+        let lines = network_text::description(model, &[], reading, &self.preprocessing, set);
+        lines.iter().for_each(|line| progress_line(line));
+    }
+
+    /// The float network: trained by the recipe, or imported.
+    fn float_network(&self) -> anyhow::Result<Bound> {
+        match (&self.recipe.float, &self.recipe.network.import) {
+            (Some(stage), _) => {
+                self.describe(&[]);
+                let start = wot::initialize(&self.graph, self.recipe.seed);
+                Ok(Bound { parameters: self.train(stage, start)?.0.parameters(), reading: Vec::new() })
+            }
+            (None, Some(path)) => {
+                let bound = import(&self.graph, path, &self.recipe.network.selection())?;
+                self.describe(&bound.reading);
+                Ok(bound)
+            }
+            (None, None) => unreachable!("a recipe without a float stage imports, which was checked"),
+        }
+    }
+
+    /// Trains one stage to its end, or goes on with it.
+    fn train(&self, stage: &Stage, start: Parameters) -> anyhow::Result<(Trainer, TrainingLog)> {
+        let name = &stage.name;
+        let recipe = stage.recipe(self.recipe.seed, self.recipe.data.validation);
+        let checks = (recipe.check_every, recipe.validation.images);
+        let state = self.out.join(format!("{name}.state"));
+        let log = self.out.join(format!("{name}.csv"));
+        let (mut trainer, mut log) = if state.exists() {
+            let trainer = Trainer::resume(&self.graph, &self.preprocessing, recipe, &state)?;
+            let done = trainer.iteration();
+            (trainer, TrainingLog::resume(&log, done)?)
+        } else {
+            let trainer = Trainer::new(&self.graph, start, &self.preprocessing, recipe)?;
+            (trainer, TrainingLog::begin(&log))
+        };
+        let bar = bar(stage.iterations, &format!("iterations of {name}"));
+        log_line(&format!(
+            "{name}: {} of {} iterations are done, on {} images of {} {}, checked every {} on {} of them",
+            trainer.iteration(),
+            stage.iterations,
+            self.training.len(),
+            self.training.name(),
+            self.training.split(),
+            checks.0,
+            checks.1,
+        ));
+        bar.begin_at(trainer.iteration());
+        while !(stage.early_stop && log.reached_the_baseline()) {
+            let check = trainer.next_check(self.training, |done, loss| {
+                bar.set_position(done);
+                bar.set_message(format!("loss {loss:.3}"));
+            })?;
+            let Some(check) = check else { break };
+            log_line(&checked(name, stage.iterations, &check));
+            // The log first: a check whose state is lost to a kill comes again.
+            signals::whole(|| {
+                log.push(check)?;
+                anyhow::Ok(trainer.save(&state)?)
+            })?;
+        }
+        bar.finish_and_clear();
+        progress_line(&format!("{name}: {} iterations", trainer.iteration()));
+        Ok((trainer, log))
+    }
+}

@@ -1,0 +1,162 @@
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::anyhow;
+use campaign::Drawing;
+use clap::Args;
+use serde::Serialize;
+
+use crate::commands::run::run_directory;
+use crate::terminal::document::{Document, NamedCell, Shown, path};
+use crate::terminal::exit::Outcome;
+use crate::terminal::machine::Machine;
+use crate::terminal::output::{markdown, progress_line};
+use crate::terminal::progress::Terminal;
+use crate::terminal::progress::bar;
+use harness::Failure;
+use harness::LoadedExperiment;
+use harness::{Recomputation, json, stored_records};
+
+const HELP: &str = "\
+Every record is a function of its cell and trial, so it must come out again on any machine. A difference ends in
+exit 6 and shows both records.
+
+Examples:
+  zerospace verify experiments/resnet20-cifar10.toml
+  zerospace verify experiments/resnet20-cifar10.toml --out results/resnet20-cifar10 --sample 200 --seed 1";
+
+/// Compute stored trials anew, a random sample of them, and compare
+#[derive(Args)]
+#[command(after_help = HELP)]
+pub(crate) struct Arguments {
+    /// Experiment file (TOML)
+    experiment: PathBuf,
+    /// Run directory [default: runs/NAME, by the experiment's name]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// How many stored trials; all, if there are not more
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    sample: usize,
+    /// Which trials are drawn [default: the time, which is printed]
+    #[arg(long, value_name = "SEED")]
+    seed: Option<u64>,
+    #[command(flatten)]
+    shown: Shown,
+    #[command(flatten)]
+    machine: Machine,
+}
+
+pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
+    arguments.machine.start()?;
+    let loaded =
+        LoadedExperiment::load(&arguments.experiment, &arguments.machine.data(), &Terminal::default())?;
+    let root = run_directory(&loaded.experiment, arguments.out.as_deref());
+    let stored = stored_records(&loaded, &root)?;
+    let all: Vec<(&str, u64)> = stored
+        .iter()
+        .flat_map(|(cell, trials)| trials.keys().map(move |&trial| (cell.as_str(), trial)))
+        .collect();
+    if all.is_empty() {
+        return Err(Failure::Input(anyhow!("{}: no trial is stored there", root.display())));
+    }
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    let seed = arguments.seed.unwrap_or_else(now);
+    let chosen: Vec<(&str, u64)> =
+        sample(all.len(), arguments.sample, seed).into_iter().map(|i| all[i]).collect();
+
+    let mut recomputation = Recomputation::new(&loaded, &Terminal::default())?;
+    let bar = bar(chosen.len() as u64, "trials");
+    let mut cells = Vec::new();
+    for cell in &loaded.cells {
+        let id = cell.id();
+        let mut trials = chosen.iter().filter(|(of, _)| *of == id.as_str()).peekable();
+        if trials.peek().is_none() {
+            continue;
+        }
+        bar.set_message(cell.label());
+        let memory = recomputation.memory(cell)?;
+        let drawing = Drawing::new(&memory, cell).map_err(Failure::input)?;
+        let (mut same, mut changed) = (0u64, 0u64);
+        for &(_, number) in trials {
+            let computed = recomputation.record(cell, number, drawing.trial(number));
+            let there = &stored[id.as_str()][&number];
+            if computed != *there {
+                bar.finish_and_clear();
+                return Err(Failure::Verification(anyhow!(
+                    "{}: trial {number} of cell {id} ({}) is stored as {} and comes out as {}",
+                    root.display(),
+                    cell.label(),
+                    json(there),
+                    json(&computed)
+                )));
+            }
+            same += 1;
+            changed += u64::from(computed.weights_changed > 0);
+            bar.inc(1);
+        }
+        cells.push(VerifiedCell { named: NamedCell::new(cell), same, changed });
+    }
+    bar.finish_and_clear();
+    arguments.shown.format.show(&Verified {
+        run: path(&root),
+        sample: arguments.sample,
+        seed,
+        verified_trials: chosen.len(),
+        stored_trials: all.len(),
+        cells,
+    });
+    progress_line(&format!(
+        "{} of {} stored trials came out the same (--sample {} --seed {seed})",
+        chosen.len(),
+        all.len(),
+        arguments.sample
+    ));
+    Ok(Outcome::Done)
+}
+
+#[derive(Serialize)]
+struct Verified {
+    run: String,
+    sample: usize,
+    seed: u64,
+    verified_trials: usize,
+    stored_trials: usize,
+    cells: Vec<VerifiedCell>,
+}
+
+#[derive(Serialize)]
+struct VerifiedCell {
+    #[serde(flatten)]
+    named: NamedCell,
+    same: u64,
+    changed: u64,
+}
+
+impl Document for Verified {
+    const FORMAT: &'static str = "zerospace.verify/1";
+
+    fn text(&self) -> String {
+        let row = |cell: &VerifiedCell| {
+            let mut row = cell.named.columns();
+            row.extend([cell.same.to_string(), cell.changed.to_string()]);
+            row
+        };
+        let columns = [&NamedCell::COLUMNS[..], &[">the same", ">with changed weights"]].concat();
+        markdown(&columns, &self.cells.iter().map(row).collect::<Vec<_>>())
+    }
+}
+
+/// `count` different numbers below `all`, or all of them, ascending: every set is equally likely.
+fn sample(all: usize, count: usize, seed: u64) -> Vec<usize> {
+    use inject::{BitErrorRate, FaultModel, Faults, PlaneSizes};
+    if count >= all {
+        return (0..all).collect();
+    }
+    let planes = PlaneSizes { data_bits: all as u64, check_bits: 0 };
+    // The middle of the rates that give this count: floor(all * rate) = count.
+    let rate = BitErrorRate::new((count as f64 + 0.5) / all as f64).expect("count < all");
+    let Faults::Flips(drawn) = FaultModel::FixedCount.sample(rate, planes, seed, 0) else {
+        unreachable!("a fixed count of cells flips, whatever they hold")
+    };
+    drawn.data.into_iter().map(|number| number as usize).collect()
+}

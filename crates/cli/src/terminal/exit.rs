@@ -1,0 +1,51 @@
+use std::process::ExitCode;
+
+use harness::{Failure, MissingSet};
+use signal_hook::consts::SIGINT;
+
+/// End of a command without an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Done,
+    Incomplete,
+    /// A signal of this number stopped the command, which can be resumed.
+    Stopped(i32),
+}
+
+impl Outcome {
+    pub(crate) fn code(self) -> ExitCode {
+        ExitCode::from(self.number())
+    }
+
+    /// The exit code as a number.
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Incomplete => 5,
+            Self::Stopped(SIGINT) => 130,
+            Self::Stopped(_) => 75,
+        }
+    }
+}
+
+/// Exit code of a failure.
+pub(crate) fn code(failure: &Failure) -> ExitCode {
+    ExitCode::from(match failure {
+        Failure::Machine(_) => 1,
+        Failure::Input(_) => 2,
+        Failure::OtherPlan(_) => 4,
+        Failure::Verification(_) => 6,
+    })
+}
+
+/// The failure in one line, with the option or command that helps where there is one.
+pub(crate) fn explained(failure: &Failure) -> String {
+    const CHOOSE: &str = "choose the directory of data sets with --data DIR or ZEROSPACE_DATA";
+    match failure.error().downcast_ref() {
+        None => failure.to_string(),
+        Some(MissingSet { fetchable: None, .. }) => format!("{failure}; {CHOOSE}"),
+        Some(MissingSet { fetchable: Some(set), .. }) => {
+            format!("{failure}; fetch it with `zerospace data fetch {set}`, or {CHOOSE}")
+        }
+    }
+}

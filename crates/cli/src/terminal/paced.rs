@@ -1,0 +1,26 @@
+//! The clock of an evaluation: a signal waits for the end of a call.
+
+use std::time::{Duration, Instant};
+
+use campaign::{Evaluator, WeightChange};
+use harness::Int8;
+
+/// Longest time that the evaluation of several trials in one call may take.
+const CALL: Duration = Duration::from_secs(20);
+
+/// An evaluator that puts as many trials into a call as the last call could finish in [`CALL`].
+pub(crate) struct Paced<'a, 'b>(pub(crate) &'b mut Int8<'a>);
+
+impl Evaluator for Paced<'_, '_> {
+    fn predict(&mut self, trials: &[&[WeightChange]]) -> Vec<Vec<u16>> {
+        let begun = Instant::now();
+        let predictions = self.0.predict(trials);
+        let seconds_a_trial = begun.elapsed().as_secs_f64() / trials.len() as f64;
+        self.0.set_together((CALL.as_secs_f64() / seconds_a_trial) as usize);
+        predictions
+    }
+
+    fn together(&self) -> usize {
+        self.0.together()
+    }
+}

@@ -1,0 +1,55 @@
+//! Magnitudes of weights, and the positions of large ones in their blocks.
+
+use ecc::{BLOCK, Constraint};
+use quant::QuantTensor;
+use serde::Serialize;
+
+/// Number of weights that a constraint forbids.
+pub fn violations(weights: &[QuantTensor], constraint: &Constraint) -> usize {
+    weights.iter().map(|tensor| constraint.violations(&tensor.values).count()).sum()
+}
+
+/// Magnitudes of the weights of a tensor or a network.
+#[derive(Debug, Default, Serialize)]
+pub struct Distribution {
+    /// Number of weights.
+    pub weights: usize,
+    /// Number of blocks of 8 weights; the last one is padded.
+    pub blocks: usize,
+    /// Number of weights with |q| below 32, from 32 to 63, and above.
+    pub magnitudes: [usize; 3],
+    /// Number of values outside the narrow range of [`Constraint::WOT`], by position in their block.
+    pub large_at: [usize; BLOCK],
+    /// Number of weights that in-place protection cannot store.
+    pub violations: usize,
+}
+
+impl Distribution {
+    /// Counts the weights of a tensor.
+    pub fn of(values: &[i8]) -> Self {
+        let mut d = Self { weights: values.len(), blocks: values.len().div_ceil(BLOCK), ..Self::default() };
+        let small = Constraint::WOT.narrowest();
+        for (index, &value) in values.iter().enumerate() {
+            d.magnitudes[usize::from(value.unsigned_abs() / 32).min(2)] += 1;
+            d.large_at[index % BLOCK] += usize::from(!small.contains(&value));
+        }
+        d.violations = Constraint::WOT.violations(values).count();
+        d
+    }
+
+    /// Counts all weights of a network.
+    pub fn of_all(weights: &[QuantTensor]) -> Self {
+        let mut total = Self::default();
+        weights.iter().for_each(|tensor| total.add(&Self::of(&tensor.values)));
+        total
+    }
+
+    /// Adds the counts of another tensor.
+    pub fn add(&mut self, other: &Self) {
+        self.weights += other.weights;
+        self.blocks += other.blocks;
+        self.violations += other.violations;
+        self.magnitudes.iter_mut().zip(other.magnitudes).for_each(|(a, b)| *a += b);
+        self.large_at.iter_mut().zip(other.large_at).for_each(|(a, b)| *a += b);
+    }
+}

@@ -1,0 +1,180 @@
+//! Int8 networks with static or dynamic activation ranges, on the images of a set.
+
+use anyhow::anyhow;
+use campaign::{Evaluation, Evaluator, WeightChange};
+use data::ImageSet;
+use infer::{Baseline, DynamicNetwork, Inputs, Network};
+use quant::{Activations, Checkpoint, ModelSpec};
+
+/// A compiled int8 network.
+#[derive(Debug)]
+pub enum CompiledNetwork {
+    /// With static activation ranges.
+    Static(Network),
+    /// With the ranges of each batch.
+    Dynamic(DynamicNetwork),
+}
+
+/// Name of the rules by which a checkpoint is evaluated; part of a cell's identity.
+pub(crate) fn evaluator(checkpoint: &Checkpoint) -> String {
+    match checkpoint.activations {
+        Activations::Static(_) => infer::EVALUATOR.into(),
+        Activations::Dynamic { batch } => DynamicNetwork::evaluator(batch),
+    }
+}
+
+impl CompiledNetwork {
+    /// Compiles a checkpoint for the images of a set.
+    ///
+    /// # Errors
+    /// If the network does not take the images.
+    pub fn new(checkpoint: &Checkpoint, images: &ImageSet) -> anyhow::Result<Self> {
+        check_fit(&checkpoint.model, images)?;
+        let graph = zoo::build_stored(&checkpoint.model, &checkpoint.layers)?;
+        Ok(match checkpoint.activations {
+            Activations::Static(_) => Self::Static(Network::new(&graph, checkpoint)?),
+            Activations::Dynamic { .. } => Self::Dynamic(DynamicNetwork::new(&graph, checkpoint)?),
+        })
+    }
+
+    /// Returns the class of each image. `done` receives the number of images just finished.
+    ///
+    /// # Errors
+    /// If the network does not take the images.
+    pub fn predict(&self, images: &ImageSet, done: &(dyn Fn(usize) + Sync)) -> anyhow::Result<Vec<u16>> {
+        match self {
+            Self::Static(network) => Ok(network.predict_watched(&network.prepare(images.pixels())?, done)),
+            Self::Dynamic(network) => {
+                let image_bytes = images.shape().image_bytes();
+                let mut predictions = Vec::with_capacity(images.len());
+                for pixels in images.pixels().chunks(network.batch() * image_bytes) {
+                    predictions.extend(network.predict_clean(&network.prepare(pixels)?));
+                    done(pixels.len() / image_bytes);
+                }
+                Ok(predictions)
+            }
+        }
+    }
+}
+
+/// Fewest trials for which one call is cheaper than a call for each.
+const FEWEST_TOGETHER: usize = 3;
+
+/// An int8 network on the images of a set: the [`Evaluator`] of a campaign.
+#[derive(Debug)]
+pub struct Int8<'a>(Kind<'a>);
+
+#[derive(Debug)]
+enum Kind<'a> {
+    Static {
+        baseline: Baseline<'a>,
+        together: usize,
+    },
+    /// Each trial is a full pass: a change reaches every image of its batch through the ranges.
+    Dynamic {
+        network: DynamicNetwork,
+        inputs: Inputs<'a>,
+        clean: Vec<u16>,
+    },
+}
+
+impl<'a> Int8<'a> {
+    /// Compiles a checkpoint and computes its fault-free predictions. `memory` limits the clean activations that are
+    /// kept, in bytes. `done` receives the number of images that the fault-free network has just finished.
+    ///
+    /// # Errors
+    /// If the network does not take the images, or cannot be compiled.
+    pub fn new(
+        checkpoint: &Checkpoint,
+        images: &'a ImageSet,
+        memory: usize,
+        done: &(dyn Fn(usize) + Sync),
+    ) -> anyhow::Result<Self> {
+        let compiled = CompiledNetwork::new(checkpoint, images)?;
+        let clean = match compiled {
+            CompiledNetwork::Dynamic(_) => compiled.predict(images, done)?,
+            CompiledNetwork::Static(_) => Vec::new(),
+        };
+        Ok(Self(match compiled {
+            CompiledNetwork::Static(network) => {
+                let inputs = network.prepare(images.pixels())?;
+                let baseline = Baseline::new(network, inputs, memory, done);
+                Kind::Static { baseline, together: FEWEST_TOGETHER }
+            }
+            CompiledNetwork::Dynamic(network) => {
+                let inputs = network.prepare(images.pixels())?;
+                Kind::Dynamic { network, inputs, clean }
+            }
+        }))
+    }
+
+    /// The fault-free predictions, one class for each image.
+    pub fn clean(&self) -> &[u16] {
+        match &self.0 {
+            Kind::Static { baseline, .. } => baseline.clean(),
+            Kind::Dynamic { clean, .. } => clean,
+        }
+    }
+
+    /// The fault-free predictions beside the labels; for images without labels the predictions stand for them.
+    pub fn evaluation(&self, images: &ImageSet) -> Evaluation {
+        match images.is_labelled() {
+            true => Evaluation::new(images.labels().to_vec(), self.clean().to_vec()),
+            false => Evaluation::label_free(self.clean().to_vec()),
+        }
+    }
+
+    /// Sets the number of trials that a call evaluates together, where that is cheaper; at least 3. A caller with a
+    /// clock bounds the time of a call with it. Predictions do not depend on it.
+    pub fn set_together(&mut self, trials: usize) {
+        if let Kind::Static { together, .. } = &mut self.0 {
+            *together = trials.max(FEWEST_TOGETHER);
+        }
+    }
+}
+
+impl Evaluator for Int8<'_> {
+    fn predict(&mut self, trials: &[&[WeightChange]]) -> Vec<Vec<u16>> {
+        let change =
+            |&WeightChange { tensor, index, value }: &_| infer::WeightChange { tensor, index, value };
+        let trials: Vec<Vec<infer::WeightChange>> =
+            trials.iter().map(|changes| changes.iter().map(change).collect()).collect();
+        match &mut self.0 {
+            Kind::Static { baseline, .. } => {
+                baseline.predict(&trials.iter().map(Vec::as_slice).collect::<Vec<_>>())
+            }
+            Kind::Dynamic { network, inputs, .. } => {
+                trials.iter().map(|changes| network.predict(inputs, changes)).collect()
+            }
+        }
+    }
+
+    fn together(&self) -> usize {
+        match &self.0 {
+            Kind::Static { baseline, together } if baseline.images_kept() < baseline.clean().len() => {
+                *together
+            }
+            Kind::Static { .. } | Kind::Dynamic { .. } => 1,
+        }
+    }
+}
+
+/// Checks that a network takes the images of a set and, if these have labels, knows as many classes.
+///
+/// # Errors
+/// With both shapes and numbers of classes.
+pub fn check_fit(model: &ModelSpec, images: &ImageSet) -> anyhow::Result<()> {
+    let shape = images.shape();
+    let given = [shape.channels, shape.height, shape.width];
+    let same_classes = !images.is_labelled() || images.classes() == model.classes;
+    if given == model.input && same_classes {
+        return Ok(());
+    }
+    Err(anyhow!(
+        "the network takes {:?} images of {} classes, {} has {given:?} of {}",
+        model.input,
+        model.classes,
+        images.name(),
+        images.classes(),
+    ))
+}

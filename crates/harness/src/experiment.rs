@@ -1,0 +1,211 @@
+//! An experiment file with its checkpoints, its images and the plan that they make.
+
+use std::path::Path;
+
+use anyhow::{Context, anyhow};
+use campaign::{Evaluation, Experiment};
+use data::ImageSet;
+use ecc::MemoryLayout;
+use inject::ScopedFaultModel;
+use quant::{Activations, Checkpoint};
+use records::{CellSpec, Environment, EvaluationSet, Manifest, NetworkEntry, TensorEntry};
+
+use crate::evaluator::evaluator;
+use crate::images::{DEFAULT_SIDE, is_folder};
+use crate::quantizing::agreeing;
+use crate::{DataSets, Failure, Images, Int8, Observer, network_text};
+
+/// Bytes of clean activations that all networks of an experiment together may keep for their trials.
+const KEPT_LEVELS: usize = 768 << 20;
+
+/// The weights of a checkpoint in memory order, under a label for tables and figures.
+pub fn stored_network(label: &str, checkpoint: &Checkpoint) -> campaign::Network {
+    let sizes = checkpoint.weights.iter().map(|w| (w.name.as_str(), w.values.len()));
+    let layout = MemoryLayout::new(sizes);
+    let plane = layout.pack(checkpoint.weights.iter().map(|w| w.values.as_slice()));
+    campaign::Network {
+        label: label.into(),
+        digest: checkpoint.digest(),
+        evaluator: evaluator(checkpoint),
+        layout,
+        plane,
+    }
+}
+
+/// An experiment with its checkpoints, images, networks and cells; nothing has run yet.
+#[derive(Debug)]
+pub struct LoadedExperiment {
+    /// The experiment file's content.
+    pub experiment: Experiment,
+    /// The experiment file, word for word.
+    pub source: String,
+    /// The evaluation images.
+    pub images: ImageSet,
+    /// A checkpoint for each `[[model]]`, in the file's order.
+    pub checkpoints: Vec<Checkpoint>,
+    /// The same networks in memory order.
+    pub networks: Vec<campaign::Network>,
+    /// The plan.
+    pub cells: Vec<CellSpec>,
+}
+
+/// A network of an experiment, ready for trials.
+#[derive(Debug)]
+pub struct ReadyNetwork<'a> {
+    /// Runs it.
+    pub evaluator: Int8<'a>,
+    /// Its fault-free predictions, with which trials are compared.
+    pub evaluation: Evaluation,
+}
+
+impl LoadedExperiment {
+    /// Reads and checks an experiment file, its checkpoints and its images.
+    ///
+    /// # Errors
+    /// With the file, the field, its value and the expectation.
+    pub fn load(path: &Path, data: &DataSets, observer: &dyn Observer) -> Result<Self, Failure> {
+        let (experiment, source) = Experiment::load(path).map_err(Failure::input)?;
+        let load = |model: &campaign::ModelSection| Checkpoint::load(&model.checkpoint);
+        let checkpoints: Vec<Checkpoint> =
+            experiment.models.iter().map(load).collect::<Result<_, _>>().map_err(Failure::input)?;
+        Self::new(experiment, source, checkpoints, data, observer)
+    }
+
+    /// Checks an experiment with its checkpoints, one for each model, and reads its images.
+    ///
+    /// # Errors
+    /// As [`LoadedExperiment::load`].
+    pub fn new(
+        experiment: Experiment,
+        source: String,
+        checkpoints: Vec<Checkpoint>,
+        data: &DataSets,
+        observer: &dyn Observer,
+    ) -> Result<Self, Failure> {
+        let section = &experiment.data;
+        let side = input_side(&section.set, &checkpoints[0]).map_err(Failure::Input)?;
+        let Images { set: images, unreadable, .. } =
+            data.images(&section.set, &section.split, section.images, side, observer)?;
+        let labelled = experiment.models.iter().zip(&checkpoints);
+        let networks: Vec<_> = labelled.map(|(model, c)| stored_network(&model.label, c)).collect();
+        let evaluation = EvaluationSet {
+            name: images.name().into(),
+            split: images.split().to_string(),
+            images: images.len() as u64,
+            digest: images.digest(),
+            unreadable_files: unreadable as u64,
+            label_free: !images.is_labelled(),
+        };
+        let cells = campaign::plan(&experiment, &networks, &evaluation).map_err(Failure::input)?;
+        Ok(Self { experiment, source, images, checkpoints, networks, cells })
+    }
+
+    /// Compiles the networks and computes their fault-free predictions.
+    ///
+    /// # Errors
+    /// If a network does not take the images.
+    pub fn ready(&self, observer: &dyn Observer) -> Result<Vec<ReadyNetwork<'_>>, Failure> {
+        let memory = KEPT_LEVELS / self.checkpoints.len();
+        observer.begin((self.images.len() * self.checkpoints.len()) as u64, "images");
+        let ready = |(model, checkpoint): (&campaign::ModelSection, &Checkpoint)| {
+            observer.subject(&format!("{}, fault-free", model.label));
+            let done = |images| observer.advance(images as u64);
+            let evaluator = Int8::new(checkpoint, &self.images, memory, &done)
+                .with_context(|| model.checkpoint.display().to_string())
+                .map_err(Failure::Input)?;
+            let correct = agreeing(evaluator.clean(), &self.images);
+            if let Some(warning) =
+                network_text::at_chance(correct, &self.images, &checkpoint.model, &checkpoint.preprocessing)
+            {
+                observer.remark(&format!("{}: {warning}", model.label));
+            }
+            let evaluation = evaluator.evaluation(&self.images);
+            Ok(ReadyNetwork { evaluator, evaluation })
+        };
+        let ready = self.experiment.models.iter().zip(&self.checkpoints).map(ready).collect();
+        observer.end();
+        ready
+    }
+
+    /// The manifest of a run of this experiment. `environment` says where the run begins.
+    pub fn manifest(&self, ready: &[ReadyNetwork<'_>], environment: Environment) -> Manifest {
+        Manifest {
+            expected: campaign::expected_outcomes(&self.networks, &self.cells),
+            stop: self.experiment.stop,
+            ..Manifest::new(
+                &self.experiment.title,
+                &self.source,
+                self.entries(ready),
+                self.cells.clone(),
+                self.experiment.trials,
+                self.experiment.unit_trials,
+                environment,
+            )
+        }
+    }
+
+    /// Descriptions of the networks for the manifest.
+    fn entries(&self, ready: &[ReadyNetwork<'_>]) -> Vec<NetworkEntry> {
+        let entry = |i: usize| {
+            let (network, checkpoint) = (&self.networks[i], &self.checkpoints[i]);
+            NetworkEntry {
+                label: network.label.clone(),
+                network: network.digest.clone(),
+                architecture: network_text::architecture(&checkpoint.model, &checkpoint.layers),
+                family: self.experiment.models[i].family.clone(),
+                classes: checkpoint.model.classes as u64,
+                clean_correct: ready[i].evaluation.clean_correct(),
+                provenance: provenance(checkpoint, Some(&self.experiment.data.set)),
+                tensors: self.named_tensors(network),
+            }
+        };
+        (0..self.networks.len()).map(entry).collect()
+    }
+
+    /// The tensors of a network if a fault model is confined to one of them.
+    fn named_tensors(&self, network: &campaign::Network) -> Vec<TensorEntry> {
+        let of_a_tensor = |cell: &CellSpec| {
+            let model: Result<ScopedFaultModel, _> = cell.fault_model.parse();
+            cell.network == network.digest && model.is_ok_and(|model| model.scope.tensor.is_some())
+        };
+        if !self.cells.iter().any(of_a_tensor) {
+            return Vec::new();
+        }
+        let tensors = network.layout.tensors().iter();
+        tensors.map(|span| TensorEntry { name: span.name.clone(), weights: span.len as u64 }).collect()
+    }
+}
+
+/// Rows and columns to which the images of a set are cut for a network.
+fn input_side(set: &str, checkpoint: &Checkpoint) -> anyhow::Result<usize> {
+    let [_, height, width] = checkpoint.model.input;
+    match is_folder(set) {
+        false => Ok(DEFAULT_SIDE),
+        true if height == width => Ok(height),
+        true => {
+            Err(anyhow!("the network takes images of {height} rows of {width} pixels, {set} has squares"))
+        }
+    }
+}
+
+/// Origin and input of a checkpoint, a line for each step. `set` names the data set whose images it receives, if any.
+pub fn provenance(checkpoint: &Checkpoint, set: Option<&str>) -> Vec<String> {
+    let p = &checkpoint.provenance;
+    let mut lines = vec![format!("weights from {} (SHA-256 {})", p.source, p.source_sha256)];
+    lines.extend(p.reading.iter().map(|choice| format!("read as: {choice}")));
+    lines.extend([
+        format!("weights after rounding: {}", p.weight_edits),
+        match checkpoint.activations {
+            Activations::Static(_) => {
+                format!("activation ranges from {} (SHA-256 {})", p.calibration, p.calibration_digest)
+            }
+            Activations::Dynamic { .. } => format!("activation ranges from {}", p.calibration),
+        },
+        format!(
+            "preprocessing: {}",
+            network_text::preprocessing(&checkpoint.preprocessing, checkpoint.model.input, set)
+        ),
+        format!("written by {}", p.written_by),
+    ]);
+    lines
+}

@@ -1,0 +1,202 @@
+//! Fault-free accuracy of networks under lossy protections, which change weights by storing them: measured once for a run
+//! and kept in its directory.
+
+use std::path::Path;
+
+use analysis::LossyStorage;
+use anyhow::{Context, anyhow};
+use campaign::{StoredNetwork, Trial};
+use ecc::{BLOCK, Protection};
+use records::{CellSpec, Manifest, Store, write_durably};
+use serde::{Deserialize, Serialize};
+
+use crate::{Failure, LoadedExperiment, Observer, ReadyNetwork};
+
+const VERSION: u32 = 1;
+
+/// Content of `fault-free.json`. No record depends on it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FaultFree {
+    fault_free_version: u32,
+    /// In plan order.
+    stored: Vec<Stored>,
+}
+
+/// A network as a protection stores it, evaluated without faults.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    /// The plan's label for the network.
+    model: String,
+    protection: String,
+    /// Content hash of the checkpoint.
+    network: String,
+    /// Digest of the evaluation images.
+    images: String,
+    /// Weights that storing alone changes.
+    weights_changed: u64,
+    /// Images classified correctly, and those with the prediction of the network itself.
+    correct: u64,
+    agree: u64,
+    /// Of all predictions in order, as in the records.
+    predictions_hash: String,
+}
+
+impl Stored {
+    fn is_of(&self, cell: &CellSpec) -> bool {
+        self.model == cell.model && self.protection == cell.protection
+    }
+}
+
+/// Fault-free results of a run's networks under lossy protections, for its report.
+///
+/// # Errors
+/// If `fault-free.json` is damaged, or belongs to another network or other images.
+pub(crate) fn lossy_storages(store: &Store) -> Result<Vec<LossyStorage>, Failure> {
+    let known = load(store.root())?;
+    let storage = |cell: &CellSpec| -> Result<LossyStorage, Failure> {
+        let stored = known.iter().find(|stored| stored.is_of(cell));
+        if let Some(other) =
+            stored.filter(|s| s.network != cell.network || s.images != cell.evaluation.digest)
+        {
+            return Err(Failure::Input(anyhow!(
+                "{}: {} under {} belongs to another network or other images than the run; remove the file and measure \
+                 again",
+                path(store.root()).display(),
+                other.model,
+                other.protection
+            )));
+        }
+        Ok(LossyStorage {
+            model: cell.model.clone(),
+            protection: cell.protection.clone(),
+            correct: stored.map(|stored| stored.correct),
+        })
+    };
+    lossy_cells(store.manifest()).into_iter().map(storage).collect()
+}
+
+/// Measures the networks that `fault-free.json` lacks; `None` if it lacks none.
+///
+/// # Errors
+/// If the run is of another experiment.
+pub fn measure_fault_free(
+    store: &Store,
+    loaded: &LoadedExperiment,
+    ready: &mut [ReadyNetwork<'_>],
+    observer: &dyn Observer,
+) -> Result<Option<FaultFree>, Failure> {
+    let known = load(store.root())?;
+    let mut stored = Vec::new();
+    let mut measured = 0;
+    for cell in lossy_cells(store.manifest()) {
+        if let Some(already) = known.iter().find(|stored| stored.is_of(cell)) {
+            stored.push(already.clone());
+            continue;
+        }
+        let place = loaded.networks.iter().position(|network| network.digest == cell.network);
+        let place = place.ok_or_else(|| {
+            Failure::OtherPlan(anyhow!(
+                "{}: this run has the network {} ({}), which the experiment has not",
+                store.root().display(),
+                cell.network,
+                cell.model
+            ))
+        })?;
+        observer.remark(&format!("{} under {}, without faults ...", cell.model, cell.protection));
+        let protection = ecc::by_id(&cell.protection).map_err(Failure::input)?;
+        let memory = StoredNetwork::new(&loaded.networks[place], protection)
+            .with_context(|| cell.label())
+            .map_err(Failure::Input)?;
+        let trial = Trial { changes: memory.losses().to_vec(), ..Trial::default() };
+        let ReadyNetwork { evaluator, evaluation } = &mut ready[place];
+        let record = evaluation.records(0, vec![trial], evaluator).pop().expect("a record for each trial");
+        stored.push(Stored {
+            model: cell.model.clone(),
+            protection: cell.protection.clone(),
+            network: cell.network.clone(),
+            images: cell.evaluation.digest.clone(),
+            weights_changed: record.weights_changed,
+            correct: record.correct,
+            agree: record.agree,
+            predictions_hash: record.predictions_hash,
+        });
+        measured += 1;
+    }
+    Ok((measured > 0).then_some(FaultFree { fault_free_version: VERSION, stored }))
+}
+
+impl FaultFree {
+    /// Writes `fault-free.json` of a run.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn write(&self, store: &Store) -> Result<(), Failure> {
+        let text = serde_json::to_string_pretty(self).expect("plain data serializes") + "\n";
+        let path = path(store.root());
+        write_durably(&path, text.as_bytes())
+            .with_context(|| path.display().to_string())
+            .map_err(Failure::Machine)
+    }
+}
+
+fn path(root: &Path) -> std::path::PathBuf {
+    root.join("fault-free.json")
+}
+
+fn load(root: &Path) -> Result<Vec<Stored>, Failure> {
+    let path = path(root);
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| path.display().to_string())
+        .map_err(Failure::Machine)?;
+    let file: FaultFree =
+        serde_json::from_str(&text).with_context(|| path.display().to_string()).map_err(Failure::Input)?;
+    match file.fault_free_version {
+        VERSION => Ok(file.stored),
+        other => Err(Failure::Input(anyhow!(
+            "{}: fault_free_version is {other}, expected {VERSION}",
+            path.display()
+        ))),
+    }
+}
+
+/// The first cell of each network under each protection that may lose by storing, in plan order.
+fn lossy_cells(manifest: &Manifest) -> Vec<&CellSpec> {
+    let mut cells: Vec<&CellSpec> = Vec::new();
+    for cell in manifest.cells.iter().map(|cell| &cell.spec) {
+        let known = cells.iter().any(|k| k.model == cell.model && k.protection == cell.protection);
+        // A protection that only a newer program knows may be lossy too.
+        if !known && ecc::by_id(&cell.protection).map_or(true, |protection| may_lose(&*protection)) {
+            cells.push(cell);
+        }
+    }
+    cells
+}
+
+/// Whether a protection changes some weights by storing them: blocks of eight equal weights tell, for every value that
+/// it can store. Those that it lists beside the array do not count, since they are put back.
+fn may_lose(protection: &dyn Protection) -> bool {
+    let constraint = protection.constraint();
+    (i8::MIN..=i8::MAX).any(|value| {
+        let block = [value; BLOCK];
+        (0..BLOCK).all(|position| constraint.allows(position, value))
+            && protection.as_stored(block) != block
+            && protection.exceptions(&block).is_empty()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::may_lose;
+
+    #[test]
+    fn lossy_protections_are_told_from_others() {
+        let all = ecc::all();
+        let lossy: Vec<&str> = all.iter().filter(|p| may_lose(&***p)).map(|p| p.id()).collect();
+        assert_eq!(lossy, ["lsb-64-56", "dec-64-50", "weight-nulling", "cep-8", "mset-8"]);
+    }
+}

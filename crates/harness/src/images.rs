@@ -1,0 +1,240 @@
+//! Image sets by name, and the sentences that describe them to users.
+
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+use data::{
+    CacheOutcome, DataError, DataSource, FolderImages, FolderSource, FoundSet, ImageFolder, ImageSet,
+    ResizeCrop, Split,
+};
+use quant::Checkpoint;
+use records::EvaluationSet;
+
+use crate::{Failure, Observer};
+
+/// Remark on synthetic images; reports repeat it.
+pub const SYNTHETIC: &str =
+    "the images are synthetic, drawn by this program: they compare protections, not networks";
+
+/// Short form of [`SYNTHETIC`] for figures.
+pub const SYNTHETIC_SHORT: &str = "Synthetic images: they compare methods, not networks";
+
+/// Remark on images without labels; reports repeat it.
+pub const LABEL_FREE: &str =
+    "the images have no labels: what counts is agreement with the fault-free network, not accuracy";
+
+/// Order of calibration images; evaluation goes class by class.
+const IN_TURNS: &str = "images of all classes in turns, the first of each, then the second";
+
+/// Default rows and columns of images from a folder: the input size of the published ImageNet networks except
+/// Inception's 299.
+pub const DEFAULT_SIDE: usize = 224;
+
+/// Most unreadable files that remarks name.
+const NAMED: usize = 5;
+
+/// The first images of a data set.
+#[derive(Debug)]
+pub struct Images {
+    /// The images.
+    pub set: ImageSet,
+    /// Number of files that could not be decoded; other files took their places.
+    pub unreadable: usize,
+    /// Remarks for the user, one sentence each.
+    pub notes: Vec<String>,
+}
+
+/// Returns true if the program draws the images of the set.
+pub fn is_synthetic(set: &str) -> bool {
+    set.parse().is_ok_and(DataSource::is_synthetic)
+}
+
+/// Suffix of an evaluation set's name if files were left out.
+pub fn left_out(set: &EvaluationSet) -> String {
+    match set.unreadable_files {
+        0 => String::new(),
+        files => format!(", {files} unreadable files left out"),
+    }
+}
+
+/// Returns true if the set is a folder of image files, which are cut to the network's input size.
+pub fn is_folder(set: &str) -> bool {
+    FolderSource::named(set).is_some()
+}
+
+/// A directory of data sets, and where the decoded images of folders are kept.
+#[derive(Clone, Debug)]
+pub struct DataSets {
+    /// The directory; `cifar10` is looked for in its folder of that name, and so on.
+    pub root: PathBuf,
+    /// Directory of decoded images; `.zerospace-cache` in the directory of the data sets when absent.
+    pub cache: Option<PathBuf>,
+}
+
+/// A data set that is not where it was looked for.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct MissingSet {
+    /// Name of the set, if it can be downloaded.
+    pub fetchable: Option<DataSource>,
+    /// The places that were searched.
+    pub error: DataError,
+}
+
+impl DataSets {
+    /// Data sets in a directory.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into(), cache: None }
+    }
+
+    /// Reads the first `images` images of a data set, or all. Images of a folder are cut to `side` x `side` pixels.
+    ///
+    /// # Errors
+    /// If the set is unknown, missing ([`MissingSet`]), incomplete, damaged or too small.
+    pub fn images(
+        &self,
+        set: &str,
+        split: &str,
+        images: Option<usize>,
+        side: usize,
+        observer: &dyn Observer,
+    ) -> Result<Images, Failure> {
+        self.read(set, split, images, side, false, observer).map_err(Failure::Input)
+    }
+
+    /// Reads images for calibration. A folder gives images of all classes in turns, test images too, so that few of
+    /// them represent every class.
+    ///
+    /// # Errors
+    /// As [`DataSets::images`].
+    pub fn calibration_images(
+        &self,
+        set: &str,
+        split: &str,
+        images: usize,
+        side: usize,
+        observer: &dyn Observer,
+    ) -> Result<Images, Failure> {
+        self.read(set, split, Some(images), side, true, observer).map_err(Failure::Input)
+    }
+
+    fn read(
+        &self,
+        set: &str,
+        split: &str,
+        images: Option<usize>,
+        side: usize,
+        in_turns: bool,
+        observer: &dyn Observer,
+    ) -> anyhow::Result<Images> {
+        let split: Split = split.parse()?;
+        if let Some(source) = FolderSource::named(set) {
+            let there = self.root.join(source.name()).is_dir();
+            let folder = ImageFolder::open(&self.root, source, split).map_err(|error| match there {
+                true => error.into(),
+                false => anyhow!(MissingSet { fetchable: None, error }),
+            })?;
+            let folder = if in_turns { folder.in_turns() } else { folder };
+            let images = self.decode(&folder, images, side, observer)?;
+            images.notes.iter().for_each(|note| observer.remark(note));
+            return Ok(images);
+        }
+        let source: DataSource = set.parse()?;
+        let mut forms = source.find_all(&self.root, split)?.into_iter();
+        let found = match forms.next() {
+            Some(found) => found?,
+            None => source.find(&self.root, split).map_err(|error| {
+                anyhow!(MissingSet { fetchable: Some(source).filter(|&source| fetchable(source)), error })
+            })?,
+        };
+        let others: Vec<String> =
+            forms.map(|form| form.map_or("an incomplete form".into(), |form| form_of(&form))).collect();
+        if !others.is_empty() {
+            let others = others.join(" and ");
+            observer.remark(&format!(
+                "{source} {split}: read as {}; not read, though there: {others}",
+                form_of(&found)
+            ));
+        }
+        let all = found.read()?;
+        if all.is_synthetic() {
+            observer.remark(SYNTHETIC);
+        }
+        let set = match images {
+            Some(count) => all.take(count)?,
+            None => all,
+        };
+        Ok(Images { set, unreadable: 0, notes: Vec::new() })
+    }
+
+    /// Directory of the decoded images.
+    pub fn cache(&self) -> PathBuf {
+        self.cache.clone().unwrap_or_else(|| self.root.join(".zerospace-cache"))
+    }
+
+    /// Decodes the first `images` images of a folder, or all, cut to `side` x `side` pixels, or takes them from the
+    /// cache.
+    ///
+    /// # Errors
+    /// If an image size is impossible, or the folder has too few readable images.
+    pub fn decode(
+        &self,
+        folder: &ImageFolder,
+        images: Option<usize>,
+        side: usize,
+        observer: &dyn Observer,
+    ) -> anyhow::Result<Images> {
+        let crop = ResizeCrop::for_side(side).ok_or_else(|| {
+            anyhow!("images of {side} x {side} pixels, expected 1 to {} a side", data::MAX_SIDE)
+        })?;
+        observer.begin(images.unwrap_or(folder.len()) as u64, "images decoded");
+        let loaded = folder.load(crop, images, Some(&self.cache()), &|| observer.advance(1));
+        observer.end();
+        let FolderImages { images: set, unreadable, cache } = loaded?;
+        let mut notes = Vec::new();
+        match cache {
+            CacheOutcome::Failed { path, source } => {
+                notes.push(format!("decoded images are not kept: {}: {source}", path.display()));
+            }
+            CacheOutcome::Written { damage: Some(damage) } => {
+                notes.push(format!("images were decoded again, the cache was damaged: {damage}"));
+            }
+            CacheOutcome::Off | CacheOutcome::Read | CacheOutcome::Written { damage: None } => {}
+        }
+        if !folder.source().is_labelled() {
+            notes.push(LABEL_FREE.into());
+        }
+        if set.is_in_turns() {
+            notes.push(format!("{} {} for calibration: {IN_TURNS}", set.name(), set.split()));
+        }
+        let named = unreadable.iter().take(NAMED);
+        notes.extend(named.map(|file| format!("left out: {}: {}", file.path.display(), file.reason)));
+        if !unreadable.is_empty() {
+            let count = unreadable.len();
+            notes.push(format!("{count} unreadable files of {} {} were left out", set.name(), set.split()));
+        }
+        Ok(Images { set, unreadable: unreadable.len(), notes })
+    }
+}
+
+/// Form of a set, with its files.
+fn form_of(found: &FoundSet) -> String {
+    let place = found.place().map_or(String::new(), |place| place.display().to_string());
+    let files = found.files();
+    let files = match &files[..] {
+        [images, labels] => format!("{images} and {labels}"),
+        [first, .., last] => format!("{first} to {last}"),
+        files => files.concat(),
+    };
+    format!("{} ({place}: {files})", found.form())
+}
+
+/// Returns true if the set can be downloaded.
+pub fn fetchable(source: DataSource) -> bool {
+    matches!(source, DataSource::Cifar10 | DataSource::Cifar100)
+}
+
+/// Returns true if synthetic images fixed a checkpoint's activation ranges: its provenance begins with their name.
+pub fn calibrated_on_synthetic(checkpoint: &Checkpoint) -> bool {
+    is_synthetic(checkpoint.provenance.calibration.split([' ', ',']).next().unwrap_or_default())
+}

@@ -1,0 +1,56 @@
+//! Experiments as a library: everything between files and the other crates.
+//!
+//! The program `zerospace` is commands and a terminal on top of this crate. The crate prints nothing and reads neither the
+//! clock nor the environment: progress and remarks go to an [`Observer`], times and directories are arguments.
+//!
+//! | task | item |
+//! |---|---|
+//! | read images by the name of their set | [`DataSets`] |
+//! | quantize a float network, measure float and int8 accuracy | [`FloatNetwork`], [`Rounding`], [`int8_top1`] |
+//! | open an experiment file with its checkpoints and images | [`LoadedExperiment`] |
+//! | evaluate trials of an int8 network | [`Int8`] |
+//! | compute single trials again | [`Recomputation`] |
+//! | report a merged run | [`RunReport`] |
+//! | read a training recipe and its log | [`Recipe`], [`TrainingLog`] |
+//!
+//! # A campaign of your own
+//!
+//! This program loads a checkpoint, flips bits in its weights under three protections, and prints a table:
+//!
+//! ```
+#![doc = include_str!("../examples/own_campaign.rs")]
+//! ```
+
+mod digest;
+mod distribution;
+mod evaluator;
+mod experiment;
+mod failure;
+mod fault_free;
+mod images;
+pub mod network_text;
+mod observer;
+mod quantizing;
+mod recipe;
+mod recompute;
+mod report;
+mod training_log;
+mod weights_file;
+
+pub use digest::file_sha256;
+pub use distribution::{Distribution, violations};
+pub use evaluator::{CompiledNetwork, Int8, check_fit};
+pub use experiment::{LoadedExperiment, ReadyNetwork, provenance, stored_network};
+pub use failure::Failure;
+pub use fault_free::{FaultFree, measure_fault_free};
+pub use images::{
+    DEFAULT_SIDE, DataSets, Images, LABEL_FREE, MissingSet, SYNTHETIC, SYNTHETIC_SHORT,
+    calibrated_on_synthetic, fetchable, is_folder, is_synthetic, left_out,
+};
+pub use observer::Observer;
+pub use quantizing::{FloatNetwork, Ranges, Rounded, Rounding, agreeing, import, int8_predict, int8_top1};
+pub use recipe::{Recipe, ScaleRule, Stage};
+pub use recompute::{Recomputation, Records, json, stored_records};
+pub use report::{RunReport, is_synthetic_run, measure};
+pub use training_log::TrainingLog;
+pub use weights_file::find_weights;

@@ -1,0 +1,278 @@
+//! Quantization of float networks, and the accuracy of float and int8 networks.
+
+use std::num::NonZeroU32;
+use std::path::Path;
+
+use data::ImageSet;
+use ecc::Constraint;
+use quant::{
+    Activations, Checkpoint, FloatTensor, Parameters, Preprocessing, Provenance, QuantError, QuantTensor,
+    WeightScale,
+};
+use rayon::prelude::*;
+use zoo::{Bound, Graph, Selection};
+
+use crate::{CompiledNetwork, Observer, ScaleRule, file_sha256};
+
+/// Pixels in one pass of the float network: 50 images of CIFAR.
+const FLOAT_PIXELS: usize = 50 * 32 * 32;
+
+/// Fewest images in one pass. A pass reads all weights of the fully connected layers once, but the unfolded windows of
+/// one layer of VGG16 take 115 MB for an image of ImageNet.
+const FLOAT_IMAGES: usize = 4;
+
+/// Rule from the float weights of a network to int8 weights.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rounding {
+    /// One scale for each output channel, 127 / max|w| of the channel, instead of one for each tensor. An extension
+    /// of the paper.
+    pub per_channel: bool,
+    /// Scale of a tensor; has no effect with scales for each channel.
+    pub scale: ScaleRule,
+}
+
+/// Source of the activation ranges of an int8 network.
+#[derive(Clone, Copy, Debug)]
+pub enum Ranges<'a> {
+    /// Static ranges: the largest magnitudes that the float network computes on these images.
+    Calibration(&'a ImageSet),
+    /// Dynamic ranges: the largest magnitudes in each batch of this many images, as in the paper.
+    Batches(NonZeroU32),
+}
+
+impl<'a> Ranges<'a> {
+    /// Dynamic ranges if there is a batch size, otherwise static ranges of `calibration`.
+    ///
+    /// # Panics
+    /// If both are absent.
+    pub fn new(batch: Option<NonZeroU32>, calibration: Option<&'a ImageSet>) -> Self {
+        match batch {
+            Some(batch) => Self::Batches(batch),
+            None => Self::Calibration(calibration.expect("static ranges need images")),
+        }
+    }
+}
+
+impl Rounding {
+    fn weights(
+        self,
+        name: &str,
+        tensor: &FloatTensor,
+        constraint: &Constraint,
+    ) -> Result<QuantTensor, QuantError> {
+        if self.per_channel {
+            return QuantTensor::quantize_per_channel(name, tensor);
+        }
+        // Refuses values that are not finite.
+        let largest = QuantTensor::quantize(name, tensor)?;
+        match self.scale {
+            ScaleRule::Largest => Ok(largest),
+            ScaleRule::LeastError => {
+                let scale = wot::scale_of(tensor.values(), wot::Scale::LeastError, constraint);
+                let values = wot::levels(tensor.values(), scale);
+                Ok(QuantTensor { values, scale: WeightScale::Tensor(scale), ..largest })
+            }
+        }
+    }
+}
+
+/// A float network with its origin.
+#[derive(Clone, Copy, Debug)]
+pub struct FloatNetwork<'a> {
+    /// Its layers.
+    pub graph: &'a Graph,
+    /// Its parameters.
+    pub parameters: &'a Parameters,
+    /// Map from pixels to its inputs.
+    pub preprocessing: &'a Preprocessing,
+    /// File of its parameters.
+    pub source: &'a Path,
+    /// Choices made on reading the file, one sentence each.
+    pub reading: &'a [String],
+}
+
+/// An int8 network without activation ranges. It does not need the float network any more.
+#[derive(Debug)]
+pub struct Rounded {
+    graph: Graph,
+    checkpoint: Checkpoint,
+    /// Number of weights that were clamped into the constraint.
+    pub clamped: usize,
+}
+
+impl FloatNetwork<'_> {
+    /// Rounds the weights, clamps them into a constraint, and fixes the activation ranges.
+    ///
+    /// # Errors
+    /// If a weight is not finite, the source file cannot be read, or calibration fails.
+    pub fn quantized(
+        &self,
+        rounding: Rounding,
+        constraint: &Constraint,
+        ranges: Ranges<'_>,
+    ) -> anyhow::Result<Checkpoint> {
+        self.rounded(rounding, constraint)?.with_ranges(ranges)
+    }
+
+    /// Rounds the weights and clamps them into a constraint.
+    ///
+    /// # Errors
+    /// If a weight is not finite, or the source file cannot be read.
+    pub fn rounded(&self, rounding: Rounding, constraint: &Constraint) -> anyhow::Result<Rounded> {
+        let mut weights = Vec::new();
+        let (mut total, mut clamped) = (0, 0);
+        for spec in self.graph.stored_weights() {
+            let mut tensor = rounding.weights(&spec.name, &self.parameters[&spec.name], constraint)?;
+            total += tensor.values.len();
+            clamped += constraint.throttle(&mut tensor.values);
+            weights.push(tensor);
+        }
+        let immune = self.parameters.iter().filter(|(name, _)| !weights.iter().any(|w| w.name == **name));
+        let weight_edits = match *constraint {
+            Constraint::NONE => "none".into(),
+            _ => format!("throttled: {clamped} of {total} clamped into {constraint}"),
+        };
+        let weight_edits = match rounding.scale {
+            ScaleRule::Largest => weight_edits,
+            ScaleRule::LeastError => format!("{weight_edits}; scales of least squared error"),
+        };
+        let checkpoint = Checkpoint {
+            model: self.graph.spec().clone(),
+            layers: self.graph.layers().to_vec(),
+            preprocessing: self.preprocessing.clone(),
+            parameters: immune.map(|(name, tensor)| (name.clone(), tensor.clone())).collect(),
+            weights,
+            activations: Activations::Static(Default::default()),
+            provenance: Provenance {
+                source: file_name(self.source),
+                source_sha256: file_sha256(self.source)?,
+                calibration: String::new(),
+                calibration_digest: String::new(),
+                weight_edits,
+                reading: self.reading.to_vec(),
+                written_by: concat!("zerospace ", env!("CARGO_PKG_VERSION")).into(),
+            },
+        };
+        Ok(Rounded { graph: self.graph.clone(), checkpoint, clamped })
+    }
+
+    /// Returns the float network's top-1 class of every image; `observer` advances by images.
+    ///
+    /// # Errors
+    /// If the network does not take the images.
+    pub fn predict(&self, images: &ImageSet, observer: &dyn Observer) -> anyhow::Result<Vec<u16>> {
+        let network = zoo::FloatNetwork::from_parameters(self.graph, self.parameters)?;
+        let shape = images.shape();
+        let plane = shape.height * shape.width;
+        let classes = self.graph.spec().classes;
+        let size = (FLOAT_PIXELS / plane).max(FLOAT_IMAGES);
+        let batches: Vec<usize> = (0..images.len()).step_by(size).collect();
+        let predictions = batches.into_par_iter().map(|first| -> anyhow::Result<Vec<u16>> {
+            let batch = first..(first + size).min(images.len());
+            let pixels = &images.pixels()[batch.start * shape.image_bytes()..batch.end * shape.image_bytes()];
+            let value =
+                |(i, &pixel): (usize, &u8)| self.preprocessing.value(i / plane % shape.channels, pixel);
+            let values = pixels.iter().enumerate().map(value).collect();
+            let batch_shape = vec![batch.len(), shape.channels, shape.height, shape.width];
+            let logits = network.logits(&FloatTensor::new(batch_shape, values))?;
+            observer.advance(batch.len() as u64);
+            Ok(logits.values().chunks_exact(classes).map(largest).collect())
+        });
+        Ok(predictions.collect::<anyhow::Result<Vec<_>>>()?.concat())
+    }
+
+    /// Number of images that the float network classifies correctly.
+    ///
+    /// # Errors
+    /// As [`FloatNetwork::predict`].
+    pub fn top1(&self, images: &ImageSet, observer: &dyn Observer) -> anyhow::Result<usize> {
+        let predictions = observed(images, observer, || self.predict(images, observer))?;
+        Ok(agreeing(&predictions, images))
+    }
+}
+
+impl Rounded {
+    /// Fixes the activation ranges.
+    ///
+    /// # Errors
+    /// If the float network computes a value that is not finite, or does not take the images.
+    pub fn with_ranges(self, ranges: Ranges<'_>) -> anyhow::Result<Checkpoint> {
+        let Self { graph, mut checkpoint, .. } = self;
+        let provenance = &mut checkpoint.provenance;
+        match ranges {
+            Ranges::Calibration(images) => {
+                provenance.calibration = format!(
+                    "{} {}, first {} images{}, largest magnitude",
+                    images.name(),
+                    images.split(),
+                    images.len(),
+                    if images.is_in_turns() { " of all classes in turns" } else { "" }
+                );
+                provenance.calibration_digest = images.digest();
+                let weights = checkpoint.dequantized();
+                let scales = infer::calibrate(&graph, &weights, &checkpoint.preprocessing, images.pixels())?;
+                checkpoint.activations = Activations::Static(scales);
+            }
+            Ranges::Batches(batch) => {
+                provenance.calibration = format!("each batch of {batch} images, largest magnitude");
+                checkpoint.activations = Activations::Dynamic { batch };
+            }
+        }
+        Ok(checkpoint)
+    }
+}
+
+/// Reads the parameters of a graph from a PyTorch or safetensors file.
+///
+/// # Errors
+/// If the file is damaged or does not fit the graph.
+pub fn import(graph: &Graph, path: &Path, selection: &Selection) -> anyhow::Result<Bound> {
+    Ok(zoo::read_checkpoint(path)?.bind(graph, selection)?)
+}
+
+/// Number of images that an int8 network classifies correctly.
+///
+/// # Errors
+/// If the network does not take the images.
+pub fn int8_top1(
+    checkpoint: &Checkpoint,
+    images: &ImageSet,
+    observer: &dyn Observer,
+) -> anyhow::Result<usize> {
+    let predictions = observed(images, observer, || int8_predict(checkpoint, images, observer))?;
+    Ok(agreeing(&predictions, images))
+}
+
+/// Returns an int8 network's top-1 class of every image; `observer` advances by images.
+///
+/// # Errors
+/// If the network does not take the images.
+pub fn int8_predict(
+    checkpoint: &Checkpoint,
+    images: &ImageSet,
+    observer: &dyn Observer,
+) -> anyhow::Result<Vec<u16>> {
+    CompiledNetwork::new(checkpoint, images)?.predict(images, &|done| observer.advance(done as u64))
+}
+
+/// Does one pass over images under an observer.
+fn observed<T>(images: &ImageSet, observer: &dyn Observer, pass: impl FnOnce() -> T) -> T {
+    observer.begin(images.len() as u64, "images");
+    let result = pass();
+    observer.end();
+    result
+}
+
+/// Number of images whose prediction is the label.
+pub fn agreeing(predictions: &[u16], images: &ImageSet) -> usize {
+    predictions.iter().zip(images.labels()).filter(|(prediction, label)| prediction == label).count()
+}
+
+/// Index of the largest logit, the first of equals.
+fn largest(logits: &[f32]) -> u16 {
+    (1..logits.len()).fold(0, |best, i| if logits[i] > logits[best] { i } else { best }) as u16
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}

@@ -1,0 +1,135 @@
+//! Report of a merged run.
+
+use std::path::{Path, PathBuf};
+
+use analysis::{Context, Measure, Report, Run, Sensitivity, Statistic};
+use records::{Manifest, Store, TableError, read_trials};
+
+use crate::fault_free::lossy_storages;
+use crate::images::{LABEL_FREE, SYNTHETIC, is_synthetic, left_out};
+use crate::{Failure, file_sha256};
+
+/// Rows of each ranking of a sweep in the headline table.
+const FIRST_OF_RANKING: usize = 10;
+
+/// The estimates of a merged run with everything that its report says about them.
+#[derive(Debug)]
+pub struct RunReport<'a> {
+    store: &'a Store,
+    /// The estimates.
+    pub report: Report,
+    trials_sha256: String,
+}
+
+impl<'a> RunReport<'a> {
+    /// Reads `trials.parquet` of a run and estimates accuracy, drops and outcomes.
+    ///
+    /// # Errors
+    /// If the table is missing or damaged, or its trials contradict each other.
+    pub fn new(store: &'a Store) -> Result<Self, Failure> {
+        let trials = store.root().join("trials.parquet");
+        let rows = read_trials(&trials).map_err(|error| match error {
+            TableError::Schema { .. } => Failure::input(error),
+            TableError::Io { .. } | TableError::Parquet(_) => Failure::machine(error),
+        })?;
+        let manifest = store.manifest();
+        let report = Report::from_rows(&rows).map_err(Failure::input)?;
+        let report = report.with_lossy(lossy_storages(store)?).map_err(Failure::input)?;
+        let report = report.with_measure(measure(manifest)).with_expected(&manifest.expected);
+        Ok(Self { store, report, trials_sha256: file_sha256(&trials).map_err(Failure::Machine)? })
+    }
+
+    /// Writes tables, figures and the report as Markdown and HTML into a folder; returns the files.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn write(&self, folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+        let manifest = self.store.manifest();
+        let arguments = manifest.latest().arguments();
+        let notes = notes(manifest);
+        let classes: Vec<u64> = manifest.networks.iter().map(|n| n.classes).collect();
+        let chance = classes.first().filter(|c| classes.iter().all(|d| d == *c) && !is_label_free(manifest));
+        let context = Context {
+            title: &manifest.experiment,
+            chance_percent: chance.map(|&classes| 100.0 / classes as f64),
+            stop: manifest.stop,
+            networks: &manifest.networks,
+            notes: &notes,
+            run: Some(Run {
+                manifest,
+                command: &arguments.to_string(),
+                needs_data: !is_synthetic_run(manifest),
+                experiment: arguments.experiment(),
+                trials_sha256: &self.trials_sha256,
+            }),
+        };
+        analysis::write_report(&self.report, &context, folder).map_err(Failure::machine)
+    }
+
+    /// The headline table as Markdown: accuracy drops, or the most sensitive tensors and bits of a sweep.
+    pub fn headline(&self) -> String {
+        match Sensitivity::new(&self.report, &self.store.manifest().networks) {
+            swept if swept.is_empty() => self.report.drop_table(Statistic::AllTrials),
+            swept => swept.markdown(FIRST_OF_RANKING),
+        }
+    }
+}
+
+/// Quantity that `correct` of a run's records counts.
+pub fn measure(manifest: &Manifest) -> Measure {
+    if is_label_free(manifest) { Measure::Agreement } else { Measure::Accuracy }
+}
+
+/// Returns true if the program draws the run's images.
+pub fn is_synthetic_run(manifest: &Manifest) -> bool {
+    manifest.cells.first().is_some_and(|cell| is_synthetic(&cell.spec.evaluation.name))
+}
+
+/// Returns true if the fault-free predictions stand for the labels.
+fn is_label_free(manifest: &Manifest) -> bool {
+    manifest.cells.first().is_some_and(|cell| cell.spec.evaluation.label_free)
+}
+
+/// Lines on the trials, the networks and the images, for the report.
+fn notes(manifest: &Manifest) -> String {
+    let label_free = is_label_free(manifest);
+    let mut lines = Vec::new();
+    if let Some(first) = manifest.extensions.first() {
+        let later = manifest.extensions[1..].iter().map(|extension| extension.trials);
+        let then: Vec<String> = later.chain([manifest.trials]).map(|trials| trials.to_string()).collect();
+        lines.push(format!(
+            "- **trials**: {} trials a cell at first, then extended to {}",
+            first.trials,
+            then.join(" and to ")
+        ));
+    }
+    for network in &manifest.networks {
+        let correct = match label_free {
+            true => String::new(),
+            false => format!("; {} images correct without faults", network.clean_correct),
+        };
+        lines.push(format!(
+            "- **{}**: {}; content hash `{}`{correct}",
+            network.label, network.architecture, network.network
+        ));
+        lines.extend(network.provenance.iter().map(|line| format!("  - {line}")));
+    }
+    if let Some(cell) = manifest.cells.first() {
+        let set = &cell.spec.evaluation;
+        if is_synthetic_run(manifest) {
+            lines.push(format!("- **{SYNTHETIC}**"));
+        }
+        if label_free {
+            lines.push(format!("- **{LABEL_FREE}**"));
+        }
+        lines.push(format!(
+            "- **evaluation**: first {} images of {} {}{}, SHA-256 of the decoded images `{}`",
+            set.images,
+            set.name,
+            set.split,
+            left_out(set),
+            set.digest
+        ));
+    }
+    lines.join("\n")
+}
