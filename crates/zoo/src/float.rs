@@ -65,12 +65,12 @@ pub struct FloatNetwork {
 }
 
 impl FloatNetwork {
-    /// Makes the network of a graph, with the parameters that `variables` has under PyTorch's names
-    /// ([`Graph::parameters`]); a [`candle_nn::VarMap`] makes those that it lacks, initialized as `candle_nn` does.
+    /// Makes the network of a graph with the parameters that `variables` holds under PyTorch's names
+    /// ([`Graph::parameters`]). A [`candle_nn::VarMap`] makes missing parameters, with the initial values of `candle_nn`.
     ///
     /// # Errors
     /// Returns an error if `variables` has another type than f32 or another device than the CPU, or if a parameter is
-    /// missing or of another shape. Other parameters than the graph's are ignored.
+    /// missing or of another shape. Parameters that the graph does not have are ignored.
     pub fn new(graph: &Graph, variables: VarBuilder) -> Result<Self, ZooError> {
         if variables.dtype() != DType::F32 || !variables.device().is_cpu() {
             let found = format!("{} on {:?}", variables.dtype().as_str(), variables.device().location());
@@ -94,7 +94,7 @@ impl FloatNetwork {
     /// Makes the network of a graph and its parameters, none of them a variable.
     ///
     /// # Errors
-    /// Returns an error if the parameters are not exactly the graph's (see [`crate::bind()`]), or if one holds a value that
+    /// Returns an error if the parameters are not exactly those of the graph (see [`crate::bind()`]), or if one holds a value that
     /// is not finite or a running variance that is negative.
     pub fn from_parameters(graph: &Graph, parameters: &Parameters) -> Result<Self, ZooError> {
         check(graph, parameters)?;
@@ -185,8 +185,8 @@ impl FloatNetwork {
         })
     }
 
-    /// Returns the logits of a batch in training mode: normalized by the statistics of the batch, each of which moves the
-    /// running statistics by a tenth, as in PyTorch. A graph has no dropout, so this mode drops no values.
+    /// Returns the logits of a batch in training mode: layers normalize by the statistics of the batch, and the running
+    /// statistics move towards these by a tenth, as in PyTorch. A graph has no dropout, so no values are dropped.
     ///
     /// # Errors
     /// Returns an error if the batch is empty or the images have another shape.

@@ -2,6 +2,7 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::{Module, Optimizer, SGD, VarBuilder, VarMap, loss};
+use quant::ModelSpec;
 
 use super::{N, graph, noise, parameters, small_network};
 use crate::graph::{Graph, GraphBuilder, NodeId, Op, Window};
@@ -229,6 +230,34 @@ fn candle_trains_a_network_and_saves_it() {
     // The variables of a map may change behind the network.
     map.set_one("fc.bias", Tensor::zeros(3, DType::F32, &Device::Cpu).unwrap()).unwrap();
     assert_ne!(values(network.forward(&images).unwrap()), trained);
+}
+
+#[test]
+fn every_parameter_of_a_network_gets_a_gradient() {
+    for architecture in ["resnet18", "resnet20", "squeezenet1_1_bn", "vgg16_bn"] {
+        let spec = crate::model(architecture, None, 0.125, 10, [3, 32, 32]).unwrap();
+        let variant = crate::variants(architecture).unwrap().iter().find(|v| v.id() == "cifar").copied();
+        let graph = crate::build(&ModelSpec { variant, ..spec }).unwrap();
+        let map = VarMap::new();
+        let network = network(&graph, &map);
+        let images = on_cpu(noise(2 * 3 * 32 * 32, 5), &[2, 3, 32, 32]);
+        let labels = Tensor::new(&[3u32, 7], &Device::Cpu).unwrap();
+        let loss = loss::cross_entropy(&network.forward_train(&images).unwrap(), &labels).unwrap();
+        let gradients = loss.backward().unwrap();
+
+        let variables = map.data().lock().unwrap();
+        let mut expected: Vec<_> = graph.parameters().into_iter().map(|p| (p.name, p.shape)).collect();
+        let mut found: Vec<_> = variables.iter().map(|(n, v)| (n.clone(), v.dims().to_vec())).collect();
+        expected.sort();
+        found.sort();
+        assert_eq!(found, expected, "{architecture}");
+        for (name, variable) in variables.iter().filter(|(name, _)| !name.contains("running")) {
+            let gradient =
+                gradients.get(variable).unwrap_or_else(|| panic!("{architecture}: {name} has none"));
+            let largest = gradient.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+            assert!(largest.is_finite(), "{architecture}: {name} has {largest}");
+        }
+    }
 }
 
 #[test]
