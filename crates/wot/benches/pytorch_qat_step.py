@@ -4,7 +4,7 @@ full width, batch 32, eager mode.
     pip install torch numpy && python pytorch_qat_step.py [threads] [channels_last]
 
 Weights are fake-quantized per tensor with a fixed scale, activations per tensor with a moving average of the largest
-magnitude, at the same points as in the crate. Measured with: see the line that it prints.
+magnitude, at the same points as in the crate. The script prints the versions that it ran with.
 """
 import platform, sys, time
 import torch, torch.nn as nn, torch.nn.functional as F

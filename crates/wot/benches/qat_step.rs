@@ -1,7 +1,7 @@
-//! Milliseconds of a QATT step (forward, backward, update, throttle) of ResNet-18 for CIFAR, full width,
-//! batch 32: `cargo bench -p zerospace-wot -- 2` for two threads (default 2). In the same run, for reference:
-//! forward and backward of that network's 3x3 convolutions alone, by these operations and by stock candle.
-//! `pytorch_qat_step.py` beside this file is PyTorch's side.
+//! Measures milliseconds of a QATT step (forward, backward, update, throttle) of ResNet-18 for CIFAR, full
+//! width, batch 32: `cargo bench -p zerospace-wot -- 2` for two threads (default 2). For reference, the same
+//! run measures forward and backward of that network's 3x3 convolutions alone, by these operations and by
+//! stock candle. `pytorch_qat_step.py` beside this file is the same benchmark for PyTorch.
 #![allow(clippy::print_stdout, reason = "a benchmark's result is what it prints")]
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock and its arguments")]
 
@@ -15,7 +15,7 @@ use zoo::Window;
 
 const BATCH: usize = 32;
 const STEPS: usize = 7;
-/// Channels, side, and number of the convolutions with stride 1 that the network has of each size.
+/// Channels, side, and number of the network's convolutions with stride 1 of each size.
 const CONVOLUTIONS: [(usize, usize, usize); 4] = [(64, 32, 4), (128, 16, 3), (256, 8, 3), (512, 4, 3)];
 
 fn main() {
@@ -69,7 +69,7 @@ fn noise(len: usize) -> Vec<f32> {
     (0..len).map(|i| (i * 7919 % 1009) as f32 / 504.5 - 1.0).collect()
 }
 
-/// Milliseconds of forward and backward of all of [`CONVOLUTIONS`].
+/// Returns milliseconds of forward and backward of all of [`CONVOLUTIONS`].
 fn convolutions() -> f64 {
     let mut seconds = 0.0;
     for (channels, side, count) in CONVOLUTIONS {
@@ -88,7 +88,7 @@ fn convolutions() -> f64 {
     seconds * 1e3
 }
 
-/// The same by stock candle, which uses its own threads besides the pool's.
+/// Returns the same for stock candle, which uses its own threads besides the pool's.
 fn stock_convolutions() -> f64 {
     let mut seconds = 0.0;
     for (channels, side, count) in CONVOLUTIONS {

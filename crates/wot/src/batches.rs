@@ -1,4 +1,4 @@
-//! From an image set to normalized NHWC batches.
+//! Makes normalized NHWC batches from an image set.
 
 use data::ImageSet;
 use quant::{FloatTensor, Preprocessing};
@@ -11,14 +11,14 @@ use crate::ops::{Buffer, Pool};
 use crate::random::{Purpose, below, permutation, stream};
 use crate::recipe::{Augmentation, Recipe};
 
-/// A batch as a network takes it.
+/// A batch in the form that a network takes.
 pub(crate) struct Batch {
     /// `[images, height, width, channels]`, normalized.
     pub(crate) images: Buffer,
     pub(crate) labels: Vec<u16>,
 }
 
-/// The input value of every pixel value of every channel.
+/// The normalized value of every pixel value of every channel.
 pub(crate) struct PixelTable(Vec<[f32; 256]>);
 
 impl PixelTable {
@@ -36,20 +36,20 @@ impl PixelTable {
         Ok(Self((0..channels).map(table).collect()))
     }
 
-    /// Largest magnitude that any pixel can have: the range of the input, as `infer` calibrates it.
+    /// Returns the largest magnitude of a normalized pixel: the range of the input, as `infer` calibrates it.
     pub(crate) fn max_abs(&self) -> f32 {
         self.0.iter().flatten().fold(0.0, |largest, value| largest.max(value.abs()))
     }
 }
 
-/// Which images of a set a training sees, and in which order.
+/// The choice and the order of the images of a set that a training uses.
 pub(crate) struct Sampler {
     held_out: Vec<u32>,
     training: Vec<u32>,
     seed: u64,
     batch_images: usize,
     augmentation: Option<Augmentation>,
-    /// The last epoch drawn and its order.
+    /// The epoch drawn last, and its order.
     epoch: Option<(u64, Vec<u32>)>,
 }
 
@@ -86,7 +86,7 @@ impl Sampler {
         })
     }
 
-    /// The training images, which are never those held out.
+    /// The training images, without those held out.
     pub(crate) fn training(&self) -> &[u32] {
         &self.training
     }
@@ -95,7 +95,7 @@ impl Sampler {
         &self.held_out
     }
 
-    /// The batch of an iteration (0 is the first): a function of recipe and images.
+    /// Returns the batch of an iteration (0 is the first), which is a function of recipe and images.
     pub(crate) fn batch(
         &mut self,
         images: &ImageSet,
@@ -124,24 +124,24 @@ impl Sampler {
     }
 }
 
-/// Images as they are.
+/// Makes a batch of unchanged images.
 pub(crate) fn plain(images: &ImageSet, table: &PixelTable, indices: &[u32], pool: &Pool) -> Batch {
     let order: Vec<(u32, Change)> = indices.iter().map(|&index| (index, Change::default())).collect();
     gather(images, table, &order, pool)
 }
 
-/// How an image is changed: output pixel (y, x) is input pixel (y + shift[0], x + shift[1]), x counted from
-/// the right if mirrored, and black where there is none.
+/// A random change to an image: output pixel (y, x) is input pixel (y + shift[0], x + shift[1]), with x
+/// counted from the right if mirrored, and black outside the input.
 #[derive(Clone, Copy, Default)]
 struct Change {
     shift: [isize; 2],
     mirror: bool,
 }
 
-/// Writes NCHW images into NHWC ones of the same size.
+/// Converts NCHW images to NHWC images of the same size.
 ///
 /// # Panics
-/// When `images` has not four dimensions.
+/// Panics if `images` does not have four dimensions.
 pub(crate) fn channels_last(images: &FloatTensor, to: &mut [f32]) {
     let [_, channels, height, width] = images.shape()[..] else {
         panic!("images have shape {:?}, expected four dimensions", images.shape());
@@ -186,7 +186,8 @@ mod tests {
     use super::*;
     use crate::recipe::{Method, Scale, Schedule, Validation};
 
-    /// 23 grey images of 8x9; pixel (y, x) of image i is 100 + y * 9 + x, but the first is i.
+    /// Returns 23 grey images of 8x9. Pixel (y, x) of image i is 100 + y * 9 + x, except that the first pixel
+    /// is i.
     fn set() -> ImageSet {
         let shape = ImageShape { channels: 1, height: 8, width: 9 };
         let pixels = (0..23u8).flat_map(|i| (0..72).map(move |p| if p == 0 { i } else { 100 + p })).collect();

@@ -2,13 +2,13 @@ use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex};
 
-/// Values in a cache line; vectors that straddle two lines take twice the time.
+/// Number of values in a cache line. Vectors that straddle two lines take twice the time.
 const LINE: usize = 16;
 
-/// Buffers of f32 values that are used again instead of being given back to the system: after a first
-/// training step the next ones allocate nothing large and touch no new page of memory.
+/// Buffers of f32 values that are reused and not returned to the system: after the first training step, the
+/// next ones allocate nothing large and touch no new page of memory.
 ///
-/// A clone shares the buffers. Threads may take and drop buffers at the same time.
+/// A clone shares the buffers. Threads may take and drop buffers concurrently.
 #[derive(Clone, Debug, Default)]
 pub struct Pool {
     /// Free buffers, by length.
@@ -16,21 +16,21 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// A buffer of `len` values, which are whatever the last user left.
+    /// Returns a buffer of `len` values. They have the values of its last use.
     pub fn take(&self, len: usize) -> Buffer {
         let free = self.lock().get_mut(&len).and_then(Vec::pop);
         let values = free.unwrap_or_else(|| vec![0.0; len + LINE - 1]);
-        // A line begins at most LINE - 1 values after any value.
+        // A cache line begins at most LINE - 1 values after any value.
         let start = values.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE - 1);
         let mut buffer = Buffer { values, start, len, pool: self.clone() };
         if cfg!(any(test, debug_assertions)) {
-            // Nobody may read what is left: where somebody does, it shows.
+            // Old values must not be read; NaN reveals a read.
             buffer.fill(f32::NAN);
         }
         buffer
     }
 
-    /// Gives the free buffers back to the system: those of another batch size are of no use any more.
+    /// Returns the free buffers to the system; buffers of another batch size are useless.
     pub fn clear(&self) {
         self.lock().clear();
     }
@@ -40,7 +40,8 @@ impl Pool {
     }
 }
 
-/// Values from a [`Pool`], to which they return when dropped. The first lies at the start of a cache line.
+/// Values from a [`Pool`], which gets them back when they are dropped. The first value lies at the start of a
+/// cache line.
 #[derive(Debug)]
 pub struct Buffer {
     values: Vec<f32>,

@@ -1,45 +1,51 @@
 //! Convolution and its two gradients on channels-last images, as plans for the kernel.
 //!
-//! **Forward and gradient of the input are one operation**, a correlation: each output pixel sums, over a
-//! list of *taps*, the channels of one input pixel times a matrix that belongs to the tap. The forward pass
-//! has the kernel's own taps, and windows that lie `stride` apart. The gradient of the input correlates the
-//! gradient of the output: input row y was read by output row (y + padding - ky) / stride, where that is
-//! whole, so which taps a row sees depends on (y + padding) mod stride. Each of these `stride[0] *
-//! stride[1]` *phases* is a correlation of its own, whose windows lie one apart and whose results lie
-//! `stride` apart; nothing is multiplied by inserted zeros.
+//! **Forward pass and gradient of the input are one operation**, a correlation: each output pixel sums, over
+//! a list of *taps*, the channels of one input pixel times a matrix of that tap. The forward pass has the
+//! kernel's taps, and its windows lie `stride` apart. The gradient of the input correlates the gradient of
+//! the output: input row y was read by output row (y + padding - ky) / stride, if that is an integer, so the
+//! taps of a row depend on (y + padding) mod stride. Each of these `stride[0] * stride[1]` *phases* is a
+//! separate correlation, whose windows lie one apart and whose results lie `stride` apart; nothing is
+//! multiplied by inserted zeros.
 //!
-//! Images are copied into zero borders, a few at a time so that the copy stays in the cache, and all
-//! windows are then inside. Taps that lie next to each other in memory are merged into one run.
+//! Images are copied into zero borders, a few at a time so that the copies stay in the cache; all windows
+//! then lie inside. Taps that are adjacent in memory are merged into one run.
 //!
-//! **The gradient of the weights** sums over all pixels of all images, for each tap, input channel and
-//! output channel. Threads share out (tap, input channels), so each sum belongs to one thread and runs over
-//! images, rows and columns in order.
+//! **The gradient of the weights** sums over all pixels of all images, for each tap, input channel and output
+//! channel. Threads divide the pairs of a tap and a group of input channels, so each sum belongs to one
+//! thread and runs over images, rows and columns in order.
 //!
-//! So every sum has one order, and results are the same bits for any number of threads.
+//! So every sum has one order, and results have the same bits for any number of threads.
+//!
+//! The types nest as follows. A [`Plan`] of a convolution has two [`Correlation`]s, one for each pass. A
+//! [`Correlation`] has one [`Shape`], which is the geometry of whole images, and a [`Prepared`] for each
+//! [`Phase`]; a `Phase` lists taps and output pixels, and its `Prepared` has their addresses in memory.
 
 use rayon::prelude::*;
 
 use crate::buffer::{Buffer, Pool};
 use crate::kernel::{Kernel, LANES, Pixels, Run, Segment, Vector, Windows, Write};
 
-/// Pixels that one task takes, at least: it reads the weights once for all of them.
+/// Least number of pixels of a task; it reads the weights once for all of them.
 const PIXELS: usize = 256;
-/// Bytes of images and gradients that stay in the cache while all weights' gradients pass over them.
+/// Size in bytes of the images and gradients that stay in the cache while the gradients of all weights pass
+/// over them.
 const CACHED_BYTES: usize = 768 << 10;
-/// Input channels that are summed together in the gradient of the weights.
+/// Number of input channels that are summed together in the gradient of the weights.
 const ROWS: usize = 16;
-/// Taps of which [`ROWS`] channels by [`LANES`] weights make a tile, when weights change their order. In memory
-/// they lie at distances of large powers of two, which the cache cannot hold at the same time.
+/// Number of taps in a tile when weights are reordered; a tile has [`ROWS`] channels by [`LANES`] weights for
+/// each tap. In memory these lie at distances of large powers of two, which the cache cannot hold at the same
+/// time.
 const TILE_TAPS: usize = 9;
 
 /// The shape of a convolution; activations are NHWC, weights OIHW.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Geometry {
     pub(crate) images: usize,
-    /// Height and width.
+    /// Height and width of the images.
     pub(crate) input: [usize; 2],
     pub(crate) in_channels: usize,
-    /// Height and width.
+    /// Height and width of the results.
     pub(crate) output: [usize; 2],
     pub(crate) out_channels: usize,
     pub(crate) kernel: [usize; 2],
@@ -49,7 +55,7 @@ pub(crate) struct Geometry {
 }
 
 impl Geometry {
-    /// Input channels that an output channel reads.
+    /// Number of input channels of a group.
     fn group_in(&self) -> usize {
         self.in_channels / self.groups
     }
@@ -67,7 +73,7 @@ impl Geometry {
     }
 }
 
-/// One phase: a grid of windows that see the same taps.
+/// One phase of a correlation: a grid of windows with the same taps.
 struct Phase {
     /// Row and column of each tap in the padded window, and its index in the kernel.
     taps: Vec<([usize; 2], usize)>,
@@ -76,24 +82,24 @@ struct Phase {
     count: [usize; 2],
 }
 
-/// The shape of a correlation of whole images.
+/// The geometry of a correlation of whole images, common to its phases.
 struct Shape {
     images: usize,
     groups: usize,
     source: [usize; 2],
     source_channels: usize,
-    /// Zero rows above and columns to the left; size with all borders.
+    /// Number of zero rows above and columns on the left (`before`), and size including all borders.
     before: [usize; 2],
     padded: [usize; 2],
-    /// Distance of neighbouring windows.
+    /// Distance of neighbouring windows in the source.
     window_step: [usize; 2],
     target: [usize; 2],
     target_channels: usize,
-    /// Distance of neighbouring output pixels of a phase.
+    /// Distance of neighbouring output pixels of a phase in the result.
     target_step: [usize; 2],
 }
 
-/// A convolution of a given shape, with all that does not depend on values worked out.
+/// A convolution of a given shape: the correlations of its two passes, with all addresses computed.
 pub(crate) struct Plan {
     geometry: Geometry,
     kernel: Kernel,
@@ -113,7 +119,7 @@ impl Plan {
         }
     }
 
-    /// Writes into `y` the convolution of NHWC `x` with OIHW `weights`, plus a bias for each channel; NHWC.
+    /// Writes the convolution of NHWC `x` with OIHW `weights` into `y`, NHWC, plus a bias for each channel.
     pub(crate) fn forward(&self, x: &[f32], weights: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
         let g = &self.geometry;
         self.check(weights);
@@ -127,7 +133,7 @@ impl Plan {
         self.forward.run(self.kernel, &self.pool, x, weights, layout, write, y);
     }
 
-    /// The gradient of the input, NHWC, from the gradient of the output: written into `dx`, or added.
+    /// Writes the gradient of the input, NHWC, into `dx`, or adds it, given the gradient of the output.
     pub(crate) fn input_gradient(&self, dy: &[f32], weights: &[f32], dx: &mut [f32], adds: bool) {
         let g = &self.geometry;
         self.check(weights);
@@ -146,7 +152,7 @@ impl Plan {
         assert_eq!(weights.len(), expected, "weights of another shape than {g:?}");
     }
 
-    /// Writes into `dw` the gradient of the weights, OIHW, from NHWC `x` and the gradient of the output.
+    /// Writes the gradient of the weights, OIHW, into `dw`, given NHWC `x` and the gradient of the output.
     pub(crate) fn weight_gradient(&self, x: &[f32], dy: &[f32], dw: &mut [f32]) {
         weight_gradient(self.kernel, &self.pool, &self.geometry, x, dy, dw);
     }
@@ -172,10 +178,10 @@ fn forward(g: &Geometry) -> Correlation {
 }
 
 fn backward(g: &Geometry) -> Correlation {
-    // For each axis and phase, the taps, and how many output rows before the window's own each reads.
+    // For each axis and phase: the taps, and how many output rows before the window's row each reads.
     let axis_taps = |axis: usize, phase: usize| -> Vec<(isize, usize)> {
         let (s, p) = (g.stride[axis], g.padding[axis]);
-        // From the last tap to the first, so that the rows read ascend.
+        // Taps go from the last to the first, so that the rows they read ascend.
         let seen =
             (0..g.kernel[axis]).rev().filter(|k| (phase + p + s * g.kernel[axis] - k).is_multiple_of(s));
         seen.map(|k| ((phase as isize + p as isize - k as isize) / s as isize, k)).collect()
@@ -223,8 +229,8 @@ fn backward(g: &Geometry) -> Correlation {
     Correlation::new(shape, phases)
 }
 
-/// Where the weight from source channel `from` to target channel `to`, both counted inside a group, lies:
-/// distances of neighbours in OIHW weights, whose taps lie one after the other.
+/// Memory layout of the weights: distances in OIHW weights between neighbouring source channels (`from`) and
+/// target channels (`to`) of a group. The taps of a pair of channels are adjacent.
 #[derive(Clone, Copy)]
 struct Layout {
     group: usize,
@@ -232,37 +238,37 @@ struct Layout {
     to: usize,
 }
 
-/// A phase with its addresses worked out.
+/// A phase of a correlation with the addresses of its taps, windows and output pixels.
 struct Prepared {
-    /// Index in the kernel of each tap.
+    /// Index of each tap in the kernel.
     taps: Vec<usize>,
     runs: Vec<Run>,
-    /// Where the windows of a batch of images begin, and the output pixels they belong to.
+    /// Start of each window in a batch of images, and of the output pixel of each.
     windows: Vec<u32>,
     pixels: Vec<u32>,
-    /// Output pixels of an image.
+    /// Number of output pixels of an image.
     image_pixels: usize,
 }
 
-/// A correlation of whole images.
+/// A correlation of whole images: its geometry and its phases.
 struct Correlation {
     shape: Shape,
-    /// Images that a task takes.
-    together: usize,
+    /// Number of images that a task takes.
+    task_images: usize,
     phases: Vec<Prepared>,
 }
 
 impl Correlation {
     fn new(shape: Shape, phases: Vec<Phase>) -> Self {
         let image_pixels = shape.target[0] * shape.target[1];
-        let together =
+        let task_images =
             PIXELS.div_ceil(image_pixels).clamp(1, shape.images.div_ceil(rayon::current_num_threads()));
-        let phases = phases.iter().map(|phase| shape.prepare(phase, together)).collect();
-        Self { shape, together, phases }
+        let phases = phases.iter().map(|phase| shape.prepare(phase, task_images)).collect();
+        Self { shape, task_images, phases }
     }
 
-    /// Runs the correlation of `source` with weights.
-    #[expect(clippy::too_many_arguments, reason = "each is one thing, and both callers stand above")]
+    /// Correlates `source` with weights.
+    #[expect(clippy::too_many_arguments, reason = "each is one thing, and both callers are above")]
     fn run(
         &self,
         kernel: Kernel,
@@ -283,10 +289,10 @@ impl Correlation {
             self.phases.iter().map(|phase| shape.pack(pool, phase, weights, layout)).collect();
         let bare = shape.padded == shape.source && shape.pitch() == shape.source_channels;
         output
-            .par_chunks_mut(self.together * image)
-            .zip(source.par_chunks(self.together * source_image))
+            .par_chunks_mut(self.task_images * image)
+            .zip(source.par_chunks(self.task_images * source_image))
             .for_each_init(
-                || if bare { pool.take(0) } else { pool.take(self.together * padded_image) },
+                || if bare { pool.take(0) } else { pool.take(self.task_images * padded_image) },
                 |padded, (output, source)| {
                     let input = if bare {
                         source
@@ -298,7 +304,7 @@ impl Correlation {
                         }
                         &padded[..]
                     };
-                    // Pixels that no tap reaches are zero.
+                    // Pixels without taps are zero.
                     if matches!(write, Write::Set) && self.phases.iter().any(|phase| phase.runs.is_empty()) {
                         output.fill(0.0);
                     }
@@ -314,7 +320,7 @@ impl Correlation {
 
 impl Shape {
     /// Computes the first `pixels` output pixels of a phase.
-    #[expect(clippy::too_many_arguments, reason = "each is one thing, and its caller stands above")]
+    #[expect(clippy::too_many_arguments, reason = "each is one thing, and its caller is above")]
     fn run_phase(
         &self,
         kernel: Kernel,
@@ -351,15 +357,15 @@ impl Shape {
         }
     }
 
-    /// Values from one pixel to the next inside the borders. Where the windows that are summed side by side would
-    /// lie a multiple of 2 KiB apart, and thus in a few sets of the cache that cannot hold them all, pixels are
-    /// moved apart.
+    /// Distance in values between pixels inside the borders. If windows that are summed side by side would
+    /// lie a multiple of 2 KiB apart, they would share a few sets of the cache, which cannot hold them all;
+    /// the distance is then larger.
     fn pitch(&self) -> usize {
         let crowded = (self.window_step[1] * self.source_channels).is_multiple_of(512);
         self.source_channels + if crowded { LANES } else { 0 }
     }
 
-    /// Copies an image into its borders, which become zero.
+    /// Copies an image into its borders, and clears the borders.
     fn place(&self, image: &[f32], padded: &mut [f32]) {
         let (channels, pitch) = (self.source_channels, self.pitch());
         let row = self.source[1] * channels;
@@ -411,8 +417,8 @@ impl Shape {
         Prepared { taps, runs, windows, pixels, image_pixels: phase.count[0] * phase.count[1] }
     }
 
-    /// A phase's weights in the kernel's order: group by group, panel by panel, a vector of output channels for
-    /// each tap and input channel.
+    /// Packs a phase's weights in the kernel's order: group by group, panel by panel, a vector of output
+    /// channels for each tap and input channel.
     fn pack(&self, pool: &Pool, phase: &Prepared, weights: &[f32], layout: Layout) -> Buffer {
         let (from, to) = (self.source_channels / self.groups, self.target_channels / self.groups);
         let panels = to.div_ceil(LANES);
@@ -434,7 +440,7 @@ impl Shape {
                                 tile[lane] = weights[tap];
                             }
                         };
-                        // In the order of memory.
+                        // Reads in memory order.
                         if layout.from < layout.to {
                             (0..lanes).for_each(|lane| (0..rows).for_each(|row| one(row, lane)));
                         } else {
@@ -455,34 +461,34 @@ fn index(row: usize, column: usize, width: usize, channels: usize) -> u32 {
     u32::try_from((row * width + column) * channels).expect("a few images have less than 2^32 values")
 }
 
-/// Writes into `dw` the gradient of the weights, OIHW, from NHWC `x` and the gradient of the output.
+/// Writes the gradient of the weights, OIHW, into `dw`, given NHWC `x` and the gradient of the output.
 fn weight_gradient(kernel: Kernel, pool: &Pool, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let (group_in, group_out) = (g.group_in(), g.group_out());
     assert_eq!(x.len(), g.images * g.input[0] * g.input[1] * g.in_channels, "images of another shape");
     assert_eq!(dy.len(), g.images * g.output[0] * g.output[1] * g.out_channels, "another shape's gradient");
     assert_eq!(dw.len(), g.out_channels * group_in * g.taps(), "weights of another shape");
     let panels = group_out.div_ceil(LANES);
-    // Whole vectors of output channels: with zeros behind, where a group is not a multiple of 16.
+    // Output channels are padded with zeros to whole vectors, if a group is not a multiple of 16.
     let padded_out = panels * LANES;
     let widened = (group_out != padded_out).then(|| widen(pool, dy, group_out, padded_out));
     let dy = widened.as_deref().unwrap_or(dy);
     let pixel_vectors = g.groups * padded_out;
 
-    // One unit is up to ROWS input channels of one tap of one group.
+    // A unit is at most ROWS input channels of one tap of one group.
     let blocks = group_in.div_ceil(ROWS);
     let units = g.groups * g.taps() * blocks;
     let image_bytes =
         4 * (g.input[0] * g.input[1] * g.in_channels + g.output[0] * g.output[1] * pixel_vectors);
-    let together = (CACHED_BYTES / image_bytes.max(1)).max(1);
+    let cached_images = (CACHED_BYTES / image_bytes.max(1)).max(1);
     let share = units.div_ceil(rayon::current_num_threads());
-    // For each unit and panel, ROWS vectors.
+    // Each unit has ROWS vectors for each panel.
     let unit = panels * ROWS * LANES;
     let mut sums = pool.take(units * unit);
     sums.par_chunks_mut(share * unit).enumerate().for_each(|(part, sums)| {
         let sums: &mut [Vector] = sums.as_chunks_mut().0;
         sums.fill([0.0; LANES]);
-        for first_image in (0..g.images).step_by(together) {
-            let images = first_image..(first_image + together).min(g.images);
+        for first_image in (0..g.images).step_by(cached_images) {
+            let images = first_image..(first_image + cached_images).min(g.images);
             let mut reach = (usize::MAX, Vec::new(), 0);
             for (unit, sums) in (part * share..).zip(sums.chunks_exact_mut(panels * ROWS)) {
                 let (group, tap) = (unit / blocks / g.taps(), unit / blocks % g.taps());
@@ -507,7 +513,7 @@ fn weight_gradient(kernel: Kernel, pool: &Pool, g: &Geometry, x: &[f32], dy: &[f
         }
     });
 
-    // Back to OIHW, a tile at a time.
+    // Converts back to OIHW, tile by tile.
     let sums: &[Vector] = sums.as_chunks().0;
     let row = group_in * g.taps();
     for (group, dw) in dw.chunks_exact_mut(group_out * row).enumerate() {
@@ -539,7 +545,7 @@ fn weight_gradient(kernel: Kernel, pool: &Pool, g: &Geometry, x: &[f32], dy: &[f
     }
 }
 
-/// Pixels (all groups of all channels) with each group of `from` channels continued by zeros to `to`.
+/// Copies pixels and pads each group of `from` channels with zeros to `to` channels.
 fn widen(pool: &Pool, values: &[f32], from: usize, to: usize) -> Buffer {
     let mut wide = pool.take(values.len() / from * to);
     let tasks = wide.par_chunks_mut(to * PIXELS).zip(values.par_chunks(from * PIXELS));
@@ -552,8 +558,8 @@ fn widen(pool: &Pool, values: &[f32], from: usize, to: usize) -> Buffer {
     wide
 }
 
-/// Where `tap` of the kernel meets the images: for each output row that it reaches, the first input pixel
-/// and the first output pixel; and how many pixels of the row it reaches.
+/// Returns the pixels that `tap` of the kernel reaches: for each output row, the first input pixel and the
+/// first output pixel; and the number of pixels that it reaches in a row.
 fn segments(
     g: &Geometry,
     tap: usize,
@@ -561,7 +567,7 @@ fn segments(
     pixel_vectors: usize,
 ) -> (Vec<Segment>, usize) {
     let at = [tap / g.kernel[1], tap % g.kernel[1]];
-    // Output positions whose window has this tap inside the image.
+    // Output positions for which this tap lies inside the image.
     let inside: [std::ops::Range<usize>; 2] = std::array::from_fn(|a| {
         let low = g.padding[a].saturating_sub(at[a]).div_ceil(g.stride[a]);
         let high = (g.input[a] + g.padding[a]).saturating_sub(at[a]).div_ceil(g.stride[a]);
@@ -590,7 +596,7 @@ fn segments(
 mod tests {
     use super::*;
 
-    /// The definition, in f64: (output, gradient of the input, gradient of the weights).
+    /// Computes the definition, in f64: (output, gradient of the input, gradient of the weights).
     fn definition(g: &Geometry, x: &[f32], weights: &[f32], dy: &[f32]) -> [Vec<f64>; 3] {
         let mut y = vec![0.0; dy.len()];
         let mut dx = vec![0.0; x.len()];
@@ -682,7 +688,7 @@ mod tests {
 
     fn all_three(kernel: Kernel, g: &Geometry) -> [Vec<f32>; 3] {
         let [x, weights, dy] = operands(g);
-        // NaN, so that a value which is not written shows.
+        // NaN reveals a value that is not written.
         let [mut y, mut dx, mut dw] = [&dy, &x, &weights].map(|like| vec![f32::NAN; like.len()]);
         let plan = Plan::new(kernel, g, &Pool::default());
         plan.forward(&x, &weights, None, &mut y);

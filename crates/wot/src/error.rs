@@ -1,22 +1,22 @@
 use std::path::PathBuf;
 
-/// Why training cannot begin or go on.
+/// The reason why training cannot begin or continue.
 #[derive(Debug, thiserror::Error)]
 pub enum WotError {
-    /// A field of the recipe is out of its range.
+    /// A field of the recipe is out of range.
     #[error("{field} is {value}, expected {expected}")]
     Recipe {
         /// Field of [`crate::Recipe`].
         field: &'static str,
-        /// What it holds.
+        /// Value of the field.
         value: String,
-        /// What it may hold.
+        /// Valid values.
         expected: &'static str,
     },
-    /// The parameters are not the graph's.
+    /// The parameters do not fit the graph.
     #[error(transparent)]
     Mismatch(#[from] zoo::MismatchError),
-    /// An operation that has no gradient here.
+    /// An operation has no gradient.
     #[error("not trainable yet: {operation} at node {node}")]
     Untrainable {
         /// The operation, in words.
@@ -31,10 +31,10 @@ pub enum WotError {
         tensor: String,
         /// Row-major index.
         index: usize,
-        /// The offending value.
+        /// The value.
         value: f32,
     },
-    /// The images have another shape than the network takes, or more classes than it knows.
+    /// The images have another shape than the network's input, or more classes than the network.
     #[error(
         "images of {found_classes} classes are {found:?}, expected {expected_classes} classes and {expected:?}"
     )]
@@ -43,22 +43,22 @@ pub enum WotError {
         found: [usize; 3],
         /// Classes of the set.
         found_classes: usize,
-        /// Channels, height and width that the network takes.
+        /// Channels, height and width of the network's input.
         expected: [usize; 3],
         /// Classes of the network.
         expected_classes: usize,
     },
-    /// Fewer images than held out and one batch.
+    /// There are fewer images than those held out plus one batch.
     #[error("{found} training images, expected at least {expected}: {held_out} held out and a batch")]
     TooFewImages {
-        /// Images of the set.
+        /// Number of images in the set.
         found: usize,
-        /// Images held out.
+        /// Number of images held out.
         held_out: usize,
-        /// Images needed.
+        /// Number of images needed.
         expected: usize,
     },
-    /// Means and deviations are not one a channel, or cannot be divided by.
+    /// There is not one finite mean and one positive deviation for each channel.
     #[error(
         "preprocessing has mean {mean:?} and std {std:?}, expected {channels} finite means and positive deviations"
     )]
@@ -70,7 +70,7 @@ pub enum WotError {
         /// Channels of the network's input.
         channels: usize,
     },
-    /// The loss is no number any more.
+    /// The loss is infinite or NaN.
     #[error(
         "the loss of iteration {iteration} is {loss}, expected a finite number: try a lower learning rate"
     )]
@@ -80,12 +80,12 @@ pub enum WotError {
         /// The loss.
         loss: f32,
     },
-    /// A result was asked for that this method, or a trainer that has not run, does not have.
+    /// The caller asked for a result that this method, or a trainer that has not run, does not have.
     #[error("{asked} was asked for, which needs {needed}")]
     NotThere {
-        /// What was asked for.
+        /// The result.
         asked: &'static str,
-        /// What would have it.
+        /// The condition under which there is one.
         needed: &'static str,
     },
     /// A training state cannot be read or written.
@@ -93,53 +93,53 @@ pub enum WotError {
     State {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The defect.
         #[source]
         kind: StateError,
     },
-    /// A batch of the caller's is not two images or more of the network's shape, each with a label.
+    /// A batch of the caller is not two or more images of the network's shape with one label each.
     #[error(
         "a batch is {found:?} with {labels} labels, expected at least 2 images of {expected:?}, each with one"
     )]
     Batch {
         /// Shape of the images.
         found: Vec<usize>,
-        /// Labels given.
+        /// Number of labels.
         labels: usize,
-        /// Channels, height and width that the network takes.
+        /// Channels, height and width of the network's input.
         expected: [usize; 3],
     },
-    /// A label is no class of the network.
+    /// A label is not below the number of classes.
     #[error("label {index} is {label}, expected less than {classes}")]
     Label {
-        /// Place in the batch.
+        /// Index in the batch.
         index: usize,
         /// The label.
         label: u16,
-        /// Classes of the network.
+        /// Number of classes of the network.
         classes: usize,
     },
 }
 
-/// What is wrong with a file of training state.
+/// The reason why a file of training state cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// The file cannot be read or written.
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    /// It is no safetensors file.
+    /// The file is no safetensors file.
     #[error("not a safetensors file: {0}")]
     Safetensors(#[from] safetensors::SafeTensorError),
-    /// Its metadata has no entry of ours.
+    /// The metadata lacks the entry of a training state.
     #[error("no training state: its metadata has no `{key}` entry")]
     Foreign {
         /// The key.
         key: &'static str,
     },
-    /// The metadata entry cannot be understood.
+    /// The metadata entry is malformed.
     #[error("metadata: {0}")]
     Metadata(#[from] serde_json::Error),
-    /// Another version wrote it.
+    /// The file has another format version.
     #[error("format version {found}, expected {expected}")]
     Version {
         /// Version of the file.
@@ -147,44 +147,44 @@ pub enum StateError {
         /// The version that this crate reads.
         expected: u32,
     },
-    /// It belongs to another training.
+    /// The state belongs to another training.
     #[error("{what} is {found}, expected {expected}: the state belongs to another training")]
     OtherTraining {
-        /// Recipe, network or preprocessing.
+        /// The part that differs: recipe, network or preprocessing.
         what: &'static str,
-        /// As the file has it.
+        /// Description in the file.
         found: String,
-        /// As it was asked for.
+        /// Description of this training.
         expected: String,
     },
-    /// A tensor is missing, or not f32 of the right size.
+    /// A tensor is missing, or does not hold the expected number of f32 values.
     #[error("tensor {tensor} is {found}, expected {expected} f32 values")]
     Tensor {
         /// Tensor name.
         tensor: String,
-        /// What the file has.
+        /// Description of the tensor in the file.
         found: String,
-        /// Values needed.
+        /// Number of values needed.
         expected: usize,
     },
-    /// A scale or a range that is less than zero.
+    /// A scale or a range is negative.
     #[error("value {index} of tensor {tensor} is {value}, expected at least 0")]
     Negative {
         /// `scales` or `ranges`.
         tensor: String,
-        /// Place in the tensor.
+        /// Index in the tensor.
         index: usize,
         /// The value.
         value: f32,
     },
-    /// A value from which no training can go on.
+    /// A value is infinite or NaN.
     #[error("value {index} of tensor {tensor} is {value}, expected a finite number")]
     NonFinite {
         /// Tensor name.
         tensor: String,
-        /// Place in the tensor.
+        /// Index in the tensor.
         index: usize,
-        /// NaN or an infinity.
+        /// The value.
         value: f32,
     },
 }

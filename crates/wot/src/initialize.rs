@@ -3,12 +3,12 @@ use zoo::Graph;
 
 use crate::random::{Purpose, normal, stream};
 
-/// Parameters for training from scratch, a function of graph and seed.
+/// Returns parameters for training from scratch, as a function of graph and seed.
 ///
 /// Weights of convolutions are normal with variance 2 / fan-in (He et al., "Delving Deep into Rectifiers",
-/// 2015, equation 10, <https://arxiv.org/abs/1502.01852>), those of linear layers with variance
-/// 1 / (3 fan-in), that of PyTorch's default: without batch norms behind them, larger logits cost VGG16 its
-/// first hundred iterations. Biases are 0, batch norms the identity.
+/// 2015, equation 10, <https://arxiv.org/abs/1502.01852>). Weights of linear layers are normal with variance
+/// 1 / (3 fan-in), which is PyTorch's default: in VGG16, which has no batch norms after them, larger logits
+/// cost the first hundred iterations. Biases are 0; batch norms are the identity.
 pub fn initialize(graph: &Graph, seed: u64) -> Parameters {
     let specs = graph.parameters().into_iter().enumerate();
     let values = specs.map(|(place, spec)| {
@@ -18,7 +18,7 @@ pub fn initialize(graph: &Graph, seed: u64) -> Parameters {
             let gain = if spec.shape.len() == 2 { 1.0 / 3.0 } else { 2.0 };
             normal(&mut stream(seed, Purpose::Weights, place as u64), (gain / fan_in as f64).sqrt(), len)
         } else {
-            // One-dimensional `weight` is a batch norm's factor.
+            // A one-dimensional `weight` is the factor of a batch norm.
             let ones = spec.name.ends_with(".weight") || spec.name.ends_with(".running_var");
             vec![if ones { 1.0 } else { 0.0 }; len]
         };

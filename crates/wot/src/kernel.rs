@@ -1,25 +1,25 @@
 //! The two inner loops of convolution: sums of products in 16 lanes.
 //!
-//! Tensors are channels-last, so the values that one output pixel needs lie in a few contiguous *runs*,
-//! and 16 neighbouring output channels are one vector. Both loops broadcast single values of one operand
-//! and multiply them by vectors of the other, carrying several independent sums so that the latency of an
-//! addition is hidden:
+//! Tensors are channels-last, so the values that one output pixel needs lie in a few contiguous *runs*, and
+//! 16 neighbouring output channels are one vector. Both loops broadcast single values of one operand and
+//! multiply them by vectors of the other. They compute several independent sums side by side to hide the
+//! latency of an addition:
 //!
-//! - [`Kernel::correlate`] (forward, and gradient of the input): the sums of some pixels, over the runs of
-//!   their windows. Broadcast: input. Vector: packed weights.
-//! - [`Kernel::accumulate`] (gradient of the weights): the sums of some input channels, over pixels.
-//!   Broadcast: input. Vector: gradient of the output.
+//! - [`Kernel::correlate`] (forward pass, and gradient of the input): the sums of some pixels over the runs
+//!   of their windows. It broadcasts the input; the vectors are packed weights.
+//! - [`Kernel::accumulate`] (gradient of the weights): the sums of some input channels over pixels. It
+//!   broadcasts the input; the vectors are the gradient of the output.
 //!
 //! # Exact repeatability
 //!
-//! Every lane of every sum is its own chain of fused multiply-adds in an order that is fixed by the
-//! operation. How many sums are carried side by side, how many lanes an instruction has, and which thread
-//! does it cannot change a bit of the result. The portable form uses `f32::mul_add`, so it gives the same
-//! bits too (slowly, where the machine has no such instruction).
+//! Every lane of every sum is a separate chain of fused multiply-adds in an order that the operation fixes.
+//! The number of sums side by side, the number of lanes of an instruction, and the thread cannot change a bit
+//! of the result. The portable form uses `f32::mul_add`, so it gives the same bits too (slowly, if the
+//! machine has no such instruction).
 //!
-//! This is the only module with `unsafe`, for three reasons: entering a function compiled for instructions
-//! that were found at run time, the vector intrinsics that take pointers, and unchecked reads of slices
-//! whose lengths were checked outside the innermost loop.
+//! This is the only module with `unsafe`, for three reasons: calling a function compiled for instructions
+//! that were detected at run time, vector intrinsics that take pointers, and unchecked reads of slices whose
+//! lengths are checked outside the innermost loop.
 #![allow(unsafe_code)]
 
 #[cfg(target_arch = "x86_64")]
@@ -28,7 +28,7 @@ use std::arch::x86_64::{
     _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_storeu_ps,
 };
 
-/// Output channels in a vector.
+/// Number of output channels in a vector.
 pub(crate) const LANES: usize = 16;
 
 /// One value for each lane.
@@ -37,41 +37,41 @@ pub(crate) type Vector = [f32; LANES];
 /// Consecutive input values that every window reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Run {
-    /// Distance from the start of a window.
+    /// Offset from the start of a window.
     pub(crate) offset: usize,
-    /// Values in the run.
+    /// Number of values in the run.
     pub(crate) len: usize,
 }
 
-/// What [`Kernel::correlate`] computes: for each output pixel, the sum over all values of its window of value
-/// times weight vector.
+/// The operands of [`Kernel::correlate`], which computes for each output pixel the sum over its window of
+/// value times weight vector.
 pub(crate) struct Windows<'a> {
     /// The runs of every window.
     pub(crate) runs: &'a [Run],
-    /// A vector for each value of each run, in order.
+    /// A weight vector for each value of each run, in order.
     pub(crate) weights: &'a [Vector],
     pub(crate) input: &'a [f32],
-    /// Where each pixel's window begins in the input.
+    /// Start of each pixel's window in the input.
     pub(crate) windows: &'a [u32],
-    /// Where each pixel's lanes begin in the output.
+    /// Start of each pixel's lanes in the output.
     pub(crate) pixels: &'a [u32],
-    /// Lanes that are written, at most [`LANES`].
+    /// Number of lanes that are written, at most [`LANES`].
     pub(crate) lanes: usize,
     pub(crate) write: Write<'a>,
 }
 
-/// How [`Kernel::correlate`] writes a sum.
+/// The way in which [`Kernel::correlate`] writes a sum.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Write<'a> {
-    /// In place of what was there.
+    /// Replaces the old value.
     Set,
-    /// Added to what was there.
+    /// Adds to the old value.
     Add,
-    /// Plus one value for each written lane, in place of what was there.
+    /// Replaces the old value by the sum plus one bias for each written lane.
     Biased(&'a [f32]),
 }
 
-/// Where the pixels of one row of an image lie in the two operands of [`Kernel::accumulate`].
+/// The positions of one row of pixels in the two operands of [`Kernel::accumulate`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Segment {
     /// Index of the first pixel's broadcast values.
@@ -84,19 +84,19 @@ pub(crate) struct Segment {
 pub(crate) struct Pixels<'a> {
     /// Rows of pixels, summed in this order.
     pub(crate) segments: &'a [Segment],
-    /// Pixels in each row.
+    /// Number of pixels in each row.
     pub(crate) count: usize,
-    /// Values from one pixel to the next, in the broadcast operand.
+    /// Distance in values between pixels of the broadcast operand.
     pub(crate) broadcast_step: usize,
-    /// Values from one pixel to the next, in the vector operand.
+    /// Distance in values between pixels of the vector operand.
     pub(crate) vector_step: usize,
 }
 
-/// A form of the inner loops that this machine can run.
+/// A form of the inner loops that this machine supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Kernel(Form);
 
-// Private, so that only `available` makes one and a `Kernel` proves that the machine has its instructions.
+// Private, so that only `available` makes a `Kernel`, which proves that the machine has its instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     Portable,
@@ -107,7 +107,7 @@ enum Form {
 }
 
 impl Kernel {
-    /// All forms that this machine has, the fastest last.
+    /// Returns all forms that this machine supports, the fastest last.
     pub(crate) fn available() -> Vec<Kernel> {
         let mut forms = vec![Form::Portable];
         #[cfg(target_arch = "x86_64")]
@@ -122,7 +122,7 @@ impl Kernel {
         forms.into_iter().map(Kernel).collect()
     }
 
-    /// The fastest form that this machine has.
+    /// Returns the fastest form that this machine supports.
     pub(crate) fn fastest() -> Kernel {
         *Self::available().last().expect("the portable form is always there")
     }
@@ -130,7 +130,7 @@ impl Kernel {
     /// Computes all lanes of all output pixels.
     ///
     /// # Panics
-    /// When a run or an output pixel lies outside its slice.
+    /// Panics if a run or an output pixel lies outside its slice.
     pub(crate) fn correlate(self, operands: &Windows<'_>, output: &mut [f32]) {
         match self.0 {
             // SAFETY: plain arithmetic needs no instruction-set extension.
@@ -145,10 +145,10 @@ impl Kernel {
     }
 
     /// Adds, to each row `r` of `sums`, the sum over all pixels of `broadcast[r]` times the 16 values of
-    /// `vector`, both taken from where the pixel lies.
+    /// `vector`, both read at the position of the pixel.
     ///
     /// # Panics
-    /// When a pixel lies outside a slice.
+    /// Panics if a pixel lies outside a slice.
     pub(crate) fn accumulate(
         self,
         pixels: &Pixels<'_>,
@@ -173,14 +173,14 @@ impl Kernel {
 ///
 /// `run` must be `#[inline(always)]`, and so must all that it calls.
 pub(crate) trait Loop {
-    /// What it gives.
+    /// Result of the loop.
     type Output;
     /// Runs the loop.
     fn run(self) -> Self::Output;
 }
 
-/// Writes into each place i of `to` what `value` makes of i and the value there, or, where `from` is given, of i
-/// and that value of `from`. For loops that work in place as well as from one slice to another.
+/// Sets each value i of `to` to `value(i, x)`. x is the old value, or value i of `from` if it is given. One
+/// function thus serves loops that work in place and loops that copy.
 #[inline(always)]
 pub(crate) fn replace(to: &mut [f32], from: Option<&[f32]>, mut value: impl FnMut(usize, f32) -> f32) {
     match from {
@@ -198,8 +198,8 @@ pub(crate) fn replace(to: &mut [f32], from: Option<&[f32]>, mut value: impl FnMu
 }
 
 impl Kernel {
-    /// Runs a loop. Its operations are the same in every form, none is contracted or reordered, and so are
-    /// its results.
+    /// Runs a loop. Its operations are the same in every form, and none is contracted or reordered, so its
+    /// results are the same too.
     pub(crate) fn enter<L: Loop>(self, work: L) -> L::Output {
         match self.0 {
             Form::Portable => work.run(),
@@ -239,7 +239,7 @@ fn correlate_avx512(operands: &Windows<'_>, output: &mut [f32]) {
     unsafe { correlate::<__m512, 28>(operands, output) }
 }
 
-/// All windows: `P` at a time, then 4, then singly. The more there are, the fewer times the weights are read.
+/// Computes all windows: `P` at a time, then 4, then one by one. A larger `P` reads the weights fewer times.
 ///
 /// # Safety
 /// The machine must have the instructions of `S`.
@@ -248,8 +248,8 @@ unsafe fn correlate<S: Sums, const P: usize>(o: &Windows<'_>, output: &mut [f32]
     assert_eq!(o.windows.len(), o.pixels.len(), "a window for each pixel");
     let needed: usize = o.runs.iter().map(|run| run.len).sum();
     assert_eq!(o.weights.len(), needed, "a weight vector for each value of a window");
-    // All windows at once: for each of them and each run anew, it takes as long as a tenth of the sums of a thin
-    // network.
+    // Checks all windows at once. Checking each run of each window would take a tenth of the time of the sums
+    // of a thin network.
     let last = o.windows.iter().fold(0, |last, &window| last.max(window)) as usize;
     let end = last + o.runs.iter().map(|run| run.offset + run.len).max().unwrap_or(0);
     assert!(end <= o.input.len(), "a window ends at {end} of {}", o.input.len());
@@ -354,7 +354,7 @@ fn accumulate_avx512(pixels: &Pixels<'_>, broadcast: &[f32], vector: &[f32], sum
     unsafe { accumulate::<__m512, 16>(pixels, broadcast, vector, sums) }
 }
 
-/// All rows of `sums`: `R` at a time, then 4, then the rest.
+/// Computes all rows of `sums`: `R` at a time, then 4, then the rest.
 ///
 /// # Safety
 /// The machine must have the instructions of `S`.
@@ -389,7 +389,7 @@ unsafe fn accumulate<S: Sums, const R: usize>(
         unsafe { rows_at_once::<S, 4>(pixels, broadcast, first, vector, rows) };
         first += 4;
     }
-    // What is left at once too: sums that follow each other wait for each other.
+    // The remaining rows are also computed side by side, because single sums would wait for each other.
     if let Some(rows) = sums.first_chunk_mut::<3>() {
         // SAFETY: as above.
         unsafe { rows_at_once::<S, 3>(pixels, broadcast, first, vector, rows) };
@@ -435,7 +435,7 @@ unsafe fn rows_at_once<S: Sums, const R: usize>(
     }
 }
 
-/// Sixteen f32 sums.
+/// The f32 sums of 16 lanes.
 ///
 /// The methods are unsafe because an implementation may need instructions that the machine lacks.
 trait Sums: Copy {
@@ -443,7 +443,7 @@ trait Sums: Copy {
     unsafe fn load(values: &Vector) -> Self;
     unsafe fn store(self, to: &mut Vector);
     unsafe fn add(self, other: Self) -> Self;
-    /// self + a * b, rounded once.
+    /// Returns self + a * b, rounded once.
     unsafe fn add_product(self, a: Self, b: Self) -> Self;
 }
 
@@ -572,7 +572,7 @@ mod tests {
                 let windows: Vec<u32> = (0..count).map(|i| i * 7).collect();
                 let pixels: Vec<u32> = (0..count).map(|i| (count - 1 - i) * 20).collect();
                 for write in [Write::Set, Write::Add, Write::Biased(&bias[..lanes])] {
-                    // The definition, in the order that the module promises.
+                    // Computes the definition in the documented order.
                     let mut expected = vec![7.0f32; 1300];
                     for (&window, &pixel) in windows.iter().zip(&pixels) {
                         for lane in 0..lanes {

@@ -1,23 +1,23 @@
-//! Weight distribution-oriented training (WOT): networks whose int8 weights leave room for a code.
+//! Weight distribution-oriented training (WOT): networks whose int8 weights have room for check bits.
 //!
 //! In-place protection (Guan et al., 2019) stores check bits in bit 6 of seven of every eight weights, so
-//! those must lie in [-64, 63]; [`ecc::Constraint`] says which positions and which ranges. This crate trains
-//! networks that satisfy such a constraint exactly, and the float networks that one begins with.
+//! these must lie in [-64, 63]; [`ecc::Constraint`] defines the positions and ranges. This crate trains
+//! networks that satisfy such a constraint exactly, and the float networks from which such training begins.
 //!
-//! **Training** is a [`Trainer`]: a `zoo` graph, its parameters, and a [`Recipe`]. [`Method::Float`] trains
-//! from scratch ([`initialize()`]); [`Method::Qatt`] is the paper's quantization-aware training with
-//! throttling, [`Method::Admm`] its alternating direction method of multipliers, with a penalty that has a
-//! gradient (the released one has none). Weights and activations are rounded exactly where the int8 network
-//! rounds them. The result is [`Trained`]: int8 tensors with their scales, every weight inside the
-//! constraint.
+//! **Training**: a [`Trainer`] has a `zoo` graph, its parameters, and a [`Recipe`]. [`Method::Float`] trains
+//! from scratch ([`initialize()`]). [`Method::Qatt`] is the paper's quantization-aware training with
+//! throttling. [`Method::Admm`] is the paper's alternating direction method of multipliers, with a penalty
+//! that has a gradient (the released one has none). Weights and activations are rounded exactly where the
+//! int8 network rounds them. The result is [`Trained`]: int8 tensors with their scales, in which every weight
+//! satisfies the constraint.
 //!
-//! **Operations.** [`ops`] has the forward and the backward pass of every operation on channels-last f32 values,
-//! checked against PyTorch and against finite differences.
+//! **Operations**: [`ops`] has the forward and the backward pass of every operation on channels-last f32
+//! values, tested against PyTorch and finite differences.
 //!
 //! # Repeatability
-//! A training is a function of graph, parameters, preprocessing, recipe and images: the number of threads,
-//! stopping and resuming ([`Trainer::save`], [`Trainer::resume`]) change no bit, and all random numbers are
-//! functions of seed and iteration. Nothing here prints, reads a clock or the environment.
+//! A training is a function of graph, parameters, preprocessing, recipe and images. The number of threads,
+//! and stopping and resuming ([`Trainer::save`], [`Trainer::resume`]), change no bit; all random numbers are
+//! functions of seed and iteration. Nothing here prints, or reads a clock or the environment.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {

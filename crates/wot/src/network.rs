@@ -1,21 +1,21 @@
-//! A graph run for training, or judged during it: its forward and its backward pass.
+//! The forward and the backward pass of a graph, for training and for evaluation during it.
 //!
-//! Rounding happens exactly where the int8 network rounds: every stored weight to its level, and every
-//! quantization point of the graph ([`Graph::quantization_points`]) to 8 bits with the signedness given
-//! there. The range of a point is a moving average of the largest magnitude in each batch, widened or
-//! narrowed before the batch itself is rounded (PyTorch's `MovingAverageMinMaxObserver`, whose averaging
-//! constant is used too); the input's range is that of its pixels, as `infer` has it.
+//! Values are rounded exactly where the int8 network rounds: every stored weight to its level, and every
+//! quantization point of the graph ([`Graph::quantization_points`]) to 8 bits, signed or unsigned as defined
+//! there. The range of a point is a moving average of the largest magnitude in each batch, updated before the
+//! batch itself is rounded (as in PyTorch's `MovingAverageMinMaxObserver`, with the same averaging constant).
+//! The input's range is that of its pixels, as in `infer`.
 //!
 //! # Steps
 //!
-//! A graph is a list of nodes, each behind all that it reads, so the forward pass walks it from front to back,
-//! and the backward pass from back to front; no other record of what was computed is needed. A batch norm, a
-//! ReLU and a rounding behind a node that nobody else reads are the end of one [`Step`] with it ([`Finish`]),
-//! so that values are written twice (once raw, once finished) where four operations would write them four
-//! times. The raw values are all that the gradient of such an end needs.
+//! A graph is a list of nodes, each after all its inputs. The forward pass visits it front to back and the
+//! backward pass back to front, so no other record of the computation is needed. If a batch norm, a ReLU or a
+//! rounding is the only reader of a node, it joins that node's [`Step`] as part of its [`Finish`]. Values are
+//! then written twice (once raw, once finished), where four operations would write them four times. The
+//! gradient of a finish needs only the raw values.
 //!
-//! The first gradient to arrive at a step is taken as it is and later ones are added to it. All values live in
-//! buffers from a [`Pool`], so that from the second iteration on nothing is allocated.
+//! The first gradient that arrives at a step is stored and later ones are added to it. All values live in
+//! buffers from a [`Pool`], so nothing is allocated from the second iteration on.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -43,77 +43,80 @@ pub(crate) struct Faults {
     pub(crate) iteration: u64,
 }
 
-/// What a forward pass does besides computing.
+/// The kind of a forward pass.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Mode {
-    /// Batch statistics, and all is kept for [`Network::backward`]; running statistics and ranges move.
+    /// Uses batch statistics, keeps the inputs of [`Network::backward`], and updates running statistics and
+    /// ranges.
     Train,
-    /// The same with flipped bits in the rounded weights; running statistics and ranges stay as they are.
+    /// Trains like `Train` with bit errors in the rounded weights, but does not update running statistics and
+    /// ranges.
     TrainFaulty(Faults),
-    /// Running statistics, no rounding of activations; ranges are widened to hold every value.
+    /// Uses running statistics, does not round activations, and widens ranges to contain every value.
     Calibrate,
-    /// Running statistics and ranges as they are.
+    /// Uses running statistics and ranges, and updates neither.
     Evaluate,
 }
 
-/// A graph with everything that training changes in it.
+/// A graph with all state that training changes.
 pub(crate) struct Network {
     graph: Graph,
-    /// Trained parameters, by name: all but running statistics.
+    /// Trained parameters, by name: all except running statistics.
     pub(crate) variables: BTreeMap<String, FloatTensor>,
-    /// By batch norm's name.
+    /// Running statistics, by the name of the batch norm.
     pub(crate) running: BTreeMap<String, RunningStatistics>,
-    /// For each node, if it is a quantization point, whether its values can be negative.
+    /// For each quantization point, true if its values can be negative; `None` for other nodes.
     signed: Vec<Option<bool>>,
     pub(crate) rounding: Option<Rounding>,
     steps: Vec<Step>,
     pool: Pool,
-    /// Images of the last forward pass.
+    /// Number of images of the last forward pass.
     images: usize,
-    /// What the backward pass of each step needs; empty unless a forward pass in training has run.
+    /// Values that the backward pass of each step needs; empty unless the last forward pass was one in
+    /// training.
     kept: Vec<Kept>,
 }
 
-/// Scales and ranges of a network that rounds.
+/// Scales and ranges of a network that rounds values.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Rounding {
     /// Levels per unit of each stored weight, by name; fixed.
     pub(crate) scales: BTreeMap<String, f32>,
-    /// Range of each quantization point, by node name; none before the first batch.
+    /// Range of each quantization point, by node name; empty before the first batch.
     pub(crate) ranges: BTreeMap<String, f32>,
 }
 
 /// Gradients of variables, by name.
 pub(crate) type Gradients = BTreeMap<String, Buffer>;
 
-/// A node of the graph with what ends it.
+/// A node of the graph with the nodes that finish it.
 struct Step {
-    /// The node that computes, and the last one that it ends with.
+    /// The computing node, and the last of the nodes that finish it.
     first: NodeId,
     last: NodeId,
-    /// The steps it reads.
+    /// Indices of the steps that it reads.
     inputs: Vec<usize>,
-    /// The last step that reads its result.
+    /// Index of the last step that reads its result.
     last_use: usize,
-    /// Name of the batch norm.
+    /// Name of the batch norm, if there is one.
     norm: Option<String>,
     relu: bool,
-    /// What the first node does, in shapes; made for the batch size of the last pass.
+    /// The computation of the first node, for the batch size of the last pass.
     work: Work,
-    /// Of a max pool.
+    /// Positions of the maxima of a max pool.
     winners: Vec<u32>,
 }
 
-/// How the first node of a step is computed.
+/// The computation of a step's first node.
 enum Work {
-    /// Not known before the first pass.
+    /// Unknown before the first pass.
     Unknown,
-    /// Its values are those of the input.
+    /// Passes its input on unchanged.
     Same,
     Convolve(Box<Conv2d>),
     MaxPool(MaxPool),
     Mean,
-    /// `[n, h * w, c]` to `[n, c, h * w]`.
+    /// Transposes `[n, h * w, c]` to `[n, c, h * w]`.
     Transpose {
         pixels: usize,
     },
@@ -122,18 +125,18 @@ enum Work {
     Shortcut(PadShortcut),
 }
 
-/// What the backward pass of a step needs.
+/// Values that the backward pass of a step needs.
 #[derive(Default)]
 struct Kept {
-    /// The input of a convolution, and its weights as it computed with them, if they were rounded.
+    /// The input of a convolution, and its rounded weights if they were rounded.
     input: Option<Arc<Buffer>>,
     weights: Option<Buffer>,
-    /// What [`Finish::backward`] wants, and the finish, if there is any.
+    /// The finish, if there is one, and the values that [`Finish::backward`] reads.
     finish: Option<(Finish, Arc<Buffer>)>,
 }
 
 impl Faults {
-    /// Flips bits of levels that are given as weights, `level / scale`, of the tensor with that number.
+    /// Flips bits of the levels of tensor number `tensor`, which are given as weights, `level / scale`.
     fn hit(self, weights: &mut [f32], scale: f32, tensor: usize) {
         let Self { errors: BitErrors { rate, bits }, seed, iteration } = self;
         let bits: Vec<u32> = (0..8).filter(|bit| bits >> bit & 1 == 1).collect();
@@ -147,7 +150,7 @@ impl Faults {
 }
 
 impl Network {
-    /// `parameters` must be the graph's.
+    /// Makes a network; `parameters` must be those of the graph.
     pub(crate) fn new(graph: &Graph, parameters: &Parameters) -> Self {
         let mut variables = BTreeMap::new();
         let mut running = BTreeMap::new();
@@ -174,12 +177,12 @@ impl Network {
         &self.graph
     }
 
-    /// Where batches and gradients get their memory.
+    /// The pool for the memory of batches and gradients.
     pub(crate) fn pool(&self) -> &Pool {
         &self.pool
     }
 
-    /// All parameters as they are, running statistics included.
+    /// Returns all current parameters, including running statistics.
     pub(crate) fn parameters(&self) -> Parameters {
         let mut parameters = self.variables.clone();
         for (node, statistics) in &self.running {
@@ -193,13 +196,13 @@ impl Network {
         parameters
     }
 
-    /// The scale of a quantization point, once its range is known.
+    /// Returns the scale of a quantization point, if its range is known.
     pub(crate) fn activation_scale(&self, node: NodeId) -> Option<ActivationScale> {
         let range = self.rounding.as_ref()?.ranges.get(&self.graph.nodes()[node].name)?;
         Some(ActivationScale::from_range(*range, self.signed[node]?))
     }
 
-    /// The logits, `[n, classes]`, of normalized images, `[n, height, width, channels]`.
+    /// Returns the logits, `[n, classes]`, of normalized images, `[n, height, width, channels]`.
     pub(crate) fn forward(&mut self, images: Buffer, mode: Mode) -> Arc<Buffer> {
         self.prepare(&images);
         let mut images = Some(Arc::new(images));
@@ -227,7 +230,7 @@ impl Network {
         outputs.pop().flatten().expect("the last step has no reader")
     }
 
-    /// Forgets what an earlier pass kept, and works out shapes for another batch size.
+    /// Drops the values of an earlier pass, and computes shapes if the batch size has changed.
     fn prepare(&mut self, images: &[f32]) {
         self.kept.clear();
         let n = images.len() / self.graph.spec().input.iter().product::<usize>();
@@ -246,7 +249,7 @@ impl Network {
         }
     }
 
-    /// `[n, height, width, channels]` of a node; height and width are 1 where it has none.
+    /// Returns the shape `[n, height, width, channels]` of a node; height and width are 1 if it has none.
     fn shape(&self, node: NodeId) -> [usize; 4] {
         match self.graph.nodes()[node].shape[..] {
             [channels, height, width] => [self.images, height, width, channels],
@@ -284,7 +287,8 @@ impl Network {
         }
     }
 
-    /// What the first node of a step gives, and the extremes of it, where they come for nothing.
+    /// Computes the first node of a step. Also returns the extremes of its values, if they come without extra
+    /// work.
     fn compute(
         &mut self,
         id: usize,
@@ -335,7 +339,7 @@ impl Network {
         (Arc::new(raw), bounds)
     }
 
-    /// A stored weight rounded to its level; none where nothing is rounded.
+    /// Returns a stored weight rounded to its level; `None` if nothing is rounded.
     fn rounded(&self, name: &str) -> Option<Buffer> {
         let scale = *self.rounding.as_ref()?.scales.get(name)?;
         let weights = self.variables[name].values();
@@ -344,7 +348,7 @@ impl Network {
         Some(rounded)
     }
 
-    /// Batch norm, ReLU and rounding of a step.
+    /// Applies batch norm, ReLU and rounding of a step.
     fn finish(
         &mut self,
         id: usize,
@@ -403,16 +407,16 @@ impl Network {
         Arc::new(output)
     }
 
-    /// The gradients of all variables, from that of the logits of the last forward pass, which must have been
-    /// one in training.
+    /// Returns the gradients of all variables, given the gradient of the logits. The last forward pass must
+    /// have been one in training.
     pub(crate) fn backward(&mut self, logits: Buffer) -> Gradients {
         let mut variables = Gradients::new();
-        // Of the result of each step; two steps may have the same one.
+        // Gradient of each step's result; two steps may share one.
         let mut gradients: Vec<Option<Arc<Buffer>>> = vec![None; self.steps.len()];
         *gradients.last_mut().expect("a graph has nodes") = Some(Arc::new(logits));
         let mut all = std::mem::take(&mut self.kept);
         assert_eq!(all.len(), self.steps.len(), "a backward pass follows a forward pass in training");
-        // Step 0 is the images, which have no use for a gradient.
+        // Step 0 is the images, which need no gradient.
         for id in (1..self.steps.len()).rev() {
             let kept = all.pop().expect("a record of each step");
             let Some(mut gradient) = gradients[id].take() else { continue };
@@ -439,7 +443,7 @@ impl Network {
         variables
     }
 
-    /// The gradients of what the first node of a step reads.
+    /// Computes the gradients of the inputs of a step's first node.
     fn compute_backward(
         &self,
         id: usize,
@@ -520,7 +524,7 @@ impl Network {
         }
     }
 
-    /// Takes a gradient of the result of a step: the first as it is, later ones are added.
+    /// Stores the first gradient of a step's result, and adds later ones to it.
     fn arrive(&self, gradients: &mut [Option<Arc<Buffer>>], step: usize, gradient: Arc<Buffer>) {
         let Some(sum) = &mut gradients[step] else {
             gradients[step] = Some(gradient);
@@ -536,7 +540,7 @@ impl Network {
     }
 }
 
-/// Rows of `columns` values each become columns: `[rows, columns]` to `[columns, rows]`.
+/// Transposes rows of `columns` values: `[rows, columns]` to `[columns, rows]`.
 fn transpose(x: &[f32], rows: usize, y: &mut [f32]) {
     let columns = x.len() / rows;
     for (row, x) in x.chunks_exact(columns).enumerate() {
@@ -544,8 +548,8 @@ fn transpose(x: &[f32], rows: usize, y: &mut [f32]) {
     }
 }
 
-/// The nodes of a graph, grouped: a batch norm or a ReLU ends the step that it reads, if nobody else reads
-/// that, nothing is rounded in between, and the order is that of [`Finish`].
+/// Groups the nodes of a graph into steps. A batch norm or a ReLU joins the step that it reads if it is the
+/// only reader, nothing is rounded in between, and the order is that of [`Finish`].
 fn steps(graph: &Graph, signed: &[Option<bool>]) -> Vec<Step> {
     let mut readers = vec![0; signed.len()];
     for &input in graph.nodes().iter().flat_map(|node| &node.inputs) {
@@ -660,7 +664,7 @@ mod tests {
             assert_eq!(network.rounding.as_ref().unwrap().ranges.len(), points.len());
             parameters.extend(weights.iter().map(|w| (w.name.clone(), w.dequantize())));
             let float_network = zoo::FloatNetwork::from_parameters(&graph, &parameters).unwrap();
-            // Sums in another order may round a tie to the other level.
+            // A sum in another order may round a tie to the other level.
             close(&logits, &float_network.logits_fake_quantized(&nchw, &scales).unwrap(), 0.02);
         }
     }

@@ -1,9 +1,9 @@
-//! Operations of a training and their gradients, on slices of f32: right for every shape, and the same bits for
-//! any number of threads.
+//! Operations of training and their gradients, on slices of f32. They accept every shape, and give the same
+//! bits for any number of threads.
 //!
-//! Activations are channels-last: `[images, height, width, channels]` (NHWC). Weights keep PyTorch's
-//! layout, OIHW and OI. Results are written into slices that the caller brings, usually from a [`Pool`]. A
-//! shape that does not fit is a bug of the caller and panics.
+//! Activations are channels-last: `[images, height, width, channels]` (NHWC). Weights keep PyTorch's layout,
+//! OIHW and OI. Results are written into slices of the caller, usually from a [`Pool`]. A wrong shape is a
+//! bug of the caller and panics.
 
 mod batch_norm;
 mod channel_sums;

@@ -2,18 +2,18 @@ use ecc::Constraint;
 
 use crate::WotError;
 
-/// How to train: everything but the data, the network and its first parameters.
+/// The settings of a training: everything except the data, the network and its initial parameters.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recipe {
-    /// What is trained for.
+    /// Training method.
     pub method: Method,
-    /// How wide a range of values the levels of a tensor span.
+    /// Rule for the scale of each tensor.
     pub scale: Scale,
-    /// Random bit errors in the weights during training; none when absent.
+    /// Random bit errors in the weights during training, if any.
     pub bit_errors: Option<BitErrors>,
-    /// Iterations in all.
+    /// Number of iterations.
     pub iterations: u64,
-    /// Images in a batch; a last incomplete batch of an epoch is dropped.
+    /// Number of images in a batch; the last incomplete batch of an epoch is dropped.
     pub batch_images: usize,
     /// Learning rate over the iterations.
     pub schedule: Schedule,
@@ -21,37 +21,37 @@ pub struct Recipe {
     pub momentum: f32,
     /// Weight decay of SGD, on every parameter as in PyTorch (paper: 1e-4).
     pub weight_decay: f32,
-    /// Random changes to training images.
+    /// Random changes to training images, if any.
     pub augmentation: Option<Augmentation>,
-    /// Which training images are held out to judge by.
+    /// The training images that are held out for evaluation.
     pub validation: Validation,
-    /// Iterations from one [`crate::Check`] to the next.
+    /// Number of iterations from one [`crate::Check`] to the next.
     pub check_every: u64,
     /// Seed of the order of images and of their augmentation.
     pub seed: u64,
 }
 
-/// What a network is trained for.
+/// The training method.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Method {
-    /// Real weights and activations.
+    /// Float training, with real weights and activations.
     Float,
-    /// Quantization-aware training with throttling (the paper's QATT): rounded weights and activations,
-    /// and after every iteration the weights are clamped into the constraint.
+    /// Quantization-aware training with throttling (the paper's QATT): weights and activations are rounded,
+    /// and after every iteration the weights are clamped to the constraint.
     Qatt {
         /// Allowed levels, by position.
         constraint: Constraint,
     },
-    /// Quantization-aware training with the alternating direction method of multipliers (the
-    /// paper's other solver): the loss is augmented by beta / 2 * |W - Z + U|^2, Z being the nearest point to W + U
-    /// that satisfies the constraint and U the scaled dual variable. What is still outside at the
-    /// end is clamped.
+    /// Quantization-aware training with the alternating direction method of multipliers (the paper's other
+    /// solver). The loss gets the penalty beta / 2 * |W - Z + U|^2, where Z is the point nearest to W + U
+    /// that satisfies the constraint and U is the scaled dual variable. Weights that violate the constraint
+    /// at the end are clamped.
     Admm {
         /// Allowed levels, by position.
         constraint: Constraint,
         /// Weight of the penalty (the release's value: 0.0015).
         beta: f32,
-        /// Iterations from one update of Z and U to the next.
+        /// Number of iterations from one update of Z and U to the next.
         dual_every: u64,
     },
 }
@@ -60,10 +60,10 @@ impl Method {
     /// QATT for in-place protection.
     pub const QATT: Self = Self::Qatt { constraint: Constraint::WOT };
 
-    /// ADMM for in-place protection with the release's penalty, Z and U updated every 100 iterations.
+    /// ADMM for in-place protection with the release's penalty; Z and U are updated every 100 iterations.
     pub const ADMM: Self = Self::Admm { constraint: Constraint::WOT, beta: 0.0015, dual_every: 100 };
 
-    /// The constraint that stored integers must satisfy; `None` where nothing is quantized.
+    /// The constraint that stored integers must satisfy; `None` if nothing is quantized.
     pub fn constraint(&self) -> Option<&Constraint> {
         match self {
             Self::Float => None,
@@ -72,66 +72,66 @@ impl Method {
     }
 }
 
-/// How the scale of a tensor, in levels per unit, follows from the weights with which training begins.
+/// The rule that determines the scale of a tensor, in levels per unit, from the initial weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Scale {
-    /// 127 / max|w|: the largest weight gets the largest level (the paper's).
+    /// 127 / max|w|: the largest weight gets the largest level, as in the paper.
     #[default]
     Largest,
-    /// The one with the least squared error of the levels that the constraint allows; none has less than 0.998 of that
-    /// of the one taken. Under a narrow constraint it is coarser than [`Scale::Largest`], so that fewer weights
-    /// lie outside. (Networks whose file says "scales of least error" were made when only 127 / max|w| times 2^(k/8) was tried, k
-    /// from -24 to 16.)
+    /// The scale with the least squared error of the levels that the constraint allows; no scale has less
+    /// than 0.998 of its squared error. Under a narrow constraint it is coarser than [`Scale::Largest`], so
+    /// that fewer weights violate the constraint. (Networks whose file says "scales of least error" were
+    /// trained when only 127 / max|w| times 2^(k/8) was tried, with k from -24 to 16.)
     LeastError,
-    /// 127 / bound with a bound of so many root mean squares of the tensor, at most max|w|: larger weights are clipped, at
-    /// the beginning and throughout (weight clipping: Stutz et al., MLSys 2021; theirs is one bound for all
-    /// tensors, where with batch norm the sizes of tensors mean nothing).
+    /// 127 / bound, where the bound is `deviations` root mean squares of the tensor, at most max|w|. Larger
+    /// weights are clipped, initially and throughout training (weight clipping: Stutz et al., MLSys 2021).
+    /// Stutz et al. use one bound for all tensors, but with batch norm the sizes of tensors have no meaning.
     Clipped {
-        /// Root mean squares, above 0.
+        /// Bound in root mean squares, above 0.
         deviations: f32,
     },
 }
 
 /// Training with random bit errors (RandBET: Stutz et al., MLSys 2021).
 ///
-/// Every iteration runs its batch twice: with the weights as they are stored, and with each of the given bits of
-/// each stored weight flipped with probability `rate`, anew in every iteration. The weights follow the mean of the
-/// two gradients (Stutz et al. take the sum: half our learning rate). The second pass normalizes by its own batch,
-/// and moves neither running statistics nor ranges of activations.
+/// Every iteration runs its batch twice: with the stored weights, and with each selected bit of each stored
+/// weight flipped with probability `rate`, drawn anew in every iteration. The weights follow the mean of the
+/// two gradients (Stutz et al. take the sum, which doubles the learning rate). The second pass normalizes by
+/// its own batch, and updates neither running statistics nor ranges of activations.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BitErrors {
     /// Probability of a flip, in (0, 1).
     pub rate: f32,
-    /// Bit k is set when bit k of a weight can flip.
+    /// Mask of the bits that can flip: bit k is set if bit k of a weight can flip.
     pub bits: u8,
 }
 
 /// Learning rate, by iteration.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Schedule {
-    /// Always the same.
+    /// A constant rate.
     Constant {
         /// Learning rate.
         rate: f32,
     },
-    /// Multiplied by `factor` after every `every` iterations.
+    /// The rate is multiplied by `factor` after every `every` iterations.
     Step {
-        /// Learning rate at first.
+        /// Initial learning rate.
         rate: f32,
-        /// Iterations at one rate.
+        /// Number of iterations at one rate.
         every: u64,
         /// Factor, e.g. 0.1.
         factor: f32,
     },
-    /// Half a cosine from `rate` down to 0 at the last iteration.
+    /// Half a cosine, from `rate` down to 0 at the last iteration.
     Cosine {
-        /// Learning rate at first.
+        /// Initial learning rate.
         rate: f32,
     },
 }
 
 impl Schedule {
-    /// The rate of iteration `iteration` (0 is the first) of `iterations`.
+    /// Returns the rate of iteration `iteration` (0 is the first) of `iterations`.
     pub fn rate(&self, iteration: u64, iterations: u64) -> f32 {
         match *self {
             Self::Constant { rate } => rate,
@@ -149,24 +149,24 @@ impl Schedule {
 /// Random changes to training images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Augmentation {
-    /// Images are moved by up to this many pixels in each direction; zeros (black) come in.
+    /// Images are shifted by up to this number of pixels in each direction; zeros (black) fill in.
     pub shift: usize,
-    /// Half of the images are mirrored.
+    /// True if half of the images are mirrored.
     pub mirror: bool,
 }
 
-/// Training images that are held out. They depend on this and the size of the set alone, so float training
-/// and what follows can hold out the same ones.
+/// Training images that are held out. They depend only on this value and the size of the set, so float
+/// training and later training can hold out the same ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validation {
-    /// How many.
+    /// Number of images held out.
     pub images: usize,
-    /// Which.
+    /// Seed of the choice.
     pub seed: u64,
 }
 
 impl Recipe {
-    /// Refuses numbers that cannot be used.
+    /// Refuses invalid values.
     pub(crate) fn check(&self) -> Result<(), WotError> {
         let refuse = |field: &'static str, value: String, expected: &'static str| {
             Err(WotError::Recipe { field, value, expected })

@@ -1,22 +1,25 @@
-//! The scale whose levels are nearest to the weights of a tensor.
+//! Finds the scale whose levels are nearest to the weights of a tensor.
 //!
-//! Take the size of a level, the *step* s, one over the scale. A weight of magnitude a whose sign allows levels up to b is
-//! stored at the nearest of 0, s, 2 s, ..., b s. Its distance from that is a continuous, piecewise linear function of s, whose
-//! slope is at most the level q(s) in magnitude; and levels only fall when the step grows. The error of the tensor,
-//! e(s) = (sum of squared distances)^(1/2), is the length of the vector of distances, so that for s1 <= s <= s2
+//! Let the *step* s be the size of a level: one over the scale. A weight of magnitude a whose sign allows
+//! levels up to b is stored at the nearest of 0, s, 2 s, ..., b s. Its distance from that is a continuous,
+//! piecewise linear function of s, whose slope has at most the magnitude of the level q(s); and levels can
+//! only fall as the step grows. The error of the tensor, e(s) = (sum of squared distances)^(1/2), is the
+//! length of the vector of distances, so that for s1 <= s <= s2
 //!
 //! ```text
 //! e(s) >= (e(s1) + e(s2) - (s2 - s1) (sum of q(s1)^2)^(1/2)) / 2.
 //! ```
 //!
-//! The search begins with one interval, from step 0, at which every weight is stored as 0, to twice the largest magnitude, beyond
-//! which every weight is stored as 0 too: the interval has every scale that does anything. It halves the interval whose bound
-//! is least until no bound is below the least error found, but for [`TOLERANCE`]. So **no scale at all has a squared
-//! error smaller by more than twice that share**. Among the steps that give some levels q, the one with the least error is
-//! (sum of q a) / (sum of q^2), which every look at a step finds as well.
+//! The search begins with one interval from step 0, at which every weight is stored as 0, to twice the
+//! largest magnitude, beyond which every weight is stored as 0 as well; so the interval contains every useful
+//! scale. The search halves the interval with the least bound until no bound is below the least error found,
+//! up to [`TOLERANCE`]. Therefore **no scale has a squared error that is smaller by more than twice that
+//! share**. Among the steps that give the same levels q, the one with the least error is (sum of q a) / (sum
+//! of q^2); each evaluation of a step tries it too.
 //!
-//! Magnitudes are sorted once, with sums of their beginnings; a look at a step is then a binary search for each level, however
-//! many weights there are. All of it is a fixed sequence of IEEE operations: every machine finds the same scale.
+//! Magnitudes are sorted once, with prefix sums. Evaluating a step is then a binary search for each level,
+//! whatever the number of weights. All of this is a fixed sequence of IEEE operations, so every machine finds
+//! the same scale.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -26,19 +29,21 @@ use rayon::prelude::*;
 
 use crate::throttle::bounds;
 
-/// Share by which a scale may have a smaller error than the one that is found; the squared error by twice as much.
+/// Share by which another scale may have a smaller error than the result; twice this share for the squared
+/// error.
 const TOLERANCE: f64 = 1e-3;
 
-/// Share of the root of all squared weights below which errors are not told apart: scales have 24 bits.
+/// Share of the root of the sum of squared weights below which errors are considered equal, because scales
+/// have 24 bits.
 const RESOLUTION: f64 = 1e-6;
 
-/// Magnitudes from one sum of a beginning to the next.
+/// Distance of stored prefix sums, in magnitudes.
 const STRIDE: usize = 64;
 
-/// The scale of least squared error, in levels per unit, for finite weights that are not all 0.
+/// Returns the scale of least squared error, in levels per unit, for finite weights that are not all 0.
 pub(crate) fn of_least_error(weights: &[f32], constraint: &Constraint) -> f32 {
     let tensor = Tensor::new(weights, constraint);
-    // Weights that must be stored as 0 leave nothing to choose.
+    // If all weights must be stored as 0, every scale is equal.
     let Some(largest) =
         tensor.groups.iter().filter_map(|group| group.values.last()).copied().reduce(f32::max)
     else {
@@ -63,10 +68,10 @@ pub(crate) fn of_least_error(weights: &[f32], constraint: &Constraint) -> f32 {
     }
 }
 
-/// The weights of a tensor, as far as their errors depend on the step.
+/// The weights of a tensor, grouped by the levels they allow.
 struct Tensor {
     groups: Vec<Group>,
-    /// Sum of all squares.
+    /// Sum of all squared weights.
     square: f64,
 }
 
@@ -75,12 +80,12 @@ struct Group {
     /// The largest level.
     bound: u8,
     values: Vec<f32>,
-    /// Sums of the values before each multiple of [`STRIDE`].
+    /// Prefix sums: the sum of the values before each multiple of [`STRIDE`].
     sums: Vec<f64>,
     sum: f64,
 }
 
-/// A look at a step.
+/// The levels and the error at a step.
 #[derive(Clone, Copy)]
 struct Look {
     step: f64,
@@ -95,14 +100,14 @@ struct Look {
 #[derive(Clone, Copy)]
 struct Best {
     step: f64,
-    /// Its squared error.
+    /// Squared error at the best step.
     square: f64,
 }
 
 struct Interval {
     start: Look,
     end: Look,
-    /// No step in it has a smaller error.
+    /// Lower bound of the error of all steps in the interval.
     least: f64,
 }
 
@@ -132,7 +137,7 @@ impl Tensor {
                 if below == group.values.len() {
                     break;
                 }
-                // Those at this level or above: sums over all levels make q, q^2 and q times the magnitude of each.
+                // Weights at this level or above; the sums over levels give q, q^2 and q times the magnitude of each weight.
                 levels += (2.0 * f64::from(level) - 1.0) * (group.values.len() - below) as f64;
                 product += group.sum - group.sum_of(below);
             }
@@ -141,7 +146,7 @@ impl Tensor {
         Look { step, levels, product, error: square.max(0.0).sqrt() }
     }
 
-    /// The look at step 0, from above: every weight has its largest level.
+    /// Returns the limit at step 0 from above: every weight has its largest level.
     fn at_zero(&self) -> Look {
         let of = |group: &Group| f64::from(group.bound).powi(2) * group.values.len() as f64;
         let levels = self.groups.iter().map(of).sum();
@@ -161,12 +166,12 @@ impl Group {
         Self { sums: sums.collect(), bound, values, sum }
     }
 
-    /// How many values are below a limit.
+    /// Returns the number of values below a limit.
     fn below(&self, limit: f64) -> usize {
         self.values.partition_point(|&value| f64::from(value) < limit)
     }
 
-    /// Sum of the first `count` values, which are not all.
+    /// Returns the sum of the first `count` values; `count` must be less than their number.
     fn sum_of(&self, count: usize) -> f64 {
         let chunk = count / STRIDE;
         self.sums[chunk] + sum_of(&self.values[chunk * STRIDE..count])
@@ -178,7 +183,7 @@ fn sum_of(values: &[f32]) -> f64 {
 }
 
 impl Best {
-    /// Takes the best step for the levels of a look, if it is better.
+    /// Replaces the best step by the best one for the levels of `look`, if its error is smaller.
     fn hear_of(&mut self, look: &Look, tensor: &Tensor) {
         if look.levels == 0.0 {
             return;
@@ -201,9 +206,9 @@ impl Interval {
         self.least < error - (TOLERANCE * error).max(RESOLUTION * tensor.square.sqrt())
     }
 
-    /// The order of the heap, least bound first; of equal ones the larger scales.
+    /// Returns the order of the heap: least bound first, then the larger scale.
     fn key(&self) -> Reverse<(u64, u64)> {
-        // The bits of numbers that are not negative are in their order.
+        // The bits of non-negative floats order like the numbers.
         Reverse((self.least.to_bits(), self.start.step.to_bits()))
     }
 }
@@ -235,8 +240,8 @@ mod tests {
     use super::*;
     use crate::throttle::squared_error;
 
-    /// The least squared error of any scale: between two steps at which a weight changes its level, the levels are what they
-    /// are in the middle, and the best step is known.
+    /// Returns the least squared error of any scale. Between two steps at which a weight changes its level,
+    /// all levels are constant, and the best step for them is known.
     fn least(weights: &[f32], constraint: &Constraint) -> f64 {
         let bounded: Vec<(f64, f64)> = weights
             .iter()
@@ -271,7 +276,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(128))]
 
-        /// Weights of all sizes and shapes: near each other, far apart, with outliers, of few values.
+        /// Weights have all sizes and distributions: close together, far apart, with outliers, or with few
+        /// distinct values.
         #[test]
         fn no_scale_has_a_smaller_error(
             small in proptest::collection::vec(-1f32..1.0, 1..40),
@@ -289,7 +295,7 @@ mod tests {
             for constraint in [Constraint::NONE, Constraint::WOT, FOUR_BITS, UNEVEN] {
                 let scale = of_least_error(&weights, &constraint);
                 let (found, least) = (squared_error(&weights, scale, &constraint), least(&weights, &constraint));
-                // Weights and levels have 24 bits, and errors are not told apart below RESOLUTION.
+                // Weights and levels have 24 bits, and errors below RESOLUTION are considered equal.
                 let squares: f64 = weights.iter().map(|weight| f64::from(*weight).powi(2)).sum();
                 let rounding = 4.0 * RESOLUTION * (found * squares).sqrt() + 10.0 * RESOLUTION.powi(2) * squares;
                 prop_assert!(found <= (1.0 + 2.1 * TOLERANCE) * least + rounding, "{found} at {scale}, least {least}");
@@ -298,7 +304,8 @@ mod tests {
         }
     }
 
-    /// One weight of 128 is 1000 times as large as the others, and has to go: the old search ended at an eighth.
+    /// If one weight is far larger than all others, it should be clipped. An earlier search did not try
+    /// scales that far from the scale of the largest weight.
     #[test]
     fn the_scale_may_be_far_from_that_of_the_largest_weight() {
         let weights: Vec<f32> = (0..4096).map(|i| ((i * 37 % 101) as f32 - 50.0) / 50.0).collect();
@@ -314,7 +321,7 @@ mod tests {
         }
     }
 
-    /// The same bits on every machine and number of threads.
+    /// The scale has the same bits on every machine and for any number of threads.
     #[test]
     fn a_scale_is_the_same_everywhere() {
         let weights: Vec<f32> =

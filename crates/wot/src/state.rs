@@ -1,16 +1,16 @@
-//! The file of a training's state: one safetensors file with all that the next iteration depends on.
+//! The file of a training's state: a safetensors file with everything that the next iteration depends on.
 //!
-//! | tensors (f32) | what |
+//! | tensors (f32) | content |
 //! |---|---|
 //! | `parameter.<name>` | every parameter, running statistics included |
 //! | `momentum.<name>` | SGD's momentum of every trained parameter |
 //! | `target.<name>`, `dual.<name>` | ADMM's Z and U of every stored weight |
 //! | `scales`, `ranges` | scale of every stored weight; range of every activation seen so far |
 //!
-//! The metadata entry `zerospace-training` holds the format's version, iterations done, losses since the
-//! last check, the names that `scales` and `ranges` belong to, and a description of network, preprocessing
-//! and recipe, without which the state would continue another training. There is no generator in it: all
-//! random numbers are functions of seed and iteration.
+//! The metadata entry `zerospace-training` holds the format's version, the number of iterations done, losses
+//! since the last check, the names that `scales` and `ranges` belong to, and a description of network,
+//! preprocessing and recipe, so that the state cannot continue another training. It holds no random
+//! generator: all random numbers are functions of seed and iteration.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -38,35 +38,35 @@ struct Metadata {
     recipe: String,
     iteration: u64,
     checked: bool,
-    /// Bits of the f64 sum, and number of terms.
+    /// Bits of the f64 sum of losses, and number of losses.
     losses: (u64, u64),
-    /// Stored weights that `scales` belongs to, and nodes that `ranges` belongs to.
+    /// Names of the stored weights of `scales` and of the nodes of `ranges`.
     scales: Vec<String>,
     ranges: Vec<String>,
 }
 
-/// Read first and alone, so that another version is recognized whatever else it holds.
+/// The version alone, read first, so that another version is recognized whatever else the file holds.
 #[derive(Deserialize)]
 struct VersionOnly {
     version: u32,
 }
 
 impl Trainer {
-    /// Writes the whole state under a temporary name beside `path`, flushes it to disk, and renames it.
+    /// Writes the state under a temporary name beside `path`, flushes it to disk, and renames it.
     ///
     /// # Errors
-    /// When the file cannot be written; `path` is then as it was before.
+    /// The file cannot be written; `path` is then unchanged.
     pub fn save(&self, path: &Path) -> Result<(), WotError> {
         let bytes = self.to_bytes();
         quant::write_durably(path, &bytes)
             .map_err(|error| WotError::State { path: path.into(), kind: error.into() })
     }
 
-    /// Continues a training that was saved: the same graph, preprocessing and recipe, and from there on the
-    /// same bits as if it had not stopped.
+    /// Continues a saved training with the same graph, preprocessing and recipe. All further bits equal those
+    /// of a training without interruption.
     ///
     /// # Errors
-    /// A file that cannot be read, is damaged, or belongs to another training.
+    /// The file cannot be read, is damaged, or belongs to another training.
     pub fn resume(
         graph: &Graph,
         preprocessing: &Preprocessing,

@@ -1,23 +1,23 @@
-//! Real weights and the levels they are stored as, with a scale that does not drift.
+//! Converts real weights to the levels that store them, with a scale that does not drift.
 //!
 //! # The scale
 //!
-//! Quantizing takes a tensor's scale from its largest weight, 127 / max|w|. If training did so anew in
-//! every iteration, throttling would feed on itself: clamp the largest weight (at a position where it may
-//! not stand) to level 63, and it is the largest no more; the scale grows; weights that had been at level
-//! 63 are suddenly at 100 and are clamped in turn; and so on, until the tensor has shrunk to its free
-//! positions. So **a tensor's scale is fixed once, from the weights with which training begins**, kept in
-//! the trainer and its checkpoint, and written into the int8 network as it is.
+//! Quantization takes a tensor's scale from its largest weight, 127 / max|w|. If training recomputed it in
+//! every iteration, throttling would feed on itself: the largest weight, at a constrained position, is
+//! clamped to level 63 and is no longer the largest. The scale grows; weights that were at level 63 are now
+//! at level 100 and are clamped in turn; and so on, until the tensor has shrunk to its unconstrained
+//! positions. Therefore **a tensor's scale is fixed once, from the initial weights**, kept in the trainer and
+//! its state, and written into the int8 network unchanged.
 //!
-//! [`crate::Scale`] says how it follows from them.
+//! [`crate::Scale`] defines the rules for it.
 //!
-//! Weights that grow beyond the fixed range are clamped to level +-127 wherever they stand, in the real
-//! weights too, so that none drifts to where its gradient cannot call it back.
+//! Weights that grow beyond the fixed range are clamped to level +-127 at every position. The real weights
+//! are clamped too, so that none drifts so far that its gradient cannot bring it back.
 //!
 //! # Why the stored integers satisfy the constraint exactly
 //!
-//! [`level`] is the only way from a weight to an integer: in the forward pass, in throttling and in the
-//! result. A throttled weight is set to `bound / scale`, and since bound is an integer of at most 7 bits,
+//! [`level`] is the only conversion of a weight to an integer: in the forward pass, in throttling and in the
+//! result. A throttled weight is set to `bound / scale`. Since the bound is an integer of at most 7 bits,
 //! `bound / scale * scale` differs from it by a few parts in 10^7 and rounds to it.
 
 use ecc::{BLOCK, Constraint};
@@ -28,11 +28,11 @@ use crate::Scale;
 use crate::kernel::{Kernel, Loop};
 use crate::scale::of_least_error;
 
-/// Weights that one thread throttles at a time; whole blocks of the constraint.
+/// Number of weights that one thread throttles at a time, in whole blocks of the constraint.
 const CHUNK: usize = 1 << 14;
 
-/// 1.5 * 2^23: adding it and taking it away rounds a value below 2^22 to an integer, half to even, as
-/// [`f32::round_ties_even`] does, in two instructions that every machine has.
+/// 1.5 * 2^23. Adding and subtracting it rounds a value below 2^22 to an integer, half to even, like
+/// [`f32::round_ties_even`], with two instructions that every machine has.
 const TO_INTEGER: f32 = 12_582_912.0;
 
 /// Rounds half to even; `value` must be below 2^22.
@@ -41,19 +41,20 @@ pub(crate) fn round(value: f32) -> f32 {
     value + TO_INTEGER - TO_INTEGER
 }
 
-/// The level that a weight is stored as: as [`quant::QuantTensor::quantize`], with a scale (levels per unit)
-/// that is given. (Clamping before rounding gives the same level, since the bounds are integers.)
+/// Returns the level that stores a weight, like [`quant::QuantTensor::quantize`] but with a given scale
+/// (levels per unit). Clamping before rounding gives the same level, since the bounds are integers.
 pub(crate) fn level(weight: f32, scale: f32) -> i8 {
     let limit = f32::from(MAX_LEVEL);
     round((weight * scale).clamp(-limit, limit)) as i8
 }
 
-/// All levels of a tensor at a scale, half to even, in [-127, 127]; no constraint is applied.
+/// Returns all levels of a tensor at a scale, rounded half to even, in [-127, 127]; no constraint is applied.
 pub fn levels(weights: &[f32], scale: f32) -> Vec<i8> {
     weights.iter().map(|&weight| level(weight, scale)).collect()
 }
 
-/// The scale of a tensor, in levels per unit, under a rule, when its levels are to satisfy a constraint; 1 for zeros.
+/// Returns the scale of a tensor, in levels per unit, by a rule and for a constraint; 1 for a tensor of
+/// zeros.
 pub fn scale_of(weights: &[f32], rule: Scale, constraint: &Constraint) -> f32 {
     let largest = weights.iter().fold(0f32, |largest, weight| largest.max(weight.abs()));
     if largest == 0.0 {
@@ -71,7 +72,8 @@ pub fn scale_of(weights: &[f32], rule: Scale, constraint: &Constraint) -> f32 {
     }
 }
 
-/// Sum of the squared distances between weights and the nearest levels that the constraint allows.
+/// Returns the sum of the squared distances between weights and the nearest levels that the constraint
+/// allows.
 #[cfg(test)]
 pub(crate) fn squared_error(weights: &[f32], scale: f32, constraint: &Constraint) -> f64 {
     let error = |(index, &weight): (usize, &f32)| {
@@ -82,13 +84,13 @@ pub(crate) fn squared_error(weights: &[f32], scale: f32, constraint: &Constraint
     weights.iter().enumerate().map(error).sum()
 }
 
-/// Weights whose level the constraint forbids (the paper's large values).
+/// Returns the number of weights whose level violates the constraint (the paper's large values).
 pub(crate) fn count_outside(weights: &[f32], scale: f32, constraint: &Constraint) -> usize {
     constraint.violations(&levels(weights, scale)).count()
 }
 
-/// Clamps every weight whose level the constraint forbids, or that lies outside the scale's range; returns
-/// how many the constraint forbade.
+/// Clamps every weight whose level violates the constraint, or that lies outside the scale's range; returns
+/// the number of violations.
 pub(crate) fn throttle(weights: &mut [f32], scale: f32, constraint: &Constraint) -> usize {
     let limit = f32::from(MAX_LEVEL);
     let bounds: [[f32; 2]; BLOCK] =
@@ -108,7 +110,7 @@ struct Throttle<'a> {
 }
 
 impl Loop for Throttle<'_> {
-    /// Weights that the constraint forbade.
+    /// Number of weights that violated the constraint.
     type Output = u32;
 
     #[inline(always)]
@@ -130,14 +132,15 @@ impl Loop for Throttle<'_> {
     }
 }
 
-/// [`f32::clamp`], without its check of the bounds in every loop.
+/// [`f32::clamp`] without its check of the bounds, for loops.
 #[inline(always)]
 pub(crate) fn clamp(value: f32, low: f32, high: f32) -> f32 {
     let value = if value < low { low } else { value };
     if value > high { high } else { value }
 }
 
-/// The nearest tensor whose weights lie in the constraint's box, `[low / scale, high / scale]` by position.
+/// Replaces the weights by the nearest point in the constraint's box, `[low / scale, high / scale]` by
+/// position.
 pub(crate) fn project(weights: &mut [f32], scale: f32, constraint: &Constraint) {
     for (index, weight) in weights.iter_mut().enumerate() {
         let [low, high] = bounds(constraint, index).map(|bound| f32::from(bound) / scale);
@@ -145,7 +148,7 @@ pub(crate) fn project(weights: &mut [f32], scale: f32, constraint: &Constraint) 
     }
 }
 
-/// Smallest and largest level at a flat index; -128 is left to faults.
+/// Returns the smallest and largest level at a flat index; training never uses -128.
 pub(crate) fn bounds(constraint: &Constraint, index: usize) -> [i8; 2] {
     let position = index % BLOCK;
     [constraint.low[position].max(-MAX_LEVEL), constraint.high[position]]
@@ -155,7 +158,7 @@ pub(crate) fn bounds(constraint: &Constraint, index: usize) -> [i8; 2] {
 mod tests {
     use super::*;
 
-    /// Weights around every level and every tie, at every position, for a scale.
+    /// Returns weights around every level and every tie, at every position, for a scale.
     fn weights(scale: f32) -> Vec<f32> {
         (-1200..1200).flat_map(|i| [i as f32 / 8.0 / scale; 8]).collect()
     }
@@ -165,7 +168,7 @@ mod tests {
 
     #[test]
     fn throttled_weights_are_stored_inside_for_every_scale() {
-        // Scales of all magnitudes and mantissas: 1e-6 to 1e8.
+        // Scales of all magnitudes and mantissas, 1e-6 to 1e8.
         for exponent in -20..27 {
             for mantissa in [1.0, 1.000_000_1, 1.1, 1.25, 1.333_333, 1.5, 1.700_001, 1.999_999] {
                 let scale = mantissa * 2f32.powi(exponent);
@@ -174,7 +177,7 @@ mod tests {
                     let mut after = before.clone();
                     let outside = count_outside(&before, scale, &constraint);
                     assert_eq!(throttle(&mut after, scale, &constraint), outside);
-                    // The integers are the throttled integers of before, to the last one.
+                    // The integers equal the throttled integers of the weights before.
                     let mut expected = levels(&before, scale);
                     constraint.throttle(&mut expected);
                     assert_eq!(levels(&after, scale), expected, "scale {scale}");
@@ -206,7 +209,7 @@ mod tests {
         let squares: f32 = weights.iter().map(|w| w * w).sum();
         assert!((tight * 2.0 * (squares / 800.0).sqrt() - 127.0).abs() < 1e-2, "{tight}");
         assert_eq!(loose, 127.0);
-        // All but one weight lie within 0.125: a scale that stores them finely is worth clamping the one.
+        // All weights but one lie within 0.125: a fine scale for them is worth clamping that one.
         for constraint in [Constraint::NONE, Constraint::WOT, NARROW] {
             let best = scale(Scale::LeastError, constraint);
             let error = |scale| squared_error(&weights, scale, &constraint);

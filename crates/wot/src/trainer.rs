@@ -14,17 +14,17 @@ use crate::ops::{Buffer, cross_entropy, cross_entropy_backward};
 use crate::recipe::{Method, Recipe};
 use crate::throttle::{count_outside, levels, project, scale_of, throttle};
 
-/// Images in one pass of a validation or calibration.
+/// Number of images in one pass of a validation or calibration.
 const PASS: usize = 50;
-/// Weights that one thread updates at a time.
+/// Number of weights that one thread updates at a time.
 const CHUNK: usize = 1 << 14;
-/// Training images from which the first ranges of activations are taken.
+/// Number of training images from which the initial ranges of activations are taken.
 const CALIBRATION_IMAGES: usize = 500;
 
 /// A training that can be stopped, saved, and continued to the same bits.
 ///
-/// One object trains one network: [`Trainer::next_check`] trains until something is to be reported;
-/// [`Trainer::step`] does a single iteration on a batch of the caller's.
+/// An object trains one network: [`Trainer::next_check`] trains until there is something to report;
+/// [`Trainer::step`] runs a single iteration on a batch of the caller.
 pub struct Trainer {
     pub(crate) network: Network,
     pub(crate) recipe: Recipe,
@@ -34,11 +34,11 @@ pub struct Trainer {
     pub(crate) momentum: BTreeMap<String, Vec<f32>>,
     /// ADMM's Z and U of every stored weight; empty for other methods.
     pub(crate) admm: BTreeMap<String, Admm>,
-    /// Iterations done.
+    /// Number of iterations done.
     pub(crate) iteration: u64,
     /// Sum of losses, and number of them, since the last check.
     pub(crate) losses: (f64, u64),
-    /// Whether the check of this iteration was already given.
+    /// True if the check of this iteration was already returned.
     pub(crate) checked: bool,
 }
 
@@ -50,32 +50,32 @@ pub(crate) struct Admm {
     pub(crate) dual: Vec<f32>,
 }
 
-/// What there is to report at a moment of a training.
+/// A report on the state of a training.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Check {
-    /// Iterations done.
+    /// Number of iterations done.
     pub iteration: u64,
     /// Mean loss of the iterations since the last check; NaN before the first iteration.
     pub loss: f64,
-    /// Images held out.
+    /// Number of images held out.
     pub validation_images: usize,
-    /// Held-out images classified correctly; for a quantizing method with rounded weights and activations,
-    /// before throttling.
+    /// Number of held-out images classified correctly; for a quantizing method with rounded weights and
+    /// activations, before throttling.
     pub correct: usize,
-    /// What throttling changes; `None` for [`Method::Float`].
+    /// Results after throttling; `None` for [`Method::Float`].
     pub throttled: Option<Throttled>,
 }
 
 /// A network after throttling.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Throttled {
-    /// Weights that the constraint forbade, before they were clamped, of all stored weights.
+    /// Number of stored weights that violated the constraint before they were clamped.
     pub large_values: usize,
-    /// Held-out images classified correctly after throttling.
+    /// Number of held-out images classified correctly after throttling.
     pub correct: usize,
 }
 
-/// The int8 network that a quantizing training has made.
+/// The int8 network that a quantizing training returns.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trained {
     /// Stored weights in memory order. Every one satisfies the constraint.
@@ -84,11 +84,12 @@ pub struct Trained {
     pub parameters: Parameters,
     /// Scale of every quantization point, by node name.
     pub activations: BTreeMap<String, ActivationScale>,
-    /// Weights that were still outside the constraint and were clamped at the very end: what ADMM left.
+    /// Number of weights that still violated the constraint and were clamped at the very end; only ADMM
+    /// leaves some.
     pub clamped_at_end: usize,
 }
 
-/// Whether every operation of a graph has a gradient here.
+/// Checks that every operation of a graph has a gradient.
 fn check_trainable(graph: &Graph) -> Result<(), WotError> {
     for node in graph.nodes() {
         let operation = match node.op {
@@ -112,12 +113,12 @@ fn check_trainable(graph: &Graph) -> Result<(), WotError> {
 impl Trainer {
     /// Begins a training with the given parameters, which must be exactly the graph's.
     ///
-    /// For a quantizing method this fixes the scale of every weight ([`Recipe::scale`]); for
-    /// [`Method::Qatt`] nothing is throttled before the first check.
+    /// For a quantizing method this fixes the scale of every weight ([`Recipe::scale`]). [`Method::Qatt`]
+    /// throttles nothing before the first check.
     ///
     /// # Errors
-    /// Parameters that do not fit or are not finite; a recipe or preprocessing that cannot be used; an
-    /// operation that has no gradient here.
+    /// Parameters do not fit or are not finite, a recipe or preprocessing is invalid, or an operation has no
+    /// gradient.
     pub fn new(
         graph: &Graph,
         parameters: Parameters,
@@ -166,21 +167,21 @@ impl Trainer {
         })
     }
 
-    /// Iterations done.
+    /// Number of iterations done.
     pub fn iteration(&self) -> u64 {
         self.iteration
     }
 
-    /// Trains until the next check is due and gives it: the first before the first iteration, then one
-    /// every `check_every` iterations and one at the end; `None` when there is nothing left to do.
+    /// Trains until the next check is due and returns it: the first before the first iteration, then one
+    /// every `check_every` iterations and one at the end; `None` after that.
     ///
-    /// `images` is the *training* set; what the recipe holds out of it is judged on and not trained on.
-    /// `progress` hears of every iteration: iterations done, and the loss.
+    /// `images` is the *training* set; the images that the recipe holds out are used for evaluation only.
+    /// `progress` is called after every iteration with the number of iterations done and the loss.
     ///
-    /// The weights that the trainer holds after a check of [`Method::Qatt`] are throttled.
+    /// After a check of [`Method::Qatt`], the weights of the trainer are throttled.
     ///
     /// # Errors
-    /// Images that do not fit the network or are too few; a loss that is not finite.
+    /// The images do not fit the network or are too few, or a loss is not finite.
     pub fn next_check(
         &mut self,
         images: &ImageSet,
@@ -206,11 +207,12 @@ impl Trainer {
         Ok(None)
     }
 
-    /// One iteration on a batch of the caller's: images as `[n, channels, height, width]`, normalized.
-    /// Returns the loss before the update. [`Method::Qatt`] throttles after it, and before the very first.
+    /// Runs one iteration on a batch of the caller: images as `[n, channels, height, width]`, normalized.
+    /// Returns the loss before the update. [`Method::Qatt`] throttles after it, and before the first
+    /// iteration.
     ///
     /// # Errors
-    /// Images or labels that do not fit the network; a loss that is not finite.
+    /// Images or labels do not fit the network, or the loss is not finite.
     pub fn step(&mut self, images: &FloatTensor, labels: &[u16]) -> Result<f32, WotError> {
         let (expected, classes) = {
             let spec = self.network.graph().spec();
@@ -233,7 +235,7 @@ impl Trainer {
         Ok(loss)
     }
 
-    /// Forward, backward, SGD; nothing is throttled.
+    /// Runs forward pass, backward pass and SGD; nothing is throttled.
     fn update(&mut self, images: Buffer, labels: &[u16]) -> Result<f32, WotError> {
         let faulty = self.recipe.bit_errors.map(|errors| {
             let faults = Faults { errors, seed: self.recipe.seed, iteration: self.iteration };
@@ -258,7 +260,7 @@ impl Trainer {
         Ok(loss)
     }
 
-    /// The loss of a batch, and the gradients of all variables.
+    /// Returns the loss of a batch and the gradients of all variables.
     fn gradients(
         &mut self,
         images: Buffer,
@@ -276,8 +278,8 @@ impl Trainer {
         Ok((loss, self.network.backward(gradient)))
     }
 
-    /// PyTorch's SGD: d = g + decay * w; m = momentum * m + d; w = w - rate * m. ADMM adds its penalty's
-    /// gradient, beta * (w - z + u), to g.
+    /// Applies PyTorch's SGD: d = g + decay * w; m = momentum * m + d; w = w - rate * m. ADMM adds the
+    /// gradient of its penalty, beta * (w - z + u), to g.
     fn descend(&mut self, gradients: &Gradients) {
         let rate = self.recipe.schedule.rate(self.iteration, self.recipe.iterations);
         let (factor, decay) = (self.recipe.momentum, self.recipe.weight_decay);
@@ -301,7 +303,7 @@ impl Trainer {
         }
     }
 
-    /// Z = projection of W + U; U = U + W - Z.
+    /// Updates Z = projection of W + U, then U = U + W - Z.
     fn update_dual(&mut self, constraint: &Constraint) {
         let rounding = self.network.rounding.as_ref().expect("ADMM rounds");
         for (name, Admm { target, dual }) in &mut self.admm {
@@ -316,14 +318,14 @@ impl Trainer {
         }
     }
 
-    /// Clamps the weights of a QATT training into the constraint.
+    /// Clamps the weights of a QATT training to the constraint.
     fn throttle(&mut self) {
         if let Method::Qatt { constraint } = self.recipe.method {
             self.clamp(&constraint);
         }
     }
 
-    /// Clamps all stored weights into the constraint; returns how many were outside.
+    /// Clamps all stored weights to the constraint; returns the number of violations.
     fn clamp(&mut self, constraint: &Constraint) -> usize {
         let rounding = self.network.rounding.as_ref().expect("a constraint is on rounded weights");
         let mut clamped = 0;
@@ -334,7 +336,7 @@ impl Trainer {
         clamped
     }
 
-    /// Large values that there are now.
+    /// Returns the current number of large values.
     fn count_large(&self, constraint: &Constraint) -> usize {
         let rounding = self.network.rounding.as_ref().expect("a constraint is on rounded weights");
         let counts = rounding
@@ -344,7 +346,7 @@ impl Trainer {
         counts.sum()
     }
 
-    /// Takes the first ranges of activations from some training images.
+    /// Takes the initial ranges of activations from some training images.
     fn calibrate(&mut self, images: &ImageSet, training: &[u32]) {
         if self.network.rounding.is_some() {
             for indices in training[..CALIBRATION_IMAGES.min(training.len())].chunks(PASS) {
@@ -363,7 +365,7 @@ impl Trainer {
                 Some(Throttled { large_values, correct: self.correct(images, held_out) })
             }
             Method::Admm { constraint, .. } => {
-                // The weights go on as they are: only a copy is throttled.
+                // Training continues with the unthrottled weights; only a copy is throttled.
                 let kept = self.network.variables.clone();
                 let large_values = self.clamp(&constraint);
                 let correct = self.correct(images, held_out);
@@ -382,7 +384,8 @@ impl Trainer {
         }
     }
 
-    /// Images among `indices` that the network classifies correctly now (the first of equal logits wins).
+    /// Returns the number of images among `indices` that the network classifies correctly; the first of equal
+    /// logits wins.
     fn correct(&mut self, images: &ImageSet, indices: &[u32]) -> usize {
         let mut correct = 0;
         for indices in indices.chunks(PASS) {
@@ -397,17 +400,17 @@ impl Trainer {
         correct
     }
 
-    /// All parameters as they are, real weights and running statistics included.
+    /// Returns all current parameters, including real weights and running statistics.
     pub fn parameters(&self) -> Parameters {
         self.network.parameters()
     }
 
-    /// The int8 network: clamps what is still outside the constraint, and stores every weight with the scale
-    /// it was trained with.
+    /// Returns the int8 network: clamps weights that still violate the constraint, and stores every weight
+    /// with the scale of its training.
     ///
     /// # Errors
-    /// For [`Method::Float`], and before the ranges of activations are known (they are after the first
-    /// check or step).
+    /// The method is [`Method::Float`], or the ranges of activations are unknown (they are known after the
+    /// first check or step).
     pub fn finish(mut self) -> Result<Trained, WotError> {
         let Some(constraint) = self.recipe.method.constraint().copied() else {
             return Err(WotError::NotThere { asked: "an int8 network", needed: "a quantizing method" });

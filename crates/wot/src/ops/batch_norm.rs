@@ -12,17 +12,17 @@ pub struct BatchStatistics {
     pub mean: Vec<f32>,
     /// Biased variance: the mean square distance from the mean.
     pub variance: Vec<f32>,
-    /// Values of a channel that were averaged.
+    /// Number of values of each channel.
     pub count: usize,
-    /// Smallest and largest value.
+    /// Smallest and largest value of each channel.
     pub extremes: Extremes,
 }
 
 impl BatchStatistics {
-    /// The statistics of `x`, `[.., channels]`.
+    /// Computes the statistics of `x`, `[.., channels]`.
     ///
     /// # Panics
-    /// When `x` is not whole pixels, or fewer than two, which have no unbiased variance.
+    /// Panics if `x` is not whole pixels, or has fewer than two, which have no unbiased variance.
     pub fn of(x: &[f32], channels: usize) -> Self {
         assert!(
             channels > 0 && x.len().is_multiple_of(channels),
@@ -31,7 +31,7 @@ impl BatchStatistics {
         );
         let count = x.len() / channels;
         assert!(count >= 2, "batch norm over {count} values of a channel, expected at least 2");
-        // Around the first pixel, so that a mean far from 0 costs no digits of the variance.
+        // Moments are taken around the first pixel, so that a mean far from 0 costs no digits of the variance.
         let origin = &x[..channels];
         let kernel = Kernel::fastest();
         let ([sums, squares], extremes) =
@@ -50,7 +50,7 @@ impl BatchStatistics {
     }
 }
 
-/// Adds distances from the origin and their squares; widens the extremes.
+/// Sums distances from the origin and their squares, and widens the extremes.
 struct Moments<'a> {
     x: &'a [f32],
     origin: &'a [f32],
@@ -79,10 +79,10 @@ impl Loop for Moments<'_> {
     }
 }
 
-/// Smallest and largest value of each channel of `x`, `[.., channels]`.
+/// Returns the smallest and largest value of each channel of `x`, `[.., channels]`.
 ///
 /// # Panics
-/// When `x` is not whole pixels.
+/// Panics if `x` is not whole pixels.
 pub fn extremes(x: &[f32], channels: usize) -> Extremes {
     assert!(channels > 0 && x.len().is_multiple_of(channels), "{} values, {channels} channels", x.len());
     let kernel = Kernel::fastest();
@@ -115,22 +115,23 @@ impl Loop for Bounds<'_> {
 /// The mean and variance that inference uses, for each channel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunningStatistics {
-    /// Running mean; 0 at first.
+    /// Running mean; initially 0.
     pub mean: Vec<f32>,
-    /// Running unbiased variance; 1 at first.
+    /// Running unbiased variance; initially 1.
     pub variance: Vec<f32>,
 }
 
 impl RunningStatistics {
-    /// Statistics before the first batch.
+    /// Returns the statistics before the first batch.
     pub fn new(channels: usize) -> Self {
         Self { mean: vec![0.0; channels], variance: vec![1.0; channels] }
     }
 
-    /// Moves by [`BATCH_NORM_MOMENTUM`] towards a batch, whose variance is made unbiased, as PyTorch does.
+    /// Moves by [`BATCH_NORM_MOMENTUM`] towards the mean and the unbiased variance of a batch, as PyTorch
+    /// does.
     ///
     /// # Panics
-    /// When the batch has another number of channels.
+    /// Panics if the batch has another number of channels.
     pub fn update(&mut self, batch: &BatchStatistics) {
         assert_eq!(self.mean.len(), batch.mean.len(), "statistics of other channels");
         let unbiased = batch.count as f32 / (batch.count as f32 - 1.0);
@@ -142,7 +143,7 @@ impl RunningStatistics {
     }
 }
 
-/// Batch normalization with given statistics: y = (x - mean) * factor + bias in each channel, factor being
+/// Batch normalization with given statistics: y = (x - mean) * factor + bias in each channel, with factor =
 /// weight / sqrt(variance + epsilon).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Norm {
@@ -153,8 +154,8 @@ pub struct Norm {
     variance: Vec<f32>,
 }
 
-/// What the gradient of a batch norm in training needs for each channel: dx = factor * (dy - average - (x -
-/// mean) * slope).
+/// Coefficients of the gradient of a batch norm in training, for each channel: dx = factor * (dy - average -
+/// (x - mean) * slope).
 pub(super) struct Slopes {
     pub(super) factor: Vec<f32>,
     pub(super) average: Vec<f32>,
@@ -164,18 +165,18 @@ pub(super) struct Slopes {
 /// Gradients of a batch norm's weight and bias.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NormGradient {
-    /// Of the weight.
+    /// Gradient of the weight.
     pub weight: Vec<f32>,
-    /// Of the bias.
+    /// Gradient of the bias.
     pub bias: Vec<f32>,
 }
 
 impl Norm {
-    /// A batch norm with the statistics of the batch (training) or the running ones (inference); all
-    /// `[channels]`.
+    /// Makes a batch norm with the statistics of the batch (training) or the running ones (inference); all
+    /// slices are `[channels]`.
     ///
     /// # Panics
-    /// When the lengths differ.
+    /// Panics if the lengths differ.
     pub fn new(mean: &[f32], variance: &[f32], weight: &[f32], bias: &[f32]) -> Self {
         let channels = mean.len();
         assert!(
@@ -190,8 +191,8 @@ impl Norm {
         Self { mean, factor, bias, weight, variance }
     }
 
-    /// `sums` of dy and `products` of dy * (x - mean) over the `count` values of each channel, which mean and
-    /// variance were taken from.
+    /// Returns the gradient. `sums` are those of dy and `products` those of dy * (x - mean), over the `count`
+    /// values of each channel from which mean and variance were computed.
     pub(super) fn gradient(&self, sums: &[f64], products: &[f64], count: usize) -> (NormGradient, Slopes) {
         let inverse: Vec<f64> = self.variance.iter().map(|&v| 1.0 / f64::from(v + EPSILON).sqrt()).collect();
         let weight = products.iter().zip(&inverse).map(|(p, inv)| (p * inv) as f32).collect();

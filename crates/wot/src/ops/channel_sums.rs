@@ -1,20 +1,21 @@
-//! Sums over all pixels, for each channel, in an order that threads cannot change.
+//! Sums over all pixels for each channel, in an order that threads cannot change.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-/// Pixels that are added in f32 before they enter an f64 sum.
+/// Number of pixels that are added in f32 before they enter an f64 sum.
 const BLOCK: usize = 32;
-/// Parts into which the pixels are divided, at most. Fixed, so that the order of additions is.
+/// Largest number of parts into which the pixels are divided. It is fixed, so that the order of additions is
+/// fixed.
 const PARTS: usize = 64;
 
-/// Smallest and largest value of each channel; NaNs are passed over.
+/// Smallest and largest value of each channel, ignoring NaNs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Extremes {
-    /// Smallest.
+    /// Smallest value of each channel.
     pub low: Vec<f32>,
-    /// Largest.
+    /// Largest value of each channel.
     pub high: Vec<f32>,
 }
 
@@ -29,17 +30,17 @@ impl Extremes {
     }
 }
 
-/// Makes room for `value` between `low` and `high`; a NaN is passed over.
+/// Widens [`low`, `high`] to contain `value`; a NaN is ignored.
 #[inline(always)]
 pub(super) fn widen(low: &mut f32, high: &mut f32, value: f32) {
     *low = if value < *low { value } else { *low };
     *high = if value > *high { value } else { *high };
 }
 
-/// `N` sums for each channel, and what `add` keeps of the extremes. `add(range, sums, extremes)` adds the terms
-/// of a range of values, which is whole pixels and at most [`BLOCK`] of them, to `N` times `channels` f32 sums.
+/// Computes `N` sums for each channel, and the extremes that `add` finds. `add(range, sums, extremes)` adds
+/// the terms of a range of values, at most [`BLOCK`] whole pixels, to `N` times `channels` f32 sums.
 ///
-/// Within a block terms are added in f32, blocks in f64, in the order of memory.
+/// Terms of a block are added in f32, blocks in f64, in memory order.
 pub(super) fn channel_sums<const N: usize>(
     values: usize,
     channels: usize,

@@ -1,10 +1,10 @@
 use rayon::prelude::*;
 
-/// Writes into `y`, `[.., channels]`, the channels of all parts one after the other; each part is its values
-/// and its channels.
+/// Writes the channels of all parts, one part after the other, into `y`, `[.., channels]`. A part is its
+/// values and its number of channels.
 ///
 /// # Panics
-/// When the channels do not add up, or the parts have other pixels.
+/// Panics if the channels do not add up, or if the parts have different numbers of pixels.
 pub fn concat(parts: &[(&[f32], usize)], y: &mut [f32]) {
     let channels = parts.iter().map(|(_, channels)| channels).sum();
     let pixels = pixels(y.len(), channels, parts.iter().map(|(part, channels)| (part.len(), *channels)));
@@ -20,10 +20,11 @@ pub fn concat(parts: &[(&[f32], usize)], y: &mut [f32]) {
     });
 }
 
-/// The gradient of [`concat()`]: writes into each part of `dx`, with its channels, its share of `dy`.
+/// Computes the gradient of [`concat()`]: writes the share of `dy` into each part of `dx`, given with its
+/// number of channels.
 ///
 /// # Panics
-/// As [`concat()`].
+/// Panics like [`concat()`].
 pub fn concat_backward(dy: &[f32], dx: &mut [(&mut [f32], usize)]) {
     let channels = dx.iter().map(|(_, channels)| channels).sum();
     let pixels = pixels(dy.len(), channels, dx.iter().map(|(part, channels)| (part.len(), *channels)));
@@ -40,7 +41,7 @@ pub fn concat_backward(dy: &[f32], dx: &mut [(&mut [f32], usize)]) {
     }
 }
 
-/// Pixels that one task takes.
+/// Returns the number of pixels that one task takes.
 fn pixels(values: usize, channels: usize, parts: impl Iterator<Item = (usize, usize)>) -> usize {
     for (len, wide) in parts {
         assert!(wide > 0 && len * channels == values * wide, "{len} values of {wide} of {channels} channels");

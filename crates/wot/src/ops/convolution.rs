@@ -5,22 +5,23 @@ use crate::buffer::Pool;
 use crate::conv::{Geometry, Plan};
 use crate::kernel::{Kernel, Loop};
 
-/// Two-dimensional convolution (cross-correlation, as in every framework) of images of one shape, with a bias
-/// if one is given. Images `[images, height, width, in_channels]`, weights `[out_channels, in_channels /
+/// Two-dimensional convolution (cross-correlation, as in every framework) of images of one shape, with an
+/// optional bias. Images are `[images, height, width, in_channels]`, weights `[out_channels, in_channels /
 /// groups, kh, kw]`, results `[images, oh, ow, out_channels]`.
 ///
-/// All methods panic when a slice has another length than these shapes.
+/// All methods panic if the length of a slice does not match these shapes.
 pub struct Conv2d {
     geometry: Geometry,
     plan: Plan,
 }
 
 impl Conv2d {
-    /// A convolution of `images`, `[images, height, width, in_channels]`. Working memory comes from `pool`.
+    /// Makes a convolution of `images`, `[images, height, width, in_channels]`. Working memory comes from
+    /// `pool`.
     ///
     /// # Panics
-    /// For a window that does not fit into the image, `groups` that do not divide the channels, a size of 0,
-    /// `window.ceil`, a dilation, another padding behind.
+    /// Panics for a window that does not fit into the image, `groups` that do not divide the channels, a size
+    /// of 0, `window.ceil`, a dilation, or different padding at the end.
     pub fn new(images: [usize; 4], out_channels: usize, window: &Window, groups: usize, pool: &Pool) -> Self {
         let [count, height, width, in_channels] = images;
         let Window { kernel, stride, padding, after, dilation, ceil } = *window;
@@ -49,21 +50,21 @@ impl Conv2d {
         Self { geometry, plan: Plan::new(Kernel::fastest(), &geometry, pool) }
     }
 
-    /// y = x W^T + b, `[n, inputs]` and `[outputs, inputs]` to `[n, outputs]`: a 1x1 convolution of images of
-    /// one pixel.
+    /// Makes a linear layer: y = x W^T + b, `[n, inputs]` and `[outputs, inputs]` to `[n, outputs]`, as a 1x1
+    /// convolution of images of one pixel.
     ///
     /// # Panics
-    /// For a size of 0.
+    /// Panics for a size of 0.
     pub fn linear(n: usize, inputs: usize, outputs: usize, pool: &Pool) -> Self {
         Self::new([n, 1, 1, inputs], outputs, &Window::square(1, 1, 0), 1, pool)
     }
 
-    /// Images that it takes.
+    /// Number of images of the input.
     pub fn images(&self) -> usize {
         self.geometry.images
     }
 
-    /// `[images, oh, ow, out_channels]`.
+    /// Shape of the result, `[images, oh, ow, out_channels]`.
     pub fn output_shape(&self) -> [usize; 4] {
         let g = &self.geometry;
         [g.images, g.output[0], g.output[1], g.out_channels]
@@ -74,7 +75,7 @@ impl Conv2d {
         self.plan.forward(x, weight, bias, y);
     }
 
-    /// The gradient of the images from that of the result: written into `dx`, or added to what is there.
+    /// Writes the gradient of the images into `dx`, or adds it, given the gradient of the result.
     pub fn input_gradient(&self, dy: &[f32], weight: &[f32], dx: &mut [f32], adds: bool) {
         self.plan.input_gradient(dy, weight, dx, adds);
     }
@@ -96,7 +97,7 @@ impl Conv2d {
     }
 }
 
-/// Adds all pixels.
+/// Sums all pixels.
 struct Sums<'a> {
     values: &'a [f32],
     sums: &'a mut [f32],

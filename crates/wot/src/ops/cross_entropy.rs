@@ -1,7 +1,8 @@
-/// Mean over the batch of minus the logarithm of the label's softmax. `logits` is `[n, classes]`.
+/// Returns the mean over the batch of minus the logarithm of the label's softmax. `logits` is `[n, classes]`.
 ///
 /// # Panics
-/// For no images, another number of labels than rows, a label that is no class.
+/// Panics if there are no images, if the number of labels differs from the number of rows, or if a label is
+/// no class.
 pub fn cross_entropy(logits: &[f32], labels: &[u16]) -> f32 {
     let classes = classes(logits, labels);
     let rows = logits.chunks_exact(classes);
@@ -12,7 +13,7 @@ pub fn cross_entropy(logits: &[f32], labels: &[u16]) -> f32 {
 /// Writes the gradient of [`cross_entropy`] into `gradient`, `[n, classes]`.
 ///
 /// # Panics
-/// As [`cross_entropy`].
+/// Panics like [`cross_entropy`].
 pub fn cross_entropy_backward(logits: &[f32], labels: &[u16], gradient: &mut [f32]) {
     let classes = classes(logits, labels);
     assert_eq!(logits.len(), gradient.len(), "a gradient for each logit");
@@ -40,8 +41,8 @@ fn classes(logits: &[f32], labels: &[u16]) -> usize {
     classes
 }
 
-/// Softmax of a row, and the logarithm of its denominator plus the largest logit. In f64, by `libm`, so
-/// that no platform's `exp` enters.
+/// Returns the softmax of a row, and the logarithm of its denominator plus the largest logit. Computed in f64
+/// with `libm`, so that the result does not depend on the platform's `exp`.
 fn softmax(row: &[f32]) -> (Vec<f64>, f64) {
     let largest = f64::from(row.iter().copied().fold(f32::NEG_INFINITY, f32::max));
     let exps: Vec<f64> = row.iter().map(|&logit| libm::exp(f64::from(logit) - largest)).collect();

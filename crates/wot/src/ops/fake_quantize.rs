@@ -4,15 +4,15 @@ use rayon::prelude::*;
 use crate::kernel::{Kernel, Loop};
 use crate::throttle::{clamp, round};
 
-/// Values that one task takes.
+/// Number of values that one task takes.
 const CHUNK: usize = 1 << 15;
 
-/// Writes into `rounded` the weights rounded to levels `clamp(round_half_even(w * scale), -127, 127)`, and back;
-/// `scale` in levels per unit, as in [`quant::QuantTensor`]. The gradient passes everywhere (straight-through
-/// estimator), so there is no backward pass.
+/// Rounds weights to levels `clamp(round_half_even(w * scale), -127, 127)` and back, and writes them into
+/// `rounded`; `scale` is in levels per unit, as in [`quant::QuantTensor`]. The gradient passes everywhere
+/// (straight-through estimator), so there is no backward pass.
 ///
 /// # Panics
-/// When the lengths differ.
+/// Panics if the lengths differ.
 pub fn fake_quantize_weight(weights: &[f32], scale: f32, rounded: &mut [f32]) {
     assert_eq!(weights.len(), rounded.len(), "a result for each weight");
     let high = f32::from(MAX_LEVEL);
@@ -48,7 +48,7 @@ pub(super) struct Rounding {
 }
 
 impl Rounding {
-    /// Stands where nothing is rounded.
+    /// A placeholder for code paths that do not round.
     pub(super) const NONE: Self = Self { scale: 1.0, low: 0.0, high: 0.0 };
 
     pub(super) fn of(scale: ActivationScale) -> Self {
@@ -56,7 +56,7 @@ impl Rounding {
         Self { scale: scale.levels_per_unit, low: f32::from(low), high: f32::from(high) }
     }
 
-    /// Clamping before rounding gives the same level, since the bounds are integers.
+    /// Rounds a value. Clamping before rounding gives the same level, since the bounds are integers.
     #[inline(always)]
     pub(super) fn apply(self, x: f32) -> f32 {
         round(clamp(x * self.scale, self.low, self.high)) / self.scale

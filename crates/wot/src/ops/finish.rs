@@ -1,7 +1,7 @@
-//! Batch norm, ReLU and rounding, in this order and each if it is asked for, in one pass over the values.
+//! Batch norm, ReLU and rounding, each optional and in this order, in one pass over the values.
 //!
-//! The backward pass needs no masks: it works out again, from the values that the forward pass read and with
-//! the same operations, where ReLU and rounding let a gradient through.
+//! The backward pass needs no masks: it repeats the operations of the forward pass on the values that the
+//! forward pass read, and so finds where ReLU and rounding let a gradient pass.
 
 use quant::ActivationScale;
 use rayon::prelude::*;
@@ -11,31 +11,31 @@ use super::channel_sums::{Extremes, channel_sums};
 use super::fake_quantize::Rounding;
 use crate::kernel::{Kernel, Loop, replace};
 
-/// Values that the parameters of channels are repeated for, at least: so that the inner loop of a few
-/// channels is long too.
+/// Least number of values to which the parameters of channels are repeated, so that the inner loop is long
+/// even with few channels.
 const TILE: usize = 256;
-/// Values that one task takes, about.
+/// Approximate number of values that one task takes.
 const CHUNK: usize = 1 << 14;
 
-/// What is done to every value behind a convolution, a sum or a pool. Values are `[.., channels]`; without a
-/// batch norm any shape.
+/// The operations on every value after a convolution, a sum or a pool. Values are `[.., channels]`; without a
+/// batch norm they may have any shape.
 ///
-/// - Batch norm: see [`Norm`]; its gradient is that of training, by the batch's own statistics.
-/// - ReLU: max(x, 0). The gradient at exactly 0 is 0, as in PyTorch; a NaN stays one.
-/// - Rounding: to 8 bits as [`ActivationScale::quantize`] does, and back. The gradient is the straight-through
-///   estimator's: 1 where the value lies in the range of the scale (both ends included), 0 where it was
-///   clamped.
+/// - Batch norm: see [`Norm`]. Its gradient is that of training, with the statistics of the batch.
+/// - ReLU: max(x, 0). The gradient at exactly 0 is 0, as in PyTorch; a NaN stays NaN.
+/// - Rounding: to 8 bits and back, as in [`ActivationScale::quantize`]. The gradient is that of the
+///   straight-through estimator: 1 if the value lies in the range of the scale (both ends included), 0 if it
+///   was clamped.
 #[derive(Clone, Debug, Default)]
 pub struct Finish {
-    /// Batch normalization, first.
+    /// Batch normalization, the first operation.
     pub norm: Option<Norm>,
-    /// Then max(x, 0).
+    /// True for max(x, 0), the second operation.
     pub relu: bool,
-    /// Then rounding.
+    /// Rounding, the last operation.
     pub rounding: Option<ActivationScale>,
 }
 
-/// Runs a loop that is compiled for each combination of what is asked for.
+/// Runs a loop that is compiled for each combination of operations.
 macro_rules! enter {
     ($finish:expr, $kernel:expr, $name:ident $fields:tt) => {
         match ($finish.norm.is_some(), $finish.relu, $finish.rounding.is_some()) {
@@ -52,12 +52,12 @@ macro_rules! enter {
 }
 
 impl Finish {
-    /// The largest magnitude before rounding, from the extremes of the values (of each channel, for a batch
-    /// norm). Exact, since every step is monotonic: the largest magnitude of a channel is that of its smallest
-    /// or its largest value.
+    /// Returns the largest magnitude before rounding, given the extremes of the values (of each channel, for
+    /// a batch norm). It is exact: every operation is monotonic, so the largest magnitude of a channel comes
+    /// from its smallest or its largest value.
     ///
     /// # Panics
-    /// When the extremes are of other channels than the batch norm.
+    /// Panics if extremes and batch norm have different numbers of channels.
     pub fn largest(&self, extremes: &Extremes) -> f32 {
         let Extremes { low, high } = extremes;
         let mut largest = 0f32;
@@ -65,7 +65,7 @@ impl Finish {
             assert_eq!(low.len(), norm.mean.len(), "extremes of other channels");
         }
         for c in 0..low.len() {
-            // A channel without numbers has no extremes.
+            // A channel of NaNs has no extremes.
             for x in [low[c], high[c]].into_iter().filter(|_| low[c] <= high[c]) {
                 let y = match &self.norm {
                     Some(norm) => (x - norm.mean[c]) * norm.factor[c] + norm.bias[c],
@@ -77,10 +77,10 @@ impl Finish {
         largest
     }
 
-    /// Writes into `y` what becomes of `x`.
+    /// Applies the operations to `x` and writes the result into `y`.
     ///
     /// # Panics
-    /// When lengths differ, or `x` is not whole pixels of the batch norm's channels.
+    /// Panics if lengths differ, or if `x` is not whole pixels of the batch norm's channels.
     pub fn forward(&self, x: &[f32], y: &mut [f32]) {
         assert_eq!(x.len(), y.len(), "a result for each value");
         let tiles = self.tiles(x.len());
@@ -91,10 +91,10 @@ impl Finish {
         });
     }
 
-    /// ReLU alone, in place: its gradient needs no more than the result.
+    /// Applies ReLU alone, in place: its gradient needs only the result.
     ///
     /// # Panics
-    /// When anything else is asked for.
+    /// Panics if there is another operation.
     pub fn forward_in_place(&self, values: &mut [f32]) {
         assert!(self.norm.is_none() && self.rounding.is_none(), "the gradient needs the values from before");
         let tiles = self.tiles(values.len());
@@ -104,12 +104,12 @@ impl Finish {
         });
     }
 
-    /// The gradient of `x` from that of the result: `dx` is written from `dy`, or, where `dy` is none, holds
-    /// the gradient of the result on entry. `x` is what the forward pass read (after
-    /// [`Finish::forward_in_place`], what it wrote). Gives the gradients of the batch norm.
+    /// Computes the gradient of `x`, given that of the result. Writes `dx` from `dy`; without `dy`, `dx`
+    /// holds the gradient of the result on entry. `x` is the input of the forward pass (after
+    /// [`Finish::forward_in_place`], its output). Returns the gradients of the batch norm.
     ///
     /// # Panics
-    /// As [`Finish::forward`].
+    /// Panics like [`Finish::forward`].
     pub fn backward(&self, x: &[f32], dy: Option<&[f32]>, dx: &mut [f32]) -> Option<NormGradient> {
         assert_eq!(x.len(), dx.len(), "a gradient for each value");
         assert!(dy.is_none_or(|dy| dy.len() == dx.len()), "a gradient for each value");
@@ -168,31 +168,31 @@ fn tiled(slopes: &Slopes, len: usize) -> [Vec<f32>; 3] {
     [&slopes.factor, &slopes.average, &slopes.slope].map(|values| repeated(values, len))
 }
 
-/// Parameters of channels, repeated for some pixels.
+/// Parameters of channels, repeated for several pixels.
 struct Tiles {
     len: usize,
-    /// Mean, factor and bias.
+    /// Mean, factor and bias of the batch norm.
     norm: [Vec<f32>; 3],
     /// Factor, average and slope of the gradient.
     slopes: [Vec<f32>; 3],
 }
 
 impl Tiles {
-    /// Values that a task takes: whole tiles.
+    /// Number of values that a task takes, in whole tiles.
     fn chunk(&self) -> usize {
         CHUNK.div_ceil(self.len) * self.len
     }
 }
 
-/// A value before rounding.
+/// Returns a value before rounding.
 #[inline(always)]
 fn unrounded<const NORM: bool, const RELU: bool>(x: f32, mean: f32, factor: f32, bias: f32) -> f32 {
     let y = if NORM { (x - mean) * factor + bias } else { x };
-    // Not `max`, which would turn a NaN into 0.
+    // `max` would turn a NaN into 0.
     if RELU && y < 0.0 { 0.0 } else { y }
 }
 
-/// The part of a gradient that ReLU and rounding let through, from the value before rounding.
+/// Returns the part of a gradient that ReLU and rounding let pass, given the value before rounding.
 #[inline(always)]
 fn through<const RELU: bool, const ROUND: bool>(y: f32, dy: f32, rounding: Rounding) -> f32 {
     let passes = (!RELU || y > 0.0) & (!ROUND || rounding.holds(y));
@@ -200,7 +200,7 @@ fn through<const RELU: bool, const ROUND: bool>(y: f32, dy: f32, rounding: Round
 }
 
 struct Forward<'a, const NORM: bool, const RELU: bool, const ROUND: bool> {
-    /// None: `y` holds the values.
+    /// Input values; `None` if `y` holds them.
     x: Option<&'a [f32]>,
     y: &'a mut [f32],
     tiles: &'a Tiles,
@@ -225,7 +225,7 @@ impl<const NORM: bool, const RELU: bool, const ROUND: bool> Loop for Forward<'_,
     }
 }
 
-/// Adds the gradients that pass, and their products with the distance from the mean.
+/// Sums the gradients that pass, and their products with the distance from the mean.
 struct Products<'a, const NORM: bool, const RELU: bool, const ROUND: bool> {
     x: &'a [f32],
     dy: &'a [f32],
@@ -257,7 +257,7 @@ impl<const NORM: bool, const RELU: bool, const ROUND: bool> Loop for Products<'_
 
 struct Backward<'a, const NORM: bool, const RELU: bool, const ROUND: bool> {
     x: &'a [f32],
-    /// None: `dx` holds the gradients.
+    /// Gradients of the result; `None` if `dx` holds them.
     dy: Option<&'a [f32]>,
     dx: &'a mut [f32],
     tiles: &'a Tiles,

@@ -1,22 +1,22 @@
 use rayon::prelude::*;
 use zoo::Window;
 
-/// Maximum over a window, NHWC to NHWC; padding never wins. The gradient goes to the first of equal maxima in
-/// row-major order, as in PyTorch.
+/// Maximum over a window, NHWC to NHWC; padding is never the maximum. The gradient goes to the first of equal
+/// maxima in row-major order, as in PyTorch.
 ///
-/// All methods panic when a slice has another length than the shapes.
+/// All methods panic if the length of a slice does not match the shapes.
 pub struct MaxPool {
     window: Window,
-    /// `[images, height, width, channels]`.
+    /// Shape of the input, `[images, height, width, channels]`.
     images: [usize; 4],
     output: [usize; 2],
 }
 
 impl MaxPool {
-    /// A pool of `[images, height, width, channels]`.
+    /// Makes a pool of `[images, height, width, channels]`.
     ///
     /// # Panics
-    /// For a window that does not fit, or whose padding is more than half of it.
+    /// Panics if the window does not fit, or if its padding is more than half of it.
     pub fn new(images: [usize; 4], window: &Window) -> Self {
         let [count, height, width, channels] = images;
         let Window { kernel, stride, padding, .. } = *window;
@@ -32,12 +32,12 @@ impl MaxPool {
         Self { window: *window, images, output: window.output(height, width) }
     }
 
-    /// `[images, oh, ow, channels]`.
+    /// Shape of the result, `[images, oh, ow, channels]`.
     pub fn output_shape(&self) -> [usize; 4] {
         [self.images[0], self.output[0], self.output[1], self.images[3]]
     }
 
-    /// Writes the maxima into `y`, and into `winners`, for each, the index in its image of the value that won.
+    /// Writes the maxima into `y`, and the index of each in its image into `winners`.
     pub fn forward(&self, x: &[f32], y: &mut [f32], winners: &mut [u32]) {
         let [images, height, width, channels] = self.images;
         let [oh, ow] = self.output;
@@ -90,10 +90,10 @@ impl MaxPool {
     }
 }
 
-/// Writes into `y`, `[n, channels]`, the means over the pixels of `x`, `[n, h, w, channels]`.
+/// Writes the means over the pixels of `x`, `[n, h, w, channels]`, into `y`, `[n, channels]`.
 ///
 /// # Panics
-/// When `x` is not at least one whole pixel for each image.
+/// Panics if `x` is not at least one whole pixel for each image.
 pub fn global_avg_pool(x: &[f32], channels: usize, y: &mut [f32]) {
     let (image, pixels) = image(x.len(), channels, y.len());
     y.par_chunks_mut(channels).zip(x.par_chunks(image)).for_each(|(y, x)| {
@@ -105,10 +105,10 @@ pub fn global_avg_pool(x: &[f32], channels: usize, y: &mut [f32]) {
     });
 }
 
-/// The gradient of [`global_avg_pool`], written into `dx`.
+/// Writes the gradient of [`global_avg_pool`] into `dx`.
 ///
 /// # Panics
-/// As [`global_avg_pool`].
+/// Panics like [`global_avg_pool`].
 pub fn global_avg_pool_backward(dy: &[f32], channels: usize, dx: &mut [f32]) {
     let (image, pixels) = image(dx.len(), channels, dy.len());
     dx.par_chunks_mut(image).zip(dy.par_chunks(channels)).for_each(|(dx, dy)| {
@@ -118,7 +118,7 @@ pub fn global_avg_pool_backward(dy: &[f32], channels: usize, dx: &mut [f32]) {
     });
 }
 
-/// Values and pixels of an image.
+/// Returns the number of values of an image, and the number of its pixels.
 fn image(values: usize, channels: usize, means: usize) -> (usize, f32) {
     assert!(
         channels > 0 && means > 0 && values > 0 && values.is_multiple_of(means),

@@ -1,11 +1,11 @@
 use rayon::prelude::*;
 
-/// ResNet's shortcut without parameters ([`zoo::Op::PadShortcut`]): every `stride`-th row and column, `before`
-/// zero channels in front and `after` behind. NHWC to NHWC.
+/// ResNet's shortcut without parameters ([`zoo::Op::PadShortcut`]), NHWC to NHWC: takes every `stride`-th row
+/// and column, and adds `before` zero channels in front and `after` behind.
 ///
-/// All methods panic when a slice has another length than the shapes.
+/// All methods panic if the length of a slice does not match the shapes.
 pub struct PadShortcut {
-    /// `[images, height, width, channels]`.
+    /// Shape of the input, `[images, height, width, channels]`.
     images: [usize; 4],
     stride: usize,
     before: usize,
@@ -13,10 +13,10 @@ pub struct PadShortcut {
 }
 
 impl PadShortcut {
-    /// A shortcut of `[images, height, width, channels]`.
+    /// Makes a shortcut of `[images, height, width, channels]`.
     ///
     /// # Panics
-    /// For a stride of 0, images without pixels.
+    /// Panics for a stride of 0, or for images without pixels.
     pub fn new(images: [usize; 4], stride: usize, before: usize, after: usize) -> Self {
         assert!(
             stride > 0 && images.iter().product::<usize>() > 0,
@@ -25,14 +25,14 @@ impl PadShortcut {
         Self { images, stride, before, after }
     }
 
-    /// `[images, oh, ow, channels]`.
+    /// Shape of the result, `[images, oh, ow, channels]`.
     pub fn output_shape(&self) -> [usize; 4] {
         let [images, height, width, channels] = self.images;
         let [oh, ow] = [height, width].map(|size| size.div_ceil(self.stride));
         [images, oh, ow, self.before + channels + self.after]
     }
 
-    /// Writes what stays, and zeros around it, into `y`.
+    /// Writes the selected pixels with zero channels around them into `y`.
     pub fn forward(&self, x: &[f32], y: &mut [f32]) {
         self.check(x.len(), y.len());
         let [.., wide] = self.output_shape();
@@ -66,7 +66,7 @@ impl PadShortcut {
         assert!(x == values && y == results, "{x} values are not images {:?}", self.images);
     }
 
-    /// The pixels of an image that stay: where each lies in the input, in values.
+    /// Returns the position in the input, in values, of each selected pixel of an image.
     fn kept(&self) -> impl Iterator<Item = usize> {
         let [_, height, width, channels] = self.images;
         let stride = self.stride;

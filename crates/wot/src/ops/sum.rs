@@ -3,16 +3,16 @@ use rayon::prelude::*;
 use super::channel_sums::{Extremes, widen};
 use crate::kernel::{Kernel, Loop, replace};
 
-/// Values that one task takes.
+/// Number of values that one task takes.
 const CHUNK: usize = 1 << 14;
-/// Values that are compared side by side.
+/// Number of values that are compared side by side.
 const SIDE: usize = 64;
 
-/// Writes a + b into `sum`, any shape; gives the extremes of the sums, as of one channel. Both inputs have the
-/// gradient of the sum.
+/// Writes a + b into `sum`, for any shape, and returns the extremes of all sums as those of one channel. The
+/// gradient of both inputs is that of the sum.
 ///
 /// # Panics
-/// When lengths differ.
+/// Panics if lengths differ.
 pub fn add(a: &[f32], b: &[f32], sum: &mut [f32]) -> Extremes {
     assert!(a.len() == sum.len() && b.len() == sum.len(), "{} and {} values", a.len(), b.len());
     let kernel = Kernel::fastest();
@@ -21,10 +21,10 @@ pub fn add(a: &[f32], b: &[f32], sum: &mut [f32]) -> Extremes {
     joined(&parts)
 }
 
-/// Adds `more` to `sum`, any shape.
+/// Adds `more` to `sum`, for any shape.
 ///
 /// # Panics
-/// When lengths differ.
+/// Panics if lengths differ.
 pub fn add_in_place(sum: &mut [f32], more: &[f32]) {
     assert_eq!(sum.len(), more.len(), "as many values in both");
     let kernel = Kernel::fastest();
@@ -40,7 +40,7 @@ fn joined(parts: &[Extremes]) -> Extremes {
 }
 
 struct Add<'a> {
-    /// None: `sum` holds the values.
+    /// First summand; `None` if `sum` holds it.
     a: Option<&'a [f32]>,
     b: &'a [f32],
     sum: &'a mut [f32],

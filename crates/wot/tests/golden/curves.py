@@ -2,7 +2,7 @@
 
     pip install torch numpy && python curves.py
 
-Nothing but the losses is stored: parameters and batches are `noise` (see ops.py), seeded by name and number, here and in
+Only the losses are stored. Parameters and batches are `noise` (see ops.py), seeded by name and number, both here and in
 tests/it/curves.rs. Each network is trained in float and with QATT: weights rounded with a fixed scale per tensor,
 activations with a moving average of the largest magnitude, weights clamped into [-64, 63] at positions 0..6 after every
 update.

@@ -2,7 +2,7 @@
 
     pip install torch numpy && python ops.py
 
-Inputs are not stored: `noise` here and in tests/it/noise.rs make the same ones. Images are NHWC in the file, as in
+Inputs are not stored: `noise` here and in tests/it/noise.rs returns the same values. Images are NHWC in the file, as in
 this crate, and NCHW inside PyTorch.
 """
 import json, pathlib

@@ -1,4 +1,4 @@
-//! Loss curves against PyTorch's: tests/golden/curves.py made them.
+//! Compares loss curves with PyTorch's, which tests/golden/curves.py recorded.
 
 use quant::{FloatTensor, ModelSpec, Parameters, Preprocessing};
 use serde_json::Value;
@@ -7,7 +7,7 @@ use zoo::Graph;
 
 use crate::noise::noise;
 
-/// FNV-1a.
+/// The FNV-1a hash of a name.
 fn fnv(name: &str) -> u32 {
     name.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
@@ -62,7 +62,7 @@ fn losses_follow_pytorch_for_fifty_iterations() {
             check_every: 50,
             seed: 0,
         };
-        // Pixels then lie in [-2, 2], which is the range of the input.
+        // Normalized pixels lie in [-2, 2], the range of the input.
         let preprocessing = Preprocessing { mean: vec![0.5; 3], std: vec![0.25; 3] };
         let mut trainer = Trainer::new(&graph, parameters(&graph), &preprocessing, recipe).unwrap();
         // Rounding amplifies the last bit: an activation that lies at a tie lands on the next level. With inputs

@@ -1,4 +1,4 @@
-//! Every operation and its gradients against PyTorch: tests/golden/ops.py made the values.
+//! Compares every operation and its gradients with PyTorch's, which tests/golden/ops.py recorded.
 
 use quant::{ActivationScale, FloatTensor};
 use serde_json::Value;
@@ -48,7 +48,7 @@ fn run(case: &Value, inputs: &[FloatTensor]) -> Outcome {
             operation::finish(&inputs, true, false, None)
         }
         "max_pool" => operation::max_pool(inputs, &window(case)),
-        // Rounding whose gradient passes, to multiples of 1 / 4.
+        // Rounds to multiples of 1 / 4; the gradient passes.
         "max_pool_ties" => operation::max_pool(&[operation::round_weight(inputs, 4.0).y], &window(case)),
         "global_avg_pool" => operation::mean(inputs),
         "relu" => operation::finish(inputs, false, true, None),

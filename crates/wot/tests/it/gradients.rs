@@ -1,4 +1,4 @@
-//! Gradients against central differences of the operations themselves.
+//! Compares gradients with central differences of the operations themselves.
 
 use quant::{ActivationScale, FloatTensor};
 use wot::ops::{BatchStatistics, Conv2d, Finish, Norm, Pool, extremes};
@@ -8,12 +8,12 @@ use crate::noise::{noise, tensor};
 use crate::operation::{self, Outcome};
 
 /// Compares the gradient of every input, for a random linear function of the output, with central
-/// differences. `step` must be small against the distance to the next kink of the operation.
+/// differences. `step` must be small compared with the distance to the next kink of the operation.
 fn check(what: &str, inputs: &[FloatTensor], step: f32, run: impl Fn(&[FloatTensor]) -> Outcome) {
     check_against(what, inputs, step, &run, |inputs| run(inputs).y);
 }
 
-/// As [`check`], with the differences of another function.
+/// Compares gradients like [`check`], but with the differences of another function.
 fn check_against(
     what: &str,
     inputs: &[FloatTensor],
@@ -26,13 +26,13 @@ fn check_against(
     let weights = if is_loss { vec![1.0] } else { noise(outcome.y.values().len(), 77) };
     let gradients = outcome.gradients(&weights);
     assert_eq!(gradients.len(), inputs.len(), "{what}");
-    // In f64: the output has 24 bits, and differences of sums would lose the rest.
+    // Sums are in f64, because f32 differences of sums would lose digits.
     let function = |inputs: &[FloatTensor]| -> f64 {
         like(inputs).values().iter().zip(&weights).map(|(y, w)| f64::from(*y) * f64::from(*w)).sum()
     };
     for (which, (input, gradient)) in inputs.iter().zip(&gradients).enumerate() {
         let len = input.values().len();
-        // At most some 60 places of a large tensor.
+        // At most about 60 positions of a large tensor are tested.
         for place in (0..len).step_by(len.div_ceil(60)) {
             let moved = |by: f32| {
                 let mut inputs = inputs.to_vec();
@@ -107,7 +107,7 @@ fn batch_norm_relu_and_rounding_in_one_are_their_gradients() {
         x.values_mut().iter_mut().enumerate().for_each(|(i, v)| *v += (i / c * 7 % 4) as f32 - 1.5);
         let (mut weight, mut bias) = (tensor(&[c], 0.2, 2), tensor(&[c], 0.1, 3));
         weight.values_mut().iter_mut().for_each(|v| *v += 1.1);
-        // A gradient of 1e-2 must show too.
+        // The change must be visible in the gradient.
         bias.values_mut()[0] += 0.01;
         for norm in [false, true] {
             for relu in [false, true] {
@@ -172,7 +172,7 @@ fn sums_and_concatenations() {
     }
 }
 
-/// Distinct values, at least 1 / len apart, in an order that looks random.
+/// Returns distinct values, at least 1 / len apart, in an order that looks random.
 fn distinct(shape: &[usize]) -> FloatTensor {
     let len: usize = shape.iter().product();
     let step = (0..).map(|i| len / 2 + 1 + i).find(|step| gcd(*step, len) == 1).unwrap();
@@ -222,7 +222,7 @@ fn cross_entropy_of_confident_and_unsure_rows() {
     for factor in [0.1, 4.0, 30.0] {
         check("cross entropy", &[tensor(&[4, 5], factor, 1)], 0.01, |v| operation::loss(v, &labels));
     }
-    // A logit difference that would overflow a careless exponential.
+    // A logit difference that would overflow a naive exponential.
     let loss = wot::ops::cross_entropy(&[500.0, 0.0, 0.0, -500.0], &[1, 0]);
     assert_eq!(loss, 250.0); // 500 for the first row, 0 for the second
 }
@@ -235,7 +235,7 @@ fn relu_has_no_gradient_at_zero() {
     let mut dx = [1.0; 4];
     relu.backward(&x, None, &mut dx);
     assert_eq!(dx, [0.0, 0.0, 0.0, 1.0]);
-    // In place, the gradient is taken from the result, and is the same.
+    // In place, the gradient is computed from the result and is the same.
     let mut y = x;
     relu.forward_in_place(&mut y);
     assert_eq!(y, [0.0, 0.0, 0.0, 1.0]);
@@ -261,7 +261,7 @@ fn straight_through_gradients_stop_only_where_activations_are_clamped() {
     assert_eq!(weight.y.values()[..2], [-1.0, -1.0]);
 }
 
-/// What an operation says when it panics.
+/// Returns the panic message of an operation.
 fn refusal<T>(run: impl FnOnce() -> T) -> String {
     let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
     let words = caught.err().expect("a shape that does not fit was taken");

@@ -1,6 +1,7 @@
-//! Numbers that the Python scripts in tests/golden make too.
+//! Numbers that the Python scripts in tests/golden also generate.
 
-/// Uniform in [-0.5, 0.5): a linear congruential generator (Numerical Recipes), upper 24 bits.
+/// Returns uniform numbers in [-0.5, 0.5): upper 24 bits of a linear congruential generator (Numerical
+/// Recipes).
 pub(crate) fn noise(len: usize, seed: u32) -> Vec<f32> {
     let mut state = seed;
     let mut next = || {

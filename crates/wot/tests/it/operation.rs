@@ -8,13 +8,13 @@ use wot::ops::{
 };
 use zoo::Window;
 
-/// A result, and the gradients of all inputs as a function of its own.
+/// A result, and a function that returns the gradients of all inputs.
 pub(crate) struct Outcome {
     pub(crate) y: FloatTensor,
     backward: Box<Backward>,
 }
 
-/// From the gradient of the result to those of the inputs.
+/// A function from the gradient of the result to those of the inputs.
 type Backward = dyn Fn(&[f32]) -> Vec<Vec<f32>>;
 
 impl Outcome {
@@ -31,7 +31,7 @@ impl Outcome {
     }
 }
 
-/// NaNs, so that a value which an operation does not write shows.
+/// Returns NaNs, which reveal a value that an operation does not write.
 fn unwritten(len: usize) -> Vec<f32> {
     vec![f32::NAN; len]
 }
@@ -40,14 +40,14 @@ fn four(x: &FloatTensor) -> [usize; 4] {
     x.shape().try_into().expect("NHWC")
 }
 
-/// Inputs: images, weights, and a bias or not.
+/// Runs a convolution. Inputs: images, weights, and optionally a bias.
 pub(crate) fn conv2d(inputs: &[FloatTensor], window: &Window, groups: usize) -> Outcome {
     let (x, weight) = (&inputs[0], &inputs[1]);
     let conv = Conv2d::new(four(x), weight.shape()[0], window, groups, &Pool::default());
     convolve(conv, inputs, None)
 }
 
-/// As [`conv2d`]; x is `[n, features]`.
+/// Runs a linear layer; inputs as in [`conv2d`], with x as `[n, features]`.
 pub(crate) fn linear(inputs: &[FloatTensor]) -> Outcome {
     let (&[n, features], &[outputs, _]) = (inputs[0].shape(), inputs[1].shape()) else {
         panic!("two dimensions");
@@ -71,7 +71,7 @@ fn convolve(conv: Conv2d, inputs: &[FloatTensor], shape: Option<Vec<usize>>) -> 
     })
 }
 
-/// A bias alone: that of the convolution with the identity. Inputs: x, `[.., channels]`, and the bias.
+/// Adds a bias: a convolution with the identity. Inputs: x, `[.., channels]`, and the bias.
 pub(crate) fn add_bias(inputs: &[FloatTensor]) -> Outcome {
     let channels = inputs[1].values().len();
     let pixels = inputs[0].values().len() / channels;
@@ -86,7 +86,7 @@ pub(crate) fn add_bias(inputs: &[FloatTensor]) -> Outcome {
     })
 }
 
-/// Inputs: x, and with `norm` the batch norm's weight and bias.
+/// Runs a [`Finish`]. Inputs: x, and with `norm` the batch norm's weight and bias.
 pub(crate) fn finish(
     inputs: &[FloatTensor],
     norm: bool,
@@ -105,7 +105,7 @@ pub(crate) fn finish(
     Outcome::new(x.shape().to_vec(), y, move |dy| {
         let mut dx = unwritten(dy.len());
         let norm = finish.backward(x.values(), Some(dy), &mut dx);
-        // In place is the same.
+        // The result in place is the same.
         let mut in_place = dy.to_vec();
         assert_eq!(finish.backward(x.values(), None, &mut in_place), norm);
         assert!(dx == in_place);
@@ -167,7 +167,7 @@ pub(crate) fn sum(inputs: &[FloatTensor]) -> Outcome {
     Outcome::new(inputs[0].shape(), y, |dy| vec![dy.to_vec(); 2])
 }
 
-/// Of `[.., channels]`.
+/// Concatenates the channels of `[.., channels]` inputs.
 pub(crate) fn concatenate(inputs: &[FloatTensor]) -> Outcome {
     let channels: Vec<usize> = inputs.iter().map(|input| *input.shape().last().unwrap()).collect();
     let mut shape = inputs[0].shape().to_vec();
@@ -186,7 +186,7 @@ pub(crate) fn concatenate(inputs: &[FloatTensor]) -> Outcome {
     })
 }
 
-/// Its gradient is that of the loss itself.
+/// Computes the loss; its gradient is that of the mean over the batch.
 pub(crate) fn loss(inputs: &[FloatTensor], labels: &[u16]) -> Outcome {
     let (logits, labels) = (inputs[0].clone(), labels.to_vec());
     let loss = cross_entropy(logits.values(), &labels);

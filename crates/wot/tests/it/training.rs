@@ -1,4 +1,4 @@
-//! Whole trainings of a small network on a small set.
+//! Complete trainings of a small network on a small set.
 
 use data::{ImageSet, ImageShape, Split};
 use ecc::Constraint;
@@ -108,9 +108,9 @@ fn stopping_and_resuming_changes_no_bit() {
     }
 }
 
-/// The second pass of an iteration with bit errors, without any, is the first one again.
+/// If the second pass of an iteration with bit errors flips no bits, it equals the first pass.
 #[test]
-fn bit_errors_are_all_that_a_training_with_bit_errors_adds() {
+fn bit_errors_change_nothing_else_in_a_training() {
     let with = |bit_errors| {
         let recipe = Recipe { bit_errors, ..recipe(Method::QATT) };
         let mut trainer =
@@ -128,7 +128,7 @@ fn bit_errors_are_all_that_a_training_with_bit_errors_adds() {
 }
 
 #[test]
-fn a_training_with_bit_errors_and_a_scale_of_its_own_resumes_to_the_same_bits() {
+fn a_training_with_bit_errors_and_another_scale_resumes_to_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.safetensors");
     for scale in [Scale::LeastError, Scale::Clipped { deviations: 2.0 }] {
@@ -185,11 +185,11 @@ fn every_stored_weight_satisfies_the_constraint() {
         for tensor in &trained.weights {
             assert_eq!(constraint.violations(&tensor.values).count(), 0, "{method:?}: {}", tensor.name);
             assert!(tensor.values.iter().all(|&value| value != i8::MIN));
-            // The scale is the initial weights' own, to the last bit.
+            // The scale is exactly that of the initial weights.
             let start = quant::QuantTensor::quantize(&tensor.name, &initial[&tensor.name]).unwrap();
             assert_eq!(tensor.scale, start.scale, "{method:?}: {}", tensor.name);
         }
-        // The levels survive the way through real numbers that a reader may take.
+        // Levels survive a conversion to real numbers and back.
         for tensor in &trained.weights {
             let back: Vec<i8> = tensor
                 .dequantize()
@@ -203,7 +203,7 @@ fn every_stored_weight_satisfies_the_constraint() {
 }
 
 #[test]
-fn training_learns_and_throttling_leaves_less_to_throttle() {
+fn training_learns_and_reduces_large_values() {
     let graph = graph();
     let float = Recipe { iterations: 100, check_every: 100, ..recipe(Method::Float) };
     let mut first =
@@ -231,7 +231,7 @@ fn training_learns_and_throttling_leaves_less_to_throttle() {
             assert!(large[1..].iter().all(|later| *later < large[0]), "{large:?}");
         }
         let trained = second.finish().unwrap();
-        // What QATT leaves was throttled at the last check; ADMM's weights go on as they are until the end.
+        // QATT throttles its weights at the last check; ADMM's weights stay unthrottled until the end.
         let left = if method == Method::QATT { 0 } else { *large.last().unwrap() };
         assert_eq!(trained.clamped_at_end, left);
     }
@@ -267,7 +267,7 @@ fn another_training_or_a_damaged_file_is_refused() {
         std::fs::write(&path, &bytes[..len]).unwrap();
         assert!(matches!(resume(recipe(Method::QATT), &preprocessing()), WotError::State { .. }));
     }
-    // The last tensor ends the file: scales, which come after ranges.
+    // The tensor `scales` comes after `ranges` and is the last in the file.
     let mut negative = bytes.clone();
     let end = negative.len();
     negative[end - 1] |= 0x80;
@@ -388,7 +388,7 @@ fn batches_that_do_not_fit_are_refused() {
 }
 
 #[test]
-fn a_training_that_diverges_says_so() {
+fn a_diverging_training_is_an_error() {
     let recipe =
         Recipe { schedule: Schedule::Constant { rate: 1e30 }, iterations: 50, ..recipe(Method::Float) };
     let mut trainer = Trainer::new(&graph(), wot::initialize(&graph(), 3), &preprocessing(), recipe).unwrap();
