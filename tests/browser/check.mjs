@@ -1,10 +1,11 @@
-// Opens report pages in Chromium and fails on whatever a reader would stumble over.
+// Opens report pages in Chromium and fails on any defect that a reader would notice.
 //
 //   node check.mjs [--shots DIR] PAGE.html [--prints TEXT]...
 //
-// For each page, at a desktop's and a phone's width: no error in the console, no request but for the page itself, nothing
-// wider than the window, no violation that axe-core finds. And in print: nothing cut off, no figure on two sheets, and the
-// PDF holds the page's last words and each TEXT (where pdftotext is installed). CHROMIUM names the browser.
+// For each page, at the width of a desktop and of a phone, the script checks: no error in the console, no
+// request except for the page itself, nothing wider than the window, no violation that axe-core finds. In
+// print it checks: nothing cut off, no figure across two sheets, and a PDF with the page's last words and
+// each TEXT (if pdftotext is installed). CHROMIUM names the browser.
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -15,7 +16,7 @@ import { chromium } from "playwright-core";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const WIDTHS = [1280, 390];
-// What fits between the margins of page.css on A4, in CSS pixels: upright and across.
+// Size of A4 between the margins of page.css in CSS pixels: portrait and landscape.
 const MM = 96 / 25.4;
 const SHEETS = { upright: { width: (210 - 24) * MM, height: (297 - 28) * MM }, across: { width: (297 - 24) * MM } };
 

@@ -1,6 +1,6 @@
-//! Counts what the current thread holds, and the most that it held.
+//! Counts the bytes that the current thread holds, and their peak.
 
-// The one place outside the kernels: counting allocations takes an allocator, and `GlobalAlloc` is unsafe.
+// Counting allocations takes an allocator, and `GlobalAlloc` is unsafe.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -17,18 +17,18 @@ struct Counting;
 static ALLOCATOR: Counting = Counting;
 
 fn count(change: isize) {
-    // A thread that is ending has no cells any more, and nobody asks.
+    // A thread that is ending has no cells, and its count is not needed.
     let _ = HELD.try_with(|held| {
         held.set(held.get() + change);
         let _ = PEAK.try_with(|peak| peak.set(peak.get().max(held.get())));
     });
 }
 
-// SAFETY: every call is handed to the system's allocator as it is; counting allocates nothing.
+// SAFETY: every call is passed unchanged to the system's allocator; counting allocates nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);
-        // SAFETY: the caller's promises are those that `System` asks for.
+        // SAFETY: the caller's promises are those that `System` requires.
         unsafe { System.alloc(layout) }
     }
 
@@ -45,7 +45,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // Both may exist while the content moves.
+        // Both blocks may exist while the content moves.
         count(size as isize);
         // SAFETY: as above.
         let moved = unsafe { System.realloc(memory, layout, size) };
@@ -54,7 +54,8 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// The most bytes that `work` held at a time beyond what was held before it, on this thread.
+/// Runs `work` and returns the largest number of bytes that this thread held at a time, beyond those held
+/// before.
 pub(crate) fn peak_of<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let before = HELD.with(Cell::get);
     PEAK.with(|peak| peak.set(before));

@@ -1,4 +1,4 @@
-//! Feeds a reader.
+//! Feeds inputs to a reader and checks its behaviour.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -11,19 +11,19 @@ use std::time::{Duration, Instant};
 use crate::allocator::peak_of;
 use crate::mutate::{Numbers, mutated};
 
-/// Inputs that each reader gets unless `ZEROSPACE_HOSTILE_INPUTS` says otherwise.
+/// Number of inputs for each reader, unless `ZEROSPACE_HOSTILE_INPUTS` sets it.
 const INPUTS: u64 = 5000;
 
-/// No input may take longer; the machine may be busy with other things.
+/// Longest time that an input may take; the machine may be busy.
 const MAX_TIME: Duration = Duration::from_secs(5);
 
-/// An input that takes longer than this is taken to be endless.
+/// Time after which an input is considered endless.
 const ENDLESS: Duration = Duration::from_secs(60);
 
-/// Longest message, in bytes.
+/// Length of the longest message, in bytes.
 const MAX_MESSAGE: usize = 16 << 10;
 
-/// Findings after which a reader is left alone.
+/// Number of findings after which a reader gets no more inputs.
 const MAX_FINDINGS: usize = 20;
 
 type Seal<'a> = dyn Fn(&mut Vec<u8>) + 'a;
@@ -42,8 +42,8 @@ pub(crate) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// `read` gives the message that a user would get, and accepts the `valid` inputs. It may hold
-    /// `held.0 + held.1 * input` bytes at a time.
+    /// Makes a reader. `read` returns the message that a user would get, and accepts the `valid` inputs. It
+    /// may hold `held.0 + held.1 * input` bytes at a time, for an input of `input` bytes.
     pub(crate) fn new(
         name: &'a str,
         valid: Vec<Vec<u8>>,
@@ -53,28 +53,28 @@ impl<'a> Reader<'a> {
         Self { name, valid, held, read, text: false, names: "", share: 1000, seal: None }
     }
 
-    /// Words and lines are what matters.
+    /// Mutates words and lines instead of bytes.
     pub(crate) fn text(self) -> Self {
         Self { text: true, ..self }
     }
 
-    /// Messages contain this: the file's name.
+    /// Requires that messages contain `names`, the name of the file.
     pub(crate) fn names(self, names: &'a str) -> Self {
         Self { names, ..self }
     }
 
-    /// Takes long, so it gets this many inputs where others get a thousand.
+    /// Reduces the number of inputs of a slow reader to `share` in a thousand.
     pub(crate) fn slow(self, share: u64) -> Self {
         Self { share, ..self }
     }
 
-    /// Rights the checksums of an input; done to half of them.
+    /// Sets a function that corrects the checksums of an input. Half of the inputs are corrected.
     pub(crate) fn seal(self, seal: &'a Seal<'a>) -> Self {
         Self { seal: Some(seal), ..self }
     }
 }
 
-/// A folder in memory where there is one, and a file in it.
+/// A folder, in memory if possible, and a file in it.
 pub(crate) struct Place {
     folder: tempfile::TempDir,
     path: PathBuf,
@@ -97,7 +97,7 @@ impl Place {
         &self.path
     }
 
-    /// The path, after filling the file.
+    /// Writes the file and returns its path.
     pub(crate) fn filled(&self, bytes: &[u8]) -> &Path {
         std::fs::write(&self.path, bytes).expect("a place for inputs");
         &self.path
@@ -105,7 +105,7 @@ impl Place {
 }
 
 thread_local! {
-    /// Panics of this thread, caught by the reader or not.
+    /// Number of panics of this thread, including those that the reader catches.
     static PANICS: Cell<u64> = const { Cell::new(0) };
     static LAST_PANIC: Cell<String> = const { Cell::new(String::new()) };
 }
@@ -130,8 +130,8 @@ fn environment(name: &str) -> Option<u64> {
 }
 
 impl Reader<'_> {
-    /// Reads the valid files, which must be accepted, and many mutated ones, which must be accepted or refused in a
-    /// sentence, without a panic, in bounded memory and time.
+    /// Reads the valid files, which must be accepted, and many mutated ones. These must be accepted, or
+    /// refused in a sentence, without a panic and in bounded memory and time.
     pub(crate) fn run(self) {
         for (i, bytes) in self.valid.iter().enumerate() {
             if let Err(message) = (self.read)(bytes) {
@@ -152,7 +152,8 @@ impl Reader<'_> {
             if let (Some(seal), 0) = (self.seal, numbers.below(2)) {
                 seal(&mut bytes);
             }
-            *current.lock().expect("nobody panics with it") = (Instant::now(), bytes.clone());
+            *current.lock().expect("nothing panics while it holds the lock") =
+                (Instant::now(), bytes.clone());
             let start = Instant::now();
             let panics = PANICS.with(Cell::get);
             let (result, held) = peak_of(|| catch_unwind(AssertUnwindSafe(|| (self.read)(&bytes))));
@@ -182,7 +183,7 @@ impl Reader<'_> {
             }
             for problem in wrong {
                 let path = kept(&format!("{}-{input}", self.name), &bytes);
-                // Digits vary where the finding is one.
+                // The same finding may differ in digits.
                 let kind: String = problem.chars().filter(|c| !c.is_ascii_digit()).take(90).collect();
                 findings.entry(kind).or_insert_with(|| {
                     let _ = writeln!(std::io::stderr(), "{}: {problem} ({})", self.name, path.display());
@@ -209,8 +210,8 @@ impl Reader<'_> {
     }
 }
 
-/// Runs a test of the reader of this name on a thread with the stack of a program's main thread, whose panics and
-/// allocations are counted; what works on all threads works on this one.
+/// Runs a test of a reader on a thread with the stack size of a program's main thread. Its panics and
+/// allocations are counted. A reader that uses all threads uses only this one.
 pub(crate) fn on_reader_thread(name: &'static str, test: impl FnOnce(&str) + Send + 'static) {
     watch_panics();
     let alone = move || {
@@ -226,7 +227,7 @@ pub(crate) fn on_reader_thread(name: &'static str, test: impl FnOnce(&str) + Sen
     }
 }
 
-/// Keeps an input for a look at it.
+/// Stores an input for inspection, and returns its path.
 fn kept(name: &str, bytes: &[u8]) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("hostile");
     std::fs::create_dir_all(&folder).expect("the target directory is ours");
@@ -235,7 +236,7 @@ fn kept(name: &str, bytes: &[u8]) -> PathBuf {
     path
 }
 
-/// Ends the program when an input does not end. Dropping what is returned ends the watch.
+/// Ends the program if reading an input does not end. Dropping the returned sender ends the watch.
 fn watch(name: &str, current: Arc<Mutex<(Instant, Vec<u8>)>>) -> std::sync::mpsc::Sender<()> {
     let (sender, receiver) = std::sync::mpsc::channel();
     let name = name.to_string();
@@ -243,7 +244,7 @@ fn watch(name: &str, current: Arc<Mutex<(Instant, Vec<u8>)>>) -> std::sync::mpsc
         while let Err(std::sync::mpsc::RecvTimeoutError::Timeout) =
             receiver.recv_timeout(Duration::from_secs(1))
         {
-            let (start, bytes) = &*current.lock().expect("nobody panics with it");
+            let (start, bytes) = &*current.lock().expect("nothing panics while it holds the lock");
             if start.elapsed() > ENDLESS {
                 let path = kept(&format!("{name}-endless"), bytes);
                 let _ = writeln!(std::io::stderr(), "{name}: no end after {ENDLESS:?} ({})", path.display());

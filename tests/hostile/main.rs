@@ -1,13 +1,13 @@
-//! Every reader of the project on files that are damaged or made to harm: an input is accepted, or refused in one
-//! sentence that names the file; no panic escapes, memory is bounded by a constant and a multiple of the input's
-//! length, and reading ends.
+//! Feeds damaged and hostile files to every reader of the project. An input must be accepted, or refused in
+//! one sentence that names the file; no panic escapes, memory is bounded by a constant and a multiple of the
+//! input's length, and reading ends.
 //!
-//! A few thousand inputs for each reader, always the same ones, are enough to notice a reader that has become
-//! careless. `results/robustness/README.md` says how a million were tried. `ZEROSPACE_HOSTILE_INPUTS` sets the
-//! number and prints a line for each reader, `ZEROSPACE_HOSTILE_SEED` changes the inputs. An input that is a finding
-//! is kept in the target directory, and its place is in the message.
+//! Each reader gets a few thousand inputs, always the same ones, which is enough to notice a regression.
+//! `results/robustness/README.md` describes runs with a million. `ZEROSPACE_HOSTILE_INPUTS` sets the number
+//! and prints a line for each reader; `ZEROSPACE_HOSTILE_SEED` changes the inputs. An input that causes a
+//! finding is stored in the target directory, and the message has its path.
 
-// The number of inputs comes from the environment, and time is what is measured.
+// The tests read the environment and measure time.
 #![allow(clippy::disallowed_methods)]
 
 mod allocator;
@@ -19,7 +19,7 @@ mod pictures;
 mod runs;
 mod words;
 
-// Valid files, made by the tests of the crate that reads them.
+// Valid files, from the tests of the crate that reads them.
 #[allow(dead_code)]
 #[path = "../../crates/data/tests/it/fixtures.rs"]
 mod fixtures;

@@ -1,6 +1,6 @@
-//! Valid files made invalid.
+//! Mutates valid files.
 
-/// Sizes and counts that break arithmetic.
+/// Sizes and counts that often break arithmetic.
 const EXTREMES: [u64; 20] = [
     0,
     1,
@@ -24,7 +24,7 @@ const EXTREMES: [u64; 20] = [
     u64::MAX,
 ];
 
-/// What stands in for a value of JSON, TOML or CSV.
+/// Replacements for a value of JSON, TOML or CSV.
 const WORDS: [&str; 24] = [
     "0",
     "-1",
@@ -52,7 +52,7 @@ const WORDS: [&str; 24] = [
     "",
 ];
 
-/// Inputs grow no longer than this.
+/// Largest size of a mutated input, in bytes.
 const MAX_BYTES: usize = 16 << 10;
 
 /// SplitMix64 (Steele, Lea and Flood 2014).
@@ -67,7 +67,7 @@ impl Numbers {
         z ^ (z >> 31)
     }
 
-    /// A number below `bound`, or 0.
+    /// Returns a number below `bound`, or 0 if `bound` is 0.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         (self.next() % bound.max(1) as u64) as usize
     }
@@ -76,7 +76,7 @@ impl Numbers {
         all[self.below(all.len())]
     }
 
-    /// A short range inside a length.
+    /// Returns a short range within `length`.
     fn range(&mut self, length: usize) -> std::ops::Range<usize> {
         let start = self.below(length);
         let longest = (length - start).min(if self.below(4) == 0 { length } else { 16 });
@@ -84,7 +84,8 @@ impl Numbers {
     }
 }
 
-/// One to six changes to one of the `valid` files. `text` says that words and lines are what matters.
+/// Makes one to six changes to one of the `valid` files. With `text`, it changes words and lines instead of
+/// bytes.
 pub(crate) fn mutated(numbers: &mut Numbers, valid: &[Vec<u8>], text: bool) -> Vec<u8> {
     let mut bytes = valid[numbers.below(valid.len())].clone();
     let most = if numbers.below(3) == 0 { 6 } else { 2 };
@@ -132,7 +133,7 @@ fn change(numbers: &mut Numbers, bytes: &mut Vec<u8>, valid: &[Vec<u8>]) {
             bytes.splice(at..end, field);
         }
         10 => {
-            // A variable-length integer, as in protobuf and Thrift, in the place of a byte.
+            // Replaces a byte by a variable-length integer, as in protobuf and Thrift.
             let mut value = numbers.one_of(&EXTREMES);
             let mut field = Vec::new();
             while value >= 0x80 {
@@ -184,7 +185,7 @@ fn pick(numbers: &mut Numbers, ranges: &[std::ops::Range<usize>]) -> Option<std:
     ranges.get(numbers.below(ranges.len())).cloned()
 }
 
-/// The pieces between separators that are not empty.
+/// Returns the non-empty ranges between separators.
 fn pieces(bytes: &[u8], separates: impl Fn(u8) -> bool) -> Vec<std::ops::Range<usize>> {
     let mut found = Vec::new();
     let mut start = 0;

@@ -1,4 +1,4 @@
-//! Networks: checkpoints, foreign state dicts, ONNX models, the state of a training.
+//! Readers of networks: checkpoints, foreign state dicts, ONNX models, the state of a training.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -96,7 +96,7 @@ fn checkpoint(dynamic: bool) -> Checkpoint {
     }
 }
 
-/// All the way to a network that is ready to run, as the program goes.
+/// Compiles a network that is ready to run, as the program does.
 fn compiled(checkpoint: &Checkpoint) -> Result<(), String> {
     let graph = build_stored(&checkpoint.model, &checkpoint.layers).map_err(|error| error.to_string())?;
     match checkpoint.activations {
@@ -117,7 +117,7 @@ fn checkpoints() {
         let valid = vec![saved(checkpoint(false)), saved(checkpoint(true))];
         let mut read = |bytes: &[u8]| {
             let mut loaded = Checkpoint::load(place.filled(bytes)).map_err(|error| error.to_string());
-            // Behind the content hash: the message says which one would have passed.
+            // To get beyond the content hash, the test takes the expected hash from the message.
             if let Err(message) = &loaded
                 && let Some(hashes) = message.split_once("content hash is ").map(|(_, rest)| rest)
                 && let Some((found, recorded)) = hashes.split_once(", the metadata says ")
@@ -135,7 +135,7 @@ fn checkpoints() {
     });
 }
 
-// PyTorch's files, by hand.
+// PyTorch's files, written by hand.
 
 fn text(text: &str) -> Vec<u8> {
     [&b"X"[..], &(text.len() as u32).to_le_bytes(), text.as_bytes()].concat()
@@ -146,7 +146,7 @@ fn ints(values: &[u8]) -> Vec<u8> {
     std::iter::once(b'(').chain(items).chain([b't']).collect()
 }
 
-/// A dict of two tensors in two storages and one in a dict of its own, as protocol 2.
+/// A dict of two tensors in two storages and one in a nested dict, at protocol 2.
 fn pickle() -> Vec<u8> {
     let tensor = |key: &str, class: &str, shape: &[u8], strides: &[u8]| {
         [
@@ -209,11 +209,11 @@ fn legacy(pickle: &[u8]) -> Vec<u8> {
     .concat()
 }
 
-/// Reading may hold what a file expands to, 64 MiB and 16 times its size, while the vector of a storage grows; and the
-/// objects of a pickle, a hundred bytes or two for each of its bytes.
+/// Memory bound of a state dict: 64 MiB plus 16 times the file's size for the expanded content while the
+/// vector of a storage grows; plus one or two hundred bytes for each byte of a pickle for its objects.
 const STATE_DICT: (usize, usize) = (192 << 20, 512);
 
-/// The network whose parameters the files hold.
+/// Returns the network whose parameters the files hold.
 fn classifier() -> Graph {
     let layer = |name: &str, input, op| Layer { name: name.into(), inputs: vec![input], op };
     let layers = [layer("mean", 0, LayerOp::GlobalAvgPool), layer("fc", 1, LayerOp::Linear { features: 2 })];
@@ -247,7 +247,7 @@ fn pytorch_zips() {
     });
 }
 
-/// The zip is sound, so that every input reaches the pickle.
+/// The zip is valid, so that every input reaches the pickle.
 #[test]
 fn pytorch_pickles() {
     on_reader_thread("PyTorch pickle in a sound zip", |name| {
@@ -282,7 +282,7 @@ fn safetensors_files() {
     });
 }
 
-// ONNX, by hand: fields of numbers and of bytes (field numbers below 16).
+// ONNX files, written by hand: number fields and byte fields (field numbers below 16).
 
 fn varint(mut value: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -412,7 +412,7 @@ fn onnx_models() {
     });
 }
 
-// A training.
+// Training states.
 
 fn recipe(method: Method) -> Recipe {
     Recipe {
@@ -451,7 +451,7 @@ fn training_states() {
         let mut read = |bytes: &[u8]| {
             let resumed = Trainer::resume(&graph, &preprocessing(), recipe(method), place.filled(bytes));
             let mut trainer = resumed.map_err(|error| error.to_string())?;
-            // What was read is trained with.
+            // Training continues from the state that was read.
             let next = trainer.next_check(&images, |_, _| {});
             next.map(drop).map_err(|error| format!("{}: {error}", place.path().display()))
         };

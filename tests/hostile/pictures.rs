@@ -1,4 +1,4 @@
-//! Image sets and image files.
+//! Readers of image sets and image files.
 
 use std::fs;
 use std::path::Path;
@@ -42,7 +42,7 @@ fn cifar_files() {
     });
 }
 
-/// The pickles of the tests of the data crate, in every form.
+/// Returns the pickles of the data crate's tests, in every form.
 fn pickles() -> Vec<Vec<u8>> {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/tests/golden/pickles");
     let mut paths: Vec<_> = fs::read_dir(golden).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -59,12 +59,13 @@ fn cifar_pickles() {
             place.filled(bytes);
             said(cifar10_pickles(place.folder(), Split::Test))
         };
-        // The pickle reader's bound, and a row of 3072 pixels for a reference of two bytes to a list that is there.
+        // The pickle reader's bound, plus a row of 3072 pixels for each reference of two bytes to an existing list.
         Reader::new(name, pickles(), (1 << 20, 2048), &mut read).names("test_batch").slow(300).run();
     });
 }
 
-/// Names, sizes and checksums of members are within the first 512 bytes of the archive, which is packed after it is changed.
+/// Mutates the content before it is compressed: names, sizes and checksums of members are in the first 512
+/// bytes.
 #[test]
 fn cifar_archives() {
     on_reader_thread("CIFAR-10 archive", |name| {
@@ -163,7 +164,7 @@ fn hugging_face_files() {
             fs::read(place.path()).unwrap()
         });
         let mut read = |bytes: &[u8]| said(hugging_face_parquet(place.filled(bytes), "x", Split::Test, 10));
-        // The image decoders' bound, and the parquet crate's.
+        // The bound of the image decoders, plus that of the parquet crate.
         Reader::new(name, valid.to_vec(), (1 << 20, DECODED.1), &mut read).names("x.parquet").run();
     });
     on_reader_thread("image set (parquet, other codecs)", |name| {
@@ -173,19 +174,19 @@ fn hugging_face_files() {
         valid.sort();
         let valid = valid.into_iter().map(|path| fs::read(path).unwrap()).collect();
         let mut read = |bytes: &[u8]| said(hugging_face_parquet(place.filled(bytes), "x", Split::Test, 10));
-        // Brotli's window has 16 MiB; a page of 4 MiB, of a few bytes, may be a dictionary of a million values of 32.
+        // Brotli's window has 16 MiB. A few bytes may expand to a page of 4 MiB: a dictionary of a million values of 32 bytes.
         Reader::new(name, valid, (48 << 20, DECODED.1), &mut read).names("x.parquet").run();
     });
 }
 
-/// The program's way to image files: a folder of them.
+/// Reads a folder of image files, as the program does.
 fn decoded(set: &Path, cache: Option<&Path>) -> Result<data::FolderImages, data::DataError> {
     let crop = ResizeCrop::for_side(4).unwrap();
     ImageFolder::open_in(set, FolderSource::Images, Split::Test)?.load(crop, None, cache, &|| {})
 }
 
-/// Bytes that decoding may take: PNG stands for at most 1032 * 8 pixels a byte, four bytes each when decoded; a JPEG
-/// for 512 pixels a byte, which progressive decoding holds as three i16, beside three bytes.
+/// Memory bound of decoding. A byte of PNG encodes at most 1032 * 8 pixels, of four bytes each when decoded.
+/// A byte of JPEG encodes at most 512 pixels, which progressive decoding holds as three i16 and three bytes.
 const DECODED: (usize, usize) = (1 << 20, 2 * 4 * 8 * 1032);
 
 #[test]
@@ -209,7 +210,7 @@ fn png_files() {
     });
 }
 
-/// Rights the checksum of every chunk.
+/// Corrects the checksum of every chunk.
 fn png_sums(bytes: &mut [u8]) {
     let mut at = 8;
     while let Some(length) = bytes.get(at..at + 4) {
@@ -223,7 +224,7 @@ fn png_sums(bytes: &mut [u8]) {
     }
 }
 
-/// ISO 3309, as in PNG's specification.
+/// The CRC of ISO 3309, as in PNG's specification.
 fn crc32(bytes: &[u8]) -> u32 {
     let step = |sum: u32, _| if sum & 1 == 1 { 0xedb8_8320 ^ (sum >> 1) } else { sum >> 1 };
     !bytes.iter().fold(u32::MAX, |sum, &byte| (0..8).fold(sum ^ u32::from(byte), step))
@@ -266,7 +267,7 @@ fn decoded_image_caches() {
                 bytes[end..].copy_from_slice(&digest);
             }
         };
-        // What is damaged is decoded anew.
+        // Damaged pieces are decoded again.
         Reader::new(name, vec![valid], (1 << 20, 64), &mut read).seal(&seal).run();
     });
 }

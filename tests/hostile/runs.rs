@@ -1,4 +1,4 @@
-//! What a run leaves: manifest, parts, trials.
+//! Readers of a run's files: manifest, parts, trials.
 
 use std::fs;
 
@@ -63,7 +63,7 @@ fn manifest() -> Manifest {
     Manifest::new("x", "toml", vec![], vec![cell(0.1), cell(0.2)], 5, 2, Environment::default())
 }
 
-/// Ends a part with the hash of what comes before.
+/// Appends the hash of the bytes before it to a part.
 fn seal_part(bytes: &mut Vec<u8>) {
     let body = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     let end = body.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
@@ -100,7 +100,7 @@ fn manifests() {
             let store = Store::open(run.folder()).map_err(|error| error.to_string())?;
             store.scan().map(drop).map_err(|error| error.to_string())
         };
-        // The most units that a plan may have, listed twice.
+        // The bound covers the largest number of units that a plan may have, listed twice.
         let valid = vec![short, extended];
         Reader::new(name, valid, (512 << 20, 64), &mut read).text().names("manifest.json").run();
     });
@@ -117,19 +117,19 @@ fn tables_of_trials() {
         let valid = [1, 6, 40].map(|count| write_trials(&rows(count)).unwrap());
         let mut read =
             |bytes: &[u8]| read_trials(place.filled(bytes)).map(drop).map_err(|error| error.to_string());
-        // Text may take 64 MiB and 256 times the file.
+        // Text may take 64 MiB plus 256 times the file's size.
         Reader::new(name, valid.to_vec(), (128 << 20, 2048), &mut read).names("trials.parquet").run();
     });
 }
 
-/// Sound tables with senseless values, all the way to a report and its figure.
+/// Reads valid tables with random values, up to a report and its figure.
 #[test]
-fn tables_of_senseless_trials() {
+fn tables_of_random_trials() {
     on_reader_thread("trials.parquet, reported", |name| {
         let valid = vec![vec![0; 12], vec![1, 10, 3, 5, 6, 1, 2, 4, 0]];
         let mut read = |bytes: &[u8]| {
             let mut rows = rows(6);
-            // Three bytes pick a row, a field and a value.
+            // Three bytes select a row, a field and a value.
             for change in bytes.chunks_exact(3).take(4) {
                 let [row, field, value] = [change[0], change[1], change[2]].map(usize::from);
                 let index = row % rows.len();

@@ -1,4 +1,4 @@
-//! Files that people write: experiments, recipes, and the log of a training.
+//! Readers of files that people write (experiments and recipes), and of the log of a training.
 
 use std::fs;
 
@@ -33,7 +33,7 @@ fn recipes() {
         });
         let mut read = |bytes: &[u8]| match Recipe::load(place.filled(bytes)) {
             Ok(_) => Ok(()),
-            // As the program says it.
+            // The message as the program prints it.
             Err(error) => Err(format!("{error:#}")),
         };
         Reader::new(name, valid.to_vec(), HELD, &mut read).text().names("x.toml").run();

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# down.sh LAB: stops what up.sh has started, by its process id files, and the step managers of this cluster.
+# down.sh LAB: stops the daemons that up.sh has started, by their process id files, and the step managers of
+# this cluster.
 lab=$1
 export SLURM_CONF="$lab/etc/slurm.conf"
 jobs=$(timeout 5 squeue -h -r -o %A 2>/dev/null | sort -u) && [ -n "$jobs" ] && timeout 10 scancel $jobs

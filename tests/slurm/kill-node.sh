@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# kill-node.sh LAB NODE: a power failure of a node: its daemon, its step managers and all that they have started.
+# kill-node.sh LAB NODE: simulates a power failure of a node: kills its daemon, its step managers and all
+# their processes.
 set -euo pipefail
 lab=$1 node=$2
 ids=$("$(dirname "$0")/steps.sh" "$lab" "$node")

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# steps.sh LAB [NODE]: the process ids of this cluster's step managers, of one node or of all.
+# steps.sh LAB [NODE]: prints the process ids of this cluster's step managers, for one node or for all.
 lab=$1 node=${2:-}
 for process in /proc/[0-9]*; do
   case "$(readlink "$process/exe" 2>/dev/null)" in */slurmstepd*) ;; *) continue ;; esac

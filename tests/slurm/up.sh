@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# up.sh LAB NODES CPUS PORT: a Slurm cluster on loopback, for tests: a controller on PORT and virtual nodes node1, node2, ...
-# on the ports behind it. No systemd, no cgroups, no accounting, nothing outside LAB; as root or as anyone.
+# up.sh LAB NODES CPUS PORT: starts a Slurm cluster on loopback for tests: a controller on PORT, and virtual
+# nodes node1, node2, ... on the next ports. It needs no systemd, cgroups or accounting, touches nothing
+# outside LAB, and runs as root or any user.
 # Debian and Ubuntu: apt-get install --no-install-recommends slurmctld slurmd slurm-client munge
 set -euo pipefail
 lab=$1 nodes=$2 cpus=$3 port=$4
@@ -10,7 +11,7 @@ mkdir -p "$lab"/{state,spool,log,run,etc}
 chmod 0700 "$lab/etc"
 munged --key-file="$lab/etc/munge.key" --socket="$lab/run/munge.sock" --pid-file="$lab/run/munged.pid" \
   --log-file="$lab/log/munged.log" --seed-file="$lab/run/munged.seed"
-# cred_expire is also how long a task of a lost node waits before it starts again.
+# cred_expire is also the time after which a task of a lost node starts again.
 cat > "$lab/etc/slurm.conf" <<CONF
 ClusterName=zerospace-test
 SlurmctldHost=$(hostname -s)(127.0.0.1)
@@ -48,7 +49,7 @@ for i in $(seq 1 "$nodes"); do
   echo "NodeName=node$i NodeHostname=node$i NodeAddr=127.0.0.1 Port=$((port + i)) CPUs=$cpus RealMemory=4000"
 done >> "$lab/etc/slurm.conf"
 echo "PartitionName=test Nodes=ALL Default=YES MaxTime=INFINITE State=UP" >> "$lab/etc/slurm.conf"
-# slurmd loads a cgroup plugin even if nothing uses it; named, it does not look for what containers lack.
+# slurmd loads a cgroup plugin even if nothing uses it. Naming one keeps it from looking for files that containers lack.
 version=$(slurmd -V | grep -o '[0-9]*\.[0-9]*' | head -1)
 plugin=cgroup/v1
 [ "$(printf '%s\n' "$version" 24.05 | sort -V | head -1)" = 24.05 ] && plugin=disabled
