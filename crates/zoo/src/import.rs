@@ -1,16 +1,16 @@
-//! Foreign checkpoints, recognized by content and read as data.
+//! Reads files of other programs: float checkpoints and ONNX models, recognized by content.
 //!
 //! | begins with | format | reader |
 //! |---|---|---|
-//! | `PK\x03\x04` | `torch.save` since PyTorch 1.6: a zip with one pickle and a file a storage | [`zipped`] |
+//! | `PK\x03\x04` | `torch.save` since PyTorch 1.6: a zip with one pickle and a file for each storage | [`zipped`] |
 //! | `\x80` | `torch.save` before 1.6: five pickles, then the storages; or one pickle of NumPy arrays | [`legacy`] |
 //! | u64 length, `{` | safetensors | [`safetensors_file`] |
 //!
-//! ONNX files, which hold a network and not only its parameters, have a reader of their own, [`onnx`].
+//! [`onnx`] reads ONNX files, which hold a network and not only its parameters.
 //!
-//! A reader lists the tensors in a [`search::Table`]; [`fit`] finds the parameters of a network in it, and only their
-//! values are read. Both PyTorch readers take the pickle apart with [`pickle`](::pickle), which runs nothing, and
-//! [`tensor`] understands its tensors.
+//! A reader lists the tensors in a [`search::Table`]; [`fit`] finds the parameters of a network in it, and
+//! only their values are read. Both PyTorch readers parse the pickle with [`pickle`](::pickle), which runs
+//! nothing, and [`tensor`] reads its tensors.
 
 use std::path::PathBuf;
 
@@ -28,7 +28,7 @@ pub use checkpoint::{Bound, FloatCheckpoint, read_checkpoint};
 pub use fit::Selection;
 pub use onnx::{InputArithmetic, OnnxModel, read_onnx};
 
-/// Why a file cannot be read as a float checkpoint or as an ONNX model.
+/// The reason why a file cannot be read as a float checkpoint or as an ONNX model.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {kind}", path = .path.display())]
 pub struct ImportError {
@@ -37,7 +37,7 @@ pub struct ImportError {
 }
 
 impl ImportError {
-    /// Whether the file is no ONNX model at all, where one was expected.
+    /// True if the file was expected to be an ONNX model and is none.
     pub fn is_no_onnx(&self) -> bool {
         matches!(self.kind, Kind::Onnx(onnx::OnnxProblem::Foreign { .. }))
     }
@@ -126,7 +126,7 @@ enum Kind {
     Tensor { tensor: String, problem: tensor::Problem },
 }
 
-/// The error of a file that is none of those that are read.
+/// Returns the error for a file in an unsupported format.
 fn kind_of_file(bytes: &[u8]) -> Kind {
     const CONVERT: &str = "convert it to ONNX, and leave out --arch";
     const UNPACK: &str = "unpack it first";
@@ -148,7 +148,7 @@ fn kind_of_file(bytes: &[u8]) -> Kind {
             ("a pointer of Git LFS", "git lfs pull fetches the file")
         }
         _ if text.starts_with(b"<!doctype") || text.starts_with(b"<html") => ("a web page", DOWNLOAD),
-        // An ONNX model begins with its version of the format and the name of its producer.
+        // An ONNX model begins with the version of the format and the name of its producer.
         [8, 1..=20, 0x12 | 0x3a | 0x42, ..] => {
             ("an ONNX model", "leave out --arch, since it brings its own layers")
         }
@@ -157,8 +157,8 @@ fn kind_of_file(bytes: &[u8]) -> Kind {
     Kind::Foreign { what, way_out }
 }
 
-/// Bytes that may still be spent on what a file expands to. Compression, shared storages and strides of
-/// zero let a small file describe a huge one; honest files expand little.
+/// The memory that the content of a file may still take. Compression, shared storages and strides of zero let
+/// a small file describe a huge one; valid files expand little.
 #[derive(Clone, Copy, Debug)]
 struct Budget {
     limit: usize,
@@ -178,7 +178,8 @@ impl Budget {
     }
 }
 
-/// A name as messages show it: a hostile file's can be as long as the file, and hold lines or commands to the terminal.
+/// Shortens and escapes a name for messages: in a hostile file it can be as long as the file, and hold line
+/// breaks or terminal commands.
 pub(crate) fn shown(name: &str) -> String {
     const LONGEST: usize = 200;
     let mut text = String::new();

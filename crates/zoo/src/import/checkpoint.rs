@@ -69,10 +69,10 @@ pub fn read_checkpoint(path: &Path) -> Result<FloatCheckpoint, ImportError> {
 }
 
 impl FloatCheckpoint {
-    /// Returns the parameters of `graph` from the dict, and behind the prefix, under which all names and
-    /// shapes match. The dict may lie at any keys. If several match, weights that are no averages (`ema`,
-    /// `averaged_model`) are preferred; dicts of an optimizer never count. [`Bound::reading`] reports the
-    /// choice.
+    /// Returns the parameters of `graph`. It reads the dict and the prefix of names with which all parameters
+    /// are found in their shapes; the dict may lie at any keys. If several match, weights that are no
+    /// averages (`ema`, `averaged_model`) are preferred; dicts of an optimizer never count.
+    /// [`Bound::reading`] reports the choice.
     ///
     /// Tensors that only training uses (`num_batches_tracked`, Inception's auxiliary classifier), integers,
     /// and values beside the parameters are left out. f64, f16 and bf16 become f32.

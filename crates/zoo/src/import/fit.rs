@@ -567,7 +567,7 @@ impl<'s> Search<'s> {
         let mut hints = Vec::new();
         match (undotted, &self.selection.prefix) {
             (_, Some(prefix)) => {
-                hints.push(format!("--prefix is `{}`, expected what its names begin with", shown(prefix)));
+                hints.push(format!("--prefix is `{}`, expected a prefix of its names", shown(prefix)));
             }
             (Some((prefix, count)), None) => {
                 let prefix = shown(&prefix);

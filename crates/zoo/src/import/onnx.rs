@@ -155,10 +155,10 @@ fn foreign(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
         [] => Some("is empty"),
         [b'P', b'K', 3, 4, ..] => {
-            Some("is a zip file, as torch.save writes state dicts, which say nothing of layers")
+            Some("is a zip file, as torch.save writes state dicts, which do not describe layers")
         }
         [0x80, 2..=5, b'}' | b'c' | b'(' | b']' | 0x8a | 0x95, ..] => {
-            Some("is a Python pickle, as torch.save writes state dicts, which say nothing of layers")
+            Some("is a Python pickle, as torch.save writes state dicts, which do not describe layers")
         }
         [_, _, _, _, 0, 0, 0, 0, b'{', ..] => {
             Some("is a safetensors file, which holds tensors and no layers")
@@ -233,8 +233,7 @@ fn chosen(source: convert::Source<'_>, output: Option<&str>) -> Result<OnnxModel
     if let [name] = *names {
         return logits(name);
     }
-    let several =
-        || problem(format!("is one of {listed}, expected the logits to be chosen, with --onnx-output NAME"));
+    let several = || problem(format!("is one of {listed}, expected a choice with --onnx-output NAME"));
     if names.is_empty() || names.len() > MAX_OUTPUTS {
         return Err(several());
     }
@@ -245,8 +244,9 @@ fn chosen(source: convert::Source<'_>, output: Option<&str>) -> Result<OnnxModel
     let mut model = one.model;
     let others: Vec<String> = names.iter().filter(|other| *other != name).map(|other| shown(other)).collect();
     let others = others.join(", ");
-    model
-        .notes
-        .insert(0, format!("output {} is read, the only list of classes; not read: {others}", shown(name)));
+    model.notes.insert(
+        0,
+        format!("output {} is read because it is the only list of classes; not read: {others}", shown(name)),
+    );
     Ok(model)
 }

@@ -43,7 +43,7 @@ pub(super) enum Problem {
     #[error(" has type {found}, expected f64, f32, f16 or bf16")]
     Type { found: String },
     #[error(
-        " holds integers, expected f64, f32, f16 or bf16: if the network is quantized, give the float one"
+        " holds integers, expected f64, f32, f16 or bf16: if the network is quantized, pass the float network"
     )]
     Integers,
     #[error(": {0}")]
@@ -51,7 +51,7 @@ pub(super) enum Problem {
     #[error(": {0}")]
     Array(#[from] ArrayError),
     #[error(
-        " is of {class}, a class of its own, expected torch.Tensor or torch.nn.Parameter: in Python, call \
+        " is of the subclass {class}, expected torch.Tensor or torch.nn.Parameter: in Python, call \
          .as_subclass(torch.Tensor) on the tensors and save them again"
     )]
     Subclass { class: String },
@@ -219,7 +219,7 @@ fn rebuilt<'a>(
     wrappers: usize,
     budget: &mut Budget,
 ) -> Result<TensorRef<'a>, Problem> {
-    const QUANTIZED: &str = ": it is quantized, and the float network is wanted: save that, or in Python \
+    const QUANTIZED: &str = ": it is quantized: save the float network, or in Python \
                              .dequantize() each tensor";
     let mut wrapped = |id: Id| -> Result<TensorRef<'a>, Problem> {
         let nothing = Problem::Form("the parameter wraps something that is not a dense tensor");

@@ -326,7 +326,7 @@ fn what_is_not_understood_of_a_tensor_is_refused_by_name() {
         ),
         (
             |value| value.of_subclass("mine", "Twisted"),
-            "fc.weight is of mine.Twisted, a class of its own, expected torch.Tensor or torch.nn.Parameter: in Python, \
+            "fc.weight is of the subclass mine.Twisted, expected torch.Tensor or torch.nn.Parameter: in Python, \
              call .as_subclass(torch.Tensor) on the tensors and save them again",
         ),
         (
@@ -335,8 +335,8 @@ fn what_is_not_understood_of_a_tensor_is_refused_by_name() {
         ),
         (
             |_| Value::Call("torch._utils", "_rebuild_qtensor", vec![]),
-            "fc.weight is built by torch._utils._rebuild_qtensor, expected a dense tensor: it is quantized, and the \
-             float network is wanted: save that, or in Python .dequantize() each tensor",
+            "fc.weight is built by torch._utils._rebuild_qtensor, expected a dense tensor: it is quantized: save \
+             the float network, or in Python .dequantize() each tensor",
         ),
         (
             |_| Value::Call("torch._utils", "_rebuild_sparse_tensor", vec![]),
@@ -349,7 +349,7 @@ fn what_is_not_understood_of_a_tensor_is_refused_by_name() {
         ),
         (
             |value| value.integers(),
-            "fc.weight holds integers, expected f64, f32, f16 or bf16: if the network is quantized, give the float one",
+            "fc.weight holds integers, expected f64, f32, f16 or bf16: if the network is quantized, pass the float network",
         ),
         (
             |_| Value::Object("mine", "Thing"),
@@ -439,7 +439,7 @@ fn what_differs_from_the_nearest_dict_is_said_in_a_few_lines() {
     );
     assert!(bind_with(&file, &graph(), Some("a"), None).is_ok());
     let said = bind_with(&file, &graph(), None, Some("model.")).unwrap_err();
-    assert!(said.ends_with("\n--prefix is `model.`, expected what its names begin with"), "{said}");
+    assert!(said.ends_with("\n--prefix is `model.`, expected a prefix of its names"), "{said}");
 }
 
 #[test]

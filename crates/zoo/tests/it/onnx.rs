@@ -131,7 +131,10 @@ fn choices_are_said() {
     };
     for (name, notes) in [
         ("bias_behind_a_convolution", &[][..]),
-        ("a_fixed_batch", &["the file fixes a batch of 3, which is left out: each image goes its own way"]),
+        (
+            "a_fixed_batch",
+            &["the file fixes a batch of 3, which is left out: images are processed one by one"],
+        ),
         (
             "arithmetic_on_the_image",
             &["the file's arithmetic on the image is folded into mean and standard deviation"],
@@ -139,11 +142,14 @@ fn choices_are_said() {
         ("arithmetic_on_one_reading_of_the_image", &[]),
         (
             "bytes_as_input",
-            &["the file takes pixels as bytes, 0 to 255: mean and standard deviation are its own"],
+            &["the file takes pixels as bytes, 0 to 255, and has its own mean and standard deviation"],
         ),
         ("halves", &["the file computes in float16, the float network here in float32"]),
         ("operator_set_12", &["the softmax at the end is left out: it keeps the order of the classes"]),
-        ("features_beside_logits", &["output Gemm6 is read, the only list of classes; not read: Conv3"]),
+        (
+            "features_beside_logits",
+            &["output Gemm6 is read because it is the only list of classes; not read: Conv3"],
+        ),
         (
             "channels_last",
             &[
@@ -367,8 +373,8 @@ fn what_cannot_be_expressed_is_named() {
     let message = with(0, node("HardSwish", "body/act", &["x"], "m", &[]));
     assert!(message.starts_with("node body/act has operator HardSwish, expected one of Add, AveragePool, "));
     let message = with(0, node("DequantizeLinear", "dq", &["x"], "m", &[]));
-    let expected = "node dq has operator DequantizeLinear of integer networks (give the float model from which it was \
-                    made, which is quantized here), expected one of ";
+    let expected = "node dq has operator DequantizeLinear of integer networks (pass the float model that it was \
+                    made from; zerospace quantizes it), expected one of ";
     assert!(message.starts_with(expected), "{message}");
     let unnamed = with(0, node("Sigmoid", "", &["x"], "m", &[]));
     assert!(unnamed.starts_with("node m has operator Sigmoid, expected one of"), "{unnamed}");
@@ -391,7 +397,7 @@ fn what_cannot_be_expressed_is_named() {
         (
             0,
             node("Add", "a", &["x", "w"], "m", &[]),
-            "node a (Add): has a constant of [2, 3] beside [1, 2, 4, 4], expected one number, or one a channel: it \
+            "node a (Add): has a constant of [2, 3] beside [1, 2, 4, 4], expected one number, or one for each channel: it \
              varies along several axes",
         ),
         (
@@ -432,20 +438,23 @@ fn what_cannot_be_expressed_is_named() {
     );
     let batch = outcome(&model(13, 8, &nodes, &weights)).unwrap();
     assert_eq!(batch.layers, outcome(&model(13, 0, &nodes, &weights)).unwrap().layers);
-    assert_eq!(batch.notes, ["the file fixes a batch of 8, which is left out: each image goes its own way"]);
+    assert_eq!(
+        batch.notes,
+        ["the file fixes a batch of 8, which is left out: images are processed one by one"]
+    );
     let mut shared = nodes.clone();
     shared[2] = node("MatMul", "fc", &["f", "w"], "h", &[]);
     shared.push(node("MatMul", "again", &["h", "w"], "y", &[]));
     let square = [tensor("w", &[2, 2], &[1.0; 4])];
     assert_eq!(
         outcome(&model(13, 1, &shared, &square)).unwrap_err(),
-        "node again (MatMul): shares weight w with node fc, expected one of its own"
+        "node again (MatMul): shares weight w with node fc, expected a separate weight"
     );
     for (bytes, said) in [
-        (&b"PK\x03\x04"[..], "is a zip file, as torch.save writes state dicts, which say nothing of layers"),
+        (&b"PK\x03\x04"[..], "is a zip file, as torch.save writes state dicts, which do not describe layers"),
         (
             b"\x80\x02}q\x00",
-            "is a Python pickle, as torch.save writes state dicts, which say nothing of layers",
+            "is a Python pickle, as torch.save writes state dicts, which do not describe layers",
         ),
         (b"\x10\x00\x00\x00\x00\x00\x00\x00{}", "is a safetensors file, which holds tensors and no layers"),
         (b"", "is empty"),

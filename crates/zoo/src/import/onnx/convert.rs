@@ -97,13 +97,14 @@ pub(super) fn convert<'a>(source: Source<'a>, output: &'a str) -> Result<Convert
         && batch != 1
     {
         converter.note(format!(
-            "the file fixes a batch of {batch}, which is left out: each image goes its own way"
+            "the file fixes a batch of {batch}, which is left out: images are processed one by one"
         ));
     }
     if is_bytes {
         converter.arithmetic.bytes = true;
-        converter
-            .note("the file takes pixels as bytes, 0 to 255: mean and standard deviation are its own".into());
+        converter.note(
+            "the file takes pixels as bytes, 0 to 255, and has its own mean and standard deviation".into(),
+        );
     }
     if let Some(other) = other_type {
         converter.note(format!("the file computes in {other}, the float network here in float32"));
@@ -518,7 +519,10 @@ impl<'a> Converter<'a> {
         let tensor = self.origin(node, i).map(|tensor| Weight::Tensor(tensor));
         let stands = tensor.unwrap_or_else(|| Weight::Named(name.into()));
         if let Some(other) = self.stored.insert(stands, label(node)) {
-            return Err(format!("shares weight {} with node {other}, expected one of its own", shown(name)));
+            return Err(format!(
+                "shares weight {} with node {other}, expected a separate weight",
+                shown(name)
+            ));
         }
         let layer = name.strip_suffix(".weight").filter(|layer| !layer.is_empty());
         Ok((weight, layer.map_or_else(|| label(node), shown)))
@@ -610,10 +614,10 @@ fn instead(node: &Node) -> &'static str {
         || operator.starts_with("QGemm")
         || operator.ends_with("Integer");
     if is_quantized {
-        return " of integer networks (give the float model from which it was made, which is quantized here)";
+        return " of integer networks (pass the float model that it was made from; zerospace quantizes it)";
     }
     match node.domain.as_str() {
-        "com.microsoft" => " of ONNX Runtime's optimizer (give the model as it was before)",
+        "com.microsoft" => " of ONNX Runtime's optimizer (pass the model before optimization)",
         domain if is_standard(domain) => "",
         _ => " of another domain (inline its functions first)",
     }

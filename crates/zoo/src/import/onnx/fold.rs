@@ -50,7 +50,7 @@ pub(super) struct Steps {
 pub(super) fn axis_of(axis: i64, rank: usize) -> Done<usize> {
     let positive = if axis < 0 { axis.checked_add(rank as i64).unwrap_or(-1) } else { axis };
     let inside = usize::try_from(positive).ok().filter(|&axis| axis < rank);
-    inside.ok_or_else(|| format!("names axis {axis} of {rank}"))
+    inside.ok_or_else(|| format!("names axis {axis} of {rank} axes"))
 }
 
 impl<'a> Converter<'a> {

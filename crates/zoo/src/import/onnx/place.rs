@@ -139,7 +139,7 @@ impl Place {
         }
         let wrong = |why: &str| {
             Err(format!(
-                "has a constant of {shape:?} beside {:?}, expected one number, or one a channel: {why}",
+                "has a constant of {shape:?} beside {:?}, expected one number, or one for each channel: {why}",
                 self.dims
             ))
         };

@@ -120,7 +120,7 @@ pub(super) fn read(tensor: &Tensor, folder: &Path) -> Result<Constant, String> {
     let count = shape.iter().try_fold(1usize, |product, &n| product.checked_mul(n));
     let count = count.ok_or_else(|| format!("tensor {name} is {shape:?}, more than memory holds"))?;
     if tensor.segment.is_some() {
-        return Err(format!("tensor {name} is a segment of one, expected all of it in one piece"));
+        return Err(format!("tensor {name} is a segment of a larger tensor, expected a whole tensor"));
     }
     let held = held(tensor.data_type);
     let size = match held {

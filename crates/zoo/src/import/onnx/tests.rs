@@ -592,7 +592,7 @@ fn content_of_a_tensor_is_read_or_refused_by_name() {
         assert_eq!(with(tensor), expected, "{what}");
     }
     for (tensor, expected) in [
-        (Tensor { segment: Some(Anything {}), ..plain(1) }, "square is a segment of one"),
+        (Tensor { segment: Some(Anything {}), ..plain(1) }, "square is a segment of a larger tensor"),
         (plain(1), "square has no values, expected 4"),
         (Tensor { float_data: vec![1.0; 3], ..plain(1) }, "square has 3 values in float_data, expected 4"),
         (
