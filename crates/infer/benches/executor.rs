@@ -1,6 +1,7 @@
-//! Images per second and multiply-adds per second of the executor, and of the plain reference in the same run:
-//! `cargo bench -p zerospace-infer -- THREADS [ARCHITECTURE SIDE IMAGES]`, by default one thread on ResNet-20 for
-//! CIFAR-10 and 1,024 images of 32 pixels a side. Weights are random, unless ARCHITECTURE is a checkpoint file. `pytorch_onnxruntime.py` beside this file is the peers' side.
+//! Measures images per second and multiply-adds per second of the executor, and of the plain reference in the
+//! same run: `cargo bench -p zerospace-infer -- THREADS [ARCHITECTURE SIDE IMAGES]`, by default one thread on
+//! ResNet-20 for CIFAR-10 and 1,024 images of 32 pixels a side. Weights are random unless ARCHITECTURE is a
+//! checkpoint file. `pytorch_onnxruntime.py` beside this file is the same benchmark for other executors.
 
 // A bench reads the clock and its arguments.
 #![allow(clippy::disallowed_methods)]
@@ -59,7 +60,7 @@ fn main() {
     println!("reference {:9.1} images/s, 1 thread", 1.0 / start.elapsed().as_secs_f64());
 }
 
-/// Of all convolutions and linear layers, for one image.
+/// Returns the multiply-adds of all convolutions and linear layers for one image.
 fn multiply_adds(graph: &zoo::Graph) -> usize {
     let nodes = graph.nodes().iter();
     let layers = nodes.filter(|node| matches!(node.op, zoo::Op::Conv2d { .. } | zoo::Op::Linear { .. }));

@@ -1,5 +1,5 @@
-"""Images per second of PyTorch (f32, batch norm folded, channels-last, inference mode) and of ONNX Runtime (f32,
-and int8 with u8 activations and s8 weights, statically quantized): the peers of `executor.rs` beside this file.
+"""Measures images per second of PyTorch (f32, batch norm folded, channels-last, inference mode) and of ONNX Runtime (f32,
+and int8 with u8 activations and s8 weights, statically quantized), to compare with `executor.rs` beside this file.
 
     python pytorch_onnxruntime.py THREADS ARCHITECTURE SIDE [BATCH]
 
@@ -41,7 +41,7 @@ class Random(CalibrationDataReader):
 
 
 def rate(run, images):
-    """The best of a few rounds, as for the executor."""
+    """Returns the best of a few rounds, as the executor's benchmark does."""
     run()
     best = float("inf")
     for _ in range(ROUNDS):

@@ -1,7 +1,7 @@
-"""Made the files of codecs/: Python 3.11.7, numpy 2.4.6, pyarrow 26.0.1, Pillow 13.0.0.
+"""Makes the files of codecs/: Python 3.11.7, numpy 2.4.6, pyarrow 26.0.1, Pillow 13.0.0.
 
-Seven rows each, all of the same pixels, under another codec and page version. pyarrow's `lz4` is LZ4_RAW;
-`lz4-hadoop-*` (the codec LZ4) are of the same PNG bytes, written by the crate parquet 60.1 with its feature `lz4`.
+Every file has the same seven rows of pixels; codecs and page versions differ. pyarrow's `lz4` is LZ4_RAW.
+`lz4-hadoop-*` (the codec LZ4) hold the same PNG bytes; the crate parquet 60.1 wrote them with its feature `lz4`.
 
 python3 codecs.py codecs
 """

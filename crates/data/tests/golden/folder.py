@@ -1,10 +1,10 @@
-"""Image files, and what torchvision makes of them: Resize of the shorter side, CenterCrop.
+"""Image files, and the pixels that torchvision makes of them by Resize of the shorter side and CenterCrop.
 
     python crates/data/tests/golden/folder.py
 
-writes folder/ and folder.json beside this script. Of images that decode without loss, folder.json holds the
-SHA-256 of the expected pixels (CHW) for each size of the crop. Of JPEG images, whose decoders may differ by a
-level, folder/expected/NAME.png holds the expected pixels themselves, 64 x 64.
+writes folder/ and folder.json beside this script. For lossless images, folder.json holds the SHA-256 of the expected
+pixels (CHW) for each size of the crop. For JPEG images, whose decoders may differ by a level, folder/expected/NAME.png
+holds the expected pixels, 64 x 64.
 
 Made with Pillow 13.0.0 (libjpeg-turbo 3.2.0), torchvision 0.29.2, NumPy 2.4.6.
 """

@@ -1,6 +1,6 @@
-"""Made the files of pickles/: Python 3.11.7, numpy 2.4.6.
+"""Makes the files of pickles/: Python 3.11.7, numpy 2.4.6.
 
-Two images each, the same in all of them: what torchvision's files become when they are pickled again.
+Every file holds the same two images, in a form that torchvision's files take when they are pickled again.
 
 python3 pickles.py pickles
 """
@@ -28,13 +28,13 @@ def write(name, protocol, value):
 
 
 for protocol in [2, 3, 4, 5]:
-    # As `pickle.load(file, encoding="bytes")` gives the published files.
+    # The form that `pickle.load(file, encoding="bytes")` returns for the published files.
     write(
         f"bytes-{protocol}",
         protocol,
         {b"batch_label": b"testing batch 1 of 1", b"labels": [7, 3], b"data": DATA, b"filenames": [n.encode() for n in NAMES]},
     )
-# As `encoding="latin1"` gives them.
+# The form with `encoding="latin1"`.
 write("text-4", 4, {"batch_label": "testing batch 1 of 1", "labels": np.array([7, 3]), "data": DATA, "filenames": NAMES})
 write("fortran-2", 2, {"data": np.asfortranarray(DATA), "labels": [np.int64(7), np.uint8(3)]})
 write("fortran-5", 5, {"data": np.asfortranarray(DATA), "labels": np.array([7, 3], ">i2")})

@@ -320,8 +320,8 @@ fn a_cache_saves_decoding_until_a_file_changes() {
     assert_eq!(files().len(), 1);
 }
 
-/// There are more files than one cache file holds, and some are unreadable. In whatever order numbers of
-/// images are asked for, the result equals that of decoding, and no file is decoded twice.
+/// There are more files than one cache file holds, and some are unreadable. For every sequence of requested
+/// numbers of images, the result equals that of decoding, and no file is decoded twice.
 #[test]
 fn one_cache_serves_every_number_of_images() {
     let root = root_with([]);

@@ -6,8 +6,8 @@ fn first(split: Split, count: usize) -> ImageSet {
     synthetic(split, count, SYNTHETIC_SEED).unwrap()
 }
 
-/// Recorded from the first version. A change to any image would invalidate earlier results on this set: add
-/// another set instead.
+/// The digests are those of the first version. A change to any image would invalidate earlier results on this
+/// set: add another set instead.
 #[test]
 fn the_images_are_fixed_for_ever() {
     let train = first(Split::Train, 200);
