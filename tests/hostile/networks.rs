@@ -209,8 +209,8 @@ fn legacy(pickle: &[u8]) -> Vec<u8> {
     .concat()
 }
 
-/// Memory bound of a state dict: 64 MiB plus 16 times the file's size for the expanded content while the
-/// vector of a storage grows; plus one or two hundred bytes for each byte of a pickle for its objects.
+/// Memory bound of a state dict. The expanded content takes 64 MiB plus 16 times the file's size, and more
+/// while the vector of a storage grows; the objects of a pickle take up to 200 bytes for each byte of it.
 const STATE_DICT: (usize, usize) = (192 << 20, 512);
 
 /// Returns the network whose parameters the files hold.

@@ -41,7 +41,7 @@ const MANY_CHANGES: usize = 3;
 /// completely: there is little to save between them.
 const WORTH_A_TRY: usize = 3;
 
-/// Number of trials in a call from which keeping the levels of images for the call saves time.
+/// Least number of trials for which a call temporarily keeps the levels of further images.
 const TRIALS_THAT_PAY: usize = 3;
 
 /// A network, its images, and the levels that the clean network computes on them.
@@ -79,7 +79,7 @@ enum State {
 /// changed weights read.
 struct Changed {
     steps: Vec<BTreeMap<usize, Vec<u32>>>,
-    /// First step from which on a step with a changed weight is computed completely.
+    /// Index from which on steps with changed weights are computed completely.
     dense_from: usize,
     /// Last step with a changed weight.
     last_changed: usize,
@@ -584,7 +584,7 @@ impl<'a> Trial<'a> {
 }
 
 impl Journal {
-    /// Overwrites a tile's levels of a step; `first` is the position of `levels` in the kept ones.
+    /// Overwrites some of a tile's levels, which begin at position `first` of the step's kept levels.
     fn write(&mut self, step: usize, levels: &mut [u8], first: usize, place: Range<usize>, new: &[u8]) {
         self.entries.push((step, first + place.start, new.len()));
         let old = &mut levels[place];
