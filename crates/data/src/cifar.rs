@@ -35,7 +35,7 @@ pub fn cifar100_binary(dir: &Path, split: Split) -> Result<ImageSet, DataError> 
 /// Reads CIFAR-10 in its published Python version from the directory that holds `data_batch_1` to
 /// `data_batch_5` ([`Split::Train`]) or `test_batch` ([`Split::Test`]).
 ///
-/// A file is a pickled dict. `data` holds the pixels, 3072 bytes an image, as an array of integers in C or
+/// A file is a pickled dict. `data` holds the pixels, 3072 bytes per image, as an array of integers in C or
 /// Fortran order or as a list of rows; `labels` holds the classes as a list or an array. Keys may be `str` or
 /// `bytes`. Nothing in a pickle is executed.
 ///

@@ -12,7 +12,7 @@ use crate::set::check_classes;
 use crate::{DataError, ImageSet, ImageShape, ResizeCrop, Split, ValidationLabels, file};
 
 /// The largest number of bytes of decoded pixels in a set from a folder, 16 GiB. ImageNet's 50,000 validation
-/// images fit at 224 pixels a side (7.5 GB) and at 299 (13.4 GB); its training images do not.
+/// images fit at 224 pixels per side (7.5 GB) and at 299 (13.4 GB); its training images do not.
 pub const MAX_FOLDER_BYTES: u64 = 1 << 34;
 
 /// The largest image file that is read, in bytes: 256 MiB.

@@ -1,5 +1,5 @@
 //! The parquet files of image data sets on the Hugging Face hub: `img: struct<bytes: binary, path: string>`
-//! and `label: int64`, in one or several shards a split, under all names that the hub has given shards.
+//! and `label: int64`, in one or several shards per split, under all names that the hub has given shards.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

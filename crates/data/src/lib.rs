@@ -30,7 +30,7 @@
 //! # Hostile files
 //! No file is trusted. Every loader returns a [`DataError`] that names file, position, value and expectation.
 //! A loader compares a size that a file declares with the length of the file before it reserves memory.
-//! Images have at most [`MAX_SIDE`] pixels a side, a parquet set at most [`MAX_PIXEL_BYTES`] bytes of decoded
+//! Images have at most [`MAX_SIDE`] pixels per side, a parquet set at most [`MAX_PIXEL_BYTES`] bytes of decoded
 //! pixels, and a set from a folder at most [`MAX_FOLDER_BYTES`].
 
 mod archive;

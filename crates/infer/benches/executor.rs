@@ -1,6 +1,6 @@
 //! Measures images per second and multiply-adds per second of the executor, and of the plain reference in the
 //! same run: `cargo bench -p zerospace-infer -- THREADS [ARCHITECTURE SIDE IMAGES]`, by default one thread on
-//! ResNet-20 for CIFAR-10 and 1,024 images of 32 pixels a side. Weights are random unless ARCHITECTURE is a
+//! ResNet-20 for CIFAR-10 and 1,024 images of 32 pixels per side. Weights are random unless ARCHITECTURE is a
 //! checkpoint file. `pytorch_onnxruntime.py` beside this file is the same benchmark for other executors.
 
 // A bench reads the clock and its arguments.

@@ -481,7 +481,7 @@ impl<'a> Compiler<'a> {
     }
 }
 
-/// Returns the number of images in a tile of a step that takes `bytes` bytes an image.
+/// Returns the number of images in a tile of a step that takes `bytes` bytes per image.
 pub(crate) fn tile_of(bytes: usize) -> usize {
     (TILE_BYTES / bytes).clamp(1, LARGEST_TILE)
 }

@@ -68,7 +68,7 @@ const LARGEST_PRODUCT: usize = 1 << 14;
 /// | input | `Preprocessing::value(channel, pixel)` |
 /// | batch norm | `x * g + o`: g = gamma / sqrt(variance + epsilon), o = beta - mean * g, each computed in f64 and rounded once |
 /// | ReLU, clipped ReLU, max pooling | the larger or smaller value; padding never wins |
-/// | leaky ReLU | x where it is positive, `x * slope` elsewhere |
+/// | leaky ReLU | x if it is positive, `x * slope` otherwise |
 /// | mean | sum in f64, row by row, divided in f64 by the count, rounded once |
 /// | sum | `a + b` |
 /// | concatenation, flattening, padding, padded shortcut | values moved |

@@ -43,7 +43,7 @@ pub enum InferError {
         expected: usize,
     },
     /// A tensor with scales by channel does not have one scale for each output channel.
-    #[error("{name} has {found} scales, expected {expected}, one a channel")]
+    #[error("{name} has {found} scales, expected {expected}, one per channel")]
     ScaleCount {
         /// Tensor name.
         name: String,
@@ -153,7 +153,7 @@ pub enum InferError {
         found: usize,
     },
     /// There is not one mean and one standard deviation for each channel.
-    #[error("preprocessing.{field} has {found} values, expected {expected}, one a channel")]
+    #[error("preprocessing.{field} has {found} values, expected {expected}, one per channel")]
     Preprocessing {
         /// `mean` or `std`.
         field: &'static str,

@@ -17,7 +17,7 @@ pub enum WotError {
     #[error(transparent)]
     Mismatch(#[from] zoo::MismatchError),
     /// An operation has no gradient.
-    #[error("not trainable yet: {operation} at node {node}")]
+    #[error("node {node} has {operation}, which cannot be trained")]
     Untrainable {
         /// The operation, in words.
         operation: String,
@@ -36,7 +36,7 @@ pub enum WotError {
     },
     /// The images have another shape than the network's input, or more classes than the network.
     #[error(
-        "images of {found_classes} classes are {found:?}, expected {expected_classes} classes and {expected:?}"
+        "the set has images of {found:?} and {found_classes} classes, expected {expected:?} and at most {expected_classes} classes"
     )]
     Images {
         /// Channels, height and width of the images.
@@ -81,7 +81,7 @@ pub enum WotError {
         loss: f32,
     },
     /// The caller asked for a result that this method, or a trainer that has not run, does not have.
-    #[error("{asked} was asked for, which needs {needed}")]
+    #[error("{asked} requires {needed}")]
     NotThere {
         /// The result.
         asked: &'static str,

@@ -11,7 +11,7 @@
 //! A graph is a list of nodes, each after all its inputs. The forward pass visits it front to back and the
 //! backward pass back to front, so no other record of the computation is needed. If a batch norm, a ReLU or a
 //! rounding is the only reader of a node, it joins that node's [`Step`] as part of its [`Finish`]. Values are
-//! then written twice (once raw, once finished), where four operations would write them four times. The
+//! then written twice (once raw, once finished); four operations would write them four times. The
 //! gradient of a finish needs only the raw values.
 //!
 //! The first gradient that arrives at a step is stored and later ones are added to it. All values live in

@@ -95,7 +95,7 @@ pub enum Scale {
 /// Training with random bit errors (RandBET: Stutz et al., MLSys 2021).
 ///
 /// Every iteration runs its batch twice: with the stored weights, and with each selected bit of each stored
-/// weight flipped with probability `rate`, drawn anew in every iteration. The weights follow the mean of the
+/// weight flipped with probability `rate`, drawn again in every iteration. The weights follow the mean of the
 /// two gradients (Stutz et al. take the sum, which doubles the learning rate). The second pass normalizes by
 /// its own batch, and updates neither running statistics nor ranges of activations.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -77,7 +77,7 @@ pub enum ZooError {
         input: [usize; 3],
     },
     /// The number of ranges differs from the number of nodes.
-    #[error("{found} ranges were given for {expected} nodes, expected one a node")]
+    #[error("{found} ranges were given for {expected} nodes, expected one per node")]
     Ranges {
         /// Number of ranges given.
         found: usize,

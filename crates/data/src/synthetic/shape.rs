@@ -1,7 +1,7 @@
 //! The shapes of the ten classes, as signed distances to their outlines.
 //!
 //! A distance is in pixels, positive outside and negative inside, so that an edge can be blended over one
-//! pixel. It is exact where that is cheap. Beyond corners it is too small, which only sharpens or blunts
+//! pixel. It is exact if that is cheap. Beyond corners it is too small, which only sharpens or blunts
 //! them. Union, intersection and complement of regions are the minimum, the maximum and the negative of
 //! distances.
 

@@ -73,7 +73,7 @@ fn scales() {
     );
     assert_eq!(
         refusal(|c| c.weights[0].scale = WeightScale::Channels(vec![1.0; 7])),
-        "conv1.weight has 7 scales, expected 8, one a channel"
+        "conv1.weight has 7 scales, expected 8, one per channel"
     );
     assert_eq!(
         refusal(|c| c.weights[0].scale = WeightScale::Channels(vec![1.0, 1.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0])),
@@ -133,7 +133,7 @@ fn scales_that_leave_f32() {
 fn preprocessing() {
     assert_eq!(
         refusal(|c| c.preprocessing.std = vec![1.0]),
-        "preprocessing.std has 1 values, expected 3, one a channel"
+        "preprocessing.std has 1 values, expected 3, one per channel"
     );
     assert_eq!(
         refusal(|c| c.preprocessing.std[2] = 0.0),

@@ -31,7 +31,7 @@ fn classes(logits: &[f32], labels: &[u16]) -> usize {
     let n = labels.len();
     assert!(
         n > 0 && !logits.is_empty() && logits.len().is_multiple_of(n),
-        "{n} labels for {} logits, expected one a row and at least one",
+        "{n} labels for {} logits, expected one per row and at least one",
         logits.len()
     );
     let classes = logits.len() / n;

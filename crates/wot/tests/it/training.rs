@@ -364,7 +364,7 @@ fn operations_without_a_gradient_are_refused() {
     let trainer = Trainer::new(&graph, wot::initialize(&graph, 3), &preprocessing(), recipe(Method::Float));
     assert_eq!(
         trainer.map(|_| ()).unwrap_err().to_string(),
-        "not trainable yet: batch norm with epsilon 0.001 at node Conv2d_1a_3x3.bn"
+        "node Conv2d_1a_3x3.bn has batch norm with epsilon 0.001, which cannot be trained"
     );
 }
 
@@ -400,9 +400,9 @@ fn a_diverging_training_is_an_error() {
 #[test]
 fn a_float_network_has_no_int8_form() {
     let error = trainer(Method::Float).finish().unwrap_err();
-    assert_eq!(error.to_string(), "an int8 network was asked for, which needs a quantizing method");
+    assert_eq!(error.to_string(), "an int8 network requires a quantizing method");
     let error = trainer(Method::QATT).finish().unwrap_err();
-    assert_eq!(error.to_string(), "an activation scale was asked for, which needs a check or a step");
+    assert_eq!(error.to_string(), "an activation scale requires a check or a step");
 }
 
 #[test]

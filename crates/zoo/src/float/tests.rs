@@ -317,7 +317,7 @@ fn observation_widens_the_range_of_every_node() {
     let error = network.observe(&image(f32::INFINITY, 0.0), &mut ranges).unwrap_err();
     assert_eq!(error.to_string(), "node input computed inf, expected finite numbers");
     let error = network.observe(&image(0.0, 0.0), &mut ranges[1..]).unwrap_err();
-    assert_eq!(error.to_string(), "2 ranges were given for 3 nodes, expected one a node");
+    assert_eq!(error.to_string(), "2 ranges were given for 3 nodes, expected one per node");
 }
 
 /// input -> conv -> bn -> relu -> max pool -> flatten -> fc
