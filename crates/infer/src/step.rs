@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_norm_of_its_own_scales_each_channel() {
+    fn a_separate_batch_norm_scales_each_channel() {
         let work = Work::Affine(Affine { multiplier: vec![0.5, -2.0], offset: vec![0.0, 1.0] }, levels());
         let from = dims(2, 1, 2);
         // 0.5 and 1.5 round to the even neighbour, 127 * -2 is clamped.
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_relu_of_its_own_keeps_the_scale() {
+    fn a_separate_relu_keeps_the_scale() {
         let from = dims(3, 1, 1);
         assert_eq!(run(&Work::Relu, &[(&[-127, 0, 5], from)], from), [0, 0, 5]);
     }
@@ -366,7 +366,7 @@ mod tests {
 
     /// Rule S311 of the specification.
     #[test]
-    fn a_window_mean_divides_by_the_values_it_has() {
+    fn a_window_mean_divides_by_the_number_of_its_values() {
         let window = Window::of([2, 2], [1, 2], [1, 1]);
         let multipliers = vec![1.0, 1.0 / 2.0, 1.0 / 3.0, 1.0 / 4.0];
         let work = Work::AvgPool { window, multipliers, bounds: levels() };
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_that_hangs_over_the_edge_takes_what_is_there() {
+    fn a_window_beyond_the_edge_reads_existing_values() {
         let window = Window { ceil: true, ..Window::square(2, 2, 0) };
         let levels = [1, 2, 3, 4, 5, 6, 7, 8, 9];
         let pooled = run(&Work::MaxPool(window), &[(&levels, dims(1, 3, 3))], dims(1, 2, 2));

@@ -599,7 +599,7 @@ mod tests {
     use crate::random::{Purpose, normal, stream};
 
     #[test]
-    fn logits_are_those_of_zoos_executor() {
+    fn logits_equal_those_of_the_float_executor() {
         for (architecture, width, side) in [
             ("resnet20", 0.5, 12),
             ("resnet18", 0.125, 32),

@@ -67,7 +67,7 @@ fn message(error: DataError, name: &str) -> String {
 }
 
 #[test]
-fn what_is_wrong_is_named() {
+fn errors_name_the_defect() {
     let of = |images: &[u8], name| message(load(images, &good_labels()).unwrap_err(), name);
     assert_eq!(
         of(&idx_bytes(0x0801, &[3], &[0; 3]), "/images"),

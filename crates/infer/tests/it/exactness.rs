@@ -101,7 +101,7 @@ fn levels_and_logits_equal_the_plain_reference() {
 }
 
 #[test]
-fn channels_with_scales_of_their_own_equal_the_plain_reference() {
+fn scales_by_channel_equal_the_plain_reference() {
     // Networks with residual, concatenated and grouped convolutions.
     for i in [1, 6, NETWORKS.len()] {
         let name = NETWORKS.get(i);
@@ -196,7 +196,7 @@ fn activations_are_alive_in_the_tested_networks() {
 
 /// Rule S306 of the specification.
 #[test]
-fn a_clipped_relu_cuts_at_the_level_of_its_bound() {
+fn a_clipped_relu_clips_at_the_level_of_its_bound() {
     let (graph, mut checkpoint, _) = network(NETWORKS.len(), 5);
     // These scales are coarser than calibrated ones: 1.5 becomes level 45, and 0.375 becomes 11.25, rounded to 11.
     for node in ["stem_clip", "alone"] {

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rounding_is_the_scales_own() {
+    fn rounding_equals_that_of_the_scale() {
         for (max_abs, signed) in [(1.0, true), (3.7, false), (127.0, true), (255.0, false)] {
             let scale = ActivationScale::from_range(max_abs, signed);
             let rounding = Rounding::of(scale);

@@ -76,7 +76,7 @@ fn close(found: &[f32], expected: &[f64], what: &str) {
 }
 
 #[test]
-fn operations_and_gradients_are_pytorchs() {
+fn operations_and_gradients_equal_those_of_pytorch() {
     let golden: Value = serde_json::from_str(include_str!("../golden/ops.json")).unwrap();
     let cases = golden["cases"].as_array().unwrap();
     assert!(cases.len() > 25);

@@ -99,7 +99,7 @@ fn batch_norm_in_many_shapes() {
 }
 
 #[test]
-fn batch_norm_relu_and_rounding_in_one_are_their_gradients() {
+fn one_pass_of_batch_norm_relu_and_rounding_has_the_right_gradient() {
     for shape in [[3, 4, 5, 2], [8, 2, 2, 17], [2, 9, 7, 1], [6, 8, 8, 3], [40, 3, 3, 300]] {
         let c = shape[3];
         // Values around -1.5, -0.5, 0.5 and 1.5, far from where ReLU (0) and rounding (1) have their kinks.
@@ -133,7 +133,7 @@ fn batch_norm_relu_and_rounding_in_one_are_their_gradients() {
 }
 
 #[test]
-fn in_one_is_one_after_the_other_to_the_bit() {
+fn one_pass_equals_separate_passes_bit_for_bit() {
     let inputs = [tensor(&[5, 6, 7, 19], 3.0, 1), tensor(&[19], 2.0, 2), tensor(&[19], 1.0, 3)];
     let scale = Some(ActivationScale::from_range(0.9, false));
     let norm = operation::finish(&inputs, true, false, None);
@@ -248,7 +248,7 @@ fn relu_has_no_gradient_at_zero() {
 }
 
 #[test]
-fn straight_through_gradients_stop_only_where_activations_are_clamped() {
+fn straight_through_gradients_stop_only_at_clamped_activations() {
     let x = FloatTensor::new(vec![7], vec![-1.1, -1.0, -0.3, 0.0, 0.3, 1.0, 1.1]);
     let run = |signed| {
         let scale = Some(ActivationScale::from_range(1.0, signed));
@@ -272,7 +272,7 @@ fn refusal<T>(run: impl FnOnce() -> T) -> String {
 }
 
 #[test]
-fn shapes_that_do_not_fit_are_refused_with_words() {
+fn wrong_shapes_are_refused_with_a_message() {
     let images = [1, 4, 4, 3];
     let square = Window::square;
     for (out_channels, window, groups) in [

@@ -406,7 +406,7 @@ fn a_float_network_has_no_int8_form() {
 }
 
 #[test]
-fn initial_parameters_are_hes() {
+fn initial_weights_have_the_variance_of_he() {
     let graph = graph();
     let parameters = wot::initialize(&graph, 3);
     assert_eq!(parameters, wot::initialize(&graph, 3));
