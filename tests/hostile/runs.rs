@@ -3,10 +3,8 @@
 use std::fs;
 
 use analysis::{Context, Report};
-use records::{
-    CellSpec, Environment, EvaluationSet, Manifest, Part, RECORD_VERSION, Store, StoredCells, TrialRecord,
-    TrialRow, read_trials, write_trials,
-};
+use design::{BitErrorRate, CellSpec, EvaluationSet, FaultKind, RECORD_VERSION, StoredBits, TrialRecord};
+use records::{Environment, Manifest, Part, Store, TrialRow, read_trials, write_trials};
 use sha2::{Digest, Sha256};
 
 use crate::drive::{Place, Reader, on_reader_thread};
@@ -19,10 +17,10 @@ fn cell(rate: f64) -> CellSpec {
         network: "n".into(),
         protection: "faulty".into(),
         protection_parameters: String::new(),
-        fault_model: "bernoulli".into(),
-        rate,
+        fault_model: FaultKind::Bernoulli.into(),
+        rate: BitErrorRate::new(rate).unwrap(),
         seed: u64::MAX,
-        stored: StoredCells { weights: 5, padding_weights: 3, data_bits: 64, check_bits: 8 },
+        stored: StoredBits { weights: 5, padding_weights: 3, data_bits: 64, check_bits: 8 },
         changed_probability: None,
         evaluation: EvaluationSet {
             name: "d".into(),

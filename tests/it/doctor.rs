@@ -19,7 +19,7 @@ fn the_recorded_trials_are_published_ones() {
     let networks: Vec<&str> = trials.iter().map(|trial| trial["network"].as_str().unwrap()).collect();
     assert_eq!(networks, ["vgg16", "resnet18", "squeezenet"]);
     for trial in &trials {
-        let record: records::TrialRecord = serde_json::from_value(trial["record"].clone()).unwrap();
+        let record: design::TrialRecord = serde_json::from_value(trial["record"].clone()).unwrap();
         let published =
             rows.iter().find(|row| row.cell == trial["cell"].as_str().unwrap() && row.record == record);
         let published = published.unwrap_or_else(|| panic!("no such trial in results/reproduce: {trial}"));

@@ -22,7 +22,7 @@ fn trials_of_every_fault_model_come_out_again() {
     succeed(folder, &["run", "x.toml"]);
     // A fixed count is the count that happens, in every trial.
     let rows = records::read_trials(&folder.join("runs/x/trials.parquet")).unwrap();
-    for row in rows.iter().filter(|row| row.fault_model == "fixed-count") {
+    for row in rows.iter().filter(|row| row.fault_model == design::FaultKind::FixedCount.into()) {
         let line = plan.lines().find(|line| line.contains(row.cell.as_str())).unwrap();
         let flips = row.record.flips_data + row.record.flips_check;
         assert!(line.contains(&format!(" exactly {flips} |")), "{flips}: {line}");

@@ -148,7 +148,7 @@ fn documents_of_a_campaign_say_what_the_tables_and_the_records_say() {
     let number = row.record.trial.to_string();
     let arguments = ["replay", "x.toml", &row.cell, &number, "--out", "run"];
     let replay = document(folder, &arguments, 0);
-    let record: records::TrialRecord = serde_json::from_value(replay["record"].clone()).unwrap();
+    let record: design::TrialRecord = serde_json::from_value(replay["record"].clone()).unwrap();
     assert_eq!(record, row.record);
     assert_eq!(replay["record"], replay["stored"]);
     assert_eq!(array(&replay["flips"]).len() as u64, record.flips_data + record.flips_check);

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use records::{Part, TrialRecord};
+use design::TrialRecord;
+use records::Part;
 
 use crate::program::{prepare, root, succeed, workshop, zerospace};
 
@@ -149,7 +150,7 @@ fn storage_losses_are_said_recorded_and_come_out_again() {
             let losses: u64 = losses.parse().unwrap();
             // About half of all weights have an odd parity. A word that was hit may read as the network has it.
             assert!((stored.weights_changed + stored.words_hit) >= losses && losses > 20_000, "{losses}");
-            assert!(part.cell.rate > 0.0 || stored.weights_changed == losses);
+            assert!(part.cell.rate.get() > 0.0 || stored.weights_changed == losses);
             for word in rows(&said, "| word | from |") {
                 assert_eq!(word[4], if word[3] == "0x00" { "silent" } else { "detected" }, "{word:?}");
             }
@@ -187,7 +188,7 @@ fn a_network_with_large_weights_runs_with_an_exception_list_that_is_hit_too() {
         let id = part.cell.id();
         for stored in &part.trials {
             // Weights that are listed are no loss.
-            assert!(part.cell.rate > 0.0 || stored.weights_changed + stored.words_hit == 0);
+            assert!(part.cell.rate.get() > 0.0 || stored.weights_changed + stored.words_hit == 0);
             let said = zerospace(folder, &["replay", "x.toml", id.as_str(), &stored.trial.to_string()]);
             assert_eq!(said.code, 0, "{}", said.stderr);
             let flips = rows(&said.stdout, "| word | cell of |");

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use campaign::{Evaluation, Evaluator, Trial, WeightChange};
+use design::{BitErrorRate, FaultModel};
 use ecc::{BLOCK, Constraint, MemoryImage, Protection};
-use inject::{BitErrorRate, FaultPattern, Faults, PlaneSizes, ScopedFaultModel};
+use inject::{FaultPattern, Faults, PlaneSizes, ScopedBits};
 use quant::{Checkpoint, QuantTensor, WeightScale};
 use records::Part;
 use sha2::{Digest, Sha256};
@@ -101,11 +102,15 @@ fn the_cells_of_the_page_are_drawn() {
     assert_eq!(rows.len(), 12);
     for row in rows {
         let (name, part) = row[0].split_once(", ").unwrap_or((&row[0], ""));
-        let ScopedFaultModel { model, scope } = name.parse().unwrap();
+        let FaultModel { kind, scope } = name.parse().unwrap();
         let rate = BitErrorRate::new(row[1].parse().unwrap()).unwrap();
         let PlaneSizes { data_bits, check_bits } = PlaneSizes { data_bits: 8_000, check_bits: 1_000 };
-        let found =
-            scope.cells(0..data_bits, 0..check_bits).sample(model, rate, 2019, row[2].parse().unwrap());
+        let found = ScopedBits::new(&scope, 0..data_bits, 0..check_bits).sample(
+            kind,
+            rate,
+            2019,
+            row[2].parse().unwrap(),
+        );
         let expected = FaultPattern { data: offsets(&row[3]), check: offsets(&row[4]) };
         let found = match (found, part.split_once(' ')) {
             (Faults::Flips(pattern), None) => pattern,
@@ -375,7 +380,7 @@ fn the_id_of_a_cell_is_that_of_its_text() {
     let cell = &store.manifest().cells[0];
     assert_eq!(sha256(text.trim().as_bytes())[..16], *cell.id.as_str());
     assert!(page.contains(&format!("has the id `{}`", cell.id)));
-    let changed = records::CellSpec { changed_probability: Some(0.5), ..cell.spec.clone() };
+    let changed = design::CellSpec { changed_probability: Some(0.5), ..cell.spec.clone() };
     assert_eq!(sha256(format!("[{},\"changed\"]", text.trim()).as_bytes())[..16], *changed.id().as_str());
 }
 

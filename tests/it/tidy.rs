@@ -7,27 +7,31 @@ use crate::program::root;
 
 /// Which of our crates each may use. crates/README.md says why.
 const ARROWS: &[(&str, &[&str])] = &[
+    ("design", &[]),
     ("ecc", &[]),
-    ("inject", &[]),
+    ("inject", &["design"]),
     ("quant", &[]),
     ("pages", &[]),
     ("pickle", &[]),
-    ("records", &["pages"]),
+    ("records", &["design", "pages"]),
     ("data", &["pages", "pickle"]),
     ("zoo", &["pickle", "quant"]),
     ("infer", &["quant", "zoo"]),
     ("wot", &["data", "ecc", "quant", "zoo"]),
-    ("campaign", &["ecc", "inject", "records"]),
-    ("analysis", &["records"]),
+    ("campaign", &["design", "ecc", "inject", "records"]),
+    ("analysis", &["design", "records"]),
     (
         "harness",
-        &["analysis", "campaign", "data", "ecc", "infer", "inject", "quant", "records", "wot", "zoo"],
+        &[
+            "analysis", "campaign", "data", "design", "ecc", "infer", "inject", "quant", "records", "wot",
+            "zoo",
+        ],
     ),
     (
         "cli",
         &[
-            "analysis", "campaign", "data", "ecc", "harness", "infer", "inject", "quant", "records", "wot",
-            "zoo",
+            "analysis", "campaign", "data", "design", "ecc", "harness", "infer", "inject", "quant",
+            "records", "wot", "zoo",
         ],
     ),
 ];

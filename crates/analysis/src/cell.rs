@@ -2,12 +2,13 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
 
+use design::FaultModel;
 use polars_core::frame::DataFrame;
 use polars_core::prelude::{GroupsIndicator, IdxSize};
 use records::TrialRow;
 
 use crate::AnalysisError;
-use crate::column::{count, real, text};
+use crate::column::{count, displayed, real, text};
 
 /// A rate in the one form of all tables, CSV included: `1e-5`, `2.5e-4`, `0`.
 pub fn rate_label(rate: f64) -> String {
@@ -21,8 +22,8 @@ pub struct CellKey {
     pub model: String,
     /// Protection id.
     pub protection: String,
-    /// Fault model id.
-    pub fault_model: String,
+    /// Fault model.
+    pub fault_model: FaultModel,
     /// Bit error rate, or what the fault model takes instead: of `accumulate` the probability that a cell flips in an
     /// hour, of `stuck-at` the share of cells that are stuck.
     pub rate: f64,
@@ -99,7 +100,7 @@ pub fn trials_frame(rows: &[TrialRow]) -> DataFrame {
         text("cell", rows, |r| &r.cell),
         text("model", rows, |r| &r.model),
         text("protection", rows, |r| &r.protection),
-        text("fault_model", rows, |r| &r.fault_model),
+        displayed("fault_model", rows, |r| &r.fault_model),
         real("rate", rows, |r| Some(r.rate)),
         count("seed", rows, |r| r.seed),
         count("weights", rows, |r| r.weights),
@@ -161,7 +162,7 @@ pub(crate) fn cells(rows: &[TrialRow]) -> Result<Vec<Cell>, AnalysisError> {
     )?;
     check_agreement(
         rows,
-        |r| (&r.model, &r.protection, &r.fault_model, r.rate.to_bits()),
+        |r| (&r.model, &r.protection, r.fault_model.to_string(), r.rate.to_bits()),
         &[("cell", |r| r.cell.clone()), ("changed_probability", |r| format!("{:?}", r.changed_probability))],
     )?;
 
@@ -179,14 +180,17 @@ pub(crate) fn cells(rows: &[TrialRow]) -> Result<Vec<Cell>, AnalysisError> {
         cells.push(cell(trials)?);
     }
 
-    let models = first_appearances(rows, |r| &r.model);
-    let protections = first_appearances(rows, |r| &r.protection);
+    let models = first_appearances(rows, |r| r.model.as_str());
+    let protections = first_appearances(rows, |r| r.protection.as_str());
     let fault_models = first_appearances(rows, |r| &r.fault_model);
-    let place = |list: &[&str], name: &str| list.iter().position(|n| *n == name);
     cells.sort_by(|a, b| {
         let order = |c: &Cell| {
             let CellKey { model, protection, fault_model, .. } = &c.key;
-            (place(&models, model), place(&fault_models, fault_model), place(&protections, protection))
+            (
+                models.iter().position(|name| name == model),
+                fault_models.iter().position(|name| *name == fault_model),
+                protections.iter().position(|name| name == protection),
+            )
         };
         order(a).cmp(&order(b)).then(a.key.rate.total_cmp(&b.key.rate))
     });
@@ -202,10 +206,10 @@ pub(crate) fn ascending(rates: impl Iterator<Item = f64>) -> Vec<f64> {
 }
 
 /// Distinct names in order of first appearance.
-pub(crate) fn first_appearances<T>(items: &[T], name: fn(&T) -> &String) -> Vec<&str> {
-    let mut seen: Vec<&str> = Vec::new();
+pub(crate) fn first_appearances<T, N: PartialEq + ?Sized>(items: &[T], name: fn(&T) -> &N) -> Vec<&N> {
+    let mut seen: Vec<&N> = Vec::new();
     for item in items {
-        let name = name(item).as_str();
+        let name = name(item);
         if !seen.contains(&name) {
             seen.push(name);
         }

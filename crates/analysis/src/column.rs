@@ -6,6 +6,11 @@ pub(crate) fn text<T>(name: &str, items: &[T], get: impl Fn(&T) -> &str) -> Colu
     Column::new(name.into(), items.iter().map(get).collect::<Vec<_>>())
 }
 
+/// The texts that values are displayed as.
+pub(crate) fn displayed<T, D: ToString>(name: &str, items: &[T], get: impl Fn(&T) -> &D) -> Column {
+    Column::new(name.into(), items.iter().map(|item| get(item).to_string()).collect::<Vec<_>>())
+}
+
 pub(crate) fn count<T>(name: &str, items: &[T], get: impl Fn(&T) -> u64) -> Column {
     Column::new(name.into(), items.iter().map(get).collect::<Vec<_>>())
 }

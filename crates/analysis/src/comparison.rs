@@ -125,7 +125,7 @@ impl Comparison {
         for fault_model in &fault_models {
             for &name in &names {
                 let members = all.iter().filter(|(cell, _, _)| {
-                    cell.key.fault_model == *fault_model && family_of(&cell.key.model) == Some(name)
+                    cell.key.fault_model == **fault_model && family_of(&cell.key.model) == Some(name)
                 });
                 let title = match fault_models.len() {
                     1 => name.to_string(),

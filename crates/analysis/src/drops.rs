@@ -1,5 +1,7 @@
 //! Accuracy drops laid out as the paper's Table 2, in Markdown and in LaTeX.
 
+use design::FaultModel;
+
 use crate::cell::{ascending, rate_label};
 use crate::comparison::overhead_label;
 use crate::escape::lines;
@@ -23,7 +25,7 @@ pub enum Statistic {
 /// The drops of one model under one fault model.
 struct Panel<'a> {
     model: &'a str,
-    fault_model: &'a str,
+    fault_model: &'a FaultModel,
     /// Without faults, % of images; `None` where protections differ in that, as versions of a network may.
     clean_percent: Option<f64>,
     /// Ascending.
@@ -87,7 +89,7 @@ impl Report {
             let heading = format!(
                 "\\textbf{{{}}}, {}{}{}",
                 latex::escaped(panel.model),
-                latex::escaped(panel.fault_model),
+                latex::escaped(&panel.fault_model.to_string()),
                 latex::escaped(&heading_note(panel.fault_model)),
                 clean.unwrap_or_default()
             );
@@ -121,7 +123,7 @@ impl Report {
         for (model, fault_model) in self.panels() {
             let cells = || {
                 let all = self.cells.iter().zip(self.summaries());
-                all.filter(move |(_, s)| s.key.model == model && s.key.fault_model == fault_model)
+                all.filter(move |(_, s)| s.key.model == model && s.key.fault_model == *fault_model)
             };
             let rates = ascending(cells().map(|(_, s)| s.key.rate));
             let lossy = cells().any(|(_, s)| self.is_lossy(model, &s.key.protection));

@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 
-use records::{ExpectedOutcomes, TrialRecord, TrialRow};
+use design::{FaultModel, TrialRecord};
+use records::{ExpectedOutcomes, TrialRow};
 use statrs::distribution::{Binomial, DiscreteCDF};
 
 use crate::cell::{Cell, CellKey, drop_in_images, points};
@@ -99,8 +100,8 @@ pub struct CellOutcomes {
 pub struct PairedDifference {
     /// The plan's label for the network.
     pub model: String,
-    /// Fault model id.
-    pub fault_model: String,
+    /// Fault model.
+    pub fault_model: FaultModel,
     /// Rate of the fault model, as in [`CellKey`].
     pub rate: f64,
     /// The protection that comes first in the plan.

@@ -1,11 +1,11 @@
 //! How often a trial fails, in campaigns that end with a number of failures.
 
+use design::StopRule;
 use polars_core::frame::DataFrame;
-use records::StopRule;
 use statrs::distribution::{Beta, ContinuousCDF};
 
 use crate::cell::{Cell, CellKey, rate_label};
-use crate::column::{count, real, text};
+use crate::column::{count, displayed, real, text};
 use crate::report::Report;
 use crate::style::display_name;
 use crate::table::{MarkdownColumn, csv, markdown, rate_note};
@@ -80,7 +80,7 @@ impl Report {
         let all = self.failures(stop);
         let columns = vec![
             text("model", &all, |f| &f.key.model),
-            text("fault_model", &all, |f| &f.key.fault_model),
+            displayed("fault_model", &all, |f| &f.key.fault_model),
             text("protection", &all, |f| &f.key.protection),
             real("rate", &all, |f| Some(f.key.rate)),
             count("trials", &all, |f| f.trials),
@@ -100,7 +100,7 @@ impl Report {
         let row = |f: &FailureEstimate| {
             vec![
                 f.key.model.clone(),
-                f.key.fault_model.clone(),
+                f.key.fault_model.to_string(),
                 display_name(&f.key.protection),
                 rate_label(f.key.rate),
                 f.trials.to_string(),

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use design::FaultModel;
 use plotters::prelude::DrawingBackend;
 use plotters::style::text_anchor::{HPos, VPos};
 use plotters::style::{Color, FontStyle, RGBColor};
@@ -206,12 +207,12 @@ impl Drawing for Figure {
     }
 }
 
-fn series(report: &Report, model: &str, fault_model: &str, styles: &[Style]) -> Vec<Series> {
+fn series(report: &Report, model: &str, fault_model: &FaultModel, styles: &[Style]) -> Vec<Series> {
     let mut all = Vec::new();
     for (protection, style) in report.protections.iter().zip(styles) {
         let cells: Vec<(&Cell, &CellSummary)> = (report.cells.iter().zip(report.summaries()))
             .filter(|(c, _)| {
-                c.key.model == model && c.key.fault_model == fault_model && c.key.protection == *protection
+                c.key.model == model && c.key.fault_model == *fault_model && c.key.protection == *protection
             })
             .collect();
         if let Some((_, summary)) = cells.first() {

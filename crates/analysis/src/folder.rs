@@ -1,7 +1,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use records::{Manifest, NetworkEntry, StopRule};
+use design::StopRule;
+use records::{Manifest, NetworkEntry};
 
 use crate::AnalysisError;
 use crate::comparison::Comparison;

@@ -1,6 +1,7 @@
 //! Protections that change weights by storing them, and what they leave of a network without any fault.
 
-use records::{TrialRecord, TrialRow};
+use design::TrialRecord;
+use records::TrialRow;
 
 use crate::AnalysisError;
 use crate::cell::{points, trial_name};

@@ -4,7 +4,8 @@
 //! file: the plan word for word, the machine, how to compute it anew, how to cite it and what lies beside it. A policy in
 //! its head forbids it to run or to load anything, whatever the names in it may say.
 
-use records::{CellSpec, Manifest, TrialRow};
+use design::CellSpec;
+use records::{Manifest, TrialRow};
 
 use crate::cell::{ascending, drop_in_images, first_appearances, points, rate_label};
 use crate::escape::escape;
@@ -140,20 +141,22 @@ impl Page<'_> {
     fn plan(&mut self, report: &Report, manifest: &Manifest) {
         self.heading("Plan");
         let specs: Vec<&CellSpec> = manifest.cells.iter().map(|cell| &cell.spec).collect();
-        let rates = ascending(specs.iter().map(|spec| spec.rate));
+        let rates = ascending(specs.iter().map(|spec| spec.rate.get()));
         let rates: Vec<String> = rates.into_iter().map(rate_label).collect();
-        let some = |names: Vec<&str>| match names.len() {
+        let some = |names: Vec<String>| match names.len() {
             0..=12 => names.join(", "),
             many => format!("{many}, from {} to {}", names[0], names[many - 1]),
         };
+        let texts = |names: Vec<&str>| names.into_iter().map(String::from).collect();
+        let fault_models = first_appearances(&specs, |spec| &spec.fault_model);
         let trials: usize = report.cells.iter().map(|cell| cell.trials.len()).sum();
-        let rates_are = match common_name(specs.iter().map(|spec| spec.fault_model.as_str())) {
+        let rates_are = match common_name(specs.iter().map(|spec| &spec.fault_model)) {
             "bit error rate" => "bit error rates",
             _ => "rates",
         };
         let mut facts = vec![
-            ("protections", some(first_appearances(&specs, |spec| &spec.protection))),
-            ("fault models", some(first_appearances(&specs, |spec| &spec.fault_model))),
+            ("protections", some(texts(first_appearances(&specs, |spec| spec.protection.as_str())))),
+            ("fault models", some(fault_models.iter().map(ToString::to_string).collect())),
             (rates_are, rates.join(", ")),
             ("cells", specs.len().to_string()),
             ("planned trials a cell", manifest.trials.to_string()),
@@ -244,7 +247,7 @@ impl Page<'_> {
             &[
                 ("network", worst.model.clone()),
                 ("protection", worst.protection.clone()),
-                ("fault model", worst.fault_model.clone()),
+                ("fault model", worst.fault_model.to_string()),
                 (&rate_name(&worst.fault_model), rate_label(worst.rate)),
                 (
                     "flipped cells, data and check",

@@ -1,6 +1,6 @@
 //! The meaning of a cell's rate, which is a bit error rate under most fault models and something else under others.
 
-use crate::sensitivity::Confined;
+use design::{FaultKind, FaultModel};
 
 /// What the rate of a fault model counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,12 +16,12 @@ enum Rate {
 }
 
 impl Rate {
-    fn of(fault_model: &str) -> Self {
-        match fault_model.split(':').next() {
-            Some("accumulate") => Self::FlipsAnHour,
-            Some("stuck-at") => Self::StuckCells,
-            Some("asymmetric") => Self::BalancedBitErrors,
-            _ => Self::BitErrors,
+    fn of(fault_model: &FaultModel) -> Self {
+        match fault_model.kind {
+            FaultKind::Accumulate { .. } => Self::FlipsAnHour,
+            FaultKind::StuckAt { .. } => Self::StuckCells,
+            FaultKind::Asymmetric { .. } => Self::BalancedBitErrors,
+            FaultKind::Bernoulli | FaultKind::FixedCount | FaultKind::Burst { .. } => Self::BitErrors,
         }
     }
 
@@ -36,19 +36,19 @@ impl Rate {
 }
 
 /// The rate of a fault model in words, for an axis: `bit error rate`, or what it is instead.
-pub(crate) fn rate_name(fault_model: &str) -> String {
+pub(crate) fn rate_name(fault_model: &FaultModel) -> String {
     let name = Rate::of(fault_model).name();
-    if Confined::of(fault_model).is_confined() { format!("{name}, of cells in scope") } else { name.into() }
+    if fault_model.scope.is_whole() { name.into() } else { format!("{name}, of cells in scope") }
 }
 
 /// One name for the rates of several fault models: `bit error rate` where it is that of all, and `rate` otherwise.
-pub(crate) fn common_name<'a>(mut fault_models: impl Iterator<Item = &'a str>) -> &'static str {
+pub(crate) fn common_name<'a>(mut fault_models: impl Iterator<Item = &'a FaultModel>) -> &'static str {
     let alike = fault_models.all(|model| Rate::of(model) == Rate::BitErrors);
     if alike { "bit error rate" } else { "rate" }
 }
 
 /// For a heading, after the name of a fault model: what its rates are, where these are no bit error rates.
-pub(crate) fn heading_note(fault_model: &str) -> String {
+pub(crate) fn heading_note(fault_model: &FaultModel) -> String {
     match Rate::of(fault_model) {
         Rate::BitErrors => String::new(),
         other => format!(" (rate: {})", other.name()),
@@ -56,7 +56,7 @@ pub(crate) fn heading_note(fault_model: &str) -> String {
 }
 
 /// For a line below a table with a column `rate`: what the rates are that are no bit error rates; empty without such.
-pub(crate) fn note<'a>(fault_models: impl Iterator<Item = &'a str>) -> String {
+pub(crate) fn note<'a>(fault_models: impl Iterator<Item = &'a FaultModel>) -> String {
     let mut others: Vec<Rate> = Vec::new();
     for rate in fault_models.map(Rate::of).filter(|rate| *rate != Rate::BitErrors) {
         if !others.contains(&rate) {

@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use design::FaultModel;
 use records::{ExpectedOutcomes, TrialRow};
 
 use crate::AnalysisError;
@@ -8,7 +9,6 @@ use crate::escape::line;
 use crate::estimate::{CellOutcomes, CellSummary, PairedDifference, outcomes, paired, summary};
 use crate::lossy::LossyStorage;
 use crate::rate::common_name;
-use crate::sensitivity::Confined;
 
 /// What the records count as correct.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl Report {
         let cells = cells(rows)?;
         let owned = |names: Vec<&str>| names.into_iter().map(String::from).collect();
         Ok(Self {
-            protections: owned(first_appearances(rows, |r| &r.protection)),
+            protections: owned(first_appearances(rows, |r| r.protection.as_str())),
             summaries: cells.iter().map(summary).collect(),
             outcomes: cells.iter().map(outcomes).collect(),
             paired: pairs(&cells),
@@ -106,26 +106,32 @@ impl Report {
         (changed.clone().any(|c| c), changed.all(|c| c))
     }
 
-    /// Whether a fault model was swept over so many tensors or bits that curves of each would be unreadable.
+    /// True if a fault model was swept over so many tensors or bits that curves of each would be unreadable.
     pub(crate) fn is_swept(&self) -> bool {
-        let confined = |cell: &Cell| Confined::of(&cell.key.fault_model).is_confined();
-        let mut scopes: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-        for CellKey { model, fault_model, .. } in self.cells.iter().filter(|c| confined(c)).map(|c| &c.key) {
-            scopes.entry(model).or_default().insert(fault_model);
+        let mut scopes: BTreeMap<&str, Vec<&FaultModel>> = BTreeMap::new();
+        let confined = self.cells.iter().map(|c| &c.key).filter(|key| !key.fault_model.scope.is_whole());
+        for CellKey { model, fault_model, .. } in confined {
+            let scopes = scopes.entry(model).or_default();
+            if !scopes.contains(&fault_model) {
+                scopes.push(fault_model);
+            }
+            if scopes.len() > MOST_SCOPES {
+                return true;
+            }
         }
-        scopes.values().any(|scopes| scopes.len() > MOST_SCOPES)
+        false
     }
 
     /// The models and fault models to show side by side: of a sweep only those that are not confined.
-    pub(crate) fn panels(&self) -> Vec<(&str, &str)> {
+    pub(crate) fn panels(&self) -> Vec<(&str, &FaultModel)> {
         let swept = self.is_swept();
-        let shown = |(_, fault_model): &(&str, &str)| !(swept && Confined::of(fault_model).is_confined());
+        let shown = |(_, fault_model): &(&str, &FaultModel)| !swept || fault_model.scope.is_whole();
         panels(&self.cells).into_iter().filter(shown).collect()
     }
 
     /// What all rates are: `bit error rate`, or `rate` where some are something else.
     pub(crate) fn rate_name(&self) -> &'static str {
-        common_name(self.cells.iter().map(|cell| cell.key.fault_model.as_str()))
+        common_name(self.cells.iter().map(|cell| &cell.key.fault_model))
     }
 
     /// Accuracy of every cell.
@@ -156,24 +162,28 @@ impl Report {
             (true, _) => ", in some cells only changed ones",
             _ => "",
         };
-        let rows = |get: fn(&Cell) -> &String| first_appearances(&self.cells, get).join(", ");
+        let rows = |get: fn(&Cell) -> &str| first_appearances(&self.cells, get).join(", ");
         let faults = match self.is_swept() {
-            false => rows(|c| &c.key.fault_model),
+            false => listed(&first_appearances(&self.cells, |c| &c.key.fault_model)),
             true => {
-                let all = self.cells.iter().map(|c| Confined::of(&c.key.fault_model).model.to_string());
-                let all: Vec<String> = all.collect();
-                first_appearances(&all, |name| name).join(", ") + ", in one tensor or bit at a time"
+                let kinds = first_appearances(&self.cells, |c| &c.key.fault_model.kind);
+                listed(&kinds) + ", in one tensor or bit at a time"
             }
         };
         let conditions = [
-            rows(|c| &c.key.model),
-            format!("{}, {} images", rows(|c| &c.trials[0].data_set), range(&images)),
+            rows(|c| c.key.model.as_str()),
+            format!("{}, {} images", rows(|c| c.trials[0].data_set.as_str()), range(&images)),
             format!("trials a cell: {}{changed}", range(&counts)),
             format!("faults: {faults}"),
             format!("seed {}", seeds.join(", ")),
         ];
         line(&conditions.join(" · ")).into_owned()
     }
+}
+
+/// `a, b, c`.
+fn listed<T: ToString>(values: &[T]) -> String {
+    values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// `7`, or `3 to 7`.
@@ -189,7 +199,7 @@ fn pairs(cells: &[Cell]) -> Vec<PairedDifference> {
     let mut all = Vec::new();
     for (model, fault_model) in panels(cells) {
         let panel: Vec<&Cell> =
-            cells.iter().filter(|c| c.key.model == model && c.key.fault_model == fault_model).collect();
+            cells.iter().filter(|c| c.key.model == model && c.key.fault_model == *fault_model).collect();
         for rate in ascending(panel.iter().map(|c| c.key.rate)) {
             let alike: Vec<&Cell> = panel.iter().copied().filter(|c| c.key.rate == rate).collect();
             for (i, first) in alike.iter().enumerate() {
@@ -201,10 +211,10 @@ fn pairs(cells: &[Cell]) -> Vec<PairedDifference> {
 }
 
 /// Models and fault models that have cells, in order.
-fn panels(cells: &[Cell]) -> Vec<(&str, &str)> {
-    let mut panels: Vec<(&str, &str)> = Vec::new();
+fn panels(cells: &[Cell]) -> Vec<(&str, &FaultModel)> {
+    let mut panels: Vec<(&str, &FaultModel)> = Vec::new();
     for cell in cells {
-        let panel = (cell.key.model.as_str(), cell.key.fault_model.as_str());
+        let panel = (cell.key.model.as_str(), &cell.key.fault_model);
         if !panels.contains(&panel) {
             panels.push(panel);
         }

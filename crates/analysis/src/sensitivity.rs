@@ -1,12 +1,13 @@
 //! Which tensors and bits matter most.
 
+use design::FaultModel;
 use polars_core::frame::DataFrame;
 use records::NetworkEntry;
 
 use crate::AnalysisError;
 use crate::canvas::{png, svg};
 use crate::cell::{CellKey, rate_label};
-use crate::column::{count, optional_count, real, text};
+use crate::column::{count, displayed, optional_count, real, text};
 use crate::escape::line;
 use crate::interval::Interval;
 use crate::rate::heading_note;
@@ -14,34 +15,6 @@ use crate::report::{Measure, Report};
 use crate::sensitivity_figure::HeatMaps;
 use crate::style::{display_name, paper_name};
 use crate::table::{INTERVAL_NOTE, MarkdownColumn, csv, fixed, interval_columns, interval_text, markdown};
-
-/// A fault model's name without what it is confined to, and that: `model:...,bit=K,tensor=NAME`, where `tensor` takes
-/// the rest of the text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Confined<'a> {
-    pub(crate) model: &'a str,
-    pub(crate) bit: Option<u8>,
-    pub(crate) tensor: Option<&'a str>,
-}
-
-impl<'a> Confined<'a> {
-    pub(crate) fn of(fault_model: &'a str) -> Self {
-        let without = |text: &'a str, key: &str| {
-            let (before, value) = text.split_once(key)?;
-            // After the name, or after another key.
-            Some((before.strip_suffix([':', ','])?, value))
-        };
-        let (rest, tensor) =
-            without(fault_model, "tensor=").map_or((fault_model, None), |(rest, name)| (rest, Some(name)));
-        let bit = without(rest, "bit=").and_then(|(model, bit)| Some((model, bit.parse().ok()?)));
-        let (model, bit) = bit.map_or((rest, None), |(model, bit)| (model, Some(bit)));
-        Self { model, bit, tensor }
-    }
-
-    pub(crate) fn is_confined(&self) -> bool {
-        self.bit.is_some() || self.tensor.is_some()
-    }
-}
 
 /// The cells of a sweep over tensors or bits, as rankings: one for each model, fault model, protection and rate.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,22 +82,22 @@ impl Sensitivity {
         let mut rankings: Vec<Ranking> = Vec::new();
         let cells = report.cells.iter().zip(report.summaries()).zip(report.outcomes());
         for ((cell, summary), outcomes) in cells.filter(|_| report.is_swept()) {
-            let confined = Confined::of(&cell.key.fault_model);
-            if !confined.is_confined() {
+            let FaultModel { kind, scope } = &cell.key.fault_model;
+            if scope.is_whole() {
                 continue;
             }
-            let key = CellKey { fault_model: confined.model.into(), ..cell.key.clone() };
-            let weights = match confined.tensor {
+            let key = CellKey { fault_model: (*kind).into(), ..cell.key.clone() };
+            let weights = match &scope.tensor {
                 None => Some(cell.trials[0].weights),
                 Some(name) => networks
                     .iter()
                     .find(|network| network.label == key.model)
-                    .and_then(|network| network.tensors.iter().find(|tensor| tensor.name == name))
+                    .and_then(|network| network.tensors.iter().find(|tensor| tensor.name == *name))
                     .map(|tensor| tensor.weights),
             };
             let entry = Entry {
-                tensor: confined.tensor.map(String::from),
-                bit: confined.bit,
+                tensor: scope.tensor.clone(),
+                bit: scope.bit,
                 weights,
                 trials: summary.trials,
                 flips: outcomes.flips_data + outcomes.flips_check,
@@ -152,8 +125,7 @@ impl Sensitivity {
                 let protection = report.protections.iter().position(|id| *id == key.protection);
                 let model = report.cells.iter().position(|cell| cell.key.model == key.model);
                 let faults = report.cells.iter().position(|cell| {
-                    cell.key.model == key.model
-                        && Confined::of(&cell.key.fault_model).model == key.fault_model
+                    cell.key.model == key.model && cell.key.fault_model.kind == key.fault_model.kind
                 });
                 (model, faults, protection)
             };
@@ -178,7 +150,7 @@ impl Sensitivity {
         let ranked = self.ranked();
         let mut columns = vec![
             text("model", &ranked, |(key, ..)| &key.model),
-            text("fault_model", &ranked, |(key, ..)| &key.fault_model),
+            displayed("fault_model", &ranked, |(key, ..)| &key.fault_model),
             text("protection", &ranked, |(key, ..)| &key.protection),
             text("paper_name", &ranked, |(key, ..)| paper_name(&key.protection).unwrap_or_default()),
             real("rate", &ranked, |(key, ..)| Some(key.rate)),
@@ -252,26 +224,5 @@ impl Sensitivity {
     /// Only when the drawing library refuses.
     pub fn figure_png(&self, heading: &str) -> Result<Vec<u8>, AnalysisError> {
         png(&HeatMaps::new(heading, &self.rankings, self.measure)?)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Confined;
-
-    #[test]
-    fn what_a_fault_model_is_confined_to_is_read_from_its_name() {
-        let of = |text| {
-            let Confined { model, bit, tensor } = Confined::of(text);
-            (model, bit, tensor)
-        };
-        assert_eq!(of("bernoulli"), ("bernoulli", None, None));
-        assert_eq!(of("bernoulli:bit=7"), ("bernoulli", Some(7), None));
-        assert_eq!(of("bernoulli:tensor=a:b,bit=3"), ("bernoulli", None, Some("a:b,bit=3")));
-        assert_eq!(
-            of("burst:length=2,distance=1,bit=0,tensor=fc.weight"),
-            ("burst:length=2,distance=1", Some(0), Some("fc.weight"))
-        );
-        assert_eq!(of("accumulate:hours=2"), ("accumulate:hours=2", None, None));
     }
 }

@@ -5,7 +5,7 @@ use polars_core::prelude::{AnyValue, Column};
 use records::ExpectedOutcomes;
 
 use crate::cell::{CellKey, rate_label};
-use crate::column::{count, real, text};
+use crate::column::{count, displayed, real, text};
 use crate::drops::{CHANGED_NOTE, Statistic, drop_text};
 use crate::escape::line;
 use crate::estimate::{CellOutcomes, CellSummary, PairedDifference};
@@ -138,7 +138,7 @@ fn summary_markdown(summaries: &[CellSummary], measure: Measure, lossy: bool) ->
             let number = summary_number(s);
             let mut row = vec![
                 s.key.model.clone(),
-                s.key.fault_model.clone(),
+                s.key.fault_model.to_string(),
                 display_name(&s.key.protection),
                 rate_label(s.key.rate),
                 s.trials.to_string(),
@@ -210,7 +210,7 @@ fn outcomes_markdown(outcomes: &[CellOutcomes]) -> String {
         .map(|o| {
             let mut row = vec![
                 o.key.model.clone(),
-                o.key.fault_model.clone(),
+                o.key.fault_model.to_string(),
                 display_name(&o.key.protection),
                 rate_label(o.key.rate),
             ];
@@ -293,7 +293,7 @@ fn paired_markdown(paired: &[PairedDifference], measure: Measure, changed: bool)
         .map(|p| {
             vec![
                 p.model.clone(),
-                p.fault_model.clone(),
+                p.fault_model.to_string(),
                 rate_label(p.rate),
                 display_name(&p.first),
                 display_name(&p.second),
@@ -324,13 +324,13 @@ fn paired_markdown(paired: &[PairedDifference], measure: Measure, changed: bool)
     if changed {
         text.push_str(&format!("\n{unpaired}"));
     }
-    text.push_str(&paragraph(rate::note(paired.iter().map(|p| p.fault_model.as_str()))));
+    text.push_str(&paragraph(rate::note(paired.iter().map(|p| &p.fault_model))));
     text
 }
 
 /// What the rates of cells are that are no bit error rates, as a paragraph of its own.
 pub(crate) fn rate_note<'a>(keys: impl Iterator<Item = &'a CellKey>) -> String {
-    paragraph(rate::note(keys.map(|key| key.fault_model.as_str())))
+    paragraph(rate::note(keys.map(|key| &key.fault_model)))
 }
 
 fn paragraph(text: String) -> String {
@@ -464,7 +464,7 @@ fn outcome_columns(outcomes: &[CellOutcomes]) -> Vec<Column> {
 fn paired_columns(paired: &[PairedDifference]) -> Vec<Column> {
     let mut columns = vec![
         text("model", paired, |p| &p.model),
-        text("fault_model", paired, |p| &p.fault_model),
+        displayed("fault_model", paired, |p| &p.fault_model),
         real("rate", paired, |p| Some(p.rate)),
         text("first", paired, |p| &p.first),
         text("second", paired, |p| &p.second),
@@ -485,7 +485,7 @@ fn paired_columns(paired: &[PairedDifference]) -> Vec<Column> {
 fn key_columns<T>(items: &[T], key: impl Fn(&T) -> &CellKey) -> Vec<Column> {
     vec![
         text("model", items, |i| &key(i).model),
-        text("fault_model", items, |i| &key(i).fault_model),
+        displayed("fault_model", items, |i| &key(i).fault_model),
         text("protection", items, |i| &key(i).protection),
         text("paper_name", items, |i| paper_name(&key(i).protection).unwrap_or_default()),
         real("rate", items, |i| Some(key(i).rate)),

@@ -5,7 +5,8 @@ use analysis::{
     NetworkTable, PUBLISHED_NETWORKS, Report, Statistic, Table, Training, TrainingCheck, Trainings,
     paper_name, rate_label, style_of, styles_of, trials_frame, write_report,
 };
-use records::{ExpectedOutcomes, TrialRecord, TrialRow};
+use design::{FaultKind, TrialRecord};
+use records::{ExpectedOutcomes, TrialRow};
 
 const IMAGES: u64 = 5_000;
 const CLEAN: u64 = 2_851; // 57.02 %
@@ -16,7 +17,7 @@ fn row(protection: &str, rate: f64, trial: u64, lost: i64) -> TrialRow {
         cell: format!("{protection} {rate:e}"),
         model: "squeezenet".into(),
         protection: protection.into(),
-        fault_model: "exact-count".into(),
+        fault_model: FaultKind::FixedCount.into(),
         rate,
         seed: 7,
         weights: 1_244_448,
@@ -119,16 +120,16 @@ fn order_is_that_of_first_appearance_and_rates_ascend() {
     assert_eq!(
         order,
         [
-            "squeezenet faulty exact-count 0",
-            "squeezenet faulty exact-count 1e-5",
-            "squeezenet faulty exact-count 1e-3",
-            "squeezenet secded-72-64 exact-count 1e-3",
+            "squeezenet faulty fixed-count 0",
+            "squeezenet faulty fixed-count 1e-5",
+            "squeezenet faulty fixed-count 1e-3",
+            "squeezenet secded-72-64 fixed-count 1e-3",
         ]
     );
     assert_eq!(report.summaries()[0].drop_points.mean, 0.0);
     assert_eq!(
         report.conditions(),
-        "squeezenet · imagenet test, 5000 images · trials a cell: 2 · faults: exact-count · seed 7"
+        "squeezenet · imagenet test, 5000 images · trials a cell: 2 · faults: fixed-count · seed 7"
     );
 }
 
@@ -310,8 +311,8 @@ fn bad_rows_are_refused_with_the_cells_name() {
     rows[1].images = 4_999;
     assert_eq!(
         message(&rows),
-        "images is 5000 in trial 0 of squeezenet faulty exact-count 1e-3, \
-         but 4999 in trial 1 of squeezenet faulty exact-count 1e-3"
+        "images is 5000 in trial 0 of squeezenet faulty fixed-count 1e-3, \
+         but 4999 in trial 1 of squeezenet faulty fixed-count 1e-3"
     );
 
     let mut rows = good();
@@ -319,8 +320,8 @@ fn bad_rows_are_refused_with_the_cells_name() {
     rows[2].seed = 8;
     assert_eq!(
         message(&rows),
-        "seed is 7 in trial 0 of squeezenet faulty exact-count 1e-3, \
-         but 8 in trial 0 of squeezenet parity-zero exact-count 1e-3"
+        "seed is 7 in trial 0 of squeezenet faulty fixed-count 1e-3, \
+         but 8 in trial 0 of squeezenet parity-zero fixed-count 1e-3"
     );
 
     type Edit = fn(&mut TrialRow);
@@ -332,7 +333,7 @@ fn bad_rows_are_refused_with_the_cells_name() {
         ("clean_correct is ", |r| r.clean_correct += 1),
         ("cell is ", |r| r.cell.push('x')),
         ("changed_probability is ", |r| r.changed_probability = Some(0.5)),
-        ("trial 0 of squeezenet faulty exact-count 1e-3 is recorded twice", |r| r.record.trial = 0),
+        ("trial 0 of squeezenet faulty fixed-count 1e-3 is recorded twice", |r| r.record.trial = 0),
     ];
     for (start, edit) in edits {
         let mut rows = good();
@@ -344,7 +345,7 @@ fn bad_rows_are_refused_with_the_cells_name() {
     rows[1].record.correct = 5_001;
     assert_eq!(
         message(&rows),
-        "trial 1 of squeezenet faulty exact-count 1e-3: correct is 5001 of 5000 images"
+        "trial 1 of squeezenet faulty fixed-count 1e-3: correct is 5001 of 5000 images"
     );
     for probability in [0.0, 1.1, f64::NAN] {
         let rows = changed_cell("faulty", 1e-3, probability, &[0]);
@@ -355,7 +356,7 @@ fn bad_rows_are_refused_with_the_cells_name() {
     }
     let mut rows = good();
     rows.iter_mut().for_each(|r| (r.images, r.clean_correct, r.record.correct) = (0, 0, 0));
-    assert_eq!(message(&rows), "squeezenet faulty exact-count 1e-3: 0 images, outside [1, 4294967295]");
+    assert_eq!(message(&rows), "squeezenet faulty fixed-count 1e-3: 0 images, outside [1, 4294967295]");
 }
 
 #[test]
@@ -383,7 +384,7 @@ fn the_drop_table_is_laid_out_as_in_the_paper() {
     assert_eq!(
         report.drop_table(Statistic::Trimmed),
         "\
-**squeezenet**, exact-count, 57.02 % fault-free:
+**squeezenet**, fixed-count, 57.02 % fault-free:
 
 | protection                | stored overhead |        1e-6 |        1e-3 |
 | ------------------------- | --------------: | ----------: | ----------: |
@@ -419,17 +420,17 @@ fn the_drop_table_is_ready_for_a_paper() {
         r"% Needs \usepackage{booktabs}.
 \begin{table}
   \centering
-  \caption{Table 2: \{squeezed\}. Accuracy drop in points: mean $\pm$ standard deviation (divisor n - 1) of all trials. squeezenet, res\_net \& 100\% $\cdot$ imagenet test, 5000 images $\cdot$ trials a cell: 2 to 10 $\cdot$ faults: exact-count $\cdot$ seed 7.}
+  \caption{Table 2: \{squeezed\}. Accuracy drop in points: mean $\pm$ standard deviation (divisor n - 1) of all trials. squeezenet, res\_net \& 100\% $\cdot$ imagenet test, 5000 images $\cdot$ trials a cell: 2 to 10 $\cdot$ faults: fixed-count $\cdot$ seed 7.}
   \label{tab:table-2-squeezed}
   \begin{tabular}{lrrrr}
     \toprule
     protection & overhead & $10^{-6}$ & $2.5 \times 10^{-4}$ & $10^{-3}$ \\
     \midrule
-    \multicolumn{5}{l}{\textbf{squeezenet}, exact-count, 57.02\,\% fault-free} \\
+    \multicolumn{5}{l}{\textbf{squeezenet}, fixed-count, 57.02\,\% fault-free} \\
     ecc (secded-72-64) & 12.5\,\% & -- & -- & $6.98 \pm 5.69$ \\
     in-place (in-place-64-57) & 0 & $0.00 \pm 0.01$ & -- & -- \\
     \midrule
-    \multicolumn{5}{l}{\textbf{res\_net \& 100\%}, exact-count, 57.02\,\% fault-free} \\
+    \multicolumn{5}{l}{\textbf{res\_net \& 100\%}, fixed-count, 57.02\,\% fault-free} \\
     ecc (secded-72-64) & 12.5\,\% & -- & $0.50 \pm 0.71$ & -- \\
     \bottomrule
   \end{tabular}
@@ -449,7 +450,7 @@ fn paired_markdown_reads_as_a_table() {
     let expected = "\
 | model      | fault model | rate | first  | second | pairs | first - second |           95 % interval | wins | ties | losses | sign test p |
 | ---------- | ----------- | ---: | ------ | ------ | ----: | -------------: | ----------------------: | ---: | ---: | -----: | ----------: |
-| squeezenet | exact-count | 1e-3 | faulty | bch\\|2 |     2 |          1.000 | all 2 equal (P ≤ 0.776) |    0 |    0 |      2 |       0.500 |
+| squeezenet | fixed-count | 1e-3 | faulty | bch\\|2 |     2 |          1.000 | all 2 equal (P ≤ 0.776) |    0 |    0 |      2 |       0.500 |
 ";
     assert!(text.starts_with(expected), "{text}");
 }
@@ -463,7 +464,7 @@ fn csv_quotes_as_rfc_4180_asks() {
         csv,
         "model,fault_model,protection,paper_name,rate,trials,flips_data,flips_check,words_hit,corrected,\
          detected,miscorrected,silent,weights_changed,trials_unchanged\r\n\
-         \"wide, \"\"deep\"\"\",exact-count,faulty,faulty,2.5e-4,2,201,20,180,160,12,6,2,2,0\r\n"
+         \"wide, \"\"deep\"\"\",fixed-count,faulty,faulty,2.5e-4,2,201,20,180,160,12,6,2,2,0\r\n"
     );
 }
 
@@ -517,7 +518,7 @@ fn the_svg_says_what_it_shows() {
     assert_well_formed(&svg);
     let labels = [
         "Faults &amp; &lt;weights&gt;",
-        "squeezenet · imagenet test, 5000 images · trials a cell: 3 · faults: exact-count · seed 7",
+        "squeezenet · imagenet test, 5000 images · trials a cell: 3 · faults: fixed-count · seed 7",
         "Bands and bars: 95 % intervals of the mean, BCa bootstrap, 10,000 resamples.",
         "\nfaulty\n",
         "\nzero (parity-zero)\n",
@@ -553,10 +554,13 @@ fn a_panel_for_each_model_and_fault_model() {
         more.iter_mut().for_each(edit);
         more
     };
-    let more = both(&rows, |r| r.fault_model = "burst".into());
+    let more = both(&rows, |r| r.fault_model = FaultKind::Burst { length: (2, 2), distance: 1 }.into());
     rows.extend(more);
     let svg = report(&rows).figure_svg(&Context::default()).expect("drawn");
-    assert!(svg.contains("\nsqueezenet, exact-count\n") && svg.contains("\nsqueezenet, burst\n"));
+    assert!(
+        svg.contains("\nsqueezenet, fixed-count\n")
+            && svg.contains("\nsqueezenet, burst:length=2,distance=1\n")
+    );
     assert_eq!(svg.matches("\nbit error rate\n").count(), 2);
     assert_eq!(svg.matches("\nfaulty\n").count(), 1, "one legend for all panels");
 }

@@ -1,7 +1,8 @@
 //! Versions of one network, compared.
 
 use analysis::{Comparison, Context, Report, write_report};
-use records::{NetworkEntry, TrialRecord, TrialRow};
+use design::{FaultKind, TrialRecord};
+use records::{NetworkEntry, TrialRow};
 
 const IMAGES: u64 = 100;
 
@@ -11,7 +12,7 @@ fn row(model: &str, protection: &str, rate: f64, trial: u64, clean_correct: u64,
         cell: format!("{model} {protection} {rate}"),
         model: model.into(),
         protection: protection.into(),
-        fault_model: "bernoulli".into(),
+        fault_model: FaultKind::Bernoulli.into(),
         rate,
         seed: 7,
         weights: 300,

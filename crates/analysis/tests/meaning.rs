@@ -5,7 +5,8 @@ use std::path::Path;
 use analysis::{
     AnalysisError, Comparison, Context, LossyStorage, Report, Statistic, Table, paper_name, write_report,
 };
-use records::{NetworkEntry, TrialRecord, TrialRow};
+use design::TrialRecord;
+use records::{NetworkEntry, TrialRow};
 
 const IMAGES: u64 = 1_000;
 const CLEAN: u64 = 676;
@@ -16,7 +17,7 @@ fn row(protection: &str, fault_model: &str, rate: f64, trial: u64, wrong: u64, c
         cell: format!("{protection} {fault_model} {rate:e}"),
         model: "net".into(),
         protection: protection.into(),
-        fault_model: fault_model.into(),
+        fault_model: fault_model.parse().expect("a fault model"),
         rate,
         seed: 7,
         weights: 300,
@@ -162,7 +163,7 @@ fn no_hidden_character_of_a_name_gets_into_a_report() {
     rows.iter_mut().for_each(|row| {
         row.model = HIDDEN.into();
         row.protection = format!("{}{HIDDEN}", row.protection);
-        row.fault_model = format!("bernoulli:tensor={HIDDEN}");
+        row.fault_model.scope.tensor = Some(HIDDEN.into());
         row.data_set = HIDDEN.into();
     });
     let networks =

@@ -1,10 +1,8 @@
 //! `report.html` on small sets of rows: what it holds, and that names of others stay text.
 
 use analysis::{Context, Report, Run, write_report};
-use records::{
-    CellSpec, Environment, EvaluationSet, Manifest, NetworkEntry, RunArguments, StoredCells, TrialRecord,
-    TrialRow,
-};
+use design::{BitErrorRate, CellSpec, EvaluationSet, FaultKind, StoredBits, TrialRecord};
+use records::{Environment, Manifest, NetworkEntry, RunArguments, TrialRow};
 
 /// What somebody might put into a title or a label.
 const HOSTILE: &str = "<script>alert(1)</script> & \"quoted\" ](x) [run](javascript:alert(2)) | `";
@@ -16,7 +14,7 @@ fn row(model: &str, protection: &str, trial: u64, lost: u64) -> TrialRow {
         cell: format!("{protection}-cell"),
         model: model.into(),
         protection: protection.into(),
-        fault_model: "bernoulli".into(),
+        fault_model: FaultKind::Bernoulli.into(),
         rate: 1e-3,
         seed: 7,
         weights: 800,
@@ -64,10 +62,10 @@ fn manifest(model: &str, source: &str) -> Manifest {
         network: "n".into(),
         protection: protection.into(),
         protection_parameters: "p".into(),
-        fault_model: "bernoulli".into(),
-        rate: 1e-3,
+        fault_model: FaultKind::Bernoulli.into(),
+        rate: BitErrorRate::new(1e-3).unwrap(),
         seed: 7,
-        stored: StoredCells { weights: 800, padding_weights: 0, data_bits: 6_400, check_bits: 0 },
+        stored: StoredBits { weights: 800, padding_weights: 0, data_bits: 6_400, check_bits: 0 },
         evaluation: EvaluationSet { images: 1_000, ..EvaluationSet::default() },
         changed_probability: None,
     };

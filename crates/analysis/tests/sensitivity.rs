@@ -1,7 +1,8 @@
 //! Sweeps over tensors and bits: rankings and heat maps.
 
 use analysis::{Context, LossyStorage, Report, Sensitivity, write_report};
-use records::{NetworkEntry, TensorEntry, TrialRecord, TrialRow};
+use design::TrialRecord;
+use records::{NetworkEntry, TensorEntry, TrialRow};
 
 const IMAGES: u64 = 1_000;
 const CLEAN: u64 = 900;
@@ -12,7 +13,7 @@ fn row(protection: &str, fault_model: &str, trial: u64, flips: u64, lost: u64) -
         cell: format!("{protection} {fault_model}"),
         model: "net".into(),
         protection: protection.into(),
-        fault_model: fault_model.into(),
+        fault_model: fault_model.parse().expect("a fault model"),
         rate: 1e-2,
         seed: 7,
         weights: 300,

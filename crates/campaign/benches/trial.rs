@@ -10,8 +10,8 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use campaign::{Evaluation, Evaluator, Network, StoredNetwork, WeightChange};
+use design::{BitErrorRate, FaultKind};
 use ecc::MemoryLayout;
-use inject::{BitErrorRate, FaultModel};
 
 const WEIGHTS: usize = 11_678_912;
 const IMAGES: usize = 10_000;
@@ -52,7 +52,7 @@ fn main() {
             while begin.elapsed() < BUDGET || both.len() < 9 {
                 let number = both.len() as u64;
                 let start = Instant::now();
-                let trial = stored.trial(FaultModel::Bernoulli, ber, 2019, number);
+                let trial = stored.trial(FaultKind::Bernoulli, ber, 2019, number);
                 let middle = Instant::now();
                 unchanged += usize::from(trial.changes.is_empty());
                 black_box(evaluation.records(number, vec![trial], &mut Free));

@@ -15,8 +15,9 @@
 
 use std::collections::BTreeMap;
 
+use design::BitErrorRate;
 use ecc::{OutcomeLaw, Protection};
-use inject::{BitErrorRate, FaultPattern, WordFaults};
+use inject::{FaultPattern, WordFaults};
 
 use crate::{StoredNetwork, Trial};
 

@@ -1,16 +1,14 @@
-use inject::{
-    BitErrorRate, FaultModel, FaultModelError, RateError, RateTooHigh, ScopedCells, ScopedFaultModel,
-};
+use design::{BitErrorRate, CellSpec, FaultKind, RateTooHigh};
+use inject::ScopedBits;
 use rayon::prelude::*;
-use records::CellSpec;
 
 use crate::{ChangedTrials, NoChangedTrials, StoredNetwork, Trial, UnknownTensor};
 
-/// Flips and storage losses of the trials that are drawn together, about. They and what they change take at most 32
-/// bytes each.
+/// Approximate number of flips and storage losses of the trials that are drawn together. Each takes at most 32 bytes,
+/// including the weights that it changes.
 const FLIPS_TOGETHER: f64 = (1 << 21) as f64;
 
-/// Trials that a thread draws or records at least: handing them out then costs little beside that.
+/// Fewest trials that a thread draws or records at a time: distributing them then costs little.
 pub(crate) const FEWEST_FOR_A_THREAD: usize = 16;
 
 /// The trials of a cell, before any network is run.
@@ -24,62 +22,62 @@ pub struct Drawing<'a> {
 
 #[derive(Debug)]
 enum Trials<'a> {
-    All(FaultModel, ScopedCells),
+    All(FaultKind, ScopedBits),
     Changed(ChangedTrials<'a>),
 }
 
-/// Why a cell has no trials.
+/// The reason for which a cell has no trials.
 #[derive(Debug, thiserror::Error)]
 pub enum DrawingError {
-    /// Its fault model is not known.
-    #[error(transparent)]
-    FaultModel(#[from] FaultModelError),
-    /// The network has no tensor of the name.
+    /// The network has no tensor of the scope's name.
     #[error(transparent)]
     Tensor(#[from] UnknownTensor),
-    /// Its rate is none.
-    #[error(transparent)]
-    Rate(#[from] RateError),
-    /// Its fault model makes no sense at its rate.
+    /// The fault model has no meaning at the rate.
     #[error("the rate is {0}")]
     RateTooHigh(#[from] RateTooHigh),
-    /// It draws changed trials only, of which there are none.
+    /// The cell draws changed trials only, and no trial changes anything.
     #[error(transparent)]
     NoChangedTrials(#[from] NoChangedTrials),
 }
 
 impl<'a> Drawing<'a> {
-    /// The trials of a cell whose network and protection are those of `memory`.
+    /// Prepares the trials of a cell, whose network and protection are those of `memory`.
     ///
     /// # Errors
-    /// When the cell's fault model or rate makes no sense, or it draws only changed trials and none changes anything.
+    /// When the cell's fault model has no meaning for the network or at the rate, or the cell draws only changed trials and no
+    /// trial changes anything.
     pub fn new(memory: &'a StoredNetwork<'a>, cell: &CellSpec) -> Result<Self, DrawingError> {
-        let ScopedFaultModel { model, scope } = cell.fault_model.parse()?;
-        let rate = BitErrorRate::new(cell.rate)?;
-        model.check_rate(rate)?;
+        let CellSpec { fault_model, rate, seed, .. } = cell;
+        fault_model.kind.check_rate(*rate)?;
         let trials = match cell.changed_probability {
-            Some(_) => Trials::Changed(memory.changed_trials(rate)?),
-            None => Trials::All(model, memory.network().cells_in(&scope, memory.protection())?),
+            Some(_) => Trials::Changed(memory.changed_trials(*rate)?),
+            None => {
+                let bits = memory.network().bits_in(&fault_model.scope, memory.protection())?;
+                Trials::All(fault_model.kind, bits)
+            }
         };
-        Ok(Self { memory, trials, rate, seed: cell.seed })
+        Ok(Self { memory, trials, rate: *rate, seed: *seed })
     }
 
-    /// The trial of that number.
+    /// Draws the trial of this number and reads the memory under its faults.
     pub fn trial(&self, number: u64) -> Trial {
         match &self.trials {
-            Trials::All(model, cells) => {
-                let faults = cells.sample(*model, self.rate, self.seed, number);
+            Trials::All(kind, bits) => {
+                let faults = bits.sample(*kind, self.rate, self.seed, number);
                 self.memory.read(self.memory.resolve(faults))
             }
             Trials::Changed(changed) => changed.trial(self.seed, number),
         }
     }
 
-    /// Trials from number `first` on, in the current rayon pool: at most `most`, and at least one, but no more than
+    /// Draws trials from number `first` on, in the current rayon pool: at least one, at most `most`, and not more than
     /// fit into some tens of megabytes.
     pub(crate) fn trials(&self, first: u64, most: u64) -> Vec<Trial> {
         let flips = match &self.trials {
-            Trials::All(model, cells) => model.mean_flips(self.rate, cells.sizes()),
+            Trials::All(kind, bits) => {
+                let sizes = bits.sizes();
+                inject::mean_flips(*kind, self.rate, sizes).drawn(sizes)
+            }
             Trials::Changed(_) => self.memory.cells() as f64 * self.rate.get(),
         };
         let losses = self.memory.losses().len() as f64;

@@ -1,8 +1,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use inject::{BitErrorRate, FaultModel, FaultModelError, ScopedFaultModel};
-use records::{MAX_UNITS, StopRule};
+use design::{BitErrorRate, FaultKind, FaultModel, FaultModelError, StopRule};
+use records::MAX_UNITS;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
@@ -26,14 +26,19 @@ pub struct Experiment {
     pub trials_of: TrialsOf,
     /// When cells end earlier: `failures = N`, `drop_points = X`.
     pub stop: Option<StopRule>,
-    /// Fault models, in the form that they are displayed in; a string in the file, or a list of strings.
+    /// Texts of the fault models, a string or a list of strings; the check of the file takes them.
     #[serde(rename = "fault_model", deserialize_with = "one_or_several")]
-    fault_models: Vec<String>,
-    /// Over what each fault model is swept, for a cell each. Default nothing.
+    fault_model_texts: Vec<String>,
+    #[serde(skip)]
+    fault_models: Vec<FaultModel>,
+    /// Sweeps of each fault model, with a cell for each place. Default none.
     #[serde(default)]
     pub sweep: Vec<Sweep>,
-    /// Bit error rates.
-    pub rates: Vec<f64>,
+    /// The numbers of `rates`; the check of the file takes them.
+    #[serde(rename = "rates")]
+    rate_numbers: Vec<f64>,
+    #[serde(skip)]
+    rates: Vec<BitErrorRate>,
     /// Protection ids, or the paper's names for them.
     pub protections: Vec<String>,
     /// The networks.
@@ -190,9 +195,14 @@ impl Experiment {
         Ok(experiment)
     }
 
-    /// The fault models, before any sweep.
-    pub fn fault_models(&self) -> impl Iterator<Item = ScopedFaultModel> {
-        self.fault_models.iter().map(|model| model.parse().expect("checked on reading"))
+    /// Returns the fault models, before any sweep.
+    pub fn fault_models(&self) -> &[FaultModel] {
+        &self.fault_models
+    }
+
+    /// Returns the bit error rates, or the quantities that the fault models take instead.
+    pub fn rates(&self) -> &[BitErrorRate] {
+        &self.rates
     }
 
     /// Units of its plan, when each model has so many tensors to sweep over.
@@ -247,14 +257,21 @@ impl Experiment {
                 return wrong("stop.drop_points", drop_points.to_string(), "more than 0 and at most 100");
             }
         }
-        for name in &mut self.fault_models {
-            let model: ScopedFaultModel = match name.parse() {
-                Ok(model) => model,
-                Err(error) => {
-                    return Err(ExperimentError::FaultModel { path: path.into(), error });
-                }
+        let mut seen = BTreeSet::new();
+        for number in std::mem::take(&mut self.rate_numbers) {
+            let Ok(rate) = BitErrorRate::new(number) else {
+                return wrong("rates", number.to_string(), "numbers in [0, 1]");
             };
-            *name = model.to_string();
+            // 0 has two signs and is one rate.
+            if !seen.insert((number + 0.0).to_bits()) {
+                return wrong("rates", format!("{rate} twice"), "different numbers");
+            }
+            self.rates.push(rate);
+        }
+        let mut seen = BTreeSet::new();
+        for text in std::mem::take(&mut self.fault_model_texts) {
+            let model: FaultModel =
+                text.parse().map_err(|error| ExperimentError::FaultModel { path: path.into(), error })?;
             let swept = [
                 ("bit", Sweep::Bit, model.scope.bit.is_some()),
                 ("tensor", Sweep::Tensor, model.scope.tensor.is_some()),
@@ -263,46 +280,32 @@ impl Experiment {
                 swept.iter().find(|(_, sweep, given)| *given && self.sweep.contains(sweep))
             {
                 let expected = format!("no `{key}`, over which `sweep` goes");
-                return wrong("fault_model", format!("{name:?}"), &expected);
+                return wrong("fault_model", quoted(&model), &expected);
             }
-            for rate in self.rates.iter().filter_map(|&rate| BitErrorRate::new(rate).ok()) {
-                if let Err(error) = model.model.check_rate(rate) {
-                    return wrong(
-                        "rates",
-                        format!("{:e}", error.rate),
-                        &format!("at most {:e} under {}", error.most, error.model),
-                    );
-                }
+            if let Some(error) = self.rates.iter().find_map(|rate| model.kind.check_rate(*rate).err()) {
+                let expected = format!("at most {:e} under {}", error.most, error.model);
+                return wrong("rates", format!("{:e}", error.rate), &expected);
             }
-        }
-        if let Some(twice) = repeated(&self.fault_models) {
-            return wrong("fault_model", format!("{twice:?} twice"), "different fault models");
+            if !seen.insert(model.to_string()) {
+                return wrong("fault_model", format!("{} twice", quoted(&model)), "different fault models");
+            }
+            self.fault_models.push(model);
         }
         if self.sweep.len() > 1 && self.sweep[1..].contains(&self.sweep[0]) {
             return wrong("sweep", format!("{:?}", self.sweep), "\"tensor\", \"bit\" or both, each once");
         }
         if self.trials_of == TrialsOf::Changed {
-            let bernoulli = FaultModel::Bernoulli.to_string();
-            if let Some(other) = self.fault_models.iter().find(|model| **model != bernoulli) {
+            if let Some(other) = self.fault_models.iter().find(|model| **model != FaultKind::Bernoulli.into())
+            {
                 let expected =
                     "\"bernoulli\" when `trials_of` is \"changed\": only there are words independent";
-                return wrong("fault_model", format!("{other:?}"), expected);
+                return wrong("fault_model", quoted(other), expected);
             }
             if !self.sweep.is_empty() {
                 return wrong("sweep", "not empty".into(), "nothing when `trials_of` is \"changed\"");
             }
-            if self.rates.contains(&0.0) {
+            if self.rates.iter().any(|rate| rate.get() == 0.0) {
                 return wrong("rates", "0".into(), "positive numbers when `trials_of` is \"changed\"");
-            }
-        }
-        let mut rates = BTreeSet::new();
-        for &rate in &self.rates {
-            if BitErrorRate::new(rate).is_err() {
-                return wrong("rates", format!("{rate}"), "numbers in [0, 1]");
-            }
-            // 0 has two signs and is one rate.
-            if !rates.insert((rate + 0.0).to_bits()) {
-                return wrong("rates", format!("{rate:e} twice"), "different numbers");
             }
         }
         let own = self.models.iter_mut().filter_map(|model| model.protections.as_mut());
@@ -363,4 +366,9 @@ impl Experiment {
 fn repeated(names: &[String]) -> Option<&String> {
     let mut seen = BTreeSet::new();
     names.iter().find(|name| !seen.insert(*name))
+}
+
+/// The text of a fault model in quotation marks.
+fn quoted(model: &FaultModel) -> String {
+    format!("{:?}", model.to_string())
 }

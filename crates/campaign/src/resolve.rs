@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use design::Scope;
 use ecc::{BLOCK, Exception, MemoryImage, Protection};
-use inject::{FaultPattern, Faults, Scope, ScopedCells};
+use inject::{FaultPattern, Faults, ScopedBits};
 
 use crate::exceptions::ExceptionList;
 use crate::trial::READ_BACK;
@@ -23,12 +24,12 @@ pub struct UnknownTensor {
 }
 
 impl Network {
-    /// The cells that a fault model with such a scope sees under a protection.
-    pub(crate) fn cells_in(
+    /// Returns the bits that a fault model with this scope sees under a protection.
+    pub(crate) fn bits_in(
         &self,
         scope: &Scope,
         protection: &dyn Protection,
-    ) -> Result<ScopedCells, UnknownTensor> {
+    ) -> Result<ScopedBits, UnknownTensor> {
         let weights = match &scope.tensor {
             None => 0..self.plane.len(),
             Some(name) => self.stored_tensor(name)?,
@@ -39,7 +40,7 @@ impl Network {
             |weights: usize| protection.exposed().check_bits_of(weights) + listed(weights) * Exception::CELLS;
         let cells = |weights: usize| [8 * weights, check_bits(weights)].map(|cells| cells as u64);
         let ([data_start, check_start], [data_end, check_end]) = (cells(weights.start), cells(weights.end));
-        Ok(scope.cells(data_start..data_end, check_start..check_end))
+        Ok(ScopedBits::new(scope, data_start..data_end, check_start..check_end))
     }
 }
 

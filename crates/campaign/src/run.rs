@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use records::{CellId, CellSpec, Part, PlannedCell, Rejected, Store, StoreError, TrialRecord, Unit};
+use design::{CellId, CellSpec, TrialRecord};
+use records::{Part, PlannedCell, Rejected, Store, StoreError, Unit};
 
 use crate::{Drawing, Evaluation, Evaluator, Network, Shard, StoredNetwork};
 

@@ -2,10 +2,10 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::OnceLock;
 
+use design::{BitErrorRate, FaultKind, TrialRecord};
 use ecc::{BLOCK, MemoryImage, Protection, Violation};
-use inject::{BitErrorRate, FaultModel, FaultPattern, PlaneSizes};
+use inject::{FaultPattern, PlaneSizes};
 use rayon::prelude::*;
-use records::TrialRecord;
 use sha2::{Digest, Sha256};
 
 use crate::changed::WordClasses;
@@ -241,8 +241,8 @@ impl<'a> StoredNetwork<'a> {
     }
 
     /// Draws the flips of a trial and reads the memory under them.
-    pub fn trial(&self, model: FaultModel, rate: BitErrorRate, seed: u64, trial: u64) -> Trial {
-        self.read(self.resolve(model.sample(rate, self.planes(), seed, trial)))
+    pub fn trial(&self, kind: FaultKind, rate: BitErrorRate, seed: u64, trial: u64) -> Trial {
+        self.read(self.resolve(inject::sample(kind, rate, self.planes(), seed, trial)))
     }
 
     /// Trials under independent flips of which only those are drawn in which some word, padding included, reads back

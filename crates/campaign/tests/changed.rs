@@ -8,9 +8,9 @@ use campaign::{
     Evaluation, Evaluator, Experiment, Network, NoChangedTrials, Pace, Shard, StoredNetwork, Subject, Trial,
     WeightChange, expected_outcomes, plan, run,
 };
+use design::{BitErrorRate, EvaluationSet, FaultKind};
 use ecc::{BLOCK, Constraint, MemoryImage, MemoryLaw, MemoryLayout, Protection, WordShape, WordStatus};
-use inject::{BitErrorRate, FaultModel};
-use records::{Environment, EvaluationSet, ExpectedOutcomes, Manifest, Store, TrialRow, read_trials};
+use records::{Environment, ExpectedOutcomes, Manifest, Store, TrialRow, read_trials};
 use sha2::{Digest, Sha256};
 
 fn rate(rate: f64) -> BitErrorRate {
@@ -89,7 +89,7 @@ fn changed_trials_have_the_law_of_ordinary_trials_that_change_something() {
             let changed = memory.changed_trials(rate(p)).unwrap();
             let mut tried = 0;
             let mut rejection = || loop {
-                let trial = memory.trial(FaultModel::Bernoulli, rate(p), 1, tried);
+                let trial = memory.trial(FaultKind::Bernoulli, rate(p), 1, tried);
                 tried += 1;
                 if changes_something(&trial) {
                     return trial;

@@ -16,9 +16,9 @@ use std::time::Instant;
 
 use campaign::{StoredNetwork, Trial};
 use data::{DataSource, ImageSet, Split};
+use design::{BitErrorRate, FaultKind};
 use ecc::{Constraint, MemoryLaw, MemoryLayout};
 use infer::{Baseline, Network, WeightChange};
-use inject::{BitErrorRate, FaultModel};
 use quant::{Activations, FloatTensor};
 
 /// Bytes of clean activations that may be kept.
@@ -88,7 +88,7 @@ fn main() {
         found.iter().zip(&clean).filter(|(found, clean)| found != clean).count() as f64
     };
     let ordinary = measure("ordinary", plain, 1.0, images, |trial| {
-        drop(stored.trial(FaultModel::Bernoulli, rate, SEED, trial))
+        drop(stored.trial(FaultKind::Bernoulli, rate, SEED, trial))
     });
     let weighted = measure("changed", changed, probability, images, |trial| drop(drawn.trial(SEED, trial)));
     println!(

@@ -11,9 +11,9 @@ use std::time::Instant;
 
 use campaign::StoredNetwork;
 use data::{DataSource, ImageSet, Split};
+use design::{BitErrorRate, FaultKind};
 use ecc::MemoryLayout;
 use infer::{Baseline, Network, WeightChange};
-use inject::{BitErrorRate, FaultModel};
 use quant::Checkpoint;
 
 /// Bytes of clean activations that may be kept.
@@ -56,7 +56,7 @@ fn main() {
         let rate = BitErrorRate::new((flips as f64 + 0.5) / bits as f64).expect("a rate");
         let mut times: [Vec<f64>; 2] = Default::default();
         for trial in 0..trials as u64 {
-            let changes = stored.trial(FaultModel::FixedCount, rate, 1, trial).changes;
+            let changes = stored.trial(FaultKind::FixedCount, rate, 1, trial).changes;
             let change =
                 |c: campaign::WeightChange| WeightChange { tensor: c.tensor, index: c.index, value: c.value };
             let changes: Vec<WeightChange> = changes.into_iter().map(change).collect();

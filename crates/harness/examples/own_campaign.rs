@@ -2,8 +2,8 @@
 #![allow(clippy::print_stdout)]
 
 use campaign::StoredNetwork;
+use design::{BitErrorRate, FaultKind};
 use harness::{DataSets, Int8, stored_network};
-use inject::{BitErrorRate, FaultModel};
 use quant::Checkpoint;
 
 const TRIALS: u64 = 20;
@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for protection in ["faulty", "secded-72-64", "in-place-64-57"] {
         let memory = StoredNetwork::new(&network, ecc::by_id(protection)?)?;
         let rate = BitErrorRate::new(1e-3)?;
-        let trials = (0..TRIALS).map(|number| memory.trial(FaultModel::Bernoulli, rate, 1, number));
+        let trials = (0..TRIALS).map(|number| memory.trial(FaultKind::Bernoulli, rate, 1, number));
         let records = evaluation.records(0, trials.collect(), &mut int8);
         let correct: u64 = records.iter().map(|trial| trial.correct).sum();
         let detected: u64 = records.iter().map(|trial| trial.detected).sum();

@@ -5,10 +5,10 @@ use std::path::Path;
 use anyhow::{Context, anyhow};
 use campaign::{Evaluation, Experiment};
 use data::ImageSet;
+use design::{CellSpec, EvaluationSet};
 use ecc::MemoryLayout;
-use inject::ScopedFaultModel;
 use quant::{Activations, Checkpoint};
-use records::{CellSpec, Environment, EvaluationSet, Manifest, NetworkEntry, TensorEntry};
+use records::{Environment, Manifest, NetworkEntry, TensorEntry};
 
 use crate::evaluator::evaluator;
 use crate::images::{DEFAULT_SIDE, is_folder};
@@ -164,10 +164,8 @@ impl LoadedExperiment {
 
     /// The tensors of a network if a fault model is confined to one of them.
     fn named_tensors(&self, network: &campaign::Network) -> Vec<TensorEntry> {
-        let of_a_tensor = |cell: &CellSpec| {
-            let model: Result<ScopedFaultModel, _> = cell.fault_model.parse();
-            cell.network == network.digest && model.is_ok_and(|model| model.scope.tensor.is_some())
-        };
+        let of_a_tensor =
+            |cell: &CellSpec| cell.network == network.digest && cell.fault_model.scope.tensor.is_some();
         if !self.cells.iter().any(of_a_tensor) {
             return Vec::new();
         }

@@ -6,8 +6,9 @@ use std::path::Path;
 use analysis::LossyStorage;
 use anyhow::{Context, anyhow};
 use campaign::{StoredNetwork, Trial};
+use design::CellSpec;
 use ecc::{BLOCK, Protection};
-use records::{CellSpec, Manifest, Store, write_durably};
+use records::{Manifest, Store, write_durably};
 use serde::{Deserialize, Serialize};
 
 use crate::{Failure, LoadedExperiment, Observer, ReadyNetwork};

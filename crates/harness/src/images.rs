@@ -7,8 +7,8 @@ use data::{
     CacheOutcome, DataError, DataSource, FolderImages, FolderSource, FoundSet, ImageFolder, ImageSet,
     ResizeCrop, Split,
 };
+use design::EvaluationSet;
 use quant::Checkpoint;
-use records::EvaluationSet;
 
 use crate::{Failure, Observer};
 

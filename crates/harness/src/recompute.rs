@@ -5,7 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use campaign::{StoredNetwork, Trial};
-use records::{CellSpec, Store, StoreError, TrialRecord, read_trials};
+use design::{CellSpec, TrialRecord};
+use records::{Store, StoreError, read_trials};
 
 use crate::{Failure, LoadedExperiment, Observer, ReadyNetwork};
 

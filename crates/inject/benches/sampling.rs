@@ -7,7 +7,8 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use inject::{BitErrorRate, FaultModel, Faults, PlaneSizes};
+use design::{BitErrorRate, FaultKind};
+use inject::{Faults, PlaneSizes};
 
 const BUDGET: Duration = Duration::from_millis(400);
 
@@ -16,17 +17,17 @@ fn main() {
         "{:11} {:>14} {:>8} {:>10} {:>12} {:>12}",
         "", "weights", "rate", "flips", "best us", "median us"
     );
-    for model in [FaultModel::Bernoulli, FaultModel::FixedCount] {
+    for kind in [FaultKind::Bernoulli, FaultKind::FixedCount] {
         for weights in [11_678_912, 138_344_128] {
             for rate in [1e-6, 1e-5, 1e-4, 1e-3] {
-                measure(model, weights, rate);
+                measure(kind, weights, rate);
             }
         }
     }
 }
 
 /// Draws trial after trial for a while and prints the best and the median time of one.
-fn measure(model: FaultModel, weights: u64, rate: f64) {
+fn measure(kind: FaultKind, weights: u64, rate: f64) {
     let planes = PlaneSizes { data_bits: 8 * weights, check_bits: 0 };
     let ber = BitErrorRate::new(rate).expect("a rate");
     let mut times = Vec::new();
@@ -34,12 +35,12 @@ fn measure(model: FaultModel, weights: u64, rate: f64) {
     let begin = Instant::now();
     while begin.elapsed() < BUDGET || times.len() < 9 {
         let start = Instant::now();
-        let faults = model.sample(black_box(ber), planes, 2019, times.len() as u64);
+        let faults = inject::sample(kind, black_box(ber), planes, 2019, times.len() as u64);
         times.push(start.elapsed().as_secs_f64() * 1e6);
         let Faults::Flips(pattern) = black_box(faults) else { unreachable!("flips whatever is stored") };
         flips += pattern.data.len();
     }
     times.sort_by(f64::total_cmp);
     let (best, median, flips) = (times[0], times[times.len() / 2], flips / times.len());
-    println!("{model:11} {weights:14} {rate:8e} {flips:10} {best:12.1} {median:12.1}");
+    println!("{kind:11} {weights:14} {rate:8e} {flips:10} {best:12.1} {median:12.1}");
 }

@@ -1,23 +1,23 @@
 use crate::FaultPattern;
 
-/// What the faults of a trial do to the bits that are stored.
+/// Effect of the faults of a trial on the stored bits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Faults {
-    /// These cells flip.
+    /// These bits flip.
     Flips(FaultPattern),
-    /// Cells flip where they hold a certain bit.
+    /// Bits flip where they hold a certain value.
     ByStoredBit {
-        /// Those that flip if they hold 1.
+        /// Bits that flip if they hold 1.
         ones: FaultPattern,
-        /// Those that flip if they hold 0.
+        /// Bits that flip if they hold 0.
         zeros: FaultPattern,
     },
-    /// In each of several intervals these cells flip. Between two intervals the memory is scrubbed.
+    /// In each of several intervals these bits flip. Between two intervals the memory is scrubbed.
     BetweenScrubs(Vec<FaultPattern>),
 }
 
 impl Faults {
-    /// The same with every pattern changed.
+    /// Applies `change` to every pattern.
     pub(crate) fn map(self, change: impl Fn(FaultPattern) -> FaultPattern) -> Self {
         match self {
             Self::Flips(pattern) => Self::Flips(change(pattern)),

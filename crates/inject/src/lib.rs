@@ -1,38 +1,36 @@
-//! Which stored bits flip: seeded fault models.
+//! The faults of a trial: which stored bits flip, drawn from seeded streams.
 //!
-//! A [`FaultModel`] draws, for a trial, [`Faults`]: mostly the set of cells that flip in each plane of a memory, a
-//! [`FaultPattern`] of sorted offsets; where it depends on the stored bits what flips, the sets from which whoever has
-//! these finds it. The cost is in proportion to the flips and not to the memory. A [`Scope`] confines a model to a tensor
-//! or to one bit of each weight. [`FlipRate`] says which bit error rates failures in time (FIT) come to.
+//! [`sample`] draws, for a fault model ([`design::FaultKind`]) and a trial, [`Faults`]: for most models the set of bits that
+//! flip in each plane of a memory, a [`FaultPattern`] of sorted offsets; if flips depend on the stored bits, the sets from
+//! which the owner of the memory finds them. The cost is proportional to the number of flips, not to the memory.
+//! [`ScopedBits`] confines a model to a tensor or to one bit of each weight. [`FlipRate`] converts failures in time (FIT) to
+//! bit error rates.
 //!
 //! **Streams.** Trial t of a campaign with seed s draws from ChaCha8 with key (s, plane) and stream t:
 //! every trial can be drawn alone, in any order, on any machine. The data plane and the check plane
 //! have keys of their own, so all protections of a network, whatever check bits they keep, meet the
-//! same flips of their data cells. Rates share streams too: the curves of one campaign are paired
+//! same flips of their data bits. Rates share streams too: the curves of one campaign are paired
 //! across rates as they are across protections.
 //!
-//! Faults under a condition on what words read back as are drawn word by word, from streams of their own
-//! ([`WordFaults`]).
+//! Conditional sampling, where faults are drawn given that some word reads back wrong, draws word by word from streams of
+//! its own ([`WordFaults`]).
 //!
 //! **Stability.** The offsets for given arguments are part of this crate's interface: they are fixed
-//! by tests, and depend on no floating-point routine of the platform (logarithms come from `libm`).
+//! by tests, and depend on no floating-point routine of the platform (logarithms come from `libm`). The draws behind
+//! them are public in [`sampling`], equally fixed.
 
-mod burst;
 mod faults;
 mod fit;
-mod grammar;
-mod model;
+mod models;
 mod pattern;
-mod rate;
-mod sampling;
-mod scope;
+pub mod sampling;
+mod scoped_bits;
+mod stream;
 mod word_faults;
 
 pub use faults::Faults;
 pub use fit::{BITS_OF_MEGABIT, FitError, FlipRate};
-pub use grammar::{FaultModelError, ScopedFaultModel};
-pub use model::{FaultModel, RateTooHigh};
+pub use models::{MeanFlips, mean_flips, sample};
 pub use pattern::{FaultPattern, PlaneSizes};
-pub use rate::{BitErrorRate, RateError};
-pub use scope::{Scope, ScopedCells};
+pub use scoped_bits::ScopedBits;
 pub use word_faults::WordFaults;

@@ -1,13 +1,13 @@
-/// How many cells each plane of a memory has.
+/// Number of bits of each plane of a memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlaneSizes {
-    /// Cells of the data plane.
+    /// Bits of the data plane.
     pub data_bits: u64,
-    /// Cells of the check plane.
+    /// Bits of the check plane.
     pub check_bits: u64,
 }
 
-/// The cells that flip in one trial. Offsets are ascending and distinct.
+/// The bits that flip in one trial. Offsets are ascending and distinct.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FaultPattern {
     /// Offsets into the data plane.

@@ -1,22 +1,27 @@
+//! Draws of numbers and sets from a stream of random bits.
+//!
+//! The values for a given stream, and the numbers that a draw takes from it, never change: recorded trials depend on them,
+//! and tests fix them. Logarithms come from `libm`.
+
 use rand_core::RngCore;
 
-/// Every offset below `cells` with probability `p`, by geometric skipping: the number of cells before
-/// the next flip is floor(ln u / ln(1 - p)) for u uniform in (0, 1] (Devroye 1986, chapter X.2).
-pub(crate) fn bernoulli(rng: &mut impl RngCore, cells: u64, p: f64) -> Vec<u64> {
+/// Draws every offset below `bits` with probability `p`, independently; ascending. Geometric skipping: the number of bits
+/// before the next flip is floor(ln u / ln(1 - p)) for u uniform in (0, 1] (Devroye 1986, chapter X.2).
+pub fn bernoulli(rng: &mut impl RngCore, bits: u64, p: f64) -> Vec<u64> {
     if p == 0.0 {
         return Vec::new();
     }
     if p == 1.0 {
-        return (0..cells).collect();
+        return (0..bits).collect();
     }
     // Room for the mean and six standard deviations: no reallocation in practice.
-    let mean = cells as f64 * p;
+    let mean = bits as f64 * p;
     let mut flips = Vec::with_capacity((mean + 6.0 * mean.sqrt()) as usize + 1);
     let scale = 1.0 / libm::log1p(-p);
     let mut next = 0u64;
     loop {
         let gap = libm::log(uniform(rng)) * scale;
-        if gap >= (cells - next) as f64 {
+        if gap >= (bits - next) as f64 {
             return flips;
         }
         next += gap as u64;
@@ -25,28 +30,31 @@ pub(crate) fn bernoulli(rng: &mut impl RngCore, cells: u64, p: f64) -> Vec<u64> 
     }
 }
 
-/// Uniform in (0, 1], with 53 bits.
-pub(crate) fn uniform(rng: &mut impl RngCore) -> f64 {
+/// Draws a uniform number in (0, 1], a multiple of 2^-53.
+pub fn uniform(rng: &mut impl RngCore) -> f64 {
     ((rng.next_u64() >> 11) + 1) as f64 * 2f64.powi(-53)
 }
 
-/// A uniformly random set of `count` distinct offsets below `cells`, ascending.
+/// Draws a set of `count` distinct offsets below `bits`, all sets equally likely; ascending.
 ///
-/// Draws as many offsets as are missing, drops repeats, and goes on until none is missing. The law of
-/// the result does not change when cells are renamed, so all sets are equally likely.
-pub(crate) fn distinct(rng: &mut impl RngCore, cells: u64, count: u64) -> Vec<u64> {
-    assert!(count <= cells, "{count} distinct cells of {cells}");
-    if count > cells / 2 {
-        let spared = distinct(rng, cells, cells - count);
+/// Draws as many offsets as are missing, drops repeats, and goes on until none is missing. The distribution of the
+/// result does not change when bits are renamed, so all sets are equally likely.
+///
+/// # Panics
+/// When `count` is above `bits`.
+pub fn distinct(rng: &mut impl RngCore, bits: u64, count: u64) -> Vec<u64> {
+    assert!(count <= bits, "{count} distinct bits of {bits}");
+    if count > bits / 2 {
+        let spared = distinct(rng, bits, bits - count);
         let mut spared = spared.into_iter().peekable();
-        return (0..cells).filter(|cell| spared.next_if_eq(cell).is_none()).collect();
+        return (0..bits).filter(|bit| spared.next_if_eq(bit).is_none()).collect();
     }
     let count = usize::try_from(count).expect("a pattern fits into memory");
     let mut chosen = Vec::with_capacity(count);
     while chosen.len() < count {
         let known = chosen.len();
-        chosen.extend((known..count).map(|_| below(rng, cells)));
-        sort(&mut chosen[known..], cells);
+        chosen.extend((known..count).map(|_| below(rng, bits)));
+        sort(&mut chosen[known..], bits);
         // Two ascending runs, which the stable sort finds and merges in linear time.
         chosen.sort();
         chosen.dedup();
@@ -54,7 +62,7 @@ pub(crate) fn distinct(rng: &mut impl RngCore, cells: u64, count: u64) -> Vec<u6
     chosen
 }
 
-/// Sorts values below `bound`, many of them by their digits in base 2048: twice as fast as comparing.
+/// Sorts values below `bound`; 512 or more by their digits in base 2048, which is twice as fast as comparing them.
 fn sort(values: &mut [u64], bound: u64) {
     const FEW: usize = 512;
     const DIGIT: usize = 11;
@@ -80,8 +88,8 @@ fn sort(values: &mut [u64], bound: u64) {
     }
 }
 
-/// Uniform below `bound`, without bias (Lemire 2019, algorithm 5).
-pub(crate) fn below(rng: &mut impl RngCore, bound: u64) -> u64 {
+/// Draws a uniform number below `bound`, without bias (Lemire 2019, algorithm 5).
+pub fn below(rng: &mut impl RngCore, bound: u64) -> u64 {
     loop {
         let product = u128::from(rng.next_u64()) * u128::from(bound);
         // The remainder is below `bound`, so the division is seldom needed.
@@ -96,7 +104,7 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
-    use crate::model::stream;
+    use crate::stream::stream;
 
     fn first() -> ChaCha8Rng {
         stream(2019, *b"data\0\0\0\0", 0)
@@ -123,11 +131,11 @@ mod tests {
         assert_eq!(distinct(&mut first(), 20, 5), [0, 1, 2, 14, 15]);
         let others: Vec<u64> = (3..14).chain(16..20).collect();
         assert_eq!(distinct(&mut first(), 20, 15), others);
-        // No number is used up.
+        // Draws at probability 0 and 1 use no number.
         let mut rng = first();
         assert_eq!((bernoulli(&mut rng, 9, 0.0).len(), bernoulli(&mut rng, 9, 1.0).len()), (0, 9));
         assert_eq!(rng.next_u64(), expected[0]);
-        // Of no cells one is.
+        // A draw of no bits uses one.
         let mut rng = first();
         assert_eq!((bernoulli(&mut rng, 0, 0.5).len(), rng.next_u64()), (0, expected[1]));
     }

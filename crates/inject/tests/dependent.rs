@@ -2,15 +2,16 @@
 
 use std::ops::Range;
 
-use inject::{BitErrorRate, FaultModel, FaultPattern, Faults, PlaneSizes, Scope, ScopedFaultModel};
+use design::{BitErrorRate, FaultKind, FaultModel, Scope};
+use inject::{FaultPattern, Faults, PlaneSizes, ScopedBits, sample};
 use proptest::prelude::*;
 
 const PLANES: PlaneSizes = PlaneSizes { data_bits: 8_000, check_bits: 1_000 };
 
-fn model(name: &str) -> FaultModel {
-    let ScopedFaultModel { model, scope } = name.parse().unwrap();
+fn kind(name: &str) -> FaultKind {
+    let FaultModel { kind, scope } = name.parse().unwrap();
     assert!(scope.is_whole());
-    model
+    kind
 }
 
 fn rate(rate: f64) -> BitErrorRate {
@@ -18,7 +19,7 @@ fn rate(rate: f64) -> BitErrorRate {
 }
 
 fn flips(name: &str, p: f64, planes: PlaneSizes, trial: u64) -> FaultPattern {
-    let Faults::Flips(pattern) = model(name).sample(rate(p), planes, 2019, trial) else {
+    let Faults::Flips(pattern) = sample(kind(name), rate(p), planes, 2019, trial) else {
         panic!("{name} flips whatever is stored")
     };
     pattern
@@ -32,42 +33,42 @@ fn pattern(data: &[u64], check: &[u64]) -> FaultPattern {
 #[test]
 fn values_are_stable() {
     // Fixed by definition: these offsets may never change, or recorded campaigns could not be replayed.
-    let sample = |name, p| model(name).sample(rate(p), PLANES, 2019, 3);
+    let drawn = |name, p| sample(kind(name), rate(p), PLANES, 2019, 3);
     assert_eq!(
-        sample("burst:length=3,distance=64", 1e-3),
+        drawn("burst:length=3,distance=64", 1e-3),
         Faults::Flips(pattern(&[3721, 3785, 3849], &[942]))
     );
     assert_eq!(
-        sample("burst:length=2-5,distance=1", 1e-3),
+        drawn("burst:length=2-5,distance=1", 1e-3),
         Faults::Flips(pattern(&[4486, 4487, 4488, 4489, 4490], &[]))
     );
     assert_eq!(
-        sample("stuck-at:value=0", 1e-3),
+        drawn("stuck-at:value=0", 1e-3),
         Faults::ByStoredBit {
             ones: pattern(&[1283, 5322, 5492, 5626, 6040, 7591, 7804], &[356]),
             zeros: pattern(&[], &[])
         }
     );
     assert_eq!(
-        sample("stuck-at:value=1", 1e-3),
+        drawn("stuck-at:value=1", 1e-3),
         Faults::ByStoredBit {
             ones: pattern(&[], &[]),
             zeros: pattern(&[1283, 5322, 5492, 5626, 6040, 7591, 7804], &[356])
         }
     );
     assert_eq!(
-        sample("asymmetric:share=0.75", 1e-3),
+        drawn("asymmetric:share=0.75", 1e-3),
         Faults::ByStoredBit {
             ones: pattern(&[855, 3547, 3661, 3751, 4027, 5061, 5203, 6978, 7151], &[237]),
             zeros: pattern(&[76, 553, 2780, 4537, 7719], &[])
         }
     );
     assert_eq!(
-        sample("accumulate:hours=10", 1e-4),
+        drawn("accumulate:hours=10", 1e-4),
         Faults::Flips(pattern(&[1284, 5326, 5497, 5632, 6046, 7598, 7811], &[357]))
     );
     assert_eq!(
-        sample("accumulate:hours=10,scrub=4", 1e-4),
+        drawn("accumulate:hours=10,scrub=4", 1e-4),
         Faults::BetweenScrubs(vec![
             pattern(&[3209], &[892]),
             pattern(&[425, 761, 1795, 5673, 6204], &[]),
@@ -133,7 +134,7 @@ fn a_burst_of_one_cell_is_an_independent_flip() {
 #[test]
 fn asymmetric_flips_have_the_share_and_the_mean_that_they_say() {
     let planes = PlaneSizes { data_bits: 1_000_000, check_bits: 0 };
-    let Faults::ByStoredBit { ones, zeros } = model("asymmetric:share=0.8").sample(rate(0.01), planes, 1, 0)
+    let Faults::ByStoredBit { ones, zeros } = sample(kind("asymmetric:share=0.8"), rate(0.01), planes, 1, 0)
     else {
         panic!("it depends on the stored bit")
     };
@@ -145,7 +146,7 @@ fn asymmetric_flips_have_the_share_and_the_mean_that_they_say() {
 #[test]
 fn a_stuck_cell_is_stuck_at_one_value() {
     for (name, one) in [("stuck-at:value=0", false), ("stuck-at:value=1", true)] {
-        let Faults::ByStoredBit { ones, zeros } = model(name).sample(rate(0.01), PLANES, 1, 0) else {
+        let Faults::ByStoredBit { ones, zeros } = sample(kind(name), rate(0.01), PLANES, 1, 0) else {
             panic!("it depends on the stored bit")
         };
         assert_eq!((ones.data.is_empty(), zeros.data.is_empty()), (one, !one));
@@ -156,7 +157,7 @@ fn a_stuck_cell_is_stuck_at_one_value() {
 fn hours_are_drawn_interval_by_interval() {
     let planes = PlaneSizes { data_bits: 1_000_000, check_bits: 0 };
     let Faults::BetweenScrubs(intervals) =
-        model("accumulate:hours=10,scrub=4").sample(rate(1e-3), planes, 1, 0)
+        sample(kind("accumulate:hours=10,scrub=4"), rate(1e-3), planes, 1, 0)
     else {
         panic!("there are scrubs")
     };
@@ -168,7 +169,7 @@ fn hours_are_drawn_interval_by_interval() {
     }
     assert_ne!(intervals[0], intervals[1]);
     // A scrub interval that divides the hours leaves no empty interval at the end.
-    let exact = model("accumulate:hours=8,scrub=4").sample(rate(1e-3), planes, 1, 0);
+    let exact = sample(kind("accumulate:hours=8,scrub=4"), rate(1e-3), planes, 1, 0);
     assert!(matches!(exact, Faults::BetweenScrubs(intervals) if intervals.len() == 2));
     // An hour is an hour: nothing but a Bernoulli draw.
     assert_eq!(
@@ -180,7 +181,7 @@ fn hours_are_drawn_interval_by_interval() {
 
 #[test]
 fn rates_without_a_meaning_are_refused() {
-    let check = |name: &str, p| model(name).check_rate(rate(p)).map_err(|error| error.to_string());
+    let check = |name: &str, p| kind(name).check_rate(rate(p)).map_err(|error| error.to_string());
     assert_eq!(check("asymmetric:share=1", 0.5), Ok(()));
     assert_eq!(
         check("asymmetric:share=0.8", 0.7).unwrap_err(),
@@ -197,8 +198,8 @@ fn rates_without_a_meaning_are_refused() {
 
 /// The data cells and check cells that a model at rate 1 reaches in a memory of which a tensor has these.
 fn reached(scope: &str, data: Range<u64>, check: Range<u64>) -> (Vec<u64>, Vec<u64>) {
-    let ScopedFaultModel { model, scope } = format!("bernoulli:{scope}").parse().unwrap();
-    let Faults::Flips(pattern) = scope.cells(data, check).sample(model, rate(1.0), 0, 0) else {
+    let FaultModel { kind, scope } = format!("bernoulli:{scope}").parse().unwrap();
+    let Faults::Flips(pattern) = ScopedBits::new(&scope, data, check).sample(kind, rate(1.0), 0, 0) else {
         panic!("flips")
     };
     (pattern.data, pattern.check)
@@ -215,11 +216,11 @@ fn scopes_reach_their_cells_and_no_others() {
 fn a_model_takes_the_cells_in_scope_for_all_there_are() {
     // The same flips as of a memory of so many cells, at their places.
     let scope = Scope { bit: Some(3), tensor: None };
-    let cells = scope.cells(800..8_800, 0..100);
-    assert_eq!(cells.sizes(), PlaneSizes { data_bits: 1_000, check_bits: 0 });
-    let model = model("burst:length=2,distance=1");
-    let Faults::Flips(scoped) = cells.sample(model, rate(0.01), 7, 7) else { panic!("flips") };
-    let Faults::Flips(whole) = model.sample(rate(0.01), cells.sizes(), 7, 7) else { panic!("flips") };
+    let bits = ScopedBits::new(&scope, 800..8_800, 0..100);
+    assert_eq!(bits.sizes(), PlaneSizes { data_bits: 1_000, check_bits: 0 });
+    let kind = kind("burst:length=2,distance=1");
+    let Faults::Flips(scoped) = bits.sample(kind, rate(0.01), 7, 7) else { panic!("flips") };
+    let Faults::Flips(whole) = sample(kind, rate(0.01), bits.sizes(), 7, 7) else { panic!("flips") };
     assert!(!whole.data.is_empty());
     assert_eq!(scoped.data, whole.data.iter().map(|cell| 800 + 8 * cell + 3).collect::<Vec<_>>());
 }
@@ -231,13 +232,13 @@ proptest! {
         least in 1u64..6, more in 0u64..6, distance in 1u64..700, hours in 1u64..40, scrub in 0u64..40
     ) {
         let planes = PlaneSizes { data_bits, check_bits };
-        for model in [
-            FaultModel::Burst { length: (least, least + more), distance },
-            FaultModel::StuckAt { one: trial % 2 == 0 },
-            FaultModel::Asymmetric { share: p },
-            FaultModel::Accumulate { hours, scrub: Some(scrub % hours).filter(|&s| s > 0) },
+        for kind in [
+            FaultKind::Burst { length: (least, least + more), distance },
+            FaultKind::StuckAt { one: trial % 2 == 0 },
+            FaultKind::Asymmetric { share: p },
+            FaultKind::Accumulate { hours, scrub: Some(scrub % hours).filter(|&s| s > 0) },
         ] {
-            let patterns = match model.sample(rate(p), planes, 1, trial) {
+            let patterns = match sample(kind, rate(p), planes, 1, trial) {
                 Faults::Flips(pattern) => vec![pattern],
                 Faults::ByStoredBit { ones, zeros } => vec![ones, zeros],
                 Faults::BetweenScrubs(intervals) => intervals,

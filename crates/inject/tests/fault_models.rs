@@ -1,15 +1,16 @@
 //! The fault models through the public interface: values, distribution, pairing, and the paper's
 //! counts (reference/paper.md, section 6 of the project's notes).
 
-use inject::{BitErrorRate, FaultModel, FaultPattern, Faults, PlaneSizes, WordFaults};
+use design::{BitErrorRate, FaultKind};
+use inject::{FaultPattern, Faults, MeanFlips, PlaneSizes, WordFaults};
 use proptest::prelude::*;
 
 fn rate(rate: f64) -> BitErrorRate {
     BitErrorRate::new(rate).unwrap()
 }
 
-fn sample(model: FaultModel, p: f64, data_bits: u64, check_bits: u64, trial: u64) -> FaultPattern {
-    flips(model.sample(rate(p), PlaneSizes { data_bits, check_bits }, 2019, trial))
+fn sample(kind: FaultKind, p: f64, data_bits: u64, check_bits: u64, trial: u64) -> FaultPattern {
+    flips(inject::sample(kind, rate(p), PlaneSizes { data_bits, check_bits }, 2019, trial))
 }
 
 fn flips(faults: Faults) -> FaultPattern {
@@ -17,16 +18,16 @@ fn flips(faults: Faults) -> FaultPattern {
     pattern
 }
 
-const BOTH: [FaultModel; 2] = [FaultModel::Bernoulli, FaultModel::FixedCount];
+const BOTH: [FaultKind; 2] = [FaultKind::Bernoulli, FaultKind::FixedCount];
 
 /// S111 and S112 of the specification.
 #[test]
 fn values_are_stable() {
     // Fixed by definition: these offsets may never change, or recorded campaigns could not be replayed.
-    let pattern = sample(FaultModel::Bernoulli, 1e-3, 8000, 1000, 0);
+    let pattern = sample(FaultKind::Bernoulli, 1e-3, 8000, 1000, 0);
     assert_eq!(pattern.data, [4056, 4375, 6413, 6758, 7047, 7312]);
     assert_eq!(pattern.check, [764]);
-    let pattern = sample(FaultModel::FixedCount, 1e-3, 8000, 1000, 7);
+    let pattern = sample(FaultKind::FixedCount, 1e-3, 8000, 1000, 7);
     assert_eq!(pattern.data, [34, 889, 1356, 2486, 3194, 6106, 6999, 7893]);
     assert_eq!(pattern.check, [732]);
 }
@@ -41,9 +42,9 @@ fn digest(pattern: &FaultPattern) -> u64 {
 fn whole_patterns_are_stable() {
     // As above, for patterns too long to list: many flips, repeats among the draws, more than half.
     let planes = [(93_431_296, 11_678_912), (8 * 138_344_128, 0), (4_096, 512)];
-    let digests = |model: FaultModel| -> Vec<u64> {
+    let digests = |kind: FaultKind| -> Vec<u64> {
         let draw = |&(data_bits, check_bits): &(u64, u64), p, seed, trial| {
-            digest(&flips(model.sample(rate(p), PlaneSizes { data_bits, check_bits }, seed, trial)))
+            digest(&flips(inject::sample(kind, rate(p), PlaneSizes { data_bits, check_bits }, seed, trial)))
         };
         vec![
             draw(&planes[0], 1e-6, 2019, 0),
@@ -58,7 +59,7 @@ fn whole_patterns_are_stable() {
         ]
     };
     assert_eq!(
-        digests(FaultModel::Bernoulli),
+        digests(FaultKind::Bernoulli),
         [
             0x152e_a468_52d1_d19e,
             0xd66e_8b16_aa0e_c96e,
@@ -72,7 +73,7 @@ fn whole_patterns_are_stable() {
         ]
     );
     assert_eq!(
-        digests(FaultModel::FixedCount),
+        digests(FaultKind::FixedCount),
         [
             0xc0da_9a3a_2e43_26f5,
             0xb891_776f_7e06_9c00,
@@ -90,7 +91,7 @@ fn whole_patterns_are_stable() {
 #[test]
 fn the_papers_fault_counts_are_reproduced() {
     for (weights, count) in [(138_344_128, 1_106_753), (11_678_912, 93_431), (1_244_448, 9_955)] {
-        let pattern = sample(FaultModel::FixedCount, 1e-3, 8 * weights, 0, 0);
+        let pattern = sample(FaultKind::FixedCount, 1e-3, 8 * weights, 0, 0);
         assert_eq!(pattern.data.len(), count);
     }
 }
@@ -98,10 +99,10 @@ fn the_papers_fault_counts_are_reproduced() {
 /// S107 of the specification.
 #[test]
 fn check_bits_do_not_disturb_the_data_plane() {
-    for model in BOTH {
+    for kind in BOTH {
         for trial in 0..20 {
-            let bare = sample(model, 1e-2, 6400, 0, trial);
-            let coded = sample(model, 1e-2, 6400, 800, trial);
+            let bare = sample(kind, 1e-2, 6400, 0, trial);
+            let coded = sample(kind, 1e-2, 6400, 800, trial);
             assert_eq!(bare.data, coded.data);
             assert!(bare.check.is_empty());
         }
@@ -111,8 +112,8 @@ fn check_bits_do_not_disturb_the_data_plane() {
 #[test]
 fn trials_seeds_and_planes_have_streams_of_their_own() {
     let planes = PlaneSizes { data_bits: 10_000, check_bits: 10_000 };
-    for model in BOTH {
-        let draw = |seed, trial| flips(model.sample(rate(0.01), planes, seed, trial));
+    for kind in BOTH {
+        let draw = |seed, trial| flips(inject::sample(kind, rate(0.01), planes, seed, trial));
         let patterns = [draw(1, 0), draw(1, 1), draw(2, 0), draw(1 << 63, 0)];
         for (i, a) in patterns.iter().enumerate() {
             assert_ne!(a.data, a.check);
@@ -123,11 +124,11 @@ fn trials_seeds_and_planes_have_streams_of_their_own() {
 
 #[test]
 fn rates_of_zero_and_one_mean_none_and_all() {
-    for model in BOTH {
-        assert_eq!(sample(model, 0.0, 100, 10, 0), FaultPattern::default());
-        let all = sample(model, 1.0, 100, 10, 0);
+    for kind in BOTH {
+        assert_eq!(sample(kind, 0.0, 100, 10, 0), FaultPattern::default());
+        let all = sample(kind, 1.0, 100, 10, 0);
         assert_eq!((all.data, all.check), ((0..100).collect(), (0..10).collect()));
-        assert!(sample(model, f64::MIN_POSITIVE, u64::MAX / 2, 0, 0).data.is_empty());
+        assert!(sample(kind, f64::MIN_POSITIVE, u64::MAX / 2, 0, 0).data.is_empty());
     }
 }
 
@@ -140,21 +141,21 @@ fn chi_square(observed: &[u64]) -> f64 {
 #[test]
 fn flips_fall_evenly_on_cells_and_on_bit_positions() {
     // 99.9 % points of chi-square: 1,000 for 866 degrees of freedom, 24.3 for 7.
-    for model in BOTH {
+    for kind in BOTH {
         let mut by_cell = vec![0; 867];
         let mut by_bit = vec![0; 8];
         for trial in 0..40_000 {
-            for flip in sample(model, 0.01, 867, 0, trial).data {
+            for flip in sample(kind, 0.01, 867, 0, trial).data {
                 by_cell[flip as usize] += 1;
                 by_bit[(flip % 8) as usize] += 1;
             }
         }
-        assert!(chi_square(&by_cell) < 1_000.3, "{model}: {}", chi_square(&by_cell));
+        assert!(chi_square(&by_cell) < 1_000.3, "{kind}: {}", chi_square(&by_cell));
         // 867 = 108 * 8 + 3: the first three bit positions have one cell more.
         for (bit, count) in by_bit.iter_mut().enumerate() {
             *count = *count * 108 / if bit < 3 { 109 } else { 108 };
         }
-        assert!(chi_square(&by_bit) < 24.3, "{model}: {}", chi_square(&by_bit));
+        assert!(chi_square(&by_bit) < 24.3, "{kind}: {}", chi_square(&by_bit));
     }
 }
 
@@ -163,7 +164,7 @@ fn all_pairs_of_a_fixed_count_are_equally_likely() {
     // 2 of 6 cells: 15 sets; the 99.9 % point for 14 degrees of freedom is 36.1.
     let mut by_set = [0; 36];
     for trial in 0..30_000 {
-        let flips = sample(FaultModel::FixedCount, 2.0 / 6.0, 6, 0, trial).data;
+        let flips = sample(FaultKind::FixedCount, 2.0 / 6.0, 6, 0, trial).data;
         by_set[(flips[0] * 6 + flips[1]) as usize] += 1;
     }
     let seen: Vec<u64> = by_set.into_iter().filter(|&n| n > 0).collect();
@@ -177,7 +178,7 @@ fn bernoulli_counts_are_binomial() {
     let (cells, p, trials) = (200u64, 0.02f64, 50_000u64);
     let mut observed = [0f64; 11];
     for trial in 0..trials {
-        let n = sample(FaultModel::Bernoulli, p, cells, 0, trial).data.len();
+        let n = sample(FaultKind::Bernoulli, p, cells, 0, trial).data.len();
         observed[n.min(10)] += 1.0;
     }
     let mut expected = [0f64; 11];
@@ -195,7 +196,7 @@ fn bernoulli_counts_are_binomial() {
 fn crowded(cells: u64, block: u64, p: f64, trials: u64) -> (f64, f64, f64) {
     let (mut flips, mut left, mut two, mut three) = (0u64, 0u64, 0u64, 0u64);
     for trial in 0..trials {
-        let pattern = sample(FaultModel::Bernoulli, p, cells, 0, trial).data;
+        let pattern = sample(FaultKind::Bernoulli, p, cells, 0, trial).data;
         for group in pattern.chunk_by(|a, b| a / block == b / block) {
             let n = group.len() as u64;
             flips += n;
@@ -241,12 +242,12 @@ proptest! {
     fn patterns_are_ascending_distinct_and_inside(
         p in 0f64..=1.0, data_bits in 0u64..2_000, check_bits in 0u64..300, trial: u64
     ) {
-        for model in BOTH {
-            let pattern = sample(model, p, data_bits, check_bits, trial);
+        for kind in BOTH {
+            let pattern = sample(kind, p, data_bits, check_bits, trial);
             for (flips, cells) in [(&pattern.data, data_bits), (&pattern.check, check_bits)] {
                 prop_assert!(flips.is_sorted_by(|a, b| a < b));
                 prop_assert!(flips.last().is_none_or(|&last| last < cells));
-                if model == FaultModel::FixedCount {
+                if kind == FaultKind::FixedCount {
                     prop_assert_eq!(flips.len(), (cells as f64 * p) as usize);
                 }
             }
@@ -264,8 +265,8 @@ fn word_faults_are_stable_and_have_a_stream_of_their_own() {
     assert_eq!(faults.uniform(), 0.051695147303782774);
     let mut faults = WordFaults::new(2019, 7);
     let flips = faults.flips(8000, rate(1e-3));
-    assert_ne!(flips, sample(FaultModel::Bernoulli, 1e-3, 8000, 8000, 7).data);
-    assert_ne!(flips, sample(FaultModel::Bernoulli, 1e-3, 8000, 8000, 7).check);
+    assert_ne!(flips, sample(FaultKind::Bernoulli, 1e-3, 8000, 8000, 7).data);
+    assert_ne!(flips, sample(FaultKind::Bernoulli, 1e-3, 8000, 8000, 7).check);
     assert_ne!(flips, WordFaults::new(2019, 8).flips(8000, rate(1e-3)));
     assert_ne!(flips, WordFaults::new(2020, 7).flips(8000, rate(1e-3)));
 }
@@ -292,12 +293,16 @@ fn the_mean_of_a_fixed_count_is_what_flips() {
     for (data_bits, check_bits) in [(1, 0), (999_999, 0), (10_000_000, 1_250_000), (9_955_584, 1_244_448)] {
         let planes = PlaneSizes { data_bits, check_bits };
         for rate in [0.0, 1e-6, 3.3e-5, 0.25, 1.0].map(|rate| BitErrorRate::new(rate).unwrap()) {
-            let Faults::Flips(flips) = FaultModel::FixedCount.sample(rate, planes, 1, 2) else { panic!() };
+            let Faults::Flips(flips) = inject::sample(FaultKind::FixedCount, rate, planes, 1, 2) else {
+                panic!()
+            };
             let count = flips.data.len() + flips.check.len();
-            assert_eq!(FaultModel::FixedCount.mean_flips(rate, planes), count as f64, "{planes:?} {rate:?}");
+            let mean = inject::mean_flips(FaultKind::FixedCount, rate, planes);
+            assert_eq!(mean, MeanFlips::OfMemory(count as f64), "{planes:?} {rate:?}");
         }
     }
     // Ten cells and a fifth of one are ten.
     let planes = PlaneSizes { data_bits: 9_955_584, check_bits: 1_244_448 };
-    assert_eq!(FaultModel::FixedCount.mean_flips(BitErrorRate::new(1e-6).unwrap(), planes), 10.0);
+    let mean = inject::mean_flips(FaultKind::FixedCount, BitErrorRate::new(1e-6).unwrap(), planes);
+    assert_eq!(mean, MeanFlips::OfMemory(10.0));
 }

@@ -1,6 +1,7 @@
 //! Failures in time.
 
-use inject::{BitErrorRate, FlipRate};
+use design::BitErrorRate;
+use inject::FlipRate;
 
 fn near(value: f64, expected: f64) {
     assert!((value / expected - 1.0).abs() < 1e-12, "{value:e}, expected {expected:e}");

@@ -1,9 +1,7 @@
-//! Names a cell, stores its trials, survives any kill.
+//! Stores the trials of a campaign's cells ([`design::CellSpec`], [`design::TrialRecord`]) and survives any kill.
 //!
-//! A **cell** is one point of a campaign's grid: a network, a protection, a fault model at a rate, an
-//! evaluation set and a seed. Its [`CellId`] is a hash of that content ([`CellSpec`]), so a record
-//! can never be counted under the wrong conditions. A **trial** of a cell is a [`TrialRecord`]:
-//! integers and hashes only; rates and percentages are derived from them by `analysis`.
+//! A cell's id hashes its content, so a record can never be counted under the wrong conditions. Records are integers and
+//! hashes; `analysis` derives rates and percentages from them.
 //!
 //! A **run directory** holds
 //!
@@ -29,23 +27,19 @@
 //!
 //! The schema of `trials.parquet` and of the parts is specified in `results/README.md`.
 
-mod cell;
 mod durable;
 mod part;
 mod run_arguments;
-mod stop;
+mod standing;
 mod store;
 mod table;
-mod trial;
 
-pub use cell::{CellId, CellSpec, EvaluationSet, StoredCells};
 pub use durable::write_durably;
 pub use part::{Part, PartError};
 pub use run_arguments::RunArguments;
-pub use stop::{Standing, StopRule};
+pub use standing::Standing;
 pub use store::{
     Environment, ExpectedOutcomes, Extension, MAX_UNITS, Manifest, Merged, NetworkEntry, PlannedCell,
     Rejected, Scan, Store, StoreError, TensorEntry, Unit,
 };
 pub use table::{TableError, TrialRow, read_trials, write_trials};
-pub use trial::{RECORD_VERSION, TrialRecord};

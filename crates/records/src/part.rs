@@ -3,10 +3,11 @@
 //! First line a header, then one line a trial, then a line with the SHA-256 of all bytes before it.
 //! Text, so that a record can be read, searched and compared with standard tools.
 
+use design::{CellSpec, TrialRecord};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{CellSpec, TrialRecord, Unit};
+use crate::Unit;
 
 /// Version of the part format.
 const PART_VERSION: u32 = 1;

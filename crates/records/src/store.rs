@@ -4,14 +4,12 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use design::{CellId, CellSpec, StopRule};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::durable::{PARTIAL, create_durably, create_folder};
-use crate::{
-    CellId, CellSpec, Part, PartError, RunArguments, Standing, StopRule, TableError, TrialRow, write_durably,
-    write_trials,
-};
+use crate::{Part, PartError, RunArguments, Standing, TableError, TrialRow, write_durably, write_trials};
 
 /// Newest version of `manifest.json`; a manifest has the oldest that can hold it ([`Manifest::oldest_version`]).
 const MANIFEST_VERSION: u32 = 3;
@@ -102,7 +100,7 @@ impl Environment {
 }
 
 /// What an ordinary trial of a cell does on average, known in closed form; the words are those of
-/// [`crate::TrialRecord`]. Informative: no record depends on it.
+/// [`design::TrialRecord`]. Informative: no record depends on it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExpectedOutcomes {

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use design::{CellSpec, FaultKind, FaultModel, TrialRecord};
 use parquet::basic::{Compression, ConvertedType, Repetition, Type as PhysicalType};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
@@ -14,8 +15,6 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::Type;
 
-use crate::{CellSpec, TrialRecord};
-
 /// Version of the table's schema, in the file's key-value metadata.
 const TABLE_VERSION: &str = "1";
 /// Version of a table with cells of changed trials, whose rows must not be taken for ordinary trials: it has a
@@ -23,26 +22,26 @@ const TABLE_VERSION: &str = "1";
 const CHANGED_VERSION: &str = "2";
 const VERSION_KEY: &str = "zerospace.trials";
 
-/// A trial with the conditions of its cell.
+/// A trial with the conditions of its cell: one row of the table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrialRow {
     /// Cell id.
     pub cell: String,
-    /// The plan's label for the network.
+    /// Label of the network in the plan.
     pub model: String,
     /// Protection id.
     pub protection: String,
-    /// Fault model id.
-    pub fault_model: String,
-    /// Bit error rate, or what the fault model takes instead.
+    /// Fault model.
+    pub fault_model: FaultModel,
+    /// Bit error rate, or the quantity that the fault model takes instead.
     pub rate: f64,
     /// The campaign's seed.
     pub seed: u64,
     /// Stored weights, without padding.
     pub weights: u64,
-    /// Cells of the data plane.
+    /// Bits of the data plane.
     pub data_bits: u64,
-    /// Cells of the check plane.
+    /// Bits of the check plane.
     pub check_bits: u64,
     /// Name of the evaluation set.
     pub data_set: String,
@@ -50,14 +49,13 @@ pub struct TrialRow {
     pub images: u64,
     /// Images that the fault-free network classifies correctly.
     pub clean_correct: u64,
-    /// For a cell that draws only trials in which some stored word reads back wrong: the probability of that in an
-    /// ordinary trial.
+    /// Conditional sampling: [`CellSpec::changed_probability`].
     pub changed_probability: Option<f64>,
     /// The trial.
     pub record: TrialRecord,
 }
 
-/// Why a table cannot be written or read.
+/// The reason for which a table cannot be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
     /// The file cannot be opened.
@@ -89,7 +87,7 @@ impl TrialRow {
             model: cell.model.clone(),
             protection: cell.protection.clone(),
             fault_model: cell.fault_model.clone(),
-            rate: cell.rate,
+            rate: cell.rate.get(),
             seed: cell.seed,
             weights: cell.stored.weights,
             data_bits: cell.stored.data_bits,
@@ -125,7 +123,7 @@ impl TrialRow {
             cell: text(),
             model: text(),
             protection: text(),
-            fault_model: text(),
+            fault_model: FaultKind::Bernoulli.into(),
             rate: 0.0,
             seed: 0,
             weights: 0,
@@ -143,6 +141,8 @@ impl TrialRow {
 /// How a column reaches its field.
 enum Field {
     Text(fn(&mut TrialRow) -> &mut String),
+    /// A fault model, as its normal form.
+    FaultModel(fn(&mut TrialRow) -> &mut FaultModel),
     Count(fn(&mut TrialRow) -> &mut u64),
     Real(fn(&mut TrialRow) -> &mut f64),
     /// May be null.
@@ -154,7 +154,7 @@ const COLUMNS: &[(&str, Field)] = &[
     ("cell", Field::Text(|r| &mut r.cell)),
     ("model", Field::Text(|r| &mut r.model)),
     ("protection", Field::Text(|r| &mut r.protection)),
-    ("fault_model", Field::Text(|r| &mut r.fault_model)),
+    ("fault_model", Field::FaultModel(|r| &mut r.fault_model)),
     ("rate", Field::Real(|r| &mut r.rate)),
     ("seed", Field::Count(|r| &mut r.seed)),
     ("weights", Field::Count(|r| &mut r.weights)),
@@ -200,7 +200,9 @@ pub fn write_trials(rows: &[TrialRow]) -> Result<Vec<u8>, TableError> {
     let mut fields = Vec::new();
     for (name, field) in columns(changed) {
         let (physical, converted, repetition) = match field {
-            Field::Text(_) => (PhysicalType::BYTE_ARRAY, ConvertedType::UTF8, Repetition::REQUIRED),
+            Field::Text(_) | Field::FaultModel(_) => {
+                (PhysicalType::BYTE_ARRAY, ConvertedType::UTF8, Repetition::REQUIRED)
+            }
             Field::Count(_) => (PhysicalType::INT64, ConvertedType::UINT_64, Repetition::REQUIRED),
             Field::Real(_) => (PhysicalType::DOUBLE, ConvertedType::NONE, Repetition::REQUIRED),
             Field::OptionalReal(_) => (PhysicalType::DOUBLE, ConvertedType::NONE, Repetition::OPTIONAL),
@@ -226,6 +228,11 @@ pub fn write_trials(rows: &[TrialRow]) -> Result<Vec<u8>, TableError> {
         match field {
             Field::Text(get) => {
                 let values: Vec<ByteArray> = rows.iter_mut().map(|r| get(r).as_str().into()).collect();
+                column.typed::<ByteArrayType>().write_batch(&values, None, None)?;
+            }
+            Field::FaultModel(get) => {
+                let values: Vec<ByteArray> =
+                    rows.iter_mut().map(|r| get(r).to_string().into_bytes().into()).collect();
                 column.typed::<ByteArrayType>().write_batch(&values, None, None)?;
             }
             Field::Count(get) => {
@@ -362,7 +369,17 @@ impl Table {
         Ok(get_column_reader(metadata.file_metadata().schema_descr().column(index), pages))
     }
 
-    /// The next values of a column, one a row; returns how many there were.
+    /// Counts a value's text against the limit.
+    fn text<'v>(&mut self, value: &'v ByteArray) -> Result<&'v str, String> {
+        let text = value.as_utf8().map_err(not_parquet)?;
+        self.text_left = self
+            .text_left
+            .checked_sub(text.len() as u64)
+            .ok_or_else(|| format!("its text takes more than {} bytes", text_limit(self.file_bytes)))?;
+        Ok(text)
+    }
+
+    /// Reads the next values of a column, one a row, and returns their number.
     fn read_batch(
         &mut self,
         name: &str,
@@ -374,11 +391,15 @@ impl Table {
             (Field::Text(get), ColumnReader::ByteArrayColumnReader(column)) => {
                 let values = next_values(column, rows.len())?;
                 for (row, value) in rows.iter_mut().zip(&values) {
-                    let text = value.as_utf8().map_err(not_parquet)?;
-                    self.text_left = self.text_left.checked_sub(text.len() as u64).ok_or_else(|| {
-                        format!("its text takes more than {} bytes", text_limit(self.file_bytes))
-                    })?;
-                    *get(row) = text.to_string();
+                    *get(row) = self.text(value)?.into();
+                }
+                Ok(values.len())
+            }
+            (Field::FaultModel(get), ColumnReader::ByteArrayColumnReader(column)) => {
+                let values = next_values(column, rows.len())?;
+                for (row, value) in rows.iter_mut().zip(&values) {
+                    let model = FaultModel::from_normal_form(self.text(value)?);
+                    *get(row) = model.map_err(|error| format!("column {name}: {error}"))?;
                 }
                 Ok(values.len())
             }
@@ -407,7 +428,7 @@ impl Table {
     }
 }
 
-/// Up to `count` values, and at least one where there is one.
+/// Reads up to `count` values, and one where `count` is 0 and a value is left.
 fn next_values<T: DataType>(column: &mut ColumnReaderImpl<T>, count: usize) -> Result<Vec<T::T>, String> {
     let mut values = Vec::new();
     column.read_records(count.max(1), None, None, &mut values).map_err(not_parquet)?;

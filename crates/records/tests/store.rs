@@ -4,11 +4,13 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
+use design::{
+    BitErrorRate, CellSpec, EvaluationSet, FaultKind, RECORD_VERSION, StopRule, StoredBits, TrialRecord,
+};
 use proptest::prelude::*;
 use records::{
-    CellSpec, Environment, EvaluationSet, ExpectedOutcomes, Extension, Manifest, Merged, Part, PartError,
-    RECORD_VERSION, StopRule, Store, StoreError, StoredCells, TrialRecord, TrialRow, Unit, read_trials,
-    write_trials,
+    Environment, ExpectedOutcomes, Extension, Manifest, Merged, Part, PartError, Store, StoreError, TrialRow,
+    Unit, read_trials, write_trials,
 };
 use sha2::{Digest, Sha256};
 
@@ -20,10 +22,10 @@ fn cell(rate: f64) -> CellSpec {
         network: "n".into(),
         protection: "p".into(),
         protection_parameters: String::new(),
-        fault_model: "f".into(),
-        rate,
+        fault_model: FaultKind::Bernoulli.into(),
+        rate: BitErrorRate::new(rate).unwrap(),
         seed: u64::MAX,
-        stored: StoredCells { weights: 5, padding_weights: 3, data_bits: 64, check_bits: 8 },
+        stored: StoredBits { weights: 5, padding_weights: 3, data_bits: 64, check_bits: 8 },
         evaluation: EvaluationSet {
             name: "d".into(),
             split: "test".into(),
@@ -286,9 +288,12 @@ fn another_plan_is_refused_with_the_first_field_that_differs() {
         error.rsplit_once("another plan: ").unwrap().1.to_string()
     };
     let digest = refused(&|cell| cell.evaluation.digest = "y".into());
-    assert_eq!(digest, "evaluation.digest of cell m, \"quoted\" p f 2e-1 is \"y\", was \"x\"");
+    assert_eq!(digest, "evaluation.digest of cell m, \"quoted\" p bernoulli 2e-1 is \"y\", was \"x\"");
     let unreadable = refused(&|cell| cell.evaluation.unreadable_files = 3);
-    assert_eq!(unreadable, "evaluation.unreadable_files of cell m, \"quoted\" p f 2e-1 is 3, was null");
+    assert_eq!(
+        unreadable,
+        "evaluation.unreadable_files of cell m, \"quoted\" p bernoulli 2e-1 is 3, was null"
+    );
     let fewer = Manifest::new("title", "toml", vec![], vec![cell(0.1)], 5, 2, Environment::default());
     let fewer = Store::create(folder.path(), fewer).unwrap_err().to_string();
     assert!(fewer.ends_with("another plan: the plan has 1 cells, had 2"), "{fewer}");
@@ -581,8 +586,8 @@ proptest! {
         let rows: Vec<TrialRow> = values
             .into_iter()
             .map(|(seed, flips, rate, model)| {
-                let mut row = TrialRow::new(&cell(rate), 9, trial(flips));
-                (row.seed, row.model, row.record.flips_data) = (seed, model, flips);
+                let mut row = TrialRow::new(&cell(0.1), 9, trial(flips));
+                (row.seed, row.model, row.rate, row.record.flips_data) = (seed, model, rate, flips);
                 row
             })
             .collect();
@@ -631,6 +636,15 @@ fn refusal(bytes: &[u8]) -> String {
     std::fs::write(&path, bytes).unwrap();
     let message = read_trials(&path).unwrap_err().to_string();
     message.strip_prefix(&format!("{}: ", path.display())).expect("the file is named").into()
+}
+
+#[test]
+fn a_table_with_an_unknown_fault_model_is_refused_by_its_name() {
+    let unknown = refusal(&replaced(&table(1, "m"), b"bernoulli", b"bernoulla"));
+    assert!(
+        unknown.starts_with("column fault_model: unknown fault model `bernoulla`, expected one of"),
+        "{unknown}"
+    );
 }
 
 fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {

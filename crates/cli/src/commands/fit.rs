@@ -1,6 +1,7 @@
 use anyhow::anyhow;
 use clap::Args;
-use inject::{BitErrorRate, FlipRate};
+use design::BitErrorRate;
+use inject::FlipRate;
 use serde::Serialize;
 
 use crate::terminal::document::{Document, Shown};

@@ -3,8 +3,7 @@ use std::time::Instant;
 
 use campaign::{Drawing, TrialsOf};
 use clap::Args;
-use inject::{FaultModel, ScopedFaultModel};
-use records::{CellSpec, EvaluationSet, StopRule};
+use design::{CellSpec, EvaluationSet, FaultKind, StopRule};
 use serde::Serialize;
 
 use crate::terminal::document::{Document, NamedCell, Shown};
@@ -62,21 +61,21 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     };
     let expected = campaign::expected_outcomes(&loaded.networks, &loaded.cells);
     let mut piloted = piloted.into_iter();
-    let cell = |cell: &CellSpec| {
+    let cell = |cell: &CellSpec| -> Result<CellPlan, Failure> {
         let id = cell.id();
-        CellPlan {
+        Ok(CellPlan {
             named: NamedCell::new(cell),
             data_bits: cell.stored.data_bits,
             check_bits: cell.stored.check_bits,
-            expected_flips: campaign::mean_flips(&loaded.networks, cell),
+            expected_flips: campaign::mean_flips(&loaded.networks, cell).map_err(Failure::input)?,
             changed_probability: expected.iter().find(|e| e.cell == id).map(|e| e.changed_probability),
             pilot: piloted.next().map(|found| CellPilot {
                 seconds_a_trial: found.seconds,
                 interval_points: found.interval(experiment.trials),
             }),
-        }
+        })
     };
-    let cells: Vec<CellPlan> = loaded.cells.iter().map(cell).collect();
+    let cells: Vec<CellPlan> = loaded.cells.iter().map(cell).collect::<Result<_, Failure>>()?;
     let networks =
         experiment.models.iter().zip(&loaded.checkpoints).map(|(model, checkpoint)| PlannedNetwork {
             label: &model.label,
@@ -168,10 +167,9 @@ struct CellPilot {
 }
 
 impl CellPlan {
-    /// Whether every trial flips as many cells.
+    /// Returns true if every trial has the same number of flips.
     fn flips_exactly(&self) -> bool {
-        let model: Result<ScopedFaultModel, _> = self.named.fault_model.parse();
-        model.is_ok_and(|model| model.model == FaultModel::FixedCount)
+        self.named.fault_model.kind == FaultKind::FixedCount
     }
 
     fn row(&self) -> Vec<String> {

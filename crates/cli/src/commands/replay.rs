@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use anyhow::anyhow;
 use campaign::{Drawing, StoredNetwork, WordAccount, WordOutcome};
 use clap::Args;
-use records::{CellSpec, TrialRecord};
+use design::{CellSpec, TrialRecord};
 use serde::Serialize;
 
 use crate::commands::run::run_directory;

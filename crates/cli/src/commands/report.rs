@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 
 use analysis::{CellSummary, Interval, Measure};
 use clap::Args;
+use design::FaultModel;
 use harness::{
     Failure, LoadedExperiment, RunReport, SYNTHETIC, is_synthetic_run, measure, measure_fault_free,
 };
@@ -126,7 +127,7 @@ struct Reported<'a> {
 struct ReportedCell<'a> {
     model: &'a str,
     protection: &'a str,
-    fault_model: &'a str,
+    fault_model: &'a FaultModel,
     rate: f64,
     trials: u64,
     images: u64,

@@ -143,7 +143,7 @@ fn row(path: &str, name: &str, manifest: &Manifest, report: &analysis::Report) -
         ..=4 => names.join(", "),
         many => many.to_string(),
     };
-    let mut rates: Vec<f64> = specs().map(|spec| spec.rate).collect();
+    let mut rates: Vec<f64> = specs().map(|spec| spec.rate.get()).collect();
     rates.sort_by(f64::total_cmp);
     rates.dedup();
     let rates = match rates.as_slice() {

@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use campaign::{Experiment, Shard};
 use clap::Args;
-use records::{
-    Environment, Extension, Manifest, PlannedCell, Rejected, Scan, Standing, Store, TrialRecord, Unit,
-};
+use design::TrialRecord;
+use records::{Environment, Extension, Manifest, PlannedCell, Rejected, Scan, Standing, Store, Unit};
 use serde::Serialize;
 
 use crate::commands::run::run_directory;

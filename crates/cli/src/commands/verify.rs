@@ -148,14 +148,15 @@ impl Document for Verified {
 
 /// `count` different numbers below `all`, or all of them, ascending: every set is equally likely.
 fn sample(all: usize, count: usize, seed: u64) -> Vec<usize> {
-    use inject::{BitErrorRate, FaultModel, Faults, PlaneSizes};
+    use design::{BitErrorRate, FaultKind};
+    use inject::{Faults, PlaneSizes};
     if count >= all {
         return (0..all).collect();
     }
     let planes = PlaneSizes { data_bits: all as u64, check_bits: 0 };
     // The middle of the rates that give this count: floor(all * rate) = count.
     let rate = BitErrorRate::new((count as f64 + 0.5) / all as f64).expect("count < all");
-    let Faults::Flips(drawn) = FaultModel::FixedCount.sample(rate, planes, seed, 0) else {
+    let Faults::Flips(drawn) = inject::sample(FaultKind::FixedCount, rate, planes, seed, 0) else {
         unreachable!("a fixed count of cells flips, whatever they hold")
     };
     drawn.data.into_iter().map(|number| number as usize).collect()

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use records::CellSpec;
+use design::{BitErrorRate, CellSpec, FaultModel};
 use serde::Serialize;
 
 use crate::terminal::output::data;
@@ -65,8 +65,8 @@ pub(crate) struct NamedCell {
     pub(crate) cell: String,
     model: String,
     protection: String,
-    pub(crate) fault_model: String,
-    rate: f64,
+    pub(crate) fault_model: FaultModel,
+    rate: BitErrorRate,
 }
 
 impl NamedCell {
@@ -85,7 +85,7 @@ impl NamedCell {
 
     pub(crate) fn columns(&self) -> Vec<String> {
         let Self { cell, model, protection, fault_model, rate } = self;
-        vec![cell.clone(), model.clone(), protection.clone(), fault_model.clone(), format!("{rate:e}")]
+        vec![cell.clone(), model.clone(), protection.clone(), fault_model.to_string(), rate.to_string()]
     }
 }
 

@@ -1,5 +1,6 @@
 use std::process::ExitCode;
 
+use campaign::PlanError;
 use harness::{Failure, MissingSet};
 use signal_hook::consts::SIGINT;
 
@@ -41,6 +42,9 @@ pub(crate) fn code(failure: &Failure) -> ExitCode {
 /// The failure in one line, with the option or command that helps where there is one.
 pub(crate) fn explained(failure: &Failure) -> String {
     const CHOOSE: &str = "choose the directory of data sets with --data DIR or ZEROSPACE_DATA";
+    if let Some(PlanError::Unstorable { protection, .. }) = failure.error().downcast_ref() {
+        return format!("{failure} (throttle the checkpoint: `zerospace quantize --throttle={protection}`)");
+    }
     match failure.error().downcast_ref() {
         None => failure.to_string(),
         Some(MissingSet { fetchable: None, .. }) => format!("{failure}; {CHOOSE}"),

@@ -1,7 +1,7 @@
 //! Whether this machine computes the published bits.
 
 use campaign::Drawing;
-use records::TrialRecord;
+use design::TrialRecord;
 use serde::{Deserialize, Serialize};
 
 use super::speed::PROTECTION;
@@ -35,7 +35,9 @@ pub(super) fn trials(
     let mut trials = Vec::new();
     for network in &carried.networks {
         let of = carried.cells.iter().filter(|c| c.network == network.digest && c.protection == PROTECTION);
-        let cell = of.max_by(|a, b| a.rate.total_cmp(&b.rate)).expect("the experiment has this protection");
+        let cell = of
+            .max_by(|a, b| a.rate.get().total_cmp(&b.rate.get()))
+            .expect("the experiment has this protection");
         let memory = recomputation.memory(cell)?;
         let drawing = Drawing::new(&memory, cell).map_err(Failure::input)?;
         let record = recomputation.record(cell, 0, drawing.trial(0));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use campaign::Drawing;
+use design::{BitErrorRate, CellSpec};
 use ecc::MemoryImage;
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
@@ -88,7 +89,7 @@ pub(super) fn measured(
     let mut cells = carried.cells.iter().filter(|cell| cell.model == MODEL && cell.protection == PROTECTION);
     let cell = cells.next().expect("the experiment has this protection");
     for (rate, trials) in RATES {
-        let cell = records::CellSpec { rate, ..cell.clone() };
+        let cell = CellSpec { rate: BitErrorRate::new(rate).expect("a rate"), ..cell.clone() };
         let memory = recomputation.memory(&cell)?;
         let drawing = Drawing::new(&memory, &cell).map_err(Failure::input)?;
         let seconds = best(|| {

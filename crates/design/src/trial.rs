@@ -3,34 +3,35 @@ use serde::{Deserialize, Serialize};
 /// Version of the trial record; part of every cell's identity.
 pub const RECORD_VERSION: u32 = 1;
 
-/// What one trial did: a function of (cell, trial) and of nothing else.
+/// Result of one trial: a function of (cell, trial) and of nothing else.
 ///
-/// A *word* is a code word of the cell's protection, and only words with at least one flipped cell are
+/// A *word* is a code word of the cell's protection, and only words with at least one flipped bit are
 /// counted. `corrected`, `detected`, `miscorrected` and `silent` partition the words hit, except for
-/// words that a decoder calls clean and that do read back right. Right is what a memory without faults reads back.
+/// words that a decoder calls clean and that read back right. A word reads back right if it reads as from a memory without
+/// faults.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrialRecord {
     /// Number of the trial in its cell, from 0; also the stream of its random generator.
     pub trial: u64,
-    /// Flipped cells of the data plane.
+    /// Flipped bits of the data plane.
     pub flips_data: u64,
-    /// Flipped cells of the check plane.
+    /// Flipped bits of the check plane.
     pub flips_check: u64,
     /// First 16 hex digits of the SHA-256 of the flipped offsets.
     pub pattern_hash: String,
-    /// Code words with at least one flipped cell.
+    /// Code words with at least one flipped bit.
     pub words_hit: u64,
-    /// Words the decoder changed, and rightly so (CE).
+    /// Words that the decoder corrected rightly (CE).
     pub corrected: u64,
-    /// Words the decoder declared uncorrectable (DUE).
+    /// Words that the decoder declared uncorrectable (DUE).
     pub detected: u64,
-    /// Words the decoder changed to something that was never stored.
+    /// Words that the decoder changed to something that was never stored (miscorrections).
     pub miscorrected: u64,
-    /// Words the decoder passed as clean although they read back wrong (SDC).
+    /// Words that the decoder passed as clean although they read back wrong (SDC).
     pub silent: u64,
-    /// Weights that read back as other values than the network's, those that a lossy protection changes by storing them
-    /// included; padding is not counted here.
+    /// Weights that read back with another value than the network's, including those that a lossy protection changes by
+    /// storing them; padding is not counted here.
     pub weights_changed: u64,
     /// Padding weights that read back changed; they have no effect on the network.
     pub padding_changed: u64,

@@ -1,10 +1,10 @@
-//! What fault models are called.
+//! The text of fault models.
 
-use inject::{FaultModel, Scope, ScopedFaultModel};
+use design::{FaultKind, FaultModel, FaultModelError, Scope};
 use proptest::prelude::*;
 
-fn read(text: &str) -> Result<ScopedFaultModel, String> {
-    text.parse().map_err(|error: inject::FaultModelError| error.to_string())
+fn read(text: &str) -> Result<FaultModel, String> {
+    text.parse().map_err(|error: FaultModelError| error.to_string())
 }
 
 #[test]
@@ -69,17 +69,17 @@ fn what_names_no_model_is_refused_in_one_sentence() {
     }
 }
 
-fn models() -> impl Strategy<Value = FaultModel> {
+fn kinds() -> impl Strategy<Value = FaultKind> {
     prop_oneof![
-        Just(FaultModel::Bernoulli),
-        Just(FaultModel::FixedCount),
-        (1u64..=1024, 0u64..100, 1u64..1 << 20).prop_map(|(least, more, distance)| FaultModel::Burst {
+        Just(FaultKind::Bernoulli),
+        Just(FaultKind::FixedCount),
+        (1u64..=1024, 0u64..100, 1u64..1 << 20).prop_map(|(least, more, distance)| FaultKind::Burst {
             length: (least, (least + more).min(1024)),
             distance
         }),
-        any::<bool>().prop_map(|one| FaultModel::StuckAt { one }),
-        (0f64..=1.0).prop_map(|share| FaultModel::Asymmetric { share }),
-        (1u64..=1_000_000, 0u64..1_000_000).prop_map(|(hours, scrub)| FaultModel::Accumulate {
+        any::<bool>().prop_map(|one| FaultKind::StuckAt { one }),
+        (0f64..=1.0).prop_map(|share| FaultKind::Asymmetric { share }),
+        (1u64..=1_000_000, 0u64..1_000_000).prop_map(|(hours, scrub)| FaultKind::Accumulate {
             hours,
             scrub: Some(scrub % hours).filter(|&scrub| scrub > 0)
         }),
@@ -89,9 +89,9 @@ fn models() -> impl Strategy<Value = FaultModel> {
 proptest! {
     #[test]
     fn what_is_displayed_reads_as_the_same(
-        model in models(), bit in proptest::option::of(0u8..8), tensor in proptest::option::of(".{1,20}")
+        kind in kinds(), bit in proptest::option::of(0u8..8), tensor in proptest::option::of(".{1,20}")
     ) {
-        let model = ScopedFaultModel { model, scope: Scope { bit, tensor } };
+        let model = FaultModel { kind, scope: Scope { bit, tensor } };
         prop_assert_eq!(read(&model.to_string()).unwrap(), model);
     }
 

@@ -3,6 +3,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::{BitErrorRate, FaultModel};
+
 /// The images that a cell is evaluated on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -15,13 +17,13 @@ pub struct EvaluationSet {
     pub images: u64,
     /// SHA-256 of the decoded images and labels.
     pub digest: String,
-    /// Files of a folder that could not be decoded and were left out, others coming in their place; shown, not
-    /// part of the identity, which is that of the images there are. Absent in JSON when 0.
+    /// Number of files of a folder that could not be decoded and were replaced by later ones; shown, not part of the
+    /// identity, because `digest` is over the images that were decoded. Absent in JSON when 0.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unreadable_files: u64,
-    /// Whether the images have no labels, so that the class which the fault-free network predicts stands for
-    /// the label: `correct` is then `agree`, and `clean_correct` all images. Shown; the digest tells such a set
-    /// from one with labels. Absent in JSON when false.
+    /// True if the images have no labels. The class that the fault-free network predicts then stands for the label:
+    /// `correct` equals `agree`, and `clean_correct` is the number of images. Shown; the digest of such a set differs from
+    /// that of a set with labels. Absent in JSON when false.
     #[serde(default, skip_serializing_if = "is_false")]
     pub label_free: bool,
 }
@@ -34,56 +36,55 @@ fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-/// The memory that faults can hit.
+/// Size of the memory that faults can hit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct StoredCells {
-    /// Weights of the network.
+pub struct StoredBits {
+    /// Number of weights of the network.
     pub weights: u64,
-    /// Zero weights that fill the last block of each tensor; stored and hit like the others.
+    /// Number of zero weights that fill the last block of each tensor; they are stored and hit like the others.
     pub padding_weights: u64,
-    /// Cells of the data plane, padding included.
+    /// Bits of the data plane, padding included.
     pub data_bits: u64,
-    /// Cells of the check plane.
+    /// Bits of the check plane.
     pub check_bits: u64,
 }
 
-/// All conditions of a cell.
+/// Conditions of a cell: everything that its records depend on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CellSpec {
     /// [`crate::RECORD_VERSION`] at the time of writing.
     pub record_version: u32,
-    /// What evaluates a network, and by which rules; changes when predictions may.
+    /// Name and version of the evaluator; it changes whenever a prediction may change.
     pub evaluator: String,
-    /// The plan's label for the network; shown, not part of the identity.
+    /// Label of the network in the plan; shown, not part of the identity.
     pub model: String,
     /// Content hash of the checkpoint: architecture, weights, parameters, scales.
     pub network: String,
     /// Protection id, e.g. `in-place-64-57`.
     pub protection: String,
-    /// Everything that defines the protection's code, e.g. its parity-check matrix.
+    /// Definition of the protection's code, e.g. its parity-check matrix.
     pub protection_parameters: String,
-    /// Fault model id, e.g. `bernoulli`.
-    pub fault_model: String,
-    /// Bit error rate: flips before correction for each stored cell, in [0, 1].
-    pub rate: f64,
-    /// The campaign's seed.
+    /// Fault model.
+    pub fault_model: FaultModel,
+    /// Bit error rate, or the quantity that the fault model takes instead.
+    pub rate: BitErrorRate,
+    /// Seed of the campaign.
     pub seed: u64,
-    /// Which memory is faulty.
-    pub stored: StoredCells,
-    /// What the network is evaluated on.
+    /// Memory that faults can hit.
+    pub stored: StoredBits,
+    /// Images that the network is evaluated on.
     pub evaluation: EvaluationSet,
-    /// Only for a cell that draws just those trials in which some stored word reads back wrong: the probability of
-    /// that in an ordinary trial, with which a mean over the cell's trials counts. The network's weights, the protection
-    /// and the rate determine it, so that the identity holds only whether it is there. Absent in JSON for ordinary
-    /// cells.
+    /// Conditional sampling: probability that some stored word reads back wrong in an ordinary trial, if the cell draws
+    /// only such trials; a mean over its trials is multiplied by it. The network's weights, the protection and the rate
+    /// determine the number, so the identity holds only its presence. Absent in JSON for ordinary cells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changed_probability: Option<f64>,
 }
 
 impl CellSpec {
-    /// The content hash. Labels (`model`, the data set's name and split) do not enter.
+    /// Computes the content hash. Labels (`model`, the data set's name and split) do not enter it.
     pub fn id(&self) -> CellId {
         let content = (
             self.record_version,
@@ -92,7 +93,7 @@ impl CellSpec {
             &self.protection,
             &self.protection_parameters,
             &self.fault_model,
-            format!("{:016x}", self.rate.to_bits()),
+            format!("{:016x}", self.rate.get().to_bits()),
             self.seed,
             &self.stored,
             self.evaluation.images,
@@ -107,10 +108,10 @@ impl CellSpec {
         CellId(digest[..8].iter().map(|b| format!("{b:02x}")).collect())
     }
 
-    /// One line for people: model, protection, fault model, rate, and which trials where not all.
+    /// Returns one line for people: model, protection, fault model, rate, and a note on conditional sampling.
     pub fn label(&self) -> String {
         let trials = if self.changed_probability.is_some() { ", changed trials" } else { "" };
-        format!("{} {} {} {:e}{trials}", self.model, self.protection, self.fault_model, self.rate)
+        format!("{} {} {} {}{trials}", self.model, self.protection, self.fault_model, self.rate)
     }
 }
 
@@ -119,7 +120,7 @@ impl CellSpec {
 pub struct CellId(String);
 
 impl CellId {
-    /// The hex digits.
+    /// Returns the hex digits.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -134,6 +135,7 @@ impl fmt::Display for CellId {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::FaultKind;
 
     fn spec() -> CellSpec {
         CellSpec {
@@ -143,10 +145,10 @@ mod tests {
             network: "ab".into(),
             protection: "faulty".into(),
             protection_parameters: String::new(),
-            fault_model: "bernoulli".into(),
-            rate: 1e-3,
+            fault_model: FaultKind::Bernoulli.into(),
+            rate: BitErrorRate::new(1e-3).unwrap(),
             seed: 1,
-            stored: StoredCells { weights: 10, padding_weights: 6, data_bits: 128, check_bits: 0 },
+            stored: StoredBits { weights: 10, padding_weights: 6, data_bits: 128, check_bits: 0 },
             evaluation: EvaluationSet {
                 name: "a".into(),
                 split: "test".into(),
@@ -171,9 +173,9 @@ mod tests {
         assert_eq!(spec().id().as_str(), "c0cdf2c363892b9f");
     }
 
-    /// Manifests from before these fields read, and ordinary ones still look like them.
+    /// Manifests that are older than these fields can be read, and ordinary sets are still written like them.
     #[test]
-    fn what_is_unusual_about_a_set_is_absent_when_it_is_not() {
+    fn unusual_properties_of_a_set_are_absent_from_json_otherwise() {
         let old = r#"{"name":"a","split":"test","images":7,"digest":"cd"}"#;
         let set: EvaluationSet = serde_json::from_str(old).unwrap();
         assert_eq!(set, spec().evaluation);
@@ -184,10 +186,10 @@ mod tests {
         assert_eq!(serde_json::from_str::<EvaluationSet>(&text).unwrap(), unusual);
     }
 
-    /// Which trials are drawn is part of the identity, their probability follows from the rest; and it comes back from
-    /// JSON to the last bit, or a run could not be resumed.
+    /// Conditional sampling is part of the identity; the probability follows from the rest. It comes back from JSON to the
+    /// last bit, or a run could not be resumed.
     #[test]
-    fn a_cell_of_changed_trials_is_another_one_and_reads_back_exactly() {
+    fn a_cell_of_changed_trials_has_an_id_of_its_own_and_reads_back_exactly() {
         let of = |probability| CellSpec { changed_probability: Some(probability), ..spec() };
         assert_eq!(of(0.5).id(), of(0.25).id());
         assert_eq!(of(0.5).id().as_str(), "34e60298d549e679");
@@ -200,6 +202,23 @@ mod tests {
         }
     }
 
+    /// The text of a fault model in a record is its normal form; the rate is in range.
+    #[test]
+    fn a_cell_that_cannot_be_is_refused() {
+        let json = serde_json::to_value(spec()).unwrap();
+        let refused = |field: &str, value: serde_json::Value| {
+            let mut json = json.clone();
+            json[field] = value;
+            serde_json::from_value::<CellSpec>(json).unwrap_err().to_string()
+        };
+        assert!(refused("fault_model", "cosmic".into()).starts_with("unknown fault model `cosmic`"));
+        let other_form = refused("fault_model", "per-bit:bit=7".into());
+        assert_eq!(other_form, "fault model `per-bit:bit=7`, expected its normal form `bernoulli:bit=7`");
+        assert_eq!(refused("rate", 1.5.into()), "bit error rate 1.5, expected a number in [0, 1]");
+        let json = serde_json::to_string(&spec()).unwrap();
+        assert!(json.contains(r#""fault_model":"bernoulli","rate":0.001,"#), "{json}");
+    }
+
     #[test]
     fn every_condition_changes_the_id() {
         type Edit = fn(&mut CellSpec);
@@ -209,8 +228,8 @@ mod tests {
             |c| c.network.push('x'),
             |c| c.protection.push('x'),
             |c| c.protection_parameters.push('x'),
-            |c| c.fault_model.push('x'),
-            |c| c.rate = 1.0000000000000002e-3,
+            |c| c.fault_model.scope.bit = Some(7),
+            |c| c.rate = BitErrorRate::new(1.0000000000000002e-3).unwrap(),
             |c| c.seed += 1,
             |c| c.stored.check_bits += 1,
             |c| c.evaluation.images += 1,

@@ -1,0 +1,25 @@
+//! The design of a campaign: the terms in which experiments, records and figures name what is measured.
+//!
+//! A **cell** is one point of a campaign's grid: a network, a protection, a fault model at a rate, an evaluation set and
+//! a seed ([`CellSpec`]). Its [`CellId`] hashes this content. A **trial** of a cell leaves a [`TrialRecord`]: integers
+//! and hashes only.
+//!
+//! A [`FaultModel`] is data here: a [`FaultKind`] with its parameters, and the [`Scope`] that it is confined to. It has one
+//! text, which experiment files, cell ids, tables and captions share; the crate `inject` draws its faults.
+//!
+//! Serialized forms are part of the record format and of cell ids: tests fix them.
+
+mod cell;
+mod fault_model;
+mod keys;
+mod rate;
+mod scope;
+mod stop;
+mod trial;
+
+pub use cell::{CellId, CellSpec, EvaluationSet, StoredBits};
+pub use fault_model::{FaultKind, FaultModel, FaultModelError, RateTooHigh};
+pub use rate::{BitErrorRate, RateError};
+pub use scope::Scope;
+pub use stop::StopRule;
+pub use trial::{RECORD_VERSION, TrialRecord};
