@@ -37,8 +37,8 @@ const DENSE: f64 = 0.5;
 /// Number of changed weights above which a step is computed completely, because most of its pixels change.
 const MANY_CHANGES: usize = 3;
 
-/// Number of layers before a layer with many changes in which a step with a changed weight is also computed
-/// completely: there is little to save between them.
+/// If a layer has many changes, changed layers among this number of layers before it are also computed
+/// completely, because a sparse step that a dense one soon follows saves little.
 const WORTH_A_TRY: usize = 3;
 
 /// Least number of trials for which a call temporarily keeps the levels of further images.

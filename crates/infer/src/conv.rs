@@ -111,7 +111,7 @@ struct PanelData {
 /// Requantization of the sums of a panel, by lane.
 #[derive(Clone, Debug)]
 struct Lanes {
-    /// Start of each sum, which converts a sum over bytes to one over levels: minus the input's zero times
+    /// Initial value of each sum, which converts a sum over bytes to one over levels: minus the input's zero times
     /// the sum of the weights.
     start: [i32; LANES],
     multiplier: [f32; LANES],

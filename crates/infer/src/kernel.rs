@@ -71,7 +71,7 @@ pub(crate) struct Panel<'a> {
     /// Excess of weights beyond [-64, 64], with the byte of the window at which their quad begins; ascending.
     /// Only for forms with [`Kernel::limit`].
     pub(crate) excess: &'a [(u32, QuadWeights)],
-    /// Start of each lane's sum.
+    /// Initial value of each lane's sum.
     pub(crate) start: &'a [i32; LANES],
     pub(crate) multiplier: &'a [f32; LANES],
     pub(crate) offset: &'a [f32; LANES],
