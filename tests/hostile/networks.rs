@@ -7,15 +7,13 @@ use std::path::Path;
 
 use data::{ImageSet, ImageShape, Split};
 use ecc::Constraint;
-use quant::{
-    ActivationScale, Activations, Checkpoint, FloatTensor, Layer, LayerOp, ModelSpec, Parameters,
-    Preprocessing, Provenance, QuantTensor,
-};
+use graph::{Conv, Graph, Layer, MaxPool, ModelSpec, Op, Preprocessing};
+use quant::{ActivationScale, Activations, Checkpoint, FloatTensor, Parameters, Provenance, QuantTensor};
 use safetensors::{Dtype, tensor::TensorView};
 use wot::{Method, Recipe, Schedule, Trainer, Validation};
 use zip::CompressionMethod;
 use zip::write::{SimpleFileOptions, ZipWriter};
-use zoo::{Graph, Selection, bind, build_stored, read_checkpoint, read_onnx};
+use zoo::{Selection, bind, build_stored, read_checkpoint, read_onnx};
 
 use crate::drive::{Place, Reader, on_reader_thread};
 use crate::mutate::Numbers;
@@ -24,7 +22,7 @@ use crate::mutate::Numbers;
 
 fn graph() -> Graph {
     let pair = |n| [n, n];
-    let conv = LayerOp::Conv {
+    let conv = Op::Conv(Conv {
         channels: 2,
         groups: 1,
         bias: true,
@@ -32,30 +30,29 @@ fn graph() -> Graph {
         stride: pair(1),
         padding: pair(1),
         dilation: pair(1),
-    };
+    });
     let pool =
-        LayerOp::MaxPool { kernel: pair(2), stride: pair(2), padding: pair(0), ceil: false, after: None };
+        Op::MaxPool(MaxPool { kernel: pair(2), stride: pair(2), padding: pair(0), ceil: false, after: None });
     let ops = [
         ("conv", conv),
-        ("bn", LayerOp::BatchNorm { epsilon: 1e-5 }),
-        ("relu", LayerOp::Relu),
+        ("bn", Op::BatchNorm { epsilon: 1e-5 }),
+        ("relu", Op::Relu),
         ("pool", pool),
-        ("mean", LayerOp::GlobalAvgPool),
-        ("fc", LayerOp::Linear { features: 3 }),
+        ("mean", Op::GlobalAvgPool),
+        ("fc", Op::Linear { features: 3 }),
     ];
     let layers: Vec<Layer> = (0..)
         .zip(ops)
         .map(|(input, (name, op))| Layer { name: name.into(), inputs: vec![input], op })
         .collect();
-    let model =
-        ModelSpec { architecture: "toy".into(), classes: 3, input: [1, 4, 4], width: 1.0, variant: None };
+    let model = ModelSpec::new("toy", 3, [1, 4, 4]);
     build_stored(&model, &layers).unwrap()
 }
 
 fn parameters() -> Parameters {
     let mut numbers = Numbers(3);
     let mut value = || (1 + numbers.below(1000)) as f32 / 1000.0;
-    let tensor = |spec: zoo::ParameterSpec| {
+    let tensor = |spec: graph::ParameterSpec| {
         let count = spec.shape.iter().product();
         (spec.name, FloatTensor::new(spec.shape, (0..count).map(|_| value()).collect()))
     };
@@ -77,7 +74,7 @@ fn checkpoint(dynamic: bool) -> Checkpoint {
         }
     });
     let weights = weights.collect();
-    let scale = |point: zoo::QuantizationPoint| {
+    let scale = |point: graph::QuantizationPoint| {
         (graph.nodes()[point.node].name.clone(), ActivationScale::from_range(2.0, point.signed))
     };
     let scales: BTreeMap<String, ActivationScale> =
@@ -216,14 +213,8 @@ const STATE_DICT: (usize, usize) = (192 << 20, 512);
 /// Returns the network whose parameters the files hold.
 fn classifier() -> Graph {
     let layer = |name: &str, input, op| Layer { name: name.into(), inputs: vec![input], op };
-    let layers = [layer("mean", 0, LayerOp::GlobalAvgPool), layer("fc", 1, LayerOp::Linear { features: 2 })];
-    let model = ModelSpec {
-        architecture: "classifier".into(),
-        classes: 2,
-        input: [3, 2, 2],
-        width: 1.0,
-        variant: None,
-    };
+    let layers = [layer("mean", 0, Op::GlobalAvgPool), layer("fc", 1, Op::Linear { features: 2 })];
+    let model = ModelSpec::new("classifier", 2, [3, 2, 2]);
     build_stored(&model, &layers).unwrap()
 }
 

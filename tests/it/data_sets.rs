@@ -800,13 +800,7 @@ fn imagenet_labels_make_the_flat_folder_of_the_archive_readable() {
     for number in [1, 2, 1001, 50_000] {
         std::fs::copy(&photo, val.join(format!("ILSVRC2012_val_{number:08}.JPEG"))).unwrap();
     }
-    let spec = quant::ModelSpec {
-        architecture: "squeezenet1_1".into(),
-        classes: 1000,
-        input: [3, 64, 64],
-        width: 0.125,
-        variant: None,
-    };
+    let spec = graph::ModelSpec { width: 0.125, ..graph::ModelSpec::new("squeezenet1_1", 1000, [3, 64, 64]) };
     std::fs::write(folder.join("float.safetensors"), crate::program::float_checkpoint(&spec)).unwrap();
     let quantize = "quantize float.safetensors --arch squeezenet1_1 --width 0.125 --side 64 --set imagenet \
                     --calibration-split test --calibration-images 4 -o net.safetensors";

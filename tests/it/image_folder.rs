@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use quant::ModelSpec;
+use graph::ModelSpec;
 
 use crate::program::{Numbers, experiment, float_checkpoint, succeed, zerospace};
 
@@ -41,13 +41,7 @@ pub(crate) fn workshop() -> tempfile::TempDir {
     let class = folder.path().join("data/imagenet/val/n00");
     std::fs::copy(photo, class.join("0.JPEG")).unwrap();
     std::fs::write(class.join("1.png"), "not an image").unwrap();
-    let spec = ModelSpec {
-        architecture: "squeezenet1_1".into(),
-        classes: 3,
-        input: [3, 64, 64],
-        width: 0.125,
-        variant: None,
-    };
+    let spec = ModelSpec { width: 0.125, ..ModelSpec::new("squeezenet1_1", 3, [3, 64, 64]) };
     std::fs::write(folder.path().join("float.safetensors"), float_checkpoint(&spec)).unwrap();
     folder
 }

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use quant::{ModelSpec, Parameters};
+use graph::ModelSpec;
+use quant::Parameters;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
@@ -106,7 +107,7 @@ pub(crate) fn workshop() -> tempfile::TempDir {
 }
 
 fn spec() -> ModelSpec {
-    ModelSpec { architecture: "resnet20".into(), classes: 10, input: [3, 32, 32], width: 0.5, variant: None }
+    ModelSpec { width: 0.5, ..ModelSpec::new("resnet20", 10, [3, 32, 32]) }
 }
 
 /// A float state dict with random values of plausible size.

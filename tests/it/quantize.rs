@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use quant::{Checkpoint, Variant};
+use graph::Variant;
+use quant::Checkpoint;
 
 use crate::messages::refuses;
 use crate::program::{float_checkpoint, succeed, workshop, zerospace};

@@ -579,7 +579,7 @@ fn listed() -> Checkpoint {
     let layers = (1..).zip(ops).map(|(place, (inputs, op))| {
         serde_json::from_str(&format!(r#"{{"name":"{place}","inputs":[{inputs}],"op":{op}}}"#)).unwrap()
     });
-    let layers: Vec<quant::Layer> = layers.collect();
+    let layers: Vec<graph::Layer> = layers.collect();
     let model = r#"{"architecture":"listed","classes":10,"input":[3,32,32],"width":1.0}"#;
     let model = serde_json::from_str(model).unwrap();
     let graph = zoo::build_stored(&model, &layers).unwrap();
@@ -604,7 +604,7 @@ fn listed() -> Checkpoint {
     let points = graph.quantization_points().into_iter();
     let scale = |signed| quant::ActivationScale { levels_per_unit: if signed { 41.7 } else { 77.3 }, signed };
     let scales = points.map(|point| (graph.nodes()[point.node].name.clone(), scale(point.signed))).collect();
-    let preprocessing = quant::Preprocessing { mean: vec![0.4, 0.5, 0.6], std: vec![0.2, 0.25, 0.3] };
+    let preprocessing = graph::Preprocessing { mean: vec![0.4, 0.5, 0.6], std: vec![0.2, 0.25, 0.3] };
     let (activations, provenance) = (quant::Activations::Static(scales), quant::Provenance::default());
     Checkpoint { model, layers, preprocessing, weights, parameters, activations, provenance }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use quant::ModelSpec;
+use graph::ModelSpec;
 use safetensors::SafeTensors;
 
 use crate::image_folder::write_classes;
@@ -13,13 +13,7 @@ pub(crate) fn write_weights(folder: &Path, networks: &[(&str, &str)]) {
     std::fs::create_dir_all(folder.join("weights")).unwrap();
     for (architecture, file) in networks {
         let side = if *architecture == "inception_v3" { 299 } else { 224 };
-        let spec = ModelSpec {
-            architecture: (*architecture).into(),
-            classes: 3,
-            input: [3, side, side],
-            width: 1.0,
-            variant: None,
-        };
+        let spec = ModelSpec::new(architecture, 3, [3, side, side]);
         std::fs::write(folder.join("weights").join(file), float_checkpoint(&spec)).unwrap();
     }
 }

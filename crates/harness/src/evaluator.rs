@@ -3,8 +3,9 @@
 use anyhow::anyhow;
 use campaign::{Evaluation, Evaluator, WeightChange};
 use data::ImageSet;
+use graph::ModelSpec;
 use infer::{Baseline, DynamicNetwork, Inputs, Network};
-use quant::{Activations, Checkpoint, ModelSpec};
+use quant::{Activations, Checkpoint};
 
 /// A compiled int8 network.
 #[derive(Debug)]

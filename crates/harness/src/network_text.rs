@@ -1,7 +1,7 @@
 //! Sentences about a network: its form, its input, and warnings about either.
 
 use data::{ImageSet, ResizeCrop};
-use quant::{Layer, ModelSpec, Preprocessing, Variant};
+use graph::{Layer, ModelSpec, Preprocessing, Variant};
 
 use crate::images::is_folder;
 
@@ -53,8 +53,8 @@ pub fn indistinguishable(model: &ModelSpec) -> Option<String> {
         let other = other.and_then(|model| zoo::build(&model));
         other.is_ok_and(|other| other.spec() != model && other.parameters() == graph.parameters())
     };
-    let variants = zoo::variants(&model.architecture).ok()?.iter().filter(|variant| alike(variant));
-    let ids: Vec<&str> = variants.map(|variant| variant.id()).collect();
+    let variants = zoo::variants(&model.architecture).ok()?.into_iter().filter(alike);
+    let ids: Vec<&str> = variants.map(Variant::id).collect();
     match ids.as_slice() {
         [] => None,
         ids => Some(format!("parameters of these shapes also fit --variant {}", ids.join(" or "))),

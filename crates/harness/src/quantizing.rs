@@ -5,12 +5,12 @@ use std::path::Path;
 
 use data::ImageSet;
 use ecc::Constraint;
+use graph::{Graph, Preprocessing};
 use quant::{
-    Activations, Checkpoint, FloatTensor, Parameters, Preprocessing, Provenance, QuantError, QuantTensor,
-    WeightScale,
+    Activations, Checkpoint, FloatTensor, Parameters, Provenance, QuantError, QuantTensor, WeightScale,
 };
 use rayon::prelude::*;
-use zoo::{Bound, Graph, Selection};
+use zoo::{Bound, Selection};
 
 use crate::{CompiledNetwork, Observer, ScaleRule, file_sha256};
 

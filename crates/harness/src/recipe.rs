@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use ecc::Constraint;
-use quant::Variant;
+use graph::Variant;
 use serde::Deserialize;
 use wot::{Augmentation, BitErrors, Method, Scale, Schedule, Validation};
 use zoo::Selection;

@@ -61,9 +61,9 @@ fn main() {
 }
 
 /// Returns the multiply-adds of all convolutions and linear layers for one image.
-fn multiply_adds(graph: &zoo::Graph) -> usize {
+fn multiply_adds(graph: &graph::Graph) -> usize {
     let nodes = graph.nodes().iter();
-    let layers = nodes.filter(|node| matches!(node.op, zoo::Op::Conv2d { .. } | zoo::Op::Linear { .. }));
+    let layers = nodes.filter(|node| matches!(node.op, graph::Op::Conv(_) | graph::Op::Linear { .. }));
     let pixels = layers.map(|node| node.shape[1..].iter().product::<usize>());
     let weights = graph.stored_weights().into_iter().map(|spec| spec.shape.iter().product::<usize>());
     pixels.zip(weights).map(|(pixels, weights)| pixels * weights).sum()

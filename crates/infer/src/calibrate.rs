@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 
-use quant::{ActivationScale, FloatTensor, Parameters, Preprocessing};
+use graph::{Graph, Op, Preprocessing};
+use quant::{ActivationScale, FloatTensor, Parameters};
 use rayon::prelude::*;
-use zoo::{FloatNetwork, Graph, Op, Range};
+use zoo::{FloatNetwork, Range};
 
 use crate::InferError;
 use crate::check;

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
-use quant::{ActivationScale, Checkpoint, FloatTensor, Layer, ModelSpec, Preprocessing, WeightScale};
-use zoo::{Graph, Op, ParameterSpec};
+use graph::{Graph, Layer, ModelSpec, Op, ParameterSpec, Preprocessing};
+use quant::{ActivationScale, Checkpoint, FloatTensor, WeightScale};
 
 use crate::InferError;
 

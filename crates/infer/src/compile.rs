@@ -27,13 +27,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
+use graph::{Dims, Graph, Node, NodeId, Op, Window};
 use quant::{ActivationScale, Checkpoint, Parameters};
-use zoo::{Graph, Node, NodeId, Op, Window};
 
 use crate::InferError;
 use crate::check;
 use crate::conv::{Conv, ConvShape, Frames, Layers};
-use crate::dims::{Dims, Frame};
+use crate::frame::Frame;
 use crate::kernel::{Kernel, QUAD};
 use crate::requantize::{Affine, Bounds};
 use crate::step::{Operand, Step, Target, Work};
@@ -180,9 +180,9 @@ impl<'a> Compiler<'a> {
         }
         let mut borders = vec![[0, 0]; nodes.len()];
         for node in nodes {
-            let Op::Conv2d { window, .. } = node.op else { continue };
+            let Op::Conv(conv) = &node.op else { continue };
             let border: &mut [usize; 2] = &mut borders[node.inputs[0]];
-            *border = std::array::from_fn(|axis| border[axis].max(window.padding[axis]));
+            *border = std::array::from_fn(|axis| border[axis].max(conv.padding[axis]));
         }
         Self {
             nodes,
@@ -203,7 +203,7 @@ impl<'a> Compiler<'a> {
         let opened = Chain { head: id, norm: None, ceiling: None };
         let continued = node.inputs.first().and_then(|input| self.open.remove(input));
         let chain = match (&node.op, continued) {
-            (Op::Conv2d { .. } | Op::Linear { .. } | Op::Add | Op::BatchNorm { .. }, None) => opened,
+            (Op::Conv(_) | Op::Linear { .. } | Op::Add | Op::BatchNorm { .. }, None) => opened,
             (Op::BatchNorm { .. }, Some(chain)) => Chain { norm: Some(id), ..chain },
             (Op::Relu, Some(chain)) => Chain { ceiling: Some(f32::INFINITY), ..chain },
             (Op::ClippedRelu { max }, chain) => Chain { ceiling: Some(*max), ..chain.unwrap_or(opened) },
@@ -348,16 +348,17 @@ impl<'a> Compiler<'a> {
                 self.check_multipliers(id, &[multiplier])?;
                 Work::Mean(multiplier, bounds)
             }
-            Op::AvgPool { window, count_include_pad } => {
+            Op::AvgPool(pool) => {
+                let window = pool.window();
                 let (out, bounds) = self.output(id, None);
                 let input = node.inputs[0];
                 let whole = window.kernel[0] * window.kernel[1];
                 check_terms(&node.name, whole)?;
-                let divisor = |inside| if *count_include_pad { whole } else { inside };
+                let divisor = |inside| if pool.count_include_pad { whole } else { inside };
                 let multipliers: Vec<f32> =
                     (1..=whole).map(|inside| rescaled(input, out, divisor(inside))).collect();
                 self.check_multipliers(id, &multipliers)?;
-                Work::AvgPool { window: *window, multipliers, bounds }
+                Work::AvgPool { window, multipliers, bounds }
             }
             Op::LeakyRelu { slope } => {
                 let (out, bounds) = self.output(id, None);
@@ -387,7 +388,7 @@ impl<'a> Compiler<'a> {
     fn keep(&mut self, id: NodeId, op: &Op) -> Result<(), InferError> {
         let work = match op {
             Op::Relu => Work::Relu,
-            Op::MaxPool(window) => Work::MaxPool(*window),
+            Op::MaxPool(pool) => Work::MaxPool(pool.window()),
             Op::Flatten => Work::Flatten,
             Op::Pad { before, .. } => Work::Pad { before: *before },
             Op::PadShortcut { stride, before, .. } => Work::PadShortcut { stride: *stride, before: *before },
@@ -522,12 +523,11 @@ fn segments(steps: &[Step], last_read: &[usize]) -> Vec<Segment> {
 /// Returns the shape of a convolutional or linear node; the flag is true if it has a bias.
 pub(crate) fn conv_shape(nodes: &[Node], id: NodeId) -> (ConvShape, bool) {
     let node = &nodes[id];
-    let (window, groups, bias) = match node.op {
-        Op::Conv2d { window, groups, bias, .. } => (window, groups, bias),
+    let (window, groups, bias) = match &node.op {
+        Op::Conv(conv) => (conv.window(), conv.groups, conv.bias),
         Op::Linear { .. } => (Window::square(1, 1, 0), 1, true),
-        _ => unreachable!("{:?} has no weights", node.op),
+        op => unreachable!("{op:?} has no weights"),
     };
-    assert!(!window.ceil && window.after.is_none(), "{}: only pooling has such a window", node.name);
     let shape = ConvShape {
         input: Dims::of(&nodes[node.inputs[0]].shape),
         output: Dims::of(&node.shape),

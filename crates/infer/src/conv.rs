@@ -9,11 +9,11 @@
 //! the window, with zero weights where two groups share a panel. In a dilated convolution, too, each position
 //! of the window is a run.
 
+use graph::{Dims, Window};
 use rayon::prelude::*;
-use zoo::Window;
 
 use crate::WeightChange;
-use crate::dims::{Dims, Frame};
+use crate::frame::Frame;
 use crate::kernel::{Kernel, LANES, Panel, QUAD, QuadWeights, Windows};
 use crate::requantize::{Affine, Bounds, Element};
 

@@ -3,15 +3,15 @@
 use std::borrow::Cow;
 use std::num::NonZeroU32;
 
+use graph::{Dims, Graph, Node, NodeId, Op};
 use quant::{ActivationScale, Activations, Checkpoint};
 use rayon::prelude::*;
-use zoo::{Graph, Node, NodeId, Op};
 
 use crate::InferError;
 use crate::check;
 use crate::compile::{affine, check_terms, conv_shape, parameter, tile_of};
 use crate::conv::{Conv, Frames, Layers};
-use crate::dims::{Dims, Frame};
+use crate::frame::Frame;
 use crate::kernel::{Kernel, QUAD};
 use crate::network::{Inputs, WeightChange, largest};
 use crate::requantize::{Affine, Bounds};
@@ -178,7 +178,7 @@ impl DynamicNetwork {
         let (mut plans, mut layers) = (Vec::new(), Vec::new());
         for (id, node) in nodes.iter().enumerate() {
             plans.push(match node.op {
-                Op::Conv2d { .. } | Op::Linear { .. } => {
+                Op::Conv(_) | Op::Linear { .. } => {
                     let weight = &checkpoint.weights[layers.len()];
                     layers.push(id);
                     let (shape, bias) = conv_shape(&nodes, id);
@@ -306,7 +306,7 @@ impl DynamicNetwork {
         let readers =
             || self.nodes[id + 1..].iter().flat_map(|node| &node.inputs).filter(|&&input| input == id);
         match self.nodes[id].op {
-            Op::Conv2d { .. } | Op::Linear { .. } => true,
+            Op::Conv(_) | Op::Linear { .. } => true,
             Op::Input => false,
             _ => readers().count() > 1,
         }
@@ -378,10 +378,8 @@ impl Batch<'_> {
             (Op::Relu, _) => value::clip(input(0).0.into_owned(), f32::INFINITY),
             (Op::LeakyRelu { slope }, _) => value::leaky(input(0).0.into_owned(), *slope),
             (Op::ClippedRelu { max }, _) => value::clip(input(0).0.into_owned(), *max),
-            (Op::MaxPool(window), _) => value::max_pool(input(0), to, window),
-            (Op::AvgPool { window, count_include_pad }, _) => {
-                value::avg_pool(input(0), to, window, *count_include_pad)
-            }
+            (Op::MaxPool(pool), _) => value::max_pool(input(0), to, &pool.window()),
+            (Op::AvgPool(pool), _) => value::avg_pool(input(0), to, &pool.window(), pool.count_include_pad),
             (Op::GlobalAvgPool, _) => value::mean(input(0)),
             (Op::Flatten, _) => value::flatten(input(0)),
             (Op::Add, _) => value::add(input(0).0.into_owned(), &input(1).0),

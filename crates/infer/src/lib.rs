@@ -7,7 +7,7 @@
 //! # Computation
 //!
 //! Activations are levels: integers in 0..=255 (u8) if a value cannot be negative, otherwise in -127..=127
-//! (i8), with one scale for each quantization point of the graph ([`zoo::Graph::quantization_points`]).
+//! (i8), with one scale for each quantization point of the graph ([`graph::Graph::quantization_points`]).
 //! Weights are the checkpoint's int8 values, as the memory holds them: batch norm is *not* folded into them,
 //! and a faulty weight may be -128. A chain of layers (for example a convolution with its batch norm and
 //! ReLU) that ends in a quantization point computes
@@ -61,9 +61,9 @@ mod calibrate;
 mod check;
 mod compile;
 mod conv;
-mod dims;
 mod dynamic;
 mod error;
+mod frame;
 mod kernel;
 mod network;
 mod requantize;

@@ -8,14 +8,13 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Mutex;
 
+use graph::{Dims, Graph};
 use quant::Checkpoint;
 use rayon::prelude::*;
-use zoo::Graph;
 
 use crate::InferError;
 use crate::compile::{Compiled, Tile, compile};
 use crate::conv::{Conv, Layers};
-use crate::dims::Dims;
 use crate::kernel::{Kernel, Loop};
 use crate::requantize::Element;
 use crate::step::{Operand, Step, Target, Work};
@@ -27,7 +26,7 @@ pub const EVALUATOR: &str = "int8-1";
 /// A stored weight with another value than in the checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WeightChange {
-    /// Position of the tensor in memory order ([`zoo::Graph::stored_weights`]).
+    /// Position of the tensor in memory order ([`graph::Graph::stored_weights`]).
     pub tensor: usize,
     /// Row-major index in the tensor.
     pub index: usize,

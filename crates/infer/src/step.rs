@@ -3,10 +3,10 @@
 
 use std::ops::Range;
 
-use zoo::Window;
+use graph::{Dims, Window};
 
 use crate::conv::Conv;
-use crate::dims::{Dims, Frame};
+use crate::frame::Frame;
 use crate::requantize::{Affine, Bounds, Element};
 
 /// The destination of a step's output.

@@ -3,9 +3,9 @@
 
 use std::borrow::Cow;
 
-use zoo::Window;
+use graph::{Dims, Window};
 
-use crate::dims::{Dims, Frame};
+use crate::frame::Frame;
 use crate::requantize::{Affine, Bounds};
 
 /// The values of a node, with their size.

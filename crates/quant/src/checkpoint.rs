@@ -2,16 +2,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
+use graph::{Layer, ModelSpec, Op, Preprocessing, Variant};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::durable::write_durably;
-use crate::layer::has_newer;
-use crate::{
-    ActivationScale, Activations, FloatTensor, Layer, ModelSpec, Parameters, Preprocessing, Provenance,
-    QuantTensor, Variant, WeightScale,
-};
+use crate::{ActivationScale, Activations, FloatTensor, Parameters, Provenance, QuantTensor, WeightScale};
 
 /// Newest version of the checkpoint format that this crate reads. It writes the oldest that can hold a
 /// checkpoint: 1; 2 when layers are listed; 3 when output channels have scales of their own or activations have
@@ -31,9 +28,9 @@ const METADATA_KEY: &str = "zerospace";
 /// An int8 network: everything that is needed to run it, and where it came from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
-    /// The architecture, for `zoo` to build.
+    /// Architecture and sizes, for `zoo` to build.
     pub model: ModelSpec,
-    /// The layers, for `zoo` to build, where no architecture name stands for them; otherwise none.
+    /// Layers of a network that no architecture name stands for; otherwise none.
     pub layers: Vec<Layer>,
     /// Input normalization.
     pub preprocessing: Preprocessing,
@@ -256,8 +253,7 @@ impl Checkpoint {
     fn version(&self) -> u32 {
         let per_channel = self.weights.iter().any(|w| matches!(w.scale, WeightScale::Channels(_)));
         let dynamic = self.activations.scales().is_none();
-        let newer_layers = has_newer(&self.layers);
-        if self.model.variant.is_some() || !self.provenance.reading.is_empty() || newer_layers {
+        if self.model.variant.is_some() || !self.provenance.reading.is_empty() || has_newer(&self.layers) {
             CHECKPOINT_VERSION
         } else if per_channel || dynamic {
             VERSION_WITH_SCALES
@@ -382,6 +378,33 @@ impl Checkpoint {
         }
         Ok(checkpoint)
     }
+}
+
+/// True if a list needs version 4: dilated convolutions, average pools that round up, pools with unequal borders, batch
+/// norms of features, shortcuts without parameters, leaky ReLUs.
+fn has_newer(layers: &[Layer]) -> bool {
+    // True for each place that holds features and no image.
+    let mut flat = vec![false];
+    layers.iter().any(|layer| {
+        let reads_flat = layer.inputs.first().is_some_and(|&place| flat.get(place) == Some(&true));
+        flat.push(reads_flat || matches!(layer.op, Op::GlobalAvgPool | Op::Flatten | Op::Linear { .. }));
+        match &layer.op {
+            Op::Conv(conv) => conv.dilation != [1, 1],
+            Op::MaxPool(pool) => pool.after.is_some(),
+            Op::AvgPool(pool) => pool.ceil || pool.after.is_some(),
+            Op::BatchNorm { .. } => reads_flat,
+            Op::PadShortcut { .. } | Op::LeakyRelu { .. } => true,
+            Op::Input
+            | Op::Relu
+            | Op::ClippedRelu { .. }
+            | Op::GlobalAvgPool
+            | Op::Flatten
+            | Op::Linear { .. }
+            | Op::Add
+            | Op::Concat
+            | Op::Pad { .. } => false,
+        }
+    })
 }
 
 fn check_scale(name: &str, value: f32) -> Result<(), CheckpointErrorKind> {

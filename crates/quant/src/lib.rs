@@ -22,12 +22,10 @@ mod checkpoint;
 mod durable;
 mod float;
 mod int8;
-mod layer;
-mod spec;
+mod provenance;
 
 pub use checkpoint::{CHECKPOINT_VERSION, Checkpoint, CheckpointError};
 pub use durable::write_durably;
 pub use float::{FloatTensor, Parameters};
 pub use int8::{ActivationScale, Activations, MAX_LEVEL, QuantError, QuantTensor, WeightScale};
-pub use layer::{Layer, LayerOp};
-pub use spec::{ModelSpec, Preprocessing, Provenance, UnknownVariant, Variant};
+pub use provenance::Provenance;

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
+use graph::{AvgPool, Conv, Layer, MaxPool, ModelSpec, Op, Preprocessing, Variant};
 use quant::{
-    ActivationScale, Activations, Checkpoint, FloatTensor, Layer, LayerOp, ModelSpec, Parameters,
-    Preprocessing, Provenance, QuantTensor, Variant, WeightScale,
+    ActivationScale, Activations, Checkpoint, FloatTensor, Parameters, Provenance, QuantTensor, WeightScale,
 };
 use safetensors::{Dtype, tensor::TensorView};
 
@@ -13,13 +13,7 @@ fn checkpoint() -> Checkpoint {
     let conv = FloatTensor::new(vec![2, 1, 1, 3], vec![0.1, -0.2, 0.3, 0.75, -1.0, 0.0]);
     let fc = FloatTensor::new(vec![1, 2], vec![0.5, -0.25]);
     Checkpoint {
-        model: ModelSpec {
-            architecture: "toy".into(),
-            classes: 1,
-            input: [1, 1, 3],
-            width: 1.0,
-            variant: None,
-        },
+        model: ModelSpec::new("toy", 1, [1, 1, 3]),
         layers: vec![],
         preprocessing: Preprocessing { mean: vec![0.5], std: vec![0.25] },
         weights: vec![
@@ -37,10 +31,9 @@ fn checkpoint() -> Checkpoint {
 
 /// The same network, layer by layer.
 fn listed() -> Checkpoint {
-    let layer =
-        |name: &str, input, op: &LayerOp| Layer { name: name.into(), inputs: vec![input], op: op.clone() };
+    let layer = |name: &str, input, op: &Op| Layer { name: name.into(), inputs: vec![input], op: op.clone() };
     let pair = [1, 1];
-    let conv = LayerOp::Conv {
+    let conv = Op::Conv(Conv {
         channels: 2,
         groups: 1,
         bias: false,
@@ -48,12 +41,12 @@ fn listed() -> Checkpoint {
         stride: pair,
         padding: [0, 0],
         dilation: pair,
-    };
+    });
     let layers = vec![
         layer("conv", 0, &conv),
-        layer("clip", 1, &LayerOp::ClippedRelu { max: 6.0 }),
-        layer("mean", 2, &LayerOp::GlobalAvgPool),
-        layer("a.fc", 3, &LayerOp::Linear { features: 1 }),
+        layer("clip", 1, &Op::ClippedRelu { max: 6.0 }),
+        layer("mean", 2, &Op::GlobalAvgPool),
+        layer("a.fc", 3, &Op::Linear { features: 1 }),
     ];
     Checkpoint { layers, ..checkpoint() }
 }
@@ -175,7 +168,7 @@ fn choices_of_the_reader_are_kept_and_change_no_identity() {
 fn listed_layers_are_part_of_the_network() {
     assert_ne!(listed().digest(), checkpoint().digest());
     let mut changed = listed();
-    changed.layers[1].op = LayerOp::ClippedRelu { max: 5.0 };
+    changed.layers[1].op = Op::ClippedRelu { max: 5.0 };
     assert_ne!(listed().digest(), changed.digest());
     let edited = |from: &str, to: &str| edited(&listed(), from, to);
     assert!(edited(r#""max":6.0"#, r#""max":5.0"#).starts_with("content hash is "));
@@ -200,14 +193,14 @@ fn newer_layers_are_written_as_version_4() {
         text
     });
     let pair = [1, 1];
-    let pool = |after| LayerOp::MaxPool { kernel: pair, stride: pair, padding: pair, ceil: true, after };
+    let pool = |after| Op::MaxPool(MaxPool { kernel: pair, stride: pair, padding: pair, ceil: true, after });
     let mean = |ceil, after| {
         let (kernel, stride, padding, count_include_pad) = (pair, pair, pair, false);
-        LayerOp::AvgPool { kernel, stride, padding, count_include_pad, ceil, after }
+        Op::AvgPool(AvgPool { kernel, stride, padding, count_include_pad, ceil, after })
     };
     let conv = |dilation| {
         let (channels, groups, bias) = (2, 1, false);
-        LayerOp::Conv { channels, groups, bias, kernel: [1, 3], stride: pair, padding: [0, 0], dilation }
+        Op::Conv(Conv { channels, groups, bias, kernel: [1, 3], stride: pair, padding: [0, 0], dilation })
     };
     for (place, op, version) in [
         (1, pool(None), 2),
@@ -217,10 +210,10 @@ fn newer_layers_are_written_as_version_4() {
         (1, mean(false, Some(pair)), 4),
         (0, conv(pair), 2),
         (0, conv([1, 2]), 4),
-        (1, LayerOp::BatchNorm { epsilon: 0.5 }, 2),
-        (3, LayerOp::BatchNorm { epsilon: 0.5 }, 4),
-        (1, LayerOp::PadShortcut { stride: 2, before: 1, after: 0 }, 4),
-        (1, LayerOp::LeakyRelu { slope: 0.5 }, 4),
+        (1, Op::BatchNorm { epsilon: 0.5 }, 2),
+        (3, Op::BatchNorm { epsilon: 0.5 }, 4),
+        (1, Op::PadShortcut { stride: 2, before: 1, after: 0 }, 4),
+        (1, Op::LeakyRelu { slope: 0.5 }, 4),
     ] {
         let mut network = listed();
         network.layers[place].op = op;

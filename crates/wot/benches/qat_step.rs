@@ -8,10 +8,10 @@
 use std::time::Instant;
 
 use candle_core::{Device, Tensor, Var};
-use quant::{FloatTensor, ModelSpec, Preprocessing};
+use graph::{ModelSpec, Preprocessing, Window};
+use quant::FloatTensor;
 use wot::ops::{Conv2d, Pool};
 use wot::{Method, Recipe, Scale, Schedule, Trainer, Validation};
-use zoo::Window;
 
 const BATCH: usize = 32;
 const STEPS: usize = 7;
@@ -21,13 +21,7 @@ const CONVOLUTIONS: [(usize, usize, usize); 4] = [(64, 32, 4), (128, 16, 3), (25
 fn main() {
     let threads = std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(2);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool");
-    let spec = ModelSpec {
-        architecture: "resnet18".into(),
-        classes: 10,
-        input: [3, 32, 32],
-        width: 1.0,
-        variant: None,
-    };
+    let spec = ModelSpec::new("resnet18", 10, [3, 32, 32]);
     let graph = zoo::build(&spec).expect("a known architecture");
     let recipe = Recipe {
         method: Method::QATT,

@@ -1,10 +1,10 @@
 //! Makes normalized NHWC batches from an image set.
 
 use data::ImageSet;
-use quant::{FloatTensor, Preprocessing};
+use graph::{Graph, Preprocessing};
+use quant::FloatTensor;
 use rand_core::RngCore;
 use rayon::prelude::*;
-use zoo::Graph;
 
 use crate::WotError;
 use crate::ops::{Buffer, Pool};
@@ -181,7 +181,7 @@ fn gather(images: &ImageSet, table: &PixelTable, order: &[(u32, Change)], pool: 
 #[cfg(test)]
 mod tests {
     use data::{ImageShape, Split};
-    use quant::ModelSpec;
+    use graph::ModelSpec;
 
     use super::*;
     use crate::recipe::{Method, Scale, Schedule, Validation};
@@ -209,13 +209,7 @@ mod tests {
             check_every: 1,
             seed,
         };
-        let spec = ModelSpec {
-            architecture: "resnet20".into(),
-            classes: 10,
-            input: [1, 8, 9],
-            width: 0.1,
-            variant: None,
-        };
+        let spec = ModelSpec { width: 0.1, ..ModelSpec::new("resnet20", 10, [1, 8, 9]) };
         let graph = zoo::build(&spec).unwrap();
         let identity = Preprocessing { mean: vec![0.0], std: vec![1.0 / 255.0] };
         (Sampler::new(&graph, &recipe, &set()).unwrap(), PixelTable::new(&graph, &identity).unwrap())

@@ -1,5 +1,5 @@
+use graph::Graph;
 use quant::{FloatTensor, Parameters};
-use zoo::Graph;
 
 use crate::random::{Purpose, normal, stream};
 

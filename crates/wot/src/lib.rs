@@ -24,9 +24,9 @@
 //! use wot::{Augmentation, Method, Recipe, Scale, Schedule, Trainer, Validation};
 //!
 //! let images = data::ImageSet::open("data".as_ref(), data::DataSource::Cifar10, data::Split::Train)?;
-//! let spec = quant::ModelSpec { architecture: "resnet20".into(), classes: 10, input: [3, 32, 32], width: 1.0, variant: None };
+//! let spec = graph::ModelSpec::new("resnet20", 10, [3, 32, 32]);
 //! let graph = zoo::build(&spec)?;
-//! let preprocessing = quant::Preprocessing { mean: vec![0.5; 3], std: vec![0.25; 3] };
+//! let preprocessing = graph::Preprocessing { mean: vec![0.5; 3], std: vec![0.25; 3] };
 //! let recipe = Recipe {
 //!     method: Method::QATT,
 //!     scale: Scale::Largest,

@@ -20,8 +20,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use graph::{Graph, NodeId, Op};
 use quant::{ActivationScale, FloatTensor, Parameters};
-use zoo::{Graph, NodeId, Op};
 
 use crate::BitErrors;
 use crate::ops::{
@@ -263,13 +263,14 @@ impl Network {
         let from = || self.shape(node.inputs[0]);
         match &node.op {
             Op::Input | Op::BatchNorm { .. } | Op::Relu => Work::Same,
-            Op::Conv2d { out_channels, window, groups, .. } => {
-                Work::Convolve(Box::new(Conv2d::new(from(), *out_channels, window, *groups, &self.pool)))
+            Op::Conv(conv) => {
+                let (channels, groups) = (conv.channels, conv.groups);
+                Work::Convolve(Box::new(Conv2d::new(from(), channels, &conv.window(), groups, &self.pool)))
             }
-            Op::Linear { out_features } => {
-                Work::Convolve(Box::new(Conv2d::linear(self.images, from()[3], *out_features, &self.pool)))
+            Op::Linear { features } => {
+                Work::Convolve(Box::new(Conv2d::linear(self.images, from()[3], *features, &self.pool)))
             }
-            Op::MaxPool(window) => Work::MaxPool(MaxPool::new(from(), window)),
+            Op::MaxPool(pool) => Work::MaxPool(MaxPool::new(from(), &pool.window())),
             Op::GlobalAvgPool => Work::Mean,
             Op::Flatten => {
                 // Memory order of the features is [channels, height, width].
@@ -281,7 +282,7 @@ impl Network {
             Op::PadShortcut { stride, before, after } => {
                 Work::Shortcut(PadShortcut::new(from(), *stride, *before, *after))
             }
-            op @ (Op::LeakyRelu { .. } | Op::ClippedRelu { .. } | Op::AvgPool { .. } | Op::Pad { .. }) => {
+            op @ (Op::LeakyRelu { .. } | Op::ClippedRelu { .. } | Op::AvgPool(_) | Op::Pad { .. }) => {
                 unreachable!("the trainer refuses {op:?}")
             }
         }
@@ -592,7 +593,8 @@ fn steps(graph: &Graph, signed: &[Option<bool>]) -> Vec<Step> {
 
 #[cfg(test)]
 mod tests {
-    use quant::{ModelSpec, QuantTensor};
+    use graph::ModelSpec;
+    use quant::QuantTensor;
 
     use super::*;
     use crate::batches::channels_last;
@@ -606,13 +608,7 @@ mod tests {
             ("squeezenet1_1", 0.125, 32),
             ("vgg16_bn", 0.125, 32),
         ] {
-            let spec = ModelSpec {
-                architecture: architecture.into(),
-                classes: 10,
-                input: [3, side, side],
-                width,
-                variant: None,
-            };
+            let spec = ModelSpec { width, ..ModelSpec::new(architecture, 10, [3, side, side]) };
             let graph = zoo::build(&spec).unwrap();
             let mut parameters = crate::initialize(&graph, 1);
             let mut weights = Vec::new();

@@ -15,10 +15,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use quant::{FloatTensor, Parameters, Preprocessing};
+use graph::{Graph, Preprocessing};
+use quant::{FloatTensor, Parameters};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
-use zoo::Graph;
 
 use crate::WotError;
 use crate::error::StateError;

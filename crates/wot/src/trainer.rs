@@ -2,9 +2,9 @@ use std::collections::BTreeMap;
 
 use data::ImageSet;
 use ecc::Constraint;
-use quant::{ActivationScale, FloatTensor, Parameters, Preprocessing, QuantTensor, WeightScale};
+use graph::{BATCH_NORM_EPSILON, Graph, Op, Preprocessing};
+use quant::{ActivationScale, FloatTensor, Parameters, QuantTensor, WeightScale};
 use rayon::prelude::*;
-use zoo::{BATCH_NORM_EPSILON, Graph, Op};
 
 use crate::WotError;
 use crate::batches::{PixelTable, Sampler, channels_last, plain};
@@ -92,18 +92,28 @@ pub struct Trained {
 /// Checks that every operation of a graph has a gradient.
 fn check_trainable(graph: &Graph) -> Result<(), WotError> {
     for node in graph.nodes() {
-        let operation = match node.op {
-            Op::BatchNorm { epsilon } if epsilon != BATCH_NORM_EPSILON => {
+        let operation = match &node.op {
+            Op::BatchNorm { epsilon } if *epsilon != BATCH_NORM_EPSILON => {
                 format!("batch norm with epsilon {epsilon}")
             }
             Op::BatchNorm { .. } if node.shape.len() == 1 => "batch norm of features".into(),
-            Op::Conv2d { window, .. } if window.dilation != [1, 1] => "dilated convolution".into(),
-            Op::MaxPool(window) if window.after.is_some() => "pooling with unequal padding".into(),
+            Op::Conv(conv) if conv.dilation != [1, 1] => "dilated convolution".into(),
+            Op::MaxPool(pool) if pool.after.is_some() => "pooling with unequal padding".into(),
             Op::LeakyRelu { .. } => "leaky ReLU".into(),
             Op::ClippedRelu { .. } => "clipped ReLU".into(),
-            Op::AvgPool { .. } => "average pooling".into(),
+            Op::AvgPool(_) => "average pooling".into(),
             Op::Pad { .. } => "padding".into(),
-            _ => continue,
+            Op::Input
+            | Op::Conv(_)
+            | Op::BatchNorm { .. }
+            | Op::Relu
+            | Op::MaxPool(_)
+            | Op::GlobalAvgPool
+            | Op::Flatten
+            | Op::Linear { .. }
+            | Op::Add
+            | Op::Concat
+            | Op::PadShortcut { .. } => continue,
         };
         return Err(WotError::Untrainable { operation, node: node.name.clone() });
     }

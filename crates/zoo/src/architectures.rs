@@ -1,10 +1,8 @@
 use std::ops::RangeInclusive;
 
-use quant::{ModelSpec, Variant};
+use graph::{Graph, GraphBuilder, Layer, MAX_SIDE, ModelSpec, Variant};
 
 use crate::ZooError;
-use crate::architectures::resnet::Block;
-use crate::graph::{Graph, GraphBuilder};
 
 mod alexnet;
 mod inception_v3;
@@ -13,47 +11,144 @@ mod resnet20;
 mod squeezenet;
 mod vgg16;
 
-/// Ids of the architectures that [`build`] knows.
-pub const ARCHITECTURES: &[&str] = &[
-    "alexnet",
-    "inception_v3",
-    "resnet18",
-    "resnet20",
-    "resnet34",
-    "resnet50",
-    "resnet152",
-    "squeezenet1_0",
-    "squeezenet1_1",
-    "squeezenet1_1_bn",
-    "vgg16",
-    "vgg16_bn",
-];
-
-/// Wider networks than this are a typing error; the bound also keeps every size far from overflow.
+/// Largest width; wider networks are a typing error. The bound also keeps every size far from overflow.
 const MAX_WIDTH: f64 = 16.0;
-const MAX_CLASSES: usize = 1 << 20;
-pub(crate) const MAX_CHANNELS: usize = 1024;
-pub(crate) const MAX_SIDE: usize = 4096;
+
+/// Largest height and width of a variant for small images, which keeps the size of its input in the first layers.
 const MAX_CIFAR_SIDE: usize = 512;
 
-/// The forms that an architecture has, the first being the one that its name alone stands for; none where there is
-/// only one network of this name.
-///
-/// # Errors
-/// An unknown architecture.
-pub fn variants(architecture: &str) -> Result<&'static [Variant], ZooError> {
-    use Variant::{Cifar, CifarMaxpool, Torchvision};
-    match architecture {
-        "alexnet" | "inception_v3" | "resnet20" => Ok(&[]),
-        "resnet18" | "resnet34" | "resnet50" | "resnet152" => Ok(&[Torchvision, Cifar, CifarMaxpool]),
-        "squeezenet1_0" | "squeezenet1_1" | "squeezenet1_1_bn" | "vgg16" | "vgg16_bn" => {
-            Ok(&[Torchvision, Cifar])
-        }
-        _ => Err(ZooError::UnknownArchitecture { found: architecture.into() }),
+/// Architecture that has a name.
+struct Architecture {
+    name: &'static str,
+    /// Forms of the architecture; its name alone means the first. An architecture with a single form has no variant.
+    forms: &'static [Form],
+    /// Appends the layers of the network.
+    build: fn(&mut GraphBuilder, &Sizes),
+}
+
+/// Form of an architecture.
+struct Form {
+    /// Variant, and a description of the layers in which the variants differ.
+    variant: Option<(Variant, &'static str)>,
+    /// Heights and widths of the images for which the form can be built.
+    sides: RangeInclusive<usize>,
+}
+
+impl Form {
+    /// The single form of an architecture.
+    const fn only(sides: RangeInclusive<usize>) -> Self {
+        Self { variant: None, sides }
+    }
+
+    const fn of(variant: Variant, layers: &'static str, sides: RangeInclusive<usize>) -> Self {
+        Self { variant: Some((variant, layers)), sides }
+    }
+
+    fn variant(&self) -> Option<Variant> {
+        self.variant.map(|(variant, _)| variant)
+    }
+
+    fn takes(&self, [_, height, width]: [usize; 3]) -> bool {
+        [height, width].iter().all(|side| self.sides.contains(side))
     }
 }
 
-/// A network by its architecture, its variant, or the first of [`variants`] where none is named, and its sizes.
+/// Sizes of the network that is built.
+struct Sizes {
+    classes: usize,
+    /// Multiplier on the published channels.
+    width: f64,
+    /// Torchvision if the architecture has a single form.
+    variant: Variant,
+}
+
+impl Sizes {
+    /// Number of channels or features for a published number: the nearest multiple of 8 to `published * width`, at
+    /// least 8.
+    fn channels(&self, published: usize) -> usize {
+        let scaled = (published as f64 * self.width / 8.0).round() as usize * 8;
+        scaled.max(8)
+    }
+
+    fn is_cifar(&self) -> bool {
+        self.variant != Variant::Torchvision
+    }
+}
+
+/// All architectures, in alphabetical order.
+static REGISTRY: [Architecture; 12] = [
+    Architecture { name: "alexnet", forms: &[Form::only(224..=224)], build: alexnet::alexnet },
+    Architecture {
+        name: "inception_v3",
+        forms: &[Form::only(75..=MAX_SIDE)],
+        build: inception_v3::inception_v3,
+    },
+    Architecture { name: "resnet18", forms: resnet::FORMS, build: resnet::resnet18 },
+    Architecture { name: "resnet20", forms: &[Form::only(8..=MAX_SIDE)], build: resnet20::resnet20 },
+    Architecture { name: "resnet34", forms: resnet::FORMS, build: resnet::resnet34 },
+    Architecture { name: "resnet50", forms: resnet::FORMS, build: resnet::resnet50 },
+    Architecture { name: "resnet152", forms: resnet::FORMS, build: resnet::resnet152 },
+    Architecture { name: "squeezenet1_0", forms: squeezenet::FORMS_1_0, build: squeezenet::squeezenet1_0 },
+    Architecture { name: "squeezenet1_1", forms: squeezenet::FORMS_1_1, build: squeezenet::squeezenet1_1 },
+    Architecture {
+        name: "squeezenet1_1_bn",
+        forms: squeezenet::FORMS_1_1,
+        build: squeezenet::squeezenet1_1_bn,
+    },
+    Architecture { name: "vgg16", forms: vgg16::FORMS, build: vgg16::vgg16 },
+    Architecture { name: "vgg16_bn", forms: vgg16::FORMS, build: vgg16::vgg16_bn },
+];
+
+const NAMES: [&str; REGISTRY.len()] = {
+    let mut names = [""; REGISTRY.len()];
+    let mut i = 0;
+    while i < names.len() {
+        names[i] = REGISTRY[i].name;
+        i += 1;
+    }
+    names
+};
+
+/// Names of the architectures that [`build`] knows.
+pub const ARCHITECTURES: &[&str] = &NAMES;
+
+fn find(name: &str) -> Result<&'static Architecture, ZooError> {
+    let found = REGISTRY.iter().find(|architecture| architecture.name == name);
+    found.ok_or_else(|| ZooError::UnknownArchitecture { found: name.into() })
+}
+
+impl Architecture {
+    /// The form of a network, or the error for a variant that the architecture does not have.
+    fn form(&self, variant: Option<Variant>) -> Result<&Form, ZooError> {
+        let found = self.forms.iter().find(|form| form.variant() == variant);
+        found.ok_or_else(|| {
+            let variants: Vec<&str> = self.variants().map(Variant::id).collect();
+            ZooError::Variant {
+                architecture: self.name.into(),
+                found: variant.map_or("none", Variant::id),
+                expected: match variants.as_slice() {
+                    [] => "none: there is one form of it".into(),
+                    ids => ids.join(" or "),
+                },
+            }
+        })
+    }
+
+    fn variants(&self) -> impl Iterator<Item = Variant> {
+        self.forms.iter().filter_map(Form::variant)
+    }
+}
+
+/// Returns the variants of an architecture; its name alone means the first. The list is empty if the architecture has
+/// a single form.
+///
+/// # Errors
+/// An unknown architecture.
+pub fn variants(architecture: &str) -> Result<Vec<Variant>, ZooError> {
+    Ok(find(architecture)?.variants().collect())
+}
+
+/// Names a network by its architecture, its variant (the first of [`variants`] if `variant` is none) and its sizes.
 ///
 /// # Errors
 /// An unknown architecture, or a variant that it does not have. The sizes are checked by [`build`].
@@ -64,54 +159,27 @@ pub fn model(
     classes: usize,
     input: [usize; 3],
 ) -> Result<ModelSpec, ZooError> {
-    let variants = variants(architecture)?;
-    let variant = variant.or(variants.first().copied());
-    let model = ModelSpec {
-        architecture: architecture.into(),
-        classes,
-        input,
+    let architecture = find(architecture)?;
+    let variant = variant.or(architecture.variants().next());
+    architecture.form(variant)?;
+    Ok(ModelSpec {
         width,
         variant: variant.filter(|&variant| variant != Variant::implied(input)),
-    };
-    match variant {
-        Some(variant) if !variants.contains(&variant) => Err(no_variant(&model, variant)),
-        _ => Ok(model),
-    }
+        ..ModelSpec::new(architecture.name, classes, input)
+    })
 }
 
-/// The variant of a network; none where its architecture has only one form.
+/// Returns the variant of a network; none if its architecture has a single form or no name stands for it.
 pub fn variant(model: &ModelSpec) -> Option<Variant> {
-    let several = variants(&model.architecture).is_ok_and(|variants| !variants.is_empty());
+    let several = find(&model.architecture).is_ok_and(|found| found.variants().next().is_some());
     several.then(|| model.variant.unwrap_or(Variant::implied(model.input)))
 }
 
-fn no_variant(model: &ModelSpec, found: Variant) -> ZooError {
-    let variants = variants(&model.architecture).unwrap_or_default();
-    ZooError::Variant {
-        architecture: model.architecture.clone(),
-        found: found.id(),
-        expected: match variants {
-            [] => "none: there is one form of it".into(),
-            variants => variants.iter().map(|variant| variant.id()).collect::<Vec<_>>().join(" or "),
-        },
-    }
-}
-
-/// In words, the layers of a network's variant that another variant has otherwise; none where there is one form.
-pub fn variant_layers(model: &ModelSpec) -> Option<String> {
-    let layers = match (model.architecture.as_str(), variant(model)?) {
-        ("vgg16" | "vgg16_bn", Variant::Torchvision) => "two hidden layers of 4096 units, times width",
-        ("vgg16" | "vgg16_bn", _) => "two hidden layers of 512 units, times width",
-        ("squeezenet1_0", Variant::Torchvision) => "stem of 7x7 with stride 2 and no padding",
-        (name, Variant::Torchvision) if name.starts_with("squeezenet") => {
-            "stem of 3x3 with stride 2 and no padding"
-        }
-        (_, Variant::Torchvision) => "stem of 7x7 with stride 2, then a max pool",
-        (name, _) if name.starts_with("squeezenet") => "stem of 3x3 with stride 1 and padding 1",
-        (_, Variant::Cifar) => "stem of 3x3 with stride 1, no max pool",
-        (_, Variant::CifarMaxpool) => "stem of 3x3 with stride 1, then a max pool",
-    };
-    Some(layers.into())
+/// Describes the layers of a network's variant in which the variants of its architecture differ; none if there is a
+/// single form.
+pub fn variant_layers(model: &ModelSpec) -> Option<&'static str> {
+    let form = find(&model.architecture).ok()?.forms.iter().find(|form| form.variant() == variant(model))?;
+    form.variant.map(|(_, layers)| layers)
 }
 
 /// Builds the layer graph of an architecture, in the variant that the specification names, or else the one that its
@@ -133,118 +201,72 @@ pub fn variant_layers(model: &ModelSpec) -> Option<String> {
 /// | all SqueezeNets | `cifar` | 12..=512 | 3x3 stem with stride 1 and padding 1, torchvision's three pools |
 ///
 /// AlexNet and VGG have an adaptive pool before the classifier, which does nothing at 224x224 and is not built.
-/// SqueezeNet's lower bounds are where its last pool still fits (torchvision lets it hang over, from 21 and 17).
+/// SqueezeNet's lower bounds are the sizes at which its last pool still fits (torchvision lets it hang over, from 21
+/// and 17).
 ///
-/// `width` multiplies every hidden channel and feature count, rounded to the nearest multiple of 8 (a
-/// half away from zero) and at least 8; input channels and classes stay. Dropout does nothing at
-/// inference and is left out.
+/// `width` multiplies every hidden channel and feature count, rounded to the nearest multiple of 8 (a half away from
+/// zero) and at least 8; input channels and classes stay. Dropout does nothing at inference and is left out.
 ///
 /// # Errors
 /// An unknown architecture; a variant that it does not have; `classes` outside 1..=2^20; `width` outside (0, 16];
 /// input channels outside 1..=1024; a height or width outside those of the table.
 pub fn build(spec: &ModelSpec) -> Result<Graph, ZooError> {
-    let error = |field, value: String, expected: String| Err(refused(spec, field, value, expected));
-    let variants = variants(&spec.architecture)?;
-    if let Some(variant) = spec.variant.filter(|variant| !variants.contains(variant)) {
-        return Err(no_variant(spec, variant));
+    let architecture = find(&spec.architecture)?;
+    if spec.variant.is_some() {
+        architecture.form(spec.variant)?;
     }
-    check_classes(spec)?;
+    spec.check_classes_and_channels()?;
     if !(spec.width > 0.0 && spec.width <= MAX_WIDTH) {
-        return error("width", spec.width.to_string(), "a number above 0 and at most 16".into());
+        return Err(spec.refused("width", spec.width, "a number above 0 and at most 16").into());
     }
-    check_channels(spec)?;
-    let [_, height, wide] = spec.input;
     let variant = variant(spec);
-    let sides = sides(&spec.architecture, variant);
-    if ![height, wide].iter().all(|side| sides.contains(side)) {
-        let (low, high) = (sides.start(), sides.end());
+    let form = architecture.form(variant)?;
+    if !form.takes(spec.input) {
+        let (low, high) = (form.sides.start(), form.sides.end());
         let expected = match low == high {
             true => format!("{low}x{low}"),
             false => format!("height and width in {low}..={high}"),
         };
         let of = variant.map_or(String::new(), |variant| format!(" for its variant {}", variant.id()));
-        let others = variants.iter().copied().filter(|&other| Some(other) != variant);
-        let fitting = others.filter(|&other| {
-            let sides = self::sides(&spec.architecture, Some(other));
-            [height, wide].iter().all(|side| sides.contains(side))
-        });
-        let fitting: Vec<&str> = fitting.map(Variant::id).collect();
+        let fitting: Vec<&str> = architecture
+            .forms
+            .iter()
+            .filter(|other| other.variant() != variant && other.takes(spec.input))
+            .filter_map(|other| other.variant().map(Variant::id))
+            .collect();
         let hint = match fitting.as_slice() {
             [] => String::new(),
             ids => format!(", or its variant {}", ids.join(" or ")),
         };
-        return error("input size", format!("{height}x{wide}"), format!("{expected}{of}{hint}"));
+        let [_, height, width] = spec.input;
+        return Err(spec.refused("input size", format!("{height}x{width}"), expected + &of + &hint).into());
     }
-
-    let builder = GraphBuilder::new(spec);
-    let channels = |published: usize| -> usize {
-        let scaled = (published as f64 * spec.width / 8.0).round() as usize * 8;
-        scaled.max(8)
-    };
+    let mut builder = GraphBuilder::new(spec.input);
     let variant = variant.unwrap_or(Variant::Torchvision);
-    let cifar = variant != Variant::Torchvision;
-    let resnet =
-        |builder, block, blocks| resnet::build(builder, channels, spec.classes, variant, block, blocks);
-    Ok(match spec.architecture.as_str() {
-        "alexnet" => alexnet::build(builder, channels, spec.classes),
-        "inception_v3" => inception_v3::build(builder, channels, spec.classes),
-        "resnet18" => resnet(builder, Block::Basic, [2, 2, 2, 2]),
-        "resnet20" => resnet20::build(builder, channels, spec.classes),
-        "resnet34" => resnet(builder, Block::Basic, [3, 4, 6, 3]),
-        "resnet50" => resnet(builder, Block::Bottleneck, [3, 4, 6, 3]),
-        "resnet152" => resnet(builder, Block::Bottleneck, [3, 8, 36, 3]),
-        "vgg16" => vgg16::build(builder, channels, spec.classes, cifar, false),
-        "vgg16_bn" => vgg16::build(builder, channels, spec.classes, cifar, true),
-        "squeezenet1_0" => squeezenet::build_1_0(builder, channels, spec.classes, cifar),
-        "squeezenet1_1" => squeezenet::build_1_1(builder, channels, spec.classes, cifar, false),
-        "squeezenet1_1_bn" => squeezenet::build_1_1(builder, channels, spec.classes, cifar, true),
-        other => return Err(ZooError::UnknownArchitecture { found: other.into() }),
-    })
+    (architecture.build)(&mut builder, &Sizes { classes: spec.classes, width: spec.width, variant });
+    Ok(builder.finish(spec))
 }
 
-/// Heights and widths at which a form of an architecture is built. A form for small images keeps the size of its
-/// input in the first layers, which bounds it from above.
-fn sides(architecture: &str, variant: Option<Variant>) -> RangeInclusive<usize> {
-    let cifar = matches!(variant, Some(Variant::Cifar | Variant::CifarMaxpool));
-    match architecture {
-        "alexnet" => 224..=224,
-        "inception_v3" => 75..=MAX_SIDE,
-        "resnet20" => 8..=MAX_SIDE,
-        "vgg16" | "vgg16_bn" if cifar => 32..=32,
-        "vgg16" | "vgg16_bn" => 224..=224,
-        "squeezenet1_0" | "squeezenet1_1" | "squeezenet1_1_bn" if cifar => 12..=MAX_CIFAR_SIDE,
-        "squeezenet1_0" => 29..=MAX_SIDE,
-        "squeezenet1_1" | "squeezenet1_1_bn" => 25..=MAX_SIDE,
-        _ if cifar => 1..=MAX_CIFAR_SIDE,
-        _ => 1..=MAX_SIDE,
+/// Builds the layer graph of a checkpoint: from its layers if it lists any, otherwise as [`build`] does.
+///
+/// # Errors
+/// As [`build`] and [`Graph::listed`].
+pub fn build_stored(model: &ModelSpec, layers: &[Layer]) -> Result<Graph, ZooError> {
+    match layers {
+        [] => build(model),
+        layers => Ok(Graph::listed(model, layers)?),
     }
 }
 
-pub(crate) fn check_classes(spec: &ModelSpec) -> Result<(), ZooError> {
-    if (1..=MAX_CLASSES).contains(&spec.classes) {
-        return Ok(());
-    }
-    Err(refused(spec, "classes", spec.classes.to_string(), "1..=1048576"))
+/// Describes a network, e.g. `resnet18 (cifar, 10 classes, input 3x32x32, width 1)`.
+pub(crate) fn network_name(graph: &Graph) -> String {
+    let ModelSpec { architecture, classes, input: [c, h, w], width, .. } = graph.spec();
+    let variant = if graph.layers().is_empty() { variant(graph.spec()) } else { None };
+    let variant = variant.map_or_else(String::new, |variant| format!("{}, ", variant.id()));
+    format!("{architecture} ({variant}{classes} classes, input {c}x{h}x{w}, width {width})")
 }
 
-pub(crate) fn check_channels(spec: &ModelSpec) -> Result<(), ZooError> {
-    if (1..=MAX_CHANNELS).contains(&spec.input[0]) {
-        return Ok(());
-    }
-    Err(refused(spec, "input channels", spec.input[0].to_string(), "1..=1024"))
-}
-
-/// The error for a field of a specification.
-pub(crate) fn refused(
-    spec: &ModelSpec,
-    field: &'static str,
-    value: String,
-    expected: impl Into<String>,
-) -> ZooError {
-    ZooError::Spec { architecture: spec.architecture.clone(), field, value, expected: expected.into() }
-}
-
-/// Whether a parameter of a published state dict belongs to a part of the network that only training uses,
+/// True for a parameter of a published state dict that belongs to a part of the network that only training uses,
 /// which the graph leaves out.
 pub(crate) fn is_left_out(architecture: &str, parameter: &str) -> bool {
     architecture == "inception_v3" && parameter.starts_with(inception_v3::AUXILIARY)

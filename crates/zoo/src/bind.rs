@@ -1,9 +1,9 @@
 use std::fmt;
 
+use graph::{Graph, ParameterSpec};
 use quant::Parameters;
 
-use crate::architectures::is_left_out;
-use crate::graph::{Graph, ParameterSpec};
+use crate::architectures::{is_left_out, network_name};
 use crate::import::shown;
 
 /// Number of names of each kind that a [`MismatchError`] prints.
@@ -113,7 +113,7 @@ pub(crate) fn check(graph: &Graph, parameters: &Parameters) -> Result<(), Mismat
         return Ok(());
     }
     Err(MismatchError {
-        network: graph.described(),
+        network: network_name(graph),
         missing,
         unexpected: unexpected.into_iter().cloned().collect(),
         misshaped,

@@ -1,3 +1,5 @@
+use graph::GraphError;
+
 use crate::{ARCHITECTURES, MismatchError};
 
 /// The reason why a network cannot be built or run.
@@ -9,18 +11,6 @@ pub enum ZooError {
         /// The id asked for.
         found: String,
     },
-    /// A field of the model specification is out of range.
-    #[error("{field} of {architecture} is {value}, expected {expected}")]
-    Spec {
-        /// The requested architecture.
-        architecture: String,
-        /// Field of [`quant::ModelSpec`].
-        field: &'static str,
-        /// Value of the field.
-        value: String,
-        /// Valid values.
-        expected: String,
-    },
     /// The architecture does not have the requested variant.
     #[error("variant of {architecture} is {found}, expected {expected}")]
     Variant {
@@ -31,14 +21,9 @@ pub enum ZooError {
         /// The variants of the architecture.
         expected: String,
     },
-    /// A listed layer cannot be built.
-    #[error("layer {layer}: {problem}")]
-    Layer {
-        /// Name of the layer.
-        layer: String,
-        /// The defect, and the expectation.
-        problem: String,
-    },
+    /// The sizes or the listed layers do not make a network.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
     /// Parameters are missing, unexpected or of another shape.
     #[error(transparent)]
     Mismatch(#[from] MismatchError),

@@ -5,11 +5,12 @@ use std::fmt;
 
 use candle_core::{CpuStorage, DType, Device, Layout, Tensor, bail};
 use candle_nn::{Module, VarBuilder};
+use graph::{Graph, NodeId, Op};
 use quant::{ActivationScale, FloatTensor, Parameters};
 
 use crate::ZooError;
+use crate::architectures::network_name;
 use crate::bind::check;
-use crate::graph::{Graph, NodeId, Op};
 
 mod activation;
 mod batch_norm;
@@ -256,7 +257,7 @@ impl Module for FloatNetwork {
 
 impl fmt::Debug for FloatNetwork {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "FloatNetwork({})", self.graph.described())
+        write!(f, "FloatNetwork({})", network_name(&self.graph))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Architectures as layer graphs, as float networks in candle, and the import of foreign checkpoints.
 //!
-//! **A network is data**: [`build`] turns a [`quant::ModelSpec`] into a [`Graph`], a list of nodes in
+//! **A network is data**: [`build`] turns a [`graph::ModelSpec`] into a [`Graph`], a list of nodes in
 //! execution order with PyTorch's parameter names. [`ARCHITECTURES`] lists what can be built. A network that
 //! none of these names stands for lists its layers, and [`build_stored`] takes either.
 //!
@@ -34,16 +34,12 @@ mod architectures;
 mod bind;
 mod error;
 mod float;
-mod graph;
 mod import;
-mod layers;
 
-pub use architectures::{ARCHITECTURES, build, model, variant, variant_layers, variants};
+pub use architectures::{ARCHITECTURES, build, build_stored, model, variant, variant_layers, variants};
 pub use bind::{MismatchError, Misshaped, bind};
 pub use error::ZooError;
 pub use float::{FloatNetwork, Range};
-pub use graph::{BATCH_NORM_EPSILON, Graph, Node, NodeId, Op, ParameterSpec, QuantizationPoint, Window};
 pub use import::{
     Bound, FloatCheckpoint, ImportError, InputArithmetic, OnnxModel, Selection, read_checkpoint, read_onnx,
 };
-pub use layers::build_stored;

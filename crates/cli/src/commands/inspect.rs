@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use analysis::{LargeWeightCounts, LargeWeights};
 use clap::Args;
 use ecc::Constraint;
-use quant::{Checkpoint, ModelSpec, WeightScale};
+use graph::ModelSpec;
+use quant::{Checkpoint, WeightScale};
 use serde::Serialize;
 
 use crate::terminal::document::{self, Document, Shown, paths};

@@ -4,8 +4,8 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use data::{DataError, ImageSet};
 use ecc::Constraint;
-use quant::{Preprocessing, Variant};
-use zoo::{Bound, Graph, OnnxModel};
+use graph::{Graph, Preprocessing, Variant};
+use zoo::{Bound, OnnxModel};
 
 use crate::terminal::exit::Outcome;
 use crate::terminal::machine::Machine;

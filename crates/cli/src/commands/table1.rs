@@ -8,9 +8,9 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use data::{DataError, FolderSource, ImageFolder, ImageSet, Split};
 use ecc::Constraint;
-use quant::Preprocessing;
+use graph::{Graph, Preprocessing};
 use serde::{Serialize, Serializer};
-use zoo::{Bound, Graph, Selection};
+use zoo::{Bound, Selection};
 
 use crate::terminal::document::{Document, Shown, paths};
 use crate::terminal::exit::Outcome;

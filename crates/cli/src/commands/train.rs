@@ -5,10 +5,11 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use data::{FolderSource, ImageSet};
 use ecc::Constraint;
-use quant::{Activations, Checkpoint, Parameters, Preprocessing, Provenance};
+use graph::{Graph, Preprocessing};
+use quant::{Activations, Checkpoint, Parameters, Provenance};
 use records::write_durably;
 use wot::{Check, Trainer};
-use zoo::{Bound, Graph};
+use zoo::Bound;
 
 use crate::terminal::exit::Outcome;
 use crate::terminal::machine::Machine;

@@ -37,7 +37,7 @@ pub(crate) fn protections() -> Vec<&'static str> {
 
 /// Variants of architectures.
 pub(crate) fn variants() -> Vec<&'static str> {
-    quant::Variant::ALL.map(quant::Variant::id).to_vec()
+    graph::Variant::ALL.map(graph::Variant::id).to_vec()
 }
 
 /// Data sets.

@@ -1,6 +1,7 @@
 //! Tests of calibration.
 
-use quant::{ActivationScale, Preprocessing};
+use graph::Preprocessing;
+use quant::ActivationScale;
 
 use crate::random;
 

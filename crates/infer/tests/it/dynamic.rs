@@ -4,10 +4,10 @@
 
 use std::num::NonZeroU32;
 
+use graph::{Graph, ModelSpec, Op};
 use infer::{DynamicNetwork, Network};
-use quant::{Activations, Checkpoint, ModelSpec};
+use quant::{Activations, Checkpoint};
 use serde_json::Value;
-use zoo::{Graph, Op};
 
 use crate::exactness::{self, changed, flips};
 use crate::random::{self, SplitMix64};
@@ -42,7 +42,7 @@ fn run(graph: &Graph, checkpoint: &Checkpoint, pixels: &[u8]) -> Vec<f32> {
         };
         let shape = |i: usize| nodes[node.inputs[i]].shape.as_slice();
         let plane = node.shape.iter().skip(1).product::<usize>();
-        let layer = |window: &zoo::Window, groups: usize, from: &[usize], to: &[usize]| {
+        let layer = |window: &graph::Window, groups: usize, from: &[usize], to: &[usize]| {
             let x = &values[node.inputs[0]];
             let name = format!("{}.weight", node.name);
             let weight = checkpoint.weights.iter().find(|w| w.name == name).unwrap();
@@ -89,9 +89,9 @@ fn run(graph: &Graph, checkpoint: &Checkpoint, pixels: &[u8]) -> Vec<f32> {
                     image.iter().enumerate().map(value).collect()
                 })
                 .collect(),
-            Op::Conv2d { window, groups, .. } => layer(window, *groups, shape(0), &node.shape),
-            Op::Linear { out_features } => {
-                layer(&zoo::Window::square(1, 1, 0), 1, &[shape(0)[0], 1, 1], &[*out_features, 1, 1])
+            Op::Conv(conv) => layer(&conv.window(), conv.groups, shape(0), &node.shape),
+            Op::Linear { features } => {
+                layer(&graph::Window::square(1, 1, 0), 1, &[shape(0)[0], 1, 1], &[*features, 1, 1])
             }
             Op::BatchNorm { epsilon } => {
                 let of = |suffix: &str, c: usize| f64::from(parameter(suffix).unwrap()[c]);
@@ -110,14 +110,14 @@ fn run(graph: &Graph, checkpoint: &Checkpoint, pixels: &[u8]) -> Vec<f32> {
                 each(&|x| x.iter().map(|&x| if x > 0.0 { x } else { x * slope }).collect())
             }
             Op::ClippedRelu { max } => each(&|x| x.iter().map(|x| x.max(0.0).min(*max)).collect()),
-            Op::MaxPool(window) => each(&|x| {
-                let windows = windows(x, shape(0), &node.shape, window).into_iter();
+            Op::MaxPool(pool) => each(&|x| {
+                let windows = windows(x, shape(0), &node.shape, &pool.window()).into_iter();
                 windows.map(|w| w.into_iter().fold(f32::NEG_INFINITY, f32::max)).collect()
             }),
-            Op::AvgPool { window, count_include_pad } => each(&|x| {
-                let whole = window.kernel[0] * window.kernel[1];
-                let windows = windows(x, shape(0), &node.shape, window).into_iter();
-                windows.map(|w| mean(&w, if *count_include_pad { whole } else { w.len() })).collect()
+            Op::AvgPool(pool) => each(&|x| {
+                let whole = pool.kernel[0] * pool.kernel[1];
+                let windows = windows(x, shape(0), &node.shape, &pool.window()).into_iter();
+                windows.map(|w| mean(&w, if pool.count_include_pad { whole } else { w.len() })).collect()
             }),
             Op::GlobalAvgPool => {
                 let pixels = shape(0)[1] * shape(0)[2];
@@ -247,13 +247,7 @@ fn predictions_agree_with_pytorch() {
         let expected: Vec<f32> = logits.map(|v| v.as_f64().unwrap() as f32).collect();
         let images = expected.len() / 5;
 
-        let model = ModelSpec {
-            architecture: architecture.into(),
-            classes: 5,
-            input: [3, side, side],
-            width,
-            variant: None,
-        };
+        let model = ModelSpec { width, ..ModelSpec::new(architecture, 5, [3, side, side]) };
         let graph = zoo::build(&model).unwrap();
         let pixels: Vec<u8> = (0..images).flat_map(|i| torchvision::pixels(i, side)).collect();
         let checkpoint = torchvision::checkpoint(&graph, &pixels, entry["per_channel"].as_bool().unwrap());

@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use graph::Graph;
 use infer::{Baseline, Network, WeightChange};
 use quant::{Activations, Checkpoint, QuantTensor};
-use zoo::Graph;
 
 use crate::listed;
 use crate::random::{self, SplitMix64};

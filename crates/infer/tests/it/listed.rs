@@ -2,93 +2,88 @@
 //! outside chains, grouped, depthwise and dilated convolution, window means with either divisor, unequal
 //! borders, padding, leaky ReLUs, batch norms of features.
 
-use quant::{Layer, LayerOp, ModelSpec};
-use zoo::Graph;
+use graph::{AvgPool, Conv, Graph, Layer, MaxPool, ModelSpec, Op};
 
 pub(crate) fn graph() -> Graph {
-    let conv = |channels, groups, bias, kernel, stride, padding| LayerOp::Conv {
-        channels,
-        groups,
-        bias,
-        kernel,
-        stride,
-        padding,
-        dilation: [1, 1],
+    let conv = |channels, groups, bias, kernel, stride, padding| {
+        Op::Conv(Conv { channels, groups, bias, kernel, stride, padding, dilation: [1, 1] })
     };
-    let average = |count_include_pad| LayerOp::AvgPool {
-        kernel: [3, 3],
-        stride: [1, 1],
-        padding: [1, 1],
-        count_include_pad,
-        ceil: false,
-        after: None,
+    let average = |count_include_pad| {
+        Op::AvgPool(AvgPool {
+            kernel: [3, 3],
+            stride: [1, 1],
+            padding: [1, 1],
+            count_include_pad,
+            ceil: false,
+            after: None,
+        })
     };
-    let dilated = |channels, groups, dilation| LayerOp::Conv {
-        channels,
-        groups,
-        bias: true,
-        kernel: [3, 2],
-        stride: [1, 1],
-        padding: [2, 1],
-        dilation,
+    let dilated = |channels, groups, dilation| {
+        Op::Conv(Conv {
+            channels,
+            groups,
+            bias: true,
+            kernel: [3, 2],
+            stride: [1, 1],
+            padding: [2, 1],
+            dilation,
+        })
     };
     let (kernel, stride, padding) = ([3, 3], [2, 2], [1, 0]);
     let layers = [
         ("stem", vec![0], conv(8, 1, true, [3, 3], [1, 1], [1, 1])),
-        ("stem_clip", vec![1], LayerOp::ClippedRelu { max: 1.5 }),
+        ("stem_clip", vec![1], Op::ClippedRelu { max: 1.5 }),
         ("depthwise", vec![2], conv(16, 8, false, [5, 5], [2, 2], [2, 2])),
-        ("depthwise_bn", vec![3], LayerOp::BatchNorm { epsilon: 0.125 }),
-        ("depthwise_clip", vec![4], LayerOp::ClippedRelu { max: 1.25 }),
+        ("depthwise_bn", vec![3], Op::BatchNorm { epsilon: 0.125 }),
+        ("depthwise_clip", vec![4], Op::ClippedRelu { max: 1.25 }),
         // This layer has two readers: its clipped ReLU is a separate step and rounds a second time.
         ("grouped", vec![5], conv(12, 4, true, [1, 7], [1, 1], [0, 3])),
-        ("alone", vec![6], LayerOp::ClippedRelu { max: 0.375 }),
+        ("alone", vec![6], Op::ClippedRelu { max: 0.375 }),
         ("with_padding", vec![6], average(true)),
         ("without_padding", vec![7], average(false)),
-        ("sum", vec![8, 9], LayerOp::Add),
-        ("sum_clip", vec![10], LayerOp::ClippedRelu { max: 0.5 }),
-        ("padded", vec![11], LayerOp::Pad { before: [1, 0], after: [0, 2] }),
+        ("sum", vec![8, 9], Op::Add),
+        ("sum_clip", vec![10], Op::ClippedRelu { max: 0.5 }),
+        ("padded", vec![11], Op::Pad { before: [1, 0], after: [0, 2] }),
         ("narrow", vec![12], conv(20, 1, false, [2, 3], [1, 1], [0, 0])),
-        ("narrow_relu", vec![13], LayerOp::Relu),
-        ("both", vec![11, 14], LayerOp::Concat),
+        ("narrow_relu", vec![13], Op::Relu),
+        ("both", vec![11, 14], Op::Concat),
         ("dilated", vec![15], dilated(6, 1, [2, 3])),
-        ("leaky", vec![16], LayerOp::LeakyRelu { slope: 0.25 }),
+        ("leaky", vec![16], Op::LeakyRelu { slope: 0.25 }),
         ("dilated_groups", vec![17], dilated(8, 2, [1, 2])),
-        ("shortcut", vec![17], LayerOp::PadShortcut { stride: 1, before: 2, after: 0 }),
+        ("shortcut", vec![17], Op::PadShortcut { stride: 1, before: 2, after: 0 }),
         ("apart", vec![18], dilated(8, 8, [3, 1])),
-        ("largest", vec![20], LayerOp::MaxPool { kernel, stride, padding, ceil: false, after: Some([0, 2]) }),
+        (
+            "largest",
+            vec![20],
+            Op::MaxPool(MaxPool { kernel, stride, padding, ceil: false, after: Some([0, 2]) }),
+        ),
         (
             "mean_up",
             vec![19],
-            LayerOp::AvgPool {
+            Op::AvgPool(AvgPool {
                 kernel,
                 stride,
                 padding,
                 count_include_pad: false,
                 ceil: true,
                 after: Some([2, 1]),
-            },
+            }),
         ),
-        ("flat", vec![22], LayerOp::Flatten),
-        ("hidden", vec![23], LayerOp::Linear { features: 7 }),
-        ("hidden_bn", vec![24], LayerOp::BatchNorm { epsilon: 1e-3 }),
-        ("hidden_relu", vec![25], LayerOp::Relu),
-        ("features_bn", vec![26], LayerOp::BatchNorm { epsilon: 1e-5 }),
-        ("features_leaky", vec![27], LayerOp::LeakyRelu { slope: 0.0 }),
-        ("largest_flat", vec![21], LayerOp::Flatten),
-        ("largest_features", vec![29], LayerOp::Linear { features: 7 }),
-        ("features", vec![28, 30], LayerOp::Add),
-        ("logits", vec![31], LayerOp::Linear { features: 10 }),
+        ("flat", vec![22], Op::Flatten),
+        ("hidden", vec![23], Op::Linear { features: 7 }),
+        ("hidden_bn", vec![24], Op::BatchNorm { epsilon: 1e-3 }),
+        ("hidden_relu", vec![25], Op::Relu),
+        ("features_bn", vec![26], Op::BatchNorm { epsilon: 1e-5 }),
+        ("features_leaky", vec![27], Op::LeakyRelu { slope: 0.0 }),
+        ("largest_flat", vec![21], Op::Flatten),
+        ("largest_features", vec![29], Op::Linear { features: 7 }),
+        ("features", vec![28, 30], Op::Add),
+        ("logits", vec![31], Op::Linear { features: 10 }),
         // The last layer clips the logits.
-        ("cut", vec![32], LayerOp::ClippedRelu { max: 0.5 }),
+        ("cut", vec![32], Op::ClippedRelu { max: 0.5 }),
     ];
     let layers: Vec<Layer> =
         layers.into_iter().map(|(name, inputs, op)| Layer { name: name.into(), inputs, op }).collect();
-    let model = ModelSpec {
-        architecture: "listed".into(),
-        classes: 10,
-        input: [3, 13, 11],
-        width: 1.0,
-        variant: None,
-    };
+    let model = ModelSpec::new("listed", 10, [3, 13, 11]);
     zoo::build_stored(&model, &layers).unwrap()
 }

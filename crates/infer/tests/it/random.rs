@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use quant::{
-    Activations, Checkpoint, FloatTensor, ModelSpec, Parameters, Preprocessing, Provenance, QuantTensor,
-};
-use zoo::Graph;
+use graph::{Graph, ModelSpec, Preprocessing};
+use quant::{Activations, Checkpoint, FloatTensor, Parameters, Provenance, QuantTensor};
 
 /// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
 pub(crate) struct SplitMix64(pub(crate) u64);
@@ -25,7 +23,7 @@ impl SplitMix64 {
 }
 
 pub(crate) fn spec(architecture: &str, width: f64, size: usize) -> ModelSpec {
-    ModelSpec { architecture: architecture.into(), classes: 10, input: [3, size, size], width, variant: None }
+    ModelSpec { width, ..ModelSpec::new(architecture, 10, [3, size, size]) }
 }
 
 pub(crate) fn pixels(images: usize, spec: &ModelSpec, seed: u64) -> Vec<u8> {

@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use graph::{Graph, Node, Op, Window};
 use quant::{ActivationScale, Checkpoint, WeightScale};
-use zoo::{Graph, Node, Op, Window};
 
 /// The result of one image.
 pub(crate) struct Outcome {
@@ -84,18 +84,18 @@ pub(crate) fn run(graph: &Graph, checkpoint: &Checkpoint, pixels: &[u8]) -> Outc
                 };
                 Value::Levels { levels: pixels.iter().enumerate().map(level).collect(), scale }
             }
-            Op::Conv2d { window, groups, bias, .. } => {
+            Op::Conv(layer) => {
                 let (x, scale) = levels(0);
                 let (w, w_scale) = weights[format!("{}.weight", node.name).as_str()];
-                let y = conv(&x, shape(0), w, &node.shape, window, *groups);
+                let y = conv(&x, shape(0), w, &node.shape, &layer.window(), layer.groups);
                 let product = |c| f64::from(scale.levels_per_unit) * f64::from(w_scale.of(c));
-                sums(y, &product, bias.then(|| parameter(node, "bias")))
+                sums(y, &product, layer.bias.then(|| parameter(node, "bias")))
             }
-            Op::Linear { out_features } => {
+            Op::Linear { features } => {
                 let (x, scale) = levels(0);
                 let (w, w_scale) = weights[format!("{}.weight", node.name).as_str()];
-                let mut y = vec![0; *out_features];
-                for o in 0..*out_features {
+                let mut y = vec![0; *features];
+                for o in 0..*features {
                     for i in 0..x.len() {
                         y[o] += x[i] * i64::from(w[o * x.len() + i]);
                     }
@@ -149,9 +149,9 @@ pub(crate) fn run(graph: &Graph, checkpoint: &Checkpoint, pixels: &[u8]) -> Outc
                 let (a_scale, b_scale) = (a_scale.levels_per_unit.into(), b_scale.levels_per_unit.into());
                 Value::Pair { a, a_scale, b, b_scale, ceiling: None }
             }
-            Op::MaxPool(window) => {
+            Op::MaxPool(pool) => {
                 let (x, scale) = levels(0);
-                Value::Levels { levels: max_pool(&x, shape(0), &node.shape, window), scale }
+                Value::Levels { levels: max_pool(&x, shape(0), &node.shape, &pool.window()), scale }
             }
             Op::GlobalAvgPool => {
                 let (x, scale) = levels(0);
@@ -159,14 +159,14 @@ pub(crate) fn run(graph: &Graph, checkpoint: &Checkpoint, pixels: &[u8]) -> Outc
                 let y = x.chunks(pixels).map(|channel| channel.iter().sum()).collect();
                 sums(y, &|_| f64::from(scale.levels_per_unit) * pixels as f64, None)
             }
-            Op::AvgPool { window, count_include_pad } => {
+            Op::AvgPool(pool) => {
                 let (x, scale) = levels(0);
                 let out = scale_of_output(id, nodes.len(), checkpoint, node);
                 let m = |count: usize| (out / (f64::from(scale.levels_per_unit) * count as f64)) as f32;
-                let whole = window.kernel[0] * window.kernel[1];
-                let means = window_sums(&x, shape(0), &node.shape, window)
+                let whole = pool.kernel[0] * pool.kernel[1];
+                let means = window_sums(&x, shape(0), &node.shape, &pool.window())
                     .into_iter()
-                    .map(|(sum, inside)| sum as f32 * m(if *count_include_pad { whole } else { inside }));
+                    .map(|(sum, inside)| sum as f32 * m(if pool.count_include_pad { whole } else { inside }));
                 Value::Units { values: means.collect(), levels_per_unit: out }
             }
             Op::Pad { before: [top, left], .. } => {

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use graph::{Graph, ModelSpec, Preprocessing};
 use infer::Network;
-use quant::{Activations, Checkpoint, ModelSpec, Preprocessing, Provenance, QuantTensor};
+use quant::{Activations, Checkpoint, Provenance, QuantTensor};
 use serde_json::Value;
-use zoo::Graph;
 
 use crate::seeded::{hashed, parameters};
 
@@ -73,13 +73,7 @@ fn predictions_agree_with_pytorch() {
         let row = |row: &Value| row.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
         let expected: Vec<Vec<f64>> = rows.map(row).collect();
 
-        let model = ModelSpec {
-            architecture: architecture.into(),
-            classes: 5,
-            input: [3, side, side],
-            width,
-            variant: None,
-        };
+        let model = ModelSpec { width, ..ModelSpec::new(architecture, 5, [3, side, side]) };
         let graph = zoo::build(&model).unwrap();
         let pixels: Vec<u8> = (0..expected.len()).flat_map(|i| pixels(i, side)).collect();
         let checkpoint = checkpoint(&graph, &pixels, false);

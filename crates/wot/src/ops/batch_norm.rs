@@ -1,7 +1,7 @@
 use super::channel_sums::{Extremes, channel_sums, widen};
 use crate::kernel::{Kernel, Loop};
 
-const EPSILON: f32 = zoo::BATCH_NORM_EPSILON as f32;
+const EPSILON: f32 = graph::BATCH_NORM_EPSILON as f32;
 /// PyTorch's default momentum: the weight of the newest batch in running statistics.
 pub const BATCH_NORM_MOMENTUM: f32 = 0.1;
 

@@ -1,4 +1,4 @@
-use zoo::Window;
+use graph::Window;
 
 use super::channel_sums::channel_sums;
 use crate::buffer::Pool;

@@ -1,5 +1,5 @@
+use graph::Window;
 use rayon::prelude::*;
-use zoo::Window;
 
 /// Maximum over a window, NHWC to NHWC; padding is never the maximum. The gradient goes to the first of equal
 /// maxima in row-major order, as in PyTorch.

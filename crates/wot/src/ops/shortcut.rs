@@ -1,6 +1,6 @@
 use rayon::prelude::*;
 
-/// ResNet's shortcut without parameters ([`zoo::Op::PadShortcut`]), NHWC to NHWC: takes every `stride`-th row
+/// ResNet's shortcut without parameters ([`graph::Op::PadShortcut`]), NHWC to NHWC: takes every `stride`-th row
 /// and column, and adds `before` zero channels in front and `after` behind.
 ///
 /// All methods panic if the length of a slice does not match the shapes.

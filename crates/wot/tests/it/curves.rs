@@ -1,9 +1,9 @@
 //! Compares loss curves with PyTorch's, which tests/golden/curves.py recorded.
 
-use quant::{FloatTensor, ModelSpec, Parameters, Preprocessing};
+use graph::{Graph, ModelSpec, Preprocessing};
+use quant::{FloatTensor, Parameters};
 use serde_json::Value;
 use wot::{Method, Recipe, Schedule, Trainer, Validation};
-use zoo::Graph;
 
 use crate::noise::noise;
 
@@ -13,7 +13,7 @@ fn fnv(name: &str) -> u32 {
 }
 
 fn parameters(graph: &Graph) -> Parameters {
-    let parameter = |spec: zoo::ParameterSpec| {
+    let parameter = |spec: graph::ParameterSpec| {
         let mut values = noise(spec.shape.iter().product(), fnv(&spec.name));
         if spec.is_stored_weight() {
             let fan_in = spec.shape[1..].iter().product::<usize>() as f64;
@@ -37,11 +37,8 @@ fn losses_follow_pytorch_for_fifty_iterations() {
     for curve in golden["curves"].as_array().unwrap() {
         let side = curve["side"].as_u64().unwrap() as usize;
         let spec = ModelSpec {
-            architecture: curve["architecture"].as_str().unwrap().into(),
-            classes: 10,
-            input: [3, side, side],
             width: curve["width"].as_f64().unwrap(),
-            variant: None,
+            ..ModelSpec::new(curve["architecture"].as_str().unwrap(), 10, [3, side, side])
         };
         let quantize = curve["quantize"].as_bool().unwrap();
         let losses: Vec<f64> =

@@ -1,9 +1,9 @@
 //! Compares every operation and its gradients with PyTorch's, which tests/golden/ops.py recorded.
 
+use graph::Window;
 use quant::{ActivationScale, FloatTensor};
 use serde_json::Value;
 use wot::ops::{BatchStatistics, RunningStatistics};
-use zoo::Window;
 
 use crate::noise::{noise, tensor};
 use crate::operation::{self, Outcome};

@@ -1,8 +1,8 @@
 //! Compares gradients with central differences of the operations themselves.
 
+use graph::Window;
 use quant::{ActivationScale, FloatTensor};
 use wot::ops::{BatchStatistics, Conv2d, Finish, Norm, Pool, extremes};
-use zoo::Window;
 
 use crate::noise::{noise, tensor};
 use crate::operation::{self, Outcome};

@@ -1,12 +1,12 @@
 //! Operations of `wot::ops` as functions of tensors, with their results and gradients.
 
+use graph::Window;
 use quant::{ActivationScale, FloatTensor};
 use wot::ops::{
     BatchStatistics, Conv2d, Finish, MaxPool, Norm, PadShortcut, Pool, add, add_in_place, concat,
     concat_backward, cross_entropy, cross_entropy_backward, fake_quantize_weight, global_avg_pool,
     global_avg_pool_backward,
 };
-use zoo::Window;
 
 /// A result, and a function that returns the gradients of all inputs.
 pub(crate) struct Outcome {

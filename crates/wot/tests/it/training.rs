@@ -2,12 +2,12 @@
 
 use data::{ImageSet, ImageShape, Split};
 use ecc::Constraint;
-use quant::{FloatTensor, ModelSpec, Preprocessing};
+use graph::{Graph, ModelSpec, Preprocessing};
+use quant::FloatTensor;
 use wot::{
     Augmentation, BitErrors, Check, Method, Recipe, Scale, Schedule, StateError, Trained, Trainer,
     Validation, WotError,
 };
-use zoo::Graph;
 
 use crate::noise::noise;
 
@@ -15,13 +15,7 @@ const NARROW: Constraint =
     Constraint { low: [-32, -32, -32, -32, -32, -32, -32, -64], high: [31, 31, 31, 31, 31, 31, 31, 63] };
 
 fn graph() -> Graph {
-    let spec = ModelSpec {
-        architecture: "resnet20".into(),
-        classes: 4,
-        input: [3, 8, 8],
-        width: 0.25,
-        variant: None,
-    };
+    let spec = ModelSpec { width: 0.25, ..ModelSpec::new("resnet20", 4, [3, 8, 8]) };
     zoo::build(&spec).unwrap()
 }
 
@@ -353,13 +347,7 @@ fn images_and_parameters_that_do_not_fit_are_refused() {
 
 #[test]
 fn operations_without_a_gradient_are_refused() {
-    let spec = ModelSpec {
-        architecture: "inception_v3".into(),
-        classes: 4,
-        input: [3, 75, 75],
-        width: 0.1,
-        variant: None,
-    };
+    let spec = ModelSpec { width: 0.1, ..ModelSpec::new("inception_v3", 4, [3, 75, 75]) };
     let graph = zoo::build(&spec).unwrap();
     let trainer = Trainer::new(&graph, wot::initialize(&graph, 3), &preprocessing(), recipe(Method::Float));
     assert_eq!(

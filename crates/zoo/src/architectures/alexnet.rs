@@ -1,9 +1,11 @@
 //! AlexNet: Krizhevsky, "One weird trick for parallelizing convolutional neural networks", 2014,
 //! <https://arxiv.org/abs/1404.5997>, as in torchvision's `alexnet`, with its names.
 
-use crate::graph::{Graph, GraphBuilder, Window};
+use graph::{GraphBuilder, Window};
 
-pub(super) fn build(mut g: GraphBuilder, channels: impl Fn(usize) -> usize, classes: usize) -> Graph {
+use super::Sizes;
+
+pub(super) fn alexnet(g: &mut GraphBuilder, sizes: &Sizes) {
     let pool = Window::square(3, 2, 0);
     let mut x = GraphBuilder::INPUT;
     // Place of the convolution in torchvision's `features`, its channels and window, and whether a pool
@@ -15,7 +17,7 @@ pub(super) fn build(mut g: GraphBuilder, channels: impl Fn(usize) -> usize, clas
         (8, 256, Window::square(3, 1, 1), false),
         (10, 256, Window::square(3, 1, 1), true),
     ] {
-        x = g.conv(&format!("features.{index}"), x, channels(planes), window, true);
+        x = g.conv(&format!("features.{index}"), x, sizes.channels(planes), window, true);
         x = g.relu(&format!("features.{}", index + 1), x);
         if pooled {
             x = g.max_pool(&format!("features.{}", index + 2), x, pool);
@@ -23,9 +25,8 @@ pub(super) fn build(mut g: GraphBuilder, channels: impl Fn(usize) -> usize, clas
     }
     x = g.flatten("flatten", x);
     for index in [1, 4] {
-        x = g.linear(&format!("classifier.{index}"), x, channels(4096));
+        x = g.linear(&format!("classifier.{index}"), x, sizes.channels(4096));
         x = g.relu(&format!("classifier.{}", index + 1), x);
     }
-    g.linear("classifier.6", x, classes);
-    g.finish()
+    g.linear("classifier.6", x, sizes.classes);
 }

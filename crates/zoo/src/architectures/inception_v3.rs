@@ -7,24 +7,26 @@
 //! normalization into mean 0.5 and standard deviation 0.5 for every channel. So give these as
 //! preprocessing.
 
-use crate::graph::{Graph, GraphBuilder, NodeId, Window};
+use graph::{GraphBuilder, NodeId, Op, Window};
 
-/// Where torchvision keeps the auxiliary classifier.
+use super::Sizes;
+
+/// Prefix of the auxiliary classifier's parameters in torchvision.
 pub(super) const AUXILIARY: &str = "AuxLogits.";
 
-/// torchvision's, in every batch norm of this network.
+/// torchvision's epsilon of every batch norm in this network.
 const EPSILON: f64 = 1e-3;
 
 /// One step of a branch: name, published output channels, window.
 type Step = (&'static str, usize, Window);
 
-pub(super) fn build(g: GraphBuilder, channels: impl Fn(usize) -> usize, classes: usize) -> Graph {
+pub(super) fn inception_v3(g: &mut GraphBuilder, sizes: &Sizes) {
     let [point, square, wide] = [(1, 0), (3, 1), (5, 2)].map(|(k, p)| Window::square(k, 1, p));
     let [valid, halving] = [1, 2].map(|stride| Window::square(3, stride, 0));
     let row = |length| Window { kernel: [1, length], padding: [0, length / 2], ..point };
     let column = |length| Window { kernel: [length, 1], padding: [length / 2, 0], ..point };
 
-    let mut b = Blocks { g, channels };
+    let mut b = Blocks { g, sizes };
     let x = b.steps(
         "",
         GraphBuilder::INPUT,
@@ -122,22 +124,21 @@ pub(super) fn build(g: GraphBuilder, channels: impl Fn(usize) -> usize, classes:
     }
 
     let x = b.g.global_avg_pool("avgpool", x);
-    b.g.linear("fc", x, classes);
-    b.g.finish()
+    b.g.linear("fc", x, sizes.classes);
 }
 
-struct Blocks<C> {
-    g: GraphBuilder,
-    channels: C,
+struct Blocks<'a> {
+    g: &'a mut GraphBuilder,
+    sizes: &'a Sizes,
 }
 
-impl<C: Fn(usize) -> usize> Blocks<C> {
+impl Blocks<'_> {
     /// torchvision's `BasicConv2d`, one after the other: convolution, batch norm, ReLU.
     fn steps(&mut self, prefix: &str, mut x: NodeId, steps: &[Step]) -> NodeId {
         for &(name, planes, window) in steps {
             let name = format!("{prefix}{name}");
-            x = self.g.conv(&format!("{name}.conv"), x, (self.channels)(planes), window, false);
-            x = self.g.batch_norm_with(&format!("{name}.bn"), x, EPSILON);
+            x = self.g.conv(&format!("{name}.conv"), x, self.sizes.channels(planes), window, false);
+            x = self.g.push(&format!("{name}.bn"), Op::BatchNorm { epsilon: EPSILON }, &[x]);
             x = self.g.relu(&format!("{name}.relu"), x);
         }
         x

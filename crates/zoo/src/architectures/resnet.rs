@@ -3,47 +3,61 @@
 //! bottleneck's stride is that of its 3x3 convolution, where the paper has it at the first 1x1. The variants for
 //! CIFAR have a stem of 3x3 with stride 1, with torchvision's max pool behind it or without.
 
-use quant::Variant;
+use graph::{GraphBuilder, MAX_SIDE, NodeId, Variant, Window};
 
-use crate::graph::{Graph, GraphBuilder, NodeId, Window};
+use super::{Form, MAX_CIFAR_SIDE, Sizes};
 
-/// The residual block of a network.
+pub(super) const FORMS: &[Form] = &[
+    Form::of(Variant::Torchvision, "stem of 7x7 with stride 2, then a max pool", 1..=MAX_SIDE),
+    Form::of(Variant::Cifar, "stem of 3x3 with stride 1, no max pool", 1..=MAX_CIFAR_SIDE),
+    Form::of(Variant::CifarMaxpool, "stem of 3x3 with stride 1, then a max pool", 1..=MAX_CIFAR_SIDE),
+];
+
+/// Residual block of a network.
 #[derive(Clone, Copy)]
-pub(super) enum Block {
+enum Block {
     /// Two 3x3 convolutions.
     Basic,
     /// 1x1, 3x3, and 1x1 with four times the channels.
     Bottleneck,
 }
 
-/// `blocks` gives the number of blocks in each of the four layers.
-pub(super) fn build(
-    mut g: GraphBuilder,
-    channels: impl Fn(usize) -> usize,
-    classes: usize,
-    variant: Variant,
-    block: Block,
-    blocks: [usize; 4],
-) -> Graph {
-    let stem = match variant {
+pub(super) fn resnet18(g: &mut GraphBuilder, sizes: &Sizes) {
+    resnet(g, sizes, Block::Basic, [2, 2, 2, 2]);
+}
+
+pub(super) fn resnet34(g: &mut GraphBuilder, sizes: &Sizes) {
+    resnet(g, sizes, Block::Basic, [3, 4, 6, 3]);
+}
+
+pub(super) fn resnet50(g: &mut GraphBuilder, sizes: &Sizes) {
+    resnet(g, sizes, Block::Bottleneck, [3, 4, 6, 3]);
+}
+
+pub(super) fn resnet152(g: &mut GraphBuilder, sizes: &Sizes) {
+    resnet(g, sizes, Block::Bottleneck, [3, 8, 36, 3]);
+}
+
+/// `blocks` is the number of blocks in each of the four layers.
+fn resnet(g: &mut GraphBuilder, sizes: &Sizes, block: Block, blocks: [usize; 4]) {
+    let stem = match sizes.variant {
         Variant::Torchvision => Window::square(7, 2, 3),
         Variant::Cifar | Variant::CifarMaxpool => Window::square(3, 1, 1),
     };
-    let x = g.conv("conv1", GraphBuilder::INPUT, channels(64), stem, false);
+    let x = g.conv("conv1", GraphBuilder::INPUT, sizes.channels(64), stem, false);
     let x = g.batch_norm("bn1", x);
     let mut x = g.relu("relu", x);
-    if variant != Variant::Cifar {
+    if sizes.variant != Variant::Cifar {
         x = g.max_pool("maxpool", x, Window::square(3, 2, 1));
     }
     for (layer, (planes, blocks)) in (1..).zip([64, 128, 256, 512].into_iter().zip(blocks)) {
         for index in 0..blocks {
             let stride = if layer > 1 && index == 0 { 2 } else { 1 };
-            x = residual(&mut g, &format!("layer{layer}.{index}"), x, channels(planes), stride, block);
+            x = residual(g, &format!("layer{layer}.{index}"), x, sizes.channels(planes), stride, block);
         }
     }
     let x = g.global_avg_pool("avgpool", x);
-    g.linear("fc", x, classes);
-    g.finish()
+    g.linear("fc", x, sizes.classes);
 }
 
 fn residual(

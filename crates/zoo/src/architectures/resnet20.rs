@@ -2,21 +2,22 @@
 //! <https://arxiv.org/abs/1512.03385>, with parameter-free shortcuts (option A). Names as in
 //! <https://github.com/akamaster/pytorch_resnet_cifar10>.
 
-use crate::graph::{Graph, GraphBuilder, NodeId, Window};
+use graph::{GraphBuilder, NodeId, Op, Window};
 
-pub(super) fn build(mut g: GraphBuilder, channels: impl Fn(usize) -> usize, classes: usize) -> Graph {
-    let x = g.conv("conv1", GraphBuilder::INPUT, channels(16), Window::square(3, 1, 1), false);
+use super::Sizes;
+
+pub(super) fn resnet20(g: &mut GraphBuilder, sizes: &Sizes) {
+    let x = g.conv("conv1", GraphBuilder::INPUT, sizes.channels(16), Window::square(3, 1, 1), false);
     let x = g.batch_norm("bn1", x);
     let mut x = g.relu("relu", x);
     for (layer, planes, first_stride) in [(1, 16, 1), (2, 32, 2), (3, 64, 2)] {
         for block in 0..3 {
             let stride = if block == 0 { first_stride } else { 1 };
-            x = basic_block(&mut g, &format!("layer{layer}.{block}"), x, channels(planes), stride);
+            x = basic_block(g, &format!("layer{layer}.{block}"), x, sizes.channels(planes), stride);
         }
     }
     let x = g.global_avg_pool("avgpool", x);
-    g.linear("linear", x, classes);
-    g.finish()
+    g.linear("linear", x, sizes.classes);
 }
 
 fn basic_block(g: &mut GraphBuilder, name: &str, x: NodeId, planes: usize, stride: usize) -> NodeId {
@@ -32,7 +33,8 @@ fn basic_block(g: &mut GraphBuilder, name: &str, x: NodeId, planes: usize, strid
     let shortcut = if stride == 1 && added == 0 {
         x
     } else {
-        g.pad_shortcut(&format!("{name}.shortcut"), x, stride, added / 2, added - added / 2)
+        let op = Op::PadShortcut { stride, before: added / 2, after: added - added / 2 };
+        g.push(&format!("{name}.shortcut"), op, &[x])
     };
     let sum = g.add(&format!("{name}.add"), y, shortcut);
     g.relu(&format!("{name}.relu2"), sum)

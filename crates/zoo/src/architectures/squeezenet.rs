@@ -8,7 +8,17 @@
 //! for good. torchvision has no such network; it trains from scratch where the plain one does not leave
 //! the start.
 
-use crate::graph::{Graph, GraphBuilder, Window};
+use graph::{GraphBuilder, MAX_SIDE, Variant, Window};
+
+use super::{Form, MAX_CIFAR_SIDE, Sizes};
+
+const CIFAR: Form = Form::of(Variant::Cifar, "stem of 3x3 with stride 1 and padding 1", 12..=MAX_CIFAR_SIDE);
+
+pub(super) const FORMS_1_0: &[Form] =
+    &[Form::of(Variant::Torchvision, "stem of 7x7 with stride 2 and no padding", 29..=MAX_SIDE), CIFAR];
+
+pub(super) const FORMS_1_1: &[Form] =
+    &[Form::of(Variant::Torchvision, "stem of 3x3 with stride 2 and no padding", 25..=MAX_SIDE), CIFAR];
 
 /// One entry of torchvision's `features`, after the stem and its ReLU.
 enum Feature {
@@ -18,12 +28,7 @@ enum Feature {
 }
 use Feature::{Fire, Pool};
 
-pub(super) fn build_1_0(
-    g: GraphBuilder,
-    channels: impl Fn(usize) -> usize,
-    classes: usize,
-    cifar: bool,
-) -> Graph {
+pub(super) fn squeezenet1_0(g: &mut GraphBuilder, sizes: &Sizes) {
     let features = [
         Pool,
         Fire(16, 64),
@@ -37,43 +42,41 @@ pub(super) fn build_1_0(
         Pool,
         Fire(64, 256),
     ];
-    let stem = if cifar { Window::square(3, 1, 1) } else { Window::square(7, 2, 0) };
-    build(g, channels, classes, 96, stem, &features, false)
+    squeezenet(g, sizes, 96, Window::square(7, 2, 0), &features, false);
 }
 
-pub(super) fn build_1_1(
-    g: GraphBuilder,
-    channels: impl Fn(usize) -> usize,
-    classes: usize,
-    cifar: bool,
-    batch_norm: bool,
-) -> Graph {
-    let features = [
-        Pool,
-        Fire(16, 64),
-        Fire(16, 64),
-        Pool,
-        Fire(32, 128),
-        Fire(32, 128),
-        Pool,
-        Fire(48, 192),
-        Fire(48, 192),
-        Fire(64, 256),
-        Fire(64, 256),
-    ];
-    let stem = if cifar { Window::square(3, 1, 1) } else { Window::square(3, 2, 0) };
-    build(g, channels, classes, 64, stem, &features, batch_norm)
+pub(super) fn squeezenet1_1(g: &mut GraphBuilder, sizes: &Sizes) {
+    squeezenet(g, sizes, 64, Window::square(3, 2, 0), &FEATURES_1_1, false);
 }
 
-fn build(
-    mut g: GraphBuilder,
-    channels: impl Fn(usize) -> usize,
-    classes: usize,
+pub(super) fn squeezenet1_1_bn(g: &mut GraphBuilder, sizes: &Sizes) {
+    squeezenet(g, sizes, 64, Window::square(3, 2, 0), &FEATURES_1_1, true);
+}
+
+const FEATURES_1_1: [Feature; 11] = [
+    Pool,
+    Fire(16, 64),
+    Fire(16, 64),
+    Pool,
+    Fire(32, 128),
+    Fire(32, 128),
+    Pool,
+    Fire(48, 192),
+    Fire(48, 192),
+    Fire(64, 256),
+    Fire(64, 256),
+];
+
+/// `stem` is torchvision's window.
+fn squeezenet(
+    g: &mut GraphBuilder,
+    sizes: &Sizes,
     stem_channels: usize,
     stem: Window,
     features: &[Feature],
     batch_norm: bool,
-) -> Graph {
+) {
+    let stem = if sizes.is_cifar() { Window::square(3, 1, 1) } else { stem };
     let conv = |g: &mut GraphBuilder, name: &str, relu: &str, x, channels, window| {
         let mut x = g.conv(name, x, channels, window, true);
         if batch_norm {
@@ -82,7 +85,7 @@ fn build(
         g.relu(relu, x)
     };
     let point = Window::square(1, 1, 0);
-    let mut x = conv(&mut g, "features.0", "features.1", GraphBuilder::INPUT, channels(stem_channels), stem);
+    let mut x = conv(g, "features.0", "features.1", GraphBuilder::INPUT, sizes.channels(stem_channels), stem);
     for (index, feature) in (2..).zip(features) {
         let name = format!("features.{index}");
         x = match feature {
@@ -90,7 +93,7 @@ fn build(
             Fire(squeeze, expand) => {
                 let mut part = |part: &str, x, planes, window| {
                     let name = format!("{name}.{part}");
-                    conv(&mut g, &name, &format!("{name}_activation"), x, channels(planes), window)
+                    conv(g, &name, &format!("{name}_activation"), x, sizes.channels(planes), window)
                 };
                 let x = part("squeeze", x, *squeeze, point);
                 let narrow = part("expand1x1", x, *expand, point);
@@ -99,10 +102,9 @@ fn build(
             }
         };
     }
-    let mut x = g.conv("classifier.1", x, classes, point, true);
+    let mut x = g.conv("classifier.1", x, sizes.classes, point, true);
     if !batch_norm {
         x = g.relu("classifier.2", x);
     }
     g.global_avg_pool("classifier.3", x);
-    g.finish()
 }

@@ -3,18 +3,27 @@
 //! in torchvision's `vgg16` and `vgg16_bn`. For CIFAR the five pools leave 512 features, and the hidden
 //! layers of the classifier have 512 units instead of 4096.
 
-use crate::graph::{Graph, GraphBuilder, Window};
+use graph::{GraphBuilder, Variant, Window};
+
+use super::{Form, Sizes};
+
+pub(super) const FORMS: &[Form] = &[
+    Form::of(Variant::Torchvision, "two hidden layers of 4096 units, times width", 224..=224),
+    Form::of(Variant::Cifar, "two hidden layers of 512 units, times width", 32..=32),
+];
 
 /// Output channels of the convolutions between two pools.
 const STAGES: [&[usize]; 5] = [&[64, 64], &[128, 128], &[256, 256, 256], &[512, 512, 512], &[512, 512, 512]];
 
-pub(super) fn build(
-    mut g: GraphBuilder,
-    channels: impl Fn(usize) -> usize,
-    classes: usize,
-    cifar: bool,
-    batch_norm: bool,
-) -> Graph {
+pub(super) fn vgg16(g: &mut GraphBuilder, sizes: &Sizes) {
+    vgg(g, sizes, false);
+}
+
+pub(super) fn vgg16_bn(g: &mut GraphBuilder, sizes: &Sizes) {
+    vgg(g, sizes, true);
+}
+
+fn vgg(g: &mut GraphBuilder, sizes: &Sizes, batch_norm: bool) {
     let mut x = GraphBuilder::INPUT;
     let mut index = 0;
     let mut name = || {
@@ -23,7 +32,7 @@ pub(super) fn build(
     };
     for stage in STAGES {
         for &planes in stage {
-            x = g.conv(&name(), x, channels(planes), Window::square(3, 1, 1), true);
+            x = g.conv(&name(), x, sizes.channels(planes), Window::square(3, 1, 1), true);
             if batch_norm {
                 x = g.batch_norm(&name(), x);
             }
@@ -31,12 +40,11 @@ pub(super) fn build(
         }
         x = g.max_pool(&name(), x, Window::square(2, 2, 0));
     }
-    let hidden = channels(if cifar { 512 } else { 4096 });
+    let hidden = sizes.channels(if sizes.is_cifar() { 512 } else { 4096 });
     let x = g.flatten("flatten", x);
     let x = g.linear("classifier.0", x, hidden);
     let x = g.relu("classifier.1", x);
     let x = g.linear("classifier.3", x, hidden);
     let x = g.relu("classifier.4", x);
-    g.linear("classifier.6", x, classes);
-    g.finish()
+    g.linear("classifier.6", x, sizes.classes);
 }

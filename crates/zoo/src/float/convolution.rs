@@ -8,10 +8,10 @@ use std::ops::Range;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use candle_nn::init::{DEFAULT_KAIMING_NORMAL, Init};
 use candle_nn::{Module, VarBuilder};
+use graph::{Conv, Window};
 
 use super::per_channel::per_channel;
 use super::{flat, values};
-use crate::graph::Window;
 
 /// Two-dimensional convolution with groups, dilation, and a stride and padding for each axis.
 pub(super) struct Convolution {
@@ -23,22 +23,16 @@ pub(super) struct Convolution {
 }
 
 impl Convolution {
-    /// Reads `weight` (OIHW) and, with `bias`, `bias` of a convolution from `inputs` to `outputs` channels.
-    pub(super) fn new(
-        [inputs, outputs]: [usize; 2],
-        window: Window,
-        groups: usize,
-        bias: bool,
-        variables: VarBuilder,
-    ) -> Result<Self> {
-        let [height, width] = window.kernel;
+    /// Reads `weight` (OIHW) and, if the convolution has one, `bias` of a convolution that reads `inputs` channels.
+    pub(super) fn new(inputs: usize, conv: &Conv, variables: VarBuilder) -> Result<Self> {
+        let &Conv { channels: outputs, groups, bias, kernel: [height, width], .. } = conv;
         let shape = (outputs, inputs / groups, height, width);
         let weight = variables.get_with_hints(shape, "weight", DEFAULT_KAIMING_NORMAL)?;
         let weight = if weight.track_op() { weight } else { matrices(&weight, groups)? };
         let bound = 1.0 / ((inputs / groups * height * width) as f64).sqrt();
         let uniform = Init::Uniform { lo: -bound, up: bound };
         let bias = bias.then(|| variables.get_with_hints(outputs, "bias", uniform)).transpose()?;
-        Ok(Self { weight, bias, window, groups })
+        Ok(Self { weight, bias, window: conv.window(), groups })
     }
 }
 

@@ -19,12 +19,12 @@
 
 use candle_core::{CustomOp1, Result};
 use candle_nn::{ModuleT, VarBuilder, batch_norm, func, linear};
+use graph::{Node, Op, Window};
 
 use super::activation::Activation;
 use super::batch_norm::BatchNorm;
 use super::convolution::{Convolution, Unfold};
 use super::pooling::{AvgPool, MaxPool};
-use crate::graph::{Node, Op, Window};
 
 /// Operation of a node.
 pub(super) enum Layer {
@@ -40,26 +40,26 @@ pub(super) enum Layer {
 
 /// Makes the layer of a node from the shapes that it reads, of one image each, and from its variables.
 pub(super) fn layer(node: &Node, inputs: &[&[usize]], variables: VarBuilder) -> Result<Layer> {
-    let module: Box<dyn ModuleT + Send + Sync> = match node.op {
+    let module: Box<dyn ModuleT + Send + Sync> = match &node.op {
         Op::Input => return Ok(Layer::Input),
         Op::Add => return Ok(Layer::Add),
         Op::Concat => return Ok(Layer::Concat),
-        Op::Conv2d { out_channels, window, groups, bias } => {
-            Box::new(Convolution::new([inputs[0][0], out_channels], window, groups, bias, variables)?)
-        }
-        Op::BatchNorm { epsilon } => Box::new(BatchNorm(batch_norm(node.shape[0], epsilon, variables)?)),
-        Op::Linear { out_features } => Box::new(linear(inputs[0][0], out_features, variables)?),
+        Op::Conv(conv) => Box::new(Convolution::new(inputs[0][0], conv, variables)?),
+        &Op::BatchNorm { epsilon } => Box::new(BatchNorm(batch_norm(node.shape[0], epsilon, variables)?)),
+        &Op::Linear { features } => Box::new(linear(inputs[0][0], features, variables)?),
         Op::Relu => custom(Activation::Relu),
-        Op::LeakyRelu { slope } => custom(Activation::Leaky { slope }),
-        Op::ClippedRelu { max } => custom(Activation::Clipped { max }),
-        Op::MaxPool(window) => custom(MaxPool(window)),
-        Op::AvgPool { window, count_include_pad } => custom(AvgPool { window, count_include_pad }),
+        &Op::LeakyRelu { slope } => custom(Activation::Leaky { slope }),
+        &Op::ClippedRelu { max } => custom(Activation::Clipped { max }),
+        Op::MaxPool(pool) => custom(MaxPool(pool.window())),
+        Op::AvgPool(pool) => {
+            custom(AvgPool { window: pool.window(), count_include_pad: pool.count_include_pad })
+        }
         Op::GlobalAvgPool => Box::new(func(|x| x.mean((2, 3)))),
         Op::Flatten => Box::new(func(|x| x.flatten_from(1))),
-        Op::Pad { before, after } => Box::new(func(move |x| {
+        &Op::Pad { before, after } => Box::new(func(move |x| {
             x.pad_with_zeros(2, before[0], after[0])?.pad_with_zeros(3, before[1], after[1])
         })),
-        Op::PadShortcut { stride, before, after } => {
+        &Op::PadShortcut { stride, before, after } => {
             let every = custom(Unfold { window: Window::square(1, stride, 0), groups: 1 });
             let [_, rows, columns] = node.shape[..] else { unreachable!("a shortcut gives an image") };
             Box::new(func(move |x| {

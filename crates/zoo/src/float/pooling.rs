@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use graph::Window;
 
 use super::{flat, values};
-use crate::graph::Window;
 
 /// Largest value of each window that lies inside the input; the first of several gets the gradient.
 #[derive(Clone, Copy)]

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use quant::{ActivationScale, FloatTensor, ModelSpec, Parameters};
+use graph::{Conv, Graph, GraphBuilder, ModelSpec, NodeId, Op, Window};
+use quant::{ActivationScale, FloatTensor, Parameters};
 
-use crate::graph::{Graph, GraphBuilder, NodeId, Op, Window};
 use crate::{FloatNetwork, Range, ZooError};
 
 mod gradients;
@@ -34,13 +34,13 @@ fn parameters(graph: &Graph) -> Parameters {
 
 /// A graph whose body ends in an image or in features; all of it becomes the logits.
 fn graph(input: [usize; 3], body: impl FnOnce(&mut GraphBuilder) -> NodeId) -> Graph {
-    let spec = |classes| ModelSpec { architecture: "test".into(), classes, input, width: 1.0, variant: None };
-    let mut g = GraphBuilder::new(&spec(0));
-    let end = body(&mut g);
+    let mut g = GraphBuilder::new(input);
+    let mut end = body(&mut g);
     if g.shape(end).len() > 1 {
-        g.flatten("flatten", end);
+        end = g.flatten("flatten", end);
     }
-    g.finish_with_any_classes()
+    let classes = g.shape(end)[0];
+    g.finish(&ModelSpec::new("test", classes, input))
 }
 
 const N: usize = 2;
@@ -89,9 +89,9 @@ fn convolution() {
     ] {
         let [c, h, w] = input;
         let graph = graph(input, |g| {
-            let [oh, ow] = window.output(h, w);
-            let op = Op::Conv2d { out_channels, window, groups, bias };
-            g.push("conv", op, vec![GraphBuilder::INPUT], vec![out_channels, oh, ow])
+            let Window { kernel, stride, padding, dilation, .. } = window;
+            let conv = Conv { channels: out_channels, groups, bias, kernel, stride, padding, dilation };
+            g.push("conv", Op::Conv(conv), &[GraphBuilder::INPUT])
         });
         let (found, images) = run(&graph);
         let parameters = parameters(&graph);
@@ -200,9 +200,7 @@ fn average_pooling() {
 
 #[test]
 fn clipped_relu() {
-    let graph = graph([1, 1, 4], |g| {
-        g.push("clip", Op::ClippedRelu { max: 6.0 }, vec![GraphBuilder::INPUT], vec![1, 1, 4])
-    });
+    let graph = graph([1, 1, 4], |g| g.push("clip", Op::ClippedRelu { max: 6.0 }, &[GraphBuilder::INPUT]));
     let network = FloatNetwork::from_parameters(&graph, &Parameters::new()).unwrap();
     let images = FloatTensor::new(vec![1, 1, 1, 4], vec![-1.0, 0.5, 6.0, 7.5]);
     assert_eq!(network.logits(&images).unwrap().values(), [0.0, 0.5, 6.0, 6.0]);
@@ -211,9 +209,7 @@ fn clipped_relu() {
 #[test]
 fn zeros_around_an_image() {
     let (before, after) = ([0, 2], [1, 0]);
-    let graph = graph([2, 3, 2], |g| {
-        g.push("pad", Op::Pad { before, after }, vec![GraphBuilder::INPUT], vec![2, 4, 4])
-    });
+    let graph = graph([2, 3, 2], |g| g.push("pad", Op::Pad { before, after }, &[GraphBuilder::INPUT]));
     let (found, images) = run(&graph);
     let expected: Vec<f64> = product([N, 2, 4, 4])
         .map(|(n, c, y, x)| at(&images, n, c, y as isize, x as isize - 2).unwrap_or(0.0))
@@ -229,7 +225,7 @@ fn product([a, b, c, d]: [usize; 4]) -> impl Iterator<Item = (usize, usize, usiz
 fn batch_norm_and_relu() {
     // An epsilon that shows when it is ignored.
     let graph = graph([3, 4, 5], |g| {
-        let x = g.batch_norm_with("bn", GraphBuilder::INPUT, 0.25);
+        let x = g.push("bn", Op::BatchNorm { epsilon: 0.25 }, &[GraphBuilder::INPUT]);
         g.relu("relu", x)
     });
     let (found, images) = run(&graph);
@@ -281,7 +277,7 @@ fn add_concat_and_pad_shortcut() {
     let graph = graph([2, 5, 7], |g| {
         let double = g.add("add", GraphBuilder::INPUT, GraphBuilder::INPUT);
         let both = g.concat("cat", &[GraphBuilder::INPUT, double]);
-        g.pad_shortcut("pad", both, 2, 1, 2)
+        g.push("pad", Op::PadShortcut { stride: 2, before: 1, after: 2 }, &[both])
     });
     let (found, images) = run(&graph);
     let expected: Vec<f64> = product([N, 7, 3, 4])

@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
+use graph::Graph;
 use pickle::Pickle;
 use quant::Parameters;
 
@@ -10,7 +11,6 @@ use super::search::{Table, class_of};
 use super::tensor::{TensorRef, tensor};
 use super::zipped::Zipped;
 use super::{Budget, ImportError, Kind, kind_of_file, legacy, safetensors_file, shown, zipped};
-use crate::graph::Graph;
 
 /// A float checkpoint: the named tensors of a file. Values are read once the wanted tensors are known.
 #[derive(Debug)]

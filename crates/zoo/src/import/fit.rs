@@ -9,12 +9,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 
+use graph::{Graph, ParameterSpec};
+
 use super::search::{Content, Dict, Entry, Table, joined};
 use super::tensor::Problem;
 use super::{Budget, Kind, shown};
-use crate::architectures::is_left_out;
+use crate::architectures::{is_left_out, network_name};
 use crate::bind::{MismatchError, Misshaped};
-use crate::graph::{Graph, ParameterSpec};
 use crate::{ARCHITECTURES, build, model, variants};
 
 /// Number of names that a note lists.
@@ -447,7 +448,7 @@ impl<'s> Search<'s> {
         if let Some(hint) = self.way_out(candidate, &missing) {
             // The lists would repeat this in many lines.
             let none = MismatchError {
-                network: self.graph.described(),
+                network: network_name(self.graph),
                 missing: Vec::new(),
                 unexpected: Vec::new(),
                 misshaped: Vec::new(),
@@ -457,7 +458,7 @@ impl<'s> Search<'s> {
         let hints = self.hints(&missing, &misshaped, others, budget);
         let mut unexpected = others.unexpected.clone();
         unexpected.sort();
-        let network = self.graph.described();
+        let network = network_name(self.graph);
         Misfit { place, mismatch: MismatchError { network, missing, unexpected, misshaped }, hints }
     }
 
@@ -509,7 +510,7 @@ impl<'s> Search<'s> {
         if !self.graph.layers().is_empty() || self.table.entries.len() > MOST_ENTRIES_FOR_HINTS {
             return Vec::new();
         }
-        let mut fits = |spec: &quant::ModelSpec| -> bool {
+        let mut fits = |spec: &graph::ModelSpec| -> bool {
             let Ok(graph) = build(spec) else { return false };
             let parameters = graph.parameters();
             let Ok(search) = Search::new(self.table, &graph, &parameters, self.selection) else {
@@ -523,14 +524,14 @@ impl<'s> Search<'s> {
             Some(spec.width * found as f64 / expected as f64)
         });
         if let Some(width) = width
-            && fits(&quant::ModelSpec { width, ..spec.clone() })
+            && fits(&graph::ModelSpec { width, ..spec.clone() })
         {
             return vec![format!("they fit {} with --width {width}", spec.architecture)];
         }
         let forms = ARCHITECTURES.iter().flat_map(|name| {
             let variants = variants(name).unwrap_or_default();
             let named =
-                variants.iter().map(|variant| (Some(*variant), format!(" --variant {}", variant.id())));
+                variants.into_iter().map(|variant| (Some(variant), format!(" --variant {}", variant.id())));
             // The first is the architecture by its name alone.
             let alone = std::iter::once((None, String::new()));
             alone.chain(named.skip(1)).map(move |(variant, option)| (*name, variant, option))
@@ -563,7 +564,7 @@ impl<'s> Search<'s> {
     }
 
     fn nothing(&self, undotted: Option<(String, usize)>, budget: &mut Budget) -> Kind {
-        let network = self.graph.described();
+        let network = network_name(self.graph);
         let mut hints = Vec::new();
         match (undotted, &self.selection.prefix) {
             (_, Some(prefix)) => {

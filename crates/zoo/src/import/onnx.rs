@@ -8,8 +8,9 @@
 
 use std::path::Path;
 
+use graph::{Layer, ModelSpec, Preprocessing};
 use prost::Message;
-use quant::{Layer, ModelSpec, Parameters, Preprocessing};
+use quant::Parameters;
 
 use super::{Budget, ImportError, Kind, shown};
 

@@ -1,9 +1,9 @@
+use graph::{Graph, ModelSpec, Op, ParameterSpec, Variant};
 use proptest::prelude::*;
-use quant::{ModelSpec, Variant};
-use zoo::{ARCHITECTURES, Graph, Op, ParameterSpec, build, model, variants};
+use zoo::{ARCHITECTURES, build, model, variants};
 
 pub(crate) fn spec(architecture: &str, classes: usize, side: usize, width: f64) -> ModelSpec {
-    ModelSpec { architecture: architecture.into(), classes, input: [3, side, side], width, variant: None }
+    ModelSpec { width, ..ModelSpec::new(architecture, classes, [3, side, side]) }
 }
 
 fn published(architecture: &str, classes: usize, side: usize) -> Graph {
@@ -184,7 +184,7 @@ fn named(architecture: &str, variant: Variant, side: usize) -> ModelSpec {
 #[test]
 fn a_name_is_torchvisions_network_at_every_size() {
     let stem = |model: &ModelSpec| match &build(model).unwrap().nodes()[1].op {
-        Op::Conv2d { window, .. } => (window.kernel, window.stride, window.padding),
+        Op::Conv(conv) => (conv.kernel, conv.stride, conv.padding),
         other => panic!("{other:?}"),
     };
     for side in [25, 32, 33, 64, 224] {
@@ -216,7 +216,7 @@ fn one_network_has_one_specification() {
     for architecture in ARCHITECTURES {
         let variants = variants(architecture).unwrap();
         for side in [32, 64, 224] {
-            for &variant in variants {
+            for variant in variants.iter().copied() {
                 let named = named(architecture, variant, side);
                 assert_eq!(zoo::variant(&named), Some(variant));
                 assert_eq!(named.variant.is_none(), variant == Variant::implied(named.input));

@@ -1,5 +1,6 @@
+use graph::Graph;
 use quant::{FloatTensor, Parameters};
-use zoo::{Graph, bind, build};
+use zoo::{bind, build};
 
 use crate::architectures::spec;
 

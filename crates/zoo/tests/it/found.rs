@@ -3,14 +3,15 @@
 
 use std::fs;
 
-use quant::{FloatTensor, Layer, LayerOp, ModelSpec, Parameters, Variant};
-use zoo::{Bound, Graph, Selection, build, build_stored, read_checkpoint};
+use graph::{Conv, Graph, Layer, ModelSpec, Op, Variant};
+use quant::{FloatTensor, Parameters};
+use zoo::{Bound, Selection, build, build_stored, read_checkpoint};
 
 use crate::torch::{Archive, Value, archive, dict, legacy};
 
 fn graph() -> Graph {
     let layer = |name: &str, input, op| Layer { name: name.into(), inputs: vec![input], op };
-    let conv = LayerOp::Conv {
+    let conv = Op::Conv(Conv {
         channels: 2,
         groups: 1,
         bias: false,
@@ -18,26 +19,25 @@ fn graph() -> Graph {
         stride: [1, 1],
         padding: [1, 1],
         dilation: [1, 1],
-    };
+    });
     let layers = [
         layer("conv", 0, conv),
-        layer("bn", 1, LayerOp::BatchNorm { epsilon: 1e-5 }),
-        layer("mean", 2, LayerOp::GlobalAvgPool),
-        layer("fc", 3, LayerOp::Linear { features: 3 }),
+        layer("bn", 1, Op::BatchNorm { epsilon: 1e-5 }),
+        layer("mean", 2, Op::GlobalAvgPool),
+        layer("fc", 3, Op::Linear { features: 3 }),
     ];
-    let model =
-        ModelSpec { architecture: "toy".into(), classes: 3, input: [1, 4, 4], width: 1.0, variant: None };
+    let model = ModelSpec::new("toy", 3, [1, 4, 4]);
     build_stored(&model, &layers).unwrap()
 }
 
 /// Parameters of the network whose values begin with `first`.
 fn state(first: f32) -> Vec<(String, Value)> {
-    let tensor = |spec: zoo::ParameterSpec| (spec.name, Value::tensor(&spec.shape, first));
+    let tensor = |spec: graph::ParameterSpec| (spec.name, Value::tensor(&spec.shape, first));
     graph().parameters().into_iter().map(tensor).collect()
 }
 
 fn values(first: f32) -> Parameters {
-    let tensor = |spec: zoo::ParameterSpec| {
+    let tensor = |spec: graph::ParameterSpec| {
         let count: usize = spec.shape.iter().product();
         let values = (0..count).map(|i| first + i as f32).collect();
         (spec.name, FloatTensor::new(spec.shape, values))
@@ -448,7 +448,7 @@ fn the_network_that_does_fit_is_said() {
         build(&zoo::model(architecture, variant, width, 10, [3, 32, 32]).unwrap()).unwrap()
     };
     let said = |file: Graph, asked: Graph| {
-        let zeros = |spec: zoo::ParameterSpec| (spec.name, Value::zeros(&spec.shape));
+        let zeros = |spec: graph::ParameterSpec| (spec.name, Value::zeros(&spec.shape));
         let items = file.parameters().into_iter().map(zeros).collect();
         let said = bind_with(&archive(&dict(items)), &asked, None, None).unwrap_err();
         said.lines().last().unwrap().to_string()

@@ -1,7 +1,7 @@
 //! Whole networks against `golden/make.py`, which defines them a second time, in NumPy and f64, and against
 //! torchvision's own modules (`golden/torchvision.py`).
 
-use quant::ModelSpec;
+use graph::ModelSpec;
 use serde_json::Value;
 use zoo::{FloatNetwork, bind, build, model};
 

@@ -5,11 +5,11 @@ use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use graph::{Graph, Layer, ModelSpec, Op};
 use quant::{FloatTensor, Parameters};
-use quant::{Layer, LayerOp, ModelSpec};
 use zip::CompressionMethod;
 use zip::write::{SimpleFileOptions, ZipWriter};
-use zoo::{Bound, Graph, ImportError, Selection, build, build_stored, read_checkpoint};
+use zoo::{Bound, ImportError, Selection, build, build_stored, read_checkpoint};
 
 use crate::architectures::spec;
 
@@ -169,9 +169,8 @@ fn error(bytes: &[u8]) -> String {
 /// `fc.weight [2, 3]` and `fc.bias [2]`.
 fn classifier() -> Graph {
     let layer = |name: &str, input, op| Layer { name: name.into(), inputs: vec![input], op };
-    let layers = [layer("mean", 0, LayerOp::GlobalAvgPool), layer("fc", 1, LayerOp::Linear { features: 2 })];
-    let architecture = "classifier".into();
-    let model = ModelSpec { architecture, classes: 2, input: [3, 2, 2], width: 1.0, variant: None };
+    let layers = [layer("mean", 0, Op::GlobalAvgPool), layer("fc", 1, Op::Linear { features: 2 })];
+    let model = ModelSpec::new("classifier", 2, [3, 2, 2]);
     build_stored(&model, &layers).unwrap()
 }
 

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use quant::{FloatTensor, LayerOp, Preprocessing};
+use graph::{AvgPool, Conv, Graph, MaxPool, Op, Preprocessing};
+use quant::FloatTensor;
 use serde_json::Value;
-use zoo::{FloatNetwork, Graph, InputArithmetic, OnnxModel, bind, build_stored, read_onnx};
+use zoo::{FloatNetwork, InputArithmetic, OnnxModel, bind, build_stored, read_onnx};
 
 const MODELS: [&str; 4] = ["mobilenet_v2", "mobilenet_v2_traced", "efficientnet_lite", "mixed"];
 
@@ -180,7 +181,7 @@ fn arithmetic_on_the_image_is_preprocessing() {
     assert!((found.mean[0] - 0.2).abs() < 1e-7 && (found.std[0] - 1.0 / 5.1).abs() < 1e-7, "{found:?}");
 }
 
-fn count(model: &OnnxModel, wanted: impl Fn(&LayerOp) -> bool) -> usize {
+fn count(model: &OnnxModel, wanted: impl Fn(&Op) -> bool) -> usize {
     model.layers.iter().filter(|layer| wanted(&layer.op)).count()
 }
 
@@ -196,9 +197,9 @@ fn both_exporters_of_pytorch_give_the_same_network() {
     assert_eq!(names[0], "features.0.0");
     assert_eq!(traced.layers[0].name, "/features/features.0/features.0.0/Conv");
     assert_eq!(traced.layers.last().unwrap().name, "classifier.1");
-    let depthwise = count(&new, |op| matches!(op, LayerOp::Conv { groups, .. } if *groups > 1));
+    let depthwise = count(&new, |op| matches!(op, Op::Conv(Conv { groups, .. }) if *groups > 1));
     assert_eq!(depthwise, 9);
-    assert!(new.layers.iter().any(|layer| layer.op == LayerOp::ClippedRelu { max: 6.0 }));
+    assert!(new.layers.iter().any(|layer| layer.op == Op::ClippedRelu { max: 6.0 }));
     // Memory order is execution order.
     let (graph, _) = network_of(new);
     let weights: Vec<String> = graph.stored_weights().into_iter().map(|p| p.name).collect();
@@ -209,29 +210,28 @@ fn both_exporters_of_pytorch_give_the_same_network() {
 #[test]
 fn batch_norms_and_padding_become_layers_only_where_they_must() {
     let model = read("efficientnet_lite");
-    assert_eq!(count(&model, |op| matches!(op, LayerOp::BatchNorm { epsilon: 1e-3 })), 28);
+    assert_eq!(count(&model, |op| matches!(op, Op::BatchNorm { epsilon: 1e-3 })), 28);
     // Stride 2 with "same" padding has more zeros below and on the right, but not for 3 pixels, the last;
     // the others are symmetric.
-    assert_eq!(count(&model, |op| matches!(op, LayerOp::Pad { .. })), 4);
-    let same =
-        |op: &LayerOp| matches!(op, LayerOp::Conv { kernel: [5, 5], stride: [1, 1], padding: [2, 2], .. });
+    assert_eq!(count(&model, |op| matches!(op, Op::Pad { .. })), 4);
+    let same = |op: &Op| matches!(op, Op::Conv(Conv { kernel: [5, 5], stride: [1, 1], padding: [2, 2], .. }));
     assert!(count(&model, same) > 0);
 }
 
 #[test]
 fn what_the_other_models_lack() {
     let model = read("mixed");
-    let ops: Vec<&LayerOp> = model.layers.iter().map(|layer| &layer.op).collect();
+    let ops: Vec<&Op> = model.layers.iter().map(|layer| &layer.op).collect();
     let average = |included: bool| {
         ops.iter().any(
-            |op| matches!(op, LayerOp::AvgPool { count_include_pad, .. } if *count_include_pad == included),
+            |op| matches!(op, Op::AvgPool(AvgPool { count_include_pad, .. }) if *count_include_pad == included),
         )
     };
     assert!(average(true) && average(false));
-    assert!(ops.contains(&&LayerOp::Pad { before: [0, 1], after: [2, 2] }));
-    assert!(ops.contains(&&LayerOp::ClippedRelu { max: 2.5 }));
-    assert!(ops.iter().any(|op| matches!(op, LayerOp::MaxPool { ceil: true, .. })));
-    assert!(matches!(ops.last().unwrap(), LayerOp::Linear { features: 10 }), "the Softmax is dropped");
+    assert!(ops.contains(&&Op::Pad { before: [0, 1], after: [2, 2] }));
+    assert!(ops.contains(&&Op::ClippedRelu { max: 2.5 }));
+    assert!(ops.iter().any(|op| matches!(op, Op::MaxPool(MaxPool { ceil: true, .. }))));
+    assert!(matches!(ops.last().unwrap(), Op::Linear { features: 10 }), "the Softmax is dropped");
     // MatMul's weights are stored as OI; the one without an Add has a bias of zeros.
     assert_eq!(model.parameters["hidden.weight"].shape(), [20, 144]);
     assert!(model.parameters["hidden.bias"].values().iter().all(|&v| v == 0.0));
@@ -334,8 +334,8 @@ fn a_pointwise_convolution_of_a_mean_is_a_linear_layer() {
     ];
     let weights = [tensor("w", &[3, 2, 1, 1], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])];
     let read = outcome(&model(13, 1, &nodes, &weights)).unwrap();
-    let ops: Vec<&LayerOp> = read.layers.iter().map(|layer| &layer.op).collect();
-    assert_eq!(ops, [&LayerOp::GlobalAvgPool, &LayerOp::Linear { features: 3 }]);
+    let ops: Vec<&Op> = read.layers.iter().map(|layer| &layer.op).collect();
+    assert_eq!(ops, [&Op::GlobalAvgPool, &Op::Linear { features: 3 }]);
     assert_eq!(read.parameters["fc.weight"].shape(), [3, 2]);
 }
 
@@ -353,7 +353,7 @@ fn a_bias_is_added_only_to_a_product_that_nobody_else_reads() {
     // As a layer of its own.
     let read = outcome(&model(13, 1, &nodes, &weights)).unwrap();
     assert_eq!(read.parameters["fc.bias"].values(), [0.0; 3]);
-    assert_eq!(read.layers[2].op, LayerOp::BatchNorm { epsilon: 0.0 });
+    assert_eq!(read.layers[2].op, Op::BatchNorm { epsilon: 0.0 });
     assert_eq!(read.parameters["bias.bias"].values(), [1.0, 2.0, 3.0]);
 }
 
@@ -570,12 +570,12 @@ fn listed_layers_are_checked_one_by_one() {
         "width of main_graph is 0.5, expected 1, since its layers are listed"
     );
     assert_eq!(
-        refused(&|m| m.layers[1].op = LayerOp::Add),
+        refused(&|m| m.layers[1].op = Op::Add),
         "layer node_relu: reads 1 places, expected another number for Add"
     );
     assert_eq!(
         refused(&|m| {
-            let LayerOp::Conv { groups, .. } = &mut m.layers[0].op else { panic!("a convolution") };
+            let Op::Conv(Conv { groups, .. }) = &mut m.layers[0].op else { panic!("a convolution") };
             *groups = 3;
         }),
         "layer stem: 3 groups, expected a divisor of its 1 input and 8 output channels"

@@ -1,7 +1,7 @@
 //! Parameters and images from an integer formula, which `golden/make.py` and `golden/torchvision.py` repeat.
 
+use graph::{Graph, Op};
 use quant::{FloatTensor, Parameters};
-use zoo::{Graph, Op};
 
 /// A multiplicative hash of (FNV-1a of the name, index).
 pub(crate) fn hashed(name: &str, count: usize) -> impl Iterator<Item = u64> {

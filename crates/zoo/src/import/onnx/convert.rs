@@ -8,7 +8,8 @@ use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
-use quant::{FloatTensor, Layer, LayerOp, ModelSpec, Parameters};
+use graph::{Layer, MAX_LAYERS, ModelSpec, Op};
+use quant::{FloatTensor, Parameters};
 
 use super::attribute::{float, floats, int, ints, tensor};
 use super::border::Border;
@@ -19,7 +20,6 @@ use super::place::Place;
 use super::tensor::{Constant, Held, MAX_INTEGERS, held, read, type_name};
 use super::{InputArithmetic, OnnxModel, OnnxProblem, operators};
 use crate::import::shown;
-use crate::layers;
 
 /// True if a domain is that of ONNX's own operators.
 pub(super) fn is_standard(domain: &str) -> bool {
@@ -215,7 +215,7 @@ impl<'a> Converter<'a> {
                 .push("the file's arithmetic on the image is folded into mean and standard deviation".into());
         }
         OnnxModel {
-            model: ModelSpec { architecture, classes, input, width: 1.0, variant: None },
+            model: ModelSpec::new(&architecture, classes, input),
             layers: self.layers,
             parameters: self.parameters,
             arithmetic: self.arithmetic,
@@ -293,7 +293,7 @@ impl<'a> Converter<'a> {
             "Concat" => self.concat(node),
             "LeakyRelu" => {
                 let x = self.place(node, 0)?;
-                self.push_alike(label(node), LayerOp::LeakyRelu { slope: float(node, "alpha", 0.01) }, &x)
+                self.push_alike(label(node), Op::LeakyRelu { slope: float(node, "alpha", 0.01) }, &x)
             }
             "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" | "Transpose" => self.reshape(node),
             _ => Err("is computed of the image here, expected of constants only".into()),
@@ -302,10 +302,10 @@ impl<'a> Converter<'a> {
     }
 
     /// Appends a layer and returns its place.
-    pub(super) fn push(&mut self, name: String, op: LayerOp, inputs: &[&Place]) -> Done<usize> {
+    pub(super) fn push(&mut self, name: String, op: Op, inputs: &[&Place]) -> Done<usize> {
         let shapes: Vec<&[usize]> = inputs.iter().map(|x| self.shapes[x.place].as_slice()).collect();
-        let (_, shape) = layers::node(&op, &shapes)?;
-        if self.layers.len() == layers::MAX_LAYERS {
+        let shape = Layer::output(&op, &shapes)?;
+        if self.layers.len() == MAX_LAYERS {
             return Err(format!("is layer {}, expected at most that many", self.layers.len()));
         }
         let mut free = name.clone();
@@ -322,13 +322,13 @@ impl<'a> Converter<'a> {
 
     /// Appends a layer like [`Converter::push`]. ONNX has its output in the same shape and order as the
     /// layer.
-    pub(super) fn push_plain(&mut self, name: String, op: LayerOp, inputs: &[&Place]) -> Done<Place> {
+    pub(super) fn push_plain(&mut self, name: String, op: Op, inputs: &[&Place]) -> Done<Place> {
         let place = self.push(name, op, inputs)?;
         Ok(Place::new(place, &self.shapes[place], inputs[0].dims[0]))
     }
 
     /// Appends a layer like [`Converter::push`] that keeps shape and order.
-    pub(super) fn push_alike(&mut self, name: String, op: LayerOp, x: &Place) -> Done<Place> {
+    pub(super) fn push_alike(&mut self, name: String, op: Op, x: &Place) -> Done<Place> {
         let place = self.push(name, op, &[x])?;
         Ok(Place { place, shared: false, ..x.clone() })
     }
@@ -453,7 +453,7 @@ impl<'a> Converter<'a> {
         }
         place.image()?;
         let Border { before, after } = border;
-        self.push_plain(format!("{name}.pad"), LayerOp::Pad { before, after }, &[&place])
+        self.push_plain(format!("{name}.pad"), Op::Pad { before, after }, &[&place])
     }
 
     pub(super) fn constant(&self, node: &'a Node, i: usize) -> Done<Constant> {

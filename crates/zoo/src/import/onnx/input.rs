@@ -2,15 +2,15 @@
 
 use std::collections::HashSet;
 
+use graph::{MAX_CHANNELS, MAX_LAYERS, ModelSpec};
+
 use super::OnnxProblem;
 use super::convert::graph_problem;
 use super::message::{Dimension, Graph, Model, Node, ValueInfo};
 use super::operators;
 use super::tensor::{Held, UINT8, held, type_name};
-use crate::architectures::MAX_CHANNELS;
 use crate::import::dtype::Dtype;
 use crate::import::shown;
-use crate::layers;
 
 /// Versions of the file format that [`super::message`] covers.
 const VERSIONS: std::ops::RangeInclusive<i64> = 3..=14;
@@ -98,7 +98,7 @@ pub(super) fn input(graph: &Graph) -> Result<Image<'_>, OnnxProblem> {
     let dims: &[Dimension] = tensor.shape.as_ref().map_or(&[], |shape| &shape.dim);
     let size = |dim: &Dimension| dim.dim_value.and_then(|n| usize::try_from(n).ok()).filter(|&n| n > 0);
     if let [batch, rest @ ..] = dims
-        && batch.dim_value.is_none_or(|n| n <= layers::MAX_LAYERS as i64)
+        && batch.dim_value.is_none_or(|n| n <= MAX_LAYERS as i64)
         && let [Some(first), Some(second), Some(third)] = *rest.iter().map(size).collect::<Vec<_>>()
     {
         let last = has_channels_last(graph, &image.name, [first, second, third]);
@@ -106,7 +106,7 @@ pub(super) fn input(graph: &Graph) -> Result<Image<'_>, OnnxProblem> {
             true => [third, first, second],
             false => [first, second, third],
         };
-        if channels > MAX_CHANNELS || !layers::is_size([height, width]) {
+        if channels > MAX_CHANNELS || !ModelSpec::is_size([height, width]) {
             return Err(problem(format!(
                 "is [1, {channels}, {height}, {width}], expected at most {MAX_CHANNELS} channels and 4194304 pixels, \
                  4096 a side"

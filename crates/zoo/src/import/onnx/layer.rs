@@ -1,6 +1,7 @@
 //! Converts nodes with weights, and arithmetic with constants.
 
-use quant::{FloatTensor, LayerOp};
+use graph::{Conv, Op};
+use quant::FloatTensor;
 
 use super::attribute::{flag, float, int, pair};
 use super::border::{Border, border};
@@ -51,7 +52,7 @@ impl<'a> Converter<'a> {
         let (x, padding) = self.fit(&name, x, outer.plus(own), wide, stride)?;
         let bias = self.has(node, 2).then(|| self.vector(node, 2, out)).transpose()?;
         let op =
-            LayerOp::Conv { channels: out, groups, bias: bias.is_some(), kernel, stride, padding, dilation };
+            Op::Conv(Conv { channels: out, groups, bias: bias.is_some(), kernel, stride, padding, dilation });
         let place = self.push_plain(name, op, &[&x])?;
         self.set(place.place, "weight", weight);
         if let Some(bias) = bias {
@@ -98,7 +99,7 @@ impl<'a> Converter<'a> {
         } else {
             weight
         };
-        let place = self.push_plain(name, LayerOp::Linear { features: out }, &[x])?;
+        let place = self.push_plain(name, Op::Linear { features: out }, &[x])?;
         self.set(place.place, "weight", weight);
         self.set(place.place, "bias", bias);
         Ok(place)
@@ -175,7 +176,7 @@ impl<'a> Converter<'a> {
             let vector = x.per_channel(&vector, self.feature_count(&x))?;
             values.push((suffix, FloatTensor::new(vec![vector.len()], vector)));
         }
-        let place = self.push_alike(name, LayerOp::BatchNorm { epsilon }, &x)?;
+        let place = self.push_alike(name, Op::BatchNorm { epsilon }, &x)?;
         for (suffix, values) in values {
             self.set(place.place, suffix, values);
         }
@@ -205,7 +206,7 @@ impl<'a> Converter<'a> {
             if a.dims != b.dims || a.order != b.order || a.sizes != b.sizes {
                 return Err(format!("adds {:?} and {:?}, expected equal shapes", a.dims, b.dims));
             }
-            let sum = self.push(label(node), LayerOp::Add, &[&a, &b])?;
+            let sum = self.push(label(node), Op::Add, &[&a, &b])?;
             return Ok(Place { place: sum, shared: false, ..a });
         }
         let x = self.place(node, usize::from(first))?;
@@ -245,21 +246,21 @@ impl<'a> Converter<'a> {
             let shifted =
                 |old: &[f32]| rounded(old.iter().zip(&offset).map(|(old, offset)| f64::from(*old) + offset));
             match &mut self.layers[x.place - 1].op {
-                LayerOp::Conv { bias: has, .. } if is_shift => {
-                    let old = match *has {
+                Op::Conv(conv) if is_shift => {
+                    let old = match conv.bias {
                         true => self.parameters[&bias].values().to_vec(),
                         false => vec![0.0; offset.len()],
                     };
-                    *has = true;
+                    conv.bias = true;
                     self.parameters.insert(bias, shifted(&old));
                     return Ok(x);
                 }
-                LayerOp::Linear { .. } if is_shift => {
+                Op::Linear { .. } if is_shift => {
                     let new = shifted(self.parameters[&bias].values());
                     self.parameters.insert(bias, new);
                     return Ok(x);
                 }
-                LayerOp::BatchNorm { .. } => {
+                Op::BatchNorm { .. } => {
                     let weight = self.parameter_name(x.place, "weight");
                     let scaled = |name: &str, offset: &[f64]| {
                         let old = self.parameters[name].values().iter().zip(&scale).zip(offset);
@@ -275,7 +276,7 @@ impl<'a> Converter<'a> {
             }
         }
         let channels = scale.len();
-        let place = self.push_alike(label(node), LayerOp::BatchNorm { epsilon: 0.0 }, &x)?;
+        let place = self.push_alike(label(node), Op::BatchNorm { epsilon: 0.0 }, &x)?;
         self.set(place.place, "weight", rounded(scale.into_iter()));
         self.set(place.place, "bias", rounded(offset.into_iter()));
         self.set(place.place, "running_mean", FloatTensor::new(vec![channels], vec![0.0; channels]));

@@ -1,6 +1,6 @@
 //! Converts nodes that change only the shape or the order of values.
 
-use quant::LayerOp;
+use graph::Op;
 
 use super::attribute::{flag, int, ints};
 use super::convert::{Converter, Done, label};
@@ -99,7 +99,7 @@ impl<'a> Converter<'a> {
         if self.shapes[x.place].len() == 1 {
             return Ok(x);
         }
-        let flat = self.push(name.into(), LayerOp::Flatten, &[&x])?;
+        let flat = self.push(name.into(), Op::Flatten, &[&x])?;
         Ok(Place { place: flat, shared: false, ..x })
     }
 }

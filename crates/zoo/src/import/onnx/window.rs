@@ -1,7 +1,7 @@
 //! Converts nodes without weights that combine, clip or move values: pools, means, bounds, borders, slices,
 //! and concatenation of channels.
 
-use quant::LayerOp;
+use graph::{AvgPool, Layer, MaxPool, Op, Window};
 
 use super::attribute::{MAX_EXTENT, extent, flag, float, int, ints, pool, string};
 use super::border::{Border, border};
@@ -9,7 +9,6 @@ use super::convert::{Converter, Done, Value, label};
 use super::fold::{Steps, axis_of};
 use super::message::Node;
 use super::place::Place;
-use crate::graph::Window;
 
 impl<'a> Converter<'a> {
     /// Returns the padding of a window over an image with a border of zeros: one padding for both sides if
@@ -54,7 +53,7 @@ impl<'a> Converter<'a> {
                 || (border.before != border.after && !ceil && count(*window) == count(exact))
         });
         let Window { ceil, after, .. } = plain.unwrap_or(exact);
-        let op = LayerOp::MaxPool { kernel, stride, padding, ceil, after };
+        let op = Op::MaxPool(MaxPool { kernel, stride, padding, ceil, after });
         self.push_plain(label(node), op, &[&x])
     }
 
@@ -63,7 +62,7 @@ impl<'a> Converter<'a> {
         let x = self.place(node, 0)?;
         let [_, height, width] = x.image()?;
         let (kernel, stride, padding) = ([height, width], [1, 1], [0, 0]);
-        let op = LayerOp::MaxPool { kernel, stride, padding, ceil: false, after: None };
+        let op = Op::MaxPool(MaxPool { kernel, stride, padding, ceil: false, after: None });
         self.push_plain(label(node), op, &[&x])
     }
 
@@ -106,7 +105,7 @@ impl<'a> Converter<'a> {
                 return Err("ceil_mode is 1 with a last window in its border, expected 0".into());
             }
         }
-        let op = LayerOp::AvgPool { kernel, stride, padding, count_include_pad, ceil, after };
+        let op = Op::AvgPool(AvgPool { kernel, stride, padding, count_include_pad, ceil, after });
         self.push_plain(label(node), op, &[&x])
     }
 
@@ -147,7 +146,7 @@ impl<'a> Converter<'a> {
         if !is_image {
             return Ok(x.reshaped(dims));
         }
-        let place = self.push_plain(label(node), LayerOp::GlobalAvgPool, &[&x])?;
+        let place = self.push_plain(label(node), Op::GlobalAvgPool, &[&x])?;
         Ok(place.reshaped(dims))
     }
 
@@ -157,13 +156,13 @@ impl<'a> Converter<'a> {
         while place > 0 {
             let layer = &self.layers[place - 1];
             match layer.op {
-                LayerOp::Relu | LayerOp::ClippedRelu { .. } => return true,
-                LayerOp::MaxPool { .. }
-                | LayerOp::AvgPool { .. }
-                | LayerOp::GlobalAvgPool
-                | LayerOp::Flatten
-                | LayerOp::Pad { .. }
-                | LayerOp::PadShortcut { .. } => place = layer.inputs[0],
+                Op::Relu | Op::ClippedRelu { .. } => return true,
+                Op::MaxPool(_)
+                | Op::AvgPool(_)
+                | Op::GlobalAvgPool
+                | Op::Flatten
+                | Op::Pad { .. }
+                | Op::PadShortcut { .. } => place = layer.inputs[0],
                 _ => return false,
             }
         }
@@ -221,17 +220,17 @@ impl<'a> Converter<'a> {
     /// Adds a layer that clips to 0 and `high`, or bounds the ReLU before it if this is its only reader.
     fn bounded(&mut self, name: String, x: Place, high: f32) -> Done<Place> {
         let op = match high >= f32::MAX {
-            true => LayerOp::Relu,
-            false => LayerOp::ClippedRelu { max: high },
+            true => Op::Relu,
+            false => Op::ClippedRelu { max: high },
         };
         if x.place > 0 && !x.shared {
             let before = &mut self.layers[x.place - 1].op;
             match before {
-                LayerOp::Relu => {
+                Op::Relu => {
                     *before = op;
                     return Ok(x);
                 }
-                LayerOp::ClippedRelu { max } => {
+                Op::ClippedRelu { max } => {
                     *max = max.min(high);
                     return Ok(x);
                 }
@@ -268,7 +267,7 @@ impl<'a> Converter<'a> {
                 ));
             }
         }
-        let joined = self.push(label(node), LayerOp::Concat, &places.iter().collect::<Vec<_>>())?;
+        let joined = self.push(label(node), Op::Concat, &places.iter().collect::<Vec<_>>())?;
         let mut place = Place::new(joined, &self.shapes[joined], first.dims[0]);
         if axis == 3 {
             place = place.transposed(&[0, 2, 3, 1])?;
@@ -357,20 +356,20 @@ impl<'a> Converter<'a> {
     /// Adds channels of zeros in front and behind, inside the layer that skips rows and columns if one
     /// precedes.
     fn with_channels(&mut self, node: &'a Node, x: Place, [front, behind]: [usize; 2]) -> Done<Place> {
-        let is_skipped = |op: &LayerOp| matches!(op, LayerOp::PadShortcut { before: 0, after: 0, .. });
+        let is_skipped = |op: &Op| matches!(op, Op::PadShortcut { before: 0, after: 0, .. });
         let last = x.place == self.layers.len() && x.place > 0 && !x.shared;
         let is_last = x.channel_axis() == Some(3);
         let place = if last && is_skipped(&self.layers[x.place - 1].op) {
-            let LayerOp::PadShortcut { before, after, .. } = &mut self.layers[x.place - 1].op else {
+            let Op::PadShortcut { before, after, .. } = &mut self.layers[x.place - 1].op else {
                 unreachable!("it skips rows and columns")
             };
             (*before, *after) = (front, behind);
             let layer = &self.layers[x.place - 1];
             let shape = self.shapes[layer.inputs[0]].clone();
-            self.shapes[x.place] = crate::layers::node(&layer.op, &[&shape])?.1;
+            self.shapes[x.place] = Layer::output(&layer.op, &[&shape])?;
             Place::new(x.place, &self.shapes[x.place], x.dims[0])
         } else {
-            let op = LayerOp::PadShortcut { stride: 1, before: front, after: behind };
+            let op = Op::PadShortcut { stride: 1, before: front, after: behind };
             self.push_plain(label(node), op, &[&x])?
         };
         if is_last { place.transposed(&[0, 2, 3, 1]) } else { Ok(place) }
@@ -418,7 +417,7 @@ impl<'a> Converter<'a> {
             [(_, rows), (_, columns)] if rows == columns => rows,
             _ => return Err("skips rows and columns by different steps, expected equal ones".into()),
         };
-        let op = LayerOp::PadShortcut { stride, before: 0, after: 0 };
+        let op = Op::PadShortcut { stride, before: 0, after: 0 };
         let place = self.push_plain(label(node), op, &[&x])?;
         let place = if channel == Some(3) { place.transposed(&[0, 2, 3, 1])? } else { place };
         Ok(Value::Place(place))

@@ -1,29 +1,4 @@
-/// Size of one image of levels; the values of [features] are channels of a single pixel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Dims {
-    pub(crate) channels: usize,
-    pub(crate) height: usize,
-    pub(crate) width: usize,
-}
-
-impl Dims {
-    /// Converts a node's shape, [channels, height, width] or [features].
-    pub(crate) fn of(shape: &[usize]) -> Self {
-        match *shape {
-            [channels, height, width] => Self { channels, height, width },
-            [channels] => Self { channels, height: 1, width: 1 },
-            _ => unreachable!("a node's shape has one or three dimensions"),
-        }
-    }
-
-    pub(crate) fn pixels(self) -> usize {
-        self.height * self.width
-    }
-
-    pub(crate) fn len(self) -> usize {
-        self.channels * self.pixels()
-    }
-}
+use graph::Dims;
 
 /// Memory layout of a node's levels: images of rows of pixels of channels, one byte each. Every image has a
 /// border of zeros as wide as the padding of the convolutions that read it.

@@ -1,0 +1,315 @@
+use serde::{Deserialize, Serialize};
+
+use crate::Window;
+
+/// Largest kernel, stride, dilation and padding of a layer.
+const MAX_EXTENT: usize = 4096;
+
+/// Operation of a layer, as checkpoints list it. Images are `[channels, height, width]`; sizes, strides and paddings
+/// are given in the order height, width. Semantics are PyTorch's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+pub enum Op {
+    /// The normalized image. Each network begins with it; it is never listed.
+    #[serde(skip)]
+    Input,
+    /// Convolution of an image.
+    Conv(Conv),
+    /// Inference-mode batch normalization of channels or features; parameters `<name>.weight`, `.bias`,
+    /// `.running_mean` and `.running_var`.
+    BatchNorm {
+        /// Summand of the variance, in 0..=1. PyTorch's default is [`crate::BATCH_NORM_EPSILON`].
+        epsilon: f64,
+    },
+    /// max(x, 0).
+    Relu,
+    /// min(max(x, 0), max), e.g. ReLU6.
+    ClippedRelu {
+        /// Largest output; finite and positive.
+        max: f32,
+    },
+    /// Maximum over a window of an image; padding never wins.
+    MaxPool(MaxPool),
+    /// Mean over a window of an image.
+    AvgPool(AvgPool),
+    /// Mean over height and width: an image to `[channels]`.
+    GlobalAvgPool,
+    /// An image to `[channels * height * width]`, row-major.
+    Flatten,
+    /// y = x W^T + b; parameters `<name>.weight` (OI) and `<name>.bias`.
+    Linear {
+        /// Number of output features.
+        features: usize,
+    },
+    /// Sum of two inputs of one shape.
+    Add,
+    /// Concatenation of the channels of all inputs, images of one height and width.
+    Concat,
+    /// Zeros around an image.
+    Pad {
+        /// Rows above, columns on the left.
+        before: [usize; 2],
+        /// Rows below, columns on the right.
+        after: [usize; 2],
+    },
+    /// Every `stride`-th row and column of an image from the first on, with channels of zeros: the parameter-free
+    /// shortcut of CIFAR's ResNets (option A).
+    PadShortcut {
+        /// Step in both axes.
+        stride: usize,
+        /// Zero channels in front.
+        before: usize,
+        /// Zero channels behind.
+        after: usize,
+    },
+    /// x where it is positive, `slope` times x elsewhere.
+    LeakyRelu {
+        /// Slope for negative x, in 0..=1.
+        slope: f32,
+    },
+}
+
+/// Two-dimensional convolution; parameters `<name>.weight` (OIHW) and, with `bias`, `<name>.bias`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Conv {
+    /// Number of output channels.
+    pub channels: usize,
+    /// Number of groups; equal to the input channels for a depthwise convolution.
+    pub groups: usize,
+    /// True if `<name>.bias` exists.
+    pub bias: bool,
+    /// Size of the kernel.
+    pub kernel: [usize; 2],
+    /// Step of the kernel.
+    pub stride: [usize; 2],
+    /// Zeros on both sides.
+    pub padding: [usize; 2],
+    /// Distance between the values that the kernel meets.
+    #[serde(default = "adjacent", skip_serializing_if = "is_adjacent")]
+    pub dilation: [usize; 2],
+}
+
+impl Conv {
+    /// Window of the kernel.
+    pub fn window(&self) -> Window {
+        Window { dilation: self.dilation, ..Window::of(self.kernel, self.stride, self.padding) }
+    }
+}
+
+/// Maximum over a window.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MaxPool {
+    /// Size of the window.
+    pub kernel: [usize; 2],
+    /// Step of the window.
+    pub stride: [usize; 2],
+    /// Border on both sides.
+    pub padding: [usize; 2],
+    /// True if the output size is rounded up, where the last window still begins inside the input or its leading
+    /// border.
+    pub ceil: bool,
+    /// Border below and on the right, if it differs from `padding`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<[usize; 2]>,
+}
+
+impl MaxPool {
+    /// Window of the maximum.
+    pub fn window(&self) -> Window {
+        Window { ceil: self.ceil, after: self.after, ..Window::of(self.kernel, self.stride, self.padding) }
+    }
+}
+
+/// Mean over a window.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AvgPool {
+    /// Size of the window.
+    pub kernel: [usize; 2],
+    /// Step of the window.
+    pub stride: [usize; 2],
+    /// Zeros on both sides.
+    pub padding: [usize; 2],
+    /// True if the divisor counts the zeros of the padding (PyTorch's default), false if it counts only the values of
+    /// the image. False with `ceil` or `after`.
+    pub count_include_pad: bool,
+    /// True if the output size is rounded up, as in [`MaxPool`].
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub ceil: bool,
+    /// Border below and on the right, if it differs from `padding`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<[usize; 2]>,
+}
+
+impl AvgPool {
+    /// Window of the mean.
+    pub fn window(&self) -> Window {
+        Window { ceil: self.ceil, after: self.after, ..Window::of(self.kernel, self.stride, self.padding) }
+    }
+}
+
+fn adjacent() -> [usize; 2] {
+    [1, 1]
+}
+
+fn is_adjacent(dilation: &[usize; 2]) -> bool {
+    *dilation == adjacent()
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+impl Op {
+    /// Suffix and shape of each parameter of a layer that reads a first input of shape `input`, in the order of
+    /// [`crate::Graph::parameters`].
+    pub(crate) fn parameters(&self, input: &[usize]) -> Vec<(&'static str, Vec<usize>)> {
+        match self {
+            Op::Conv(Conv { channels, groups, bias, kernel: [rows, columns], .. }) => {
+                let weight = ("weight", vec![*channels, input[0] / groups, *rows, *columns]);
+                let bias = bias.then(|| ("bias", vec![*channels]));
+                [weight].into_iter().chain(bias).collect()
+            }
+            Op::BatchNorm { .. } => {
+                ["weight", "bias", "running_mean", "running_var"].map(|name| (name, vec![input[0]])).into()
+            }
+            Op::Linear { features } => {
+                vec![("weight", vec![*features, input[0]]), ("bias", vec![*features])]
+            }
+            Op::Input
+            | Op::Relu
+            | Op::ClippedRelu { .. }
+            | Op::MaxPool(_)
+            | Op::AvgPool(_)
+            | Op::GlobalAvgPool
+            | Op::Flatten
+            | Op::Add
+            | Op::Concat
+            | Op::Pad { .. }
+            | Op::PadShortcut { .. }
+            | Op::LeakyRelu { .. } => vec![],
+        }
+    }
+
+    /// Shape of the output for inputs of these shapes.
+    ///
+    /// # Errors
+    /// A sentence that lacks its subject, the layer: a number of inputs, shapes or fields that do not fit the
+    /// operation.
+    pub fn output(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, String> {
+        let wanted = match self {
+            Op::Input => false,
+            Op::Add => inputs.len() == 2,
+            Op::Concat => !inputs.is_empty(),
+            _ => inputs.len() == 1,
+        };
+        if !wanted {
+            return Err(format!("reads {} places, expected another number for {self:?}", inputs.len()));
+        }
+        let first = inputs[0];
+        let image = || -> Result<[usize; 3], String> {
+            first.try_into().map_err(|_| format!("reads {first:?}, expected [channels, height, width]"))
+        };
+        Ok(match self {
+            Op::Input => unreachable!("refused above"),
+            Op::Conv(conv) => {
+                let (&Conv { channels, groups, .. }, [inputs, height, width]) = (conv, image()?);
+                let divides = |n: usize| groups > 0 && n > 0 && n.is_multiple_of(groups);
+                if !divides(inputs) || !divides(channels) {
+                    return Err(format!(
+                        "{groups} groups, expected a divisor of its {inputs} input and {channels} output channels"
+                    ));
+                }
+                let [rows, columns] = fitting(conv.window(), [height, width])?.output(height, width);
+                vec![channels, rows, columns]
+            }
+            Op::BatchNorm { epsilon } if !(0.0..=1.0).contains(epsilon) => {
+                return Err(format!("epsilon is {epsilon}, expected 0..=1"));
+            }
+            Op::LeakyRelu { slope } if !(0.0..=1.0).contains(slope) => {
+                return Err(format!("slope is {slope}, expected 0..=1"));
+            }
+            Op::ClippedRelu { max } if !(max.is_finite() && *max > 0.0) => {
+                return Err(format!("max is {max}, expected a finite positive number"));
+            }
+            Op::BatchNorm { .. } | Op::Relu | Op::LeakyRelu { .. } | Op::ClippedRelu { .. } => first.to_vec(),
+            Op::MaxPool(pool) => pooled(pool.window(), image()?)?,
+            Op::AvgPool(pool) => {
+                if pool.count_include_pad && (pool.ceil || pool.after.is_some()) {
+                    return Err(
+                        "counts padding, expected that with one padding and sizes rounded down only".into()
+                    );
+                }
+                pooled(pool.window(), image()?)?
+            }
+            Op::GlobalAvgPool => vec![image()?[0]],
+            Op::Flatten => vec![image()?.iter().product()],
+            Op::Linear { features } => match first {
+                [_] => vec![*features],
+                _ => return Err(format!("reads {first:?}, expected features")),
+            },
+            Op::Add if inputs[1] != first => {
+                return Err(format!("adds {first:?} and {:?}, expected equal shapes", inputs[1]));
+            }
+            Op::Add => first.to_vec(),
+            Op::Concat => {
+                let [_, height, width] = image()?;
+                let fits = |other: &&[usize]| other.len() == 3 && other[1..] == [height, width];
+                if let Some(other) = inputs.iter().find(|other| !fits(other)) {
+                    return Err(format!("joins {first:?} and {other:?}, expected images of equal size"));
+                }
+                vec![inputs.iter().map(|shape| shape[0]).sum(), height, width]
+            }
+            Op::Pad { before, after } => {
+                let [channels, height, width] = image()?;
+                if before.iter().chain(after).any(|&n| n > MAX_EXTENT) {
+                    return Err(format!("pads {before:?} and {after:?}, expected at most {MAX_EXTENT}"));
+                }
+                vec![channels, height + before[0] + after[0], width + before[1] + after[1]]
+            }
+            &Op::PadShortcut { stride, before, after } => {
+                let [channels, height, width] = image()?;
+                if !(1..=MAX_EXTENT).contains(&stride) || before.max(after) > MAX_EXTENT {
+                    return Err(format!(
+                        "stride {stride}, channels {before} and {after}, expected at most {MAX_EXTENT}, at least 1 \
+                         for the stride"
+                    ));
+                }
+                let [rows, columns] = Window::square(1, stride, 0).output(height, width);
+                vec![channels + before + after, rows, columns]
+            }
+        })
+    }
+}
+
+/// Refuses sizes out of range, and a window larger than the padded input.
+fn fitting(window: Window, size: [usize; 2]) -> Result<Window, String> {
+    let Window { kernel, stride, padding, dilation, .. } = window;
+    let positive = kernel.iter().chain(&stride).chain(&dilation).all(|n| (1..=MAX_EXTENT).contains(n));
+    let after = window.after.unwrap_or(padding);
+    if !positive || padding.iter().chain(&after).any(|&n| n > MAX_EXTENT) {
+        return Err(format!(
+            "kernel {kernel:?}, stride {stride:?}, padding {padding:?}, expected at most {MAX_EXTENT}, at least 1 \
+             for kernel and stride"
+        ));
+    }
+    if !window.fits(size[0], size[1]) {
+        return Err(format!(
+            "kernel {kernel:?} with padding {padding:?}, expected one that fits into {size:?}"
+        ));
+    }
+    Ok(window)
+}
+
+/// Output shape of a pool, whose window must never lie in its border alone.
+fn pooled(window: Window, [channels, height, width]: [usize; 3]) -> Result<Vec<usize>, String> {
+    let Window { kernel, padding, .. } = fitting(window, [height, width])?;
+    let after = window.after.unwrap_or(padding);
+    if (0..2).any(|axis| padding[axis].max(after[axis]) >= kernel[axis]) {
+        return Err(format!("padding {padding:?}, expected less than the kernel {kernel:?}"));
+    }
+    let [rows, columns] = window.output(height, width);
+    Ok(vec![channels, rows, columns])
+}
