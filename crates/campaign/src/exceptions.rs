@@ -13,7 +13,7 @@ use crate::{Network, StoredNetwork, WeightChange};
 
 /// Data cells of an entry, before its check cells.
 const DATA_CELLS: u64 = 8 * BLOCK as u64;
-const CHECK_CELLS: u64 = Exception::CELLS as u64 - DATA_CELLS;
+const CHECK_CELLS: u64 = Exception::BITS as u64 - DATA_CELLS;
 
 /// The exception list of a stored network.
 #[derive(Debug)]
@@ -41,14 +41,14 @@ impl ExceptionList {
 
     /// Stored cells.
     pub(crate) fn cells(&self) -> u64 {
-        (self.in_array.len() * Exception::CELLS) as u64
+        (self.in_array.len() * Exception::BITS) as u64
     }
 
     /// The cells of a pattern that are the array's, and the list's as cells of its own memory.
     pub(crate) fn split(pattern: FaultPattern) -> [FaultPattern; 2] {
         let mut list = FaultPattern::default();
         for cell in pattern.check {
-            let (entry, cell) = (cell / Exception::CELLS as u64, cell % Exception::CELLS as u64);
+            let (entry, cell) = (cell / Exception::BITS as u64, cell % Exception::BITS as u64);
             match cell.checked_sub(DATA_CELLS) {
                 None => list.data.push(entry * DATA_CELLS + cell),
                 Some(check) => list.check.push(entry * CHECK_CELLS + check),
@@ -76,7 +76,7 @@ impl ExceptionList {
 
     /// What was split as one pattern.
     pub(crate) fn joined([array, list]: [FaultPattern; 2]) -> FaultPattern {
-        let cell = |entry: u64, cell: u64| entry * Exception::CELLS as u64 + cell;
+        let cell = |entry: u64, cell: u64| entry * Exception::BITS as u64 + cell;
         let mut check: Vec<u64> =
             list.data.iter().map(|bit| cell(bit / DATA_CELLS, bit % DATA_CELLS)).collect();
         check.extend(list.check.iter().map(|bit| cell(bit / CHECK_CELLS, DATA_CELLS + bit % CHECK_CELLS)));

@@ -37,7 +37,7 @@ impl Network {
         let exceptions = protection.exceptions(&self.plane);
         let listed = |weights: usize| exceptions.partition_point(|entry| (entry.index as usize) < weights);
         let check_bits =
-            |weights: usize| protection.exposed().check_bits_of(weights) + listed(weights) * Exception::CELLS;
+            |weights: usize| protection.exposed().check_bits_of(weights) + listed(weights) * Exception::BITS;
         let cells = |weights: usize| [8 * weights, check_bits(weights)].map(|cells| cells as u64);
         let ([data_start, check_start], [data_end, check_end]) = (cells(weights.start), cells(weights.end));
         Ok(ScopedBits::new(scope, data_start..data_end, check_start..check_end))

@@ -257,7 +257,7 @@ impl<'a> StoredNetwork<'a> {
                 Err(NoChangedTrials::Lossy { protection: self.protection.id().into() })
             }
             Some(classes) => ChangedTrials::new(self, classes, rate),
-            None => Err(NoChangedTrials::NoLaw { protection: self.protection.id().into() }),
+            None => Err(NoChangedTrials::NoClosedForm { protection: self.protection.id().into() }),
         }
     }
 

@@ -14,8 +14,8 @@ pub struct Exception {
 }
 
 impl Exception {
-    /// Stored cells of an entry.
-    pub const CELLS: usize = 72;
+    /// Stored bits of an entry.
+    pub const BITS: usize = 72;
 
     /// The code of its word.
     pub fn code() -> SecDed {

@@ -1,6 +1,6 @@
 use crate::{BLOCK, WordShape};
 
-/// The weight memory as it is stored: every bit of it is a cell that can flip.
+/// The weight memory as it is stored: every bit of it is a bit that can flip.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemoryImage {
     data: Vec<u8>,
@@ -33,28 +33,28 @@ impl MemoryImage {
         &self.check
     }
 
-    /// Cells of the data plane.
+    /// Bits of the data plane.
     pub fn data_bits(&self) -> u64 {
         8 * self.data.len() as u64
     }
 
-    /// Cells of the check plane.
+    /// Bits of the check plane.
     pub fn check_bits(&self) -> u64 {
         8 * self.check.len() as u64
     }
 
-    /// Flips one cell of the data plane.
+    /// Flips one bit of the data plane.
     ///
     /// # Panics
-    /// When there is no such cell.
+    /// When there is no such bit.
     pub fn flip_data(&mut self, bit: u64) {
         flip(&mut self.data, bit);
     }
 
-    /// Flips one cell of the check plane.
+    /// Flips one bit of the check plane.
     ///
     /// # Panics
-    /// When there is no such cell.
+    /// When there is no such bit.
     pub fn flip_check(&mut self, bit: u64) {
         flip(&mut self.check, bit);
     }
@@ -75,7 +75,7 @@ impl MemoryImage {
         self.data.as_chunks_mut().0[index] = block.to_le_bytes();
     }
 
-    /// Word `word` of a check plane whose words have `bits` cells each, at most 64: its cell i in bit i.
+    /// Word `word` of a check plane whose words have `bits` bits each, at most 64: its bit i in bit i.
     ///
     /// # Panics
     /// When there is no such word.
@@ -83,10 +83,10 @@ impl MemoryImage {
         if bits == 0 {
             return 0;
         }
-        let cells = word * bits..(word + 1) * bits;
-        let bytes = self.check[cells.start / 8..cells.end.div_ceil(8)].iter().rev();
+        let range = word * bits..(word + 1) * bits;
+        let bytes = self.check[range.start / 8..range.end.div_ceil(8)].iter().rev();
         let around = bytes.fold(0, |value, &byte| value << 8 | u128::from(byte));
-        (around >> (cells.start % 8)) as u64 & u64::MAX >> (64 - bits)
+        (around >> (range.start % 8)) as u64 & u64::MAX >> (64 - bits)
     }
 
     /// Writes such a word; no higher bit of the value is set.
@@ -97,11 +97,11 @@ impl MemoryImage {
         if bits == 0 {
             return;
         }
-        let cells = word * bits..(word + 1) * bits;
-        let shift = cells.start % 8;
+        let range = word * bits..(word + 1) * bits;
+        let shift = range.start % 8;
         let kept = !(u128::from(u64::MAX >> (64 - bits)) << shift);
         let value = u128::from(value) << shift;
-        for (i, byte) in self.check[cells.start / 8..cells.end.div_ceil(8)].iter_mut().enumerate() {
+        for (i, byte) in self.check[range.start / 8..range.end.div_ceil(8)].iter_mut().enumerate() {
             *byte = *byte & (kept >> (8 * i)) as u8 | (value >> (8 * i)) as u8;
         }
     }

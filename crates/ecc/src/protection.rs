@@ -1,21 +1,19 @@
 use std::fmt::Debug;
 use std::ops::AddAssign;
 
-use crate::{
-    BLOCK, Constraint, Dense, DuePolicy, Exception, MemoryImage, MemoryLayout, OutcomeLaw, Violation,
-};
+use crate::{BLOCK, Constraint, Dense, DuePolicy, Exception, MemoryImage, OutcomeDistribution};
 
 /// Size of a protection's code word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WordShape {
     /// Consecutive weights in a word: word `k` holds weights `k * weights ..` of the plane. Divides 8.
     pub weights: usize,
-    /// Cells of a word in the check plane: word `k` holds cells `k * check_bits ..` of it.
+    /// Bits of a word in the check plane: word `k` holds bits `k * check_bits ..` of it.
     pub check_bits: usize,
 }
 
 impl WordShape {
-    /// Cells of the check plane for a plane of `weights` weights.
+    /// Bits of the check plane for a plane of `weights` weights.
     pub fn check_bits_of(self, weights: usize) -> usize {
         weights / self.weights * self.check_bits
     }
@@ -70,21 +68,29 @@ impl AddAssign for StatusCounts {
 
 /// A way to keep int8 weights in memory that flips bits.
 ///
-/// A memory without faults reads back as [`Protection::as_stored`] says: for most protections as exactly the weights
-/// that it was given, and for *lossy* ones, which keep something else where a weight's least significant bits were, as
-/// weights close to them.
+/// A memory without faults reads back as [`Protection::as_stored`] says: most protections return exactly the weights that
+/// were stored. *Lossy* protections keep something else in the least significant bits of a weight, and return weights
+/// close to those that were stored.
 pub trait Protection: Debug + Send + Sync {
-    /// The name used in plans and records.
+    /// Name in experiments and records.
     fn id(&self) -> &str;
 
-    /// Everything that defines the code, on one line; enters the identity of records. Two protections
-    /// with equal parameters store and read the same bits.
-    fn parameters(&self) -> String;
+    /// Definition of the code, on one line, without the policy on detected words.
+    fn definition(&self) -> String;
+
+    /// Definition of the code and its policy on detected words, where it has a choice of policies. The text enters the
+    /// identity of records: two protections with equal parameters store and read the same bits.
+    fn parameters(&self) -> String {
+        match self.due_policies() {
+            [] => self.definition(),
+            _ => format!("{} due {}", self.definition(), self.due_policy().id()),
+        }
+    }
 
     /// Size of a code word.
     fn word(&self) -> WordShape;
 
-    /// The cells of a word that faults can reach, which are the stored cells that count: all of them, unless the check
+    /// The bits of a word that faults can reach, which are the stored bits that count: all of them, unless the check
     /// plane is a device of the simulation that is out of reach.
     fn exposed(&self) -> WordShape {
         self.word()
@@ -93,14 +99,19 @@ pub trait Protection: Debug + Send + Sync {
     /// Which weights can be stored.
     fn constraint(&self) -> Constraint;
 
-    /// The policies on detected words under which it can be had, as `id+policy` ([`crate::by_id`]); none where what
-    /// they read as is part of the protection, and where there are none.
+    /// Policies on detected words that a user can choose, as `id+policy` ([`crate::by_id`]). Empty if the protection
+    /// detects nothing, or if the reading of detected words is part of its definition.
     fn due_policies(&self) -> &'static [DuePolicy] {
         &[]
     }
 
+    /// Policy by which detected words are read.
+    fn due_policy(&self) -> DuePolicy {
+        DuePolicy::Keep
+    }
+
     /// What a memory without faults reads back as where a block of `weights` was stored, which satisfy the constraint.
-    /// They are stored alike: a block of these weights and one of those are the same cells. Weights of zero stay zero,
+    /// They are stored alike: a block of these weights and one of those are the same bits. Weights of zero stay zero,
     /// so that padding loses nothing.
     fn as_stored(&self, weights: [i8; BLOCK]) -> [i8; BLOCK] {
         weights
@@ -109,7 +120,7 @@ pub trait Protection: Debug + Send + Sync {
     /// The weights of a plane of whole blocks that [`Protection::as_stored`] changes and that are not lost, because they
     /// are listed beside the array, ascending: once its words are read, each entry is, in order, and overwrites the weight
     /// that it names then, right or wrong; one that names padding, or nothing, overwrites none. The list takes the place
-    /// of the check plane: the words keep no check cells beside the array. Empty where nothing is listed.
+    /// of the check plane: the words keep no check bits beside the array. Empty where nothing is listed.
     fn exceptions(&self, plane: &[i8]) -> Vec<Exception> {
         let _ = plane;
         Vec::new()
@@ -135,15 +146,15 @@ pub trait Protection: Debug + Send + Sync {
     /// When there is no such word.
     fn syndrome(&self, image: &MemoryImage, word: usize) -> u64;
 
-    /// What flips do to a word, in closed form: a law for each class of stored words, which
-    /// [`Protection::law_of`] tells apart. `None` when there is no closed form, or nobody has worked it out;
+    /// What flips do to a word, in closed form: a distribution for each class of stored words, which
+    /// [`Protection::class_of`] tells apart. `None` when there is no closed form, or nobody has worked it out;
     /// what needs it then says so.
-    fn outcome_laws(&self) -> Option<Vec<OutcomeLaw>> {
+    fn outcome_distributions(&self) -> Option<Vec<OutcomeDistribution>> {
         None
     }
 
-    /// Which of the laws holds for a word in which `weights` were stored; the first when there is one.
-    fn law_of(&self, weights: &[i8]) -> usize {
+    /// Which of the distributions holds for a word in which `weights` were stored; the first when there is one.
+    fn class_of(&self, weights: &[i8]) -> usize {
         let _ = weights;
         0
     }
@@ -151,17 +162,6 @@ pub trait Protection: Debug + Send + Sync {
     /// Loops that store and read whole memories as the methods for blocks and words do, and faster.
     fn dense(&self) -> Option<Dense> {
         None
-    }
-
-    /// Stores the weights of a network ([`MemoryLayout::pack`]).
-    ///
-    /// # Errors
-    /// The first weight that the constraint forbids.
-    fn encode(&self, layout: &MemoryLayout, plane: &[i8]) -> Result<MemoryImage, Violation> {
-        self.constraint().check(layout, plane)?;
-        let mut image = MemoryImage::blank(self.word(), plane.len());
-        self.encode_plane(plane, &mut image);
-        Ok(image)
     }
 
     /// Stores weights that satisfy the constraint, a whole number of blocks, in a memory of their size

@@ -2,8 +2,8 @@ use super::{store, word};
 use crate::kernel::Code;
 use crate::matrix::Matrix;
 use crate::{
-    BLOCK, Constraint, Dense, DuePolicy, Kernel, LinearCode, MemoryImage, OutcomeLaw, Protection, WordShape,
-    WordStatus,
+    BLOCK, Constraint, Dense, DuePolicy, Kernel, LinearCode, MemoryImage, OutcomeDistribution, Protection,
+    WordShape, WordStatus,
 };
 
 /// A code over words of several weights, read through tables. Its check bits are beside the weights, or on bits of them
@@ -25,8 +25,8 @@ pub(super) struct Design {
     word: WordShape,
     constraint: Constraint,
     code: LinearCode,
-    /// Stored bits of a word that are the code's cells.
-    cells: Vec<usize>,
+    /// Stored bits of a word that are the code's bits.
+    positions: Vec<usize>,
     matrix: Matrix,
     /// By syndrome: the bits of the weights to flip, or [`DETECTED`].
     corrections: Vec<u64>,
@@ -36,26 +36,26 @@ pub(super) struct Design {
 const DETECTED: u64 = u64::MAX;
 
 impl Design {
-    /// A code in words of `weights` weights, 8 or 4, whose cell i is bit `cells[i]` of the word; those after the weights'
-    /// bits are its check bits, in their order. Check cells in the weights read as copies of the sign one cell above, or
-    /// two cells above, where they are set in `signs`, and otherwise as 0.
+    /// A code in words of `weights` weights, 8 or 4, whose bit i is bit `bits[i]` of the word; those after the weights'
+    /// bits are its check bits, in their order. Check bits in the weights read as copies of the sign one bit above, or
+    /// two bits above, where they are set in `signs`, and otherwise as 0.
     pub(super) fn new(
         id: &'static str,
         (weights, constraint): (usize, Constraint),
         code: LinearCode,
-        cells: Vec<usize>,
+        positions: Vec<usize>,
         signs: [u64; 2],
     ) -> Self {
-        let matrix = Matrix::new(&code, &cells, 8 * weights, signs);
-        let mut corrections = vec![DETECTED; 1 << code.check_cells().len()];
+        let matrix = Matrix::new(&code, &positions, 8 * weights, signs);
+        let mut corrections = vec![DETECTED; 1 << code.check_positions().len()];
         corrections[0] = 0;
         for (syndrome, flips) in code.correctable() {
-            let flipped = cells.iter().enumerate().filter(|(i, cell)| flips >> i & 1 == 1 && **cell < 64);
-            corrections[usize::from(syndrome)] = flipped.fold(0, |all, (_, cell)| all | 1 << cell);
+            let flipped = positions.iter().enumerate().filter(|(i, bit)| flips >> i & 1 == 1 && **bit < 64);
+            corrections[usize::from(syndrome)] = flipped.fold(0, |all, (_, bit)| all | 1 << bit);
         }
-        let check_bits = cells.iter().filter(|cell| **cell >= 8 * weights).count();
+        let check_bits = positions.iter().filter(|bit| **bit >= 8 * weights).count();
         let word = WordShape { weights, check_bits };
-        Self { id, remark: "", word, constraint, code, cells, matrix, corrections }
+        Self { id, remark: "", word, constraint, code, positions, matrix, corrections }
     }
 
     /// The same with something in its parameters that tells it from others with the same columns.
@@ -74,13 +74,13 @@ impl BlockCode {
         &self.design.code
     }
 
-    /// The stored bits of a word that are the cells of the code: bit 8 i + j for bit j of its weight i, and check bits
+    /// The stored bits of a word that are the bits of the code: bit 8 i + j for bit j of its weight i, and check bits
     /// after those. Flips of others are silent.
-    pub fn cells(&self) -> &[usize] {
-        &self.design.cells
+    pub fn positions(&self) -> &[usize] {
+        &self.design.positions
     }
 
-    /// What the cells of word `word` hold that are bits of weights.
+    /// What the bits of word `word` hold that are bits of weights.
     fn received(&self, image: &MemoryImage, word: usize) -> u64 {
         match self.design.word.weights {
             BLOCK => image.block(word),
@@ -89,7 +89,7 @@ impl BlockCode {
         }
     }
 
-    /// The syndrome of word `word` when its weights' cells hold `received`.
+    /// The syndrome of word `word` when its weights' bits hold `received`.
     fn syndrome_of(&self, received: u64, image: &MemoryImage, word: usize) -> usize {
         let beside = image.check_word(word, self.design.word.check_bits) as u16;
         usize::from(self.design.matrix.syndrome(received) ^ beside)
@@ -101,9 +101,9 @@ impl Protection for BlockCode {
         self.design.id
     }
 
-    fn parameters(&self) -> String {
+    fn definition(&self) -> String {
         let Design { remark, code, .. } = self.design;
-        format!("{remark}columns {} due keep", code.columns_hex())
+        format!("{remark}columns {}", code.columns_hex())
     }
 
     fn word(&self) -> WordShape {
@@ -147,11 +147,11 @@ impl Protection for BlockCode {
         self.syndrome_of(self.received(image, word), image, word) as u64
     }
 
-    /// That of the code; a flip of a cell outside the code makes a word wrong and changes nothing else.
-    fn outcome_laws(&self) -> Option<Vec<OutcomeLaw>> {
+    /// That of the code; a flip of a bit outside the code makes a word wrong and changes nothing else.
+    fn outcome_distributions(&self) -> Option<Vec<OutcomeDistribution>> {
         let shape = self.design.word;
-        let outside = 8 * shape.weights + shape.check_bits - self.design.cells.len();
-        Some(vec![self.design.code.outcome_law().with_unprotected(outside)])
+        let outside = 8 * shape.weights + shape.check_bits - self.design.positions.len();
+        Some(vec![self.design.code.outcome_distribution().with_unprotected(outside)])
     }
 
     fn dense(&self) -> Option<Dense> {

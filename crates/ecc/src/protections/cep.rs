@@ -1,4 +1,4 @@
-use crate::{BLOCK, Constraint, MemoryImage, OutcomeLaw, Protection, WordShape, WordStatus};
+use crate::{BLOCK, Constraint, MemoryImage, OutcomeDistribution, Protection, WordShape, WordStatus};
 
 /// Weights as sign and magnitude, in two chunks with an even-parity bit each: bits 7, 6 and 5 with theirs in bit 1, bits 4,
 /// 3 and 2 with theirs in bit 0. A chunk whose parity does not match is read as 0 (after CEP of arXiv 2605.07417, which does
@@ -16,7 +16,7 @@ impl Protection for Cep {
         "cep-8"
     }
 
-    fn parameters(&self) -> String {
+    fn definition(&self) -> String {
         "sign and magnitude, even parity of bits 5..=7 in bit 1 and of bits 2..=4 in bit 0".into()
     }
 
@@ -54,11 +54,11 @@ impl Protection for Cep {
     }
 
     /// Four: a chunk that is stored as 0 survives a mismatch, and whether that is so matters of each.
-    fn outcome_laws(&self) -> Option<Vec<OutcomeLaw>> {
-        Some([0, 4, 32, 36].map(|weight| OutcomeLaw::of_weight(self, weight)).into())
+    fn outcome_distributions(&self) -> Option<Vec<OutcomeDistribution>> {
+        Some([0, 4, 32, 36].map(|weight| OutcomeDistribution::of_weight(self, weight)).into())
     }
 
-    fn law_of(&self, weights: &[i8]) -> usize {
+    fn class_of(&self, weights: &[i8]) -> usize {
         let word = code_word(weights[0]);
         2 * usize::from(word & UPPER != 0) + usize::from(word & LOWER != 0)
     }

@@ -1,12 +1,14 @@
 use super::{store, word};
-use crate::law::choose;
-use crate::{BLOCK, Constraint, MemoryImage, OutcomeLaw, Outcomes, Protection, WordShape, WordStatus};
+use crate::outcomes::choose;
+use crate::{
+    BLOCK, Constraint, MemoryImage, OutcomeDistribution, Outcomes, Protection, WordShape, WordStatus,
+};
 
 /// What the paper's released simulation does for `ecc` and `in-place`: a block of eight weights with few enough flips is
 /// restored, any other is read as it was received, and is detected. One flip for a SEC-DED code, two for a DEC-TED code.
 ///
 /// Nobody can build it. It knows the original, here from a copy in the check plane that no fault reaches; it exposes 64
-/// cells where `secded-72-64` has 72; more flips than it corrects never mislead it; and flips of bit 6 count, which
+/// bits where `secded-72-64` has 72; more flips than it corrects never mislead it; and flips of bit 6 count, which
 /// `in-place-64-57` rebuilds from bit 7. It is there to show how much of a published result rests on that.
 #[derive(Clone, Debug)]
 pub struct Idealized {
@@ -26,7 +28,7 @@ impl Protection for Idealized {
         self.id
     }
 
-    fn parameters(&self) -> String {
+    fn definition(&self) -> String {
         format!("{} of 64 cells restored from an immune copy, due keep", self.corrects)
     }
 
@@ -63,7 +65,7 @@ impl Protection for Idealized {
         image.block(word) ^ image.check_word(word, 64)
     }
 
-    fn outcome_laws(&self) -> Option<Vec<OutcomeLaw>> {
+    fn outcome_distributions(&self) -> Option<Vec<OutcomeDistribution>> {
         let of = |flips| {
             let patterns = choose(64, flips);
             match flips {
@@ -74,6 +76,6 @@ impl Protection for Idealized {
                 _ => Outcomes { detected_wrong: patterns, ..Outcomes::default() },
             }
         };
-        Some(vec![OutcomeLaw::new((0..=64).map(of).collect())])
+        Some(vec![OutcomeDistribution::new((0..=64).map(of).collect())])
     }
 }

@@ -19,7 +19,7 @@ impl Protection for InPlaceList {
         "in-place-list"
     }
 
-    fn parameters(&self) -> String {
+    fn definition(&self) -> String {
         format!(
             "{}, large weights clamped and written over by a list of index, 32 bits, and value, columns {} due keep",
             self.0.parameters(),

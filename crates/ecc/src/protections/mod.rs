@@ -2,7 +2,6 @@ mod bch;
 mod block_code;
 mod cep;
 mod dec;
-mod faulty;
 mod idealized;
 mod in_place;
 mod in_place_32;
@@ -16,13 +15,13 @@ mod mset;
 mod parity_average;
 mod parity_zero;
 mod secded;
+mod unprotected;
 mod vote;
 mod weight_nulling;
 
 pub use block_code::BlockCode;
 pub use cep::Cep;
 pub use dec::Dec;
-pub use faulty::Faulty;
 pub use idealized::Idealized;
 pub use in_place::InPlace;
 pub use in_place_list::InPlaceList;
@@ -32,6 +31,7 @@ pub use mset::Mset;
 pub use parity_average::ParityAverage;
 pub use parity_zero::ParityZero;
 pub use secded::SecDed;
+pub use unprotected::Unprotected;
 pub use vote::Vote;
 pub use weight_nulling::WeightNulling;
 
@@ -41,7 +41,7 @@ use crate::{BLOCK, DuePolicy, Kernel, Protection};
 /// The registry: each protection with the other names it answers to.
 fn registry(kernel: Kernel) -> Vec<(Box<dyn Protection>, &'static [&'static str])> {
     vec![
-        (Box::new(Faulty::new(kernel)), &[]),
+        (Box::new(Unprotected::new(kernel)), &[]),
         (Box::new(ParityZero::new(kernel)), &["zero"]),
         (Box::new(SecDed::new(kernel)), &["ecc"]),
         (Box::new(InPlace::new(kernel)), &["in-place"]),

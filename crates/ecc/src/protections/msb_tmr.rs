@@ -1,8 +1,8 @@
 use super::word;
-use crate::{BLOCK, Constraint, MemoryImage, OutcomeLaw, Protection, WordShape, WordStatus};
+use crate::{BLOCK, Constraint, MemoryImage, OutcomeDistribution, Protection, WordShape, WordStatus};
 
 /// The sign bit of a weight is stored three times, twice beside it, and the majority is read (triple modular redundancy
-/// of the most significant bit). Flips of the seven other bits pass unseen. Check cells 2 i and 2 i + 1 belong to
+/// of the most significant bit). Flips of the seven other bits pass unseen. Check bits 2 i and 2 i + 1 belong to
 /// weight i.
 #[derive(Clone, Copy, Debug)]
 pub struct MsbTmr;
@@ -12,7 +12,7 @@ impl Protection for MsbTmr {
         "msb-tmr"
     }
 
-    fn parameters(&self) -> String {
+    fn definition(&self) -> String {
         "bit 7 three times".into()
     }
 
@@ -49,7 +49,7 @@ impl Protection for MsbTmr {
     }
 
     /// One: what a flip does depends on no bit's value.
-    fn outcome_laws(&self) -> Option<Vec<OutcomeLaw>> {
-        Some(vec![OutcomeLaw::of_weight(self, 0)])
+    fn outcome_distributions(&self) -> Option<Vec<OutcomeDistribution>> {
+        Some(vec![OutcomeDistribution::of_weight(self, 0)])
     }
 }

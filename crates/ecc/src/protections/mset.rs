@@ -1,4 +1,4 @@
-use crate::{BLOCK, Constraint, MemoryImage, OutcomeLaw, Protection, WordShape, WordStatus};
+use crate::{BLOCK, Constraint, MemoryImage, OutcomeDistribution, Protection, WordShape, WordStatus};
 
 /// The sign bit of a weight is stored three times, its copies in place of bits 1 and 0, and the majority is read (after
 /// MSET of arXiv 2605.07417, which does it to floating-point weights). Lossy: bits 1 and 0 are read as 0, which moves
@@ -14,7 +14,7 @@ impl Protection for Mset {
         "mset-8"
     }
 
-    fn parameters(&self) -> String {
+    fn definition(&self) -> String {
         "bit 7 three times, in bits 7, 1 and 0".into()
     }
 
@@ -50,7 +50,7 @@ impl Protection for Mset {
     }
 
     /// One: what a flip does depends on no bit's value.
-    fn outcome_laws(&self) -> Option<Vec<OutcomeLaw>> {
-        Some(vec![OutcomeLaw::of_weight(self, 0)])
+    fn outcome_distributions(&self) -> Option<Vec<OutcomeDistribution>> {
+        Some(vec![OutcomeDistribution::of_weight(self, 0)])
     }
 }

@@ -6,7 +6,7 @@ use crate::{BLOCK, Constraint, MemoryImage, Protection, WordShape, WordStatus};
 /// order, as they were received, rounded toward zero (`avg` in the paper's release).
 ///
 /// The code word is the block, so that no read reaches beyond it: the first and the last weight of a block have one
-/// neighbour, which stands for the mean. (The release takes neighbours over the whole flattened tensor.) Check cell i
+/// neighbour, which stands for the mean. (The release takes neighbours over the whole flattened tensor.) Check bit i
 /// belongs to weight i.
 ///
 /// It has no closed form: what a mismatch is read as, and so whether that is right, depends on all weights of the block.
@@ -18,7 +18,7 @@ impl Protection for ParityAverage {
         "parity-avg"
     }
 
-    fn parameters(&self) -> String {
+    fn definition(&self) -> String {
         "even, mean within the block, toward zero".into()
     }
 

@@ -1,10 +1,12 @@
 use super::word;
 use crate::fold::weight_parities;
 use crate::kernel::Code;
-use crate::{BLOCK, Constraint, Dense, Kernel, MemoryImage, OutcomeLaw, Protection, WordShape, WordStatus};
+use crate::{
+    BLOCK, Constraint, Dense, Kernel, MemoryImage, OutcomeDistribution, Protection, WordShape, WordStatus,
+};
 
 /// One even-parity bit a weight; a weight whose parity does not match is read as zero (the paper's
-/// "Parity Zero"). Check cell i belongs to weight i.
+/// "Parity Zero"). Check bit i belongs to weight i.
 #[derive(Clone, Copy, Debug)]
 pub struct ParityZero {
     kernel: Kernel,
@@ -22,7 +24,7 @@ impl Protection for ParityZero {
         "parity-zero"
     }
 
-    fn parameters(&self) -> String {
+    fn definition(&self) -> String {
         "even".into()
     }
 
@@ -54,11 +56,11 @@ impl Protection for ParityZero {
     }
 
     /// Two: of weights that are not zero, and of zeros, which a mismatch leaves as they are.
-    fn outcome_laws(&self) -> Option<Vec<OutcomeLaw>> {
-        Some([1, 0].map(|weight| OutcomeLaw::of_weight(self, weight)).into())
+    fn outcome_distributions(&self) -> Option<Vec<OutcomeDistribution>> {
+        Some([1, 0].map(|weight| OutcomeDistribution::of_weight(self, weight)).into())
     }
 
-    fn law_of(&self, weights: &[i8]) -> usize {
+    fn class_of(&self, weights: &[i8]) -> usize {
         usize::from(weights == [0])
     }
 

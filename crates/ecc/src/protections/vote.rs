@@ -1,9 +1,9 @@
 use super::word;
-use crate::{BLOCK, Constraint, MemoryImage, OutcomeLaw, Protection, WordShape, WordStatus};
+use crate::{BLOCK, Constraint, MemoryImage, OutcomeDistribution, Protection, WordShape, WordStatus};
 
 /// A flag beside each weight says that it is in [-32, 31], where its top three bits agree. When they are read different
 /// although the flag is set, the majority of them is taken for all three (`vote` in the paper's release). Flips of the
-/// five bits below pass unseen, and a flag that flips on forces a large weight into the range. Check cell i is the flag of
+/// five bits below pass unseen, and a flag that flips on forces a large weight into the range. Check bit i is the flag of
 /// weight i.
 #[derive(Clone, Copy, Debug)]
 pub struct Vote;
@@ -16,7 +16,7 @@ impl Protection for Vote {
         "vote"
     }
 
-    fn parameters(&self) -> String {
+    fn definition(&self) -> String {
         "flag on [-32, 31], majority of bits 5, 6 and 7".into()
     }
 
@@ -53,11 +53,11 @@ impl Protection for Vote {
     }
 
     /// Two: of small weights and of others.
-    fn outcome_laws(&self) -> Option<Vec<OutcomeLaw>> {
-        Some([0, 64].map(|weight| OutcomeLaw::of_weight(self, weight)).into())
+    fn outcome_distributions(&self) -> Option<Vec<OutcomeDistribution>> {
+        Some([0, 64].map(|weight| OutcomeDistribution::of_weight(self, weight)).into())
     }
 
-    fn law_of(&self, weights: &[i8]) -> usize {
+    fn class_of(&self, weights: &[i8]) -> usize {
         usize::from(!is_small(weights[0]))
     }
 }

@@ -1,5 +1,5 @@
 use super::word;
-use crate::{BLOCK, Constraint, MemoryImage, OutcomeLaw, Protection, WordShape, WordStatus};
+use crate::{BLOCK, Constraint, MemoryImage, OutcomeDistribution, Protection, WordShape, WordStatus};
 
 /// The least significant bit of a weight makes its parity even; a weight whose parity is odd is read as zero (Qin et
 /// al., "Robustness of Neural Networks against Storage Media Errors", 2017). Lossy: the network reads the parity as the
@@ -12,7 +12,7 @@ impl Protection for WeightNulling {
         "weight-nulling"
     }
 
-    fn parameters(&self) -> String {
+    fn definition(&self) -> String {
         "even parity in bit 0".into()
     }
 
@@ -47,11 +47,11 @@ impl Protection for WeightNulling {
     }
 
     /// Two: of weights that are stored as something else than zero, and of zeros, which a mismatch leaves as they are.
-    fn outcome_laws(&self) -> Option<Vec<OutcomeLaw>> {
-        Some([2, 0].map(|weight| OutcomeLaw::of_weight(self, weight)).into())
+    fn outcome_distributions(&self) -> Option<Vec<OutcomeDistribution>> {
+        Some([2, 0].map(|weight| OutcomeDistribution::of_weight(self, weight)).into())
     }
 
-    fn law_of(&self, weights: &[i8]) -> usize {
+    fn class_of(&self, weights: &[i8]) -> usize {
         usize::from(self.as_stored([weights[0]; BLOCK])[0] == 0)
     }
 }

@@ -1,13 +1,13 @@
 //! What reading a word comes to, in closed form.
 //!
-//! A decoder is a function of the word it reads, so of the 2^n ways in which the n cells of a word can flip each ends
+//! A decoder is a function of the word it reads, so of the 2^n ways in which the n bits of a word can flip each ends
 //! in one outcome, and the outcomes can be counted. Where flips are independent, a pattern of k flips has
 //! probability p^k (1 - p)^(n - k), and the counts by k are all that the probability of an outcome needs. They are
 //! sums of positive terms, exact to a few units in the last place at any rate, 1e-12 included.
 //!
 //! For a linear code the outcome depends on the flips alone, and the counts come from the numbers of its code words by
-//! weight ([`crate::LinearCode::outcome_law`]). Where it depends on the stored weights too,
-//! a protection sorts its words into classes with a law each ([`Protection::outcome_laws`]).
+//! weight ([`crate::LinearCode::outcome_distribution`]). Where it depends on the stored weights too,
+//! a protection sorts its words into classes with a distribution each ([`Protection::outcome_distributions`]).
 //!
 //! Logarithms come from `libm`, so that probabilities are the same on every machine.
 
@@ -105,29 +105,29 @@ impl<T: Add<Output = T>> Add for Outcomes<T> {
     }
 }
 
-/// How many patterns of flips in a word's stored cells, check cells included, end in each outcome.
+/// How many patterns of flips in a word's stored bits, check bits included, end in each outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutcomeLaw {
-    /// By number of flips, from 0 to the number of cells.
+pub struct OutcomeDistribution {
+    /// By number of flips, from 0 to the number of bits.
     patterns: Vec<Outcomes<u128>>,
 }
 
-impl OutcomeLaw {
-    /// The law with these numbers of patterns by number of flips, at most 128.
+impl OutcomeDistribution {
+    /// The distribution with these numbers of patterns by number of flips, at most 128.
     ///
     /// # Panics
-    /// When they are not all patterns: C(n, k) of k flips in n cells.
+    /// When they are not all patterns: C(n, k) of k flips in n bits.
     pub(crate) fn new(patterns: Vec<Outcomes<u128>>) -> Self {
-        let cells = patterns.len() - 1;
+        let bits = patterns.len() - 1;
         for (flips, outcomes) in patterns.iter().enumerate() {
-            assert_eq!(outcomes.all(), choose(cells, flips), "patterns of {flips} flips in {cells} cells");
+            assert_eq!(outcomes.all(), choose(bits, flips), "patterns of {flips} flips in {bits} bits");
         }
         Self { patterns }
     }
 
-    /// The law of a word with so many cells more, of which a flip makes it wrong and changes nothing else.
+    /// The distribution of a word with so many bits more, of which a flip makes it wrong and changes nothing else.
     pub(crate) fn with_unprotected(&self, more: usize) -> Self {
-        let mut patterns = vec![Outcomes::default(); self.cells() + more + 1];
+        let mut patterns = vec![Outcomes::default(); self.bits() + more + 1];
         for (flips, &outcomes) in self.patterns.iter().enumerate() {
             for beside in 0..=more {
                 let all = outcomes.map(|count| count * choose(more, beside));
@@ -138,23 +138,23 @@ impl OutcomeLaw {
         Self::new(patterns)
     }
 
-    /// The law of words of one weight in which `weight` was stored, counted by reading such a word under every pattern
+    /// The distribution of words of one weight in which `weight` was stored, counted by reading such a word under every pattern
     /// of flips.
     ///
     /// # Panics
-    /// When the protection's words hold several weights, or have more than 20 cells, which would take too long.
+    /// When the protection's words hold several weights, or have more than 20 bits, which would take too long.
     pub fn of_weight(protection: &dyn Protection, weight: i8) -> Self {
         let shape = protection.word();
-        let cells = 8 + protection.exposed().check_bits;
-        assert!(shape.weights == 1 && cells <= 20, "{} has too large words to count", protection.id());
+        let bits = 8 + protection.exposed().check_bits;
+        assert!(shape.weights == 1 && bits <= 20, "{} has too large words to count", protection.id());
         let as_stored = protection.as_stored([weight; BLOCK])[0];
-        let mut patterns = vec![Outcomes::default(); cells + 1];
+        let mut patterns = vec![Outcomes::default(); bits + 1];
         let mut image = MemoryImage::blank(shape, BLOCK);
-        for flips in 0..1u32 << cells {
+        for flips in 0..1u32 << bits {
             protection.encode_block(&[weight; BLOCK], &mut image, 0);
-            for cell in (0..cells as u64).filter(|cell| flips >> cell & 1 == 1) {
-                match cell.checked_sub(8) {
-                    None => image.flip_data(cell),
+            for bit in (0..bits as u64).filter(|bit| flips >> bit & 1 == 1) {
+                match bit.checked_sub(8) {
+                    None => image.flip_data(bit),
                     Some(check) => image.flip_check(check),
                 }
             }
@@ -166,19 +166,19 @@ impl OutcomeLaw {
         Self::new(patterns)
     }
 
-    /// Cells of a word.
-    pub fn cells(&self) -> usize {
+    /// Bits of a word.
+    pub fn bits(&self) -> usize {
         self.patterns.len() - 1
     }
 
-    /// Numbers of patterns by number of flips, from 0 to the number of cells.
+    /// Numbers of patterns by number of flips, from 0 to the number of bits.
     pub fn patterns(&self) -> &[Outcomes<u128>] {
         &self.patterns
     }
 
-    /// Probabilities of the outcomes when each cell flips with probability `rate`, independently.
+    /// Probabilities of the outcomes when each bit flips with probability `rate`, independently.
     pub fn probabilities(&self, rate: f64) -> Outcomes<f64> {
-        let of_pattern = pattern_probabilities(self.cells(), rate);
+        let of_pattern = pattern_probabilities(self.bits(), rate);
         let terms = self.patterns.iter().zip(of_pattern);
         terms.fold(Outcomes::default(), |sum, (counts, p)| sum + counts.map(|count| count as f64 * p))
     }
@@ -186,7 +186,7 @@ impl OutcomeLaw {
     /// Probability that a word is read wrong with exactly so many flips, for each number of them. Their sum is that of
     /// [`Outcomes::wrong`].
     pub fn wrong_by_flips(&self, rate: f64) -> Vec<f64> {
-        let of_pattern = pattern_probabilities(self.cells(), rate);
+        let of_pattern = pattern_probabilities(self.bits(), rate);
         self.patterns.iter().zip(of_pattern).map(|(counts, p)| counts.wrong() as f64 * p).collect()
     }
 
@@ -198,12 +198,10 @@ impl OutcomeLaw {
 }
 
 /// p^k (1 - p)^(n - k) for k from 0 to n, by multiplication alone.
-fn pattern_probabilities(cells: usize, rate: f64) -> Vec<f64> {
+fn pattern_probabilities(bits: usize, rate: f64) -> Vec<f64> {
     assert!((0.0..=1.0).contains(&rate), "a bit error rate is a probability, got {rate}");
     let powers = |base: f64| {
-        std::iter::successors(Some(1.0), move |power| Some(power * base))
-            .take(cells + 1)
-            .collect::<Vec<f64>>()
+        std::iter::successors(Some(1.0), move |power| Some(power * base)).take(bits + 1).collect::<Vec<f64>>()
     };
     let (flipped, kept) = (powers(rate), powers(1.0 - rate));
     flipped.into_iter().zip(kept.into_iter().rev()).map(|(flipped, kept)| flipped * kept).collect()
@@ -213,19 +211,19 @@ fn pattern_probabilities(cells: usize, rate: f64) -> Vec<f64> {
 /// flips and detects all else; of patterns by number of flips, `detected_right` are detected and leave the data right.
 ///
 /// Flips pass when they are a code word, and are corrected when they are a code word and up to radius flips more, in one way
-/// only. Flips of check cells alone are no code word, so corrected flips leave the data right only when they are
+/// only. Flips of check bits alone are no code word, so corrected flips leave the data right only when they are
 /// within the radius themselves.
-pub(crate) fn bounded_distance_law(
+pub(crate) fn bounded_distance_outcomes(
     code_words: &[u128],
     radius: usize,
     detected_right: &[u128],
-) -> OutcomeLaw {
-    let cells = code_words.len() - 1;
-    let law = detected_right.iter().enumerate().map(|(flips, &detected_right)| {
-        let total = choose(cells, flips);
+) -> OutcomeDistribution {
+    let bits = code_words.len() - 1;
+    let distribution = detected_right.iter().enumerate().map(|(flips, &detected_right)| {
+        let total = choose(bits, flips);
         let corrected: u128 = (1..=radius)
             .flat_map(|more| code_words.iter().enumerate().map(move |(weight, &words)| (more, weight, words)))
-            .map(|(more, weight, words)| words * patterns_at(cells, weight, more, flips))
+            .map(|(more, weight, words)| words * patterns_at(bits, weight, more, flips))
             .sum();
         let clean = code_words[flips];
         let clean_right = u128::from(flips == 0);
@@ -239,17 +237,17 @@ pub(crate) fn bounded_distance_law(
             clean_wrong: clean - clean_right,
         }
     });
-    OutcomeLaw::new(law.collect())
+    OutcomeDistribution::new(distribution.collect())
 }
 
-/// Patterns of `flips` flips at distance `distance` from one of `weight` flips, all of `cells` cells.
-fn patterns_at(cells: usize, weight: usize, distance: usize, flips: usize) -> u128 {
+/// Patterns of `flips` flips at distance `distance` from one of `weight` flips, all of `bits` bits.
+fn patterns_at(bits: usize, weight: usize, distance: usize, flips: usize) -> u128 {
     let back = (weight + distance).wrapping_sub(flips);
     if back > 2 * distance || back % 2 == 1 {
         return 0;
     }
     let back = back / 2;
-    choose(weight, back) * choose(cells - weight, distance - back)
+    choose(weight, back) * choose(bits - weight, distance - back)
 }
 
 /// Subsets of k of n; n is at most 128.
@@ -268,45 +266,49 @@ static PASCAL: LazyLock<Vec<Vec<u128>>> = LazyLock::new(|| {
     rows
 });
 
-/// The laws of all words of a memory.
+/// The distributions of all words of a memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MemoryLaw {
-    /// The classes' laws, and how many words follow each.
-    classes: Vec<(OutcomeLaw, u64)>,
+pub struct MemoryDistribution {
+    /// The classes' distributions, and how many words follow each.
+    classes: Vec<(OutcomeDistribution, u64)>,
 }
 
-impl MemoryLaw {
-    /// The laws of the words that store `plane`, padding included; `None` when the protection has no closed form.
+impl MemoryDistribution {
+    /// The distributions of the words that store `plane`, padding included; `None` when the protection has no closed form.
     pub fn of(protection: &dyn Protection, plane: &[i8]) -> Option<Self> {
-        let laws = protection.outcome_laws()?;
-        let mut words = vec![0; laws.len()];
-        match laws.len() {
+        let distributions = protection.outcome_distributions()?;
+        let mut words = vec![0; distributions.len()];
+        match distributions.len() {
             1 => words[0] = (plane.len() / protection.word().weights) as u64,
             _ => {
                 for weights in plane.chunks_exact(protection.word().weights) {
-                    words[protection.law_of(weights)] += 1;
+                    words[protection.class_of(weights)] += 1;
                 }
             }
         }
-        Some(Self { classes: laws.into_iter().zip(words).collect() })
+        Some(Self { classes: distributions.into_iter().zip(words).collect() })
     }
 
     /// Expected numbers of words by outcome in one trial; words without a flip are clean and right.
     pub fn expected(&self, rate: f64) -> Outcomes<f64> {
-        let of = |(law, words): &(OutcomeLaw, u64)| law.probabilities(rate).map(|p| *words as f64 * p);
+        let of = |(distribution, words): &(OutcomeDistribution, u64)| {
+            distribution.probabilities(rate).map(|p| *words as f64 * p)
+        };
         self.classes.iter().map(of).fold(Outcomes::default(), Add::add)
     }
 
-    /// Expected number of words with a flipped cell in one trial.
+    /// Expected number of words with a flipped bit in one trial.
     pub fn words_hit(&self, rate: f64) -> f64 {
-        let hit = |cells: usize| -libm::expm1(cells as f64 * libm::log1p(-rate));
-        self.classes.iter().map(|(law, words)| *words as f64 * hit(law.cells())).sum()
+        let hit = |bits: usize| -libm::expm1(bits as f64 * libm::log1p(-rate));
+        self.classes.iter().map(|(distribution, words)| *words as f64 * hit(distribution.bits())).sum()
     }
 
     /// Probability that some word is read wrong in a trial: 1 - (1 - P_1)(1 - P_2) ... over all words.
     pub fn changed_probability(&self, rate: f64) -> f64 {
         // A class without words adds nothing, even where its words are always wrong.
         let classes = self.classes.iter().filter(|(_, words)| *words > 0);
-        -libm::expm1(-classes.map(|(law, words)| *words as f64 * law.hazard(rate)).sum::<f64>())
+        -libm::expm1(
+            -classes.map(|(distribution, words)| *words as f64 * distribution.hazard(rate)).sum::<f64>(),
+        )
     }
 }
