@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 
 use design::BitErrorRate;
 use ecc::{OutcomeDistribution, Protection};
-use inject::{FaultPattern, WordFaults};
+use inject::{FaultPattern, Faults, WordFaults};
 
 use crate::{StoredNetwork, Trial};
 
@@ -107,7 +107,7 @@ impl<'a> ChangedTrials<'a> {
     /// That of an ordinary trial, and a few microseconds for the first wrong word. Where words are seldom right, the
     /// few before it take as many draws as that is seldom.
     pub fn trial(&self, seed: u64, trial: u64) -> Trial {
-        let shape = self.memory.protection().exposed();
+        let shape = self.memory.regions()[0].exposed_word();
         let [data_cells, check_cells] = [8 * shape.weights, shape.check_bits].map(|cells| cells as u64);
         let cells = data_cells + check_cells;
         let mut faults = WordFaults::new(seed, trial);
@@ -115,7 +115,7 @@ impl<'a> ChangedTrials<'a> {
 
         // Words with flips: bit i of the number is cell i of the word, check cells after data cells.
         let mut words: BTreeMap<u64, u128> = BTreeMap::new();
-        let planes = self.memory.planes();
+        let planes = self.memory.bits();
         for bit in faults.flips(planes.data_bits, self.rate) {
             *words.entry(bit / data_cells).or_default() |= 1 << (bit % data_cells);
         }
@@ -123,14 +123,14 @@ impl<'a> ChangedTrials<'a> {
             *words.entry(bit / check_cells).or_default() |= 1 << (data_cells + bit % check_cells);
         }
         for (&word, flips) in words.range_mut(..first) {
-            while self.memory.reads_wrong(word, *flips) {
+            while self.memory.regions()[0].reads_wrong(word, *flips) {
                 *flips = set(faults.flips(cells, self.rate));
             }
         }
         let count = self.flips_of_wrong_word(first, faults.uniform());
         let wrong = loop {
             let flips = set(faults.distinct(cells, count));
-            if self.memory.reads_wrong(first, flips) {
+            if self.memory.regions()[0].reads_wrong(first, flips) {
                 break flips;
             }
         };
@@ -145,7 +145,7 @@ impl<'a> ChangedTrials<'a> {
                 }
             }
         }
-        self.memory.read(pattern)
+        self.memory.read(Faults::Flips(pattern))
     }
 
     /// The first word at which the sum of hazards reaches `target`.

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use design::{CellSpec, EvaluationSet, FaultKind, FaultModel, RECORD_VERSION, Scope, StoredBits};
-use ecc::{BLOCK, MemoryDistribution, MemoryLayout, Protection, UnknownProtection, Violation};
+use ecc::{BLOCK, MemoryDistribution, MemoryLayout, UnknownProtection, Violation};
 use inject::{MeanFlips, PlaneSizes};
 use records::{ExpectedOutcomes, MAX_UNITS};
 
@@ -155,7 +155,7 @@ pub fn plan(
             };
             let distribution = match experiment.trials_of {
                 TrialsOf::All => None,
-                TrialsOf::Changed if loses(&*protection, &network.plane) => {
+                TrialsOf::Changed if protection.loses(&network.plane) => {
                     return Err(refused(NoChangedTrials::Lossy { protection: id.clone() }));
                 }
                 TrialsOf::Changed => Some(
@@ -194,12 +194,6 @@ pub fn plan(
         return Err(PlanError::Units { units });
     }
     Ok(cells)
-}
-
-/// Returns true if storing some of the weights changes them irrecoverably.
-fn loses(protection: &dyn Protection, plane: &[i8]) -> bool {
-    protection.exceptions(plane).is_empty()
-        && plane.as_chunks().0.iter().any(|block| protection.as_stored(*block) != *block)
 }
 
 /// Computes the average outcome of an ordinary trial, for those of the cells that have one in closed form: independent flips

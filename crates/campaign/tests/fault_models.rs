@@ -215,7 +215,7 @@ fn every_protection_is_scrubbed_as_a_pass_over_all_words_leaves_it() {
         let memory = StoredNetwork::new(&network, ecc::by_id(protection.id()).unwrap()).unwrap();
         let mut cell = cells("accumulate:hours=9,scrub=1", 3e-3).swap_remove(0);
         cell.protection = protection.id().into();
-        cell.stored.check_bits = protection.exposed().check_bits_of(network.plane.len()) as u64;
+        cell.stored.check_bits = memory.bits().check_bits;
         let drawing = Drawing::new(&memory, &cell).unwrap();
         for number in 0..3 {
             let Faults::BetweenScrubs(intervals) = drawn(&cell, number) else {
@@ -248,8 +248,8 @@ fn listed_cell(fault_model: &str, rate: f64) -> CellSpec {
 
 /// The entries of the list of `network` as a network's weights.
 fn list_of(network: &Network) -> Network {
-    let list = ecc::by_id("in-place-list").unwrap().exceptions(&network.plane);
-    let plane: Vec<i8> = list.iter().flat_map(|entry| entry.to_bytes()).collect();
+    let protection = ecc::by_id("in-place-list").unwrap();
+    let plane = protection.regions(&network.plane)[1].bytes.to_vec();
     Network { layout: MemoryLayout::new([("list", plane.len())]), plane, ..network.clone() }
 }
 

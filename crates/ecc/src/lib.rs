@@ -68,7 +68,6 @@
 mod constraint;
 mod dense;
 mod due;
-mod exception;
 mod fold;
 mod image;
 mod kernel;
@@ -78,11 +77,11 @@ mod matrix;
 mod outcomes;
 mod protection;
 mod protections;
+mod region;
 
 pub use constraint::{Constraint, Violation};
 pub use dense::Dense;
 pub use due::DuePolicy;
-pub use exception::Exception;
 pub use image::MemoryImage;
 pub use kernel::Kernel;
 pub use layout::{BLOCK, MemoryLayout, TensorSpan};
@@ -90,6 +89,8 @@ pub use linear::LinearCode;
 pub use outcomes::{MemoryDistribution, OutcomeDistribution, Outcomes};
 pub use protection::{Protection, StatusCounts, WordShape, WordStatus};
 pub use protections::{
-    BlockCode, Cep, Dec, Idealized, InPlace, InPlaceList, InPlaceSelfDual, MsbTmr, Mset, ParityAverage,
-    ParityZero, SecDed, UnknownProtection, Unprotected, Vote, WeightNulling, all, all_with, by_id,
+    BlockCode, Cep, Dec, Exception, Idealized, InPlace, InPlaceList, InPlaceSelfDual, MsbTmr, Mset,
+    ParityAverage, ParityZero, SecDed, UnknownProtection, Unprotected, Vote, WeightNulling, all, all_with,
+    by_id,
 };
+pub use region::Region;

@@ -145,7 +145,7 @@ impl OutcomeDistribution {
     /// When the protection's words hold several weights, or have more than 20 bits, which would take too long.
     pub fn of_weight(protection: &dyn Protection, weight: i8) -> Self {
         let shape = protection.word();
-        let bits = 8 + protection.exposed().check_bits;
+        let bits = 8 + shape.check_bits;
         assert!(shape.weights == 1 && bits <= 20, "{} has too large words to count", protection.id());
         let as_stored = protection.as_stored([weight; BLOCK])[0];
         let mut patterns = vec![Outcomes::default(); bits + 1];

@@ -1,7 +1,8 @@
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::ops::AddAssign;
 
-use crate::{BLOCK, Constraint, Dense, DuePolicy, Exception, MemoryImage, OutcomeDistribution};
+use crate::{BLOCK, Constraint, Dense, DuePolicy, MemoryImage, OutcomeDistribution, Region};
 
 /// Size of a protection's code word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,12 +91,6 @@ pub trait Protection: Debug + Send + Sync {
     /// Size of a code word.
     fn word(&self) -> WordShape;
 
-    /// The bits of a word that faults can reach, which are the stored bits that count: all of them, unless the check
-    /// plane is a device of the simulation that is out of reach.
-    fn exposed(&self) -> WordShape {
-        self.word()
-    }
-
     /// Which weights can be stored.
     fn constraint(&self) -> Constraint;
 
@@ -110,20 +105,32 @@ pub trait Protection: Debug + Send + Sync {
         DuePolicy::Keep
     }
 
-    /// What a memory without faults reads back as where a block of `weights` was stored, which satisfy the constraint.
-    /// They are stored alike: a block of these weights and one of those are the same bits. Weights of zero stay zero,
-    /// so that padding loses nothing.
+    /// Weights that a memory without faults returns for a block of `weights` that satisfy the constraint. Both blocks are
+    /// stored as the same bits. Weights of zero stay zero, so padding loses nothing.
     fn as_stored(&self, weights: [i8; BLOCK]) -> [i8; BLOCK] {
         weights
     }
 
-    /// The weights of a plane of whole blocks that [`Protection::as_stored`] changes and that are not lost, because they
-    /// are listed beside the array, ascending: once its words are read, each entry is, in order, and overwrites the weight
-    /// that it names then, right or wrong; one that names padding, or nothing, overwrites none. The list takes the place
-    /// of the check plane: the words keep no check bits beside the array. Empty where nothing is listed.
-    fn exceptions(&self, plane: &[i8]) -> Vec<Exception> {
-        let _ = plane;
-        Vec::new()
+    /// True if the network reads other weights than `plane` from a memory without faults.
+    fn loses(&self, plane: &[i8]) -> bool {
+        plane.as_chunks().0.iter().any(|block| self.as_stored(*block) != *block)
+    }
+
+    /// Regions of the memory that holds a plane of weights; the first one holds a byte for each weight.
+    ///
+    /// The bytes of the first region are the data plane of a fault pattern. Its check bits and all bits of the other
+    /// regions, block after block, the 64 bits of a block before its check bits, are the check plane.
+    fn regions<'p>(&self, plane: &'p [i8]) -> Vec<Region<'p>> {
+        vec![Region::weights(plane)]
+    }
+
+    /// Weights of which the network reads another value than the stored one, by index in the plane.
+    ///
+    /// `stored` has the bytes of each region, `wrong` for each region the bytes that its words return with another
+    /// value, by index in the region.
+    fn weights_read(&self, stored: &[&[i8]], wrong: &[BTreeMap<usize, i8>]) -> BTreeMap<usize, i8> {
+        let _ = stored;
+        wrong[0].clone()
     }
 
     /// Stores eight weights that satisfy the constraint as block `block` of a memory.

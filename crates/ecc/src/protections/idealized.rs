@@ -1,7 +1,7 @@
 use super::{store, word};
 use crate::outcomes::choose;
 use crate::{
-    BLOCK, Constraint, MemoryImage, OutcomeDistribution, Outcomes, Protection, WordShape, WordStatus,
+    BLOCK, Constraint, MemoryImage, OutcomeDistribution, Outcomes, Protection, Region, WordShape, WordStatus,
 };
 
 /// What the paper's released simulation does for `ecc` and `in-place`: a block of eight weights with few enough flips is
@@ -36,12 +36,12 @@ impl Protection for Idealized {
         WordShape { weights: BLOCK, check_bits: 64 }
     }
 
-    fn exposed(&self) -> WordShape {
-        WordShape { check_bits: 0, ..self.word() }
-    }
-
     fn constraint(&self) -> Constraint {
         Constraint::NONE
+    }
+
+    fn regions<'p>(&self, plane: &'p [i8]) -> Vec<Region<'p>> {
+        vec![Region { check_bits_exposed: false, ..Region::weights(plane) }]
     }
 
     fn encode_block(&self, weights: &[i8; BLOCK], image: &mut MemoryImage, block: usize) {

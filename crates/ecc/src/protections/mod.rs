@@ -24,7 +24,7 @@ pub use cep::Cep;
 pub use dec::Dec;
 pub use idealized::Idealized;
 pub use in_place::InPlace;
-pub use in_place_list::InPlaceList;
+pub use in_place_list::{Exception, InPlaceList};
 pub use in_place_self_dual::InPlaceSelfDual;
 pub use msb_tmr::MsbTmr;
 pub use mset::Mset;
