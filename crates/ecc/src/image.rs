@@ -1,6 +1,6 @@
 use crate::{BLOCK, WordShape};
 
-/// The weight memory as it is stored: every bit of it is a bit that can flip.
+/// Stored bits of a memory: the bytes of the weights, and check bits beside them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemoryImage {
     data: Vec<u8>,
@@ -8,37 +8,37 @@ pub struct MemoryImage {
 }
 
 impl MemoryImage {
-    /// An image of the given planes. Bit `i` of a plane is bit `i % 8` (from the least significant)
+    /// Makes an image of two planes. Bit `i` of a plane is bit `i % 8` (from the least significant)
     /// of its byte `i / 8`; byte `i` of the data plane holds weight `i`.
     pub fn new(data: Vec<u8>, check: Vec<u8>) -> Self {
         Self { data, check }
     }
 
-    /// An image of zeros with room for `weights` weights, a whole number of blocks, in such words.
+    /// Makes an image of zeros for `weights` weights in words of a shape.
     ///
     /// # Panics
-    /// When they are no whole number of blocks.
+    /// When the weights are no whole number of blocks.
     pub fn blank(word: WordShape, weights: usize) -> Self {
         assert!(weights.is_multiple_of(BLOCK), "a plane is a whole number of blocks, got {weights} weights");
         Self::new(vec![0; weights], vec![0; word.check_bits_of(weights).div_ceil(8)])
     }
 
-    /// The bytes that hold the weights.
+    /// Bytes of the weights.
     pub fn data(&self) -> &[u8] {
         &self.data
     }
 
-    /// The bytes that hold the check bits kept beside the weights; empty when there are none.
+    /// Bytes of the check bits beside the weights; empty if there are none.
     pub fn check(&self) -> &[u8] {
         &self.check
     }
 
-    /// Bits of the data plane.
+    /// Number of bits of the data plane.
     pub fn data_bits(&self) -> u64 {
         8 * self.data.len() as u64
     }
 
-    /// Bits of the check plane.
+    /// Number of bits of the check plane.
     pub fn check_bits(&self) -> u64 {
         8 * self.check.len() as u64
     }
@@ -59,7 +59,7 @@ impl MemoryImage {
         flip(&mut self.check, bit);
     }
 
-    /// Block `index` of the data plane: weight `i` of the block in bits `8 i .. 8 i + 8`.
+    /// Returns block `index` of the data plane: weight `i` of the block in bits `8 i .. 8 i + 8`.
     ///
     /// # Panics
     /// When there is no such block.
@@ -75,7 +75,7 @@ impl MemoryImage {
         self.data.as_chunks_mut().0[index] = block.to_le_bytes();
     }
 
-    /// Word `word` of a check plane whose words have `bits` bits each, at most 64: its bit i in bit i.
+    /// Returns the check bits of word `word` if each word has `bits` of them, at most 64.
     ///
     /// # Panics
     /// When there is no such word.
@@ -89,7 +89,7 @@ impl MemoryImage {
         (around >> (range.start % 8)) as u64 & u64::MAX >> (64 - bits)
     }
 
-    /// Writes such a word; no higher bit of the value is set.
+    /// Writes the check bits of word `word`; no higher bit of `value` may be set.
     ///
     /// # Panics
     /// When there is no such word.

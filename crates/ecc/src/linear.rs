@@ -1,8 +1,8 @@
 //! The reference codec: a parity-check matrix H and the textbook rules, bit by bit.
 //!
 //! A word x of n stored bits is a code word when H x = 0. The *syndrome* H x is the sum of H's columns at the bits
-//! that are set, and flips add the sum of their columns to it. When the patterns of up to t flips all have different
-//! syndromes, each is known by its own and can be undone; t is the *correction radius*. Every other syndrome is
+//! that are set, and flips add the sum of their columns to it. If all patterns of up to t flips have different syndromes,
+//! a syndrome identifies its pattern, which the decoder undoes; t is the *correction radius*. Every other syndrome is
 //! declared uncorrectable (*bounded-distance decoding*).
 //!
 //! * t = 1, all columns distinct and of odd weight (Hsiao 1970): double flips have syndromes of even weight, which
@@ -22,8 +22,8 @@ pub struct LinearCode {
 }
 
 impl LinearCode {
-    /// The code whose parity-check matrix has `columns` (bit j of a column is row j), with check bit j
-    /// in bit `check_positions[j]`, which corrects up to `radius` flips.
+    /// Makes the code with a parity-check matrix of `columns` (bit j of a column is row j), whose check bit j is bit
+    /// `check_positions[j]` of a word, and which corrects up to `radius` flips.
     ///
     /// # Panics
     /// When two patterns of up to `radius` flips have the same syndrome, or the check bits' columns are not the unit
@@ -42,7 +42,7 @@ impl LinearCode {
         code
     }
 
-    /// The same with any matrix of the code: its rows are combined until the check bits have the unit columns.
+    /// Makes the code from any parity-check matrix: combines its rows until the check bits have the unit columns.
     ///
     /// # Panics
     /// As for [`LinearCode::new`], and when the check bits' columns are dependent.
@@ -64,22 +64,22 @@ impl LinearCode {
         Self::new(columns, check_positions, radius)
     }
 
-    /// Bits of a word.
+    /// Number of bits of a word.
     pub fn bits(&self) -> usize {
         self.columns.len()
     }
 
-    /// The columns of the parity-check matrix, bit by bit.
+    /// Columns of the parity-check matrix, bit by bit.
     pub fn columns(&self) -> &[u16] {
         &self.columns
     }
 
-    /// The bits that hold check bits.
+    /// Positions of the check bits in a word.
     pub fn check_positions(&self) -> &[usize] {
         &self.check_positions
     }
 
-    /// Flips of a word that are corrected.
+    /// Largest number of flips in a word that is always corrected.
     pub fn radius(&self) -> usize {
         self.radius
     }
@@ -90,7 +90,7 @@ impl LinearCode {
         set.fold(0, |sum, i| sum ^ self.columns[i])
     }
 
-    /// The code word with the data bits of `word`; its check bits are ignored and filled in.
+    /// Code word with the data bits of `word`; the check bits of `word` are ignored.
     pub fn encode(&self, word: u128) -> u128 {
         let data = self.check_positions.iter().fold(word, |w, bit| w & !(1 << bit));
         let syndrome = self.syndrome(data);
@@ -98,7 +98,7 @@ impl LinearCode {
         checks.fold(data, |w, (j, bit)| w | u128::from(syndrome >> j & 1) << bit)
     }
 
-    /// Corrects up to radius flips, detects what they do not explain.
+    /// Corrects up to radius flips and detects every other syndrome.
     pub fn decode(&self, word: u128) -> (u128, WordStatus) {
         match self.explain(self.syndrome(word), self.radius, self.bits()) {
             Some(0) => (word, WordStatus::Clean),
@@ -135,9 +135,9 @@ impl LinearCode {
         patterns.split_off(1)
     }
 
-    /// What flips do to a word whose data bits are what is read, with detected words left as received.
+    /// Distribution of a word whose data bits are read, with detected words left as received.
     ///
-    /// Detected words are right when check bits alone have flipped: one pattern a syndrome, its bits.
+    /// A detected word is right if only check bits have flipped: one pattern for each syndrome, the bits of the syndrome.
     pub fn outcome_distribution(&self) -> OutcomeDistribution {
         let (bits, checks) = (self.bits(), self.check_positions.len());
         let words = self.code_words_by_weight();

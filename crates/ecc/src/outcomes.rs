@@ -1,13 +1,13 @@
-//! What reading a word comes to, in closed form.
+//! Outcomes of decoding a word, in closed form.
 //!
-//! A decoder is a function of the word it reads, so of the 2^n ways in which the n bits of a word can flip each ends
-//! in one outcome, and the outcomes can be counted. Where flips are independent, a pattern of k flips has
-//! probability p^k (1 - p)^(n - k), and the counts by k are all that the probability of an outcome needs. They are
-//! sums of positive terms, exact to a few units in the last place at any rate, 1e-12 included.
+//! A decoder is a function of the word it reads, so each of the 2^n patterns of flips in a word of n bits has one
+//! outcome, and the outcomes can be counted. If flips are independent, a pattern of k flips has probability
+//! p^k (1 - p)^(n - k), and the probability of an outcome follows from the counts by k. The probabilities are sums of
+//! positive terms, exact to a few units in the last place at any rate, 1e-12 included.
 //!
-//! For a linear code the outcome depends on the flips alone, and the counts come from the numbers of its code words by
-//! weight ([`crate::LinearCode::outcome_distribution`]). Where it depends on the stored weights too,
-//! a protection sorts its words into classes with a distribution each ([`Protection::outcome_distributions`]).
+//! The outcome of a linear code depends on the flips alone, and its counts follow from the weight enumerator of the code
+//! ([`crate::LinearCode::outcome_distribution`]). If the outcome depends on the stored weights too, a protection sorts its
+//! words into classes, each with its own distribution ([`Protection::outcome_distributions`]).
 //!
 //! Logarithms come from `libm`, so that probabilities are the same on every machine.
 
@@ -16,38 +16,38 @@ use std::sync::LazyLock;
 
 use crate::{BLOCK, MemoryImage, Protection, WordStatus};
 
-/// Something for each way in which reading a word can end: numbers of patterns, probabilities, numbers of words.
+/// A number for each outcome of decoding a word: of patterns, of words, or a probability.
 ///
-/// *Right* and *wrong* speak of the weights that are read, beside what a memory without faults would read back
-/// ([`Protection::as_stored`]): check bits are no part of them.
+/// A word is *right* if the weights that are read are those that a memory without faults returns
+/// ([`Protection::as_stored`]), and otherwise *wrong*. Check bits do not matter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcomes<T> {
-    /// Called clean, and read as stored.
+    /// The word passes as clean and is right.
     pub clean_right: T,
-    /// Corrected, and read as stored (CE).
+    /// The word is corrected and right (CE).
     pub corrected_right: T,
-    /// Corrected to something that was never stored (miscorrected).
+    /// The word is corrected and wrong (miscorrected).
     pub corrected_wrong: T,
-    /// Declared uncorrectable although the weights are read as stored.
+    /// The word is declared uncorrectable (DUE), and the weights are right nevertheless.
     pub detected_right: T,
-    /// Declared uncorrectable, and read wrong.
+    /// The word is declared uncorrectable (DUE) and wrong.
     pub detected_wrong: T,
-    /// Called clean although it is read wrong (silent, SDC).
+    /// The word passes as clean and is wrong (silent, SDC).
     pub clean_wrong: T,
 }
 
 impl<T: Copy + Add<Output = T>> Outcomes<T> {
-    /// All that is read wrong.
+    /// Sum over the wrong outcomes.
     pub fn wrong(self) -> T {
         self.corrected_wrong + self.detected_wrong + self.clean_wrong
     }
 
-    /// All that is declared uncorrectable (DUE).
+    /// Sum over words declared uncorrectable (DUE).
     pub fn detected(self) -> T {
         self.detected_right + self.detected_wrong
     }
 
-    /// Everything.
+    /// Sum over all outcomes.
     pub fn all(self) -> T {
         self.clean_right + self.corrected_right + self.detected_right + self.wrong()
     }
@@ -65,7 +65,7 @@ impl<T: Copy + Add<Output = T>> Outcomes<T> {
 }
 
 impl Outcomes<u128> {
-    /// The same patterns where something else makes the word wrong.
+    /// Counts of the same patterns if something else makes the word wrong.
     pub(crate) fn all_wrong(self) -> Self {
         Self {
             clean_wrong: self.clean_right + self.clean_wrong,
@@ -77,7 +77,7 @@ impl Outcomes<u128> {
 }
 
 impl<T> Outcomes<T> {
-    /// That of a word read with this status, right or wrong.
+    /// Entry of a word that is read with a status, right or wrong.
     fn of(&mut self, status: WordStatus, right: bool) -> &mut T {
         match (status, right) {
             (WordStatus::Clean, true) => &mut self.clean_right,
@@ -105,15 +105,15 @@ impl<T: Add<Output = T>> Add for Outcomes<T> {
     }
 }
 
-/// How many patterns of flips in a word's stored bits, check bits included, end in each outcome.
+/// Number of patterns of flips in a word, check bits included, for each outcome and each number of flips.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutcomeDistribution {
-    /// By number of flips, from 0 to the number of bits.
+    /// Counts by number of flips, from 0 to the number of bits.
     patterns: Vec<Outcomes<u128>>,
 }
 
 impl OutcomeDistribution {
-    /// The distribution with these numbers of patterns by number of flips, at most 128.
+    /// Takes the counts by number of flips, at most 128.
     ///
     /// # Panics
     /// When they are not all patterns: C(n, k) of k flips in n bits.
@@ -125,7 +125,8 @@ impl OutcomeDistribution {
         Self { patterns }
     }
 
-    /// The distribution of a word with so many bits more, of which a flip makes it wrong and changes nothing else.
+    /// Distribution of a word with `more` bits more, each of which makes the word wrong if it flips, and changes nothing
+    /// else.
     pub(crate) fn with_unprotected(&self, more: usize) -> Self {
         let mut patterns = vec![Outcomes::default(); self.bits() + more + 1];
         for (flips, &outcomes) in self.patterns.iter().enumerate() {
@@ -138,8 +139,7 @@ impl OutcomeDistribution {
         Self::new(patterns)
     }
 
-    /// The distribution of words of one weight in which `weight` was stored, counted by reading such a word under every pattern
-    /// of flips.
+    /// Distribution of a word that stores one weight, `weight`, counted by decoding it under every pattern of flips.
     ///
     /// # Panics
     /// When the protection's words hold several weights, or have more than 20 bits, which would take too long.
@@ -166,12 +166,12 @@ impl OutcomeDistribution {
         Self::new(patterns)
     }
 
-    /// Bits of a word.
+    /// Number of bits of a word.
     pub fn bits(&self) -> usize {
         self.patterns.len() - 1
     }
 
-    /// Numbers of patterns by number of flips, from 0 to the number of bits.
+    /// Counts by number of flips, from 0 to the number of bits.
     pub fn patterns(&self) -> &[Outcomes<u128>] {
         &self.patterns
     }
@@ -183,14 +183,13 @@ impl OutcomeDistribution {
         terms.fold(Outcomes::default(), |sum, (counts, p)| sum + counts.map(|count| count as f64 * p))
     }
 
-    /// Probability that a word is read wrong with exactly so many flips, for each number of them. Their sum is that of
-    /// [`Outcomes::wrong`].
+    /// Probability that a word has exactly k flips and is read wrong, by k. The sum is the probability of a wrong word.
     pub fn wrong_by_flips(&self, rate: f64) -> Vec<f64> {
         let of_pattern = pattern_probabilities(self.bits(), rate);
         self.patterns.iter().zip(of_pattern).map(|(counts, p)| counts.wrong() as f64 * p).collect()
     }
 
-    /// -ln(1 - P) of the probability P that a word is read wrong: such numbers add up over independent words.
+    /// Hazard of a word, -ln(1 - P) for the probability P that it is read wrong. Hazards of independent words add up.
     pub fn hazard(&self, rate: f64) -> f64 {
         // A sum that is above 1 by its rounding is 1.
         -libm::log1p(-self.probabilities(rate).wrong().min(1.0))
@@ -207,12 +206,12 @@ fn pattern_probabilities(bits: usize, rate: f64) -> Vec<f64> {
     flipped.into_iter().zip(kept.into_iter().rev()).map(|(flipped, kept)| flipped * kept).collect()
 }
 
-/// What flips do to a word of a linear code with so many code words of each weight, whose decoder corrects up to `radius`
-/// flips and detects all else; of patterns by number of flips, `detected_right` are detected and leave the data right.
+/// Distribution of a linear code whose decoder corrects up to `radius` flips and detects all other patterns.
 ///
-/// Flips pass when they are a code word, and are corrected when they are a code word and up to radius flips more, in one way
-/// only. Flips of check bits alone are no code word, so corrected flips leave the data right only when they are
-/// within the radius themselves.
+/// `code_words` has the number of code words of each weight. `detected_right` has, for each number of flips, the number of
+/// patterns that are detected and leave the data right. A pattern passes as clean if it is a code word. It is corrected if
+/// it is at a distance of at most `radius` from a code word, which is then the only one. No pattern of check bits alone is
+/// a code word, so a corrected pattern leaves the data right only if it has at most `radius` flips.
 pub(crate) fn bounded_distance_outcomes(
     code_words: &[u128],
     radius: usize,
@@ -240,7 +239,7 @@ pub(crate) fn bounded_distance_outcomes(
     OutcomeDistribution::new(distribution.collect())
 }
 
-/// Patterns of `flips` flips at distance `distance` from one of `weight` flips, all of `bits` bits.
+/// Number of patterns of `flips` flips at distance `distance` from a pattern of `weight` flips, in a word of `bits` bits.
 fn patterns_at(bits: usize, weight: usize, distance: usize, flips: usize) -> u128 {
     let back = (weight + distance).wrapping_sub(flips);
     if back > 2 * distance || back % 2 == 1 {
@@ -250,7 +249,7 @@ fn patterns_at(bits: usize, weight: usize, distance: usize, flips: usize) -> u12
     choose(weight, back) * choose(bits - weight, distance - back)
 }
 
-/// Subsets of k of n; n is at most 128.
+/// Binomial coefficient C(n, k) for n up to 128.
 pub(crate) fn choose(n: usize, k: usize) -> u128 {
     PASCAL[n].get(k).copied().unwrap_or(0)
 }
@@ -266,15 +265,15 @@ static PASCAL: LazyLock<Vec<Vec<u128>>> = LazyLock::new(|| {
     rows
 });
 
-/// The distributions of all words of a memory.
+/// Distributions of all words of a memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemoryDistribution {
-    /// The classes' distributions, and how many words follow each.
+    /// Distribution of each class, and the number of its words.
     classes: Vec<(OutcomeDistribution, u64)>,
 }
 
 impl MemoryDistribution {
-    /// The distributions of the words that store `plane`, padding included; `None` when the protection has no closed form.
+    /// Distributions of the words that store `plane`, padding included; `None` for a protection without a closed form.
     pub fn of(protection: &dyn Protection, plane: &[i8]) -> Option<Self> {
         let distributions = protection.outcome_distributions()?;
         let mut words = vec![0; distributions.len()];

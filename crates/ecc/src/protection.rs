@@ -7,43 +7,43 @@ use crate::{BLOCK, Constraint, Dense, DuePolicy, MemoryImage, OutcomeDistributio
 /// Size of a protection's code word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WordShape {
-    /// Consecutive weights in a word: word `k` holds weights `k * weights ..` of the plane. Divides 8.
+    /// Number of consecutive weights in a word, a divisor of 8. Word k holds the plane's weights from `k * weights` on.
     pub weights: usize,
-    /// Bits of a word in the check plane: word `k` holds bits `k * check_bits ..` of it.
+    /// Number of check bits of a word in the check plane. Word k has the bits from `k * check_bits` on.
     pub check_bits: usize,
 }
 
 impl WordShape {
-    /// Bits of the check plane for a plane of `weights` weights.
+    /// Number of check bits for a plane of `weights` weights.
     pub fn check_bits_of(self, weights: usize) -> usize {
         weights / self.weights * self.check_bits
     }
 }
 
-/// What a decoder can say of a word it has read.
+/// Result of a decoder, which does not know the stored word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WordStatus {
-    /// It is a code word.
+    /// The received word is a code word.
     Clean,
-    /// It was not, and was changed to the nearest one.
+    /// The received word is no code word, and is changed to the nearest one.
     Corrected,
-    /// It was not, and is declared uncorrectable (DUE).
+    /// The received word is no code word, and is declared uncorrectable (DUE).
     Detected,
 }
 
-/// How many words were read with each status.
+/// Number of words that were read with each status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StatusCounts {
-    /// Words read as [`WordStatus::Clean`].
+    /// Number of clean words.
     pub clean: u64,
-    /// Words read as [`WordStatus::Corrected`].
+    /// Number of corrected words.
     pub corrected: u64,
-    /// Words read as [`WordStatus::Detected`].
+    /// Number of words declared uncorrectable.
     pub detected: u64,
 }
 
 impl StatusCounts {
-    /// The same of `words` words, of which all that are not counted otherwise are clean.
+    /// Counts of `words` words, of which those without another status are clean.
     pub(crate) fn with_clean(self, words: u64) -> Self {
         Self { clean: words - self.corrected - self.detected, ..self }
     }
@@ -91,7 +91,7 @@ pub trait Protection: Debug + Send + Sync {
     /// Size of a code word.
     fn word(&self) -> WordShape;
 
-    /// Which weights can be stored.
+    /// Range of the weights that can be stored.
     fn constraint(&self) -> Constraint;
 
     /// Policies on detected words that a user can choose, as `id+policy` ([`crate::by_id`]). Empty if the protection
@@ -146,27 +146,26 @@ pub trait Protection: Debug + Send + Sync {
     /// When there is no such word.
     fn decode_word(&self, image: &MemoryImage, word: usize, weights: &mut [i8]) -> WordStatus;
 
-    /// What the decoder computes from code word `word` to find errors, bit j for row j of the parity-check
-    /// matrix: 0 when it finds none. A protection without check bits has nothing to compute.
+    /// Returns the syndrome of code word `word`, bit j for row j of the parity-check matrix; 0 for a code word, and for a
+    /// protection without check bits.
     ///
     /// # Panics
     /// When there is no such word.
     fn syndrome(&self, image: &MemoryImage, word: usize) -> u64;
 
-    /// What flips do to a word, in closed form: a distribution for each class of stored words, which
-    /// [`Protection::class_of`] tells apart. `None` when there is no closed form, or nobody has worked it out;
-    /// what needs it then says so.
+    /// Returns the distribution of outcomes for each class of stored words ([`Protection::class_of`]); `None` if no closed
+    /// form is known.
     fn outcome_distributions(&self) -> Option<Vec<OutcomeDistribution>> {
         None
     }
 
-    /// Which of the distributions holds for a word in which `weights` were stored; the first when there is one.
+    /// Returns the class of the word that stores `weights`, an index into the distributions.
     fn class_of(&self, weights: &[i8]) -> usize {
         let _ = weights;
         0
     }
 
-    /// Loops that store and read whole memories as the methods for blocks and words do, and faster.
+    /// Returns loops over whole memories, if there are some, with the results of the methods for blocks and words.
     fn dense(&self) -> Option<Dense> {
         None
     }
@@ -198,7 +197,7 @@ pub trait Protection: Debug + Send + Sync {
         }
     }
 
-    /// What [`Protection::decode`] would say, without the weights: a scrubber's pass over the memory.
+    /// Returns the counts of [`Protection::decode`] without the weights, as a scrubber's pass over the memory does.
     fn verify(&self, image: &MemoryImage) -> StatusCounts {
         match self.dense() {
             Some(dense) => dense.verify(self, image),
@@ -207,7 +206,7 @@ pub trait Protection: Debug + Send + Sync {
     }
 }
 
-/// Reads as many words as `weights` has place for, from block `first`, one by one.
+/// Reads words from block `first` on, one by one, until `weights` is full.
 pub(crate) fn read_words<P: Protection + ?Sized>(
     protection: &P,
     image: &MemoryImage,

@@ -14,10 +14,10 @@ const LOW: u64 = 0x0003_0303_0303_0303;
 /// DEC (64,50) inside a block of any eight weights, after VAPI (Lee and Yang, DATE 2022): the bits hold signs and
 /// magnitudes, of which large ones are rare.
 ///
-/// Where weights 0..=6 have magnitudes below 32, the 14 check bits lie on their magnitude bits 6 and 5. Other blocks are
-/// *large*, and give up magnitude bits 1 and 0 of weights 0..=6 instead, which read as 0. A marker beside the block tells
-/// which, one bit of 65; it is a data bit of the code, so that a word is corrected first and understood after. A
-/// detected word is read as it is stored, marker included.
+/// If weights 0..=6 have magnitudes below 32, the 14 check bits replace their magnitude bits 6 and 5. Other blocks are
+/// *large*, and lose magnitude bits 1 and 0 of weights 0..=6 instead, which are read as 0. A marker beside the block, one
+/// bit of 65, distinguishes the two. It is a data bit of the code, so a word is corrected before the marker is used. A
+/// detected word is read as received, marker included.
 ///
 /// The code is the BCH code (127,113,5) of which 65 bits are used, columns (x, x^3). It corrects all 2,145 patterns of
 /// one and two flips. Of the 43,680 patterns of three it miscorrects 5,510 (12.6 %) and detects the others.
@@ -143,6 +143,6 @@ impl Protection for Dec {
         (DESIGN.small.syndrome(image.block(word)) ^ marker).into()
     }
 
-    // No outcome distributions: whether a word is read right depends on more of its weights than a few classes tell. The sign of
-    // a 0 is read by nobody, and a wrong marker changes only those weights that have bits in the bits it exchanges.
+    // No outcome distributions: whether a word is right depends on more weights than a few classes can tell. The sign of a 0
+    // is never read, and a wrong marker changes only weights with ones among the bits that the marker exchanges.
 }

@@ -4,12 +4,12 @@ use crate::{
     BLOCK, Constraint, MemoryImage, OutcomeDistribution, Outcomes, Protection, Region, WordShape, WordStatus,
 };
 
-/// What the paper's released simulation does for `ecc` and `in-place`: a block of eight weights with few enough flips is
-/// restored, any other is read as it was received, and is detected. One flip for a SEC-DED code, two for a DEC-TED code.
+/// Simulation of `ecc` and `in-place` as the paper's release does it: a block of eight weights with at most one flip
+/// (SEC-DED), or two (DEC-TED), is restored. Any other block is detected and read as received.
 ///
-/// Nobody can build it. It knows the original, here from a copy in the check plane that no fault reaches; it exposes 64
-/// bits where `secded-72-64` has 72; more flips than it corrects never mislead it; and flips of bit 6 count, which
-/// `in-place-64-57` rebuilds from bit 7. It is there to show how much of a published result rests on that.
+/// No hardware can do this. The decoder knows the original, here from a copy in the check plane that no fault reaches. It
+/// exposes 64 bits, and `secded-72-64` exposes 72. It never miscorrects. Flips of bit 6 count, which `in-place-64-57`
+/// rebuilds from bit 7. The protection shows how much of a published result depends on these assumptions.
 #[derive(Clone, Debug)]
 pub struct Idealized {
     id: &'static str,
@@ -60,7 +60,7 @@ impl Protection for Idealized {
         }
     }
 
-    /// The flips themselves.
+    /// The flips are the syndrome.
     fn syndrome(&self, image: &MemoryImage, word: usize) -> u64 {
         image.block(word) ^ image.check_word(word, 64)
     }

@@ -6,24 +6,24 @@ use crate::{
     WordShape, WordStatus,
 };
 
-/// The paper's protection: SEC-DED (64,57) inside a block of eight weights, its seven check bits on
-/// bit 6 of weights 0..=6, which small weights do not need. After decoding, bit 6 := bit 7 there; that
-/// holds for detected words too, which are otherwise read as they are stored.
+/// The paper's protection: SEC-DED (64,57) inside a block of eight weights. Its seven check bits replace bit 6 of weights
+/// 0..=6, which equals bit 7 in small weights. After decoding, bit 6 := bit 7 in these weights. A detected word is read as
+/// received, with bit 6 rebuilt.
 #[derive(Clone, Debug)]
 pub struct InPlace {
-    /// By syndrome: the bit to flip, for the 64 odd-weight syndromes; 0 for the others.
+    /// Mask of the bit to flip for each of the 64 syndromes of odd weight; 0 for the others.
     flips: [u64; 128],
     kernel: Kernel,
 }
 
 impl InPlace {
-    /// Bits are the bits of the block.
+    /// Code whose bits are the bits of the block.
     pub fn code() -> LinearCode {
         let check_positions = (0..64).filter(|bit| IN_PLACE_CHECKS >> bit & 1 == 1).collect();
         LinearCode::new((0..64).map(|bit| in_place_column(bit).into()).collect(), check_positions, 1)
     }
 
-    /// With a given form of the dense loops.
+    /// Makes the protection with a given form of the dense loops.
     pub fn new(kernel: Kernel) -> Self {
         let mut flips = [0; 128];
         for bit in 0..64 {

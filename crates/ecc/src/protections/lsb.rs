@@ -17,8 +17,8 @@ static DESIGN: LazyLock<Design> = LazyLock::new(|| {
 });
 
 impl BlockCode {
-    /// SEC-DED (64,56) inside a block of eight weights of any size, its eight check bits on their least significant
-    /// bits, which are read as 0. Lossy: the control that asks whether small weights are needed at all.
+    /// SEC-DED (64,56) inside a block of any eight weights. Its eight check bits replace the least significant bits, which
+    /// are read as 0. Lossy: a control that shows whether small weights are needed at all.
     pub fn lsb(kernel: Kernel) -> Self {
         Self::new(&DESIGN, kernel)
     }

@@ -6,23 +6,22 @@ use crate::{
     WordShape, WordStatus,
 };
 
-/// SEC-DED (72,64): a check byte beside each block of eight weights. A detected word is read as it is
-/// stored.
+/// SEC-DED (72,64): a check byte beside each block of eight weights. A detected word is read as received.
 #[derive(Clone, Debug)]
 pub struct SecDed {
-    /// By syndrome: the bit to flip, 0..64 in the block and 64..72 in the check byte.
+    /// Bit to flip for each syndrome, 0..64 in the block and 64..72 in the check byte.
     bits: [Option<u8>; 256],
     kernel: Kernel,
 }
 
 impl SecDed {
-    /// Bits 0..64 are the block, bits 64..72 its check byte.
+    /// Code whose bits 0..64 are the block and whose bits 64..72 are its check byte.
     pub fn code() -> LinearCode {
         let columns = (0..64).map(|bit| secded_column(bit).into()).chain((0..8).map(|j| 1 << j)).collect();
         LinearCode::new(columns, (64..72).collect(), 1)
     }
 
-    /// With a given form of the dense loops.
+    /// Makes the protection with a given form of the dense loops.
     pub fn new(kernel: Kernel) -> Self {
         let mut bits = [None; 256];
         for (bit, &column) in (0..).zip(Self::code().columns()) {
