@@ -1,5 +1,6 @@
-use crate::outcomes::OutcomeDistribution;
-use crate::{BLOCK, Constraint, Dense, MemoryImage, Outcomes, Protection, WordShape, WordStatus};
+use crate::{
+    BLOCK, Constraint, Dense, MemoryImage, OutcomeDistribution, Outcomes, Protection, WordShape, WordStatus,
+};
 
 /// How a word is read that is declared uncorrectable (DUE).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

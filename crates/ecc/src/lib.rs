@@ -59,37 +59,28 @@
 //!
 //! 1. [`LinearCode`] is the reference: a parity-check matrix and the textbook rules, bit by bit.
 //! 2. The block and word codecs ([`Protection::encode_block`], [`Protection::decode_word`]) decide the effect of a flip.
-//!    They are fold kernels (see `fold.rs`) or tables (see `matrix.rs`), tested against the reference over every stored
+//!    They are fold kernels (see `codes/fold.rs`) or tables (see `codes/matrix.rs`), tested against the reference over every stored
 //!    bit.
 //! 3. The [`Dense`] loops handle whole memories (see `kernel.rs`), with a [`Kernel`] for each kind of machine, chosen at
 //!    run time. They handle clean groups of blocks and leave the others to the word codecs, against which they are
 //!    tested. A protection may have no such loops.
 
-mod constraint;
+mod codes;
 mod dense;
 mod due;
-mod fold;
-mod image;
 mod kernel;
-mod layout;
-mod linear;
-mod matrix;
-mod outcomes;
+mod memory;
 mod protection;
 mod protections;
-mod region;
 
-pub use constraint::{Constraint, Violation};
+pub use codes::LinearCode;
+pub use codes::outcomes::{MemoryDistribution, OutcomeDistribution, Outcomes};
 pub use dense::Dense;
 pub use due::DuePolicy;
-pub use image::MemoryImage;
 pub use kernel::Kernel;
-pub use layout::{BLOCK, MemoryLayout, TensorSpan};
-pub use linear::LinearCode;
-pub use outcomes::{MemoryDistribution, OutcomeDistribution, Outcomes};
+pub use memory::{BLOCK, Constraint, MemoryImage, MemoryLayout, Region, TensorSpan, Violation};
 pub use protection::{Protection, StatusCounts, WordShape, WordStatus};
 pub use protections::{
     BlockCode, Dec, Exception, Idealized, InPlace, InPlaceList, InPlaceSelfDual, ParityAverage, SecDed,
     UnknownProtection, all, all_with, by_id,
 };
-pub use region::Region;

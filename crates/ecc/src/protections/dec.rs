@@ -1,7 +1,7 @@
 use std::sync::LazyLock;
 
 use super::{powers_of_x, word};
-use crate::matrix::Matrix;
+use crate::codes::matrix::Matrix;
 use crate::{BLOCK, Constraint, DuePolicy, LinearCode, MemoryImage, Protection, WordShape, WordStatus};
 
 /// The sign bits.

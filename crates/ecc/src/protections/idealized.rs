@@ -1,5 +1,5 @@
 use super::{store, word};
-use crate::outcomes::choose;
+use crate::codes::outcomes::choose;
 use crate::{
     BLOCK, Constraint, MemoryImage, OutcomeDistribution, Outcomes, Protection, Region, WordShape, WordStatus,
 };

@@ -1,5 +1,5 @@
 use super::{store, word};
-use crate::fold::{IN_PLACE_CHECKS, copy_signs, in_place_column, in_place_encode, in_place_syndrome};
+use crate::codes::fold::{IN_PLACE_CHECKS, copy_signs, in_place_column, in_place_encode, in_place_syndrome};
 use crate::kernel::Code;
 use crate::{
     BLOCK, Constraint, Dense, DuePolicy, Kernel, LinearCode, MemoryImage, OutcomeDistribution, Protection,

@@ -1,5 +1,5 @@
 use super::word;
-use crate::fold::weight_parities;
+use crate::codes::fold::weight_parities;
 use crate::{BLOCK, Constraint, MemoryImage, Protection, WordShape, WordStatus};
 
 /// One even-parity bit for each weight; a weight whose parity does not match is read as the mean of its two neighbours in memory

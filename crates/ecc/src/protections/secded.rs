@@ -1,5 +1,5 @@
 use super::{store, word};
-use crate::fold::{secded_check, secded_column};
+use crate::codes::fold::{secded_check, secded_column};
 use crate::kernel::Code;
 use crate::{
     BLOCK, Constraint, Dense, DuePolicy, Kernel, LinearCode, MemoryImage, OutcomeDistribution, Protection,

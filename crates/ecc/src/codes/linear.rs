@@ -10,7 +10,7 @@
 //! * t = 2, columns (1, x, x^3) for distinct x of a field GF(2^m): five of them are independent (BCH codes with an
 //!   overall parity), so no triple has the syndrome of a pair, a single flip or none. DEC-TED.
 
-use crate::outcomes::{bounded_distance_outcomes, choose};
+use crate::codes::outcomes::{bounded_distance_outcomes, choose};
 use crate::{OutcomeDistribution, WordStatus};
 
 /// A binary linear code in systematic form, at most 96 bits a word and 16 check bits, with bounded-distance decoding.
