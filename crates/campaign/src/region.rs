@@ -40,6 +40,13 @@ impl BlockFlips {
         image.set_check_word(0, check_bits, image.check_word(0, check_bits) ^ self.check);
     }
 
+    /// Bit w: word w of the block is hit.
+    fn words_hit(&self, shape: WordShape) -> u8 {
+        let of_data = ones(self.data).map(|bit| bit / (8 * shape.weights as u64));
+        let of_check = ones(self.check).map(|bit| bit / shape.check_bits as u64);
+        of_data.chain(of_check).fold(0, |hit, word| hit | 1 << word)
+    }
+
     /// The flips in word `word` of the block alone.
     fn of_word(&self, word: usize, shape: WordShape) -> Self {
         let mask = |bits: usize| match bits {
@@ -183,22 +190,27 @@ impl<'a> StoredRegion<'a> {
         let end = pattern.check.partition_point(|bit| *bit < self.check_plane.end);
         let check = pattern.check[first..end].iter().map(|bit| bit - self.check_plane.start);
         let bytes_first = if self.is_data_plane { DATA_BITS } else { 0 };
-        let bits = data
-            .iter()
-            .map(|bit| (bit / DATA_BITS, bit % DATA_BITS))
-            .chain(check.map(|bit| (bit / self.check_plane_bits, bytes_first + bit % self.check_plane_bits)));
-        let mut flips: Vec<BlockFlips> = Vec::new();
-        for (block, bit) in bits {
-            if flips.last().is_none_or(|last| last.block != block) {
-                flips.push(BlockFlips { block, ..BlockFlips::default() });
+        let mut data = data.iter().map(|bit| (bit / DATA_BITS, bit % DATA_BITS)).peekable();
+        let mut check = check
+            .map(|bit| (bit / self.check_plane_bits, bytes_first + bit % self.check_plane_bits))
+            .peekable();
+        let mut flips = Vec::with_capacity(pattern.data.len() + pattern.check.len());
+        while let Some(block) =
+            [data.peek(), check.peek()].into_iter().flatten().map(|(block, _)| *block).min()
+        {
+            let mut hit = BlockFlips { block, ..BlockFlips::default() };
+            while let Some((_, bit)) = data.next_if(|(of, _)| *of == block) {
+                hit.data |= 1 << bit;
             }
-            let last = flips.last_mut().expect("one was pushed");
-            match bit.checked_sub(DATA_BITS) {
-                None => last.data |= 1 << bit,
-                Some(check) => last.check |= 1 << check,
+            while let Some((_, bit)) = check.next_if(|(of, _)| *of == block) {
+                match bit.checked_sub(DATA_BITS) {
+                    None => hit.data |= 1 << bit,
+                    Some(check) => hit.check |= 1 << check,
+                }
             }
+            flips.push(hit);
         }
-        merged(flips)
+        flips
     }
 
     /// Adds flips to a pattern that has those of the regions before.
@@ -327,9 +339,10 @@ impl<'a> StoredRegion<'a> {
             self.code.encode_block(stored, &mut image, 0);
             flips.apply(&mut image, shape);
             let as_stored = self.as_stored(*stored);
+            let hit = flips.words_hit(shape);
             let words = stored.chunks_exact(shape.weights).zip(as_stored.chunks_exact(shape.weights));
             for (word, (own, as_stored)) in words.enumerate() {
-                if flips.of_word(word, shape).is_empty() {
+                if hit >> word & 1 == 0 {
                     continue;
                 }
                 let first = flips.block as usize * BLOCK + word * shape.weights;

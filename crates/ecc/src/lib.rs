@@ -81,6 +81,6 @@ pub use kernel::Kernel;
 pub use memory::{BLOCK, Constraint, MemoryImage, MemoryLayout, Region, TensorSpan, Violation};
 pub use protection::{Protection, StatusCounts, WordShape, WordStatus};
 pub use protections::{
-    BlockCode, Dec, Exception, Idealized, InPlace, InPlaceList, InPlaceSelfDual, ParityAverage, SecDed,
-    UnknownProtection, all, all_with, by_id,
+    BlockCode, Dec, Exception, Idealized, InPlace, InPlaceList, InPlaceSelfDual, ParityAverage, ParityZero,
+    SecDed, UnknownProtection, Unprotected, all, all_with, by_id,
 };

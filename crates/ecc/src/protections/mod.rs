@@ -27,14 +27,14 @@ pub use in_place::InPlace;
 pub use in_place_list::{Exception, InPlaceList};
 pub use in_place_self_dual::InPlaceSelfDual;
 pub use parity_average::ParityAverage;
+pub use parity_zero::ParityZero;
 pub use secded::SecDed;
+pub use unprotected::Unprotected;
 
 use self::cep::Cep;
 use self::msb_tmr::MsbTmr;
 use self::mset::Mset;
-use self::parity_zero::ParityZero;
 use self::per_weight::PerWeight;
-use self::unprotected::Unprotected;
 use self::vote::Vote;
 use self::weight_nulling::WeightNulling;
 use crate::due::UnderPolicy;
@@ -43,8 +43,8 @@ use crate::{BLOCK, DuePolicy, Kernel, Protection};
 /// Registry: each protection with its other names.
 fn registry(kernel: Kernel) -> Vec<(Box<dyn Protection>, &'static [&'static str])> {
     vec![
-        (PerWeight::<Unprotected>::boxed(kernel), &[]),
-        (PerWeight::<ParityZero>::boxed(kernel), &["zero"]),
+        (Box::new(Unprotected::new(kernel)), &[]),
+        (Box::new(ParityZero::new(kernel)), &["zero"]),
         (Box::new(SecDed::new(kernel)), &["ecc"]),
         (Box::new(InPlace::new(kernel)), &["in-place"]),
         (Box::new(InPlaceList::new(kernel)), &[]),
@@ -59,11 +59,11 @@ fn registry(kernel: Kernel) -> Vec<(Box<dyn Protection>, &'static [&'static str]
         (Box::new(BlockCode::bch(kernel)), &[]),
         (Box::new(Dec), &[]),
         (Box::new(ParityAverage), &["avg"]),
-        (PerWeight::<Vote>::boxed(kernel), &[]),
-        (PerWeight::<WeightNulling>::boxed(kernel), &[]),
-        (PerWeight::<MsbTmr>::boxed(kernel), &[]),
-        (PerWeight::<Cep>::boxed(kernel), &[]),
-        (PerWeight::<Mset>::boxed(kernel), &[]),
+        (PerWeight::<Vote>::boxed(), &[]),
+        (PerWeight::<WeightNulling>::boxed(), &[]),
+        (PerWeight::<MsbTmr>::boxed(), &[]),
+        (PerWeight::<Cep>::boxed(), &[]),
+        (PerWeight::<Mset>::boxed(), &[]),
         (Box::new(Idealized::SINGLE), &["idealized"]),
         (Box::new(Idealized::DOUBLE), &[]),
     ]

@@ -1,10 +1,7 @@
 use std::fmt::Debug;
 use std::marker::PhantomData;
 
-use crate::kernel::Code;
-use crate::{
-    BLOCK, Constraint, Dense, Kernel, MemoryImage, OutcomeDistribution, Protection, WordShape, WordStatus,
-};
+use crate::{BLOCK, Constraint, MemoryImage, OutcomeDistribution, Protection, WordShape, WordStatus};
 
 /// A code whose word stores one weight, in a byte and in check bits beside it. Any weight can be stored.
 pub(super) trait WeightCode: Debug + Send + Sync {
@@ -19,9 +16,6 @@ pub(super) trait WeightCode: Debug + Send + Sync {
 
     /// A weight of each class of words; [`WeightCode::class_of`] numbers the classes in this order.
     const CLASSES: &'static [i8] = &[0];
-
-    /// Loops over whole memories.
-    const LOOPS: Option<Code> = None;
 
     /// Returns the byte and the check bits that store a weight.
     fn store(weight: i8) -> (u8, u8);
@@ -40,14 +34,11 @@ pub(super) trait WeightCode: Debug + Send + Sync {
 
 /// Protection of each weight by itself.
 #[derive(Debug)]
-pub(super) struct PerWeight<C> {
-    kernel: Kernel,
-    code: PhantomData<C>,
-}
+pub(super) struct PerWeight<C>(PhantomData<C>);
 
 impl<C: WeightCode> PerWeight<C> {
-    pub(super) fn boxed(kernel: Kernel) -> Box<Self> {
-        Box::new(Self { kernel, code: PhantomData })
+    pub(super) fn boxed() -> Box<Self> {
+        Box::new(Self(PhantomData))
     }
 }
 
@@ -98,10 +89,6 @@ impl<C: WeightCode> Protection for PerWeight<C> {
 
     fn class_of(&self, weights: &[i8]) -> usize {
         C::class_of(weights[0])
-    }
-
-    fn dense(&self) -> Option<Dense> {
-        C::LOOPS.map(|code| Dense::new(self.kernel, code))
     }
 }
 
