@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use analysis::{Context, Report};
+use analysis::{Estimates, accuracy_figure};
 use design::{BitErrorRate, CellSpec, EvaluationSet, FaultKind, RECORD_VERSION, StoredBits, TrialRecord};
 use records::{Environment, Manifest, Part, Store, TrialRow, read_trials, write_trials};
 use sha2::{Digest, Sha256};
@@ -153,8 +153,8 @@ fn tables_of_random_trials() {
                     break;
                 }
             }
-            let report = Report::from_rows(&rows).map_err(|error| error.to_string())?;
-            report.figure_svg(&Context::default()).map(drop).map_err(|error| error.to_string())
+            let report = Estimates::from_rows(&rows).map_err(|error| error.to_string())?;
+            accuracy_figure(&report, "", None).svg().map(drop).map_err(|error| error.to_string())
         };
         Reader::new(name, valid, (64 << 20, 64), &mut read).slow(100).run();
     });

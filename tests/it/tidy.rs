@@ -37,6 +37,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
 ];
 
+/// Crates whose modules lie on floors, from the lowest to the highest: no module uses one of a higher floor, and no two
+/// files use each other.
+const FLOORS: &[(&str, &[&str])] = &[("analysis", &["estimate", "text", "plot", "report"])];
+
 /// Where heavy dependencies may live.
 const HOMES: &[(&str, &[&str])] = &[
     ("candle-core", &["zoo"]),
@@ -155,6 +159,99 @@ fn sources_keep_to_the_house_rules() {
                 line.starts_with("fn ") || line.starts_with("pub fn ") || line.starts_with("impl")
             });
             assert_eq!(logic, None, "{}: lib.rs is documentation, modules and re-exports", file.display());
+        }
+    }
+}
+
+/// Paths after `crate::` in the code of a file, comments left out.
+fn crate_paths(text: &str) -> Vec<Vec<&str>> {
+    let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let uses = code.flat_map(|line| line.split("crate::").skip(1));
+    let is_name = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+    uses.map(|path| path.split(|c| !is_name(c)).next().unwrap_or_default().split("::").collect()).collect()
+}
+
+#[test]
+fn no_floor_uses_a_higher_one() {
+    for (name, floors) in FLOORS {
+        let source = root().join("crates").join(name).join("src");
+        let root_file = std::fs::read_to_string(source.join("lib.rs")).unwrap();
+        let place = |module: &str| floors.iter().position(|floor| *floor == module);
+        // Names that the crate exports: to use one by its short path is to use its floor.
+        let exports = root_file.split("pub use ").skip(1).filter_map(|text| text.split(';').next());
+        let floor_of = |word: &str| {
+            let exported =
+                |text: &&str| text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|w| w == word);
+            place(word)
+                .or_else(|| exports.clone().find(exported).and_then(|text| place(text.split(':').next()?)))
+        };
+        for (own, floor) in floors.iter().enumerate() {
+            let mut files = Vec::new();
+            sources(&source.join(floor), &mut files);
+            assert!(!files.is_empty(), "{name} has no floor {floor}");
+            for file in files {
+                let text = std::fs::read_to_string(&file).unwrap();
+                assert!(!text.contains("super::super"), "{}: expected a path from the crate", file.display());
+                for path in crate_paths(&text) {
+                    let used = floor_of(path[0]);
+                    assert!(
+                        used.is_none_or(|used| used <= own),
+                        "{} is on floor {floor} and must not use {}",
+                        file.display(),
+                        path.join("::")
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn no_two_files_of_a_crate_with_floors_use_each_other() {
+    for (name, _) in FLOORS {
+        let source = root().join("crates").join(name).join("src");
+        let mut files = Vec::new();
+        sources(&source, &mut files);
+        let module = |file: &Path| {
+            let path = file.strip_prefix(&source).unwrap().with_extension("");
+            path.iter().map(|part| part.to_string_lossy().into_owned()).collect::<Vec<_>>().join("::")
+        };
+        let mut uses: BTreeMap<String, BTreeSet<String>> = files
+            .iter()
+            .map(|file| {
+                let text = std::fs::read_to_string(file).unwrap();
+                let paths = crate_paths(&text);
+                let used = paths.iter().filter(|path| path.len() > 1).map(|path| path[..2].join("::"));
+                (module(file), used.filter(|used| *used != module(file)).collect())
+            })
+            .collect();
+        let known: BTreeSet<String> = uses.keys().cloned().collect();
+        uses.values_mut().for_each(|used| used.retain(|module| known.contains(module)));
+        // A file that uses none is no part of a circle; leave such files out until none is left.
+        while let Some(free) = uses.iter().find(|(_, used)| used.is_empty()).map(|(module, _)| module.clone())
+        {
+            uses.remove(&free);
+            for used in uses.values_mut() {
+                used.remove(&free);
+            }
+        }
+        assert!(uses.is_empty(), "{name}: files in a circle, or above one: {uses:?}");
+    }
+}
+
+#[test]
+fn methods_of_a_crate_with_floors_lie_beside_their_type() {
+    for (name, _) in FLOORS {
+        let mut files = Vec::new();
+        sources(&root().join("crates").join(name).join("src"), &mut files);
+        for file in files {
+            let text = std::fs::read_to_string(&file).unwrap();
+            for line in text.lines().filter(|line| line.starts_with("impl") && !line.contains(" for ")) {
+                let rest = line.trim_start_matches("impl").trim_start_matches(|c| c != ' ').trim_start();
+                let own = rest.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+                let defined = ["struct", "enum"].iter().any(|kind| text.contains(&format!("{kind} {own}")));
+                assert!(defined, "{}: {own} is of another file", file.display());
+            }
         }
     }
 }

@@ -1,16 +1,16 @@
-//! How often do intervals of a mean hold it? Samples of known populations of accuracy drops, and seven methods.
+//! Coverage of intervals of a mean: seven methods on samples of known populations of accuracy drops.
 //!
 //! ```sh
 //! cargo run --release -p zerospace-analysis --example coverage > table.md
 //! ```
 //!
 //! Prints, for each population and number of trials, the share of 95 % intervals that hold the population's mean and
-//! their mean width in points. What came out is in `results/coverage/README.md`. Everything has a fixed seed.
+//! their mean width in points. The result is in `results/coverage/README.md`. Everything has a fixed seed.
 //!
 //! - **t**: mean +- t(n - 1) * sd / sqrt(n).
 //! - **percentile**: the quantiles of the means of resamples.
-//! - **BCa**: the interval of this crate's reports, its source included as it is.
-//! - **BCa or rule**: BCa, and where all values are equal, what the reports say then, as an interval: at 95 % a trial
+//! - **BCa**: the interval of this crate's reports.
+//! - **BCa or rule**: BCa, and where all values are equal the bound of the reports as an interval: at 95 % a trial
 //!   differs with at most the probability p, and then by no more than to an end of the range below.
 //! - **bootstrap-t**: the quantiles of (mean* - mean) / se* of resamples, times se (Efron and Tibshirani, "An
 //!   Introduction to the Bootstrap", 1993, chapter 12).
@@ -28,19 +28,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use analysis::{Interval, SplitMix64, points};
 use statrs::distribution::{ContinuousCDF, StudentsT};
-
-use crate::interval::Interval;
-
-#[allow(dead_code, unreachable_pub)]
-#[path = "../src/interval.rs"]
-mod interval;
-
-mod cell {
-    pub(crate) fn points(count: f64, images: u64) -> f64 {
-        count * 100.0 / images as f64
-    }
-}
 
 /// Samples of each size.
 const SAMPLES: usize = 1000;
@@ -68,22 +57,6 @@ impl Population {
     }
 }
 
-/// SplitMix64 (Steele, Lea and Flood 2014).
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        ((u128::from(self.next()) * bound as u128) >> 64) as usize
-    }
-}
-
 fn main() {
     let populations: Vec<Population> = campaigns().into_iter().chain(stylized()).collect();
     let jobs: Vec<(usize, usize)> =
@@ -107,7 +80,7 @@ fn main() {
     );
     let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     for (population, rows) in populations.iter().zip(results) {
-        let points = |images: f64| cell::points(images, population.images);
+        let in_points = |images: f64| points(images, population.images);
         let mean = population.mean();
         let variance = population.drops.iter().map(|&d| (d as f64 - mean).powi(2)).sum::<f64>();
         let sd = (variance / population.drops.len() as f64).sqrt();
@@ -115,9 +88,9 @@ fn main() {
         println!(
             "**{}**: mean {:.3}, standard deviation {:.3}, largest {:.1} points\n",
             population.name,
-            points(mean),
-            points(sd),
-            points(most as f64)
+            in_points(mean),
+            in_points(sd),
+            in_points(most as f64)
         );
         println!("| n | all equal | {} |", METHODS.join(" | "));
         println!("|--:|--:|{}", "--:|".repeat(METHODS.len()));
@@ -128,7 +101,7 @@ fn main() {
 
 /// Coverage and mean width of each method.
 fn row(population: &Population, n: usize, seed: u64) -> String {
-    let mut numbers = Numbers(seed << 32);
+    let mut numbers = SplitMix64::new(seed << 32);
     let truth = population.mean();
     let (mut held, mut width, mut equal) = ([0; METHODS.len()], [0.0; METHODS.len()], 0);
     for _ in 0..SAMPLES {
@@ -139,7 +112,7 @@ fn row(population: &Population, n: usize, seed: u64) -> String {
         for (i, (low, high)) in intervals(&sample, population, &mut numbers).into_iter().enumerate() {
             // Sums of integers times a rounded 1/n: equal ends may differ in the last bit.
             held[i] += usize::from(low - 1e-9 <= truth && truth <= high + 1e-9);
-            width[i] += cell::points(high - low, population.images) / SAMPLES as f64;
+            width[i] += points(high - low, population.images) / SAMPLES as f64;
         }
     }
     let percent = |count: usize| 100.0 * count as f64 / SAMPLES as f64;
@@ -149,7 +122,11 @@ fn row(population: &Population, n: usize, seed: u64) -> String {
 }
 
 /// In images, in the order of [`METHODS`]. `sample` ascends.
-fn intervals(sample: &[i64], population: &Population, numbers: &mut Numbers) -> [(f64, f64); METHODS.len()] {
+fn intervals(
+    sample: &[i64],
+    population: &Population,
+    numbers: &mut SplitMix64,
+) -> [(f64, f64); METHODS.len()] {
     let n = sample.len() as f64;
     let (mean, se) = mean_and_error(sample);
     let quantile_of_t = StudentsT::new(0.0, 1.0, n - 1.0).expect("at least two trials").inverse_cdf(0.975);

@@ -2,13 +2,13 @@ use std::path::PathBuf;
 
 use polars_core::error::PolarsError;
 
-/// Why records cannot be turned into a report or a figure.
+/// Reason why records cannot be turned into a report or a figure.
 #[derive(Debug, thiserror::Error)]
 pub enum AnalysisError {
-    /// Nothing to analyse.
+    /// The table of trials is empty.
     #[error("there are no trials")]
     NoTrials,
-    /// No training to draw.
+    /// The list of trainings is empty.
     #[error("there are no trainings")]
     NoTrainings,
     /// A training without checks.
@@ -22,12 +22,12 @@ pub enum AnalysisError {
     Iterations {
         /// The training.
         training: String,
-        /// An iteration.
+        /// Iteration of a check.
         before: u64,
-        /// That of the next check.
+        /// Iteration of the next check.
         iteration: u64,
     },
-    /// No network to draw or to list.
+    /// The list of networks is empty.
     #[error("there are no networks")]
     NoNetworks,
     /// More large weights at one position than blocks, or more blocks than weights.
@@ -50,7 +50,7 @@ pub enum AnalysisError {
         /// The rate found.
         rate: f64,
     },
-    /// The probability that a cell's trials count with is none, or 0.
+    /// The probability with which a cell's trials count is outside (0, 1].
     #[error("{cell}: changed_probability is {probability}, outside (0, 1]")]
     ChangedProbability {
         /// The cell.
@@ -78,18 +78,18 @@ pub enum AnalysisError {
         /// Images evaluated.
         images: u64,
     },
-    /// Two trials, or checks of trainings, that must share a condition do not.
+    /// Two trials, or checks of trainings, differ in a condition that they must share.
     #[error("{field} is {one_value} in {one}, but {other_value} in {other}")]
     Disagreement {
         /// The column of their table.
         field: &'static str,
         /// A trial and its cell, or a check and its training.
         one: String,
-        /// Its value.
+        /// Value in the first.
         one_value: String,
-        /// Another.
+        /// Another trial and its cell, or check and its training.
         other: String,
-        /// Its value.
+        /// Value in the other.
         other_value: String,
     },
     /// A trial in which every word read back right contradicts what was measured without faults.
@@ -123,7 +123,7 @@ pub enum AnalysisError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the system.
         source: std::io::Error,
     },
 }

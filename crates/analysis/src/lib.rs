@@ -1,15 +1,16 @@
 //! Records to estimates, tables and figures.
 //!
-//! [`Report::from_rows`] checks the trials of one experiment, groups them into cells (model,
+//! [`Estimates::from_rows`] checks the trials of one experiment, groups them into cells (model,
 //! protection, fault model, rate) and estimates, for each cell, accuracy and accuracy drop
-//! ([`CellSummary`]) and what the protection did ([`CellOutcomes`]); and, for each two protections
-//! under the same faults, their difference trial by trial ([`PairedDifference`]). The estimates are
-//! typed values; [`Table`] turns them into data frames, CSV and Markdown, [`Report::figure_svg`] and
-//! [`Report::figure_png`] draw them, and [`write_report`] writes it all into a folder, with a report as Markdown
-//! and as one page of HTML that needs no other file.
+//! ([`CellSummary`]) and the outcomes of decoding ([`CellOutcomes`]); and, for each two protections
+//! under the same faults, their difference trial by trial ([`PairedDifference`]). Estimates are typed values.
+//! Functions turn them into text ([`table_csv`], [`table_markdown`], [`drop_table`]) and into a [`Figure`]
+//! ([`accuracy_figure`]), which renders as SVG and PNG. [`write_report`] writes all of it into a folder, with a report as
+//! Markdown and as one page of HTML that needs no other file.
 //!
-//! Where a fault model was swept over tensors or bits, a curve for each would be unreadable: the report then ranks them
-//! ([`Sensitivity`]), and a heat map takes the place of the curves.
+//! If a fault model was swept over tensors or bits, a curve for each would be unreadable: the report then ranks them
+//! ([`Sensitivity`]), and a heat map takes the place of the curves. Versions of one network are compared with each other
+//! ([`Comparison`]).
 //!
 //! An **accuracy drop** is clean - faulty accuracy in points, each in % of the evaluated images;
 //! negative when faults happened to help; for images without labels agreement with the fault-free network takes
@@ -17,56 +18,48 @@
 //! "In-Place Zero-Space Memory Protection for CNN", NeurIPS 2019), which drops the best and the worst
 //! trial, is computed beside it for comparison only ([`Trimmed`]).
 //!
-//! Beside campaigns, it draws what happens to weights before them: [`LargeWeights`], where in their blocks
-//! the large weights are, and [`Trainings`], how training removes them and what that costs. [`NetworkTable`] puts
-//! float and int8 networks beside the paper's numbers for them.
+//! Beside campaigns, the crate draws weights and trainings: [`LargeWeights`] are the positions of large weights in their
+//! blocks, [`Trainings`] the courses of trainings that remove them. [`NetworkTable`] puts float and int8 networks beside
+//! the paper's numbers for them.
 //!
 //! Everything here is a function of its arguments: equal rows give equal bytes, figures included. The
 //! bootstrap behind the intervals ([`Interval`]) has a fixed seed.
+//!
+//! The crate has four floors, `estimate`, `text`, `plot` and `report`; each uses only those before it.
 
-mod axis;
-mod canvas;
-mod cell;
-mod column;
-mod comparison;
-mod comparison_figure;
-mod drops;
 mod error;
-mod escape;
 mod estimate;
-mod failures;
-mod figure;
-mod folder;
-mod interval;
-mod large_weights;
-mod latex;
-mod lossy;
-mod network_table;
-mod page;
-mod rate;
-mod rendering;
+mod plot;
 mod report;
-mod sections;
-mod sensitivity;
-mod sensitivity_figure;
-mod style;
-mod table;
-mod training;
-mod training_figure;
+mod text;
 
-pub use cell::{CellKey, rate_label, trials_frame};
-pub use comparison::Comparison;
-pub use drops::Statistic;
 pub use error::AnalysisError;
-pub use estimate::{CellOutcomes, CellSummary, DropStatistics, PairedDifference, Trimmed};
-pub use failures::FailureEstimate;
-pub use folder::{Context, Run, write_report};
-pub use interval::{INTERVAL_METHOD, Interval};
-pub use large_weights::{LargeWeightCounts, LargeWeights};
-pub use lossy::LossyStorage;
-pub use network_table::{MeasuredNetwork, NetworkTable, PUBLISHED_NETWORKS, PublishedNetwork};
-pub use report::{Measure, Report};
-pub use sensitivity::Sensitivity;
-pub use style::{Marker, Style, paper_name, style_of, styles_of};
-pub use table::Table;
-pub use training::{Training, TrainingCheck, Trainings};
+pub use estimate::cell::{CellKey, points, rate_label, trials_frame};
+pub use estimate::comparison::Comparison;
+pub use estimate::estimates::{Estimates, Measure};
+pub use estimate::failures::{FailureEstimate, failures};
+pub use estimate::interval::{INTERVAL_METHOD, Interval, SplitMix64};
+pub use estimate::large_weights::{LargeWeightCounts, LargeWeights};
+pub use estimate::lossy::LossyStorage;
+pub use estimate::network::{MeasuredNetwork, NetworkTable, PUBLISHED_NETWORKS, PublishedNetwork};
+pub use estimate::sensitivity::Sensitivity;
+pub use estimate::summary::{CellOutcomes, CellSummary, DropStatistics, PairedDifference, Trimmed};
+pub use estimate::training::{Training, TrainingCheck, Trainings};
+pub use plot::accuracy::accuracy_figure;
+pub use plot::comparison::comparison_figure;
+pub use plot::figure::Figure;
+pub use plot::large_weights::large_weights_figure;
+pub use plot::overhead::overhead_figure;
+pub use plot::sensitivity::sensitivity_figure;
+pub use plot::style::{Marker, Style, style_of, styles_of};
+pub use plot::training::{large_values_figure, throttled_accuracy_figure};
+pub use report::context::{Commands, Context, Run};
+pub use report::files::{write_large_weights, write_network_table, write_report, write_trainings};
+pub use text::comparison::{comparison_csv, comparison_latex, comparison_markdown, comparison_outcomes};
+pub use text::conditions::conditions;
+pub use text::drops::{Statistic, drop_latex, drop_table};
+pub use text::large_weights::large_weights_csv;
+pub use text::name::paper_name;
+pub use text::network_table::{network_table_csv, network_table_markdown, network_table_page};
+pub use text::sensitivity::{sensitivity_csv, sensitivity_markdown};
+pub use text::tables::{Table, table_csv, table_frame, table_markdown};

@@ -1,12 +1,15 @@
 //! The public API on small sets of rows whose answers can be worked out by hand.
 
 use analysis::{
-    AnalysisError, Context, Interval, LargeWeightCounts, LargeWeights, Marker, Measure, MeasuredNetwork,
-    NetworkTable, PUBLISHED_NETWORKS, Report, Statistic, Table, Training, TrainingCheck, Trainings,
-    paper_name, rate_label, style_of, styles_of, trials_frame, write_report,
+    AnalysisError, Context, Estimates, Interval, LargeWeightCounts, LargeWeights, Marker, Measure,
+    MeasuredNetwork, NetworkTable, PUBLISHED_NETWORKS, Statistic, Table, Training, TrainingCheck, Trainings,
+    accuracy_figure, conditions, drop_latex, drop_table, large_values_figure, large_weights_csv,
+    large_weights_figure, network_table_csv, network_table_markdown, network_table_page, paper_name,
+    rate_label, style_of, styles_of, table_csv, table_markdown, throttled_accuracy_figure, trials_frame,
+    write_large_weights, write_report, write_trainings,
 };
 use design::{FaultKind, TrialRecord};
-use records::{ExpectedOutcomes, TrialRow};
+use records::{ExpectedOutcomes, NetworkEntry, TrialRow};
 
 const IMAGES: u64 = 5_000;
 const CLEAN: u64 = 2_851; // 57.02 %
@@ -55,8 +58,8 @@ fn cell(protection: &str, rate: f64, lost: &[i64]) -> Vec<TrialRow> {
 /// 5.06 6.06 4.98 4.96 23.02 4.10 6.08 3.82 5.70 points.
 const PAPER: [i64; 10] = [300, 253, 303, 249, 248, 1151, 205, 304, 191, 285];
 
-fn report(rows: &[TrialRow]) -> Report {
-    Report::from_rows(rows).expect("good rows")
+fn report(rows: &[TrialRow]) -> Estimates {
+    Estimates::from_rows(rows).expect("good rows")
 }
 
 fn close(found: f64, expected: f64) {
@@ -91,12 +94,12 @@ fn one_trial_has_neither_spread_nor_interval() {
     let report = report(&cell("faulty", 1e-4, &[50]));
     let drop = report.summaries()[0].drop_points;
     assert_eq!((drop.mean, drop.sd, drop.interval, drop.trimmed), (1.0, None, Interval::Absent, None));
-    let line = report.markdown(Table::Summary).lines().nth(2).expect("a row").to_string();
+    let line = table_markdown(&report, Table::Summary).lines().nth(2).expect("a row").to_string();
     let cells: Vec<&str> = line.split('|').map(str::trim).collect();
     assert_eq!(cells[8..11], ["1.000", "–", "–"], "{line}");
     assert_eq!(cells[14], "–", "{line}");
-    assert!(report.csv(Table::Summary).ends_with("1.0,,1.0,1.0,1.0,,,,,,\r\n"));
-    report.figure_svg(&Context::default()).expect("drawn");
+    assert!(table_csv(&report, Table::Summary).ends_with("1.0,,1.0,1.0,1.0,,,,,,\r\n"));
+    accuracy_figure(&report, "", None).svg().expect("drawn");
 }
 
 #[test]
@@ -105,8 +108,8 @@ fn equal_trials_give_a_bound_instead_of_an_interval() {
     let drop = report.summaries()[0].drop_points;
     let Interval::AllEqual { differing_at_most } = drop.interval else { panic!("equal trials") };
     close((1.0 - differing_at_most).powi(10), 0.05);
-    assert!(report.markdown(Table::Summary).contains("all 10 equal (P ≤ 0.259)"));
-    assert!(report.csv(Table::Summary).contains(",all-equal,,,0.2588655508930523,"));
+    assert!(table_markdown(&report, Table::Summary).contains("all 10 equal (P ≤ 0.259)"));
+    assert!(table_csv(&report, Table::Summary).contains(",all-equal,,,0.2588655508930523,"));
 }
 
 #[test]
@@ -128,7 +131,7 @@ fn order_is_that_of_first_appearance_and_rates_ascend() {
     );
     assert_eq!(report.summaries()[0].drop_points.mean, 0.0);
     assert_eq!(
-        report.conditions(),
+        conditions(&report),
         "squeezenet · imagenet test, 5000 images · trials a cell: 2 · faults: fixed-count · seed 7"
     );
 }
@@ -210,15 +213,15 @@ fn a_report_of_changed_trials_says_so_and_pairs_nothing() {
     let only = report(&rows);
     assert!(only.paired().is_empty());
     assert_eq!(
-        only.markdown(Table::Paired),
+        table_markdown(&only, Table::Paired),
         "Cells that draw only changed trials meet faults of their own: they are not compared in pairs.\n"
     );
-    assert!(only.conditions().contains("trials a cell: 3, only changed ones"), "{}", only.conditions());
-    let summary = only.markdown(Table::Summary);
+    assert!(conditions(&only).contains("trials a cell: 3, only changed ones"), "{}", conditions(&only));
+    let summary = table_markdown(&only, Table::Summary);
     assert!(summary.contains("P(changed)") && summary.contains("1.000e-3"), "{summary}");
-    let header = only.csv(Table::Summary).lines().next().expect("a header").to_string();
+    let header = table_csv(&only, Table::Summary).lines().next().expect("a header").to_string();
     assert!(header.ends_with(",changed_probability"), "{header}");
-    let table = only.drop_table(Statistic::AllTrials);
+    let table = drop_table(&only, Statistic::AllTrials);
     assert!(table.contains("1.0e-3 ± ") && table.contains("P(changed), m the mean"), "{table}");
     assert_eq!(trials_frame(&rows).width(), 26);
 
@@ -227,10 +230,10 @@ fn a_report_of_changed_trials_says_so_and_pairs_nothing() {
     rows.extend(cell("parity-zero", 1e-6, &[1, 1, 1]));
     let mixed = report(&rows);
     assert_eq!(mixed.paired().len(), 1);
-    assert!(mixed.markdown(Table::Paired).ends_with("not compared in pairs.\n"));
-    assert!(mixed.conditions().contains("in some cells only changed ones"));
+    assert!(table_markdown(&mixed, Table::Paired).ends_with("not compared in pairs.\n"));
+    assert!(conditions(&mixed).contains("in some cells only changed ones"));
     assert!(
-        mixed.figure_svg(&Context::default()).expect("drawn").contains("in some cells only changed ones")
+        accuracy_figure(&mixed, "", None).svg().expect("drawn").contains("in some cells only changed ones")
     );
 
     // In the folder: no table with the paper's statistic, and a paragraph on the method.
@@ -268,10 +271,10 @@ fn expected_numbers_stand_beside_measured_ones() {
     assert_eq!(report.outcomes()[0].expected, Some(list[0].clone()));
     assert_eq!(report.outcomes()[1].expected, None);
     assert_eq!(report.outcomes()[2].expected, None, "its sums are not over ordinary trials");
-    let text = report.markdown(Table::Outcomes);
+    let text = table_markdown(&report, Table::Outcomes);
     let cells: Vec<&str> = text.lines().nth(2).expect("a row").split('|').map(str::trim).collect();
     assert_eq!(cells[8..13], ["180 (179)", "160 (160)", "12 (12.0)", "6 (2.0e-2)", "2 (2.0e-9)"], "{text}");
-    let csv = report.csv(Table::Outcomes);
+    let csv = table_csv(&report, Table::Outcomes);
     let lines: Vec<&str> = csv.lines().collect();
     assert!(lines[0].ends_with(
         ",trials_unchanged,expected_words_hit,expected_corrected,expected_detected,expected_miscorrected,expected_silent"
@@ -284,11 +287,11 @@ fn expected_numbers_stand_beside_measured_ones() {
 fn unlike_faults_within_pairs_are_reported() {
     let mut rows = cell("faulty", 1e-3, &[1, 2]);
     rows.extend(cell("parity-zero", 1e-3, &[2, 3]));
-    assert!(!report(&rows).markdown(Table::Paired).contains("did not meet the same faults"));
+    assert!(!table_markdown(&report(&rows), Table::Paired).contains("did not meet the same faults"));
     rows[3].record.flips_data += 1;
     let report = report(&rows);
     assert_eq!(report.paired()[0].pairs_same_flips, 1);
-    assert!(report.markdown(Table::Paired).contains("In 1 pairs the two data planes"));
+    assert!(table_markdown(&report, Table::Paired).contains("In 1 pairs the two data planes"));
 }
 
 #[test]
@@ -299,12 +302,12 @@ fn cells_without_a_common_trial_are_no_pair() {
 }
 
 fn message(rows: &[TrialRow]) -> String {
-    Report::from_rows(rows).expect_err("bad rows").to_string()
+    Estimates::from_rows(rows).expect_err("bad rows").to_string()
 }
 
 #[test]
 fn bad_rows_are_refused_with_the_cells_name() {
-    assert!(matches!(Report::from_rows(&[]), Err(AnalysisError::NoTrials)));
+    assert!(matches!(Estimates::from_rows(&[]), Err(AnalysisError::NoTrials)));
     let good = || cell("faulty", 1e-3, &[1, 2]);
 
     let mut rows = good();
@@ -382,7 +385,7 @@ fn the_drop_table_is_laid_out_as_in_the_paper() {
     rows.extend(cell("in-place-64-57", 1e-6, &[-1, 0, 0, 0, 0]));
     let report = report(&rows);
     assert_eq!(
-        report.drop_table(Statistic::Trimmed),
+        drop_table(&report, Statistic::Trimmed),
         "\
 **squeezenet**, fixed-count, 57.02 % fault-free:
 
@@ -396,7 +399,7 @@ Accuracy drop in points, the paper's statistic: the best and the worst trial are
 "
     );
     // -0.004 is shown as zero without a sign.
-    let all = report.drop_table(Statistic::AllTrials);
+    let all = drop_table(&report, Statistic::AllTrials);
     assert!(
         all.contains("| ecc (secded-72-64)        |          12.5 % | 0.00 ± 0.00 | 6.98 ± 5.69 |"),
         "{all}"
@@ -416,7 +419,7 @@ fn the_drop_table_is_ready_for_a_paper() {
     other.iter_mut().for_each(|row| row.model = "res_net & 100%".into());
     rows.extend(other);
     assert_eq!(
-        report(&rows).drop_latex(Statistic::AllTrials, "Table 2: {squeezed}"),
+        drop_latex(&report(&rows), Statistic::AllTrials, "Table 2: {squeezed}"),
         r"% Needs \usepackage{booktabs}.
 \begin{table}
   \centering
@@ -438,7 +441,7 @@ fn the_drop_table_is_ready_for_a_paper() {
 "
     );
     let changed = report(&changed_cell("secded-72-64", 1e-6, 2e-3, &[0, 5, 0]));
-    let latex = changed.drop_latex(Statistic::AllTrials, "Rare");
+    let latex = drop_latex(&changed, Statistic::AllTrials, "Rare");
     assert!(latex.contains(r"$6.7 \times 10^{-5} \pm"), "{latex}");
 }
 
@@ -446,7 +449,7 @@ fn the_drop_table_is_ready_for_a_paper() {
 fn paired_markdown_reads_as_a_table() {
     let mut rows = cell("faulty", 1e-3, &[50, 50]);
     rows.extend(cell("bch|2", 1e-3, &[0, 0]));
-    let text = report(&rows).markdown(Table::Paired);
+    let text = table_markdown(&report(&rows), Table::Paired);
     let expected = "\
 | model      | fault model | rate | first  | second | pairs | first - second |           95 % interval | wins | ties | losses | sign test p |
 | ---------- | ----------- | ---: | ------ | ------ | ----: | -------------: | ----------------------: | ---: | ---: | -----: | ----------: |
@@ -459,7 +462,7 @@ fn paired_markdown_reads_as_a_table() {
 fn csv_quotes_as_rfc_4180_asks() {
     let mut rows = cell("faulty", 2.5e-4, &[1, 2]);
     rows.iter_mut().for_each(|r| r.model = "wide, \"deep\"".into());
-    let csv = report(&rows).csv(Table::Outcomes);
+    let csv = table_csv(&report(&rows), Table::Outcomes);
     assert_eq!(
         csv,
         "model,fault_model,protection,paper_name,rate,trials,flips_data,flips_check,words_hit,corrected,\
@@ -514,7 +517,7 @@ fn assert_well_formed(xml: &str) {
 fn the_svg_says_what_it_shows() {
     let context = Context { title: "Faults & <weights>", chance_percent: Some(0.1), ..Context::default() };
     let report = report(&four_protections());
-    let svg = report.figure_svg(&context).expect("drawn");
+    let svg = accuracy_figure(&report, context.title, context.chance_percent).svg().expect("drawn");
     assert_well_formed(&svg);
     let labels = [
         "Faults &amp; &lt;weights&gt;",
@@ -541,8 +544,8 @@ fn the_svg_says_what_it_shows() {
     for label in labels {
         assert!(svg.contains(label), "{label:?} is missing");
     }
-    assert_eq!(svg, report.figure_svg(&context).expect("drawn"));
-    let without_chance = report.figure_svg(&Context { chance_percent: None, ..context }).expect("drawn");
+    assert_eq!(svg, accuracy_figure(&report, context.title, context.chance_percent).svg().expect("drawn"));
+    let without_chance = accuracy_figure(&report, context.title, None).svg().expect("drawn");
     assert!(!without_chance.contains("chance"));
 }
 
@@ -556,7 +559,7 @@ fn a_panel_for_each_model_and_fault_model() {
     };
     let more = both(&rows, |r| r.fault_model = FaultKind::Burst { length: (2, 2), distance: 1 }.into());
     rows.extend(more);
-    let svg = report(&rows).figure_svg(&Context::default()).expect("drawn");
+    let svg = accuracy_figure(&report(&rows), "", None).svg().expect("drawn");
     assert!(
         svg.contains("\nsqueezenet, fixed-count\n")
             && svg.contains("\nsqueezenet, burst:length=2,distance=1\n")
@@ -570,25 +573,25 @@ fn figures_without_a_range_of_rates_are_drawn() {
     for rates in [&[0.0][..], &[1e-4], &[0.0, 3e-4]] {
         let rows: Vec<TrialRow> = rates.iter().flat_map(|rate| cell("faulty", *rate, &[0, 0])).collect();
         let report = report(&rows);
-        let svg = report.figure_svg(&Context::default()).expect("drawn");
+        let svg = accuracy_figure(&report, "", None).svg().expect("drawn");
         assert_well_formed(&svg);
         assert!(!svg.contains("NaN") && !svg.contains("-2147483648"), "{rates:?}");
         for rate in rates {
             assert!(svg.contains(&format!("\n{}\n", rate_label(*rate))), "{rate}");
         }
-        report.figure_png(&Context::default()).expect("drawn");
+        accuracy_figure(&report, "", None).png().expect("drawn");
     }
 }
 
 #[test]
 fn the_png_has_the_size_of_the_svg() {
     let report = report(&four_protections());
-    let png = report.figure_png(&Context::default()).expect("drawn");
+    let png = accuracy_figure(&report, "", None).png().expect("drawn");
     assert_eq!(png[..8], *b"\x89PNG\r\n\x1a\n");
     let number = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().expect("four bytes"));
     let (width, height) = (number(16), number(20));
     assert_eq!(width, 1600);
-    let svg = report.figure_svg(&Context::default()).expect("drawn");
+    let svg = accuracy_figure(&report, "", None).svg().expect("drawn");
     assert!(svg.starts_with(&format!("<svg width=\"{width}\" height=\"{height}\"")));
 }
 
@@ -603,8 +606,44 @@ fn without_labels_everything_speaks_of_agreement() {
         let text = std::fs::read_to_string(path).expect("text");
         assert!(!text.to_lowercase().contains("accuracy"), "{}: {text}", path.display());
     }
-    let svg = report.figure_svg(&context).expect("drawn");
+    let svg = accuracy_figure(&report, context.title, context.chance_percent).svg().expect("drawn");
     assert!(svg.contains("agreement with the fault-free network, %"), "{svg}");
+}
+
+#[test]
+fn a_comparison_without_labels_speaks_of_agreement() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let network =
+        NetworkEntry { label: "squeezenet".into(), family: Some("net".into()), ..NetworkEntry::default() };
+    let context = Context { title: "Squeeze", networks: &[network], ..Context::default() };
+    let estimates = report(&four_protections()).with_measure(Measure::Agreement);
+    let written = write_report(&estimates, &context, dir.path()).expect("written");
+    assert!(written.iter().any(|path| path.ends_with("overhead.svg")));
+    for path in written.iter().filter(|path| path.extension().is_some_and(|e| e != "png")) {
+        let text = std::fs::read_to_string(path).expect("text");
+        assert!(!text.to_lowercase().contains("accura"), "{}: {text}", path.display());
+    }
+    let csv = std::fs::read_to_string(dir.path().join("comparison.csv")).expect("text");
+    assert!(csv.contains(",clean_agreement_percent,rate,agreement_percent,"), "{csv}");
+}
+
+#[test]
+fn a_legend_shows_the_line_of_each_protection() {
+    let names: Vec<String> = (0..14).map(|n| format!("protection-{n}")).collect();
+    let rows: Vec<TrialRow> =
+        names.iter().flat_map(|name| [1e-4, 1e-3].map(|rate| cell(name, rate, &[1, 2])).concat()).collect();
+    let svg = accuracy_figure(&report(&rows), "", None).svg().expect("drawn");
+    let styles = styles_of(&names);
+    for (name, style) in names.iter().zip(&styles) {
+        let label = svg.find(&format!("\n{name}\n")).expect("a label");
+        let before = &svg[svg[..label].rfind("</text>").unwrap_or(0)..label];
+        let [r, g, b] = style.rgb;
+        let strokes = before.matches("<polyline").count();
+        assert!(before.contains(&format!("#{r:02X}{g:02X}{b:02X}")), "{name}: {before}");
+        // The strokes of a cross are lines too, its white rim included.
+        let crossed = if style.marker == Marker::Cross { 4 } else { 0 };
+        assert_eq!(strokes - crossed > 1, !style.pattern.is_empty(), "{name}: {before}");
+    }
 }
 
 #[test]
@@ -631,17 +670,17 @@ fn a_report_is_a_folder_of_whole_files() {
     );
     assert_eq!(std::fs::read_dir(&target).expect("a directory").count(), 8, "no temporary file stays");
     let read = |name: &str| std::fs::read_to_string(target.join(name)).expect("text");
-    assert_eq!(read("summary.csv"), report.csv(Table::Summary));
+    assert_eq!(read("summary.csv"), table_csv(&report, Table::Summary));
     let text = read("report.md");
     assert!(text.starts_with("# Squeeze\n\nsqueezenet · imagenet test"), "{text}");
     let parts = [
         "\n\nRun by hand.\n\n",
         "](accuracy-vs-rate.svg)",
-        report.drop_table(Statistic::AllTrials).trim_end(),
-        report.drop_table(Statistic::Trimmed).trim_end(),
-        report.markdown(Table::Summary).trim_end(),
-        report.markdown(Table::Outcomes).trim_end(),
-        report.markdown(Table::Paired).trim_end(),
+        drop_table(&report, Statistic::AllTrials).trim_end(),
+        drop_table(&report, Statistic::Trimmed).trim_end(),
+        table_markdown(&report, Table::Summary).trim_end(),
+        table_markdown(&report, Table::Outcomes).trim_end(),
+        table_markdown(&report, Table::Paired).trim_end(),
         "Intervals: BCa bootstrap, 10,000 resamples.",
     ]
     .map(String::from);
@@ -694,7 +733,7 @@ fn assert_says(svg: &str, labels: &[&str]) {
 #[test]
 fn large_values_have_a_line_for_each_training_and_an_axis_with_zero() {
     let figure = three_trainings();
-    let svg = figure.large_values_svg().expect("drawn");
+    let svg = large_values_figure(&figure).svg().expect("drawn");
     let labels = [
         "r20 &lt;tiny&gt;",
         "\nthe images are synthetic\n",
@@ -714,7 +753,7 @@ fn large_values_have_a_line_for_each_training_and_an_axis_with_zero() {
     assert_says(&svg, &labels);
     assert!(!svg.contains("\n10,000\n"), "no tick beyond the values");
     assert_eq!(qatt_markers(&svg), 3 + 1, "a marker for each check and one in the legend");
-    assert_eq!(svg, figure.large_values_svg().expect("drawn"));
+    assert_eq!(svg, large_values_figure(&figure).svg().expect("drawn"));
 }
 
 #[test]
@@ -727,7 +766,7 @@ fn large_values_against_several_ranges_name_the_range_of_each_training() {
     let wide = "[-64, 63] at positions 0 to 6 of each 8-byte block, any value at position 7";
     let all =
         vec![ranged("five", "[-16, 15]"), ranged("one-bit", wide), free, ranged("five-noisy", "[-16, 15]")];
-    let svg = trainings(all).large_values_svg().expect("drawn");
+    let svg = large_values_figure(&trainings(all)).svg().expect("drawn");
     let labels = [
         "\nWeights that the protection of each training cannot store. It can store:\n",
         "\nfive, five-noisy: [-16,\u{a0}15]\n",
@@ -742,7 +781,7 @@ fn large_values_against_several_ranges_name_the_range_of_each_training() {
 #[test]
 fn throttled_accuracy_has_a_panel_for_each_training_and_its_iteration_0() {
     let figure = three_trainings();
-    let svg = figure.throttled_accuracy_svg().expect("drawn");
+    let svg = throttled_accuracy_figure(&figure).svg().expect("drawn");
     let labels = [
         "\nr20 &lt;tiny&gt; · 1,000 held-out images\n",
         "\nthe images are synthetic\n",
@@ -760,10 +799,10 @@ fn throttled_accuracy_has_a_panel_for_each_training_and_its_iteration_0() {
 
     // Each training with another start: the line has no one number.
     let other = training("admm", &[(0, 9, 700, 600)]);
-    let svg = trainings(vec![training("qatt", &[(0, 9, 800, 600)]), other]).throttled_accuracy_svg();
+    let svg = throttled_accuracy_figure(&trainings(vec![training("qatt", &[(0, 9, 800, 600)]), other])).svg();
     assert!(svg.expect("drawn").contains("\niteration 0: only quantized, at its own scale\n"));
     // A log that begins later does not know that network.
-    let svg = trainings(vec![training("qatt", &[(5, 9, 800, 600)])]).throttled_accuracy_svg();
+    let svg = throttled_accuracy_figure(&trainings(vec![training("qatt", &[(5, 9, 800, 600)])])).svg();
     assert!(!svg.expect("drawn").contains("quantized"));
 }
 
@@ -777,7 +816,8 @@ fn short_flat_and_long_trainings_are_drawn() {
         (&long, 22),
     ] {
         let figure = trainings(vec![training("qatt", checks)]);
-        let (values, accuracy) = (figure.large_values_svg(), figure.throttled_accuracy_svg());
+        let (values, accuracy) =
+            (large_values_figure(&figure).svg(), throttled_accuracy_figure(&figure).svg());
         for (svg, markers) in [(values, markers + 1), (accuracy, 2 * markers)] {
             let svg = svg.expect("drawn");
             assert_well_formed(&svg);
@@ -829,7 +869,7 @@ fn before_and_after() -> Vec<LargeWeightCounts> {
 #[test]
 fn large_weights_have_a_bar_for_each_position() {
     let figure = LargeWeights::new(before_and_after()).expect("good counts");
-    let svg = figure.svg().expect("drawn");
+    let svg = large_weights_figure(&figure).svg().expect("drawn");
     let labels = [
         "\nsynthetic\n",
         "\nnot allowed by in-place protection\n",
@@ -845,19 +885,19 @@ fn large_weights_have_a_bar_for_each_position() {
     assert_eq!(svg.matches("fill=\"#D55E00\"").count(), 7 + 1, "no bar of height 0; one in the legend");
     assert_eq!(svg.matches("\nposition in the block\n").count(), 2);
     assert_eq!(
-        figure.csv().lines().collect::<Vec<_>>()[..3],
+        large_weights_csv(&figure).lines().collect::<Vec<_>>()[..3],
         [
             "network,weights,blocks,position,blocks_with_large_weight",
             "r20/int8: resnet20,20000,2500,0,310",
             "r20/int8: resnet20,20000,2500,1,1290",
         ]
     );
-    assert_eq!(figure.csv().lines().count(), 1 + 2 * 8);
+    assert_eq!(large_weights_csv(&figure).lines().count(), 1 + 2 * 8);
 
     // Without any large weight there are only zeros.
     let mut nothing = before_and_after();
     nothing.iter_mut().for_each(|counts| counts.large_at = [0; 8]);
-    let svg = LargeWeights::new(nothing).expect("good counts").svg().expect("drawn");
+    let svg = large_weights_figure(&LargeWeights::new(nothing).expect("good counts")).svg().expect("drawn");
     assert_well_formed(&svg);
     assert_eq!(svg.matches("fill=\"#D55E00\"").count(), 1);
 }
@@ -878,9 +918,9 @@ fn impossible_counts_of_large_weights_are_refused() {
 fn figures_of_training_and_weights_are_whole_files() {
     let dir = tempfile::tempdir().expect("a directory");
     let target = dir.path().join("new/figures");
-    let mut written = three_trainings().write_figures(&target).expect("written");
+    let mut written = write_trainings(&three_trainings(), &target).expect("written");
     let weights = LargeWeights::new(before_and_after()).expect("good counts");
-    written.extend(weights.write(&target).expect("written"));
+    written.extend(write_large_weights(&weights, &target).expect("written"));
     let names: Vec<&str> =
         written.iter().map(|p| p.file_name().expect("a name").to_str().expect("text")).collect();
     assert_eq!(
@@ -930,7 +970,7 @@ fn networks_stand_beside_the_papers_numbers_for_them() {
     let networks =
         vec![measured("resnet50", 8, 4), measured("alexnet", 10, 3), measured("squeezenet1_1", 8, 4)];
     let table = NetworkTable::new(Measure::Accuracy, networks.clone()).expect("good counts");
-    let text = table.markdown();
+    let text = network_table_markdown(&table);
     let lines: Vec<String> =
         text.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
     assert_eq!(
@@ -949,16 +989,16 @@ fn networks_stand_beside_the_papers_numbers_for_them() {
     assert!(text.contains("cannot store. It can store [-9, 8].\n"), "{text}");
     assert!(text.contains("Activation ranges are from imagenet train, first 8 images, largest magnitude."));
     assert_eq!(
-        table.csv().lines().nth(1).expect("a line"),
+        network_table_csv(&table).lines().nth(1).expect("a line"),
         "resnet50,imagenet test,8,62.5,76.13,50.0,75.33,90.0,,9.0,,1.0,,10000,25.5 M,1234,resnet50.pth,aa,bb,\
          \"imagenet train, first 8 images, largest magnitude\",cc"
     );
 
     // Without labels there is no accuracy, and so nothing of the paper's to compare it with.
     let table = NetworkTable::new(Measure::Agreement, networks).expect("good counts");
-    let text = table.markdown();
+    let text = network_table_markdown(&table);
     assert!(text.contains("| int8 agrees with float % |") && !text.contains("76.13"), "{text}");
-    assert!(table.page().starts_with("# ") && table.page().contains(&text));
+    assert!(network_table_page(&table).starts_with("# ") && network_table_page(&table).contains(&text));
 }
 
 #[test]

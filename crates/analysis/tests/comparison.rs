@@ -1,6 +1,9 @@
 //! Versions of one network, compared.
 
-use analysis::{Comparison, Context, Report, write_report};
+use analysis::{
+    Comparison, Context, Estimates, comparison_csv, comparison_figure, comparison_latex, comparison_markdown,
+    comparison_outcomes, conditions, overhead_figure, write_report,
+};
 use design::{FaultKind, TrialRecord};
 use records::{NetworkEntry, TrialRow};
 
@@ -71,10 +74,10 @@ fn networks() -> Vec<NetworkEntry> {
 
 #[test]
 fn accuracies_stand_beside_overheads_and_the_front_is_marked() {
-    let report = Report::from_rows(&rows()).unwrap();
+    let report = Estimates::from_rows(&rows()).unwrap();
     let comparison = Comparison::new(&report, &networks());
     assert_eq!(
-        comparison.markdown(),
+        comparison_markdown(&comparison),
         "\
 **net**, accuracy in %:
 
@@ -87,7 +90,7 @@ fn accuracies_stand_beside_overheads_and_the_front_is_marked() {
 Bold: no protection with as little stored overhead has a higher mean at that rate.
 "
     );
-    let latex = comparison.latex("Study", &report.conditions());
+    let latex = comparison_latex(&comparison, "Study", &conditions(&report));
     assert!(latex.starts_with("% Needs \\usepackage{booktabs}.\n\\begin{table}"), "{latex}");
     assert!(
         latex.contains("\\caption{Study: net. Accuracy in\\,\\%, mean over the trials. Bold: "),
@@ -95,13 +98,13 @@ Bold: no protection with as little stored overhead has a higher mean at that rat
     );
     let row = "    in-place-msb-48-24 & net-narrow & 0 & 88.00 & \\textbf{87.00} & \\textbf{85.00} \\\\\n";
     assert!(latex.contains(row), "{latex}");
-    let csv = comparison.csv();
+    let csv = comparison_csv(&comparison);
     let lines: Vec<&str> = csv.lines().collect();
     assert_eq!(lines.len(), 1 + 3 * 2);
     assert!(lines[1].starts_with("net,net-int8,faulty,0.0,90.0,1e-3,79.0,"), "{}", lines[1]);
     assert!(lines[6].starts_with("net,net-int8,secded-72-64,12.5,90.0,1e-2,49.0,"), "{}", lines[6]);
     assert!(lines[6].ends_with(",no"), "{}", lines[6]);
-    let outcomes = comparison.outcomes_markdown();
+    let outcomes = comparison_outcomes(&comparison);
     assert!(outcomes.contains("**net**, at 1e-2:"), "{outcomes}");
     assert!(
         outcomes.contains("4.0 |       2.0 |      1.0 |          1.0 |    0.0 |             6.0"),
@@ -111,7 +114,7 @@ Bold: no protection with as little stored overhead has a higher mean at that rat
 
 #[test]
 fn a_report_of_a_family_has_its_figures_beside_the_curves() {
-    let report = Report::from_rows(&rows()).unwrap();
+    let report = Estimates::from_rows(&rows()).unwrap();
     let names = |networks: &[NetworkEntry]| {
         let folder = tempfile::tempdir().unwrap();
         let context = Context { title: "t", networks, ..Context::default() };
@@ -134,10 +137,10 @@ fn a_report_of_a_family_has_its_figures_beside_the_curves() {
 
 #[test]
 fn equal_rows_give_equal_figures() {
-    let report = Report::from_rows(&rows()).unwrap();
+    let report = Estimates::from_rows(&rows()).unwrap();
     let draw = || {
         let comparison = Comparison::new(&report, &networks());
-        (comparison.table_svg("t").unwrap(), comparison.overhead_svg("t").unwrap())
+        (comparison_figure(&comparison, "t").svg().unwrap(), overhead_figure(&comparison, "t").svg().unwrap())
     };
     let (table, overhead) = draw();
     assert_eq!(draw(), (table.clone(), overhead.clone()));

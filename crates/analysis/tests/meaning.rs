@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use analysis::{
-    AnalysisError, Comparison, Context, LossyStorage, Report, Statistic, Table, paper_name, write_report,
+    AnalysisError, Comparison, Context, Estimates, LossyStorage, Statistic, Table, accuracy_figure,
+    comparison_csv, comparison_figure, comparison_markdown, drop_latex, drop_table, overhead_figure,
+    paper_name, table_csv, table_markdown, write_report,
 };
 use design::TrialRecord;
 use records::{NetworkEntry, TrialRow};
@@ -54,11 +56,11 @@ fn cell(protection: &str, fault_model: &str, rate: f64, correct: &[u64]) -> Vec<
         .collect()
 }
 
-fn report(rows: &[TrialRow]) -> Report {
-    Report::from_rows(rows).expect("good rows")
+fn report(rows: &[TrialRow]) -> Estimates {
+    Estimates::from_rows(rows).expect("good rows")
 }
 
-fn written(report: &Report, context: &Context) -> tempfile::TempDir {
+fn written(report: &Estimates, context: &Context) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a directory");
     write_report(report, context, folder.path()).expect("written");
     folder
@@ -73,16 +75,16 @@ fn an_axis_is_a_bit_error_rate_only_where_the_rate_is_one() {
     let names = [
         ("bernoulli", "bit error rate"),
         ("burst:length=2,distance=1", "bit error rate"),
-        ("bernoulli:bit=7", "bit error rate, of cells in scope"),
-        ("accumulate:hours=10,scrub=1", "probability that a cell flips in an hour"),
-        ("stuck-at:value=1", "share of cells that are stuck"),
+        ("bernoulli:bit=7", "bit error rate, of bits in scope"),
+        ("accumulate:hours=10,scrub=1", "probability that a bit flips in an hour"),
+        ("stuck-at:value=1", "share of bits that are stuck"),
         ("asymmetric:share=0.9", "bit error rate if half of the bits are ones"),
     ];
     for (fault_model, name) in names {
         let rows = [1e-3, 1e-2].map(|rate| cell("faulty", fault_model, rate, &[600, 500])).concat();
         let report = report(&rows);
         let context = Context { title: "T", ..Context::default() };
-        let svg = report.figure_svg(&context).expect("drawn");
+        let svg = accuracy_figure(&report, context.title, context.chance_percent).svg().expect("drawn");
         assert!(svg.contains(&format!("\n{name}\n")), "{fault_model}: no axis {name:?}");
         let folder = written(&report, &context);
         let page = read(folder.path(), "report.md");
@@ -92,7 +94,7 @@ fn an_axis_is_a_bit_error_rate_only_where_the_rate_is_one() {
         let notes = page.matches("\n`rate`: bit error rate; of `").count();
         assert_eq!(notes, if is_rate { 0 } else { 2 }, "{fault_model}: {page}");
         let heading = format!("**net**, {fault_model} (rate: {name}), 67.60 % fault-free:");
-        assert_eq!(report.drop_table(Statistic::AllTrials).contains(&heading), !is_rate, "{fault_model}");
+        assert_eq!(drop_table(&report, Statistic::AllTrials).contains(&heading), !is_rate, "{fault_model}");
         assert_eq!(read(folder.path(), "drops.tex").contains("(rate: "), !is_rate, "{fault_model}");
     }
 }
@@ -110,7 +112,7 @@ fn rates_have_one_form_in_every_csv() {
     let report = report(&rows);
     let forms = ["0", "1e-6", "1e-5", "1e-4", "2.5e-4", "1e-3", "1e-2", "5e-1", "1e0"];
     for table in [Table::Summary, Table::Outcomes, Table::Paired] {
-        let csv = report.csv(table);
+        let csv = table_csv(&report, table);
         let mut lines = csv.lines().map(|line| line.split(',').collect::<Vec<_>>());
         let head = lines.next().expect("a header");
         let place = head.iter().position(|name| *name == "rate").expect("a column");
@@ -136,21 +138,21 @@ fn the_standard_deviation_of_changed_trials_is_described_as_it_is_computed() {
     // The mean of the drops is 10 points, that of their squares (0 + 100 + 400) / 3.
     let sd = changed.summaries()[0].drop_points.sd.expect("three trials");
     assert!((sd - (0.25 * 500.0 / 3.0 - 2.5f64.powi(2)).sqrt()).abs() < 1e-9, "{sd}");
-    let text = changed.markdown(Table::Summary);
+    let text = table_markdown(&changed, Table::Summary);
     for part in [
         "`sd` their standard deviation (divisor n - 1, but of changed trials as below)",
         "P m and their standard deviation as the square root of P q - (P m)^2, where P",
     ] {
         assert!(text.contains(part), "{text}");
     }
-    let ordinary = report(&cell("faulty", "bernoulli", 1e-6, &[676, 576])).markdown(Table::Summary);
+    let ordinary = table_markdown(&report(&cell("faulty", "bernoulli", 1e-6, &[676, 576])), Table::Summary);
     assert!(ordinary.contains("(divisor n - 1); `trimmed`"), "{ordinary}");
 }
 
 #[test]
 fn names_of_the_papers_release_are_known() {
     assert_eq!((paper_name("parity-avg"), paper_name("vote")), (Some("avg"), Some("vote")));
-    let csv = report(&cell("parity-avg", "bernoulli", 1e-3, &[600])).csv(Table::Summary);
+    let csv = table_csv(&report(&cell("parity-avg", "bernoulli", 1e-3, &[600])), Table::Summary);
     assert!(csv.contains("\r\nnet,bernoulli,parity-avg,avg,1e-3,"), "{csv}");
 }
 
@@ -191,8 +193,8 @@ fn no_hidden_character_of_a_name_gets_into_a_report() {
         }
         assert!(texts >= 4, "{texts} texts");
     }
-    assert!(!report.drop_table(Statistic::AllTrials).contains('\u{1b}'));
-    assert!(!Comparison::new(&report, &networks).markdown().contains('\u{1b}'));
+    assert!(!drop_table(&report, Statistic::AllTrials).contains('\u{1b}'));
+    assert!(!comparison_markdown(&Comparison::new(&report, &networks)).contains('\u{1b}'));
 }
 
 /// Attributes of the first tag in each line that begins with `start`.
@@ -218,7 +220,7 @@ fn every_mean_is_drawn_at_its_rate() {
                 rows.extend(cell(protection, "burst:length=2,distance=1", rate, &[600, 590, 610]));
             }
         }
-        let svg = report(&rows).figure_svg(&Context::default()).expect("drawn");
+        let svg = accuracy_figure(&report(&rows), "", None).svg().expect("drawn");
         for label in ["1e-5", "1e-4", "1e-3", "1e-2"] {
             // A tick of each panel: the text is in the line after its tag.
             let lines: Vec<&str> = svg.lines().collect();
@@ -258,7 +260,7 @@ fn letters_of_the_overhead_figure_lie_beside_the_markers() {
     rows.extend(cell("vote", "bernoulli", 1e-4, &[400, 400]));
     let networks =
         [NetworkEntry { label: "net".into(), family: Some("net".into()), ..NetworkEntry::default() }];
-    let svg = Comparison::new(&report(&rows), &networks).overhead_svg("Title").expect("drawn");
+    let svg = overhead_figure(&Comparison::new(&report(&rows), &networks), "Title").svg().expect("drawn");
     let markers = numbers(&svg, "<circle cx", ["cx", "cy"]);
     assert!(markers.len() >= 12, "{markers:?}");
     let lines: Vec<&str> = svg.lines().collect();
@@ -295,10 +297,10 @@ fn a_report_of_a_family_has_what_a_report_of_a_network_has() {
     let page = read(folder.path(), "report.md");
     for part in [
         "## Comparison",
-        few.drop_table(Statistic::AllTrials).trim_end(),
-        few.drop_table(Statistic::Trimmed).trim_end(),
-        few.markdown(Table::Summary).trim_end(),
-        few.markdown(Table::Paired).trim_end(),
+        drop_table(&few, Statistic::AllTrials).trim_end(),
+        drop_table(&few, Statistic::Trimmed).trim_end(),
+        table_markdown(&few, Table::Summary).trim_end(),
+        table_markdown(&few, Table::Paired).trim_end(),
     ] {
         assert!(page.contains(part), "{part}");
     }
@@ -308,11 +310,12 @@ fn a_report_of_a_family_has_what_a_report_of_a_network_has() {
     let many = report(&rows(25));
     let page = read(written(&many, &context).path(), "report.md");
     assert!(page.contains("\n300 comparisons, too many for this page, are in `paired.csv`"), "{page}");
-    assert!(page.contains(many.markdown(Table::Summary).trim_end()));
+    assert!(page.contains(table_markdown(&many, Table::Summary).trim_end()));
     // Of one network they are all there.
     let alone = Context { networks: &[], ..context };
     assert!(
-        read(written(&many, &alone).path(), "report.md").contains(many.markdown(Table::Paired).trim_end())
+        read(written(&many, &alone).path(), "report.md")
+            .contains(table_markdown(&many, Table::Paired).trim_end())
     );
 }
 
@@ -335,7 +338,7 @@ fn what_a_lossy_protection_leaves_without_faults_is_shown_in_every_place() {
     let [exact, lossy] = report.summaries() else { panic!("two cells") };
     assert_eq!((exact.fault_free_percent, lossy.fault_free_percent), (Some(67.6), Some(22.8)));
     assert_eq!(lossy.clean_accuracy_percent, 67.6);
-    let drops = report.drop_table(Statistic::AllTrials);
+    let drops = drop_table(&report, Statistic::AllTrials);
     assert!(
         drops.contains("| protection         | stored overhead | fault-free |         1e-4 |"),
         "{drops}"
@@ -349,15 +352,15 @@ fn what_a_lossy_protection_leaves_without_faults_is_shown_in_every_place() {
         "{drops}"
     );
     assert!(drops.contains("`fault-free`: drop without any fault"), "{drops}");
-    let latex = report.drop_latex(Statistic::AllTrials, "T");
+    let latex = drop_latex(&report, Statistic::AllTrials, "T");
     assert!(latex.contains("lsb-64-56 & 0 & $44.80$ & $45.10 \\pm 0.14$ \\\\"), "{latex}");
-    let summary = report.markdown(Table::Summary);
+    let summary = table_markdown(&report, Table::Summary);
     assert!(summary.contains("| clean % | fault-free % |"), "{summary}");
     assert!(summary.contains("|   67.60 |        22.80 |"), "{summary}");
-    let csv = report.csv(Table::Summary);
+    let csv = table_csv(&report, Table::Summary);
     assert!(csv.lines().next().expect("a header").ends_with(",fault_free_accuracy_percent"), "{csv}");
     assert!(csv.lines().nth(2).expect("a line").ends_with(",22.8"), "{csv}");
-    let svg = report.figure_svg(&Context::default()).expect("drawn");
+    let svg = accuracy_figure(&report, "", None).svg().expect("drawn");
     assert!(svg.contains("<title>lsb-64-56, fault-free: accuracy 22.80 %</title>"), "{svg}");
     assert!(svg.contains("\nfault-free network\n"), "{svg}");
     // The marker at 0 is as low as the marker of the trials, which lose hardly more.
@@ -371,11 +374,11 @@ fn what_a_lossy_protection_leaves_without_faults_is_shown_in_every_place() {
     let networks =
         [NetworkEntry { label: "net".into(), family: Some("net".into()), ..NetworkEntry::default() }];
     let comparison = Comparison::new(&report, &networks);
-    let table = comparison.markdown();
+    let table = comparison_markdown(&comparison);
     assert!(table.contains("| lsb-64-56          | net     |               0 |      22.80 |"), "{table}");
-    let svg = comparison.table_svg("T").expect("drawn");
+    let svg = comparison_figure(&comparison, "T").svg().expect("drawn");
     assert!(svg.contains("<title>lsb-64-56 on net: fault-free 22.80 %</title>"), "{svg}");
-    let csv = comparison.csv();
+    let csv = comparison_csv(&comparison);
     assert!(csv.lines().next().expect("a header").ends_with(",on_front,fault_free_accuracy_percent"));
     assert!(csv.lines().nth(1).expect("a line").ends_with(",22.8"), "{csv}");
 }
@@ -385,18 +388,18 @@ fn what_nobody_has_measured_is_not_shown_as_a_number() {
     let rows = with_a_lossy_one();
     let report = report(&rows).with_lossy(vec![storage("lsb-64-56", None)]).expect("good");
     assert_eq!(report.summaries()[1].fault_free_percent, None);
-    let drops = report.drop_table(Statistic::AllTrials);
+    let drops = drop_table(&report, Statistic::AllTrials);
     assert!(drops.contains("| lsb-64-56          |               0 | not measured |"), "{drops}");
-    assert!(report.markdown(Table::Summary).contains("|   67.60 | not measured |"));
-    assert!(report.csv(Table::Summary).ends_with(",\r\n"));
-    let svg = report.figure_svg(&Context::default()).expect("drawn");
+    assert!(table_markdown(&report, Table::Summary).contains("|   67.60 | not measured |"));
+    assert!(table_csv(&report, Table::Summary).ends_with(",\r\n"));
+    let svg = accuracy_figure(&report, "", None).svg().expect("drawn");
     assert!(!svg.contains("lsb-64-56, fault-free"), "a marker at a number that nobody knows");
     assert!(svg.contains("none where that was not measured"), "{svg}");
     let networks =
         [NetworkEntry { label: "net".into(), family: Some("net".into()), ..NetworkEntry::default() }];
     let comparison = Comparison::new(&report, &networks);
-    assert!(comparison.markdown().contains("| not measured |"));
-    let svg = comparison.table_svg("T").expect("drawn");
+    assert!(comparison_markdown(&comparison).contains("| not measured |"));
+    let svg = comparison_figure(&comparison, "T").svg().expect("drawn");
     assert!(svg.contains("fault-free not measured</title>") && svg.contains("\n?\n"), "{svg}");
 }
 
@@ -424,5 +427,5 @@ fn a_trial_whose_words_all_read_right_tells_what_is_left_without_faults() {
     rows.push(row("secded-72-64", "bernoulli", 1e-4, 2, 0, CLEAN));
     let exact = report(&rows).with_lossy(vec![storage("secded-72-64", None)]).expect("good");
     assert_eq!(exact.summaries()[0].fault_free_percent, Some(67.6));
-    assert!(!exact.drop_table(Statistic::AllTrials).contains("| fault-free |"));
+    assert!(!drop_table(&exact, Statistic::AllTrials).contains("| fault-free |"));
 }

@@ -1,6 +1,6 @@
 //! `report.html` on small sets of rows: what it holds, and that names of others stay text.
 
-use analysis::{Context, Report, Run, write_report};
+use analysis::{Commands, Context, Estimates, Run, write_report};
 use design::{BitErrorRate, CellSpec, EvaluationSet, FaultKind, StoredBits, TrialRecord};
 use records::{Environment, Manifest, NetworkEntry, RunArguments, TrialRow};
 
@@ -44,14 +44,14 @@ fn row(model: &str, protection: &str, trial: u64, lost: u64) -> TrialRow {
     }
 }
 
-fn report(model: &str) -> Report {
+fn report(model: &str) -> Estimates {
     let rows: Vec<TrialRow> = [("faulty", [10, 250, 30]), ("in-place-64-57", [0, 5, 250])]
         .iter()
         .flat_map(|(protection, lost)| {
             (0..).zip(lost).map(|(trial, lost)| row(model, protection, trial, *lost))
         })
         .collect();
-    Report::from_rows(&rows).unwrap()
+    Estimates::from_rows(&rows).unwrap()
 }
 
 fn manifest(model: &str, source: &str) -> Manifest {
@@ -92,16 +92,19 @@ fn written(title: &str, model: &str, source: &str) -> (String, String) {
 fn written_with(title: &str, model: &str, source: &str, needs_data: bool) -> (String, String) {
     let folder = tempfile::tempdir().unwrap();
     let manifest = manifest(model, source);
-    let run = Run {
-        manifest: &manifest,
-        command: "run x.toml",
-        needs_data,
-        experiment: "x.toml",
-        trials_sha256: SHA256,
+    let estimates = report(model);
+    let worst = estimates.worst_trial();
+    let data = if needs_data { " --data $DATA" } else { "" };
+    let replay = format!("zerospace replay x.toml {} {} --out DIR{data}", worst.cell, worst.record.trial);
+    let commands = Commands {
+        repeat: &format!("zerospace run x.toml{data}"),
+        verify: &format!("zerospace verify x.toml --out DIR{data}"),
+        replay: &replay,
     };
+    let run = Run { manifest: &manifest, commands, trials_sha256: SHA256 };
     let notes = format!("- **{model}**: from a *file*");
     let context = Context { title, notes: &notes, run: Some(run), ..Context::default() };
-    write_report(&report(model), &context, folder.path()).unwrap();
+    write_report(&estimates, &context, folder.path()).unwrap();
     let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
     (read("report.html"), read("report.md"))
 }

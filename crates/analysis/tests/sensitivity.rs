@@ -1,6 +1,9 @@
 //! Sweeps over tensors and bits: rankings and heat maps.
 
-use analysis::{Context, LossyStorage, Report, Sensitivity, write_report};
+use analysis::{
+    Context, Estimates, LossyStorage, Sensitivity, accuracy_figure, sensitivity_csv, sensitivity_markdown,
+    write_report,
+};
 use design::TrialRecord;
 use records::{NetworkEntry, TensorEntry, TrialRow};
 
@@ -67,9 +70,9 @@ fn networks() -> [NetworkEntry; 1] {
 
 #[test]
 fn the_most_sensitive_come_first() {
-    let report = Report::from_rows(&sweep()).unwrap();
+    let report = Estimates::from_rows(&sweep()).unwrap();
     let sensitivity = Sensitivity::new(&report, &networks());
-    let csv = sensitivity.csv();
+    let csv = sensitivity_csv(&sensitivity);
     let lines: Vec<&str> = csv.lines().collect();
     assert_eq!(lines.len(), 1 + 2 * 16);
     assert_eq!(
@@ -95,7 +98,7 @@ fn the_most_sensitive_come_first() {
             .starts_with("net,bernoulli,in-place-64-57,in-place,1e-2,1,a.weight,0,100,2,10,0.0,all-equal")
     );
 
-    let text = sensitivity.markdown(3);
+    let text = sensitivity_markdown(&sensitivity, 3);
     assert!(text.contains("**net**, faulty, bernoulli at 1e-2:\n"), "{text}");
     assert!(text.contains("13 more in `sensitivity.csv`"), "{text}");
     assert!(text.contains("|    1 | a.weight | 7   |     100 |           5.0 |    10.500 |"), "{text}");
@@ -104,7 +107,7 @@ fn the_most_sensitive_come_first() {
 #[test]
 fn a_sweep_has_heat_maps_instead_of_curves() {
     let folder = tempfile::tempdir().unwrap();
-    let report = Report::from_rows(&sweep()).unwrap();
+    let report = Estimates::from_rows(&sweep()).unwrap();
     let networks = networks();
     let context = Context { title: "Sweep", networks: &networks, ..Context::default() };
     let written = write_report(&report, &context, folder.path()).unwrap();
@@ -139,21 +142,21 @@ fn what_is_not_swept_keeps_its_curve() {
     let mut rows = sweep();
     rows.extend([row("faulty", "bernoulli", 0, 9, 3), row("faulty", "bernoulli", 1, 9, 4)]);
     let folder = tempfile::tempdir().unwrap();
-    let report = Report::from_rows(&rows).unwrap();
+    let report = Estimates::from_rows(&rows).unwrap();
     let written = write_report(&report, &Context::default(), folder.path()).unwrap();
     assert!(written.iter().any(|path| path.ends_with("accuracy-vs-rate.svg")));
     let svg = std::fs::read_to_string(folder.path().join("accuracy-vs-rate.svg")).unwrap();
     assert_eq!(svg.matches("\nbit error rate\n").count(), 1);
-    assert_eq!(Sensitivity::new(&report, &[]).csv().lines().count(), 1 + 2 * 16);
+    assert_eq!(sensitivity_csv(&Sensitivity::new(&report, &[])).lines().count(), 1 + 2 * 16);
 }
 
 #[test]
 fn a_few_scopes_are_shown_side_by_side() {
     let rows: Vec<TrialRow> =
         ["bernoulli", "bernoulli:bit=7"].map(|model| row("faulty", model, 0, 1, 1)).into_iter().collect();
-    let report = Report::from_rows(&rows).unwrap();
+    let report = Estimates::from_rows(&rows).unwrap();
     assert!(Sensitivity::new(&report, &[]).is_empty());
-    let svg = report.figure_svg(&Context::default()).unwrap();
+    let svg = accuracy_figure(&report, "", None).svg().unwrap();
     assert!(svg.contains("\nnet, bernoulli:bit=7\n"));
 }
 
@@ -174,8 +177,8 @@ fn a_ranking_under_a_lossy_protection_says_what_storing_costs() {
         ),
     ] {
         let lossy = LossyStorage { model: "net".into(), protection: "lsb-64-56".into(), correct };
-        let report = Report::from_rows(&rows).unwrap().with_lossy(vec![lossy]).unwrap();
-        let text = Sensitivity::new(&report, &networks()).markdown(5);
+        let report = Estimates::from_rows(&rows).unwrap().with_lossy(vec![lossy]).unwrap();
+        let text = sensitivity_markdown(&Sensitivity::new(&report, &networks()), 5);
         assert!(text.contains(told), "{text}");
         assert!(text.contains("**net**, faulty, bernoulli at 1e-2:"), "{text}");
     }

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use analysis::{Context, Measure, Report, Run, Sensitivity, Statistic};
+use analysis::{
+    Commands, Context, Estimates, Measure, Run, Sensitivity, Statistic, drop_table, sensitivity_markdown,
+};
 use records::{Manifest, Store, TableError, read_trials};
 
 use crate::fault_free::lossy_storages;
@@ -17,7 +19,7 @@ const FIRST_OF_RANKING: usize = 10;
 pub struct RunReport<'a> {
     store: &'a Store,
     /// The estimates.
-    pub report: Report,
+    pub estimates: Estimates,
     trials_sha256: String,
 }
 
@@ -33,10 +35,10 @@ impl<'a> RunReport<'a> {
             TableError::Io { .. } | TableError::Parquet(_) => Failure::machine(error),
         })?;
         let manifest = store.manifest();
-        let report = Report::from_rows(&rows).map_err(Failure::input)?;
-        let report = report.with_lossy(lossy_storages(store)?).map_err(Failure::input)?;
-        let report = report.with_measure(measure(manifest)).with_expected(&manifest.expected);
-        Ok(Self { store, report, trials_sha256: file_sha256(&trials).map_err(Failure::Machine)? })
+        let estimates = Estimates::from_rows(&rows).map_err(Failure::input)?;
+        let estimates = estimates.with_lossy(lossy_storages(store)?).map_err(Failure::input)?;
+        let estimates = estimates.with_measure(measure(manifest)).with_expected(&manifest.expected);
+        Ok(Self { store, estimates, trials_sha256: file_sha256(&trials).map_err(Failure::Machine)? })
     }
 
     /// Writes tables, figures and the report as Markdown and HTML into a folder; returns the files.
@@ -46,6 +48,16 @@ impl<'a> RunReport<'a> {
     pub fn write(&self, folder: &Path) -> Result<Vec<PathBuf>, Failure> {
         let manifest = self.store.manifest();
         let arguments = manifest.latest().arguments();
+        let (experiment, worst) = (arguments.experiment(), self.estimates.worst_trial());
+        let data = if is_synthetic_run(manifest) { "" } else { " --data $DATA" };
+        let commands = Commands {
+            repeat: &format!("zerospace {arguments}{data}"),
+            verify: &format!("zerospace verify {experiment} --out DIR{data}"),
+            replay: &format!(
+                "zerospace replay {experiment} {} {} --out DIR{data}",
+                worst.cell, worst.record.trial
+            ),
+        };
         let notes = notes(manifest);
         let classes: Vec<u64> = manifest.networks.iter().map(|n| n.classes).collect();
         let chance = classes.first().filter(|c| classes.iter().all(|d| d == *c) && !is_label_free(manifest));
@@ -55,22 +67,16 @@ impl<'a> RunReport<'a> {
             stop: manifest.stop,
             networks: &manifest.networks,
             notes: &notes,
-            run: Some(Run {
-                manifest,
-                command: &arguments.to_string(),
-                needs_data: !is_synthetic_run(manifest),
-                experiment: arguments.experiment(),
-                trials_sha256: &self.trials_sha256,
-            }),
+            run: Some(Run { manifest, commands, trials_sha256: &self.trials_sha256 }),
         };
-        analysis::write_report(&self.report, &context, folder).map_err(Failure::machine)
+        analysis::write_report(&self.estimates, &context, folder).map_err(Failure::machine)
     }
 
     /// The headline table as Markdown: accuracy drops, or the most sensitive tensors and bits of a sweep.
     pub fn headline(&self) -> String {
-        match Sensitivity::new(&self.report, &self.store.manifest().networks) {
-            swept if swept.is_empty() => self.report.drop_table(Statistic::AllTrials),
-            swept => swept.markdown(FIRST_OF_RANKING),
+        match Sensitivity::new(&self.estimates, &self.store.manifest().networks) {
+            swept if swept.is_empty() => drop_table(&self.estimates, Statistic::AllTrials),
+            swept => sensitivity_markdown(&swept, FIRST_OF_RANKING),
         }
     }
 }

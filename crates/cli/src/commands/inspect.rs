@@ -1,7 +1,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use analysis::{LargeWeightCounts, LargeWeights};
+use analysis::{LargeWeightCounts, LargeWeights, write_large_weights};
 use clap::Args;
 use ecc::Constraint;
 use graph::ModelSpec;
@@ -64,7 +64,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     let written = match &arguments.figure {
         Some(dir) => {
             let figure = LargeWeights::new(counts).map_err(Failure::input)?;
-            paths(&figure.write(dir).map_err(Failure::machine)?)
+            paths(&write_large_weights(&figure, dir).map_err(Failure::machine)?)
         }
         None => Vec::new(),
     };

@@ -102,7 +102,7 @@ fn report(store: &Store, out: &Path, format: Format) -> Result<Outcome, Failure>
         experiment: &manifest.experiment,
         measure: measure(manifest),
         synthetic: is_synthetic_run(manifest),
-        cells: run.report.summaries().iter().map(ReportedCell::new).collect(),
+        cells: run.estimates.summaries().iter().map(ReportedCell::new).collect(),
         written: paths(&written),
         table: run.headline(),
     });

@@ -10,7 +10,7 @@
 
 use std::path::{Path, PathBuf};
 
-use analysis::Statistic;
+use analysis::{Estimates, Statistic, conditions, drop_table};
 use anyhow::anyhow;
 use records::{Manifest, Store, write_durably};
 
@@ -100,13 +100,13 @@ fn part(name: &str, folder: &Path) -> Result<String, Failure> {
 /// The drop table of a run, under its conditions and over the command it came from.
 fn drops(run: &str, folder: &Path) -> Result<String, Failure> {
     let store = Store::open(&folder.join(run))?;
-    let report = RunReport::new(&store)?.report;
+    let estimates = RunReport::new(&store)?.estimates;
     let command = store.manifest().latest().arguments();
     let data = if is_synthetic_run(store.manifest()) { "" } else { " --data $DATA" };
     Ok(format!(
         "{}.\n\n{}\nFrom `zerospace {command}{data}`; everything else that came out is in [{run}]({run}/report.md).",
-        report.conditions(),
-        report.drop_table(Statistic::AllTrials)
+        conditions(&estimates),
+        drop_table(&estimates, Statistic::AllTrials)
     ))
 }
 
@@ -125,14 +125,14 @@ fn runs(root: &str, folder: &Path) -> Result<String, Failure> {
     let mut rows = Vec::new();
     for name in &names {
         let store = Store::open(&place.join(name))?;
-        let report = RunReport::new(&store)?.report;
-        rows.push(row(&format!("{root}/{name}").replace("./", ""), name, store.manifest(), &report));
+        let estimates = RunReport::new(&store)?.estimates;
+        rows.push(row(&format!("{root}/{name}").replace("./", ""), name, store.manifest(), &estimates));
     }
     let columns = ["run", "images", "networks", "protections", "fault models", "rates", ">cells", ">trials"];
     Ok(markdown(&columns, &rows))
 }
 
-fn row(path: &str, name: &str, manifest: &Manifest, report: &analysis::Report) -> Vec<String> {
+fn row(path: &str, name: &str, manifest: &Manifest, estimates: &Estimates) -> Vec<String> {
     let specs = || manifest.cells.iter().map(|cell| &cell.spec);
     let distinct = |mut names: Vec<String>| {
         let mut seen = std::collections::BTreeSet::new();
@@ -151,7 +151,7 @@ fn row(path: &str, name: &str, manifest: &Manifest, report: &analysis::Report) -
         rates => rates.iter().map(|rate| format!("{rate:e}")).collect(),
     };
     let evaluation = &manifest.cells[0].spec.evaluation;
-    let trials: u64 = report.summaries().iter().map(|cell| cell.trials).sum();
+    let trials: u64 = estimates.summaries().iter().map(|cell| cell.trials).sum();
     vec![
         format!("[{name}]({path}/report.md)"),
         format!("{} of {}", evaluation.images, evaluation.name),

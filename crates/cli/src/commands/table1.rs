@@ -2,7 +2,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use analysis::{Measure, MeasuredNetwork, NetworkTable, PUBLISHED_NETWORKS};
+use analysis::{
+    Measure, MeasuredNetwork, NetworkTable, PUBLISHED_NETWORKS, network_table_markdown, write_network_table,
+};
 use anyhow::{Context, anyhow};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
@@ -113,7 +115,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         networks.push(measurement.measure(model, file).map_err(Failure::Input)?);
         let so_far = NetworkTable::new(measurement.counts(), networks.clone()).map_err(Failure::input)?;
         if let Some(out) = &arguments.out {
-            let write = || so_far.write(out);
+            let write = || write_network_table(&so_far, out);
             let written = if number == models.len() { signals::last(write) } else { signals::whole(write) };
             written.map_err(Failure::machine)?;
         }
@@ -124,7 +126,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         measure: measurement.counts(),
         networks: networks.iter().map(Measured::new).collect(),
         written: paths(&written.flatten().collect::<Vec<_>>()),
-        markdown: table.expect("at least one network is named").markdown(),
+        markdown: network_table_markdown(&table.expect("at least one network is named")),
     });
     Ok(Outcome::Done)
 }

@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use analysis::{Training, TrainingCheck, Trainings};
+use analysis::{Training, TrainingCheck, Trainings, write_trainings};
 use anyhow::{Context, anyhow};
 use clap::Args;
 use data::{FolderSource, ImageSet};
@@ -138,7 +138,7 @@ fn draw(recipe: &Recipe, out: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let network = format!("{}: {}", recipe.name, recipe.network);
     let note = if is_synthetic(&recipe.data.set) { SYNTHETIC_SHORT } else { "" };
     let trainings = Trainings::new(&network, note, trainings).with_context(|| out.display().to_string())?;
-    Ok(trainings.write_figures(out)?)
+    Ok(write_trainings(&trainings, out)?)
 }
 
 /// A check of a training, in words.

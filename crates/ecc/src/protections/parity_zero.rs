@@ -1,19 +1,17 @@
 use super::word;
-use crate::codes::fold::weight_parities;
+use crate::fold::weight_parities;
 use crate::kernel::Code;
-use crate::{
-    BLOCK, Constraint, Dense, Kernel, MemoryImage, OutcomeDistribution, Protection, WordShape, WordStatus,
-};
+use crate::{BLOCK, Constraint, Dense, Kernel, MemoryImage, OutcomeLaw, Protection, WordShape, WordStatus};
 
-/// One even-parity bit for each weight; a weight whose parity does not match is read as zero (the paper's "Parity
-/// Zero"). Check bit i belongs to weight i.
+/// One even-parity bit a weight; a weight whose parity does not match is read as zero (the paper's
+/// "Parity Zero"). Check cell i belongs to weight i.
 #[derive(Clone, Copy, Debug)]
 pub struct ParityZero {
     kernel: Kernel,
 }
 
 impl ParityZero {
-    /// Makes the protection with a given form of the dense loops.
+    /// With a given form of the dense loops.
     pub fn new(kernel: Kernel) -> Self {
         Self { kernel }
     }
@@ -24,7 +22,7 @@ impl Protection for ParityZero {
         "parity-zero"
     }
 
-    fn definition(&self) -> String {
+    fn parameters(&self) -> String {
         "even".into()
     }
 
@@ -55,12 +53,12 @@ impl Protection for ParityZero {
         (u64::from(image.data()[word].count_ones()) ^ image.check_word(word, 1)) & 1
     }
 
-    /// There are two classes: weights that are not zero, and zeros, which a mismatch leaves as they are.
-    fn outcome_distributions(&self) -> Option<Vec<OutcomeDistribution>> {
-        Some([1, 0].map(|weight| OutcomeDistribution::of_weight(self, weight)).into())
+    /// Two: of weights that are not zero, and of zeros, which a mismatch leaves as they are.
+    fn outcome_laws(&self) -> Option<Vec<OutcomeLaw>> {
+        Some([1, 0].map(|weight| OutcomeLaw::of_weight(self, weight)).into())
     }
 
-    fn class_of(&self, weights: &[i8]) -> usize {
+    fn law_of(&self, weights: &[i8]) -> usize {
         usize::from(weights == [0])
     }
 

@@ -1,0 +1,153 @@
+//! Versions of one network, each under the protections that fit it, side by side: which protection costs what, and
+//! what it is worth at each rate.
+
+use design::FaultModel;
+use records::NetworkEntry;
+
+use crate::estimate::cell::{Cell, ascending, first_appearances};
+use crate::estimate::estimates::{Estimates, Measure};
+use crate::estimate::interval::Interval;
+use crate::estimate::summary::{CellOutcomes, CellSummary};
+
+/// The families of an experiment: the networks that its plan calls versions of one.
+///
+/// Accuracies are compared, not drops: versions of a network differ without faults too, and what a version has lost in
+/// making room for a code counts against the code.
+#[derive(Clone, Debug)]
+pub struct Comparison {
+    pub(crate) families: Vec<Family>,
+    pub(crate) measure: Measure,
+    pub(crate) fault_models: Vec<FaultModel>,
+    /// True if some protection changes weights by storing them.
+    pub(crate) lossy: bool,
+}
+
+/// A family under one fault model.
+#[derive(Clone, Debug)]
+pub(crate) struct Family {
+    pub(crate) name: String,
+    /// Ascending.
+    pub(crate) rates: Vec<f64>,
+    /// By stored overhead, then in the plan's order.
+    pub(crate) contenders: Vec<Contender>,
+}
+
+/// A protection on a version of the network.
+#[derive(Clone, Debug)]
+pub(crate) struct Contender {
+    pub(crate) model: String,
+    pub(crate) protection: String,
+    /// Check bits relative to data bits, %.
+    pub(crate) overhead_percent: f64,
+    /// Accuracy of the version without faults, % of images.
+    pub(crate) clean_percent: f64,
+    /// Accuracy of the version as the protection stores it, without faults; `None` when that was not measured.
+    pub(crate) fault_free_percent: Option<f64>,
+    /// Mean accuracy at each rate, and its 95 % interval where there is one.
+    pub(crate) accuracies: Vec<Option<Accuracy>>,
+    /// Outcomes of decoding at each rate.
+    pub(crate) outcomes: Vec<Option<CellOutcomes>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Accuracy {
+    pub(crate) mean_percent: f64,
+    pub(crate) interval_percent: Option<(f64, f64)>,
+}
+
+impl Family {
+    /// True if no other contender at a rate is at least as accurate at no more overhead, and better in one of the two.
+    pub(crate) fn is_on_front(&self, contender: &Contender, rate: usize) -> bool {
+        let Some(own) = contender.accuracies[rate] else { return false };
+        !self.contenders.iter().any(|other| {
+            other.accuracies[rate].is_some_and(|accuracy| {
+                let (cheaper, better) = (
+                    other.overhead_percent.total_cmp(&contender.overhead_percent),
+                    own.mean_percent.total_cmp(&accuracy.mean_percent),
+                );
+                cheaper.is_le() && better.is_le() && (cheaper.is_lt() || better.is_lt())
+            })
+        })
+    }
+
+    /// Accuracy of the most accurate version without faults, %.
+    pub(crate) fn best_clean_percent(&self) -> f64 {
+        self.contenders.iter().map(|c| c.clean_percent).fold(0.0, f64::max)
+    }
+}
+
+impl Comparison {
+    /// The families that `networks` name; empty when they name none.
+    pub fn new(estimates: &Estimates, networks: &[NetworkEntry]) -> Self {
+        let family_of = |model: &str| networks.iter().find(|n| n.label == model)?.family.as_deref();
+        let mut families: Vec<Family> = Vec::new();
+        let members = estimates.summaries().iter().zip(estimates.outcomes());
+        let all: Vec<Member<'_>> = estimates.cells.iter().zip(members).map(|(c, (s, o))| (c, s, o)).collect();
+        let fault_models = first_appearances(&estimates.cells, |cell| &cell.key.fault_model);
+        let mut names: Vec<&str> = Vec::new();
+        for name in estimates.cells.iter().filter_map(|cell| family_of(&cell.key.model)) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        for fault_model in &fault_models {
+            for &name in &names {
+                let members = all.iter().filter(|(cell, _, _)| {
+                    cell.key.fault_model == **fault_model && family_of(&cell.key.model) == Some(name)
+                });
+                let title = match fault_models.len() {
+                    1 => name.to_string(),
+                    _ => format!("{name}, {fault_model}"),
+                };
+                families.extend(family(title, members.copied().collect()));
+            }
+        }
+        Self {
+            families,
+            measure: estimates.measure,
+            fault_models: fault_models.into_iter().cloned().collect(),
+            lossy: !estimates.lossy.is_empty(),
+        }
+    }
+
+    /// True if no network belongs to a family.
+    pub fn is_empty(&self) -> bool {
+        self.families.is_empty()
+    }
+}
+
+/// A cell with its estimates.
+type Member<'a> = (&'a Cell, &'a CellSummary, &'a CellOutcomes);
+
+fn family(name: String, members: Vec<Member<'_>>) -> Option<Family> {
+    let rates = ascending(members.iter().map(|(cell, _, _)| cell.key.rate));
+    let mut contenders: Vec<Contender> = Vec::new();
+    for (cell, summary, outcomes) in members {
+        let key = &cell.key;
+        let known = contenders.iter().position(|c| c.model == key.model && c.protection == key.protection);
+        let place = known.unwrap_or(contenders.len());
+        if known.is_none() {
+            contenders.push(Contender {
+                model: key.model.clone(),
+                protection: key.protection.clone(),
+                overhead_percent: cell.overhead_percent(),
+                clean_percent: summary.clean_accuracy_percent,
+                fault_free_percent: summary.fault_free_percent,
+                accuracies: vec![None; rates.len()],
+                outcomes: vec![None; rates.len()],
+            });
+        }
+        let rate = rates.iter().position(|rate| *rate == key.rate).expect("gathered above");
+        let clean = summary.clean_accuracy_percent;
+        contenders[place].outcomes[rate] = Some(outcomes.clone());
+        contenders[place].accuracies[rate] = Some(Accuracy {
+            mean_percent: summary.accuracy_percent,
+            interval_percent: match summary.drop_points.interval {
+                Interval::Bca { low, high } => Some((clean - high, clean - low)),
+                Interval::Absent | Interval::AllEqual { .. } => None,
+            },
+        });
+    }
+    contenders.sort_by(|a, b| a.overhead_percent.total_cmp(&b.overhead_percent));
+    (!contenders.is_empty()).then_some(Family { name, rates, contenders })
+}

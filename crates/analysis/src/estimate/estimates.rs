@@ -1,0 +1,211 @@
+use std::collections::BTreeMap;
+
+use design::FaultModel;
+use records::{ExpectedOutcomes, TrialRow};
+
+use crate::AnalysisError;
+use crate::estimate::cell::{Cell, CellKey, ascending, cells, first_appearances, lost_points, points};
+use crate::estimate::lossy::LossyStorage;
+use crate::estimate::summary::{CellOutcomes, CellSummary, PairedDifference, outcomes, paired, summary};
+
+/// Quantity that the records count as correct.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Measure {
+    /// Images whose prediction is the label.
+    #[default]
+    Accuracy,
+    /// Images whose prediction is that of the fault-free network, for images without labels: 100 % without
+    /// faults. A drop is then the share of images on which faults change the prediction (SDC rate).
+    Agreement,
+}
+
+impl Measure {
+    /// One word, for file and column names: `accuracy` or `agreement`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Accuracy => "accuracy",
+            Self::Agreement => "agreement",
+        }
+    }
+
+    /// The word at the beginning of a sentence.
+    pub(crate) fn capital(self) -> &'static str {
+        match self {
+            Self::Accuracy => "Accuracy",
+            Self::Agreement => "Agreement",
+        }
+    }
+
+    /// Name for titles and axes.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Accuracy => "top-1 accuracy",
+            Self::Agreement => "agreement with the fault-free network",
+        }
+    }
+}
+
+/// Largest number of scopes of one network's fault models that are shown side by side, each in a panel.
+const MOST_SCOPES: usize = 4;
+
+/// Everything that is estimated from the trials of one experiment.
+///
+/// Models, fault models and protections come in order of first appearance in the rows (the plan's
+/// order), rates ascend.
+#[derive(Clone, Debug)]
+pub struct Estimates {
+    pub(crate) cells: Vec<Cell>,
+    /// Protections in plan order.
+    pub(crate) protections: Vec<String>,
+    pub(crate) measure: Measure,
+    /// Networks and protections that change weights by storing them.
+    pub(crate) lossy: Vec<LossyStorage>,
+    pub(crate) summaries: Vec<CellSummary>,
+    outcomes: Vec<CellOutcomes>,
+    paired: Vec<PairedDifference>,
+}
+
+impl Estimates {
+    /// Checks and analyses the trials.
+    ///
+    /// A trial that is recorded twice with equal content counts once.
+    ///
+    /// # Errors
+    /// Without trials; when a rate or a count is impossible; when a trial is recorded twice with
+    /// different content; when the trials of a cell are of different cells; when those of a model
+    /// differ in data set, number of images or seed, or those of a model and protection in stored
+    /// bits or fault-free accuracy. Each error names the cells.
+    ///
+    /// # Cost
+    /// 10,000 resamples of every cell and pair: about 20 ms for 1,000 trials on one core.
+    pub fn from_rows(rows: &[TrialRow]) -> Result<Self, AnalysisError> {
+        let cells = cells(rows)?;
+        let owned = |names: Vec<&str>| names.into_iter().map(String::from).collect();
+        Ok(Self {
+            protections: owned(first_appearances(rows, |r| r.protection.as_str())),
+            summaries: cells.iter().map(summary).collect(),
+            outcomes: cells.iter().map(outcomes).collect(),
+            paired: pairs(&cells),
+            measure: Measure::default(),
+            lossy: Vec::new(),
+            cells,
+        })
+    }
+
+    /// Sets the measure that tables and figures name; it is [`Measure::Accuracy`] unless set here.
+    pub fn with_measure(self, measure: Measure) -> Self {
+        Self { measure, ..self }
+    }
+
+    /// Adds to the outcomes of each cell the expected counts of an ordinary trial. Cells that draw only changed trials
+    /// stay without.
+    pub fn with_expected(mut self, expected: &[ExpectedOutcomes]) -> Self {
+        for (cell, outcomes) in self.cells.iter().zip(&mut self.outcomes).filter(|(_, o)| !o.changed_only) {
+            outcomes.expected = expected.iter().find(|e| e.cell.as_str() == cell.trials[0].cell).cloned();
+        }
+        self
+    }
+
+    /// Adds the cost of storing alone for these networks and protections. Where it was not measured, a trial in which
+    /// every word read back right gives it, at rate 0 or at any other; without such a trial it stays unknown.
+    ///
+    /// # Errors
+    /// When such trials differ from each other, or from the measured number.
+    pub fn with_lossy(mut self, storages: Vec<LossyStorage>) -> Result<Self, AnalysisError> {
+        for storage in storages {
+            self.lossy.extend(storage.checked(&self.cells)?);
+        }
+        for summary in &mut self.summaries {
+            let CellKey { model, protection, .. } = &summary.key;
+            if let Some(storage) = self.lossy.iter().find(|storage| storage.is_of(model, protection)) {
+                let images = summary.images;
+                summary.fault_free_percent = storage.correct.map(|correct| points(correct as f64, images));
+            }
+        }
+        Ok(self)
+    }
+
+    /// True if a protection may change the weights of a network by storing them.
+    pub(crate) fn is_lossy(&self, model: &str, protection: &str) -> bool {
+        self.lossy.iter().any(|storage| storage.is_of(model, protection))
+    }
+
+    /// Two statements: some cell, and every cell, draws only trials in which some stored word reads back wrong.
+    pub(crate) fn has_changed_trials(&self) -> (bool, bool) {
+        let mut changed = self.summaries.iter().map(|s| s.changed_probability.is_some());
+        (changed.clone().any(|c| c), changed.all(|c| c))
+    }
+
+    /// True if a fault model was swept over more tensors or bits than can be shown as one curve each.
+    pub(crate) fn is_swept(&self) -> bool {
+        let mut scopes: BTreeMap<&str, Vec<&FaultModel>> = BTreeMap::new();
+        let confined = self.cells.iter().map(|c| &c.key).filter(|key| !key.fault_model.scope.is_whole());
+        for CellKey { model, fault_model, .. } in confined {
+            let scopes = scopes.entry(model).or_default();
+            if !scopes.contains(&fault_model) {
+                scopes.push(fault_model);
+            }
+            if scopes.len() > MOST_SCOPES {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Models and fault models to show side by side; in a sweep only those that are not confined to a tensor or bit.
+    pub(crate) fn panels(&self) -> Vec<(&str, &FaultModel)> {
+        let swept = self.is_swept();
+        let shown = |(_, fault_model): &(&str, &FaultModel)| !swept || fault_model.scope.is_whole();
+        panels(&self.cells).into_iter().filter(shown).collect()
+    }
+
+    /// Accuracy of every cell.
+    pub fn summaries(&self) -> &[CellSummary] {
+        &self.summaries
+    }
+
+    /// Outcomes of decoding in every cell.
+    pub fn outcomes(&self) -> &[CellOutcomes] {
+        &self.outcomes
+    }
+
+    /// Every two protections of a model under the same faults, first and second in plan order. Two
+    /// cells without a common trial are not listed, nor cells that draw only changed trials.
+    pub fn paired(&self) -> &[PairedDifference] {
+        &self.paired
+    }
+
+    /// The trial that lost most; the first one of several.
+    pub fn worst_trial(&self) -> &TrialRow {
+        let trials = self.cells.iter().flat_map(|cell| &cell.trials);
+        // `max_by` would return the last one of several.
+        trials.min_by(|a, b| lost_points(b).total_cmp(&lost_points(a))).expect("estimates are of trials")
+    }
+}
+
+fn pairs(cells: &[Cell]) -> Vec<PairedDifference> {
+    let mut all = Vec::new();
+    for (model, fault_model) in panels(cells) {
+        let panel: Vec<&Cell> =
+            cells.iter().filter(|c| c.key.model == model && c.key.fault_model == *fault_model).collect();
+        for rate in ascending(panel.iter().map(|c| c.key.rate)) {
+            let alike: Vec<&Cell> = panel.iter().copied().filter(|c| c.key.rate == rate).collect();
+            for (i, first) in alike.iter().enumerate() {
+                all.extend(alike[i + 1..].iter().filter_map(|second| paired(first, second)));
+            }
+        }
+    }
+    all
+}
+
+/// Models and fault models that have cells, in order.
+fn panels(cells: &[Cell]) -> Vec<(&str, &FaultModel)> {
+    let mut panels: Vec<(&str, &FaultModel)> = Vec::new();
+    for cell in cells {
+        let panel = (cell.key.model.as_str(), &cell.key.fault_model);
+        if !panels.contains(&panel) {
+            panels.push(panel);
+        }
+    }
+    panels
+}

@@ -1,0 +1,168 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::AnalysisError;
+use crate::estimate::comparison::Comparison;
+use crate::estimate::estimates::Estimates;
+use crate::estimate::large_weights::LargeWeights;
+use crate::estimate::network::NetworkTable;
+use crate::estimate::sensitivity::Sensitivity;
+use crate::estimate::training::Trainings;
+use crate::plot::accuracy::accuracy_figure;
+use crate::plot::comparison::comparison_figure;
+use crate::plot::figure::Figure;
+use crate::plot::large_weights::large_weights_figure;
+use crate::plot::overhead::overhead_figure;
+use crate::plot::sensitivity::sensitivity_figure;
+use crate::plot::training::{large_values_figure, throttled_accuracy_figure};
+use crate::report::context::Context;
+use crate::report::file::ReportFile;
+use crate::report::page::page;
+use crate::report::sections::{figure_stem, markdown, sections};
+use crate::text::comparison::{comparison_csv, comparison_latex};
+use crate::text::conditions::conditions;
+use crate::text::drops::{Statistic, drop_latex};
+use crate::text::failures::failures_csv;
+use crate::text::large_weights::large_weights_csv;
+use crate::text::network_table::{network_table_csv, network_table_page};
+use crate::text::sensitivity::sensitivity_csv;
+use crate::text::tables::{Table, table_csv};
+
+/// A figure as `.svg` and as `.png`.
+fn drawn(stem: &str, description: &str, figure: &Figure) -> Result<[ReportFile; 2], AnalysisError> {
+    let png = ReportFile {
+        name: format!("{stem}.png"),
+        description: "the same in pixels".into(),
+        bytes: figure.png()?,
+    };
+    Ok([ReportFile::text(&format!("{stem}.svg"), description, figure.svg()?), png])
+}
+
+/// Writes `report.md` and the files that it refers to into `dir`, which is created if missing: `summary.csv`,
+/// `outcomes.csv`, `paired.csv`, `drops.tex`, `accuracy-vs-rate.svg` and `.png` (`agreement-vs-rate` if that was
+/// measured). If networks are versions of one, it writes `comparison.csv`, `comparison.tex`, and `comparison` and
+/// `overhead` as `.svg` and `.png`. If tensors or bits were swept, it writes `sensitivity.csv`, `.svg` and `.png`, and
+/// `drops.tex` and `accuracy-vs-rate` only for the cells that were not swept. `report.html` has the content of `report.md`
+/// with figures and the run's plan, and needs no other file. Each file appears under its name only when it is whole;
+/// `report.md` is the last. Equal input gives equal bytes.
+///
+/// # Errors
+/// When a figure cannot be drawn or a file cannot be written.
+pub fn write_report(
+    estimates: &Estimates,
+    context: &Context,
+    dir: &Path,
+) -> Result<Vec<PathBuf>, AnalysisError> {
+    let Context { title, networks, .. } = *context;
+    let word = estimates.measure.word();
+    let mut files = vec![
+        ReportFile::text(
+            "summary.csv",
+            "the estimates of every cell, in full precision",
+            table_csv(estimates, Table::Summary),
+        ),
+        ReportFile::text(
+            "outcomes.csv",
+            "outcomes of decoding in every cell",
+            table_csv(estimates, Table::Outcomes),
+        ),
+        ReportFile::text(
+            "paired.csv",
+            "protections compared trial by trial",
+            table_csv(estimates, Table::Paired),
+        ),
+    ];
+    if estimates.is_swept() {
+        let sensitivity = Sensitivity::new(estimates, networks);
+        files.push(ReportFile::text(
+            "sensitivity.csv",
+            "the whole ranking of tensors and bits",
+            sensitivity_csv(&sensitivity),
+        ));
+        let figure = sensitivity_figure(&sensitivity, title);
+        files.extend(drawn("sensitivity", "the heat map of tensors and bits", &figure)?);
+    }
+    let comparison = Comparison::new(estimates, networks);
+    if !comparison.is_empty() {
+        files.extend([
+            ReportFile::text(
+                "comparison.csv",
+                "every protection on every version of the networks, at every rate",
+                comparison_csv(&comparison),
+            ),
+            ReportFile::text(
+                "comparison.tex",
+                "the same for LaTeX",
+                comparison_latex(&comparison, title, &conditions(estimates)),
+            ),
+        ]);
+        let figure = comparison_figure(&comparison, title);
+        files.extend(drawn("comparison", "the comparison as a shaded table", &figure)?);
+        let figure = overhead_figure(&comparison, title);
+        files.extend(drawn("overhead", &format!("{word} against stored overhead"), &figure)?);
+    }
+    if !estimates.panels().is_empty() {
+        files.push(ReportFile::text(
+            "drops.tex",
+            "the table of drops for LaTeX",
+            drop_latex(estimates, Statistic::AllTrials, title),
+        ));
+        let figure = accuracy_figure(estimates, title, context.chance_percent);
+        let description = format!("{word} against the rate of faults");
+        files.extend(drawn(&figure_stem(estimates.measure), &description, &figure)?);
+    }
+    files.extend(context.stop.map(|stop| {
+        ReportFile::text("failures.csv", "failures of trials in every cell", failures_csv(estimates, stop))
+    }));
+    let sections = sections(estimates, context, &comparison);
+    let report = markdown(estimates, context, &sections);
+    let report = ReportFile::text("report.md", "this report as Markdown, for version control", report);
+    let html = page(estimates, context, &sections, &files, &report);
+    files.extend([ReportFile::text("report.html", "", html), report]);
+    write_files(dir, files)
+}
+
+/// Writes `large-values` and `throttled-accuracy`, each as `.svg` and `.png`, into `dir`, which is created if missing. Each
+/// file appears only when it is whole; equal input gives equal bytes.
+///
+/// # Errors
+/// When a figure cannot be drawn or a file cannot be written.
+pub fn write_trainings(trainings: &Trainings, dir: &Path) -> Result<Vec<PathBuf>, AnalysisError> {
+    let large_values = drawn("large-values", "", &large_values_figure(trainings))?;
+    let accuracy = drawn("throttled-accuracy", "", &throttled_accuracy_figure(trainings))?;
+    write_files(dir, large_values.into_iter().chain(accuracy).collect())
+}
+
+/// Writes `large-weights.csv`, `large-weights.svg` and `large-weights.png` into `dir`, which is created if missing. Each
+/// file appears only when it is whole; equal input gives equal bytes.
+///
+/// # Errors
+/// When the figure cannot be drawn or a file cannot be written.
+pub fn write_large_weights(large: &LargeWeights, dir: &Path) -> Result<Vec<PathBuf>, AnalysisError> {
+    let mut files = vec![ReportFile::text("large-weights.csv", "", large_weights_csv(large))];
+    files.extend(drawn("large-weights", "", &large_weights_figure(large))?);
+    write_files(dir, files)
+}
+
+/// Writes `table1.csv` and `table1.md` into `dir`, which is created if missing. Each file appears only when it is whole;
+/// equal input gives equal bytes.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn write_network_table(table: &NetworkTable, dir: &Path) -> Result<Vec<PathBuf>, AnalysisError> {
+    let csv = ReportFile::text("table1.csv", "", network_table_csv(table));
+    write_files(dir, vec![csv, ReportFile::text("table1.md", "", network_table_page(table))])
+}
+
+/// Writes files into `dir`, in order; each appears under its name only when it is whole.
+fn write_files(dir: &Path, files: Vec<ReportFile>) -> Result<Vec<PathBuf>, AnalysisError> {
+    fs::create_dir_all(dir).map_err(|source| AnalysisError::Io { path: dir.into(), source })?;
+    let mut written = Vec::new();
+    for file in files {
+        let path = dir.join(file.name);
+        records::write_durably(&path, &file.bytes)
+            .map_err(|source| AnalysisError::Io { path: path.clone(), source })?;
+        written.push(path);
+    }
+    Ok(written)
+}

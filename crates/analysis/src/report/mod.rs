@@ -1,0 +1,8 @@
+//! Reports: tables and figures joined to a folder of files.
+
+pub(crate) mod context;
+mod file;
+pub(crate) mod files;
+mod page;
+mod rendering;
+mod sections;

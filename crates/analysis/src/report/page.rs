@@ -1,0 +1,289 @@
+//! `report.html`: the whole report as one file, which needs no other, no network and no script.
+//!
+//! It renders the sections of `report.md`, with the figures inside, and adds the plan word for word, the machine, commands
+//! that compute it again, a citation and the list of files beside it, for a reader who has only this file. A policy in its
+//! head forbids it to run or to load anything, whatever the names in it contain.
+
+use design::CellSpec;
+use records::Manifest;
+
+use crate::estimate::cell::{ascending, first_appearances, lost_points, rate_label};
+use crate::estimate::estimates::Estimates;
+use crate::report::context::{Context, Run};
+use crate::report::file::ReportFile;
+use crate::report::rendering::Rendering;
+use crate::report::sections::Section;
+use crate::text::conditions::conditions;
+use crate::text::escape::escape;
+use crate::text::number::fixed;
+use crate::text::rate::{common_name, rate_name};
+
+const STYLE: &str = include_str!("page.css");
+
+/// The paper that the experiments start from: <https://arxiv.org/abs/1910.14479>.
+const PAPER: &str = "\
+@inproceedings{guan2019inplace,
+  author    = {Guan, Hui and Ning, Lin and Lin, Zhen and Shen, Xipeng and Zhou, Huiyang and Lim, Seung-Hwan},
+  title     = {In-Place Zero-Space Memory Protection for {CNN}},
+  booktitle = {Advances in Neural Information Processing Systems},
+  volume    = {32},
+  year      = {2019},
+  eprint    = {1910.14479}
+}";
+
+/// The page. `files` and `markdown` will lie beside it; the SVGs of the sections' figures are among them.
+pub(crate) fn page(
+    estimates: &Estimates,
+    context: &Context,
+    sections: &[Section],
+    files: &[ReportFile],
+    markdown: &ReportFile,
+) -> String {
+    let beside: Vec<&ReportFile> = std::iter::once(markdown).chain(files).collect();
+    let names: Vec<&str> = beside.iter().map(|file| file.name.as_str()).collect();
+    let mut page = Page { rendering: Rendering::new(&names), contents: Vec::new(), body: String::new() };
+    for section in sections {
+        match section {
+            Section::Heading(heading) => page.heading(heading),
+            Section::Text(text) => page.rendering.markdown(text),
+            Section::Figure { file, shows, caption } => {
+                let bytes = &files.iter().find(|f| f.name == *file).expect("the figure is written").bytes;
+                let svg = std::str::from_utf8(bytes).expect("an SVG is text");
+                page.figure(svg, shows, caption);
+            }
+        }
+    }
+    if !context.notes.trim().is_empty() {
+        page.heading("Networks and images");
+        page.rendering.markdown(context.notes);
+    }
+    if let Some(run) = context.run {
+        page.plan(estimates, run.manifest);
+        page.environment(run.manifest);
+        page.reproduction(estimates, &run);
+    }
+    page.citation(context.run.as_ref());
+    page.files(&beside, context.run.is_some());
+    page.closed(context.title, &conditions(estimates))
+}
+
+struct Page<'a> {
+    rendering: Rendering<'a>,
+    /// Headings of the sections so far.
+    contents: Vec<String>,
+    /// The sections before the one that is being rendered.
+    body: String,
+}
+
+impl Page<'_> {
+    /// Begins a section.
+    fn heading(&mut self, heading: &str) {
+        self.end_section(heading);
+        let id = anchor(heading);
+        self.contents.push(heading.into());
+        self.rendering.raw(&format!("<h2 id=\"{id}\">{}</h2>\n", escape(heading)));
+    }
+
+    fn end_section(&mut self, next: &str) {
+        let (html, wide) = self.rendering.begin(next);
+        if !html.is_empty() {
+            let class = if wide { " class=\"wide\"" } else { "" };
+            self.body.push_str(&format!("<section{class}>\n{html}</section>\n"));
+        }
+    }
+
+    /// An SVG of ours inside the page, as wide as that; it has no ids, so that several of them do not clash.
+    fn figure(&mut self, svg: &str, shows: &str, caption: &str) {
+        let (head, content) = svg.split_once('>').expect("an SVG begins with a tag");
+        let (_, from) = head.split_once("viewBox=\"").expect("the backend writes a view box");
+        let (view_box, _) = from.split_once('"').expect("an attribute ends");
+        self.rendering.raw("<figure>\n");
+        self.rendering.open_scroll("drawing", &format!("Figure: {shows}"));
+        self.rendering.raw(&format!(
+            "<svg viewBox=\"{view_box}\" role=\"img\" aria-label=\"{}\">{content}</div>\n<figcaption>\n",
+            escape(shows)
+        ));
+        self.rendering.markdown(caption);
+        self.rendering.raw("</figcaption>\n</figure>\n");
+    }
+
+    /// A table of properties and their values.
+    fn facts(&mut self, name: &str, facts: &[(&str, String)]) {
+        let rows: Vec<Vec<String>> =
+            facts.iter().map(|(fact, value)| vec![fact.to_string(), value.clone()]).collect();
+        self.rendering.table(name, &[(name, false), ("value", false)], &rows);
+    }
+
+    fn preformatted(&mut self, text: &str) {
+        self.rendering.raw(&format!("<pre>{}</pre>\n", escape(text)));
+    }
+
+    fn plan(&mut self, estimates: &Estimates, manifest: &Manifest) {
+        self.heading("Plan");
+        let specs: Vec<&CellSpec> = manifest.cells.iter().map(|cell| &cell.spec).collect();
+        let rates = ascending(specs.iter().map(|spec| spec.rate.get()));
+        let rates: Vec<String> = rates.into_iter().map(rate_label).collect();
+        let some = |names: Vec<String>| match names.len() {
+            0..=12 => names.join(", "),
+            many => format!("{many}, from {} to {}", names[0], names[many - 1]),
+        };
+        let texts = |names: Vec<&str>| names.into_iter().map(String::from).collect();
+        let fault_models = first_appearances(&specs, |spec| &spec.fault_model);
+        let trials: usize = estimates.cells.iter().map(|cell| cell.trials.len()).sum();
+        let rates_are = match common_name(specs.iter().map(|spec| &spec.fault_model)) {
+            "bit error rate" => "bit error rates",
+            _ => "rates",
+        };
+        let mut facts = vec![
+            ("protections", some(texts(first_appearances(&specs, |spec| spec.protection.as_str())))),
+            ("fault models", some(fault_models.iter().map(ToString::to_string).collect())),
+            (rates_are, rates.join(", ")),
+            ("cells", specs.len().to_string()),
+            ("planned trials a cell", manifest.trials.to_string()),
+        ];
+        if let Some(stop) = manifest.stop {
+            let rule =
+                format!("after {} trials that lose {} points or more", stop.failures, stop.drop_points);
+            facts.push(("a cell ends earlier", rule));
+        }
+        facts.push(("trials in the records", trials.to_string()));
+        self.facts("plan", &facts);
+
+        let rows: Vec<Vec<String>> = manifest
+            .networks
+            .iter()
+            .map(|network| {
+                let cells: Vec<_> = estimates.cells.iter().filter(|c| c.key.model == network.label).collect();
+                let weights = cells.first().map_or(0, |cell| cell.trials[0].weights);
+                let trials: usize = cells.iter().map(|cell| cell.trials.len()).sum();
+                vec![
+                    network.label.clone(),
+                    network.architecture.clone(),
+                    weights.to_string(),
+                    cells.len().to_string(),
+                    trials.to_string(),
+                ]
+            })
+            .collect();
+        let columns = [
+            ("network", false),
+            ("architecture", false),
+            ("weights", true),
+            ("cells", true),
+            ("trials", true),
+        ];
+        self.rendering.table("Networks of the plan", &columns, &rows);
+        self.rendering.raw("<details>\n<summary>The experiment file, word for word</summary>\n");
+        self.preformatted(&manifest.source);
+        self.rendering.raw("</details>\n");
+    }
+
+    fn environment(&mut self, manifest: &Manifest) {
+        self.heading("Environment");
+        self.rendering
+            .markdown("The environment in which the run was first started. The records do not depend on it.");
+        let environment = &manifest.environment;
+        self.facts(
+            "environment",
+            &[
+                ("program", environment.program.clone()),
+                ("platform", environment.platform.clone()),
+                ("CPU", environment.cpu.clone()),
+                ("threads", environment.threads.to_string()),
+                ("command", format!("zerospace {}", environment.arguments())),
+            ],
+        );
+    }
+
+    fn reproduction(&mut self, estimates: &Estimates, run: &Run) {
+        self.heading("Reproduce");
+        let commands = &run.commands;
+        self.rendering.markdown(&format!("All of it, on any machine{}:", commands.explanation()));
+        self.preformatted(commands.repeat);
+        self.rendering.markdown("The records, `trials.parquet`, then have the SHA-256");
+        self.preformatted(run.trials_sha256);
+        self.rendering.markdown(
+            "The following command computes a sample of them again and compares it, where `DIR` is the folder with \
+             `manifest.json` and `trials.parquet`:",
+        );
+        self.preformatted(commands.verify);
+        self.rendering.markdown("And a single trial, flip by flip and word by word. The one that lost most:");
+        self.preformatted(commands.replay);
+        let worst = estimates.worst_trial();
+        let record = &worst.record;
+        self.facts(
+            "this trial",
+            &[
+                ("network", worst.model.clone()),
+                ("protection", worst.protection.clone()),
+                ("fault model", worst.fault_model.to_string()),
+                (&rate_name(&worst.fault_model), rate_label(worst.rate)),
+                ("flipped bits, data and check", format!("{} and {}", record.flips_data, record.flips_check)),
+                ("weights changed", record.weights_changed.to_string()),
+                ("lost, points", fixed(lost_points(worst), 2)),
+                ("hash of the flips", record.pattern_hash.clone()),
+                ("hash of all predictions", record.predictions_hash.clone()),
+            ],
+        );
+    }
+
+    fn citation(&mut self, run: Option<&Run>) {
+        self.heading("How to cite");
+        self.rendering.markdown("The program and these records:");
+        let program = run.map(|run| run.manifest.environment.program.as_str()).unwrap_or_default();
+        let version = program
+            .rsplit_once(' ')
+            .map_or(String::new(), |(_, version)| format!("\n  version = {{{version}}},"));
+        let records = run.map_or(String::new(), |run| {
+            format!("\n  note    = {{Records with SHA-256 {}}},", run.trials_sha256)
+        });
+        self.preformatted(&format!(
+            "@software{{zerospace,\n  author  = {{{{The zerospace developers}}}},\n  title   = {{zerospace: Fault \
+             injection into int8 {{CNN}} weights, and zero-space protection}},{version}{records}\n  license = {{MIT OR \
+             Apache-2.0}}\n}}"
+        ));
+        self.rendering.markdown("The paper that it builds on:");
+        self.preformatted(PAPER);
+    }
+
+    fn files(&mut self, files: &[&ReportFile], has_run: bool) {
+        self.heading("Files");
+        self.rendering.markdown("Beside this page, which needs none of them:");
+        let item = |file: &&ReportFile| format!("- [{0}]({0}): {1}", file.name, file.description);
+        let list: Vec<String> = files.iter().map(item).collect();
+        self.rendering.markdown(&list.join("\n"));
+        if has_run {
+            self.rendering.markdown(
+                "In the run's folder: `manifest.json`, the plan with every condition of every cell, and `trials.parquet`, \
+                 the records, a row for each trial.",
+            );
+        }
+    }
+
+    fn closed(mut self, title: &str, conditions: &str) -> String {
+        self.end_section("");
+        let (title, conditions) = (escape(title), escape(conditions));
+        let contents: Vec<String> = self
+            .contents
+            .iter()
+            .map(|heading| format!("<li><a href=\"#{}\">{}</a></li>", anchor(heading), escape(heading)))
+            .collect();
+        format!(
+            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+             <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; \
+             img-src data:\">\n\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+             <title>{title}</title>\n<link rel=\"icon\" href=\"data:,\">\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
+             <header>\n<h1>{title}</h1>\n<p>{conditions}.</p>\n</header>\n\
+             <nav aria-label=\"Contents\">\n<ul>\n{}\n</ul>\n</nav>\n\
+             <main>\n{}</main>\n</body>\n</html>\n",
+            contents.join("\n"),
+            self.body
+        )
+    }
+}
+
+/// The id of a section.
+fn anchor(heading: &str) -> String {
+    heading.to_lowercase().replace(' ', "-")
+}

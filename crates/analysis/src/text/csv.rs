@@ -1,0 +1,44 @@
+//! Data frames as CSV.
+
+use polars_core::frame::DataFrame;
+use polars_core::prelude::{AnyValue, Column};
+
+use crate::estimate::cell::rate_label;
+use crate::estimate::column::{real, text};
+use crate::estimate::interval::Interval;
+
+/// Columns of one length and with distinct names as CSV (RFC 4180).
+pub(crate) fn csv(columns: Vec<Column>) -> String {
+    let frame = DataFrame::new_infer_height(columns).expect("the columns have distinct names and one length");
+    let quote = |text: &str| match text.contains(['"', ',', '\r', '\n']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.to_string(),
+    };
+    let line = |cells: Vec<String>| cells.join(",") + "\r\n";
+    let mut text = line(frame.columns().iter().map(|c| quote(c.name())).collect());
+    for row in 0..frame.height() {
+        let value = |column: &Column| match column.get(row).expect("a row of the frame") {
+            AnyValue::Null => String::new(),
+            AnyValue::String(text) => quote(text),
+            AnyValue::UInt64(count) => count.to_string(),
+            AnyValue::Float64(rate) if column.name() == "rate" => rate_label(rate),
+            AnyValue::Float64(real) => format!("{real:?}"),
+            other => unreachable!("our frames have no {other:?}"),
+        };
+        text.push_str(&line(frame.columns().iter().map(value).collect()));
+    }
+    text
+}
+
+pub(crate) fn interval_columns<T>(items: &[T], interval: impl Fn(&T) -> Interval) -> Vec<Column> {
+    let differing = |item: &T| match interval(item) {
+        Interval::AllEqual { differing_at_most } => Some(differing_at_most),
+        Interval::Absent | Interval::Bca { .. } => None,
+    };
+    vec![
+        text("interval_method", items, |i| interval(i).method()),
+        real("interval_low_points", items, |i| interval(i).bounds().map(|(low, _)| low)),
+        real("interval_high_points", items, |i| interval(i).bounds().map(|(_, high)| high)),
+        real("differing_at_most", items, differing),
+    ]
+}

@@ -1,0 +1,50 @@
+//! GitHub tables.
+
+use crate::text::escape::line;
+
+/// Heading and alignment of a column.
+pub(crate) struct MarkdownColumn {
+    heading: String,
+    right: bool,
+}
+
+impl MarkdownColumn {
+    pub(crate) fn text(heading: &str) -> Self {
+        Self { heading: heading.into(), right: false }
+    }
+
+    pub(crate) fn number(heading: &str) -> Self {
+        Self { heading: heading.into(), right: true }
+    }
+}
+
+/// A GitHub table, padded so that it reads as plain text too.
+pub(crate) fn markdown(columns: &[MarkdownColumn], rows: &[Vec<String>]) -> String {
+    let escape = |text: &str| line(text).replace('|', "\\|");
+    let headings = columns.iter().map(|c| escape(&c.heading)).collect();
+    let rows = rows.iter().map(|row| row.iter().map(|c| escape(c)).collect());
+    let lines: Vec<Vec<String>> = std::iter::once(headings).chain(rows).collect();
+    let width = |i: usize| lines.iter().map(|l| l[i].chars().count()).max().unwrap_or(0).max(3);
+    let mut text = String::new();
+    for (number, line) in lines.iter().enumerate() {
+        for (i, (cell, column)) in line.iter().zip(columns).enumerate() {
+            let width = width(i);
+            text.push_str(&match column.right {
+                true => format!("| {cell:>width$} "),
+                false => format!("| {cell:<width$} "),
+            });
+        }
+        text.push_str("|\n");
+        if number == 0 {
+            for (i, column) in columns.iter().enumerate() {
+                let dashes = "-".repeat(width(i) - 1);
+                text.push_str(&match column.right {
+                    true => format!("| {dashes}: "),
+                    false => format!("| {dashes}- "),
+                });
+            }
+            text.push_str("|\n");
+        }
+    }
+    text
+}

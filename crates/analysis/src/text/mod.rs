@@ -1,0 +1,17 @@
+//! Estimates as text: Markdown, LaTeX and CSV.
+
+pub(crate) mod comparison;
+pub(crate) mod conditions;
+pub(crate) mod csv;
+pub(crate) mod drops;
+pub(crate) mod escape;
+pub(crate) mod failures;
+pub(crate) mod large_weights;
+pub(crate) mod latex;
+pub(crate) mod markdown;
+pub(crate) mod name;
+pub(crate) mod network_table;
+pub(crate) mod number;
+pub(crate) mod rate;
+pub(crate) mod sensitivity;
+pub(crate) mod tables;

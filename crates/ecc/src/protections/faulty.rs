@@ -1,0 +1,55 @@
+use super::word;
+use crate::kernel::Code;
+use crate::{BLOCK, Constraint, Dense, Kernel, MemoryImage, OutcomeLaw, Protection, WordShape, WordStatus};
+
+/// No protection: a weight is its own word, and every flip is silent.
+#[derive(Clone, Copy, Debug)]
+pub struct Faulty {
+    kernel: Kernel,
+}
+
+impl Faulty {
+    /// With a given form of the dense loops.
+    pub fn new(kernel: Kernel) -> Self {
+        Self { kernel }
+    }
+}
+
+impl Protection for Faulty {
+    fn id(&self) -> &'static str {
+        "faulty"
+    }
+
+    fn parameters(&self) -> String {
+        String::new()
+    }
+
+    fn word(&self) -> WordShape {
+        WordShape { weights: 1, check_bits: 0 }
+    }
+
+    fn constraint(&self) -> Constraint {
+        Constraint::NONE
+    }
+
+    fn encode_block(&self, weights: &[i8; BLOCK], image: &mut MemoryImage, block: usize) {
+        image.set_block(block, word(weights));
+    }
+
+    fn decode_word(&self, image: &MemoryImage, word: usize, weights: &mut [i8]) -> WordStatus {
+        weights[0] = image.data()[word].cast_signed();
+        WordStatus::Clean
+    }
+
+    fn syndrome(&self, _: &MemoryImage, _: usize) -> u64 {
+        0
+    }
+
+    fn outcome_laws(&self) -> Option<Vec<OutcomeLaw>> {
+        Some(vec![OutcomeLaw::of_weight(self, 0)])
+    }
+
+    fn dense(&self) -> Option<Dense> {
+        Some(Dense::new(self.kernel, Code::Faulty))
+    }
+}
