@@ -1,29 +1,25 @@
-use std::collections::BTreeMap;
 use std::fmt;
 
-use ecc::{BLOCK, WordStatus};
-use inject::FaultPattern;
+use ecc::WordStatus;
 
-use crate::StoredNetwork;
-
-/// What became of a code word with a flipped cell, as one knows who has the original. Right is what a memory without
-/// faults reads back ([`ecc::Protection::as_stored`]).
+/// Outcome of decoding a code word with a flipped bit, beside the original. A word is right if it is read as a memory
+/// without faults is ([`ecc::Protection::as_stored`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WordOutcome {
-    /// Passed as clean, and read back right.
+    /// The word passes as clean and is read right.
     Harmless,
-    /// Changed, and rightly so (CE).
+    /// The word is corrected rightly (CE).
     Corrected,
-    /// Declared uncorrectable (DUE), whatever it reads as.
+    /// The word is declared uncorrectable (DUE), whatever is read.
     Detected,
-    /// Changed to something that was never stored.
+    /// The word is corrected to something that was never stored.
     Miscorrected,
-    /// Passed as clean although it reads back wrong (SDC).
+    /// The word passes as clean and is read wrong (SDC).
     Silent,
 }
 
 impl WordOutcome {
-    /// What a decoder's answer means, given whether the word read back right.
+    /// Outcome of a word with a decoder's status, which is read right or wrong.
     pub(crate) fn new(status: WordStatus, right: bool) -> Self {
         match (status, right) {
             (WordStatus::Clean, true) => Self::Harmless,
@@ -50,75 +46,26 @@ impl fmt::Display for WordOutcome {
 /// All that happened to one code word in a trial.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WordAccount {
-    /// Number of the word in the memory.
+    /// Number of the word's region.
+    pub region: usize,
+    /// Number of the word in the region.
     pub word: u64,
-    /// Plane index of its first weight.
+    /// Index of the word's first byte in the region.
     pub first: usize,
-    /// The weights that were stored, as they read back without faults.
+    /// Weights, or other bytes, that were stored, as they are read without faults.
     pub weights: Vec<i8>,
-    /// The bytes that hold them, check bits inside included, before the flips.
+    /// Stored bytes before the flips, check bits inside included.
     pub stored: Vec<u8>,
-    /// The same bytes after the flips.
+    /// Stored bytes after the flips.
     pub received: Vec<u8>,
-    /// Flipped cells of the data plane, as offsets into it.
+    /// Flipped bits of the bytes, as offsets into the region's bytes.
     pub data_flips: Vec<u64>,
-    /// Flipped cells of the check plane, as offsets into it.
+    /// Flipped check bits, as offsets into the region's check bits.
     pub check_flips: Vec<u64>,
-    /// [`ecc::Protection::syndrome`] of what was received.
+    /// [`ecc::Protection::syndrome`] of the received word.
     pub syndrome: u64,
-    /// What became of it.
+    /// Outcome of decoding the word.
     pub outcome: WordOutcome,
-    /// The weights that were read.
+    /// Weights, or other bytes, that were read.
     pub read: Vec<i8>,
-}
-
-impl StoredNetwork<'_> {
-    /// Goes through the words that a pattern hits, one by one, in the order of memory; slowly, and by another way
-    /// than [`StoredNetwork::trial`]. The entries of an exception list are in an account of their own
-    /// ([`StoredNetwork::memories`]).
-    ///
-    /// # Panics
-    /// When the pattern flips cells that the memory does not have.
-    pub fn account(&self, pattern: &FaultPattern) -> Vec<WordAccount> {
-        let shape = self.protection().word();
-        let mut hit: BTreeMap<u64, [Vec<u64>; 2]> = BTreeMap::new();
-        let planes = [(&pattern.data, 8 * shape.weights), (&pattern.check, shape.check_bits)];
-        for (plane, (offsets, cells)) in planes.into_iter().enumerate() {
-            for &offset in offsets {
-                hit.entry(offset / cells as u64).or_default()[plane].push(offset);
-            }
-        }
-        hit.into_iter().map(|(word, [data, check])| self.account_of(word, data, check)).collect()
-    }
-
-    fn account_of(&self, word: u64, data_flips: Vec<u64>, check_flips: Vec<u64>) -> WordAccount {
-        let (protection, shape) = (self.protection(), self.protection().word());
-        let first = word as usize * shape.weights;
-        let block = first / BLOCK;
-        let plane = &self.network().plane;
-        let mut memory = self.stored(block as u64);
-        let bytes = first % BLOCK..first % BLOCK + shape.weights;
-        let stored = memory.data()[bytes.clone()].to_vec();
-
-        let [data_cells, check_cells] = self.cells_of_block();
-        data_flips.iter().for_each(|offset| memory.flip_data(offset - block as u64 * data_cells));
-        check_flips.iter().for_each(|offset| memory.flip_check(offset - block as u64 * check_cells));
-        let in_block = bytes.start / shape.weights;
-        let mut read = vec![0; shape.weights];
-        let status = protection.decode_word(&memory, in_block, &mut read);
-        let as_stored = protection.as_stored(plane.as_chunks().0[block]);
-        let weights = as_stored[bytes.clone()].to_vec();
-        WordAccount {
-            word,
-            first,
-            outcome: WordOutcome::new(status, read == weights),
-            weights,
-            stored,
-            received: memory.data()[bytes].to_vec(),
-            data_flips,
-            check_flips,
-            syndrome: protection.syndrome(&memory, in_block),
-            read,
-        }
-    }
 }

@@ -2,22 +2,22 @@
 //!
 //! At low rates nearly every trial of a protected network reads back what was stored, and its drop is 0. Let E be the
 //! event that some stored word, padding included, reads back wrong. Its probability P(E) is known in closed form
-//! (`ecc::MemoryLaw`), and the mean drop over all trials is P(E) times the mean over trials given E. This draws faults
-//! with exactly the law of independent flips given E, at a cost that does not depend on how rare E is:
+//! (`ecc::MemoryDistribution`), and the mean drop over all trials is P(E) times the mean over trials given E. This draws faults
+//! with exactly the distribution of independent flips given E, at a cost that does not depend on how rare E is:
 //!
 //! 1. Words fail independently, so the first wrong word is drawn directly. With -ln(1 - P_w) for the *hazard* of word
 //!    w, it is where the sum of hazards passes an exponential variate that is kept within the sum over all words.
-//!    Words of a class (`ecc::Protection::law_of`) share a hazard, and counting them finds the place.
+//!    Words of a class (`ecc::Protection::class_of`) share a hazard, and counting them finds the place.
 //! 2. All cells get ordinary faults. Words before the first wrong one are drawn again until they read right.
-//! 3. The first wrong word gets a number of flips from its law given that it is wrong, then sets of so many cells
+//! 3. The first wrong word gets a number of flips from its distribution given that it is wrong, then sets of so many cells
 //!    until the decoder reads one wrong, which nearly all are wherever any is.
 //! 4. Words after it keep their ordinary faults.
 
 use std::collections::BTreeMap;
 
 use design::BitErrorRate;
-use ecc::{OutcomeLaw, Protection};
-use inject::{FaultPattern, WordFaults};
+use ecc::{OutcomeDistribution, Protection};
+use inject::{FaultPattern, Faults, WordFaults};
 
 use crate::{StoredNetwork, Trial};
 
@@ -31,7 +31,7 @@ pub enum NoChangedTrials {
     #[error(
         "trials_of = \"changed\" needs the probability that a word of {protection} reads wrong, which has no closed form"
     )]
-    NoLaw {
+    NoClosedForm {
         /// Protection id.
         protection: String,
     },
@@ -54,25 +54,25 @@ pub enum NoChangedTrials {
     },
 }
 
-/// The laws of a memory's words, and where the words of each are.
+/// The distributions of a memory's words, and where the words of each are.
 #[derive(Debug)]
 pub(crate) struct WordClasses {
-    laws: Vec<OutcomeLaw>,
+    distributions: Vec<OutcomeDistribution>,
     /// Words of each class before stretch i; the last entry counts all words.
     before: Vec<Vec<u64>>,
 }
 
 impl WordClasses {
     pub(crate) fn of(protection: &dyn Protection, plane: &[i8]) -> Option<Self> {
-        let laws = protection.outcome_laws()?;
-        let mut counts = vec![0; laws.len()];
+        let distributions = protection.outcome_distributions()?;
+        let mut counts = vec![0; distributions.len()];
         let mut before = vec![counts.clone()];
         let size = protection.word().weights;
         for stretch in plane.chunks(STRETCH * size) {
-            stretch.chunks_exact(size).for_each(|weights| counts[protection.law_of(weights)] += 1);
+            stretch.chunks_exact(size).for_each(|weights| counts[protection.class_of(weights)] += 1);
             before.push(counts.clone());
         }
-        Some(Self { laws, before })
+        Some(Self { distributions, before })
     }
 }
 
@@ -94,7 +94,8 @@ impl<'a> ChangedTrials<'a> {
         classes: &'a WordClasses,
         rate: BitErrorRate,
     ) -> Result<Self, NoChangedTrials> {
-        let hazards = classes.laws.iter().map(|law| law.hazard(rate.get())).collect();
+        let hazards =
+            classes.distributions.iter().map(|distribution| distribution.hazard(rate.get())).collect();
         let mut drawn = Self { memory, classes, rate, hazards, hazard: 0.0 };
         drawn.hazard = drawn.hazard_of(classes.before.last().expect("one more than there are stretches"));
         if drawn.hazard > 0.0 { Ok(drawn) } else { Err(NoChangedTrials::Never { rate: rate.get() }) }
@@ -106,7 +107,7 @@ impl<'a> ChangedTrials<'a> {
     /// That of an ordinary trial, and a few microseconds for the first wrong word. Where words are seldom right, the
     /// few before it take as many draws as that is seldom.
     pub fn trial(&self, seed: u64, trial: u64) -> Trial {
-        let shape = self.memory.protection().exposed();
+        let shape = self.memory.regions()[0].exposed_word();
         let [data_cells, check_cells] = [8 * shape.weights, shape.check_bits].map(|cells| cells as u64);
         let cells = data_cells + check_cells;
         let mut faults = WordFaults::new(seed, trial);
@@ -114,7 +115,7 @@ impl<'a> ChangedTrials<'a> {
 
         // Words with flips: bit i of the number is cell i of the word, check cells after data cells.
         let mut words: BTreeMap<u64, u128> = BTreeMap::new();
-        let planes = self.memory.planes();
+        let planes = self.memory.bits();
         for bit in faults.flips(planes.data_bits, self.rate) {
             *words.entry(bit / data_cells).or_default() |= 1 << (bit % data_cells);
         }
@@ -122,14 +123,14 @@ impl<'a> ChangedTrials<'a> {
             *words.entry(bit / check_cells).or_default() |= 1 << (data_cells + bit % check_cells);
         }
         for (&word, flips) in words.range_mut(..first) {
-            while self.memory.reads_wrong(word, *flips) {
+            while self.memory.regions()[0].reads_wrong(word, *flips) {
                 *flips = set(faults.flips(cells, self.rate));
             }
         }
         let count = self.flips_of_wrong_word(first, faults.uniform());
         let wrong = loop {
             let flips = set(faults.distinct(cells, count));
-            if self.memory.reads_wrong(first, flips) {
+            if self.memory.regions()[0].reads_wrong(first, flips) {
                 break flips;
             }
         };
@@ -144,7 +145,7 @@ impl<'a> ChangedTrials<'a> {
                 }
             }
         }
-        self.memory.read(pattern)
+        self.memory.read(Faults::Flips(pattern))
     }
 
     /// The first word at which the sum of hazards reaches `target`.
@@ -155,7 +156,7 @@ impl<'a> ChangedTrials<'a> {
         let mut counts = before[stretch].clone();
         let mut word = stretch * STRETCH;
         loop {
-            counts[self.law_of(word)] += 1;
+            counts[self.class_of(word)] += 1;
             if self.hazard_of(&counts) >= target {
                 return word as u64;
             }
@@ -163,11 +164,11 @@ impl<'a> ChangedTrials<'a> {
         }
     }
 
-    /// Number of the law that word `word` follows.
-    fn law_of(&self, word: usize) -> usize {
+    /// Number of the distribution that word `word` follows.
+    fn class_of(&self, word: usize) -> usize {
         let protection = self.memory.protection();
         let size = protection.word().weights;
-        protection.law_of(&self.memory.network().plane[word * size..][..size])
+        protection.class_of(&self.memory.network().plane[word * size..][..size])
     }
 
     fn hazard_of(&self, counts: &[u64]) -> f64 {
@@ -176,10 +177,10 @@ impl<'a> ChangedTrials<'a> {
         classes.map(|(words, hazard)| *words as f64 * hazard).sum()
     }
 
-    /// The number of flips in a word that reads wrong, at that quantile of its law.
+    /// The number of flips in a word that reads wrong, at that quantile of its distribution.
     fn flips_of_wrong_word(&self, word: u64, quantile: f64) -> u64 {
-        let law = &self.classes.laws[self.law_of(word as usize)];
-        let by_flips = law.wrong_by_flips(self.rate.get());
+        let distribution = &self.classes.distributions[self.class_of(word as usize)];
+        let by_flips = distribution.wrong_by_flips(self.rate.get());
         let mut rest = quantile * by_flips.iter().sum::<f64>();
         let mut likely = 0;
         for (flips, probability) in (0..).zip(by_flips) {

@@ -62,10 +62,7 @@ impl<'a> Drawing<'a> {
     /// Draws the trial of this number and reads the memory under its faults.
     pub fn trial(&self, number: u64) -> Trial {
         match &self.trials {
-            Trials::All(kind, bits) => {
-                let faults = bits.sample(*kind, self.rate, self.seed, number);
-                self.memory.read(self.memory.resolve(faults))
-            }
+            Trials::All(kind, bits) => self.memory.read(bits.sample(*kind, self.rate, self.seed, number)),
             Trials::Changed(changed) => changed.trial(self.seed, number),
         }
     }
@@ -78,7 +75,10 @@ impl<'a> Drawing<'a> {
                 let sizes = bits.sizes();
                 inject::mean_flips(*kind, self.rate, sizes).drawn(sizes)
             }
-            Trials::Changed(_) => self.memory.cells() as f64 * self.rate.get(),
+            Trials::Changed(_) => {
+                let bits = self.memory.bits();
+                (bits.data_bits + bits.check_bits) as f64 * self.rate.get()
+            }
         };
         let losses = self.memory.losses().len() as f64;
         let count = ((FLIPS_TOGETHER / (1.0 + flips + losses)) as u64).clamp(1, most);

@@ -55,7 +55,7 @@ pub enum TrialsOf {
     /// Ordinary ones.
     #[default]
     All,
-    /// Only those in which some stored word reads back wrong, with the law that ordinary trials have given that; their
+    /// Only those in which some stored word reads back wrong, with the distribution that ordinary trials have given that; their
     /// mean drop then counts with the probability of it.
     Changed,
 }

@@ -13,18 +13,18 @@
 //! Where it depends on the stored bits what flips, or words are rewritten on the way, a trial's flips are the cells that
 //! differ from what was stored in the end, so that all that follows is the same for every fault model.
 //! Where nearly no trial changes anything, only those that do can be drawn ([`ChangedTrials`]).
-//! Weights that a protection keeps in an exception list are written over those of the words, entry by entry as it is
-//! read; the list is a memory beside ([`StoredNetwork::memories`]), in every fault model.
+//! A memory is a list of regions ([`StoredRegion`]), each stored, hit, scrubbed and decoded by itself; the protection puts
+//! the weights together from them ([`ecc::Protection::regions`], [`ecc::Protection::weights_read`]).
 //! [`StoredNetwork::account`] tells word by word what happened in a trial.
 
 mod account;
-mod accumulate;
 mod changed;
 mod drawing;
-mod exceptions;
+mod evaluation;
 mod experiment;
+mod memory;
 mod plan;
-mod resolve;
+mod region;
 mod run;
 mod shard;
 mod trial;
@@ -32,9 +32,11 @@ mod trial;
 pub use account::{WordAccount, WordOutcome};
 pub use changed::{ChangedTrials, NoChangedTrials};
 pub use drawing::{Drawing, DrawingError};
+pub use evaluation::{Evaluation, Evaluator};
 pub use experiment::{DataSection, Experiment, ExperimentError, ModelSection, Sweep, TrialsOf};
+pub use memory::{StoredNetwork, UnknownTensor};
 pub use plan::{Network, PlanError, expected_outcomes, mean_flips, plan};
-pub use resolve::UnknownTensor;
+pub use region::StoredRegion;
 pub use run::{Pace, Progress, RunError, RunOutcome, Subject, run};
 pub use shard::{Shard, ShardError};
-pub use trial::{Evaluation, Evaluator, StoredNetwork, Trial, WeightChange};
+pub use trial::{Trial, WeightChange};

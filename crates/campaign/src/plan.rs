@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use design::{CellSpec, EvaluationSet, FaultKind, FaultModel, RECORD_VERSION, Scope, StoredBits};
-use ecc::{BLOCK, MemoryLaw, MemoryLayout, Protection, UnknownProtection, Violation};
+use ecc::{BLOCK, MemoryDistribution, MemoryLayout, UnknownProtection, Violation};
 use inject::{MeanFlips, PlaneSizes};
 use records::{ExpectedOutcomes, MAX_UNITS};
 
@@ -153,21 +153,22 @@ pub fn plan(
                 protection: id.clone(),
                 source,
             };
-            let law = match experiment.trials_of {
+            let distribution = match experiment.trials_of {
                 TrialsOf::All => None,
-                TrialsOf::Changed if loses(&*protection, &network.plane) => {
+                TrialsOf::Changed if protection.loses(&network.plane) => {
                     return Err(refused(NoChangedTrials::Lossy { protection: id.clone() }));
                 }
                 TrialsOf::Changed => Some(
-                    MemoryLaw::of(&*protection, &network.plane)
-                        .ok_or_else(|| refused(NoChangedTrials::NoLaw { protection: id.clone() }))?,
+                    MemoryDistribution::of(&*protection, &network.plane)
+                        .ok_or_else(|| refused(NoChangedTrials::NoClosedForm { protection: id.clone() }))?,
                 ),
             };
             let grid = fault_models
                 .iter()
                 .flat_map(|model| experiment.rates().iter().map(move |&rate| (model, rate)));
             for (fault_model, rate) in grid {
-                let changed_probability = law.as_ref().map(|law| law.changed_probability(rate.get()));
+                let changed_probability =
+                    distribution.as_ref().map(|distribution| distribution.changed_probability(rate.get()));
                 if changed_probability == Some(0.0) {
                     return Err(refused(NoChangedTrials::Never { rate: rate.get() }));
                 }
@@ -195,33 +196,27 @@ pub fn plan(
     Ok(cells)
 }
 
-/// Returns true if storing some of the weights changes them irrecoverably.
-fn loses(protection: &dyn Protection, plane: &[i8]) -> bool {
-    protection.exceptions(plane).is_empty()
-        && plane.as_chunks().0.iter().any(|block| protection.as_stored(*block) != *block)
-}
-
 /// Computes the average outcome of an ordinary trial, for those of the cells that have one in closed form: independent flips
 /// of all bits, and a protection whose outcomes have a known distribution. `networks` are the networks of the cells.
 pub fn expected_outcomes(networks: &[Network], cells: &[CellSpec]) -> Vec<ExpectedOutcomes> {
-    let mut laws: HashMap<(&str, &str), Option<MemoryLaw>> = HashMap::new();
+    let mut distributions: HashMap<(&str, &str), Option<MemoryDistribution>> = HashMap::new();
     let bernoulli = cells.iter().filter(|cell| cell.fault_model == FaultKind::Bernoulli.into());
     let expected = bernoulli.filter_map(|cell| {
-        let law = laws.entry((&cell.network, &cell.protection)).or_insert_with(|| {
+        let distribution = distributions.entry((&cell.network, &cell.protection)).or_insert_with(|| {
             let network = networks.iter().find(|network| network.digest == cell.network)?;
-            MemoryLaw::of(&*ecc::by_id(&cell.protection).ok()?, &network.plane)
+            MemoryDistribution::of(&*ecc::by_id(&cell.protection).ok()?, &network.plane)
         });
-        let law = law.as_ref()?;
+        let distribution = distribution.as_ref()?;
         let rate = cell.rate.get();
-        let outcomes = law.expected(rate);
+        let outcomes = distribution.expected(rate);
         Some(ExpectedOutcomes {
             cell: cell.id(),
-            words_hit: law.words_hit(rate),
+            words_hit: distribution.words_hit(rate),
             corrected: outcomes.corrected_right,
             detected: outcomes.detected(),
             miscorrected: outcomes.corrected_wrong,
             silent: outcomes.clean_wrong,
-            changed_probability: law.changed_probability(rate),
+            changed_probability: distribution.changed_probability(rate),
         })
     });
     expected.collect()

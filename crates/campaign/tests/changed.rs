@@ -1,4 +1,4 @@
-//! Trials of which only those are drawn that change something: their law against that of ordinary trials which happen
+//! Trials of which only those are drawn that change something: their distribution against that of ordinary trials which happen
 //! to, their estimate against the ordinary one, and what is refused.
 
 use std::collections::BTreeMap;
@@ -9,7 +9,9 @@ use campaign::{
     WeightChange, expected_outcomes, plan, run,
 };
 use design::{BitErrorRate, EvaluationSet, FaultKind};
-use ecc::{BLOCK, Constraint, MemoryImage, MemoryLaw, MemoryLayout, Protection, WordShape, WordStatus};
+use ecc::{
+    BLOCK, Constraint, MemoryDistribution, MemoryImage, MemoryLayout, Protection, WordShape, WordStatus,
+};
 use records::{Environment, ExpectedOutcomes, Manifest, Store, TrialRow, read_trials};
 use sha2::{Digest, Sha256};
 
@@ -38,12 +40,13 @@ fn stored<'a>(network: &'a Network, id: &str) -> StoredNetwork<'a> {
     StoredNetwork::new(network, ecc::by_id(id).unwrap()).unwrap()
 }
 
-/// The protections of which trials can be drawn that change something: they lose nothing by storing, and have laws.
+/// The protections of which trials can be drawn that change something: they lose nothing by storing, and have distributions.
 fn drawable() -> Vec<Box<dyn Protection>> {
     let mut all = ecc::all();
     let every = (i8::MIN..=i8::MAX).map(|weight| [weight; BLOCK]);
     all.retain(|protection| {
-        every.clone().all(|block| protection.as_stored(block) == block) && protection.outcome_laws().is_some()
+        every.clone().all(|block| protection.as_stored(block) == block)
+            && protection.outcome_distributions().is_some()
     });
     all
 }
@@ -73,15 +76,15 @@ fn limit(freedom: usize) -> f64 {
 }
 
 #[test]
-fn changed_trials_have_the_law_of_ordinary_trials_that_change_something() {
+fn changed_trials_have_the_distribution_of_ordinary_trials_that_change_something() {
     const DRAWN: u64 = 20_000;
     let network = network(27);
     for protection in drawable() {
         let id = protection.id();
         let network = storable(&network, &*protection);
         for p in [2e-3, 2e-2, 0.2] {
-            let law = MemoryLaw::of(&*protection, &network.plane).unwrap();
-            let probability = law.changed_probability(p);
+            let distribution = MemoryDistribution::of(&*protection, &network.plane).unwrap();
+            let probability = distribution.changed_probability(p);
             if probability < 5e-3 {
                 continue; // Rejection would take too long.
             }
@@ -382,7 +385,7 @@ fn what_cannot_be_drawn_is_refused_in_one_sentence() {
 
     let unknown = StoredNetwork::new(&network, Box::new(Unknown)).unwrap();
     let error = unknown.changed_trials(rate(1e-3)).unwrap_err();
-    assert_eq!(error, NoChangedTrials::NoLaw { protection: "unknown".into() });
+    assert_eq!(error, NoChangedTrials::NoClosedForm { protection: "unknown".into() });
     assert_eq!(
         error.to_string(),
         "trials_of = \"changed\" needs the probability that a word of unknown reads wrong, which has no closed form"
@@ -398,7 +401,7 @@ impl Protection for Unknown {
         "unknown"
     }
 
-    fn parameters(&self) -> String {
+    fn definition(&self) -> String {
         String::new()
     }
 

@@ -66,6 +66,13 @@ fn drawn(cell: &CellSpec, number: u64) -> Faults {
     inject::sample(cell.fault_model.kind, cell.rate, planes, cell.seed, number)
 }
 
+/// Memory that stores a plane of weights.
+fn image_of(protection: &dyn Protection, plane: &[i8]) -> MemoryImage {
+    let mut image = MemoryImage::blank(protection.word(), plane.len());
+    protection.encode_plane(plane, &mut image);
+    image
+}
+
 fn is_set(plane: &[u8], bit: u64) -> bool {
     plane[(bit / 8) as usize] >> (bit % 8) & 1 == 1
 }
@@ -98,7 +105,7 @@ fn a_stuck_or_asymmetric_cell_flips_where_it_holds_the_other_bit() {
     for name in ["stuck-at:value=0", "stuck-at:value=1", "asymmetric:share=0.9"] {
         for (cell, trials) in trials(name, 0.01, 20) {
             let protection = ecc::by_id(&cell.protection).unwrap();
-            let image = protection.encode(&network.layout, &network.plane).unwrap();
+            let image = image_of(&*protection, &network.plane);
             let mut flips = 0;
             for (number, trial) in (0..).zip(trials) {
                 let Faults::ByStoredBit { ones, zeros } = drawn(&cell, number) else { panic!("{name}") };
@@ -136,7 +143,7 @@ fn a_memory_of_zeros_is_stuck_at_zero_already() {
 
 /// The whole memory goes through the hours: flips in each interval, and a pass over all words between two.
 fn net_flips(network: &Network, protection: &dyn Protection, intervals: &[FaultPattern]) -> FaultPattern {
-    let stored = protection.encode(&network.layout, &network.plane).unwrap();
+    let stored = image_of(protection, &network.plane);
     let size = protection.word().weights;
     let check_bits = protection.word().check_bits;
     let mut image = stored.clone();
@@ -208,7 +215,7 @@ fn every_protection_is_scrubbed_as_a_pass_over_all_words_leaves_it() {
         let memory = StoredNetwork::new(&network, ecc::by_id(protection.id()).unwrap()).unwrap();
         let mut cell = cells("accumulate:hours=9,scrub=1", 3e-3).swap_remove(0);
         cell.protection = protection.id().into();
-        cell.stored.check_bits = protection.exposed().check_bits_of(network.plane.len()) as u64;
+        cell.stored.check_bits = memory.bits().check_bits;
         let drawing = Drawing::new(&memory, &cell).unwrap();
         for number in 0..3 {
             let Faults::BetweenScrubs(intervals) = drawn(&cell, number) else {
@@ -241,8 +248,8 @@ fn listed_cell(fault_model: &str, rate: f64) -> CellSpec {
 
 /// The entries of the list of `network` as a network's weights.
 fn list_of(network: &Network) -> Network {
-    let list = ecc::by_id("in-place-list").unwrap().exceptions(&network.plane);
-    let plane: Vec<i8> = list.iter().flat_map(|entry| entry.to_bytes()).collect();
+    let protection = ecc::by_id("in-place-list").unwrap();
+    let plane = protection.regions(&network.plane)[1].bytes.to_vec();
     Network { layout: MemoryLayout::new([("list", plane.len())]), plane, ..network.clone() }
 }
 
@@ -286,7 +293,7 @@ fn an_exception_list_is_scrubbed_as_a_memory_of_its_own() {
 fn a_stuck_cell_of_an_exception_list_flips_where_it_holds_the_other_bit() {
     let (network, _) = with_exceptions();
     let list = list_of(&network);
-    let image = ecc::by_id("ecc").unwrap().encode(&list.layout, &list.plane).unwrap();
+    let image = image_of(&*ecc::by_id("ecc").unwrap(), &list.plane);
     let cell = listed_cell("stuck-at:value=1", 0.05);
     let memory = StoredNetwork::new(&network, ecc::by_id(&cell.protection).unwrap()).unwrap();
     let drawing = Drawing::new(&memory, &cell).unwrap();

@@ -151,6 +151,13 @@ fn merged(root: &Path) -> Vec<u8> {
     std::fs::read(path).unwrap()
 }
 
+/// Memory that stores a plane of weights.
+fn image_of(protection: &dyn Protection, plane: &[i8]) -> MemoryImage {
+    let mut image = MemoryImage::blank(protection.word(), plane.len());
+    protection.encode_plane(plane, &mut image);
+    image
+}
+
 /// S205, S206, S207 and S208 of the specification.
 #[test]
 fn trials_see_what_a_read_of_the_whole_memory_sees() {
@@ -158,7 +165,7 @@ fn trials_see_what_a_read_of_the_whole_memory_sees() {
     for (sizes, rates) in [([45, 52], [0.03, 0.3]), ([1_999, 3_005], [1e-3, 3e-2])] {
         for protection in ecc::all() {
             let network = storable(&network_of(sizes), &*protection);
-            let clean = protection.encode(&network.layout, &network.plane).unwrap();
+            let clean = image_of(&*protection, &network.plane);
             let stored = StoredNetwork::new(&network, ecc::by_id(protection.id()).unwrap()).unwrap();
             let mut as_stored = vec![0; network.plane.len()];
             protection.decode(&clean, &mut as_stored);

@@ -17,7 +17,7 @@ use std::time::Instant;
 use campaign::{StoredNetwork, Trial};
 use data::{DataSource, ImageSet, Split};
 use design::{BitErrorRate, FaultKind};
-use ecc::{Constraint, MemoryLaw, MemoryLayout};
+use ecc::{Constraint, MemoryDistribution, MemoryLayout};
 use infer::{Baseline, Network, WeightChange};
 use quant::{Activations, FloatTensor};
 
@@ -66,7 +66,7 @@ fn main() {
     let plane = layout.pack(checkpoint.weights.iter().map(|w| w.values.as_slice()));
     let protection = ecc::by_id("in-place").expect("known");
     let probability =
-        MemoryLaw::of(&*protection, &plane).expect("a closed form").changed_probability(rate.get());
+        MemoryDistribution::of(&*protection, &plane).expect("a closed form").changed_probability(rate.get());
     println!(
         "{} weights, {images} images, in-place at {rate}: P(changed) {probability:.4e}",
         layout.weights()

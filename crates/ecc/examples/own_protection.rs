@@ -1,11 +1,11 @@
-//! A protection of one's own, from its definition to its law: `cargo run -p zerospace-ecc --example own_protection`.
+//! A protection of one's own, from its definition to its distribution: `cargo run -p zerospace-ecc --example own_protection`.
 //! `docs/src/own-protection.md` walks through this file.
 
 #![allow(clippy::print_stdout, reason = "an example shows what it does by printing")]
 
 use std::fmt::Write;
 
-use ecc::{BLOCK, Constraint, MemoryImage, OutcomeLaw, Protection, WordShape, WordStatus};
+use ecc::{BLOCK, Constraint, MemoryImage, OutcomeDistribution, Protection, WordShape, WordStatus};
 
 /// A copy of its sign beside each weight; a weight whose sign differs from the copy is read as zero. Flips of the seven
 /// other bits pass unseen.
@@ -17,7 +17,7 @@ impl Protection for SignZero {
         "sign-zero"
     }
 
-    fn parameters(&self) -> String {
+    fn definition(&self) -> String {
         "copy of bit 7".into()
     }
 
@@ -51,11 +51,11 @@ impl Protection for SignZero {
         u64::from(image.data()[word] >> 7) ^ image.check_word(word, 1)
     }
 
-    fn outcome_laws(&self) -> Option<Vec<OutcomeLaw>> {
-        Some([1, 0].map(|weight| OutcomeLaw::of_weight(self, weight)).into())
+    fn outcome_distributions(&self) -> Option<Vec<OutcomeDistribution>> {
+        Some([1, 0].map(|weight| OutcomeDistribution::of_weight(self, weight)).into())
     }
 
-    fn law_of(&self, weights: &[i8]) -> usize {
+    fn class_of(&self, weights: &[i8]) -> usize {
         usize::from(weights[0] == 0)
     }
 }
@@ -66,9 +66,9 @@ fn report() -> String {
     let overhead = 100.0 * word.check_bits as f64 / (8 * word.weights) as f64;
     let mut text = format!("{}: stored overhead {overhead} %\n", SignZero.id());
     text += "    rate  P(wrong), not zero  P(wrong), zero  P(detected)\n";
-    let laws = SignZero.outcome_laws().expect("it has two");
+    let distributions = SignZero.outcome_distributions().expect("it has two");
     for rate in [1e-5, 1e-4, 1e-3, 1e-2] {
-        let [other, zero] = [0, 1].map(|class: usize| laws[class].probabilities(rate));
+        let [other, zero] = [0, 1].map(|class: usize| distributions[class].probabilities(rate));
         let (wrong, zero_wrong, detected) = (other.wrong(), zero.wrong(), other.detected());
         writeln!(text, "{rate:8e}{wrong:21.4e}{zero_wrong:16.4e}{detected:13.4e}")
             .expect("a String takes it");
@@ -107,10 +107,13 @@ mod tests {
     }
 
     #[test]
-    fn each_weight_has_the_law_of_its_class() {
-        let laws = SignZero.outcome_laws().unwrap();
+    fn each_weight_has_the_distribution_of_its_class() {
+        let distributions = SignZero.outcome_distributions().unwrap();
         for weight in i8::MIN..=i8::MAX {
-            assert_eq!(laws[SignZero.law_of(&[weight])], OutcomeLaw::of_weight(&SignZero, weight));
+            assert_eq!(
+                distributions[SignZero.class_of(&[weight])],
+                OutcomeDistribution::of_weight(&SignZero, weight)
+            );
         }
     }
 

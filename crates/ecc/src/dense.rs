@@ -6,8 +6,8 @@ use crate::{BLOCK, MemoryImage, Protection, StatusCounts};
 
 /// A code's loops over whole memories, at the speed of memory where nearly all words are clean.
 ///
-/// They take the groups of blocks that are all clean. The others, and the ends of a plane that fill no group, go
-/// through the protection's own block and word codecs, so that what a flip does is decided in one place.
+/// The loops handle groups of clean blocks. The protection's own block and word codecs handle all other groups, and the
+/// ends of a plane that fill no group, so the effect of a flip is decided in one place.
 #[derive(Clone, Copy, Debug)]
 pub struct Dense {
     kernel: Kernel,
@@ -72,7 +72,7 @@ impl Dense {
     }
 }
 
-/// The blocks that the kernel takes when it writes to `output`.
+/// Blocks that the kernel handles when it writes to `output`.
 fn whole_groups<T>(output: &[T]) -> Range<usize> {
     let start = bytes_before_lines(output) / BLOCK;
     let blocks = output.len() / BLOCK - start;
@@ -83,7 +83,7 @@ fn bytes(blocks: &Range<usize>) -> Range<usize> {
     blocks.start * BLOCK..blocks.end * BLOCK
 }
 
-/// The check bytes of some blocks: one each, or none at all.
+/// Check bytes of some blocks: one for each block, or none.
 fn check_bytes(check: &[u8], blocks: &Range<usize>) -> Range<usize> {
     if check.is_empty() { 0..0 } else { blocks.clone() }
 }

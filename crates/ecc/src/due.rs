@@ -1,23 +1,24 @@
-use crate::law::OutcomeLaw;
-use crate::{BLOCK, Constraint, Dense, MemoryImage, Outcomes, Protection, WordShape, WordStatus};
+use crate::{
+    BLOCK, Constraint, Dense, MemoryImage, OutcomeDistribution, Outcomes, Protection, WordShape, WordStatus,
+};
 
-/// What a word reads as that is declared uncorrectable (DUE).
+/// How a word is read that is declared uncorrectable (DUE).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DuePolicy {
-    /// As received, the paper's.
+    /// The word is read as received. The paper does this.
     Keep,
-    /// All its weights read as 0.
+    /// All weights of the word are read as 0.
     ZeroWord,
-    /// As received, each weight clamped into the narrowest range of the constraint, or into [-64, 63] where there is
-    /// none: a flipped bit 6 or 7 of a small weight is most of the damage.
+    /// The word is read as received, and each weight is clamped into the narrowest range of the constraint, or into
+    /// [-64, 63] without a constraint: a flipped bit 6 or 7 of a small weight does most of the damage.
     RangeClamp,
 }
 
 impl DuePolicy {
-    /// All of them.
+    /// All policies.
     pub const ALL: [Self; 3] = [Self::Keep, Self::ZeroWord, Self::RangeClamp];
 
-    /// The name in ids, after a `+`.
+    /// Name of the policy in protection ids, after a `+`.
     pub fn id(self) -> &'static str {
         match self {
             Self::Keep => "keep",
@@ -27,7 +28,7 @@ impl DuePolicy {
     }
 }
 
-/// A word code that reads detected words otherwise than as received.
+/// A code whose detected words are read by another policy than [`DuePolicy::Keep`].
 #[derive(Debug)]
 pub(crate) struct UnderPolicy {
     code: Box<dyn Protection>,
@@ -36,13 +37,13 @@ pub(crate) struct UnderPolicy {
 }
 
 impl UnderPolicy {
-    /// `code` keeps detected words, and says `due keep` in its parameters.
+    /// Reads the words that `code` detects by `policy`.
     pub(crate) fn new(code: Box<dyn Protection>, policy: DuePolicy) -> Self {
         let id = format!("{}+{}", code.id(), policy.id());
         Self { code, policy, id }
     }
 
-    /// Whether a word that stores `weights` stores zeros: weights that no fault-free memory tells from them.
+    /// True if the word that stores `weights` is the word that stores zeros.
     fn stores_zeros(&self, weights: &[i8]) -> bool {
         let mut block = [0; BLOCK];
         block[..weights.len()].copy_from_slice(weights);
@@ -55,8 +56,12 @@ impl Protection for UnderPolicy {
         &self.id
     }
 
-    fn parameters(&self) -> String {
-        self.code.parameters().replace("due keep", &format!("due {}", self.policy.id()))
+    fn definition(&self) -> String {
+        self.code.definition()
+    }
+
+    fn due_policy(&self) -> DuePolicy {
+        self.policy
     }
 
     fn word(&self) -> WordShape {
@@ -103,30 +108,33 @@ impl Protection for UnderPolicy {
         self.code.syndrome(image, word)
     }
 
-    /// With `zero-word`, of each of the code's classes two: of words that store anything but zeros, where a detected
-    /// word is always wrong, and of words that store zeros, where it is always right. With `range-clamp` none: which
-    /// flips clamping undoes depends on every weight of the word.
-    fn outcome_laws(&self) -> Option<Vec<OutcomeLaw>> {
-        let laws = self.code.outcome_laws()?;
-        let zeroed = |law: &OutcomeLaw, zeros: bool| {
-            let outcomes = law.patterns().iter().map(|&outcomes| {
+    /// `zero-word` splits each class of the code in two: a detected word is always wrong if it stores anything but
+    /// zeros, and always right if it stores zeros. `range-clamp` has no closed form: the flips that clamping undoes
+    /// depend on every weight of the word.
+    fn outcome_distributions(&self) -> Option<Vec<OutcomeDistribution>> {
+        let distributions = self.code.outcome_distributions()?;
+        let zeroed = |distribution: &OutcomeDistribution, zeros: bool| {
+            let outcomes = distribution.patterns().iter().map(|&outcomes| {
                 let detected = outcomes.detected();
                 let (detected_right, detected_wrong) = if zeros { (detected, 0) } else { (0, detected) };
                 Outcomes { detected_right, detected_wrong, ..outcomes }
             });
-            OutcomeLaw::new(outcomes.collect())
+            OutcomeDistribution::new(outcomes.collect())
         };
         match self.policy {
-            DuePolicy::Keep => Some(laws),
-            DuePolicy::ZeroWord => {
-                Some(laws.iter().flat_map(|law| [false, true].map(|zeros| zeroed(law, zeros))).collect())
-            }
+            DuePolicy::Keep => Some(distributions),
+            DuePolicy::ZeroWord => Some(
+                distributions
+                    .iter()
+                    .flat_map(|distribution| [false, true].map(|zeros| zeroed(distribution, zeros)))
+                    .collect(),
+            ),
             DuePolicy::RangeClamp => None,
         }
     }
 
-    fn law_of(&self, weights: &[i8]) -> usize {
-        let class = self.code.law_of(weights);
+    fn class_of(&self, weights: &[i8]) -> usize {
+        let class = self.code.class_of(weights);
         match self.policy {
             DuePolicy::ZeroWord => 2 * class + usize::from(self.stores_zeros(weights)),
             DuePolicy::Keep | DuePolicy::RangeClamp => class,

@@ -51,11 +51,11 @@ use std::arch::x86_64::{
 
 use crate::BLOCK;
 #[cfg(target_arch = "x86_64")]
-use crate::fold::{IN_PLACE_CHECKS, IN_PLACE_MASK};
-use crate::fold::{
+use crate::codes::fold::{IN_PLACE_CHECKS, IN_PLACE_MASK};
+use crate::codes::fold::{
     IN_PLACE_STEPS, SECDED_MASK, copy_signs, in_place_encode, in_place_steps, packed_parities, with_fold,
 };
-use crate::matrix::Matrix;
+use crate::codes::matrix::Matrix;
 
 /// Bytes of a line.
 const LINE: usize = 64;

@@ -1,50 +1,49 @@
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::ops::AddAssign;
 
-use crate::{
-    BLOCK, Constraint, Dense, DuePolicy, Exception, MemoryImage, MemoryLayout, OutcomeLaw, Violation,
-};
+use crate::{BLOCK, Constraint, Dense, DuePolicy, MemoryImage, OutcomeDistribution, Region};
 
 /// Size of a protection's code word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WordShape {
-    /// Consecutive weights in a word: word `k` holds weights `k * weights ..` of the plane. Divides 8.
+    /// Number of consecutive weights in a word, a divisor of 8. Word k holds the plane's weights from `k * weights` on.
     pub weights: usize,
-    /// Cells of a word in the check plane: word `k` holds cells `k * check_bits ..` of it.
+    /// Number of check bits of a word in the check plane. Word k has the bits from `k * check_bits` on.
     pub check_bits: usize,
 }
 
 impl WordShape {
-    /// Cells of the check plane for a plane of `weights` weights.
+    /// Number of check bits for a plane of `weights` weights.
     pub fn check_bits_of(self, weights: usize) -> usize {
         weights / self.weights * self.check_bits
     }
 }
 
-/// What a decoder can say of a word it has read.
+/// Result of a decoder, which does not know the stored word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WordStatus {
-    /// It is a code word.
+    /// The received word is a code word.
     Clean,
-    /// It was not, and was changed to the nearest one.
+    /// The received word is no code word, and is changed to the nearest one.
     Corrected,
-    /// It was not, and is declared uncorrectable (DUE).
+    /// The received word is no code word, and is declared uncorrectable (DUE).
     Detected,
 }
 
-/// How many words were read with each status.
+/// Number of words that were read with each status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StatusCounts {
-    /// Words read as [`WordStatus::Clean`].
+    /// Number of clean words.
     pub clean: u64,
-    /// Words read as [`WordStatus::Corrected`].
+    /// Number of corrected words.
     pub corrected: u64,
-    /// Words read as [`WordStatus::Detected`].
+    /// Number of words declared uncorrectable.
     pub detected: u64,
 }
 
 impl StatusCounts {
-    /// The same of `words` words, of which all that are not counted otherwise are clean.
+    /// Counts of `words` words, of which those without another status are clean.
     pub(crate) fn with_clean(self, words: u64) -> Self {
         Self { clean: words - self.corrected - self.detected, ..self }
     }
@@ -70,49 +69,68 @@ impl AddAssign for StatusCounts {
 
 /// A way to keep int8 weights in memory that flips bits.
 ///
-/// A memory without faults reads back as [`Protection::as_stored`] says: for most protections as exactly the weights
-/// that it was given, and for *lossy* ones, which keep something else where a weight's least significant bits were, as
-/// weights close to them.
+/// A memory without faults reads back as [`Protection::as_stored`] says: most protections return exactly the weights that
+/// were stored. *Lossy* protections keep something else in the least significant bits of a weight, and return weights
+/// close to those that were stored.
 pub trait Protection: Debug + Send + Sync {
-    /// The name used in plans and records.
+    /// Name in experiments and records.
     fn id(&self) -> &str;
 
-    /// Everything that defines the code, on one line; enters the identity of records. Two protections
-    /// with equal parameters store and read the same bits.
-    fn parameters(&self) -> String;
+    /// Definition of the code, on one line, without the policy on detected words.
+    fn definition(&self) -> String;
+
+    /// Definition of the code and its policy on detected words, where it has a choice of policies. The text enters the
+    /// identity of records: two protections with equal parameters store and read the same bits.
+    fn parameters(&self) -> String {
+        match self.due_policies() {
+            [] => self.definition(),
+            _ => format!("{} due {}", self.definition(), self.due_policy().id()),
+        }
+    }
 
     /// Size of a code word.
     fn word(&self) -> WordShape;
 
-    /// The cells of a word that faults can reach, which are the stored cells that count: all of them, unless the check
-    /// plane is a device of the simulation that is out of reach.
-    fn exposed(&self) -> WordShape {
-        self.word()
-    }
-
-    /// Which weights can be stored.
+    /// Range of the weights that can be stored.
     fn constraint(&self) -> Constraint;
 
-    /// The policies on detected words under which it can be had, as `id+policy` ([`crate::by_id`]); none where what
-    /// they read as is part of the protection, and where there are none.
+    /// Policies on detected words that a user can choose, as `id+policy` ([`crate::by_id`]). Empty if the protection
+    /// detects nothing, or if the reading of detected words is part of its definition.
     fn due_policies(&self) -> &'static [DuePolicy] {
         &[]
     }
 
-    /// What a memory without faults reads back as where a block of `weights` was stored, which satisfy the constraint.
-    /// They are stored alike: a block of these weights and one of those are the same cells. Weights of zero stay zero,
-    /// so that padding loses nothing.
+    /// Policy by which detected words are read.
+    fn due_policy(&self) -> DuePolicy {
+        DuePolicy::Keep
+    }
+
+    /// Weights that a memory without faults returns for a block of `weights` that satisfy the constraint. Both blocks are
+    /// stored as the same bits. Weights of zero stay zero, so padding loses nothing.
     fn as_stored(&self, weights: [i8; BLOCK]) -> [i8; BLOCK] {
         weights
     }
 
-    /// The weights of a plane of whole blocks that [`Protection::as_stored`] changes and that are not lost, because they
-    /// are listed beside the array, ascending: once its words are read, each entry is, in order, and overwrites the weight
-    /// that it names then, right or wrong; one that names padding, or nothing, overwrites none. The list takes the place
-    /// of the check plane: the words keep no check cells beside the array. Empty where nothing is listed.
-    fn exceptions(&self, plane: &[i8]) -> Vec<Exception> {
-        let _ = plane;
-        Vec::new()
+    /// True if the network reads other weights than `plane` from a memory without faults.
+    fn loses(&self, plane: &[i8]) -> bool {
+        plane.as_chunks().0.iter().any(|block| self.as_stored(*block) != *block)
+    }
+
+    /// Regions of the memory that holds a plane of weights; the first one holds a byte for each weight.
+    ///
+    /// The bytes of the first region are the data plane of a fault pattern. Its check bits and all bits of the other
+    /// regions, block after block, the 64 bits of a block before its check bits, are the check plane.
+    fn regions<'p>(&self, plane: &'p [i8]) -> Vec<Region<'p>> {
+        vec![Region::weights(plane)]
+    }
+
+    /// Weights of which the network reads another value than the stored one, by index in the plane.
+    ///
+    /// `stored` has the bytes of each region, `wrong` for each region the bytes that its words return with another
+    /// value, by index in the region.
+    fn weights_read(&self, stored: &[&[i8]], wrong: &[BTreeMap<usize, i8>]) -> BTreeMap<usize, i8> {
+        let _ = stored;
+        wrong[0].clone()
     }
 
     /// Stores eight weights that satisfy the constraint as block `block` of a memory.
@@ -128,40 +146,28 @@ pub trait Protection: Debug + Send + Sync {
     /// When there is no such word.
     fn decode_word(&self, image: &MemoryImage, word: usize, weights: &mut [i8]) -> WordStatus;
 
-    /// What the decoder computes from code word `word` to find errors, bit j for row j of the parity-check
-    /// matrix: 0 when it finds none. A protection without check bits has nothing to compute.
+    /// Returns the syndrome of code word `word`, bit j for row j of the parity-check matrix; 0 for a code word, and for a
+    /// protection without check bits.
     ///
     /// # Panics
     /// When there is no such word.
     fn syndrome(&self, image: &MemoryImage, word: usize) -> u64;
 
-    /// What flips do to a word, in closed form: a law for each class of stored words, which
-    /// [`Protection::law_of`] tells apart. `None` when there is no closed form, or nobody has worked it out;
-    /// what needs it then says so.
-    fn outcome_laws(&self) -> Option<Vec<OutcomeLaw>> {
+    /// Returns the distribution of outcomes for each class of stored words ([`Protection::class_of`]); `None` if no closed
+    /// form is known.
+    fn outcome_distributions(&self) -> Option<Vec<OutcomeDistribution>> {
         None
     }
 
-    /// Which of the laws holds for a word in which `weights` were stored; the first when there is one.
-    fn law_of(&self, weights: &[i8]) -> usize {
+    /// Returns the class of the word that stores `weights`, an index into the distributions.
+    fn class_of(&self, weights: &[i8]) -> usize {
         let _ = weights;
         0
     }
 
-    /// Loops that store and read whole memories as the methods for blocks and words do, and faster.
+    /// Returns loops over whole memories, if there are some, with the results of the methods for blocks and words.
     fn dense(&self) -> Option<Dense> {
         None
-    }
-
-    /// Stores the weights of a network ([`MemoryLayout::pack`]).
-    ///
-    /// # Errors
-    /// The first weight that the constraint forbids.
-    fn encode(&self, layout: &MemoryLayout, plane: &[i8]) -> Result<MemoryImage, Violation> {
-        self.constraint().check(layout, plane)?;
-        let mut image = MemoryImage::blank(self.word(), plane.len());
-        self.encode_plane(plane, &mut image);
-        Ok(image)
     }
 
     /// Stores weights that satisfy the constraint, a whole number of blocks, in a memory of their size
@@ -191,7 +197,7 @@ pub trait Protection: Debug + Send + Sync {
         }
     }
 
-    /// What [`Protection::decode`] would say, without the weights: a scrubber's pass over the memory.
+    /// Returns the counts of [`Protection::decode`] without the weights, as a scrubber's pass over the memory does.
     fn verify(&self, image: &MemoryImage) -> StatusCounts {
         match self.dense() {
             Some(dense) => dense.verify(self, image),
@@ -200,7 +206,7 @@ pub trait Protection: Debug + Send + Sync {
     }
 }
 
-/// Reads as many words as `weights` has place for, from block `first`, one by one.
+/// Reads words from block `first` on, one by one, until `weights` is full.
 pub(crate) fn read_words<P: Protection + ?Sized>(
     protection: &P,
     image: &MemoryImage,

@@ -7,21 +7,21 @@ use proptest::prelude::*;
 /// A code, its working codec, and how a code word lies in a memory.
 struct Case {
     code: LinearCode,
-    /// Where the code's cells are among the stored bits of a word, those beside its weights after theirs.
-    cells: Vec<usize>,
+    /// Where the code's bits are among the stored bits of a word, those beside its weights after theirs.
+    positions: Vec<usize>,
     codec: Box<dyn Protection>,
 }
 
 fn cases() -> Vec<Case> {
     let kernel = Kernel::fastest();
     let whole = |code: LinearCode, codec: Box<dyn Protection>| Case {
-        cells: (0..code.cells()).collect(),
+        positions: (0..code.bits()).collect(),
         code,
         codec,
     };
     let block_code = |protection: BlockCode| Case {
         code: protection.code().clone(),
-        cells: protection.cells().to_vec(),
+        positions: protection.positions().to_vec(),
         codec: Box::new(protection),
     };
     vec![
@@ -93,10 +93,10 @@ impl Case {
 
     /// Reads it with the reference and the wires after it written out.
     fn read_slowly(&self, word: u128) -> (Vec<i8>, WordStatus) {
-        let places = self.cells.iter().enumerate();
-        let code_word = places.clone().fold(0, |w, (i, cell)| w | (word >> cell & 1) << i);
+        let places = self.positions.iter().enumerate();
+        let code_word = places.clone().fold(0, |w, (i, bit)| w | (word >> bit & 1) << i);
         let (decoded, status) = self.code.decode(code_word);
-        let word = places.fold(word, |w, (i, cell)| w & !(1 << cell) | (decoded >> i & 1) << cell);
+        let word = places.fold(word, |w, (i, bit)| w & !(1 << bit) | (decoded >> i & 1) << bit);
         let weights = (0..self.size()).map(|i| {
             let weight = (word >> (8 * i)) as u8 as i8;
             let sign = weight >> 7;
@@ -128,21 +128,21 @@ impl Case {
         self.codec.as_stored(weights)[..self.size()].to_vec()
     }
 
-    /// All ways to flip `n` cells of the code, as stored bits.
+    /// All ways to flip `n` bits of the code, as stored bits.
     fn flips(&self, n: usize) -> impl Iterator<Item = u128> {
-        patterns(self.code.cells(), n).map(|pattern| {
-            let flipped = self.cells.iter().enumerate().filter(|(i, _)| pattern >> i & 1 == 1);
-            flipped.fold(0, |all, (_, cell)| all | 1 << cell)
+        patterns(self.code.bits(), n).map(|pattern| {
+            let flipped = self.positions.iter().enumerate().filter(|(i, _)| pattern >> i & 1 == 1);
+            flipped.fold(0, |all, (_, bit)| all | 1 << bit)
         })
     }
 }
 
-/// All ways to choose `n` of `cells` cells, as masks.
-fn patterns(cells: usize, n: usize) -> Box<dyn Iterator<Item = u128>> {
+/// All ways to choose `n` of `bits` bits, as masks.
+fn patterns(positions: usize, n: usize) -> Box<dyn Iterator<Item = u128>> {
     if n == 0 {
         return Box::new(std::iter::once(0));
     }
-    Box::new((n - 1..cells).flat_map(move |top| patterns(top, n - 1).map(move |rest| rest | 1 << top)))
+    Box::new((n - 1..positions).flat_map(move |top| patterns(top, n - 1).map(move |rest| rest | 1 << top)))
 }
 
 const SAMPLES: [[i8; 8]; 4] = [
@@ -189,7 +189,7 @@ fn every_pattern_of_so_many_flips_as_a_code_corrects_is_corrected() {
 /// S225 of the specification.
 #[test]
 fn every_pattern_of_one_flip_more_is_detected() {
-    // But in the codes without a parity over all cells.
+    // But in the codes without a parity over all bits.
     let uneven = ["in-place-msb-16-8", "dec-64-50"];
     for case in cases().into_iter().filter(|case| !uneven.contains(&case.codec.id())) {
         let samples = if case.code.radius() == 1 { &SAMPLES[..] } else { &SAMPLES[1..2] };
@@ -300,7 +300,7 @@ fn a_matrix_that_cannot_correct_so_many_flips_is_none() {
 }
 
 #[test]
-#[should_panic(expected = "the column of check cell 2 depends on those before it")]
+#[should_panic(expected = "the column of check bit 2 depends on those before it")]
 fn check_bits_lie_where_their_columns_are_independent() {
     LinearCode::systematic(vec![3, 5, 6, 1], vec![0, 1, 2], 1);
 }
@@ -309,13 +309,13 @@ fn check_bits_lie_where_their_columns_are_independent() {
 fn flips_of_check_bits_alone_are_harmless_in_place_when_their_number_is_even() {
     // Which patterns read back right decides P(unchanged) of a word: with q = 1 - p it is
     // q^64 + 64 p q^63 + 21 p^2 q^62 + 35 p^4 q^60 + 7 p^6 q^58. The single flips are shown above; the
-    // rest are the even subsets of the 7 check cells, detected, whose data are intact.
+    // rest are the even subsets of the 7 check bits, detected, whose data are intact.
     let case = case("in-place-64-57");
     let stored = case.stored(SAMPLES[1]);
     let mut harmless = [0; 8];
     for subset in 0..128u32 {
-        let cells = case.code.check_cells().iter().enumerate();
-        let flips = cells.fold(0u128, |m, (j, cell)| m | u128::from(subset >> j & 1) << cell);
+        let positions = case.code.check_positions().iter().enumerate();
+        let flips = positions.fold(0u128, |m, (j, bit)| m | u128::from(subset >> j & 1) << bit);
         if case.read(stored ^ flips).0 == SAMPLES[1] {
             harmless[subset.count_ones() as usize] += 1;
         }

@@ -14,8 +14,8 @@ impl Protection for Slowly<'_> {
         self.0.id()
     }
 
-    fn parameters(&self) -> String {
-        self.0.parameters()
+    fn definition(&self) -> String {
+        self.0.definition()
     }
 
     fn word(&self) -> WordShape {
@@ -87,10 +87,10 @@ fn check(form: &str, protection: &dyn Protection, image: &MemoryImage, place: &m
     assert_eq!(protection.verify(image), expected, "{form} {}", protection.id());
 }
 
-/// Flips cell `cell` of what is stored for a block: first its 64 data cells, then its `checks` check cells.
-fn flip(image: &mut MemoryImage, block: usize, cell: u64, checks: u64) {
-    match cell.checked_sub(64) {
-        None => image.flip_data(64 * block as u64 + cell),
+/// Flips bit `bit` of what is stored for a block: first its 64 data bits, then its `checks` check bits.
+fn flip(image: &mut MemoryImage, block: usize, bit: u64, checks: u64) {
+    match bit.checked_sub(64) {
+        None => image.flip_data(64 * block as u64 + bit),
         Some(check) => image.flip_check(checks * block as u64 + check),
     }
 }
@@ -103,11 +103,11 @@ fn one_and_two_flips_of_every_stored_cell_of_a_block_at_every_place() {
     for (form, protection) in cases() {
         let mut image = stored(&*protection, &weights(&*protection, blocks, 1));
         let checks = protection.word().check_bits_of(BLOCK) as u64;
-        let cells = 64 + checks;
+        let bits = 64 + checks;
         let mut place = vec![0; blocks * BLOCK];
         check(form, &*protection, &image, &mut place);
         for block in 0..blocks {
-            for first in 0..cells {
+            for first in 0..bits {
                 flip(&mut image, block, first, checks);
                 check(form, &*protection, &image, &mut place);
                 if block < 8 || block == 63 || block >= 64 {

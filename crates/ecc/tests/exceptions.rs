@@ -22,16 +22,17 @@ fn an_entry_is_its_bytes_and_what_lies_in_the_rest_does_not_matter() {
 /// S204 and S229 of the specification.
 #[test]
 fn an_entry_is_a_word_of_its_code_with_single_flips_corrected_and_double_flips_kept() {
-    let code = Exception::code();
+    let listed = by_id("in-place-list").unwrap();
+    let code = listed.regions(&[0; BLOCK]).swap_remove(1).code.unwrap();
     let bytes = Exception { index: 1_234_567, value: -93 }.to_bytes();
     let shape = code.word();
-    assert_eq!(8 * shape.weights + shape.check_bits, Exception::CELLS);
-    let read = |cells: &[usize]| {
+    assert_eq!(8 * shape.weights + shape.check_bits, 72);
+    let read = |bits: &[usize]| {
         let mut image = MemoryImage::blank(shape, BLOCK);
         code.encode_block(&bytes, &mut image, 0);
-        for &cell in cells {
-            match cell.checked_sub(64) {
-                None => image.flip_data(cell as u64),
+        for &bit in bits {
+            match bit.checked_sub(64) {
+                None => image.flip_data(bit as u64),
                 Some(check) => image.flip_check(check as u64),
             }
         }
@@ -39,7 +40,7 @@ fn an_entry_is_a_word_of_its_code_with_single_flips_corrected_and_double_flips_k
         let mut read = [0; BLOCK];
         (code.decode_word(&image, 0, &mut read), read, received)
     };
-    for a in 0..Exception::CELLS {
+    for a in 0..72 {
         let (status, found, _) = read(&[a]);
         assert_eq!((status, found), (WordStatus::Corrected, bytes), "{a}");
         for b in 0..a {
@@ -57,19 +58,28 @@ proptest! {
         let layout = MemoryLayout::new([("t", weights.len())]);
         let plane = layout.pack([&weights[..]]);
         let (listed, in_place) = (by_id("in-place-list").unwrap(), by_id("in-place").unwrap());
-        let image = listed.encode(&layout, &plane).unwrap();
+        let stored = |protection: &dyn Protection, plane: &[i8]| {
+            let mut image = MemoryImage::blank(protection.word(), plane.len());
+            protection.encode_plane(plane, &mut image);
+            image
+        };
+        let image = stored(&*listed, &plane);
         let mut throttled = plane.clone();
         Constraint::WOT.throttle(&mut throttled);
-        prop_assert_eq!(&image, &in_place.encode(&layout, &throttled).unwrap());
+        prop_assert_eq!(&image, &stored(&*in_place, &throttled));
 
         let mut read = vec![0; plane.len()];
         listed.decode(&image, &mut read);
         prop_assert_eq!(&read, &throttled);
-        let list = listed.exceptions(&plane);
+        let regions = listed.regions(&plane);
+        prop_assert_eq!(&*regions[0].bytes, &throttled[..]);
+        let (entries, _) = regions[1].bytes.as_chunks::<BLOCK>();
+        let list: Vec<Exception> = entries.iter().map(|entry| Exception::from_bytes(*entry)).collect();
         prop_assert_eq!(list.len(), plane.iter().zip(&read).filter(|(a, b)| a != b).count());
         prop_assert!(list.is_sorted_by_key(|entry| entry.index));
+        prop_assert_eq!(regions[1].owners.clone().unwrap(), list.iter().map(|e| e.index).collect::<Vec<_>>());
         list.iter().for_each(|entry| read[entry.index as usize] = entry.value);
         prop_assert_eq!(read, plane);
-        prop_assert_eq!(in_place.exceptions(&throttled), vec![]);
+        prop_assert!(listed.regions(&throttled)[1].bytes.is_empty());
     }
 }

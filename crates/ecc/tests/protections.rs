@@ -22,6 +22,13 @@ fn plane_for(protection: &dyn Protection, layout: &MemoryLayout, bytes: &[i8]) -
 }
 
 /// What a memory without faults reads as.
+/// Memory that stores a plane of weights.
+fn stored(protection: &dyn Protection, plane: &[i8]) -> MemoryImage {
+    let mut image = MemoryImage::blank(protection.word(), plane.len());
+    protection.encode_plane(plane, &mut image);
+    image
+}
+
 fn as_stored(protection: &dyn Protection, plane: &[i8]) -> Vec<i8> {
     plane.as_chunks::<BLOCK>().0.iter().flat_map(|block| protection.as_stored(*block)).collect()
 }
@@ -33,7 +40,7 @@ proptest! {
         let layout = MemoryLayout::new(names.iter().map(String::as_str).zip(sizes));
         for protection in all() {
             let plane = plane_for(&*protection, &layout, &bytes);
-            let image = protection.encode(&layout, &plane).unwrap();
+            let image = stored(&*protection, &plane);
             let mut read = vec![1; plane.len()];
             let counts = protection.decode(&image, &mut read);
             let (blocks, _) = plane.as_chunks::<BLOCK>();
@@ -70,7 +77,7 @@ proptest! {
                 let outside = constraint.violations(&plane[span.range()]).next();
                 outside.map(|(index, value)| (span.name.clone(), index, value))
             });
-            let named = protection.encode(&layout, &plane).err();
+            let named = constraint.check(&layout, &plane).err();
             prop_assert_eq!(named.map(|v| (v.tensor, v.index, v.value)), first);
         }
     }
@@ -83,7 +90,7 @@ proptest! {
         let layout = MemoryLayout::new([("t", 40)]);
         for protection in all() {
             let plane = plane_for(&*protection, &layout, &bytes);
-            let mut image = protection.encode(&layout, &plane).unwrap();
+            let mut image = stored(&*protection, &plane);
             let shape = protection.word();
             let mut hit = std::collections::BTreeSet::new();
             for &flip in &flips {
@@ -109,7 +116,7 @@ proptest! {
     }
 }
 
-/// One flip and two of every cell of a word: the sum of their columns of the parity-check matrix.
+/// One flip and two of every bit of a word: the sum of their columns of the parity-check matrix.
 #[test]
 fn syndromes_are_those_of_the_parity_check_matrix() {
     let kernel = Kernel::fastest();
@@ -123,28 +130,28 @@ fn syndromes_are_those_of_the_parity_check_matrix() {
     ];
     let inside = inside
         .iter()
-        .map(|protection| (protection.id(), protection.code().clone(), protection.cells().to_vec()));
+        .map(|protection| (protection.id(), protection.code().clone(), protection.positions().to_vec()));
     let folds = [("in-place", InPlace::code()), ("ecc", SecDed::code())].map(|(name, code)| {
-        let cells = (0..code.cells()).collect();
-        (name, code, cells)
+        let bits = (0..code.bits()).collect();
+        (name, code, bits)
     });
-    for (name, code, cells) in folds.into_iter().chain(inside) {
+    for (name, code, bits) in folds.into_iter().chain(inside) {
         let protection = by_id(name).unwrap();
         let mut plane: Vec<i8> = (0..16).map(|i| i * 7 - 60).collect();
         protection.constraint().throttle(&mut plane);
-        for (a, b) in (0..code.cells()).flat_map(|a| (0..=a).map(move |b| (a, b))) {
+        for (a, b) in (0..code.bits()).flat_map(|a| (0..=a).map(move |b| (a, b))) {
             let mut image = MemoryImage::blank(protection.word(), plane.len());
             protection.encode_plane(&plane, &mut image);
             assert_eq!(protection.syndrome(&image, 1), 0);
             let mut expected = 0;
-            for cell in [Some(a), (a != b).then_some(b)].into_iter().flatten() {
-                match cells[cell].checked_sub(8 * protection.word().weights) {
-                    None => image.flip_data((8 * protection.word().weights + cells[cell]) as u64),
+            for bit in [Some(a), (a != b).then_some(b)].into_iter().flatten() {
+                match bits[bit].checked_sub(8 * protection.word().weights) {
+                    None => image.flip_data((8 * protection.word().weights + bits[bit]) as u64),
                     Some(check) => image.flip_check((protection.word().check_bits + check) as u64),
                 }
-                expected ^= code.columns()[cell];
+                expected ^= code.columns()[bit];
             }
-            assert_eq!(protection.syndrome(&image, 1), expected.into(), "{name}: cells {a} and {b}");
+            assert_eq!(protection.syndrome(&image, 1), expected.into(), "{name}: bits {a} and {b}");
         }
     }
 }
@@ -196,7 +203,7 @@ fn parity_zero_zeroes_odd_flips_and_misses_even_ones() {
     for value in i8::MIN..=i8::MAX {
         let plane = [value; 8];
         for flips in 0u32..512 {
-            // Bits 0..8 hit weight 3, bit 8 its parity cell.
+            // Bits 0..8 hit weight 3, bit 8 its parity bit.
             let mut image = MemoryImage::blank(protection.word(), plane.len());
             protection.encode_plane(&plane, &mut image);
             (0..8).filter(|i| flips >> i & 1 == 1).for_each(|i| image.flip_data(3 * 8 + i));
@@ -224,7 +231,7 @@ fn in_place_refuses_a_large_weight_by_name_index_and_value() {
     second[15] = 127;
     second[17] = -93;
     let plane = layout.pack([&[0; 9][..], &second]);
-    let error = protection.encode(&layout, &plane).unwrap_err();
+    let error = protection.constraint().check(&layout, &plane).unwrap_err();
     assert_eq!(error.to_string(), "weight 17 of features.3.weight is -93, outside [-64, 63]");
 }
 
@@ -390,12 +397,12 @@ fn parameters_are_stable() {
 fn an_idealized_protection_restores_what_it_is_said_to_correct_and_keeps_the_rest() {
     for (id, corrects) in [("idealized-64", 1), ("idealized-64-t2", 2)] {
         let protection = by_id(id).unwrap();
-        assert_eq!((protection.exposed().weights, protection.exposed().check_bits), (8, 0));
+        assert!(!protection.regions(&[0; BLOCK])[0].check_bits_exposed);
         let block = [-128, 127, 0, -1, 64, -65, 3, 90];
-        let read = |cells: &[u64]| {
+        let read = |bits: &[u64]| {
             let mut image = MemoryImage::blank(protection.word(), 16);
             protection.encode_block(&block, &mut image, 1);
-            cells.iter().for_each(|cell| image.flip_data(64 + cell));
+            bits.iter().for_each(|bit| image.flip_data(64 + bit));
             let mut weights = [0; 8];
             let status = protection.decode_word(&image, 1, &mut weights);
             (weights, status)
@@ -405,16 +412,16 @@ fn an_idealized_protection_restores_what_it_is_said_to_correct_and_keeps_the_res
             assert_eq!(read(&[a]), (block, WordStatus::Corrected));
             for b in 0..a {
                 for c in 0..=b {
-                    let cells = if b == c { vec![a, b] } else { vec![a, b, c] };
-                    let received = cells.iter().fold(block, |mut weights, &cell| {
-                        weights[cell as usize / 8] ^= (1u8 << (cell % 8)) as i8;
+                    let bits = if b == c { vec![a, b] } else { vec![a, b, c] };
+                    let received = bits.iter().fold(block, |mut weights, &bit| {
+                        weights[bit as usize / 8] ^= (1u8 << (bit % 8)) as i8;
                         weights
                     });
-                    let expected = match cells.len() <= corrects {
+                    let expected = match bits.len() <= corrects {
                         true => (block, WordStatus::Corrected),
                         false => (received, WordStatus::Detected),
                     };
-                    assert_eq!(read(&cells), expected, "{id} {cells:?}");
+                    assert_eq!(read(&bits), expected, "{id} {bits:?}");
                 }
             }
         }

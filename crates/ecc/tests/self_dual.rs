@@ -20,7 +20,7 @@ fn cases() -> [Case; 2] {
 }
 
 impl Case {
-    fn cells(&self) -> Vec<u64> {
+    fn bits(&self) -> Vec<u64> {
         (0..8).flat_map(|weight| self.protected.iter().map(move |bit| 8 * weight + bit)).collect()
     }
 
@@ -36,7 +36,7 @@ impl Case {
         (weights, status)
     }
 
-    /// Reads under `flips` flips of protected cells, every `step`-th pattern in lexicographic order.
+    /// Reads under `flips` flips of protected bits, every `step`-th pattern in lexicographic order.
     fn for_each(
         &self,
         weights: [i8; BLOCK],
@@ -44,19 +44,19 @@ impl Case {
         step: usize,
         mut seen: impl FnMut([i8; BLOCK], WordStatus),
     ) {
-        let cells = self.cells();
+        let bits = self.bits();
         let mut image = self.stored(weights);
         let mut chosen: Vec<usize> = (0..flips).collect();
         let mut count = 0;
         loop {
             if count % step == 0 {
-                chosen.iter().for_each(|&i| image.flip_data(cells[i]));
+                chosen.iter().for_each(|&i| image.flip_data(bits[i]));
                 let (read, status) = self.read(&image);
                 seen(read, status);
-                chosen.iter().for_each(|&i| image.flip_data(cells[i]));
+                chosen.iter().for_each(|&i| image.flip_data(bits[i]));
             }
             count += 1;
-            let Some(i) = (0..flips).rev().find(|&i| chosen[i] < cells.len() - flips + i) else { return };
+            let Some(i) = (0..flips).rev().find(|&i| chosen[i] < bits.len() - flips + i) else { return };
             chosen[i] += 1;
             for j in i + 1..flips {
                 chosen[j] = chosen[j - 1] + 1;
@@ -134,7 +134,7 @@ fn numbers() -> impl Iterator<Item = u64> {
 }
 
 /// Beyond the radius nothing is exhaustive: a sample, against the number of code words of weight 12 and their parts of
-/// seven and eight cells, the only patterns that are within five flips of a code word.
+/// seven and eight bits, the only patterns that are within five flips of a code word.
 #[test]
 fn more_flips_mislead_as_often_as_code_words_of_least_weight_say() {
     for (case, [lightest, sevens, eights]) in cases()
@@ -146,21 +146,21 @@ fn more_flips_mislead_as_often_as_code_words_of_least_weight_say() {
             let mut image = case.stored(case.storable(WEIGHTS));
             let mut numbers = numbers();
             while seen < 20_000 {
-                let mut cells = case.cells();
+                let mut bits = case.bits();
                 let chosen: Vec<u64> = (0..flips)
-                    .map(|_| cells.swap_remove(numbers.next().unwrap() as usize % cells.len()))
+                    .map(|_| bits.swap_remove(numbers.next().unwrap() as usize % bits.len()))
                     .collect();
-                chosen.iter().for_each(|&cell| image.flip_data(cell));
+                chosen.iter().for_each(|&bit| image.flip_data(bit));
                 miscorrected += u32::from(case.read(&image).1 == WordStatus::Corrected);
-                chosen.iter().for_each(|&cell| image.flip_data(cell));
+                chosen.iter().for_each(|&bit| image.flip_data(bit));
                 seen += 1;
             }
             let (share, expected) = (f64::from(miscorrected) / f64::from(seen), lightest * parts / patterns);
             let deviation = (expected * (1.0 - expected) / f64::from(seen)).sqrt();
             assert!((share - expected).abs() < 5.0 * deviation, "{flips}: {share} against {expected}");
-            if case.cells().len() == 64 {
-                let law = case.protection.outcome_laws().unwrap().remove(0);
-                assert_eq!(law.patterns()[flips].corrected_wrong as f64, lightest * parts);
+            if case.bits().len() == 64 {
+                let distribution = case.protection.outcome_distributions().unwrap().remove(0);
+                assert_eq!(distribution.patterns()[flips].corrected_wrong as f64, lightest * parts);
             }
         }
     }
@@ -174,9 +174,9 @@ proptest! {
             let (read, status) = case.read(&received);
             let range = case.protection.constraint().narrowest();
             prop_assert!(read.iter().all(|weight| range.contains(weight)));
-            // A corrected word is a stored word within five flips of what was received, in its protected cells.
+            // A corrected word is a stored word within five flips of what was received, in its protected bits.
             let again = case.stored(read);
-            let mask: u64 = case.cells().iter().fold(0, |mask, cell| mask | 1 << cell);
+            let mask: u64 = case.bits().iter().fold(0, |mask, bit| mask | 1 << bit);
             let word = |image: &MemoryImage| u64::from_le_bytes(image.data().try_into().unwrap()) & mask;
             let distance = (word(&again) ^ word(&received)).count_ones();
             match status {

@@ -3,17 +3,17 @@
 
 use ecc::{MemoryImage, WordStatus, by_id};
 
-/// Cells of a word, the bits of the weight from the least significant, then its check cells.
-type Cells = Vec<bool>;
+/// Bits of a word, the bits of the weight from the least significant, then its check bits.
+type Bits = Vec<bool>;
 
-/// A protection as one would define it on paper: what it stores for a weight, and what it reads from cells.
+/// A protection as one would define it on paper: what it stores for a weight, and what it reads from bits.
 struct Definition {
     id: &'static str,
-    store: fn(i8) -> Cells,
+    store: fn(i8) -> Bits,
     read: fn(&[bool]) -> (i8, WordStatus),
 }
 
-fn bits(value: i8) -> Cells {
+fn bits(value: i8) -> Bits {
     (0..8).map(|bit| value >> bit & 1 == 1).collect()
 }
 
@@ -21,17 +21,17 @@ fn weight(bits: &[bool]) -> i8 {
     (0..8).fold(0, |value, bit| value | i8::from(bits[bit]) << bit)
 }
 
-fn odd(cells: &[bool]) -> bool {
-    cells.iter().filter(|cell| **cell).count() % 2 == 1
+fn odd(stored: &[bool]) -> bool {
+    stored.iter().filter(|bit| **bit).count() % 2 == 1
 }
 
 fn majority(a: bool, b: bool, c: bool) -> bool {
-    [a, b, c].into_iter().filter(|cell| *cell).count() >= 2
+    [a, b, c].into_iter().filter(|bit| *bit).count() >= 2
 }
 
-/// With the three cells of a repeated sign at these places.
-fn repeated_sign(cells: &[bool], places: [usize; 3]) -> (bool, WordStatus) {
-    let [a, b, c] = places.map(|place| cells[place]);
+/// With the three bits of a repeated sign at these places.
+fn repeated_sign(stored: &[bool], places: [usize; 3]) -> (bool, WordStatus) {
+    let [a, b, c] = places.map(|place| stored[place]);
     let same = a == b && b == c;
     (majority(a, b, c), if same { WordStatus::Clean } else { WordStatus::Corrected })
 }
@@ -40,8 +40,8 @@ const DEFINITIONS: [Definition; 6] = [
     Definition {
         id: "parity-zero",
         store: |value| [bits(value), vec![odd(&bits(value))]].concat(),
-        read: |cells| match odd(cells) {
-            false => (weight(&cells[..8]), WordStatus::Clean),
+        read: |stored| match odd(stored) {
+            false => (weight(&stored[..8]), WordStatus::Clean),
             true => (0, WordStatus::Detected),
         },
     },
@@ -52,18 +52,18 @@ const DEFINITIONS: [Definition; 6] = [
             bits[0] = odd(&bits[1..]);
             bits
         },
-        read: |cells| match odd(cells) {
-            false => (weight(cells), WordStatus::Clean),
+        read: |stored| match odd(stored) {
+            false => (weight(stored), WordStatus::Clean),
             true => (0, WordStatus::Detected),
         },
     },
     Definition {
         id: "vote",
         store: |value| [bits(value), vec![(-32..32).contains(&value)]].concat(),
-        read: |cells| {
-            let mut bits = cells[..8].to_vec();
+        read: |stored| {
+            let mut bits = stored[..8].to_vec();
             let differ = !(bits[7] == bits[6] && bits[6] == bits[5]);
-            if !(cells[8] && differ) {
+            if !(stored[8] && differ) {
                 return (weight(&bits), WordStatus::Clean);
             }
             let top = majority(bits[7], bits[6], bits[5]);
@@ -74,34 +74,34 @@ const DEFINITIONS: [Definition; 6] = [
     Definition {
         id: "msb-tmr",
         store: |value| [bits(value), vec![value < 0; 2]].concat(),
-        read: |cells| {
-            let (sign, status) = repeated_sign(cells, [7, 8, 9]);
-            (weight(&[&cells[..7], &[sign]].concat()), status)
+        read: |stored| {
+            let (sign, status) = repeated_sign(stored, [7, 8, 9]);
+            (weight(&[&stored[..7], &[sign]].concat()), status)
         },
     },
     Definition {
         id: "mset-8",
         store: |value| [&[value < 0; 2], &bits(value)[2..]].concat(),
-        read: |cells| {
-            let (sign, status) = repeated_sign(cells, [7, 1, 0]);
-            (weight(&[&[false; 2], &cells[2..7], &[sign]].concat()), status)
+        read: |stored| {
+            let (sign, status) = repeated_sign(stored, [7, 1, 0]);
+            (weight(&[&[false; 2], &stored[2..7], &[sign]].concat()), status)
         },
     },
     Definition {
         id: "cep-8",
         store: |value| {
             let magnitude = i32::from(value).abs().min(127) as i8 / 4 * 4;
-            let mut cells = bits(magnitude);
-            cells[7] = value < 0 && magnitude > 0;
-            cells[1] = odd(&cells[5..8]);
-            cells[0] = odd(&cells[2..5]);
-            cells
+            let mut stored = bits(magnitude);
+            stored[7] = value < 0 && magnitude > 0;
+            stored[1] = odd(&stored[5..8]);
+            stored[0] = odd(&stored[2..5]);
+            stored
         },
-        read: |cells| {
-            let mut kept = cells.to_vec();
+        read: |stored| {
+            let mut kept = stored.to_vec();
             let mut status = WordStatus::Clean;
             for (chunk, parity) in [(5..8, 1), (2..5, 0)] {
-                if odd(&cells[chunk.clone()]) != cells[parity] {
+                if odd(&stored[chunk.clone()]) != stored[parity] {
                     kept[chunk].fill(false);
                     status = WordStatus::Detected;
                 }
@@ -112,11 +112,11 @@ const DEFINITIONS: [Definition; 6] = [
     },
 ];
 
-/// The cells of weight `index` in a memory whose words are of one weight.
-fn cells_of(image: &MemoryImage, index: usize, check_bits: usize) -> Cells {
-    let cell = |plane: &[u8], bit: usize| plane[bit / 8] >> (bit % 8) & 1 == 1;
-    let data = (0..8).map(|bit| cell(image.data(), 8 * index + bit));
-    data.chain((0..check_bits).map(|bit| cell(image.check(), check_bits * index + bit))).collect()
+/// The bits of weight `index` in a memory whose words are of one weight.
+fn bits_of(image: &MemoryImage, index: usize, check_bits: usize) -> Bits {
+    let is_set = |plane: &[u8], bit: usize| plane[bit / 8] >> (bit % 8) & 1 == 1;
+    let data = (0..8).map(|bit| is_set(image.data(), 8 * index + bit));
+    data.chain((0..check_bits).map(|bit| is_set(image.check(), check_bits * index + bit))).collect()
 }
 
 /// S211, S212, S214, S215, S216, S217 and S218 of the specification.
@@ -132,15 +132,15 @@ fn every_value_under_every_pattern_of_flips_is_read_as_defined() {
             weights[3] = value;
             let mut image = MemoryImage::blank(shape, 8);
             protection.encode_block(&weights, &mut image, 0);
-            let stored = cells_of(&image, 3, shape.check_bits);
+            let stored = bits_of(&image, 3, shape.check_bits);
             assert_eq!(stored, store(value), "{id} {value}");
             assert_eq!((protection.as_stored(weights)[3], WordStatus::Clean), read(&stored), "{id} {value}");
             for flips in 0u32..1 << stored.len() {
                 let flipped: Vec<usize> = (0..stored.len()).filter(|i| flips >> i & 1 == 1).collect();
                 let flip = |image: &mut MemoryImage| {
-                    for &cell in &flipped {
-                        match cell.checked_sub(8) {
-                            None => image.flip_data(3 * 8 + cell as u64),
+                    for &bit in &flipped {
+                        match bit.checked_sub(8) {
+                            None => image.flip_data(3 * 8 + bit as u64),
                             Some(check) => image.flip_check((3 * shape.check_bits + check) as u64),
                         }
                     }
@@ -148,7 +148,7 @@ fn every_value_under_every_pattern_of_flips_is_read_as_defined() {
                 flip(&mut image);
                 let mut found = [1];
                 let status = protection.decode_word(&image, 3, &mut found);
-                let expected = read(&cells_of(&image, 3, shape.check_bits));
+                let expected = read(&bits_of(&image, 3, shape.check_bits));
                 assert_eq!((found[0], status), expected, "{id} {value} {flips:b}");
                 let quiet = protection.syndrome(&image, 3) == 0;
                 assert_eq!(quiet, status == WordStatus::Clean, "{id} {value} {flips:b}");
@@ -184,9 +184,9 @@ fn a_parity_mismatch_takes_the_mean_of_the_neighbours_in_the_block_as_received()
         let mut image = MemoryImage::blank(protection.word(), 16);
         protection.encode_block(&[1; 8], &mut image, 0);
         protection.encode_block(&block, &mut image, 1);
-        for &(weight, cell) in flips {
+        for &(weight, bit) in flips {
             let weight = 8 + weight as u64;
-            if cell < 8 { image.flip_data(8 * weight + cell) } else { image.flip_check(weight) }
+            if bit < 8 { image.flip_data(8 * weight + bit) } else { image.flip_check(weight) }
         }
         let mut read = [99; 8];
         let status = protection.decode_word(&image, 1, &mut read);
@@ -197,8 +197,7 @@ fn a_parity_mismatch_takes_the_mean_of_the_neighbours_in_the_block_as_received()
     assert_eq!(read(&[]), (block, WordStatus::Clean));
     for i in 0..8 {
         for pattern in 1u32..512 {
-            let flips: Vec<_> =
-                (0..9).filter(|cell| pattern >> cell & 1 == 1).map(|cell| (i, cell)).collect();
+            let flips: Vec<_> = (0..9).filter(|bit| pattern >> bit & 1 == 1).map(|bit| (i, bit)).collect();
             let mut expected = block;
             let status = if flips.len() % 2 == 1 {
                 expected[i] = means[i];

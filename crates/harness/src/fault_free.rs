@@ -178,15 +178,13 @@ fn lossy_cells(manifest: &Manifest) -> Vec<&CellSpec> {
     cells
 }
 
-/// Whether a protection changes some weights by storing them: blocks of eight equal weights tell, for every value that
-/// it can store. Those that it lists beside the array do not count, since they are put back.
+/// True if a protection changes some weights by storing them: blocks of eight equal weights tell, for every value that
+/// it can store.
 fn may_lose(protection: &dyn Protection) -> bool {
     let constraint = protection.constraint();
     (i8::MIN..=i8::MAX).any(|value| {
         let block = [value; BLOCK];
-        (0..BLOCK).all(|position| constraint.allows(position, value))
-            && protection.as_stored(block) != block
-            && protection.exceptions(&block).is_empty()
+        (0..BLOCK).all(|position| constraint.allows(position, value)) && protection.loses(&block)
     })
 }
 

@@ -62,21 +62,16 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     let mut recomputation = Recomputation::new(&loaded, &Terminal::default())?;
     let memory = recomputation.memory(cell)?;
     let trial = Drawing::new(&memory, cell).map_err(Failure::input)?.trial(number);
-    let memories = memory.memories(&trial.pattern).into_iter();
-    let accounts: Vec<Account<'_>> =
-        memories.map(|(memory, flips)| (memory, memory.account(&flips))).collect();
+    let words = memory.account(&trial.pattern);
     let record = recomputation.record(cell, number, trial);
-    check(&accounts, &record)?;
+    check(&words, &record)?;
     arguments.shown.format.show(&Replay {
         named: NamedCell::new(cell),
         trial: number,
         seed: cell.seed,
         losses: memory.losses().len(),
-        flips: flips(&accounts),
-        words: accounts
-            .iter()
-            .flat_map(|(memory, words)| words.iter().map(|word| ReplayedWord::new(memory, word)))
-            .collect(),
+        flips: flips(&memory, &words),
+        words: words.iter().map(|word| ReplayedWord::new(&memory, word)).collect(),
         record: &record,
         stored: stored.as_ref(),
         label: cell.label(),
@@ -181,15 +176,11 @@ fn find<'a>(loaded: &'a LoadedExperiment, beginning: &str) -> Result<&'a CellSpe
     }
 }
 
-/// A memory, of a network's words or of its exception list, and the words of it that were hit.
-type Account<'a> = (&'a StoredNetwork<'a>, Vec<WordAccount>);
-
-/// The account was found by another way than the record: they must say the same.
-fn check(accounts: &[Account<'_>], record: &TrialRecord) -> Result<(), Failure> {
-    let words = || accounts.iter().flat_map(|(_, words)| words);
-    let with = |outcome| words().filter(|word| word.outcome == outcome).count() as u64;
+/// The account was found word by word: it must say what the record says.
+fn check(words: &[WordAccount], record: &TrialRecord) -> Result<(), Failure> {
+    let with = |outcome| words.iter().filter(|word| word.outcome == outcome).count() as u64;
     let account = [
-        words().count() as u64,
+        words.len() as u64,
         with(WordOutcome::Corrected),
         with(WordOutcome::Detected),
         with(WordOutcome::Miscorrected),
@@ -205,29 +196,28 @@ fn check(accounts: &[Account<'_>], record: &TrialRecord) -> Result<(), Failure> 
     )))
 }
 
-/// Tensor and index of a weight, or that it is padding.
-fn place(memory: &StoredNetwork<'_>, plane_index: usize) -> String {
-    let layout = &memory.network().layout;
-    match layout.locate(plane_index) {
+/// Tensor and index of a byte of a word's region, or that it is padding.
+fn place(memory: &StoredNetwork<'_>, word: &WordAccount, byte: usize) -> String {
+    let layout = memory.regions()[word.region].layout();
+    match layout.locate(byte) {
         Some((tensor, index)) => format!("{}[{index}]", layout.tensors()[tensor].name),
         None => "padding".into(),
     }
 }
 
-fn flips(accounts: &[Account<'_>]) -> Vec<Flip> {
-    let words = accounts.iter().flat_map(|(memory, words)| words.iter().map(move |word| (memory, word)));
+fn flips(memory: &StoredNetwork<'_>, words: &[WordAccount]) -> Vec<Flip> {
     let mut flips = Vec::new();
-    for (memory, word) in words {
-        let check_bits = memory.protection().word().check_bits as u64;
+    for word in words {
+        let check_bits = memory.regions()[word.region].code().word().check_bits as u64;
         let mut bytes = word.stored.clone();
         for flip in &word.data_flips {
-            let weight = (flip / 8) as usize;
-            let byte = &mut bytes[weight - word.first];
+            let index = (flip / 8) as usize;
+            let byte = &mut bytes[index - word.first];
             let before = *byte;
             *byte ^= 1 << (flip % 8);
             flips.push(Flip {
                 word: word.word,
-                cell_of: place(memory, weight),
+                cell_of: place(memory, word, index),
                 bit: flip % 8,
                 stored: Some(before.cast_signed()),
                 flipped: Some(byte.cast_signed()),
@@ -264,7 +254,7 @@ impl ReplayedWord {
     fn new(memory: &StoredNetwork<'_>, word: &WordAccount) -> Self {
         Self {
             word: word.word,
-            from: place(memory, word.first),
+            from: place(memory, word, word.first),
             flips: word.data_flips.len() + word.check_flips.len(),
             syndrome: word.syndrome,
             outcome: word.outcome.to_string(),

@@ -1,64 +1,65 @@
 use super::{store, word};
+use crate::codes::matrix::Matrix;
 use crate::kernel::Code;
-use crate::matrix::Matrix;
 use crate::{
-    BLOCK, Constraint, Dense, DuePolicy, Kernel, LinearCode, MemoryImage, OutcomeLaw, Protection, WordShape,
-    WordStatus,
+    BLOCK, Constraint, Dense, DuePolicy, Kernel, LinearCode, MemoryImage, OutcomeDistribution, Protection,
+    WordShape, WordStatus,
 };
 
-/// A code over words of several weights, read through tables. Its check bits are beside the weights, or on bits of them
-/// that are rebuilt after decoding, in detected words too, which are otherwise read as they are stored.
+/// A code over words of several weights, decoded by tables. Its check bits are beside the weights, or replace bits of the
+/// weights that are rebuilt after decoding. A detected word is read as received, with these bits rebuilt.
 ///
-/// The files of `src/protections/` make one each.
+/// Other files of `src/protections/` define the codes.
 #[derive(Clone, Copy, Debug)]
 pub struct BlockCode {
     design: &'static Design,
     kernel: Kernel,
 }
 
-/// What is made once of a code.
+/// Tables of a code, made once.
 #[derive(Debug)]
 pub(super) struct Design {
     id: &'static str,
-    /// What its parameters say besides columns and policy.
+    /// Beginning of the definition, before the columns.
     remark: &'static str,
     word: WordShape,
     constraint: Constraint,
     code: LinearCode,
-    /// Stored bits of a word that are the code's cells.
-    cells: Vec<usize>,
+    /// Position of each bit of the code among the stored bits of a word.
+    positions: Vec<usize>,
     matrix: Matrix,
-    /// By syndrome: the bits of the weights to flip, or [`DETECTED`].
+    /// Bits of the weights to flip for each syndrome, or [`DETECTED`].
     corrections: Vec<u64>,
 }
 
-/// No pattern of flips that is corrected.
+/// Entry of a syndrome that is declared uncorrectable.
 const DETECTED: u64 = u64::MAX;
 
 impl Design {
-    /// A code in words of `weights` weights, 8 or 4, whose cell i is bit `cells[i]` of the word; those after the weights'
-    /// bits are its check bits, in their order. Check cells in the weights read as copies of the sign one cell above, or
-    /// two cells above, where they are set in `signs`, and otherwise as 0.
+    /// Design of a code in words of `weights` weights, 8 or 4. Bit i of the code is bit `positions[i]` of the word;
+    /// positions beyond the weights' bits are check bits beside the weights, in order. A check bit inside the weights is
+    /// read as the sign one bit above if it is in the first mask of `signs`, as the sign two bits above if it is in the
+    /// second, and otherwise as 0.
     pub(super) fn new(
         id: &'static str,
         (weights, constraint): (usize, Constraint),
         code: LinearCode,
-        cells: Vec<usize>,
+        positions: Vec<usize>,
         signs: [u64; 2],
     ) -> Self {
-        let matrix = Matrix::new(&code, &cells, 8 * weights, signs);
-        let mut corrections = vec![DETECTED; 1 << code.check_cells().len()];
+        let matrix = Matrix::new(&code, &positions, 8 * weights, signs);
+        let mut corrections = vec![DETECTED; 1 << code.check_positions().len()];
         corrections[0] = 0;
         for (syndrome, flips) in code.correctable() {
-            let flipped = cells.iter().enumerate().filter(|(i, cell)| flips >> i & 1 == 1 && **cell < 64);
-            corrections[usize::from(syndrome)] = flipped.fold(0, |all, (_, cell)| all | 1 << cell);
+            let flipped = positions.iter().enumerate().filter(|(i, bit)| flips >> i & 1 == 1 && **bit < 64);
+            corrections[usize::from(syndrome)] = flipped.fold(0, |all, (_, bit)| all | 1 << bit);
         }
-        let check_bits = cells.iter().filter(|cell| **cell >= 8 * weights).count();
+        let check_bits = positions.iter().filter(|bit| **bit >= 8 * weights).count();
         let word = WordShape { weights, check_bits };
-        Self { id, remark: "", word, constraint, code, cells, matrix, corrections }
+        Self { id, remark: "", word, constraint, code, positions, matrix, corrections }
     }
 
-    /// The same with something in its parameters that tells it from others with the same columns.
+    /// Adds a remark to the definition, which tells the code from others with the same columns.
     pub(super) fn with_remark(self, remark: &'static str) -> Self {
         Self { remark, ..self }
     }
@@ -74,13 +75,13 @@ impl BlockCode {
         &self.design.code
     }
 
-    /// The stored bits of a word that are the cells of the code: bit 8 i + j for bit j of its weight i, and check bits
-    /// after those. Flips of others are silent.
-    pub fn cells(&self) -> &[usize] {
-        &self.design.cells
+    /// Position of each bit of the code among the stored bits of a word: 8 i + j for bit j of weight i, and the check bits
+    /// after the weights. Flips of other bits are silent.
+    pub fn positions(&self) -> &[usize] {
+        &self.design.positions
     }
 
-    /// What the cells of word `word` hold that are bits of weights.
+    /// Received bits of the weights of word `word`.
     fn received(&self, image: &MemoryImage, word: usize) -> u64 {
         match self.design.word.weights {
             BLOCK => image.block(word),
@@ -89,7 +90,7 @@ impl BlockCode {
         }
     }
 
-    /// The syndrome of word `word` when its weights' cells hold `received`.
+    /// Syndrome of word `word` with `received` bits of its weights.
     fn syndrome_of(&self, received: u64, image: &MemoryImage, word: usize) -> usize {
         let beside = image.check_word(word, self.design.word.check_bits) as u16;
         usize::from(self.design.matrix.syndrome(received) ^ beside)
@@ -101,9 +102,9 @@ impl Protection for BlockCode {
         self.design.id
     }
 
-    fn parameters(&self) -> String {
+    fn definition(&self) -> String {
         let Design { remark, code, .. } = self.design;
-        format!("{remark}columns {} due keep", code.columns_hex())
+        format!("{remark}columns {}", code.columns_hex())
     }
 
     fn word(&self) -> WordShape {
@@ -147,15 +148,15 @@ impl Protection for BlockCode {
         self.syndrome_of(self.received(image, word), image, word) as u64
     }
 
-    /// That of the code; a flip of a cell outside the code makes a word wrong and changes nothing else.
-    fn outcome_laws(&self) -> Option<Vec<OutcomeLaw>> {
+    /// Distribution of the code. A flip of a bit outside the code makes a word wrong and changes nothing else.
+    fn outcome_distributions(&self) -> Option<Vec<OutcomeDistribution>> {
         let shape = self.design.word;
-        let outside = 8 * shape.weights + shape.check_bits - self.design.cells.len();
-        Some(vec![self.design.code.outcome_law().with_unprotected(outside)])
+        let outside = 8 * shape.weights + shape.check_bits - self.design.positions.len();
+        Some(vec![self.design.code.outcome_distribution().with_unprotected(outside)])
     }
 
     fn dense(&self) -> Option<Dense> {
-        // The loops know check bits beside a block only where they are a byte.
+        // The loops handle check bits beside a block only if these are one byte.
         let inside = self.design.word.check_bits == 0;
         inside.then(|| Dense::new(self.kernel, Code::Matrix(&self.design.matrix)))
     }

@@ -1,13 +1,15 @@
 use super::{store, word};
-use crate::law::choose;
-use crate::{BLOCK, Constraint, MemoryImage, OutcomeLaw, Outcomes, Protection, WordShape, WordStatus};
+use crate::codes::outcomes::choose;
+use crate::{
+    BLOCK, Constraint, MemoryImage, OutcomeDistribution, Outcomes, Protection, Region, WordShape, WordStatus,
+};
 
-/// What the paper's released simulation does for `ecc` and `in-place`: a block of eight weights with few enough flips is
-/// restored, any other is read as it was received, and is detected. One flip for a SEC-DED code, two for a DEC-TED code.
+/// Simulation of `ecc` and `in-place` as the paper's release does it: a block of eight weights with at most one flip
+/// (SEC-DED), or two (DEC-TED), is restored. Any other block is detected and read as received.
 ///
-/// Nobody can build it. It knows the original, here from a copy in the check plane that no fault reaches; it exposes 64
-/// cells where `secded-72-64` has 72; more flips than it corrects never mislead it; and flips of bit 6 count, which
-/// `in-place-64-57` rebuilds from bit 7. It is there to show how much of a published result rests on that.
+/// No hardware can do this. The decoder knows the original, here from a copy in the check plane that no fault reaches. It
+/// exposes 64 bits, and `secded-72-64` exposes 72. It never miscorrects. Flips of bit 6 count, which `in-place-64-57`
+/// rebuilds from bit 7. The protection shows how much of a published result depends on these assumptions.
 #[derive(Clone, Debug)]
 pub struct Idealized {
     id: &'static str,
@@ -26,7 +28,7 @@ impl Protection for Idealized {
         self.id
     }
 
-    fn parameters(&self) -> String {
+    fn definition(&self) -> String {
         format!("{} of 64 cells restored from an immune copy, due keep", self.corrects)
     }
 
@@ -34,12 +36,12 @@ impl Protection for Idealized {
         WordShape { weights: BLOCK, check_bits: 64 }
     }
 
-    fn exposed(&self) -> WordShape {
-        WordShape { check_bits: 0, ..self.word() }
-    }
-
     fn constraint(&self) -> Constraint {
         Constraint::NONE
+    }
+
+    fn regions<'p>(&self, plane: &'p [i8]) -> Vec<Region<'p>> {
+        vec![Region { check_bits_exposed: false, ..Region::weights(plane) }]
     }
 
     fn encode_block(&self, weights: &[i8; BLOCK], image: &mut MemoryImage, block: usize) {
@@ -58,12 +60,12 @@ impl Protection for Idealized {
         }
     }
 
-    /// The flips themselves.
+    /// The flips are the syndrome.
     fn syndrome(&self, image: &MemoryImage, word: usize) -> u64 {
         image.block(word) ^ image.check_word(word, 64)
     }
 
-    fn outcome_laws(&self) -> Option<Vec<OutcomeLaw>> {
+    fn outcome_distributions(&self) -> Option<Vec<OutcomeDistribution>> {
         let of = |flips| {
             let patterns = choose(64, flips);
             match flips {
@@ -74,6 +76,6 @@ impl Protection for Idealized {
                 _ => Outcomes { detected_wrong: patterns, ..Outcomes::default() },
             }
         };
-        Some(vec![OutcomeLaw::new((0..=64).map(of).collect())])
+        Some(vec![OutcomeDistribution::new((0..=64).map(of).collect())])
     }
 }

@@ -1,33 +1,33 @@
 use super::{store, word};
-use crate::fold::{IN_PLACE_CHECKS, copy_signs, in_place_column, in_place_encode, in_place_syndrome};
+use crate::codes::fold::{IN_PLACE_CHECKS, copy_signs, in_place_column, in_place_encode, in_place_syndrome};
 use crate::kernel::Code;
 use crate::{
-    BLOCK, Constraint, Dense, DuePolicy, Kernel, LinearCode, MemoryImage, OutcomeLaw, Protection, WordShape,
-    WordStatus,
+    BLOCK, Constraint, Dense, DuePolicy, Kernel, LinearCode, MemoryImage, OutcomeDistribution, Protection,
+    WordShape, WordStatus,
 };
 
-/// The paper's protection: SEC-DED (64,57) inside a block of eight weights, its seven check bits on
-/// bit 6 of weights 0..=6, which small weights do not need. After decoding, bit 6 := bit 7 there; that
-/// holds for detected words too, which are otherwise read as they are stored.
+/// The paper's protection: SEC-DED (64,57) inside a block of eight weights. Its seven check bits replace bit 6 of weights
+/// 0..=6, which equals bit 7 in small weights. After decoding, bit 6 := bit 7 in these weights. A detected word is read as
+/// received, with bit 6 rebuilt.
 #[derive(Clone, Debug)]
 pub struct InPlace {
-    /// By syndrome: the cell to flip, for the 64 odd-weight syndromes; 0 for the others.
+    /// Mask of the bit to flip for each of the 64 syndromes of odd weight; 0 for the others.
     flips: [u64; 128],
     kernel: Kernel,
 }
 
 impl InPlace {
-    /// Cells are the bits of the block.
+    /// Code whose bits are the bits of the block.
     pub fn code() -> LinearCode {
-        let check_cells = (0..64).filter(|cell| IN_PLACE_CHECKS >> cell & 1 == 1).collect();
-        LinearCode::new((0..64).map(|cell| in_place_column(cell).into()).collect(), check_cells, 1)
+        let check_positions = (0..64).filter(|bit| IN_PLACE_CHECKS >> bit & 1 == 1).collect();
+        LinearCode::new((0..64).map(|bit| in_place_column(bit).into()).collect(), check_positions, 1)
     }
 
-    /// With a given form of the dense loops.
+    /// Makes the protection with a given form of the dense loops.
     pub fn new(kernel: Kernel) -> Self {
         let mut flips = [0; 128];
-        for cell in 0..64 {
-            flips[usize::from(in_place_column(cell))] = 1 << cell;
+        for bit in 0..64 {
+            flips[usize::from(in_place_column(bit))] = 1 << bit;
         }
         Self { flips, kernel }
     }
@@ -38,8 +38,8 @@ impl Protection for InPlace {
         "in-place-64-57"
     }
 
-    fn parameters(&self) -> String {
-        format!("columns {} due keep", Self::code().columns_hex())
+    fn definition(&self) -> String {
+        format!("columns {}", Self::code().columns_hex())
     }
 
     fn word(&self) -> WordShape {
@@ -74,8 +74,8 @@ impl Protection for InPlace {
         in_place_syndrome(image.block(word)).into()
     }
 
-    fn outcome_laws(&self) -> Option<Vec<OutcomeLaw>> {
-        Some(vec![Self::code().outcome_law()])
+    fn outcome_distributions(&self) -> Option<Vec<OutcomeDistribution>> {
+        Some(vec![Self::code().outcome_distribution()])
     }
 
     fn dense(&self) -> Option<Dense> {

@@ -7,14 +7,14 @@ use crate::{Constraint, Kernel, LinearCode};
 const SIGNS: [u64; 2] = [0x0040_4040, 0x0020_2020];
 
 static DESIGN: LazyLock<Design> = LazyLock::new(|| {
-    // The 32 columns of odd weight, the heavier ones in ascending order at the cells without check bits.
-    let check_cells: Vec<usize> = (0..32).filter(|cell| (SIGNS[0] | SIGNS[1]) >> cell & 1 == 1).collect();
+    // The 32 columns of odd weight, the heavier ones in ascending order at the bits without check bits.
+    let check_positions: Vec<usize> = (0..32).filter(|bit| (SIGNS[0] | SIGNS[1]) >> bit & 1 == 1).collect();
     let mut heavier = (0..64u16).filter(|column| [3, 5].contains(&column.count_ones()));
-    let column = |cell| match check_cells.iter().position(|&check| check == cell) {
+    let column = |bit| match check_positions.iter().position(|&check| check == bit) {
         Some(row) => 1 << row,
         None => heavier.next().expect("26 columns of weight 3 and 5"),
     };
-    let code = LinearCode::new((0..32).map(column).collect(), check_cells.clone(), 1);
+    let code = LinearCode::new((0..32).map(column).collect(), check_positions.clone(), 1);
     Design::new("in-place-32-26", (4, Constraint::TWO_BIT_OF_FOUR), code, (0..32).collect(), SIGNS)
 });
 

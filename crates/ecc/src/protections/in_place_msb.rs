@@ -11,7 +11,7 @@ const SIGNS: [u64; 2] = [0x4040_4040_4040_4040, 0x2020_2020_2020_2020];
 
 static OF_EIGHT: LazyLock<Design> = LazyLock::new(|| {
     // Zeros of the code are x to the quadratic residues modulo 31 in GF(2^5): 1, 5 and 7 times powers of 2. The last
-    // cell holds the overall parity.
+    // bit holds the overall parity.
     let powers = powers_of_x(0x25); // x^5 + x^2 + 1
     let column = |i: usize| 1 | powers[i] << 1 | powers[5 * i % 31] << 6 | powers[7 * i % 31] << 11;
     design("in-place-msb-32-16", BLOCK, (0..31).map(column).chain([1]).collect(), 3)
@@ -23,14 +23,14 @@ static OF_FOUR: LazyLock<Design> = LazyLock::new(|| {
     design("in-place-msb-16-8", 4, (0..16).map(|i| powers[15 * i]).collect(), 2)
 });
 
-/// A code over bits 7..=4, whose check bits are bits 6 and 5: with the cells in this order, their columns are
+/// A code over bits 7..=4, whose check bits are bits 6 and 5: with the bits in this order, their columns are
 /// independent in both codes.
 fn design(id: &'static str, weights: usize, columns: Vec<u16>, radius: usize) -> Design {
-    let cells = (0..weights).flat_map(|weight| (4..8).map(move |bit| 8 * weight + bit)).collect();
-    let check_cells = (0..4 * weights).filter(|cell| [1, 2].contains(&(cell % 4))).collect();
-    let code = LinearCode::systematic(columns, check_cells, radius);
+    let positions = (0..weights).flat_map(|weight| (4..8).map(move |bit| 8 * weight + bit)).collect();
+    let check_positions = (0..4 * weights).filter(|bit| [1, 2].contains(&(bit % 4))).collect();
+    let code = LinearCode::systematic(columns, check_positions, radius);
     let signs = SIGNS.map(|mask| mask & u64::MAX >> (64 - 8 * weights));
-    Design::new(id, (weights, Constraint::TWO_BIT_ALL), code, cells, signs).with_remark("bits 4-7 ")
+    Design::new(id, (weights, Constraint::TWO_BIT_ALL), code, positions, signs).with_remark("bits 4-7 ")
 }
 
 impl BlockCode {
@@ -38,15 +38,15 @@ impl BlockCode {
     /// ([`Constraint::TWO_BIT_ALL`]). Bits 6 and 5 hold the 16 check bits, bits 7 and 4 are its data. Bits 3..=0 are
     /// not protected: their flips are silent, and change a weight by at most 15.
     ///
-    /// With as many cells to spare it corrects flips of the bits that matter more strongly than a code over all bits
+    /// With as many bits to spare it corrects flips of the bits that matter more strongly than a code over all bits
     /// would. The code is the extended quadratic-residue code (32,16,8): it corrects all 5,488 patterns of up to three
-    /// flips of its 32 cells and detects all 35,960 of four.
+    /// flips of its 32 bits and detects all 35,960 of four.
     pub fn in_place_msb(kernel: Kernel) -> Self {
         Self::new(&OF_EIGHT, kernel)
     }
 
     /// The same in words of four weights, with the code (16,8,5) that the quadratic-residue code (17,9,5) leaves
-    /// without one cell: it corrects all 136 patterns of one and two flips of its 16 cells. Of the 560 of three it
+    /// without one bit: it corrects all 136 patterns of one and two flips of its 16 bits. Of the 560 of three it
     /// miscorrects 240 and detects the others.
     pub fn in_place_msb_of_four(kernel: Kernel) -> Self {
         Self::new(&OF_FOUR, kernel)

@@ -1,8 +1,8 @@
 //! Unequal protection by self-dual codes of rate one half.
 //!
-//! Weights of 8 - s bits leave s spare cells each, 8 s in a block. They are spent on the s *most significant* bits: a
-//! code [16 s, 8 s] of rate one half, whose check bits fill the spare cells exactly. The bits below are not protected;
-//! a flip there moves a weight by little. The more cells are spared, the better the codes that there are:
+//! Weights of 8 - s bits leave s spare bits each, 8 s in a block. They are spent on the s *most significant* bits: a
+//! code [16 s, 8 s] of rate one half, whose check bits fill the spare bits exactly. The bits below are not protected;
+//! a flip there moves a weight by little. The more bits are spared, the better the codes that there are:
 //!
 //! | s | weights | protected bits | code | corrects | bits without protection |
 //! |---|---|---|---|---|---|
@@ -28,11 +28,12 @@
 use std::sync::LazyLock;
 
 use super::{store, word};
+use crate::codes::matrix::Matrix;
+use crate::codes::outcomes::{bounded_distance_outcomes, choose};
 use crate::kernel::Code;
-use crate::law::{bounded_distance_law, choose};
-use crate::matrix::Matrix;
 use crate::{
-    BLOCK, Constraint, Dense, DuePolicy, Kernel, MemoryImage, OutcomeLaw, Protection, WordShape, WordStatus,
+    BLOCK, Constraint, Dense, DuePolicy, Kernel, MemoryImage, OutcomeDistribution, Protection, WordShape,
+    WordStatus,
 };
 
 /// Flips that are corrected.
@@ -51,7 +52,7 @@ static MSB_64_32: LazyLock<Design> = LazyLock::new(|| Design {
 });
 
 /// Unequal protection inside a block of eight weights of 8 - s bits, by a self-dual code over their s most significant
-/// bits and the s cells that each can spare. See the module's essay in the source.
+/// bits and the s bits that each can spare. See the module's essay in the source.
 #[derive(Clone, Copy, Debug)]
 pub struct InPlaceSelfDual {
     design: &'static Design,
@@ -62,7 +63,7 @@ pub struct InPlaceSelfDual {
 #[derive(Debug)]
 struct Design {
     id: &'static str,
-    /// Cells that a weight can spare: s.
+    /// Bits that a weight can spare: s.
     spare: usize,
     constraint: Constraint,
     /// First row of A; row i is it rotated left by i.
@@ -104,14 +105,14 @@ impl Design {
             (0..8).for_each(|w| columns[8 * w + plane] = 1 << (8 * j + w));
         }
         let matrices = [0, 1].map(|half| {
-            let check_cell = |row: usize| {
+            let check_position = |row: usize| {
                 let (j, w) = (2 * half + row / 8, row % 8);
                 check_planes(spare).nth(j).map(|plane| 8 * w + plane)
             };
-            // Bit 6 copies the sign one cell above it, and bit 5 two above; then bit 4 copies bit 5, and bit 3 too.
+            // Bit 6 copies the sign one bit above it, and bit 5 two above; then bit 4 copies bit 5, and bit 3 too.
             let signs = [1, 2].map(|above| check_planes(spare).nth(2 * half + above - 1).map_or(0, plane));
             let columns = columns.map(|column| (column >> (16 * half)) as u16);
-            Matrix::of_columns(&columns, &std::array::from_fn(check_cell), signs)
+            Matrix::of_columns(&columns, &std::array::from_fn(check_position), signs)
         });
         Self { id, spare, constraint, row, code_words: &[], matrices, backward, few }
     }
@@ -121,7 +122,7 @@ impl Design {
         self.matrices[1].encode(self.matrices[0].encode(block))
     }
 
-    /// The sign of every weight copied into the spare cells.
+    /// The sign of every weight copied into the spare bits.
     fn weights(&self, block: u64) -> u64 {
         self.matrices[1].weights(self.matrices[0].weights(block))
     }
@@ -150,13 +151,13 @@ impl Design {
     /// Calls `seen` with the syndrome of every pattern of 1 to [`RADIUS`] flips.
     fn for_each_correctable(&self, mut seen: impl FnMut(u32)) {
         let protected = data_planes(self.spare).chain(check_planes(self.spare));
-        let cells = protected.flat_map(|plane| (0..8).map(move |w| 8 * w + plane));
-        let columns: Vec<u32> = cells.map(|cell| self.syndrome(1 << cell)).collect();
+        let bits = protected.flat_map(|plane| (0..8).map(move |w| 8 * w + plane));
+        let columns: Vec<u32> = bits.map(|bit| self.syndrome(1 << bit)).collect();
         further(&columns, 0, RADIUS, &mut seen);
     }
 }
 
-/// Bits of a weight that a code with `spare` spare cells protects: the sign and those below the spare ones.
+/// Bits of a weight that a code with `spare` spare bits protects: the sign and those below the spare ones.
 fn data_planes(spare: usize) -> impl Iterator<Item = usize> {
     std::iter::once(7).chain((0..spare - 1).map(move |j| 6 - spare - j))
 }
@@ -183,9 +184,9 @@ impl Protection for InPlaceSelfDual {
         self.design.id
     }
 
-    fn parameters(&self) -> String {
+    fn definition(&self) -> String {
         let Design { row, spare, .. } = self.design;
-        format!("double circulant {row:0width$x} radius {RADIUS} due keep", width = 2 * spare)
+        format!("double circulant {row:0width$x} radius {RADIUS}", width = 2 * spare)
     }
 
     fn word(&self) -> WordShape {
@@ -226,20 +227,20 @@ impl Protection for InPlaceSelfDual {
     }
 
     /// That of the code; a flip of a bit without protection makes a word wrong and changes nothing else.
-    fn outcome_laws(&self) -> Option<Vec<OutcomeLaw>> {
+    fn outcome_distributions(&self) -> Option<Vec<OutcomeDistribution>> {
         let half = 8 * self.design.spare;
-        let cells = 2 * half;
-        let mut code_words = vec![0; cells + 1];
+        let bits = 2 * half;
+        let mut code_words = vec![0; bits + 1];
         for (step, &words) in self.design.code_words.iter().enumerate() {
             code_words[4 * step] = words;
-            code_words[cells - 4 * step] = words;
+            code_words[bits - 4 * step] = words;
         }
         // Flips of check bits alone that are detected: those whose syndrome, the flips themselves, has no explanation.
-        let mut detected_right: Vec<u128> = (0..=cells).map(|flips| choose(half, flips)).collect();
+        let mut detected_right: Vec<u128> = (0..=bits).map(|flips| choose(half, flips)).collect();
         detected_right[0] = 0;
         self.design.for_each_correctable(|syndrome| detected_right[syndrome.count_ones() as usize] -= 1);
-        let law = bounded_distance_law(&code_words, RADIUS as usize, &detected_right);
-        Some(vec![law.with_unprotected(8 * BLOCK - cells)])
+        let distribution = bounded_distance_outcomes(&code_words, RADIUS as usize, &detected_right);
+        Some(vec![distribution.with_unprotected(8 * BLOCK - bits)])
     }
 
     fn dense(&self) -> Option<Dense> {
@@ -249,10 +250,10 @@ impl Protection for InPlaceSelfDual {
 
 /// Adds up to `most` of the columns to a syndrome, in every way.
 fn further(columns: &[u32], syndrome: u32, most: u32, seen: &mut impl FnMut(u32)) {
-    for (cell, column) in columns.iter().enumerate() {
+    for (bit, column) in columns.iter().enumerate() {
         seen(syndrome ^ column);
         if most > 1 {
-            further(&columns[..cell], syndrome ^ column, most - 1, seen);
+            further(&columns[..bit], syndrome ^ column, most - 1, seen);
         }
     }
 }

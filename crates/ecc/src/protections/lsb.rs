@@ -4,10 +4,10 @@ use super::block_code::{BlockCode, Design};
 use crate::{BLOCK, Constraint, Kernel, LinearCode};
 
 static DESIGN: LazyLock<Design> = LazyLock::new(|| {
-    // Check bit j on bit 0 of weight j; the other cells have the 56 columns of weight 3 (Hsiao 1970).
+    // Check bit j on bit 0 of weight j; the other bits have the 56 columns of weight 3 (Hsiao 1970).
     let mut heavier = (0..=255u16).filter(|column| column.count_ones() == 3);
-    let column = |cell: usize| match cell % 8 {
-        0 => 1 << (cell / 8),
+    let column = |bit: usize| match bit % 8 {
+        0 => 1 << (bit / 8),
         _ => heavier.next().expect("56 columns of weight 3"),
     };
     let columns = (0..64).map(column).collect();
@@ -17,8 +17,8 @@ static DESIGN: LazyLock<Design> = LazyLock::new(|| {
 });
 
 impl BlockCode {
-    /// SEC-DED (64,56) inside a block of eight weights of any size, its eight check bits on their least significant
-    /// bits, which are read as 0. Lossy: the control that asks whether small weights are needed at all.
+    /// SEC-DED (64,56) inside a block of any eight weights. Its eight check bits replace the least significant bits, which
+    /// are read as 0. Lossy: a control that shows whether small weights are needed at all.
     pub fn lsb(kernel: Kernel) -> Self {
         Self::new(&DESIGN, kernel)
     }

@@ -2,7 +2,6 @@ mod bch;
 mod block_code;
 mod cep;
 mod dec;
-mod faulty;
 mod idealized;
 mod in_place;
 mod in_place_32;
@@ -15,33 +14,36 @@ mod msb_tmr;
 mod mset;
 mod parity_average;
 mod parity_zero;
+mod per_weight;
 mod secded;
+mod unprotected;
 mod vote;
 mod weight_nulling;
 
 pub use block_code::BlockCode;
-pub use cep::Cep;
 pub use dec::Dec;
-pub use faulty::Faulty;
 pub use idealized::Idealized;
 pub use in_place::InPlace;
-pub use in_place_list::InPlaceList;
+pub use in_place_list::{Exception, InPlaceList};
 pub use in_place_self_dual::InPlaceSelfDual;
-pub use msb_tmr::MsbTmr;
-pub use mset::Mset;
 pub use parity_average::ParityAverage;
 pub use parity_zero::ParityZero;
 pub use secded::SecDed;
-pub use vote::Vote;
-pub use weight_nulling::WeightNulling;
+pub use unprotected::Unprotected;
 
+use self::cep::Cep;
+use self::msb_tmr::MsbTmr;
+use self::mset::Mset;
+use self::per_weight::PerWeight;
+use self::vote::Vote;
+use self::weight_nulling::WeightNulling;
 use crate::due::UnderPolicy;
 use crate::{BLOCK, DuePolicy, Kernel, Protection};
 
-/// The registry: each protection with the other names it answers to.
+/// Registry: each protection with its other names.
 fn registry(kernel: Kernel) -> Vec<(Box<dyn Protection>, &'static [&'static str])> {
     vec![
-        (Box::new(Faulty::new(kernel)), &[]),
+        (Box::new(Unprotected::new(kernel)), &[]),
         (Box::new(ParityZero::new(kernel)), &["zero"]),
         (Box::new(SecDed::new(kernel)), &["ecc"]),
         (Box::new(InPlace::new(kernel)), &["in-place"]),
@@ -57,11 +59,11 @@ fn registry(kernel: Kernel) -> Vec<(Box<dyn Protection>, &'static [&'static str]
         (Box::new(BlockCode::bch(kernel)), &[]),
         (Box::new(Dec), &[]),
         (Box::new(ParityAverage), &["avg"]),
-        (Box::new(Vote), &[]),
-        (Box::new(WeightNulling), &[]),
-        (Box::new(MsbTmr), &[]),
-        (Box::new(Cep), &[]),
-        (Box::new(Mset), &[]),
+        (PerWeight::<Vote>::boxed(), &[]),
+        (PerWeight::<WeightNulling>::boxed(), &[]),
+        (PerWeight::<MsbTmr>::boxed(), &[]),
+        (PerWeight::<Cep>::boxed(), &[]),
+        (PerWeight::<Mset>::boxed(), &[]),
         (Box::new(Idealized::SINGLE), &["idealized"]),
         (Box::new(Idealized::DOUBLE), &[]),
     ]
@@ -71,27 +73,27 @@ fn registry(kernel: Kernel) -> Vec<(Box<dyn Protection>, &'static [&'static str]
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown protection `{name}`, expected {expected}")]
 pub struct UnknownProtection {
-    /// What was asked for.
+    /// Name that was asked for.
     pub name: String,
-    /// What there is.
+    /// Known names.
     pub expected: String,
 }
 
-/// Every protection, the paper's four first; detected words are kept.
+/// Returns all protections, the paper's four first. Detected words are read as received.
 pub fn all() -> Vec<Box<dyn Protection>> {
     all_with(Kernel::fastest())
 }
 
-/// Every protection, with a given form of the dense loops: for comparing the forms.
+/// Returns all protections with a given form of the dense loops, for comparisons of the forms.
 pub fn all_with(kernel: Kernel) -> Vec<Box<dyn Protection>> {
     registry(kernel).into_iter().map(|(protection, _)| protection).collect()
 }
 
-/// The protection of that id, or of that name in the paper; `id+policy` for one that reads detected words otherwise
-/// than as received ([`DuePolicy::id`]).
+/// Returns the protection with an id, or with a name in the paper; for `id+policy`, the protection whose detected words
+/// are read by another policy ([`DuePolicy::id`]).
 ///
 /// # Errors
-/// When there is none; the message lists what there is.
+/// When no protection has the name; the message lists the known names.
 pub fn by_id(name: &str) -> Result<Box<dyn Protection>, UnknownProtection> {
     let unknown = |expected: String| UnknownProtection { name: name.into(), expected };
     let (code, policy) = match name.split_once('+') {
@@ -113,7 +115,7 @@ pub fn by_id(name: &str) -> Result<Box<dyn Protection>, UnknownProtection> {
     }
 }
 
-/// What to ask for instead of a protection with a policy that it has not.
+/// Names to use instead of a protection with a policy that it does not have.
 fn expected_policy(protection: &dyn Protection, policy: &str) -> String {
     let id = protection.id();
     if protection.due_policies().is_empty() {
@@ -132,7 +134,7 @@ fn known_ids() -> String {
     all().iter().map(|p| p.id()).collect::<Vec<_>>().join(", ")
 }
 
-/// A block's weights as a word, weight i in bits 8 i .. 8 i + 8.
+/// Weights of a block as a word, weight i in bits 8 i .. 8 i + 8.
 fn word(weights: &[i8; BLOCK]) -> u64 {
     u64::from_le_bytes(weights.map(i8::cast_unsigned))
 }
@@ -144,8 +146,8 @@ fn store(block: u64, weights: &mut [i8]) {
     }
 }
 
-/// The powers of x, which are all elements but 0, in the field GF(2^m) of a primitive polynomial of degree m: bit j of
-/// an element is its coefficient of x^j.
+/// Powers of x in the field GF(2^m) of a primitive polynomial of degree m, which are all elements but 0. Bit j of an
+/// element is its coefficient of x^j.
 fn powers_of_x(polynomial: u16) -> Vec<u16> {
     let times_x = |element: u16| (element << 1).min(element << 1 ^ polynomial);
     let mut powers = vec![1];

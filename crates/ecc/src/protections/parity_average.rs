@@ -1,15 +1,15 @@
 use super::word;
-use crate::fold::weight_parities;
+use crate::codes::fold::weight_parities;
 use crate::{BLOCK, Constraint, MemoryImage, Protection, WordShape, WordStatus};
 
-/// One even-parity bit a weight; a weight whose parity does not match is read as the mean of its two neighbours in memory
+/// One even-parity bit for each weight; a weight whose parity does not match is read as the mean of its two neighbours in memory
 /// order, as they were received, rounded toward zero (`avg` in the paper's release).
 ///
 /// The code word is the block, so that no read reaches beyond it: the first and the last weight of a block have one
-/// neighbour, which stands for the mean. (The release takes neighbours over the whole flattened tensor.) Check cell i
+/// neighbour, which stands for the mean. (The release takes neighbours over the whole flattened tensor.) Check bit i
 /// belongs to weight i.
 ///
-/// It has no closed form: what a mismatch is read as, and so whether that is right, depends on all weights of the block.
+/// There is no closed form: the weight that a mismatch is read as depends on all weights of the block.
 #[derive(Clone, Copy, Debug)]
 pub struct ParityAverage;
 
@@ -18,7 +18,7 @@ impl Protection for ParityAverage {
         "parity-avg"
     }
 
-    fn parameters(&self) -> String {
+    fn definition(&self) -> String {
         "even, mean within the block, toward zero".into()
     }
 

@@ -1,17 +1,19 @@
 use super::word;
-use crate::fold::weight_parities;
+use crate::codes::fold::weight_parities;
 use crate::kernel::Code;
-use crate::{BLOCK, Constraint, Dense, Kernel, MemoryImage, OutcomeLaw, Protection, WordShape, WordStatus};
+use crate::{
+    BLOCK, Constraint, Dense, Kernel, MemoryImage, OutcomeDistribution, Protection, WordShape, WordStatus,
+};
 
-/// One even-parity bit a weight; a weight whose parity does not match is read as zero (the paper's
-/// "Parity Zero"). Check cell i belongs to weight i.
+/// One even-parity bit for each weight; a weight whose parity does not match is read as zero (the paper's "Parity
+/// Zero"). Check bit i belongs to weight i.
 #[derive(Clone, Copy, Debug)]
 pub struct ParityZero {
     kernel: Kernel,
 }
 
 impl ParityZero {
-    /// With a given form of the dense loops.
+    /// Makes the protection with a given form of the dense loops.
     pub fn new(kernel: Kernel) -> Self {
         Self { kernel }
     }
@@ -22,7 +24,7 @@ impl Protection for ParityZero {
         "parity-zero"
     }
 
-    fn parameters(&self) -> String {
+    fn definition(&self) -> String {
         "even".into()
     }
 
@@ -53,12 +55,12 @@ impl Protection for ParityZero {
         (u64::from(image.data()[word].count_ones()) ^ image.check_word(word, 1)) & 1
     }
 
-    /// Two: of weights that are not zero, and of zeros, which a mismatch leaves as they are.
-    fn outcome_laws(&self) -> Option<Vec<OutcomeLaw>> {
-        Some([1, 0].map(|weight| OutcomeLaw::of_weight(self, weight)).into())
+    /// There are two classes: weights that are not zero, and zeros, which a mismatch leaves as they are.
+    fn outcome_distributions(&self) -> Option<Vec<OutcomeDistribution>> {
+        Some([1, 0].map(|weight| OutcomeDistribution::of_weight(self, weight)).into())
     }
 
-    fn law_of(&self, weights: &[i8]) -> usize {
+    fn class_of(&self, weights: &[i8]) -> usize {
         usize::from(weights == [0])
     }
 

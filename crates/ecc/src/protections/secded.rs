@@ -1,34 +1,33 @@
 use super::{store, word};
-use crate::fold::{secded_check, secded_column};
+use crate::codes::fold::{secded_check, secded_column};
 use crate::kernel::Code;
 use crate::{
-    BLOCK, Constraint, Dense, DuePolicy, Kernel, LinearCode, MemoryImage, OutcomeLaw, Protection, WordShape,
-    WordStatus,
+    BLOCK, Constraint, Dense, DuePolicy, Kernel, LinearCode, MemoryImage, OutcomeDistribution, Protection,
+    WordShape, WordStatus,
 };
 
-/// SEC-DED (72,64): a check byte beside each block of eight weights. A detected word is read as it is
-/// stored.
+/// SEC-DED (72,64): a check byte beside each block of eight weights. A detected word is read as received.
 #[derive(Clone, Debug)]
 pub struct SecDed {
-    /// By syndrome: the cell to flip, 0..64 in the block and 64..72 in the check byte.
-    cells: [Option<u8>; 256],
+    /// Bit to flip for each syndrome, 0..64 in the block and 64..72 in the check byte.
+    bits: [Option<u8>; 256],
     kernel: Kernel,
 }
 
 impl SecDed {
-    /// Cells 0..64 are the block, cells 64..72 its check byte.
+    /// Code whose bits 0..64 are the block and whose bits 64..72 are its check byte.
     pub fn code() -> LinearCode {
-        let columns = (0..64).map(|cell| secded_column(cell).into()).chain((0..8).map(|j| 1 << j)).collect();
+        let columns = (0..64).map(|bit| secded_column(bit).into()).chain((0..8).map(|j| 1 << j)).collect();
         LinearCode::new(columns, (64..72).collect(), 1)
     }
 
-    /// With a given form of the dense loops.
+    /// Makes the protection with a given form of the dense loops.
     pub fn new(kernel: Kernel) -> Self {
-        let mut cells = [None; 256];
-        for (cell, &column) in (0..).zip(Self::code().columns()) {
-            cells[usize::from(column)] = Some(cell);
+        let mut bits = [None; 256];
+        for (bit, &column) in (0..).zip(Self::code().columns()) {
+            bits[usize::from(column)] = Some(bit);
         }
-        Self { cells, kernel }
+        Self { bits, kernel }
     }
 }
 
@@ -37,8 +36,8 @@ impl Protection for SecDed {
         "secded-72-64"
     }
 
-    fn parameters(&self) -> String {
-        format!("columns {} due keep", Self::code().columns_hex())
+    fn definition(&self) -> String {
+        format!("columns {}", Self::code().columns_hex())
     }
 
     fn word(&self) -> WordShape {
@@ -61,9 +60,9 @@ impl Protection for SecDed {
     fn decode_word(&self, image: &MemoryImage, word: usize, weights: &mut [i8]) -> WordStatus {
         let block = image.block(word);
         let syndrome = self.syndrome(image, word);
-        let (block, status) = match (syndrome, self.cells[syndrome as usize]) {
+        let (block, status) = match (syndrome, self.bits[syndrome as usize]) {
             (0, _) => (block, WordStatus::Clean),
-            (_, Some(cell @ 0..64)) => (block ^ 1 << cell, WordStatus::Corrected),
+            (_, Some(bit @ 0..64)) => (block ^ 1 << bit, WordStatus::Corrected),
             (_, Some(_)) => (block, WordStatus::Corrected),
             (_, None) => (block, WordStatus::Detected),
         };
@@ -75,8 +74,8 @@ impl Protection for SecDed {
         (secded_check(image.block(word)) ^ image.check()[word]).into()
     }
 
-    fn outcome_laws(&self) -> Option<Vec<OutcomeLaw>> {
-        Some(vec![Self::code().outcome_law()])
+    fn outcome_distributions(&self) -> Option<Vec<OutcomeDistribution>> {
+        Some(vec![Self::code().outcome_distribution()])
     }
 
     fn dense(&self) -> Option<Dense> {

@@ -1,57 +1,35 @@
-use super::word;
-use crate::{BLOCK, Constraint, MemoryImage, OutcomeLaw, Protection, WordShape, WordStatus};
+use super::per_weight::{WeightCode, parity};
+use crate::WordStatus;
 
 /// The least significant bit of a weight makes its parity even; a weight whose parity is odd is read as zero (Qin et
 /// al., "Robustness of Neural Networks against Storage Media Errors", 2017). Lossy: the network reads the parity as the
 /// bit it stands in for, so half of all weights are off by one.
-#[derive(Clone, Copy, Debug)]
-pub struct WeightNulling;
+#[derive(Debug)]
+pub(super) struct WeightNulling;
 
-impl Protection for WeightNulling {
-    fn id(&self) -> &'static str {
-        "weight-nulling"
+impl WeightCode for WeightNulling {
+    const ID: &'static str = "weight-nulling";
+    const DEFINITION: &'static str = "even parity in bit 0";
+    /// A mismatch leaves weights as they are that are stored as zero, and no other weight.
+    const CLASSES: &'static [i8] = &[2, 0];
+
+    fn store(weight: i8) -> (u8, u8) {
+        let byte = weight.cast_unsigned();
+        (byte ^ parity(byte), 0)
     }
 
-    fn parameters(&self) -> String {
-        "even parity in bit 0".into()
+    fn syndrome(byte: u8, _: u8) -> u8 {
+        parity(byte)
     }
 
-    fn word(&self) -> WordShape {
-        WordShape { weights: 1, check_bits: 0 }
-    }
-
-    fn constraint(&self) -> Constraint {
-        Constraint::NONE
-    }
-
-    fn as_stored(&self, weights: [i8; BLOCK]) -> [i8; BLOCK] {
-        weights.map(|weight| weight ^ (weight.count_ones() & 1) as i8)
-    }
-
-    fn encode_block(&self, weights: &[i8; BLOCK], image: &mut MemoryImage, block: usize) {
-        image.set_block(block, word(&self.as_stored(*weights)));
-    }
-
-    fn decode_word(&self, image: &MemoryImage, word: usize, weights: &mut [i8]) -> WordStatus {
-        if self.syndrome(image, word) == 0 {
-            weights[0] = image.data()[word].cast_signed();
-            WordStatus::Clean
-        } else {
-            weights[0] = 0;
-            WordStatus::Detected
+    fn read(byte: u8, syndrome: u8) -> (i8, WordStatus) {
+        match syndrome {
+            0 => (byte.cast_signed(), WordStatus::Clean),
+            _ => (0, WordStatus::Detected),
         }
     }
 
-    fn syndrome(&self, image: &MemoryImage, word: usize) -> u64 {
-        u64::from(image.data()[word].count_ones() & 1)
-    }
-
-    /// Two: of weights that are stored as something else than zero, and of zeros, which a mismatch leaves as they are.
-    fn outcome_laws(&self) -> Option<Vec<OutcomeLaw>> {
-        Some([2, 0].map(|weight| OutcomeLaw::of_weight(self, weight)).into())
-    }
-
-    fn law_of(&self, weights: &[i8]) -> usize {
-        usize::from(self.as_stored([weights[0]; BLOCK])[0] == 0)
+    fn class_of(weight: i8) -> usize {
+        usize::from(Self::store(weight).0 == 0)
     }
 }

@@ -1,7 +1,8 @@
-//! The outcome laws against the decoders, pattern by pattern, and against known probabilities.
+//! The outcome distributions against the decoders, pattern by pattern, and against known probabilities.
 
 use ecc::{
-    BLOCK, Constraint, MemoryImage, MemoryLaw, OutcomeLaw, Outcomes, Protection, WordShape, WordStatus,
+    BLOCK, Constraint, MemoryDistribution, MemoryImage, OutcomeDistribution, Outcomes, Protection, WordShape,
+    WordStatus,
 };
 
 /// Different blocks.
@@ -9,21 +10,22 @@ const BLOCKS: [[i8; BLOCK]; 3] =
     [[0; BLOCK], [1, -2, 3, 63, -64, 17, -1, 127], [-64, 63, 0, -1, 5, 0, 33, -128]];
 
 /// Protections for which what flips do depends on all weights of a word, or of the memory.
-const WITHOUT_LAWS: [&str; 3] = ["dec-64-50", "parity-avg", "in-place-list"];
+const WITHOUT_DISTRIBUTIONS: [&str; 3] = ["dec-64-50", "parity-avg", "in-place-list"];
 
 /// Reads word 0 of a block under every pattern of `flips` flips; counts outcomes.
 fn enumerate(protection: &dyn Protection, weights: &[i8; BLOCK], flips: usize) -> Outcomes<u128> {
     let shape = protection.word();
     let (data, size) = (8 * shape.weights, shape.weights);
-    let cells = data + protection.exposed().check_bits;
+    let exposed = protection.regions(&[0; BLOCK])[0].check_bits_exposed;
+    let bits = data + if exposed { protection.word().check_bits } else { 0 };
     let mut image = MemoryImage::blank(shape, BLOCK);
     protection.encode_block(weights, &mut image, 0);
     let mut counts = Outcomes::default();
     let mut chosen: Vec<usize> = (0..flips).collect();
     let flip = |image: &mut MemoryImage, chosen: &[usize]| {
-        for &cell in chosen {
-            match cell.checked_sub(data) {
-                None => image.flip_data(cell as u64),
+        for &bit in chosen {
+            match bit.checked_sub(data) {
+                None => image.flip_data(bit as u64),
                 Some(check) => image.flip_check(check as u64),
             }
         }
@@ -44,7 +46,7 @@ fn enumerate(protection: &dyn Protection, weights: &[i8; BLOCK], flips: usize) -
             (WordStatus::Detected, false) => &mut counts.detected_wrong,
         } += 1;
         // The next subset in lexicographic order.
-        let Some(i) = (0..flips).rev().find(|&i| chosen[i] < cells - flips + i) else {
+        let Some(i) = (0..flips).rev().find(|&i| chosen[i] < bits - flips + i) else {
             return counts;
         };
         chosen[i] += 1;
@@ -55,33 +57,42 @@ fn enumerate(protection: &dyn Protection, weights: &[i8; BLOCK], flips: usize) -
 }
 
 #[test]
-fn every_law_is_what_the_decoder_does() {
+fn every_distribution_is_what_the_decoder_does() {
     for protection in ecc::all() {
-        let Some(laws) = protection.outcome_laws() else {
-            assert!(WITHOUT_LAWS.contains(&protection.id()), "{} has a closed form", protection.id());
+        let Some(distributions) = protection.outcome_distributions() else {
+            assert!(
+                WITHOUT_DISTRIBUTIONS.contains(&protection.id()),
+                "{} has a closed form",
+                protection.id()
+            );
             continue;
         };
-        let mut classes = vec![false; laws.len()];
+        let mut classes = vec![false; distributions.len()];
         // Words of one weight exhaustively, all values; blocks up to four flips, a million patterns.
         let (blocks, most) = match protection.word().weights {
-            1 => ((i8::MIN..=i8::MAX).map(|weight| [weight; BLOCK]).collect(), laws[0].cells()),
+            1 => ((i8::MIN..=i8::MAX).map(|weight| [weight; BLOCK]).collect(), distributions[0].bits()),
             _ => (BLOCKS.to_vec(), 4),
         };
         for mut block in blocks {
             protection.constraint().throttle(&mut block);
-            let class = protection.law_of(&block[..protection.word().weights]);
+            let class = protection.class_of(&block[..protection.word().weights]);
             classes[class] = true;
             for flips in 0..=most {
                 let found = enumerate(&*protection, &block, flips);
-                assert_eq!(found, laws[class].patterns()[flips], "{} {block:?} {flips}", protection.id());
+                assert_eq!(
+                    found,
+                    distributions[class].patterns()[flips],
+                    "{} {block:?} {flips}",
+                    protection.id()
+                );
             }
         }
-        assert_eq!(classes, vec![true; laws.len()], "{}: every class was seen", protection.id());
+        assert_eq!(classes, vec![true; distributions.len()], "{}: every class was seen", protection.id());
     }
 }
 
 #[test]
-fn a_law_under_a_policy_is_what_the_decoder_does() {
+fn a_distribution_under_a_policy_is_what_the_decoder_does() {
     for code in [
         "secded-72-64",
         "in-place-64-57",
@@ -91,41 +102,45 @@ fn a_law_under_a_policy_is_what_the_decoder_does() {
         "lsb-64-56",
     ] {
         let protection = ecc::by_id(&format!("{code}+zero-word")).unwrap();
-        let laws = protection.outcome_laws().unwrap();
-        assert_eq!(laws.len(), 2);
+        let distributions = protection.outcome_distributions().unwrap();
+        assert_eq!(distributions.len(), 2);
         for (class, mut block) in [(1, BLOCKS[0]), (0, BLOCKS[1]), (0, [4, 0, 0, 0, 0, 0, 0, 0])] {
             protection.constraint().throttle(&mut block);
             let weights = &block[..protection.word().weights];
-            assert_eq!(protection.law_of(weights), class, "{code} {block:?}");
+            assert_eq!(protection.class_of(weights), class, "{code} {block:?}");
             for flips in 0..=4 {
                 let found = enumerate(&*protection, &block, flips);
-                assert_eq!(found, laws[class].patterns()[flips], "{code} {block:?} {flips}");
+                assert_eq!(found, distributions[class].patterns()[flips], "{code} {block:?} {flips}");
             }
         }
         // What clamping undoes depends on the weights.
-        assert_eq!(ecc::by_id(&format!("{code}+range-clamp")).unwrap().outcome_laws(), None);
+        assert_eq!(ecc::by_id(&format!("{code}+range-clamp")).unwrap().outcome_distributions(), None);
     }
 }
 
 /// A pattern and its complement end alike in neither code, so many flips are worth their own look.
 #[test]
-fn the_law_holds_for_nearly_all_cells_too() {
+fn the_distribution_holds_for_nearly_all_cells_too() {
     let codes =
         ["secded-72-64", "in-place-64-57", "in-place-dected-64-51", "in-place-msb-32-16", "bch-79-64"];
     for id in codes {
         let protection = ecc::by_id(id).unwrap();
-        let law = &protection.outcome_laws().unwrap()[0];
+        let distribution = &protection.outcome_distributions().unwrap()[0];
         let mut block = BLOCKS[1];
         protection.constraint().throttle(&mut block);
         for spared in 0..=2 {
-            let flips = law.cells() - spared;
-            assert_eq!(enumerate(&*protection, &block, flips), law.patterns()[flips], "{id} {flips}");
+            let flips = distribution.bits() - spared;
+            assert_eq!(
+                enumerate(&*protection, &block, flips),
+                distribution.patterns()[flips],
+                "{id} {flips}"
+            );
         }
     }
 }
 
-fn law(id: &str) -> OutcomeLaw {
-    ecc::by_id(id).unwrap().outcome_laws().unwrap().swap_remove(0)
+fn distribution(id: &str) -> OutcomeDistribution {
+    ecc::by_id(id).unwrap().outcome_distributions().unwrap().swap_remove(0)
 }
 
 fn close(found: f64, expected: f64, tolerance: f64) {
@@ -135,7 +150,7 @@ fn close(found: f64, expected: f64, tolerance: f64) {
 #[test]
 fn published_shares_of_misled_patterns_come_out() {
     let share = |id: &str, flips: usize, of: fn(Outcomes<u128>) -> u128| {
-        let outcomes = law(id).patterns()[flips];
+        let outcomes = distribution(id).patterns()[flips];
         of(outcomes) as f64 / outcomes.all() as f64
     };
     // All triples of the (64,57) code are miscorrected; 1.639 % of quadruples pass as clean.
@@ -154,14 +169,14 @@ fn the_probability_of_a_right_in_place_word_is_the_polynomial_worked_out_by_hand
             + 21.0 * power(p, 2) * power(q, 62)
             + 35.0 * power(p, 4) * power(q, 60)
             + 7.0 * power(p, 6) * power(q, 58);
-        let outcomes = law("in-place-64-57").probabilities(p);
+        let outcomes = distribution("in-place-64-57").probabilities(p);
         close(outcomes.all(), 1.0, 1e-13);
         let right = outcomes.clean_right + outcomes.corrected_right + outcomes.detected_right;
         close(right, expected, 1e-13);
     }
-    // Two flips of 64 cells but the 21 pairs of check cells; the next term is 64/3 p times as large.
+    // Two flips of 64 bits but the 21 pairs of check bits; the next term is 64/3 p times as large.
     let p = 1e-12;
-    close(law("in-place-64-57").probabilities(p).wrong(), (2016.0 - 21.0) * p * p, 1e-9);
+    close(distribution("in-place-64-57").probabilities(p).wrong(), (2016.0 - 21.0) * p * p, 1e-9);
 }
 
 #[test]
@@ -174,12 +189,12 @@ fn trials_of_a_model_change_as_often_as_worked_out_elsewhere() {
         ("in-place-64-57", 1e-5, 0.747),
         ("secded-72-64", 1e-5, 0.691),
     ] {
-        let law = MemoryLaw::of(&*ecc::by_id(id).unwrap(), &plane).unwrap();
-        assert!((1.0 - law.changed_probability(rate) - unchanged).abs() < 6e-4, "{id} {rate:e}");
+        let distribution = MemoryDistribution::of(&*ecc::by_id(id).unwrap(), &plane).unwrap();
+        assert!((1.0 - distribution.changed_probability(rate) - unchanged).abs() < 6e-4, "{id} {rate:e}");
     }
     // Far below 1e-16, where 1 - P is 1.
-    let law = MemoryLaw::of(&*ecc::by_id("in-place").unwrap(), &plane).unwrap();
-    close(law.changed_probability(1e-12), 11_700_000.0 / 8.0 * 1995e-24, 1e-9);
+    let distribution = MemoryDistribution::of(&*ecc::by_id("in-place").unwrap(), &plane).unwrap();
+    close(distribution.changed_probability(1e-12), 11_700_000.0 / 8.0 * 1995e-24, 1e-9);
 }
 
 #[test]
@@ -187,7 +202,7 @@ fn expected_numbers_follow_the_classes_of_words() {
     let mut plane = vec![0; 80];
     plane[..30].fill(-3);
     let protection = ecc::by_id("zero").unwrap();
-    let law = MemoryLaw::of(&*protection, &plane).unwrap();
+    let distribution = MemoryDistribution::of(&*protection, &plane).unwrap();
     let p: f64 = 1e-3;
     let q = 1.0 - p;
     let odd: f64 = [(1, 9.0), (3, 84.0), (5, 126.0), (7, 36.0), (9, 1.0)]
@@ -196,22 +211,36 @@ fn expected_numbers_follow_the_classes_of_words() {
         .sum();
     let even: f64 =
         [(2, 36.0), (4, 126.0), (6, 84.0), (8, 9.0)].map(|(k, n)| n * p.powi(k) * q.powi(9 - k)).iter().sum();
-    let expected = law.expected(p);
+    let expected = distribution.expected(p);
     close(expected.detected_wrong, 30.0 * odd, 1e-12);
     close(expected.detected_right, 50.0 * odd, 1e-12);
     close(expected.clean_wrong, 80.0 * even, 1e-12);
     close(expected.all(), 80.0, 1e-12);
-    close(law.words_hit(p), 80.0 * (odd + even), 1e-12);
-    close(law.changed_probability(p), 1.0 - (1.0 - odd - even).powi(30) * (1.0 - even).powi(50), 1e-9);
+    close(distribution.words_hit(p), 80.0 * (odd + even), 1e-12);
+    close(
+        distribution.changed_probability(p),
+        1.0 - (1.0 - odd - even).powi(30) * (1.0 - even).powi(50),
+        1e-9,
+    );
 }
 
 #[test]
 fn the_ends_of_the_scale_are_exact() {
     for protection in ecc::all() {
-        let Some(law) = MemoryLaw::of(&*protection, &[7; 16]) else { continue };
-        assert_eq!((law.changed_probability(0.0), law.words_hit(0.0)), (0.0, 0.0), "{}", protection.id());
-        assert_eq!(law.words_hit(1.0), (16 / protection.word().weights) as f64, "{}", protection.id());
-        assert!([0.0, 1.0].contains(&law.changed_probability(1.0)), "{}", protection.id());
+        let Some(distribution) = MemoryDistribution::of(&*protection, &[7; 16]) else { continue };
+        assert_eq!(
+            (distribution.changed_probability(0.0), distribution.words_hit(0.0)),
+            (0.0, 0.0),
+            "{}",
+            protection.id()
+        );
+        assert_eq!(
+            distribution.words_hit(1.0),
+            (16 / protection.word().weights) as f64,
+            "{}",
+            protection.id()
+        );
+        assert!([0.0, 1.0].contains(&distribution.changed_probability(1.0)), "{}", protection.id());
     }
 }
 
@@ -224,7 +253,7 @@ impl Protection for Unknown {
         "unknown"
     }
 
-    fn parameters(&self) -> String {
+    fn definition(&self) -> String {
         String::new()
     }
 
@@ -249,24 +278,24 @@ impl Protection for Unknown {
 }
 
 #[test]
-fn a_protection_without_a_closed_form_has_no_law_of_a_memory() {
-    assert_eq!(MemoryLaw::of(&Unknown, &[0; 8]), None);
+fn a_protection_without_a_closed_form_has_no_distribution_of_a_memory() {
+    assert_eq!(MemoryDistribution::of(&Unknown, &[0; 8]), None);
 }
 
 /// The share of flips that the paper's simulation leaves, and how many words of its networks have two flips or three:
-/// worked out from its published code and its networks' sizes, without our laws.
+/// worked out from its published code and its networks' sizes, without our distributions.
 #[test]
 fn idealized_codecs_leave_what_the_paper_s_simulation_leaves() {
-    let single = ecc::by_id("idealized-64").unwrap().outcome_laws().unwrap().remove(0);
-    let double = ecc::by_id("idealized-64-t2").unwrap().outcome_laws().unwrap().remove(0);
+    let single = ecc::by_id("idealized-64").unwrap().outcome_distributions().unwrap().remove(0);
+    let double = ecc::by_id("idealized-64-t2").unwrap().outcome_distributions().unwrap().remove(0);
     // Of 64 p flips a word, those in words with more than one: 1 - (1 - p)^63.
     for (rate, percent) in [(1e-4, "0.628"), (1e-3, "6.109")] {
         let by_flips = single.wrong_by_flips(rate);
         let left: f64 = (0..).zip(by_flips).map(|(flips, p)| f64::from(flips) * p).sum();
         assert_eq!(format!("{:.3}", 100.0 * left / (64.0 * rate)), percent);
     }
-    let words = |weights: u64, law: &OutcomeLaw, rate: f64| {
-        (weights as f64 / 8.0 * law.probabilities(rate).wrong()).round() as u64
+    let words = |weights: u64, distribution: &OutcomeDistribution, rate: f64| {
+        (weights as f64 / 8.0 * distribution.probabilities(rate).wrong()).round() as u64
     };
     for (weights, rate, two, three) in [
         (138_344_128, 1e-4, 347, 1),

@@ -3,13 +3,13 @@ use std::ops::RangeInclusive;
 
 use crate::{BLOCK, MemoryLayout};
 
-/// Which values the weights of a block may take, by position in the block.
+/// Range of the weights at each position of a block.
 ///
 /// A position is a weight's flat row-major index in its tensor, modulo 8, as in the paper; since
 /// tensors begin on block boundaries, it is also its plane index modulo 8.
 ///
-/// Its text ([`Display`](fmt::Display)) is the one way in which the project writes a range, and says what the weights
-/// may be: `[-16, 15]` when all positions are alike, `any value` for [`Self::NONE`], and otherwise every range with its
+/// The project writes ranges only as the text of a constraint ([`Display`](fmt::Display)): `[-16, 15]` if all positions
+/// are alike, `any value` for [`Self::NONE`], and otherwise every range with its
 /// positions, free ones last: `[-64, 63] at positions 0 to 6 of each 8-byte block, any value at position 7`. Equal
 /// constraints have equal texts, different ones different texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct Violation {
     pub tensor: String,
     /// Row-major index in the tensor.
     pub index: usize,
-    /// The value found.
+    /// Value of the weight.
     pub value: i8,
     /// Smallest allowed value at that position.
     pub low: i8,
@@ -37,7 +37,7 @@ pub struct Violation {
 }
 
 impl Constraint {
-    /// Anything goes.
+    /// Any value at any position.
     pub const NONE: Self = Self { low: [i8::MIN; BLOCK], high: [i8::MAX; BLOCK] };
 
     /// The paper's: positions 0..=6 in [-64, 63], where bit 6 of a weight equals its sign, position 7
@@ -54,7 +54,7 @@ impl Constraint {
         high: [31, 31, 31, 31, 31, 31, 63, i8::MAX],
     };
 
-    /// Of each four positions the first three in [-32, 31], the fourth free.
+    /// Positions 0, 1, 2, 4, 5 and 6 in [-32, 31], positions 3 and 7 free.
     pub const TWO_BIT_OF_FOUR: Self = Self {
         low: [-32, -32, -32, i8::MIN, -32, -32, -32, i8::MIN],
         high: [31, 31, 31, i8::MAX, 31, 31, 31, i8::MAX],
@@ -63,13 +63,13 @@ impl Constraint {
     /// All positions in [-32, 31].
     pub const TWO_BIT_ALL: Self = Self { low: [-32; BLOCK], high: [31; BLOCK] };
 
-    /// Whether `value` is allowed at a flat index.
+    /// True if `value` is allowed at an index of the plane or of a tensor.
     pub fn allows(&self, index: usize, value: i8) -> bool {
         (self.low[index % BLOCK]..=self.high[index % BLOCK]).contains(&value)
     }
 
-    /// The distinct ranges with the positions that have them, in order of the first position; the whole range of an
-    /// 8-bit weight comes last.
+    /// Distinct ranges with their positions, in order of the first position; the whole range of an 8-bit weight comes
+    /// last.
     fn ranges(&self) -> Vec<([i8; 2], Vec<usize>)> {
         let mut ranges: Vec<([i8; 2], Vec<usize>)> = Vec::new();
         for position in 0..BLOCK {
@@ -83,7 +83,7 @@ impl Constraint {
         ranges
     }
 
-    /// Whether all weights of one tensor are allowed; in a form that the compiler turns into vectors.
+    /// True if all weights of one tensor are allowed. The compiler turns this form into vector instructions.
     fn allows_all(&self, tensor: &[i8]) -> bool {
         const LANES: usize = 4 * BLOCK;
         let low: [i8; LANES] = std::array::from_fn(|i| self.low[i % BLOCK]);
@@ -98,12 +98,12 @@ impl Constraint {
         outside == [0; LANES] && rest.iter().enumerate().all(|(i, value)| self.allows(i, *value))
     }
 
-    /// The weights of one tensor that are not allowed, as (index, value).
+    /// Weights of one tensor that are not allowed, as (index, value).
     pub fn violations<'a>(&'a self, tensor: &'a [i8]) -> impl Iterator<Item = (usize, i8)> + 'a {
         tensor.iter().copied().enumerate().filter(|&(index, value)| !self.allows(index, value))
     }
 
-    /// The range that the narrowest position allows.
+    /// Range of the narrowest position.
     pub fn narrowest(&self) -> RangeInclusive<i8> {
         let low = self.low.into_iter().max().expect("a block has positions");
         let high = self.high.into_iter().min().expect("a block has positions");

@@ -1,24 +1,24 @@
 use std::ops::Range;
 
-/// Weights of a block: the unit that every tensor is padded to.
+/// Number of weights in a block. Every tensor is padded to whole blocks.
 pub const BLOCK: usize = 8;
 
-/// Where one tensor lies in the data plane.
+/// Place of one tensor in the data plane.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorSpan {
-    /// Tensor name.
+    /// Name of the tensor; it serves messages only.
     pub name: String,
-    /// Plane index of its first weight; a multiple of [`BLOCK`].
+    /// Plane index of the first weight; a multiple of [`BLOCK`].
     pub start: usize,
-    /// Its weights, without padding.
+    /// Number of weights, without padding.
     pub len: usize,
 }
 
-/// The order of a network's weights in memory.
+/// Order of named tensors in memory.
 ///
-/// Tensors follow each other in the network's layer order, each row-major, each padded with zero
-/// weights to a whole number of blocks. Padding is stored and can be hit. The layout does not depend
-/// on the protection, so one set of data-plane flips means the same for all of them.
+/// Tensors follow each other in the order of the network's layers, each row-major and padded with zero weights to a whole
+/// number of blocks. Padding is stored and can be hit. The layout does not depend on the protection, so the same flips in
+/// the data plane hit the same weights under every protection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemoryLayout {
     tensors: Vec<TensorSpan>,
@@ -45,22 +45,22 @@ impl MemoryLayout {
         &self.tensors
     }
 
-    /// Weights in the data plane, padding included; a multiple of [`BLOCK`].
+    /// Number of weights in the data plane, padding included; a multiple of [`BLOCK`].
     pub fn plane_len(&self) -> usize {
         self.plane_len
     }
 
-    /// Weights that belong to tensors.
+    /// Number of weights in tensors.
     pub fn weights(&self) -> usize {
         self.tensors.iter().map(|t| t.len).sum()
     }
 
-    /// Padding weights.
+    /// Number of padding weights.
     pub fn padding(&self) -> usize {
         self.plane_len - self.weights()
     }
 
-    /// The data plane's weights: each tensor's values at its place, zeros between.
+    /// Returns the plane of weights: the values of each tensor at its place, and zeros between tensors.
     ///
     /// # Panics
     /// When the tensors are not those of the layout.
@@ -76,7 +76,7 @@ impl MemoryLayout {
         plane
     }
 
-    /// Tensor number and index inside it of a plane index; `None` for padding.
+    /// Number of the tensor and index in it, for an index in the plane; `None` for padding.
     ///
     /// # Panics
     /// When the index is outside the plane.

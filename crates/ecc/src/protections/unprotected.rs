@@ -1,26 +1,28 @@
 use super::word;
 use crate::kernel::Code;
-use crate::{BLOCK, Constraint, Dense, Kernel, MemoryImage, OutcomeLaw, Protection, WordShape, WordStatus};
+use crate::{
+    BLOCK, Constraint, Dense, Kernel, MemoryImage, OutcomeDistribution, Protection, WordShape, WordStatus,
+};
 
 /// No protection: a weight is its own word, and every flip is silent.
 #[derive(Clone, Copy, Debug)]
-pub struct Faulty {
+pub struct Unprotected {
     kernel: Kernel,
 }
 
-impl Faulty {
-    /// With a given form of the dense loops.
+impl Unprotected {
+    /// Makes the protection with a given form of the dense loops.
     pub fn new(kernel: Kernel) -> Self {
         Self { kernel }
     }
 }
 
-impl Protection for Faulty {
+impl Protection for Unprotected {
     fn id(&self) -> &'static str {
         "faulty"
     }
 
-    fn parameters(&self) -> String {
+    fn definition(&self) -> String {
         String::new()
     }
 
@@ -45,8 +47,8 @@ impl Protection for Faulty {
         0
     }
 
-    fn outcome_laws(&self) -> Option<Vec<OutcomeLaw>> {
-        Some(vec![OutcomeLaw::of_weight(self, 0)])
+    fn outcome_distributions(&self) -> Option<Vec<OutcomeDistribution>> {
+        Some(vec![OutcomeDistribution::of_weight(self, 0)])
     }
 
     fn dense(&self) -> Option<Dense> {

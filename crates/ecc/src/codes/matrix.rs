@@ -1,24 +1,24 @@
 //! Parity-check matrices without the structure that `fold.rs` needs: syndromes from tables.
 //!
-//! A syndrome is a sum over the cells of a block, so also over its bytes, and what a byte adds to it is one of 256
-//! numbers: eight look-ups a block. On machines with GFNI (`kernel.rs`) what a byte adds is a product with two 8 x 8 bit
+//! A syndrome is a sum over the bits of a block, so also over its bytes, and a byte adds one of 256 numbers to it: a block
+//! takes eight look-ups. On machines with GFNI (`kernel.rs`) the summand of a byte is its product with two 8 x 8 bit
 //! matrices, one for each byte of a syndrome, and 64 bytes are multiplied at once.
 
 use crate::LinearCode;
 
-/// A code inside the 64 cells of a block, with at most 16 check bits; or half of them twice, with at most 8.
+/// A code inside the 64 bits of a block, with at most 16 check bits; or half of them twice, with at most 8.
 ///
-/// Weights are rebuilt from code words by wires: at each check cell is read a copy of the sign one cell above, of the
-/// sign two cells above, or zero.
+/// Wires rebuild weights from code words: each check bit is read as the sign one bit above, as the sign two bits above,
+/// or as zero.
 #[derive(Debug)]
 pub(crate) struct Matrix {
-    /// What each value of byte k of a block adds to the syndrome.
+    /// Summand of the syndrome for each value of byte k of a block.
     syndromes: [[u16; 256]; 8],
-    /// Check bits at their cells, for each value of byte h of the syndrome of the data.
+    /// Check bits at their positions, for each value of byte h of the syndrome of the data.
     check_bits: [[u64; 256]; 2],
-    /// Cells with check bits.
+    /// Mask of the check bits.
     checks: u64,
-    /// Check cells that read as the sign one cell above, and two cells above.
+    /// Masks of the check bits that are read as the sign one bit above, and two bits above.
     signs: [u64; 2],
     /// `syndromes` as bit matrices: from byte k of a block to byte h of the syndrome.
     pub(crate) to_syndrome: [[u64; 8]; 2],
@@ -27,40 +27,39 @@ pub(crate) struct Matrix {
 }
 
 impl Matrix {
-    /// The matrix of a code whose cell i is bit `cells[i]` of a word of `bits` bits, 64 or 32. Check cells outside the
-    /// word, at 64 and above, are no part of it.
-    ///
-    /// `signs` are the check cells of a word that read as copies of the sign, see above.
-    pub(crate) fn new(code: &LinearCode, cells: &[usize], bits: usize, signs: [u64; 2]) -> Self {
-        let rows = code.check_cells().len();
+    /// Matrix of a code whose bit i is bit `positions[i]` of a word of `bits` bits, 64 or 32. Check bits beside the word,
+    /// at 64 and above, are no part of the matrix. `signs` are the masks of the field of that name, in a word.
+    pub(crate) fn new(code: &LinearCode, positions: &[usize], bits: usize, signs: [u64; 2]) -> Self {
+        let rows = code.check_positions().len();
         let words = 64 / bits;
         assert!(words * rows <= 16, "{words} x {rows} check bits of a block, at most 16");
         let mut columns = [0u16; 64];
-        let mut check_cells = [None; 16];
+        let mut check_positions = [None; 16];
         for word in 0..words {
-            let inside = cells.iter().zip(code.columns()).filter(|(cell, _)| **cell < bits);
-            for (cell, &column) in inside {
-                columns[word * bits + cell] = column << (word * rows);
+            let inside = positions.iter().zip(code.columns()).filter(|(position, _)| **position < bits);
+            for (position, &column) in inside {
+                columns[word * bits + position] = column << (word * rows);
             }
-            for (row, &cell) in code.check_cells().iter().enumerate() {
-                check_cells[word * rows + row] = (cells[cell] < bits).then(|| word * bits + cells[cell]);
+            for (row, &position) in code.check_positions().iter().enumerate() {
+                check_positions[word * rows + row] =
+                    (positions[position] < bits).then(|| word * bits + positions[position]);
             }
         }
         let repeated = |mask: u64| (0..words).fold(0, |all, word| all | mask << (word * bits));
-        Self::of_columns(&columns, &check_cells, signs.map(repeated))
+        Self::of_columns(&columns, &check_positions, signs.map(repeated))
     }
 
-    /// The matrix with these columns, by bit of a block, and with check bit j in `check_cells[j]`, if it is in the block.
+    /// Matrix with a column for each bit of a block, and with check bit j at `check_positions[j]` if it is in the block.
     pub(crate) fn of_columns(
         columns: &[u16; 64],
-        check_cells: &[Option<usize>; 16],
+        check_positions: &[Option<usize>; 16],
         signs: [u64; 2],
     ) -> Self {
         // Bit j of a value adds what it stands for.
         let sum = |value: usize, of: &dyn Fn(usize) -> u64| {
             (0..8).filter(|j| value >> j & 1 == 1).fold(0, |sum, j| sum ^ of(j))
         };
-        let check_bit = |row: usize| check_cells[row].map_or(0, |cell| 1u64 << cell);
+        let check_bit = |row: usize| check_positions[row].map_or(0, |position| 1u64 << position);
         let byte = |h: usize, j: usize, k: usize| (check_bit(8 * h + j) >> (8 * k)) as u8;
         Self {
             syndromes: std::array::from_fn(|k| {
@@ -78,33 +77,33 @@ impl Matrix {
         }
     }
 
-    /// The syndrome of a block; of its second half above that of the first, if there are two.
+    /// Syndrome of a block; with two words in a block, the syndrome of the second above that of the first.
     pub(crate) fn syndrome(&self, block: u64) -> u16 {
         let bytes = self.syndromes.iter().zip(block.to_le_bytes());
         bytes.fold(0, |sum, (table, byte)| sum ^ table[usize::from(byte)])
     }
 
-    /// Fills in the check cells of a block.
+    /// Fills in the check bits of a block.
     #[inline(always)]
     pub(crate) fn encode(&self, block: u64) -> u64 {
         let data = block & !self.checks;
         data | self.check_bits(self.syndrome(data))
     }
 
-    /// Check bits at their cells, for the syndrome of the data.
+    /// Check bits at their positions, for the syndrome of the data.
     #[inline(always)]
     pub(crate) fn check_bits(&self, syndrome: u16) -> u64 {
         let [low, high] = syndrome.to_le_bytes();
         self.check_bits[0][usize::from(low)] | self.check_bits[1][usize::from(high)]
     }
 
-    /// The weights of a block: its check cells are rebuilt.
+    /// Weights of a block, with the check bits replaced by the bits of the weights.
     #[inline(always)]
     pub(crate) fn weights(&self, block: u64) -> u64 {
         block & !self.checks | block >> 1 & self.signs[0] | block >> 2 & self.signs[1]
     }
 
-    /// Cells with check bits, and those of them that read as the sign one and two cells above.
+    /// Masks of the check bits, and of those that are read as the sign one and two bits above.
     #[cfg(target_arch = "x86_64")]
     pub(crate) fn masks(&self) -> (u64, [u64; 2]) {
         (self.checks, self.signs)

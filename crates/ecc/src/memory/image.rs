@@ -1,6 +1,6 @@
 use crate::{BLOCK, WordShape};
 
-/// The weight memory as it is stored: every bit of it is a cell that can flip.
+/// Stored bits of a memory: the bytes of the weights, and check bits beside them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemoryImage {
     data: Vec<u8>,
@@ -8,58 +8,58 @@ pub struct MemoryImage {
 }
 
 impl MemoryImage {
-    /// An image of the given planes. Bit `i` of a plane is bit `i % 8` (from the least significant)
+    /// Makes an image of two planes. Bit `i` of a plane is bit `i % 8` (from the least significant)
     /// of its byte `i / 8`; byte `i` of the data plane holds weight `i`.
     pub fn new(data: Vec<u8>, check: Vec<u8>) -> Self {
         Self { data, check }
     }
 
-    /// An image of zeros with room for `weights` weights, a whole number of blocks, in such words.
+    /// Makes an image of zeros for `weights` weights in words of a shape.
     ///
     /// # Panics
-    /// When they are no whole number of blocks.
+    /// When the weights are no whole number of blocks.
     pub fn blank(word: WordShape, weights: usize) -> Self {
         assert!(weights.is_multiple_of(BLOCK), "a plane is a whole number of blocks, got {weights} weights");
         Self::new(vec![0; weights], vec![0; word.check_bits_of(weights).div_ceil(8)])
     }
 
-    /// The bytes that hold the weights.
+    /// Bytes of the weights.
     pub fn data(&self) -> &[u8] {
         &self.data
     }
 
-    /// The bytes that hold the check bits kept beside the weights; empty when there are none.
+    /// Bytes of the check bits beside the weights; empty if there are none.
     pub fn check(&self) -> &[u8] {
         &self.check
     }
 
-    /// Cells of the data plane.
+    /// Number of bits of the data plane.
     pub fn data_bits(&self) -> u64 {
         8 * self.data.len() as u64
     }
 
-    /// Cells of the check plane.
+    /// Number of bits of the check plane.
     pub fn check_bits(&self) -> u64 {
         8 * self.check.len() as u64
     }
 
-    /// Flips one cell of the data plane.
+    /// Flips one bit of the data plane.
     ///
     /// # Panics
-    /// When there is no such cell.
+    /// When there is no such bit.
     pub fn flip_data(&mut self, bit: u64) {
         flip(&mut self.data, bit);
     }
 
-    /// Flips one cell of the check plane.
+    /// Flips one bit of the check plane.
     ///
     /// # Panics
-    /// When there is no such cell.
+    /// When there is no such bit.
     pub fn flip_check(&mut self, bit: u64) {
         flip(&mut self.check, bit);
     }
 
-    /// Block `index` of the data plane: weight `i` of the block in bits `8 i .. 8 i + 8`.
+    /// Returns block `index` of the data plane: weight `i` of the block in bits `8 i .. 8 i + 8`.
     ///
     /// # Panics
     /// When there is no such block.
@@ -75,7 +75,7 @@ impl MemoryImage {
         self.data.as_chunks_mut().0[index] = block.to_le_bytes();
     }
 
-    /// Word `word` of a check plane whose words have `bits` cells each, at most 64: its cell i in bit i.
+    /// Returns the check bits of word `word` if each word has `bits` of them, at most 64.
     ///
     /// # Panics
     /// When there is no such word.
@@ -83,13 +83,13 @@ impl MemoryImage {
         if bits == 0 {
             return 0;
         }
-        let cells = word * bits..(word + 1) * bits;
-        let bytes = self.check[cells.start / 8..cells.end.div_ceil(8)].iter().rev();
+        let range = word * bits..(word + 1) * bits;
+        let bytes = self.check[range.start / 8..range.end.div_ceil(8)].iter().rev();
         let around = bytes.fold(0, |value, &byte| value << 8 | u128::from(byte));
-        (around >> (cells.start % 8)) as u64 & u64::MAX >> (64 - bits)
+        (around >> (range.start % 8)) as u64 & u64::MAX >> (64 - bits)
     }
 
-    /// Writes such a word; no higher bit of the value is set.
+    /// Writes the check bits of word `word`; no higher bit of `value` may be set.
     ///
     /// # Panics
     /// When there is no such word.
@@ -97,11 +97,11 @@ impl MemoryImage {
         if bits == 0 {
             return;
         }
-        let cells = word * bits..(word + 1) * bits;
-        let shift = cells.start % 8;
+        let range = word * bits..(word + 1) * bits;
+        let shift = range.start % 8;
         let kept = !(u128::from(u64::MAX >> (64 - bits)) << shift);
         let value = u128::from(value) << shift;
-        for (i, byte) in self.check[cells.start / 8..cells.end.div_ceil(8)].iter_mut().enumerate() {
+        for (i, byte) in self.check[range.start / 8..range.end.div_ceil(8)].iter_mut().enumerate() {
             *byte = *byte & (kept >> (8 * i)) as u8 | (value >> (8 * i)) as u8;
         }
     }

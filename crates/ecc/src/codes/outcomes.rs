@@ -1,13 +1,13 @@
-//! What reading a word comes to, in closed form.
+//! Outcomes of decoding a word, in closed form.
 //!
-//! A decoder is a function of the word it reads, so of the 2^n ways in which the n cells of a word can flip each ends
-//! in one outcome, and the outcomes can be counted. Where flips are independent, a pattern of k flips has
-//! probability p^k (1 - p)^(n - k), and the counts by k are all that the probability of an outcome needs. They are
-//! sums of positive terms, exact to a few units in the last place at any rate, 1e-12 included.
+//! A decoder is a function of the word it reads, so each of the 2^n patterns of flips in a word of n bits has one
+//! outcome, and the outcomes can be counted. If flips are independent, a pattern of k flips has probability
+//! p^k (1 - p)^(n - k), and the probability of an outcome follows from the counts by k. The probabilities are sums of
+//! positive terms, exact to a few units in the last place at any rate, 1e-12 included.
 //!
-//! For a linear code the outcome depends on the flips alone, and the counts come from the numbers of its code words by
-//! weight ([`crate::LinearCode::outcome_law`]). Where it depends on the stored weights too,
-//! a protection sorts its words into classes with a law each ([`Protection::outcome_laws`]).
+//! The outcome of a linear code depends on the flips alone, and its counts follow from the weight enumerator of the code
+//! ([`crate::LinearCode::outcome_distribution`]). If the outcome depends on the stored weights too, a protection sorts its
+//! words into classes, each with its own distribution ([`Protection::outcome_distributions`]).
 //!
 //! Logarithms come from `libm`, so that probabilities are the same on every machine.
 
@@ -16,38 +16,38 @@ use std::sync::LazyLock;
 
 use crate::{BLOCK, MemoryImage, Protection, WordStatus};
 
-/// Something for each way in which reading a word can end: numbers of patterns, probabilities, numbers of words.
+/// A number for each outcome of decoding a word: of patterns, of words, or a probability.
 ///
-/// *Right* and *wrong* speak of the weights that are read, beside what a memory without faults would read back
-/// ([`Protection::as_stored`]): check bits are no part of them.
+/// A word is *right* if the weights that are read are those that a memory without faults returns
+/// ([`Protection::as_stored`]), and otherwise *wrong*. Check bits do not matter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcomes<T> {
-    /// Called clean, and read as stored.
+    /// The word passes as clean and is right.
     pub clean_right: T,
-    /// Corrected, and read as stored (CE).
+    /// The word is corrected and right (CE).
     pub corrected_right: T,
-    /// Corrected to something that was never stored (miscorrected).
+    /// The word is corrected and wrong (miscorrected).
     pub corrected_wrong: T,
-    /// Declared uncorrectable although the weights are read as stored.
+    /// The word is declared uncorrectable (DUE), and the weights are right nevertheless.
     pub detected_right: T,
-    /// Declared uncorrectable, and read wrong.
+    /// The word is declared uncorrectable (DUE) and wrong.
     pub detected_wrong: T,
-    /// Called clean although it is read wrong (silent, SDC).
+    /// The word passes as clean and is wrong (silent, SDC).
     pub clean_wrong: T,
 }
 
 impl<T: Copy + Add<Output = T>> Outcomes<T> {
-    /// All that is read wrong.
+    /// Sum over the wrong outcomes.
     pub fn wrong(self) -> T {
         self.corrected_wrong + self.detected_wrong + self.clean_wrong
     }
 
-    /// All that is declared uncorrectable (DUE).
+    /// Sum over words declared uncorrectable (DUE).
     pub fn detected(self) -> T {
         self.detected_right + self.detected_wrong
     }
 
-    /// Everything.
+    /// Sum over all outcomes.
     pub fn all(self) -> T {
         self.clean_right + self.corrected_right + self.detected_right + self.wrong()
     }
@@ -65,7 +65,7 @@ impl<T: Copy + Add<Output = T>> Outcomes<T> {
 }
 
 impl Outcomes<u128> {
-    /// The same patterns where something else makes the word wrong.
+    /// Counts of the same patterns if something else makes the word wrong.
     pub(crate) fn all_wrong(self) -> Self {
         Self {
             clean_wrong: self.clean_right + self.clean_wrong,
@@ -77,7 +77,7 @@ impl Outcomes<u128> {
 }
 
 impl<T> Outcomes<T> {
-    /// That of a word read with this status, right or wrong.
+    /// Entry of a word that is read with a status, right or wrong.
     fn of(&mut self, status: WordStatus, right: bool) -> &mut T {
         match (status, right) {
             (WordStatus::Clean, true) => &mut self.clean_right,
@@ -105,29 +105,30 @@ impl<T: Add<Output = T>> Add for Outcomes<T> {
     }
 }
 
-/// How many patterns of flips in a word's stored cells, check cells included, end in each outcome.
+/// Number of patterns of flips in a word, check bits included, for each outcome and each number of flips.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutcomeLaw {
-    /// By number of flips, from 0 to the number of cells.
+pub struct OutcomeDistribution {
+    /// Counts by number of flips, from 0 to the number of bits.
     patterns: Vec<Outcomes<u128>>,
 }
 
-impl OutcomeLaw {
-    /// The law with these numbers of patterns by number of flips, at most 128.
+impl OutcomeDistribution {
+    /// Takes the counts by number of flips, at most 128.
     ///
     /// # Panics
-    /// When they are not all patterns: C(n, k) of k flips in n cells.
+    /// When they are not all patterns: C(n, k) of k flips in n bits.
     pub(crate) fn new(patterns: Vec<Outcomes<u128>>) -> Self {
-        let cells = patterns.len() - 1;
+        let bits = patterns.len() - 1;
         for (flips, outcomes) in patterns.iter().enumerate() {
-            assert_eq!(outcomes.all(), choose(cells, flips), "patterns of {flips} flips in {cells} cells");
+            assert_eq!(outcomes.all(), choose(bits, flips), "patterns of {flips} flips in {bits} bits");
         }
         Self { patterns }
     }
 
-    /// The law of a word with so many cells more, of which a flip makes it wrong and changes nothing else.
+    /// Distribution of a word with `more` bits more, each of which makes the word wrong if it flips, and changes nothing
+    /// else.
     pub(crate) fn with_unprotected(&self, more: usize) -> Self {
-        let mut patterns = vec![Outcomes::default(); self.cells() + more + 1];
+        let mut patterns = vec![Outcomes::default(); self.bits() + more + 1];
         for (flips, &outcomes) in self.patterns.iter().enumerate() {
             for beside in 0..=more {
                 let all = outcomes.map(|count| count * choose(more, beside));
@@ -138,23 +139,22 @@ impl OutcomeLaw {
         Self::new(patterns)
     }
 
-    /// The law of words of one weight in which `weight` was stored, counted by reading such a word under every pattern
-    /// of flips.
+    /// Distribution of a word that stores one weight, `weight`, counted by decoding it under every pattern of flips.
     ///
     /// # Panics
-    /// When the protection's words hold several weights, or have more than 20 cells, which would take too long.
+    /// When the protection's words hold several weights, or have more than 20 bits, which would take too long.
     pub fn of_weight(protection: &dyn Protection, weight: i8) -> Self {
         let shape = protection.word();
-        let cells = 8 + protection.exposed().check_bits;
-        assert!(shape.weights == 1 && cells <= 20, "{} has too large words to count", protection.id());
+        let bits = 8 + shape.check_bits;
+        assert!(shape.weights == 1 && bits <= 20, "{} has too large words to count", protection.id());
         let as_stored = protection.as_stored([weight; BLOCK])[0];
-        let mut patterns = vec![Outcomes::default(); cells + 1];
+        let mut patterns = vec![Outcomes::default(); bits + 1];
         let mut image = MemoryImage::blank(shape, BLOCK);
-        for flips in 0..1u32 << cells {
+        for flips in 0..1u32 << bits {
             protection.encode_block(&[weight; BLOCK], &mut image, 0);
-            for cell in (0..cells as u64).filter(|cell| flips >> cell & 1 == 1) {
-                match cell.checked_sub(8) {
-                    None => image.flip_data(cell),
+            for bit in (0..bits as u64).filter(|bit| flips >> bit & 1 == 1) {
+                match bit.checked_sub(8) {
+                    None => image.flip_data(bit),
                     Some(check) => image.flip_check(check),
                 }
             }
@@ -166,31 +166,30 @@ impl OutcomeLaw {
         Self::new(patterns)
     }
 
-    /// Cells of a word.
-    pub fn cells(&self) -> usize {
+    /// Number of bits of a word.
+    pub fn bits(&self) -> usize {
         self.patterns.len() - 1
     }
 
-    /// Numbers of patterns by number of flips, from 0 to the number of cells.
+    /// Counts by number of flips, from 0 to the number of bits.
     pub fn patterns(&self) -> &[Outcomes<u128>] {
         &self.patterns
     }
 
-    /// Probabilities of the outcomes when each cell flips with probability `rate`, independently.
+    /// Probabilities of the outcomes when each bit flips with probability `rate`, independently.
     pub fn probabilities(&self, rate: f64) -> Outcomes<f64> {
-        let of_pattern = pattern_probabilities(self.cells(), rate);
+        let of_pattern = pattern_probabilities(self.bits(), rate);
         let terms = self.patterns.iter().zip(of_pattern);
         terms.fold(Outcomes::default(), |sum, (counts, p)| sum + counts.map(|count| count as f64 * p))
     }
 
-    /// Probability that a word is read wrong with exactly so many flips, for each number of them. Their sum is that of
-    /// [`Outcomes::wrong`].
+    /// Probability that a word has exactly k flips and is read wrong, by k. The sum is the probability of a wrong word.
     pub fn wrong_by_flips(&self, rate: f64) -> Vec<f64> {
-        let of_pattern = pattern_probabilities(self.cells(), rate);
+        let of_pattern = pattern_probabilities(self.bits(), rate);
         self.patterns.iter().zip(of_pattern).map(|(counts, p)| counts.wrong() as f64 * p).collect()
     }
 
-    /// -ln(1 - P) of the probability P that a word is read wrong: such numbers add up over independent words.
+    /// Hazard of a word, -ln(1 - P) for the probability P that it is read wrong. Hazards of independent words add up.
     pub fn hazard(&self, rate: f64) -> f64 {
         // A sum that is above 1 by its rounding is 1.
         -libm::log1p(-self.probabilities(rate).wrong().min(1.0))
@@ -198,34 +197,32 @@ impl OutcomeLaw {
 }
 
 /// p^k (1 - p)^(n - k) for k from 0 to n, by multiplication alone.
-fn pattern_probabilities(cells: usize, rate: f64) -> Vec<f64> {
+fn pattern_probabilities(bits: usize, rate: f64) -> Vec<f64> {
     assert!((0.0..=1.0).contains(&rate), "a bit error rate is a probability, got {rate}");
     let powers = |base: f64| {
-        std::iter::successors(Some(1.0), move |power| Some(power * base))
-            .take(cells + 1)
-            .collect::<Vec<f64>>()
+        std::iter::successors(Some(1.0), move |power| Some(power * base)).take(bits + 1).collect::<Vec<f64>>()
     };
     let (flipped, kept) = (powers(rate), powers(1.0 - rate));
     flipped.into_iter().zip(kept.into_iter().rev()).map(|(flipped, kept)| flipped * kept).collect()
 }
 
-/// What flips do to a word of a linear code with so many code words of each weight, whose decoder corrects up to `radius`
-/// flips and detects all else; of patterns by number of flips, `detected_right` are detected and leave the data right.
+/// Distribution of a linear code whose decoder corrects up to `radius` flips and detects all other patterns.
 ///
-/// Flips pass when they are a code word, and are corrected when they are a code word and up to radius flips more, in one way
-/// only. Flips of check cells alone are no code word, so corrected flips leave the data right only when they are
-/// within the radius themselves.
-pub(crate) fn bounded_distance_law(
+/// `code_words` has the number of code words of each weight. `detected_right` has, for each number of flips, the number of
+/// patterns that are detected and leave the data right. A pattern passes as clean if it is a code word. It is corrected if
+/// it is at a distance of at most `radius` from a code word, which is then the only one. No pattern of check bits alone is
+/// a code word, so a corrected pattern leaves the data right only if it has at most `radius` flips.
+pub(crate) fn bounded_distance_outcomes(
     code_words: &[u128],
     radius: usize,
     detected_right: &[u128],
-) -> OutcomeLaw {
-    let cells = code_words.len() - 1;
-    let law = detected_right.iter().enumerate().map(|(flips, &detected_right)| {
-        let total = choose(cells, flips);
+) -> OutcomeDistribution {
+    let bits = code_words.len() - 1;
+    let distribution = detected_right.iter().enumerate().map(|(flips, &detected_right)| {
+        let total = choose(bits, flips);
         let corrected: u128 = (1..=radius)
             .flat_map(|more| code_words.iter().enumerate().map(move |(weight, &words)| (more, weight, words)))
-            .map(|(more, weight, words)| words * patterns_at(cells, weight, more, flips))
+            .map(|(more, weight, words)| words * patterns_at(bits, weight, more, flips))
             .sum();
         let clean = code_words[flips];
         let clean_right = u128::from(flips == 0);
@@ -239,20 +236,20 @@ pub(crate) fn bounded_distance_law(
             clean_wrong: clean - clean_right,
         }
     });
-    OutcomeLaw::new(law.collect())
+    OutcomeDistribution::new(distribution.collect())
 }
 
-/// Patterns of `flips` flips at distance `distance` from one of `weight` flips, all of `cells` cells.
-fn patterns_at(cells: usize, weight: usize, distance: usize, flips: usize) -> u128 {
+/// Number of patterns of `flips` flips at distance `distance` from a pattern of `weight` flips, in a word of `bits` bits.
+fn patterns_at(bits: usize, weight: usize, distance: usize, flips: usize) -> u128 {
     let back = (weight + distance).wrapping_sub(flips);
     if back > 2 * distance || back % 2 == 1 {
         return 0;
     }
     let back = back / 2;
-    choose(weight, back) * choose(cells - weight, distance - back)
+    choose(weight, back) * choose(bits - weight, distance - back)
 }
 
-/// Subsets of k of n; n is at most 128.
+/// Binomial coefficient C(n, k) for n up to 128.
 pub(crate) fn choose(n: usize, k: usize) -> u128 {
     PASCAL[n].get(k).copied().unwrap_or(0)
 }
@@ -268,45 +265,49 @@ static PASCAL: LazyLock<Vec<Vec<u128>>> = LazyLock::new(|| {
     rows
 });
 
-/// The laws of all words of a memory.
+/// Distributions of all words of a memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MemoryLaw {
-    /// The classes' laws, and how many words follow each.
-    classes: Vec<(OutcomeLaw, u64)>,
+pub struct MemoryDistribution {
+    /// Distribution of each class, and the number of its words.
+    classes: Vec<(OutcomeDistribution, u64)>,
 }
 
-impl MemoryLaw {
-    /// The laws of the words that store `plane`, padding included; `None` when the protection has no closed form.
+impl MemoryDistribution {
+    /// Distributions of the words that store `plane`, padding included; `None` for a protection without a closed form.
     pub fn of(protection: &dyn Protection, plane: &[i8]) -> Option<Self> {
-        let laws = protection.outcome_laws()?;
-        let mut words = vec![0; laws.len()];
-        match laws.len() {
+        let distributions = protection.outcome_distributions()?;
+        let mut words = vec![0; distributions.len()];
+        match distributions.len() {
             1 => words[0] = (plane.len() / protection.word().weights) as u64,
             _ => {
                 for weights in plane.chunks_exact(protection.word().weights) {
-                    words[protection.law_of(weights)] += 1;
+                    words[protection.class_of(weights)] += 1;
                 }
             }
         }
-        Some(Self { classes: laws.into_iter().zip(words).collect() })
+        Some(Self { classes: distributions.into_iter().zip(words).collect() })
     }
 
     /// Expected numbers of words by outcome in one trial; words without a flip are clean and right.
     pub fn expected(&self, rate: f64) -> Outcomes<f64> {
-        let of = |(law, words): &(OutcomeLaw, u64)| law.probabilities(rate).map(|p| *words as f64 * p);
+        let of = |(distribution, words): &(OutcomeDistribution, u64)| {
+            distribution.probabilities(rate).map(|p| *words as f64 * p)
+        };
         self.classes.iter().map(of).fold(Outcomes::default(), Add::add)
     }
 
-    /// Expected number of words with a flipped cell in one trial.
+    /// Expected number of words with a flipped bit in one trial.
     pub fn words_hit(&self, rate: f64) -> f64 {
-        let hit = |cells: usize| -libm::expm1(cells as f64 * libm::log1p(-rate));
-        self.classes.iter().map(|(law, words)| *words as f64 * hit(law.cells())).sum()
+        let hit = |bits: usize| -libm::expm1(bits as f64 * libm::log1p(-rate));
+        self.classes.iter().map(|(distribution, words)| *words as f64 * hit(distribution.bits())).sum()
     }
 
     /// Probability that some word is read wrong in a trial: 1 - (1 - P_1)(1 - P_2) ... over all words.
     pub fn changed_probability(&self, rate: f64) -> f64 {
         // A class without words adds nothing, even where its words are always wrong.
         let classes = self.classes.iter().filter(|(_, words)| *words > 0);
-        -libm::expm1(-classes.map(|(law, words)| *words as f64 * law.hazard(rate)).sum::<f64>())
+        -libm::expm1(
+            -classes.map(|(distribution, words)| *words as f64 * distribution.hazard(rate)).sum::<f64>(),
+        )
     }
 }

@@ -37,17 +37,17 @@ const SIMPLEX_LABELS: [u8; 8] = [1, 2, 3, 4, 5, 6, 0, 7];
 
 const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 
-/// Bit 6 of bytes 0..=6: the check cells of the (64,57) code.
+/// Bit 6 of bytes 0..=6: the check bits of the (64,57) code.
 pub(crate) const IN_PLACE_CHECKS: u64 = 0x0040_4040_4040_4040;
 
 /// Byte b is L_b of the (72,64) code.
 pub(crate) const SECDED_MASK: u64 = {
     let mut mask = 0;
-    let mut cell = 0;
-    while cell < 64 {
-        let (b, i) = (cell / 8, cell % 8);
-        mask |= (SECDED_C[i] as u64 >> b & 1) << cell;
-        cell += 1;
+    let mut bit = 0;
+    while bit < 64 {
+        let (b, i) = (bit / 8, bit % 8);
+        mask |= (SECDED_C[i] as u64 >> b & 1) << bit;
+        bit += 1;
     }
     mask
 };
@@ -55,10 +55,10 @@ pub(crate) const SECDED_MASK: u64 = {
 /// Byte b is L_b of the (64,57) code; byte 7 is zero.
 pub(crate) const IN_PLACE_MASK: u64 = {
     let mut mask = 0;
-    let mut cell = 0;
-    while cell < 56 {
-        mask |= (simplex_word(cell % 8) as u64 >> (cell / 8) & 1) << cell;
-        cell += 1;
+    let mut bit = 0;
+    while bit < 56 {
+        mask |= (simplex_word(bit % 8) as u64 >> (bit / 8) & 1) << bit;
+        bit += 1;
     }
     mask
 };
@@ -73,15 +73,15 @@ const fn simplex_word(i: usize) -> u8 {
     word
 }
 
-/// Column of data cell `8 b + i` in the (72,64) matrix.
-pub(crate) fn secded_column(cell: usize) -> u8 {
-    1 << (cell / 8) ^ SECDED_C[cell % 8]
+/// Column of data bit `8 b + i` in the (72,64) matrix.
+pub(crate) fn secded_column(bit: usize) -> u8 {
+    1 << (bit / 8) ^ SECDED_C[bit % 8]
 }
 
-/// Column of cell `8 b + i` in the (64,57) matrix.
-pub(crate) fn in_place_column(cell: usize) -> u8 {
-    let byte = if cell < 56 { 1 << (cell / 8) } else { 0x7f };
-    byte ^ simplex_word(cell % 8)
+/// Column of bit `8 b + i` in the (64,57) matrix.
+pub(crate) fn in_place_column(bit: usize) -> u8 {
+    let byte = if bit < 56 { 1 << (bit / 8) } else { 0x7f };
+    byte ^ simplex_word(bit % 8)
 }
 
 /// Bit 7 of byte b: parity of byte b of `word`. The other bits mean nothing.
@@ -161,7 +161,7 @@ pub(crate) fn in_place_syndrome(block: u64) -> u8 {
     gather(in_place_spread(block))
 }
 
-/// Fills in the check cells of a block in the (64,57) code.
+/// Fills in the check bits of a block in the (64,57) code.
 pub(crate) fn in_place_encode(block: u64) -> u64 {
     let data = block & !IN_PLACE_CHECKS;
     data | in_place_spread(data) >> 1

@@ -1,0 +1,224 @@
+//! A network in memory: regions, faults in them, and the weights that are read.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use design::{BitErrorRate, FaultKind, Scope};
+use ecc::{Protection, Violation};
+use inject::{FaultPattern, Faults, PlaneSizes, ScopedBits};
+
+use crate::changed::WordClasses;
+use crate::region::{BlockFlips, StoredRegion, check_plane_bits};
+use crate::{ChangedTrials, Network, NoChangedTrials, Trial, WeightChange, WordAccount};
+
+/// A scope that names a tensor which the network does not have.
+#[derive(Debug, PartialEq, thiserror::Error)]
+#[error("{model} has no tensor {tensor:?}, expected one of {known}")]
+pub struct UnknownTensor {
+    /// Network label.
+    pub model: String,
+    /// The name found.
+    pub tensor: String,
+    /// Names of the network's tensors.
+    pub known: String,
+}
+
+impl Network {
+    /// Stored bits that a fault model with a scope sees under a protection.
+    pub(crate) fn bits_in(
+        &self,
+        scope: &Scope,
+        protection: &dyn Protection,
+    ) -> Result<ScopedBits, UnknownTensor> {
+        let weights = self.weights_in(scope)?;
+        let regions = protection.regions(&self.plane);
+        // A tensor's bits in the check plane are one range: so far one region at most has bits there.
+        let check_bits = |weight: usize| {
+            let regions = regions.iter().enumerate().map(|(i, region)| {
+                let code = region.code.as_deref().unwrap_or(protection);
+                region.blocks_before(weight) as u64 * check_plane_bits(region, code, i == 0)
+            });
+            regions.sum::<u64>()
+        };
+        let data_bits = |weight: usize| 8 * weight as u64;
+        let [start, end] = [weights.start, weights.end];
+        Ok(ScopedBits::new(scope, data_bits(start)..data_bits(end), check_bits(start)..check_bits(end)))
+    }
+
+    /// Plane indices of the weights in a scope, padding included.
+    fn weights_in(&self, scope: &Scope) -> Result<Range<usize>, UnknownTensor> {
+        match &scope.tensor {
+            None => Ok(0..self.plane.len()),
+            Some(name) => self.stored_tensor(name),
+        }
+    }
+}
+
+/// A network stored under a protection, ready for trials.
+#[derive(Debug)]
+pub struct StoredNetwork<'a> {
+    network: &'a Network,
+    protection: Arc<dyn Protection>,
+    regions: Vec<StoredRegion<'a>>,
+    /// Found when first asked for; `None` without a closed form.
+    classes: OnceLock<Option<WordClasses>>,
+}
+
+impl<'a> StoredNetwork<'a> {
+    /// Checks that the protection can store a network, by storing it and reading it back, and notes the weights that
+    /// storage alone changes.
+    ///
+    /// # Errors
+    /// The first weight that the protection cannot store.
+    ///
+    /// # Panics
+    /// When other weights are read back than [`Protection::as_stored`] says, or padding is.
+    pub fn new(network: &'a Network, protection: Box<dyn Protection>) -> Result<Self, Violation> {
+        protection.constraint().check(&network.layout, &network.plane)?;
+        let protection: Arc<dyn Protection> = Arc::from(protection);
+        let mut regions: Vec<StoredRegion<'_>> = Vec::new();
+        for region in protection.regions(&network.plane) {
+            let weights = regions.is_empty().then_some(&network.layout);
+            let check_start = regions.last().map_or(0, |before| before.check_plane().end);
+            regions.push(StoredRegion::new(region, &protection, weights, check_start));
+        }
+        assert!(
+            regions.len() == 1 || regions.iter().all(|region| region.losses().is_empty()),
+            "{} has several regions and loses bytes by storing them",
+            protection.id()
+        );
+        Ok(Self { network, protection, regions, classes: OnceLock::new() })
+    }
+
+    /// Weights that storage alone changes, in memory order; none under a lossless protection.
+    pub fn losses(&self) -> &[WeightChange] {
+        self.regions[0].losses()
+    }
+
+    /// The network that is stored.
+    pub fn network(&self) -> &Network {
+        self.network
+    }
+
+    /// The protection of the network.
+    pub fn protection(&self) -> &dyn Protection {
+        &*self.protection
+    }
+
+    /// The regions of the memory; the first stores a byte for each weight.
+    pub fn regions(&self) -> &[StoredRegion<'a>] {
+        &self.regions
+    }
+
+    /// Stored bits that faults reach, in the two planes of a pattern.
+    pub fn bits(&self) -> PlaneSizes {
+        PlaneSizes {
+            data_bits: 8 * self.network.plane.len() as u64,
+            check_bits: self.regions.last().map_or(0, |last| last.check_plane().end),
+        }
+    }
+
+    /// Draws the faults of a trial and reads the memory under them.
+    pub fn trial(&self, kind: FaultKind, rate: BitErrorRate, seed: u64, trial: u64) -> Trial {
+        self.read(inject::sample(kind, rate, self.bits(), seed, trial))
+    }
+
+    /// Trials under independent flips of which only those are drawn in which some word, padding included, reads back
+    /// wrong.
+    ///
+    /// # Errors
+    /// When the protection has no closed form for how often that is, or there are none.
+    pub fn changed_trials(&self, rate: BitErrorRate) -> Result<ChangedTrials<'_>, NoChangedTrials> {
+        let classes = self.classes.get_or_init(|| WordClasses::of(&*self.protection, &self.network.plane));
+        match classes {
+            _ if !self.losses().is_empty() => {
+                Err(NoChangedTrials::Lossy { protection: self.protection.id().into() })
+            }
+            Some(classes) => ChangedTrials::new(self, classes, rate),
+            None => Err(NoChangedTrials::NoClosedForm { protection: self.protection.id().into() }),
+        }
+    }
+
+    /// Reads the memory under faults. The pattern of the trial is the bits that differ from what was stored.
+    ///
+    /// # Panics
+    /// When the faults are in bits that the memory does not have.
+    pub fn read(&self, faults: Faults) -> Trial {
+        let flips: Vec<Vec<BlockFlips>> = self
+            .regions
+            .iter()
+            .map(|region| match &faults {
+                Faults::Flips(pattern) => self.flips(region, pattern),
+                Faults::ByStoredBit { ones, zeros } => {
+                    region.flips_by_stored_bit(self.flips(region, ones), self.flips(region, zeros))
+                }
+                Faults::BetweenScrubs(intervals) => region.flips_between_scrubs(
+                    intervals.iter().map(|pattern| self.flips(region, pattern)).collect(),
+                ),
+            })
+            .collect();
+        let mut trial = Trial::default();
+        let mut changes = Vec::new();
+        for (region, flips) in self.regions.iter().zip(&flips) {
+            region.read(flips, &mut trial);
+            changes.push(std::mem::take(&mut trial.changes));
+        }
+        trial.changes = match changes.len() {
+            1 => changes.remove(0),
+            _ => self.weights_read(&changes),
+        };
+        trial.pattern = match faults {
+            Faults::Flips(pattern) => pattern,
+            _ => {
+                let mut pattern = FaultPattern::default();
+                self.regions
+                    .iter()
+                    .zip(&flips)
+                    .for_each(|(region, flips)| region.add_to(&mut pattern, flips));
+                pattern
+            }
+        };
+        trial
+    }
+
+    fn flips(&self, region: &StoredRegion<'_>, pattern: &FaultPattern) -> Vec<BlockFlips> {
+        let end = self.bits().check_bits;
+        assert!(
+            pattern.check.last().is_none_or(|bit| *bit < end),
+            "a flip in the check plane beyond {end} bits"
+        );
+        region.flips(pattern)
+    }
+
+    /// Weights that are read with other values than the network's, where bytes of the regions are.
+    fn weights_read(&self, changes: &[Vec<WeightChange>]) -> Vec<WeightChange> {
+        let stored: Vec<&[i8]> = self.regions.iter().map(StoredRegion::bytes).collect();
+        let wrong = self.regions.iter().zip(changes).map(|(region, changes)| {
+            let tensors = region.layout().tensors();
+            changes.iter().map(|change| (tensors[change.tensor].start + change.index, change.value)).collect()
+        });
+        let wrong: Vec<BTreeMap<usize, i8>> = wrong.collect();
+        let read = self.protection.weights_read(&stored, &wrong).into_iter();
+        let change = |(index, value)| {
+            let (tensor, index) = self.network.layout.locate(index)?;
+            Some(WeightChange { tensor, index, value })
+        };
+        read.filter_map(change).collect()
+    }
+
+    /// Goes through the words that a pattern hits, one by one, region by region in the order of memory.
+    ///
+    /// # Panics
+    /// When the pattern flips bits that the memory does not have.
+    pub fn account(&self, pattern: &FaultPattern) -> Vec<WordAccount> {
+        let regions = self.regions.iter().enumerate();
+        regions.flat_map(|(number, region)| region.account(number, self.flips(region, pattern))).collect()
+    }
+
+    /// Number of bits in a scope that hold 1.
+    pub(crate) fn ones_in(&self, scope: &Scope) -> Result<u64, UnknownTensor> {
+        let weights = self.network.weights_in(scope)?;
+        Ok(self.regions.iter().map(|region| region.ones_of(weights.clone(), scope.bit)).sum())
+    }
+}

@@ -1,0 +1,11 @@
+//! Memory as a list of regions, the bits of a region, and the weights that it can store.
+
+mod constraint;
+mod image;
+mod layout;
+mod region;
+
+pub use constraint::{Constraint, Violation};
+pub use image::MemoryImage;
+pub use layout::{BLOCK, MemoryLayout, TensorSpan};
+pub use region::Region;
