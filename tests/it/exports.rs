@@ -11,7 +11,7 @@ fn the_published_texts_say_what_the_records_say() {
     let said = succeed(&root(), &["report", "--splice", "README.md", "results/README.md", "--check"]);
     assert_eq!(
         said,
-        "README.md: parts from runs: 1, written anew: 0\nresults/README.md: parts from runs: 1, written anew: 0\n"
+        "README.md: parts from runs: 1, rewritten: 0\nresults/README.md: parts from runs: 1, rewritten: 0\n"
     );
 }
 
@@ -31,7 +31,7 @@ fn a_part_is_written_anew_and_nothing_else_is() {
     let stale = zerospace(folder.path(), &["report", "--splice", "page.md", "--check"]);
     assert_eq!(stale.code, 6, "{}", stale.stderr);
     assert!(
-        stale.stderr.starts_with("error: page.md, line 3, part `drops run`: not what the records say;"),
+        stale.stderr.starts_with("error: page.md, line 3, part `drops run`: differs from the records;"),
         "{}",
         stale.stderr
     );

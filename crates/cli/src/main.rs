@@ -24,7 +24,7 @@ use crate::terminal::{output, shell};
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  the machine or the network refused: a file could not be read or written, the disk is full, a host is not reached
+  1  the machine or the network refused: a file could not be read or written, the disk is full, a host is unreachable
   2  usage, configuration or input: the message names the file, the value and what was expected
   4  records of another plan
   5  incomplete; `zerospace run` with the same arguments resumes
@@ -40,10 +40,10 @@ Start here:
   zerospace inspect resnet20.safetensors
   zerospace run experiments/resnet20-cifar10.toml
 
-Every verb explains itself with --help.";
+Every command has --help.";
 
-/// Measure how much accuracy an 8-bit CNN keeps when the memory that holds its weights flips bits, and
-/// what each way of protecting that memory buys.
+/// Measure the accuracy that an 8-bit CNN keeps when the memory of its weights flips bits, and compare protections of
+/// that memory.
 #[derive(Parser)]
 #[command(name = "zerospace", version, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
 struct Arguments {
@@ -74,7 +74,7 @@ enum Verb {
 }
 
 impl Verb {
-    /// What the verb leaves when it is stopped; `None` of those that last no time, which signals simply end.
+    /// Results that a stopped command leaves; `None` for short commands, which signals end at once.
     fn left(&self) -> Option<Left> {
         match self {
             Self::Reproduce(_) | Self::Data(_) | Self::Train(_) | Self::Run(_) => Some(Left::Resumable),
@@ -114,7 +114,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The command line, for people to give again.
+/// The command line as typed, to be run again.
 fn typed(program: &Command, matches: &ArgMatches) -> String {
     match matches.subcommand() {
         None => shell::typed(program, matches),

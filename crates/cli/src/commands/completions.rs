@@ -6,7 +6,7 @@ use crate::terminal::output::data;
 use harness::Failure;
 
 const HELP: &str = "\
-Verbs, options, files, and the names of architectures, data sets and protections are completed. To install it:
+The script completes commands, options, files, and the names of architectures, data sets and protections. To install it:
   bash: zerospace completions bash > ~/.local/share/bash-completion/completions/zerospace
   zsh: zerospace completions zsh > ~/.zfunc/_zerospace   (with `fpath+=~/.zfunc` before `compinit` in ~/.zshrc)
   fish: zerospace completions fish > ~/.config/fish/completions/zerospace.fish
@@ -17,7 +17,7 @@ Example:
   mkdir -p ~/.local/share/bash-completion/completions
   zerospace completions bash > ~/.local/share/bash-completion/completions/zerospace";
 
-/// Print the script that completes this program's command line in a shell
+/// Print a script that completes this program's command line in a shell
 #[derive(Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Arguments {

@@ -1,4 +1,4 @@
-//! `data`: brings data sets, says which are there, and writes them out.
+//! `data`: downloads data sets, lists the available ones, and writes images.
 
 mod archive;
 mod download;
@@ -26,7 +26,7 @@ Examples:
   zerospace data list
   zerospace data write synthetic --split test --images 1000 out/cifar10";
 
-/// Fetch published data sets, list those that are there, or write one out
+/// Download published data sets, list available ones, or write images of one
 #[derive(Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Arguments {
@@ -67,16 +67,16 @@ Examples:
 #[derive(Args)]
 #[command(after_help = FETCH_HELP)]
 struct FetchArguments {
-    /// What to fetch
+    /// Data set to download
     #[arg(value_enum, required = true, value_name = "NAME")]
     names: Vec<Name>,
     /// Directory of data sets
     #[arg(long = "data", value_name = "DIR", env = "ZEROSPACE_DATA", default_value = "data")]
     data_root: PathBuf,
-    /// Another place to fetch it from
+    /// Download from this address instead
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// A file that was downloaded elsewhere
+    /// Use this file, which was downloaded elsewhere
     #[arg(long, value_name = "FILE", conflicts_with = "url")]
     from: Option<PathBuf>,
     /// SHA-256 of what --url or --from has, where it is packed otherwise than the published file; the files in it are
@@ -137,14 +137,14 @@ fn fetch(arguments: &FetchArguments) -> Result<Outcome, Failure> {
     Ok(Outcome::Done)
 }
 
-/// One published file, on its way to a directory.
+/// A published file and the directory for it.
 struct Fetch<'a> {
     published: &'a Published,
     arguments: &'a FetchArguments,
 }
 
 impl Fetch<'_> {
-    /// Gives the directory in which the files now lie.
+    /// Returns the directory that now holds the files.
     fn execute(&self) -> Result<PathBuf, Failure> {
         let Self { published, arguments } = self;
         let root = &arguments.data_root;
@@ -200,7 +200,7 @@ impl Fetch<'_> {
         Ok(dir)
     }
 
-    /// Looks for the files and gives the directory in which they lie; `None` when some are missing.
+    /// Returns the directory that holds the files; `None` if some are missing.
     ///
     /// # Errors
     /// Input, when files of other content are in the way.
@@ -305,7 +305,7 @@ fn in_the_way(path: &Path, other: &str) -> Failure {
     Failure::Input(anyhow!("{}: there already, and not {other}; move it away first", path.display()))
 }
 
-/// A split of a set, if it is there.
+/// A split of a set, if it exists.
 fn find(set: DataSource, root: &Path, split: Split) -> Result<Option<FoundSet>, Failure> {
     match set.find(root, split) {
         Ok(found) => Ok(Some(found)),

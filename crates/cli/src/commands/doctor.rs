@@ -1,4 +1,4 @@
-//! `doctor`: what this machine is, and whether everything will work on it.
+//! `doctor`: describes the machine and checks that everything works on it.
 
 mod exactness;
 mod places;
@@ -24,35 +24,36 @@ use crate::terminal::{document, signals};
 use harness::Failure;
 use harness::Recomputation;
 
-/// What `zerospace doctor --record` wrote on the machine to which others are compared.
+/// Output of `zerospace doctor --record` on the reference machine.
 const RECORD: &str = include_str!("../../carried/doctor.json");
 
 const RECORD_FORMAT: &str = "zerospace.doctor-record/1";
 
-/// Bytes that a run directory should have free: a campaign of a million trials takes some 500 MB.
+/// Free bytes that a run directory needs: a campaign of a million trials takes about 500 MB.
 const ROOM: u64 = 1 << 30;
 
 const HELP: &str = "\
-Exactness is one trial of each network that the program carries, computed here and compared with its published record:
-any difference means that no result of this machine can be trusted. Speeds are by the processor time of one thread, the
-best of several passes, beside those in results/bench/2026-11-28-intel-xeon/doctor.json; they are lower where
-others share the core.
+The check of exactness computes one trial of each network that the program carries and compares it with its published
+record. Any difference means that no result of this machine can be trusted. Speeds use the processor time of one thread
+in the fastest of several passes; the table compares them with results/bench/2026-11-28-intel-xeon/doctor.json. They are
+lower if other processes share the core.
 
-Exit code 1 when results differ or the run directory cannot be written. What is missing of the data is only told.
+The exit code is 1 if results differ or the run directory cannot be written. Missing data sets are reported, and are no
+error.
 
 Examples:
   zerospace doctor
   zerospace doctor --data /data --format json | jq .ready
   zerospace doctor --record speeds.json";
 
-/// Say what this machine is, whether it computes the right bits and how fast, and what to mend
+/// Check this machine: exactness, speed, data sets and free space
 #[derive(Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Arguments {
-    /// Directory in which run directories are to be made
+    /// Directory of the run directories
     #[arg(long, value_name = "DIR", default_value = "runs")]
     out: PathBuf,
-    /// Write the speeds and the trials of this machine into a file, to compare others with; say nothing else
+    /// Write the speeds and trials of this machine into a file for comparison with others, and print nothing else
     #[arg(long, value_name = "FILE", conflicts_with = "format")]
     record: Option<PathBuf>,
     #[command(flatten)]
@@ -61,7 +62,7 @@ pub(crate) struct Arguments {
     machine: Machine,
 }
 
-/// A machine to compare others with.
+/// A reference machine.
 #[derive(Serialize, Deserialize)]
 struct Record {
     format: String,
@@ -119,7 +120,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     }
 }
 
-/// The form that is taken of those that a machine can run.
+/// The fastest form that the machine can run.
 fn taken<'a>(forms: &[&'a str]) -> &'a str {
     forms.last().expect("the portable form is always there")
 }
@@ -196,7 +197,7 @@ struct Diagnosis {
     trials: Vec<Comparison>,
     /// A sentence each.
     to_mend: Vec<String>,
-    /// Whether nothing is to be mended that every run needs.
+    /// True if every requirement of a run is met.
     ready: bool,
 }
 

@@ -10,38 +10,38 @@ use crate::terminal::output::markdown;
 use harness::Failure;
 
 const HELP: &str = "\
-1 FIT is a failure in 10^9 hours, here a flip of a cell, and a Mbit is 2^20 bits: multiply by 1.048576 what is quoted for
-10^6 bits. Flips are taken as independent and equally likely in both directions: after t hours without scrubbing a cell
-differs from what was stored with probability (1 - exp(-2 x flips an hour x t)) / 2. A year has 365.25 days, 8,766 hours.
+1 FIT is one failure in 10^9 hours, here one bit flip, and 1 Mbit is 2^20 bits: multiply a number for 10^6 bits by
+1.048576. Flips are assumed independent and equally likely in both directions. After t hours without scrubbing, a bit
+differs from the stored bit with probability (1 - exp(-2 x flips per hour x t)) / 2. A year has 365.25 days, 8,766 hours.
 
-How many FIT a memory has is for its data sheet, a beam test (JEDEC JESD89) or field data to say. The large field
-study of Schroeder, Pinheiro and Weber (DRAM Errors in the Wild, SIGMETRICS 2009) found 25,000 to 70,000 FIT/Mbit in
-DRAM, most of them from few modules, and cites 200 to 5,000 from earlier studies. Undervolted memories fail at rates of
-quite another kind: give their bit error rate to `rates` directly.
+The FIT of a memory come from its data sheet, a beam test (JEDEC JESD89) or field data. The large field study of
+Schroeder, Pinheiro and Weber (DRAM Errors in the Wild, SIGMETRICS 2009) found 25,000 to 70,000 FIT/Mbit in DRAM, most
+of them from few modules, and cites 200 to 5,000 from earlier studies. Undervolted memories fail far more often: give
+their bit error rate to `rates` directly.
 
 Examples:
   zerospace fit --fit-per-mbit 1000 --hours 8766
   zerospace fit --fit-per-mbit 50000 --hours 24 --ber 1e-6 --ber 2e-5
   zerospace fit --fit-per-mbit 1000 --hours 8766 --format json | jq .bit_error_rate";
 
-/// From failures in time to bit error rates, and to the rate that `accumulate` takes
+/// Convert failures in time (FIT) to bit error rates and to the hourly rate of `accumulate`
 #[derive(Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Arguments {
-    /// Flips in 10^9 hours and 2^20 bits
+    /// Bit flips in 10^9 hours and 2^20 bits
     #[arg(long, value_name = "FIT")]
     fit_per_mbit: f64,
-    /// Hours in which nothing is scrubbed; a year is 8,766
+    /// Hours without scrubbing; a year has 8,766
     #[arg(long, value_name = "HOURS")]
     hours: f64,
-    /// Bit error rates to say the hours of, instead of 1e-9 to 1e-3
+    /// Bit error rates whose hours are computed, instead of 1e-9 to 1e-3
     #[arg(long, value_name = "RATE")]
     ber: Vec<f64>,
     #[command(flatten)]
     shown: Shown,
 }
 
-/// 365.25 days.
+/// Hours of 365.25 days.
 const HOURS_OF_YEAR: f64 = 8766.0;
 
 pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
@@ -84,7 +84,7 @@ struct Fit {
     until: Vec<Until>,
 }
 
-/// When a bit error rate is reached; infinite, in JSON null, where it never is.
+/// Time until a bit error rate is reached; infinite, in JSON null, if it never is.
 #[derive(Serialize)]
 struct Until {
     bit_error_rate: f64,

@@ -17,11 +17,11 @@ use harness::network_text::{self, suspicious};
 use harness::provenance;
 use harness::{SYNTHETIC_SHORT, calibrated_on_synthetic};
 
-/// Width of the bars in the table by position.
+/// Longest bar in the table by position, in characters.
 const BAR: usize = 40;
 
 const HELP: &str = "\
---figure draws the second table, a panel for each checkpoint, such as before and after training:
+--figure draws the second table with a panel for each checkpoint, for example before and after training:
 large-weights.svg, .png, and the numbers as .csv.
 
 Examples:
@@ -30,8 +30,8 @@ Examples:
 
 /// Show int8 checkpoints: weight distribution, large values by position, the in-place constraint
 ///
-/// The first table is the paper's Table 1 for each tensor: shares of |q| below 32, below 64, and up to 128.
-/// The second is its Figure 1: how many 8-byte blocks have a large value at each byte position.
+/// The first table is the paper's Table 1 for each tensor: shares of |q| below 32, below 64, and up to 128. The second
+/// table is the paper's Figure 1: the number of 8-byte blocks with a large value at each byte position.
 #[derive(Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Arguments {
@@ -72,7 +72,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     Ok(Outcome::Done)
 }
 
-/// Folder, file and architecture: what training has made of which network.
+/// Folder, file and architecture of a checkpoint.
 fn network(path: &Path, model: &ModelSpec) -> String {
     let text = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
     let folder = text(path.parent().and_then(Path::file_name));
@@ -197,7 +197,7 @@ impl InspectedTensor {
     }
 }
 
-/// A scale, or the least and the greatest where channels have their own.
+/// Levels per unit of a tensor, or the smallest and largest of its channels.
 fn levels_a_unit(scales: &[f32]) -> String {
     match scales {
         [scale] => format!("{scale:.3}"),

@@ -11,17 +11,17 @@ use crate::terminal::output::{data, lines};
 use harness::Failure;
 
 const HELP: &str = "\
-Writes zerospace.1, and zerospace-VERB.1 for each verb: what --help says. To install them for yourself:
+The command writes zerospace.1 and zerospace-COMMAND.1 for each command, with the text of --help. To install them:
   zerospace man ~/.local/share/man/man1
 
 Example:
   zerospace man man1 && man -l man1/zerospace-run.1";
 
-/// Write the manual pages, one for the program and one a verb
+/// Write the manual pages, one for the program and one for each command
 #[derive(Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Arguments {
-    /// Folder of the pages, which is created if missing
+    /// Folder for the pages; it is created if missing
     #[arg(value_name = "DIR", default_value = "man1")]
     folder: PathBuf,
 }
@@ -45,7 +45,7 @@ pub(crate) fn execute(arguments: &Arguments, program: Command) -> Result<Outcome
     Ok(Outcome::Done)
 }
 
-/// A command, and those of which it is the first word.
+/// A command and its subcommands.
 fn with_all_below(command: &Command) -> Vec<&Command> {
     std::iter::once(command).chain(command.get_subcommands().flat_map(with_all_below)).collect()
 }
@@ -73,7 +73,7 @@ fn as_it_stands(notes: &str) -> String {
     let line = |line: &str| {
         let escaped =
             line.replace('\\', r"\e").replace('-', r"\-").replace('`', r"\(ga").replace('\'', r"\(aq");
-        // A dot would begin a request.
+        // A leading dot would be a roff request.
         if escaped.starts_with('.') { format!(r"\&{escaped}") } else { escaped }
     };
     let lines: Vec<String> = notes.lines().map(line).collect();

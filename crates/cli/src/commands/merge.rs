@@ -10,10 +10,10 @@ use crate::terminal::output::{data, progress_line};
 use crate::terminal::signals;
 use harness::Failure;
 
-/// Merge the parts of a finished run into trials.parquet; exit 5 when some are missing
+/// Merge the parts of a finished run into trials.parquet; exit with code 5 if parts are missing
 ///
-/// Rows are in plan order. The file is a function of the records: however the run was interrupted or
-/// spread over threads, shards and machines, its bytes are the same. Merging again changes nothing.
+/// Rows are in plan order. The file depends only on the records: its bytes are equal for any interruption of the run
+/// and any division among threads, shards and machines. A second merge changes nothing.
 #[derive(Args)]
 #[command(after_help = "Example:\n  zerospace merge runs/resnet20-cifar10")]
 pub(crate) struct Arguments {
@@ -25,9 +25,10 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     merge(&Store::open(&arguments.run)?, Format::Text)
 }
 
-/// Merges; says what is missing when it cannot. The merged file is named in text only: a document follows.
+/// Merges the parts, or lists missing trials. The name of the merged file is printed only as text: with JSON a document
+/// follows.
 ///
-/// Another process may have extended the run since `store` was opened; merged is what the run is now.
+/// Another process may have extended the run since `store` was opened; this merges the present run.
 pub(crate) fn merge(store: &Store, format: Format) -> Result<Outcome, Failure> {
     let store = &Store::open(store.root())?;
     let missing = match signals::whole(|| store.merge())? {
@@ -58,7 +59,7 @@ pub(crate) fn merge(store: &Store, format: Format) -> Result<Outcome, Failure> {
     Ok(Outcome::Incomplete)
 }
 
-/// Cells of which the missing trials are listed.
+/// Most cells whose missing trials are listed.
 const MOST_CELLS: usize = 8;
 
 /// The trials of ascending units of one cell.

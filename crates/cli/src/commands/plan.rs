@@ -18,25 +18,26 @@ use harness::Recomputation;
 use harness::left_out;
 use harness::network_text;
 
-/// Check an experiment and show its cells; run nothing
+/// Check an experiment and show its cells without running any
 ///
-/// P(changed) is the probability that in an ordinary trial some stored word, padding included, reads back wrong: where it
-/// is small, nearly all trials lose nothing, and `trials_of = "changed"` in the experiment draws only the others.
-/// `unknown` where it has no closed form.
+/// P(changed) is the probability that some stored word, padding included, reads back wrong in an ordinary trial. If it is
+/// small, nearly all trials lose nothing, and `trials_of = "changed"` in the experiment draws only the other trials.
+/// `unknown` means that there is no closed form.
 ///
-/// Flips are expected ones, in the mean of many trials, but for `fixed-count`, under which in every trial exactly so many cells
-/// flip: the rate times the cells of each plane, rounded down. For `accumulate` they are those of all hours, before any
-/// scrub; for `stuck-at` and `asymmetric` they follow from the bits that are stored.
+/// Flips are expected values over many trials. Under `fixed-count` every trial flips exactly the printed number of bits: the
+/// rate times the bits of each plane, rounded down. For `accumulate` the number covers all hours, before any scrub; for
+/// `stuck-at` and `asymmetric` it follows from the stored bits.
 ///
-/// A pilot runs the first trials of each cell, stores nothing, and tells what the plan will cost on this machine and how
-/// wide the 95 % interval of each mean drop will be: 1.96 standard deviations of the pilot's drops over the root of the
-/// number of trials. Drops have heavy tails, so a small pilot mostly promises too much. `?` where all drops were equal.
+/// A pilot runs the first trials of each cell and stores nothing. It estimates the time of the plan on this machine and the
+/// width of the 95 % interval of each mean drop: 1.96 standard deviations of the pilot's drops divided by the root of the
+/// number of trials. Drops have heavy tails, so a small pilot usually underestimates the width. `?` means that all drops
+/// were equal.
 #[derive(Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Arguments {
     /// Experiment file (TOML)
     experiment: PathBuf,
-    /// Run so many trials of each cell to estimate cost and intervals
+    /// Run this number of trials of each cell to estimate time and intervals
     #[arg(long, value_name = "TRIALS", value_parser = clap::value_parser!(u64).range(2..))]
     pilot: Option<u64>,
     #[command(flatten)]
@@ -140,7 +141,7 @@ impl PlannedNetwork<'_> {
     }
 }
 
-/// What the plan costs, by a pilot of so many trials a cell.
+/// Time of the plan, estimated by a pilot with this number of trials per cell.
 #[derive(Serialize)]
 struct Pilot {
     trials: u64,
@@ -162,12 +163,12 @@ struct CellPlan {
 #[derive(Serialize)]
 struct CellPilot {
     seconds_a_trial: f64,
-    /// `None` where all drops were equal.
+    /// Half width of the interval; `None` if all drops were equal.
     interval_points: Option<f64>,
 }
 
 impl CellPlan {
-    /// Returns true if every trial has the same number of flips.
+    /// True if every trial flips the same number of bits.
     fn flips_exactly(&self) -> bool {
         self.named.fault_model.kind == FaultKind::FixedCount
     }
@@ -195,7 +196,6 @@ impl Document for Plan<'_> {
     const FORMAT: &'static str = "zerospace.plan/1";
 
     fn text(&self) -> String {
-        // Known, or a mean.
         let flips = match self.cells.iter().all(CellPlan::flips_exactly) {
             true => ">flips a trial",
             false => ">expected flips a trial",
@@ -241,16 +241,16 @@ impl Document for Plan<'_> {
     }
 }
 
-/// What a pilot found of a cell.
+/// Result of a pilot for a cell.
 struct Piloted {
-    /// Of a trial, in the mean.
+    /// Mean seconds of a trial.
     seconds: f64,
-    /// Standard deviation of the drops in points, times the probability with which the trials count.
+    /// Standard deviation of the drops in points, times the weight of the trials.
     deviation: f64,
 }
 
 impl Piloted {
-    /// Half the 95 % interval of the mean of so many trials, in points; none where all drops were equal.
+    /// Half width of the 95 % interval of the mean over `trials` trials, in points; `None` if all drops were equal.
     fn interval(&self, trials: u64) -> Option<f64> {
         (self.deviation != 0.0).then(|| 1.96 * self.deviation / (trials as f64).sqrt())
     }

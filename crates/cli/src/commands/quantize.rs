@@ -20,36 +20,36 @@ use harness::{
     violations,
 };
 
-/// Of a network for images without labels: ImageNet's.
+/// Default number of classes of a network for images without labels: ImageNet's.
 const DEFAULT_CLASSES: usize = 1000;
 
 const HELP: &str = "\
-Weights: one symmetric scale for each tensor, 127 / max|w|, rounding half to even (the paper's), or with
---per-channel one for each output channel. --scale least-error takes the scale whose levels are nearest to the
-weights: with --throttle it leaves few weights to clamp, and costs little without any training.
-Activations: 8 bits. Static ranges are fixed by the first training images; convolution, batch norm and ReLU round
-once, at their end. Dynamic ranges are the paper's protocol, Distiller's: each layer takes the range of its input
-and of its output from the batch of images, and batch norms and ReLUs work on floats in between. A network's
-predictions then depend on what shares a batch with an image, and every trial of a campaign is a full pass.
+Weights have one symmetric scale per tensor, 127 / max|w|, and round half to even (the paper's rule), or with
+--per-channel one scale per output channel. --scale least-error takes the scale with the least squared error of the
+levels. With --throttle it leaves few weights to clamp, so that clamping costs little without any training.
+Activations have 8 bits. The first training images fix static ranges; convolution, batch norm and ReLU round once, at
+their end. Dynamic ranges are the protocol of the paper and of Distiller: each layer takes the ranges of its input and
+its output from the batch of images, and batch norms and ReLUs compute in float in between. The prediction of an image
+then depends on the other images of its batch, and every trial of a campaign is a full pass.
 
-Images of a folder (imagenet: DIR/imagenet/val/CLASS/*.JPEG, for calibration DIR/imagenet/train) become
-those that torchvision's networks take: shorter side to 256 pixels, the middle 224 x 224 cut out. The set
-`images` is any folder of images without labels (DIR/images, for calibration DIR/images/train): instead of
-accuracy, agreement with the float network is printed.
+Images of a folder (imagenet: DIR/imagenet/val/CLASS/*.JPEG, for calibration DIR/imagenet/train) are resized and cropped
+as for torchvision's networks: the shorter side to 256 pixels, then the middle 224 x 224. The set `images` is any folder
+of images without labels (DIR/images, for calibration DIR/images/train); the command then prints agreement with the
+float network instead of accuracy.
 
-In-place protection stores its check bits in bit 6 of weights 0..6 of every 8, which must lie in
-[-64, 63]. --throttle clamps those that do not; what it costs in accuracy is printed. Other protections
-want other ranges, and --throttle=PROTECTION clamps into theirs; `zerospace train` does it without the cost.
+In-place protection stores its check bits in bit 6 of weights 0 to 6 of every 8, which must lie in [-64, 63]. --throttle
+clamps weights outside this range, and the command prints the cost in accuracy. --throttle=PROTECTION clamps into the
+range of another protection; `zerospace train` reaches a range without this cost.
 
-An ONNX model (operator sets 7 to 28) brings its own layers and needs no --arch; classes and image
-size must be those of the set. The weights in memory are its weights of two or more dimensions in the
-order of its nodes; those of MatMul, and of Gemm without transB, are transposed to (output, input).
-What was chosen in reading it is printed and kept in the checkpoint. Its arithmetic on the image is added to
---mean and --std; a model that takes bytes has its own and leaves these two alone.
+An ONNX model (operator sets 7 to 28) has its own layers and needs no --arch; its classes and image size must be those of
+the set. The memory holds its weights of two or more dimensions in the order of its nodes; weights of MatMul, and of
+Gemm without transB, are transposed to (output, input). The command prints the choices made on reading the model, and
+the checkpoint keeps them. The model's arithmetic on the image is combined with --mean and --std; a model that takes
+bytes ignores these two.
 
-A name of torchvision means torchvision's layers at any image size, so at 32 x 32 pixels a stem that leaves little of
-them. Networks for CIFAR usually are another form: --variant cifar, a first convolution of 3x3 with stride 1 and no max
-pool (cifar-maxpool: with it). What was built is printed and stored.
+A name of torchvision means torchvision's layers at any image size; at 32 x 32 pixels its stem leaves little of an image.
+Networks for CIFAR usually have another stem: --variant cifar, a first convolution of 3x3 with stride 1 and no max pool
+(cifar-maxpool: with the max pool). The command prints and stores the variant.
 
 Pixels are divided by 255; then --mean is subtracted and --std divides, for red, green and blue in this order.
 torchvision's pretrained inception_v3 expects --mean 0.5,0.5,0.5 --std 0.5,0.5,0.5.
@@ -62,10 +62,10 @@ Examples:
   zerospace quantize resnet18-f37072fd.pth --arch resnet18 --set imagenet --images 5000 -o resnet18.safetensors
   zerospace quantize resnet20.th --arch resnet20 --set cifar10 --activations dynamic -o dynamic.safetensors";
 
-/// Turn a float checkpoint into an int8 one, and say what that costs
+/// Quantize a float checkpoint to int8 and measure the cost in accuracy
 ///
-/// Reads PyTorch files (zip and legacy pickle, without running anything in them) and safetensors, whose
-/// architecture --arch names, and ONNX models.
+/// Reads PyTorch files (zip and legacy pickle, without running code in them) and safetensors, with the architecture of
+/// --arch, and ONNX models.
 #[derive(Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Arguments {
@@ -74,14 +74,14 @@ pub(crate) struct Arguments {
     /// Architecture of a state dict; an ONNX model needs none
     #[arg(long = "arch", value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(zoo::ARCHITECTURES))]
     architecture: Option<String>,
-    /// Form of the architecture, where it has several: torchvision's layers, or a stem for small images, without
+    /// Variant of the architecture, if it has several: torchvision's layers, or a stem for small images, without
     /// (cifar) or with (cifar-maxpool) torchvision's max pool [default: torchvision]
     #[arg(long, value_name = "NAME", requires = "architecture", value_parser = Named(variants), hide_possible_values = true)]
     variant: Option<String>,
-    /// Output of an ONNX model that holds the logits, where it has several
+    /// Output of an ONNX model that holds the logits, if it has several outputs
     #[arg(long, value_name = "NAME", conflicts_with = "architecture")]
     onnx_output: Option<String>,
-    /// Where to write the int8 checkpoint
+    /// File for the int8 checkpoint
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// Data set: its first training images fix the activation scales, its test images measure accuracy
@@ -90,8 +90,8 @@ pub(crate) struct Arguments {
     /// Multiplier on the channel counts
     #[arg(long, value_name = "X", default_value_t = 1.0, requires = "architecture")]
     width: f64,
-    /// Clamp the weights into the range that a protection requires; without a name in-place-64-57, which wants
-    /// positions 0..6 of each 8 in [-64, 63]
+    /// Clamp the weights into the range of a protection; without a name that of in-place-64-57, positions 0 to 6 of
+    /// each 8 in [-64, 63]
     #[arg(long, value_name = "PROTECTION", num_args = 0..=1, require_equals = true, default_missing_value = "in-place-64-57", value_parser = Named(protections), hide_possible_values = true)]
     throttle: Option<String>,
     /// Rows and columns to which images of a folder are cut; the shorter side is resized to 8/7 of it before
@@ -101,14 +101,14 @@ pub(crate) struct Arguments {
     /// Classes of the network [default: those of the data set; 1000 for images without labels]
     #[arg(long, value_name = "N", requires = "architecture", value_parser = clap::value_parser!(u16).range(1..))]
     classes: Option<u16>,
-    /// Split whose first images fix the activation scales: `train`, or `test` where there is no other; of a folder
-    /// those of all classes in turns
+    /// Split whose first images fix the activation scales: `train`, or `test` if there is no other; from a folder,
+    /// images of all classes in turns
     #[arg(long, value_name = "SPLIT", default_value = "train", value_parser = Named(|| vec!["train", "test"]), hide_possible_values = true)]
     calibration_split: String,
-    /// Training images that fix the activation scales
+    /// Number of images that fix the activation scales
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
     calibration_images: u32,
-    /// Test images on which accuracy is measured [default: all]
+    /// Number of test images for the accuracy [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     images: Option<u32>,
     /// Mean of each input channel, of pixels in [0, 1] [default: ImageNet's]
@@ -243,7 +243,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     Ok(Outcome::Done)
 }
 
-/// Classes of the network that is read.
+/// Number of classes of the network.
 fn classes(arguments: &Arguments, images: &ImageSet) -> anyhow::Result<usize> {
     let asked = arguments.classes.map(usize::from);
     if !images.is_labelled() {
@@ -257,7 +257,7 @@ fn classes(arguments: &Arguments, images: &ImageSet) -> anyhow::Result<usize> {
     }
 }
 
-/// Says what to do when a folder has no training images.
+/// Adds an option that helps if a folder has no training images.
 fn without_training_images(failure: Failure, arguments: &Arguments) -> Failure {
     match failure {
         Failure::Input(error)
@@ -284,7 +284,7 @@ fn read_onnx(arguments: &Arguments) -> anyhow::Result<OnnxModel> {
     })
 }
 
-/// The network for the images of a set: of the architecture that was named, or what an ONNX model says.
+/// Reads the network for the images of a set: the named architecture, or an ONNX model.
 fn float_network(
     arguments: &Arguments,
     variant: Option<Variant>,
@@ -307,7 +307,7 @@ fn float_network(
     Ok((graph, bound))
 }
 
-/// Fails before the work and not after it when the output has nowhere to go.
+/// Checks before the work that the folder of the output exists.
 fn check_folder(output: &Path) -> Result<(), Failure> {
     let folder = output.parent().unwrap_or(Path::new(""));
     if folder.as_os_str().is_empty() || folder.is_dir() {

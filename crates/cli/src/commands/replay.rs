@@ -17,26 +17,26 @@ use harness::LoadedExperiment;
 use harness::{Recomputation, json, stored_records};
 
 const HELP: &str = "\
-Prints three things: every flipped cell with the stored byte before and after it; every code word that was hit,
-with its syndrome, what became of it and what was read; and the trial's record, computed anew. Where the run
-directory has the trial, the records are compared, and exit 6 tells of a difference. Entries of an exception list
-come last, as eight bytes: four of the index of a weight, least significant first, then its value.
+The command prints every flipped bit with the stored byte before and after the flip; every code word with a flip,
+with its syndrome, its outcome and the decoded weights; and the recomputed record of the trial. If the run directory
+holds the trial, the records are compared, and a difference ends with exit code 6. Entries of an exception list come
+last, as eight bytes: four bytes of a weight's index, least significant first, then its value.
 
 Examples:
   zerospace replay experiments/resnet20-cifar10.toml 3f2a 7
   zerospace replay experiments/resnet20-cifar10.toml 3f2a 7 --out /scratch/r20";
 
-/// Show all that happened in one trial, flip by flip, and compute its record anew
+/// Show one trial flip by flip and word by word, and recompute its record
 #[derive(Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Arguments {
     /// Experiment file (TOML)
     experiment: PathBuf,
-    /// Cell, by its id (see `zerospace plan`) or the beginning of it
+    /// Id of the cell (see `zerospace plan`), or its first digits
     cell: String,
     /// Number of the trial, from 0
     trial: u64,
-    /// Run directory to compare with [default: runs/NAME, if it is there]
+    /// Run directory to compare with [default: runs/NAME, if it exists]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -98,7 +98,7 @@ struct Replay<'a> {
     named: NamedCell,
     trial: u64,
     seed: u64,
-    /// Weights that storing alone changes.
+    /// Number of weights that a lossy protection changes without faults.
     losses: usize,
     flips: Vec<Flip>,
     words: Vec<ReplayedWord>,
@@ -157,7 +157,7 @@ impl Document for Replay<'_> {
     }
 }
 
-/// The only cell whose id begins so.
+/// Returns the only cell whose id starts with `beginning`.
 fn find<'a>(loaded: &'a LoadedExperiment, beginning: &str) -> Result<&'a CellSpec, Failure> {
     let mut found = loaded.cells.iter().filter(|cell| cell.id().as_str().starts_with(beginning));
     let known = || {
@@ -176,7 +176,7 @@ fn find<'a>(loaded: &'a LoadedExperiment, beginning: &str) -> Result<&'a CellSpe
     }
 }
 
-/// The account was found word by word: it must say what the record says.
+/// Compares the account of the words with the record; they are computed in different ways.
 fn check(words: &[WordAccount], record: &TrialRecord) -> Result<(), Failure> {
     let with = |outcome| words.iter().filter(|word| word.outcome == outcome).count() as u64;
     let account = [
@@ -196,7 +196,7 @@ fn check(words: &[WordAccount], record: &TrialRecord) -> Result<(), Failure> {
     )))
 }
 
-/// Tensor and index of a byte of a word's region, or that it is padding.
+/// Tensor and index of a byte of a word's region, or `padding`.
 fn place(memory: &StoredNetwork<'_>, word: &WordAccount, byte: usize) -> String {
     let layout = memory.regions()[word.region].layout();
     match layout.locate(byte) {

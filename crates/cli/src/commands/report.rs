@@ -18,30 +18,30 @@ use crate::terminal::machine::Machine;
 use crate::terminal::progress::Terminal;
 use crate::terminal::signals;
 
-/// Write tables and the figure of a merged run
+/// Write tables and figures of a merged run
 ///
-/// Writes report.html, one page with everything in it, report.md, summary.csv, outcomes.csv, paired.csv, accuracy-vs-rate.svg
-/// and .png beside trials.parquet, and prints the headline table. Of a sweep over tensors or bits, sensitivity.csv, .svg and .png take
-/// the place of the figure, and the most sensitive are printed. For images without labels agreement with the fault-free
-/// network takes the place of accuracy, in file names too. (The figures of a training are drawn by
-/// `zerospace train --figures-only`.)
+/// Writes report.html (one page with everything), report.md, summary.csv, outcomes.csv, paired.csv, accuracy-vs-rate.svg and
+/// .png beside trials.parquet, and prints the headline table. For a sweep over tensors or bits, sensitivity.csv, .svg and
+/// .png replace the figure, and the command prints the most sensitive ones. For images without labels, agreement with the
+/// fault-free network replaces accuracy, in file names too. (`zerospace train --figures-only` draws the figures of a
+/// training.)
 #[derive(Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Arguments {
     /// Run directory
     #[arg(required_unless_present = "splice")]
     run: Option<PathBuf>,
-    /// Where to write [default: the run directory]
+    /// Directory for the files [default: the run directory]
     #[arg(long, value_name = "DIR", requires = "run")]
     out: Option<PathBuf>,
-    /// Measure first what lossy protections leave of the networks without faults, where the run has not: its experiment
-    /// file; the images are looked for as by `run`
+    /// Experiment file of the run: first measure the fault-free accuracy under lossy protections, if the run has not;
+    /// images are searched as in `run`
     #[arg(long, value_name = "EXPERIMENT", requires = "run")]
     fault_free: Option<PathBuf>,
-    /// Write the parts of Markdown files anew that come from runs
+    /// Rewrite the parts of Markdown files that come from runs
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["run", "format"])]
     splice: Vec<PathBuf>,
-    /// With --splice: write nothing; exit 6 when a part is not what the records say
+    /// With --splice: write nothing; exit with code 6 if a part differs from the records
     #[arg(long, requires = "splice")]
     check: bool,
     #[command(flatten)]
@@ -51,9 +51,9 @@ pub(crate) struct Arguments {
 }
 
 const HELP: &str = "\
-A part of a Markdown file that comes from a run stands between two comments and is named by the first:
-`drops DIR` is the table of accuracy drops of the run in DIR, `runs DIR` a table of all runs that lie in
-DIR. Directories are relative to the file.
+In a Markdown file, a part that comes from a run stands between two comments. The first comment names the part:
+`drops DIR` is the table of accuracy drops of the run in DIR, `runs DIR` the table of all runs in DIR.
+Directories are relative to the file.
   <!-- zerospace report: drops results/reproduce -->
   <!-- zerospace report: end -->
 
@@ -122,7 +122,7 @@ struct Reported<'a> {
     table: String,
 }
 
-/// What summary.csv has of a cell; `percent` are of the images, by the measure.
+/// Columns of summary.csv for a cell; percentages are of the images.
 #[derive(Serialize)]
 struct ReportedCell<'a> {
     model: &'a str,

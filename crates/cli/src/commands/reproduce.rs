@@ -18,8 +18,8 @@ macro_rules! carried {
     ($($name:literal),*) => { [$(($name, include_bytes!(concat!("../../carried/", $name)))),*] };
 }
 
-/// The experiment and its networks. `carried/` links to the repository's `experiments/`, so that a package, in which links
-/// become files, has them too.
+/// The experiment and its networks. `carried/` links to the repository's `experiments/`; a package replaces the links by
+/// files.
 const FILES: [(&str, &[u8]); 4] = carried![
     "reproduce.toml",
     "networks/vgg16-synthetic.safetensors",
@@ -28,9 +28,9 @@ const FILES: [(&str, &[u8]); 4] = carried![
 ];
 
 const HELP: &str = "\
-Needs no data and no network connection: the program carries three thin networks, trained with WOT on
-images that it draws itself, and their experiment. Both are written into the run directory, to be read,
-changed and run with `zerospace run`. After a kill the same command resumes.
+The command needs no data and no network connection: the program carries an experiment and three thin networks,
+trained with WOT on images that it draws itself. It writes both into the run directory, where you can read, change
+and run them with `zerospace run`. After a kill the same command resumes.
 
 Example:
   zerospace reproduce";
@@ -46,7 +46,7 @@ pub(crate) struct Arguments {
     machine: Machine,
 }
 
-/// The experiment and its networks as the program carries them, without any file.
+/// Loads the carried experiment and its networks without reading a file.
 pub(crate) fn carried(machine: &Machine) -> Result<LoadedExperiment, Failure> {
     let bytes = |path: &Path| {
         let (_, bytes) =

@@ -15,36 +15,33 @@ use crate::terminal::progress::{Terminal, bar, log_line};
 use crate::terminal::signals;
 
 const HELP: &str = "\
-The run directory (default runs/NAME) takes the trials as they are finished. After a kill at any
-moment the same command resumes; the records come out the same to the byte, on any number of
-threads.
+The run directory (default runs/NAME) receives the trials as they finish. After a kill at any moment the
+same command resumes. The records are equal to the byte for any number of threads.
 
-Without --shard a run computes whatever is missing, of all shards too, and then merges and
-reports. With --shard K/N it computes its share of the plan, equal work for each K from 0 to N-1,
-and leaves the rest to `zerospace merge` and `zerospace report`, when all are there. Shards may
-run at once, on several machines that share the run directory; N may be another one when shards
-are run again, and two that compute the same do no harm.
+Without --shard the command computes all missing trials, then merges and reports. With --shard K/N it
+computes one share of the plan; the shares K = 0 to N-1 have equal work. `zerospace merge` and `zerospace
+report` finish the run when all shards are done. Shards may run at the same time, on several machines that
+share the run directory. N may change between calls, and two processes may compute the same unit.
 
-SIGUSR1 and SIGTERM (exit code 75) and Ctrl-C (130) stop a run after the trial in work, and all
-finished trials are kept; a second SIGTERM or Ctrl-C stops it at once. The last line on stderr is
-then the command that resumes. A kill loses the trial in work and half a minute before it, at most.
-(`unit_trials` of the experiment is how many trials share a file. Where the levels of all images do
-not fit into memory, several trials are in work at once, for some 20 s.)
+SIGUSR1 and SIGTERM (exit code 75) and Ctrl-C (130) stop a run after the trial in work, and all finished
+trials are stored; a second SIGTERM or Ctrl-C stops it at once. The last line on stderr is then the command
+that resumes. A kill loses the trial in work and at most half a minute before it. (`unit_trials` of the
+experiment is the number of trials in one file. If the activations of all images do not fit into memory,
+several trials are in work together, for about 20 s.)
 
-An experiment that has run may be given more `trials`, or a `[stop]` rule a higher maximum: the
-same command then computes those that are new, and the records are those of a run that had as many
-from the beginning. The manifest keeps how many there were. Fewer are refused, like every other
-change of the plan.
+You may raise `trials` of an experiment that has run, also beside a `[stop]` rule: the same command then
+computes the new trials, and the records equal those of a run that had this number from the start. The
+manifest keeps the earlier numbers. A lower number is refused, like every other change of the plan.
 
-Where stderr is no terminal, it says what will be computed, when the first unit is stored, and at
-growing times, in the end every minute, how many trials are done and how long the rest will take.
+If stderr is not a terminal, it receives lines: the plan, the first stored unit, and then, at growing
+intervals of at most a minute, the number of finished trials and the remaining time.
 
 Examples:
   zerospace run experiments/resnet20-cifar10.toml
   zerospace run experiments/resnet20-cifar10.toml --out /scratch/r20 --threads 8
   zerospace run experiments/resnet20-cifar10.toml --shard 3/8";
 
-/// Run an experiment, or what is left of it; then merge and report
+/// Run the missing trials of an experiment, then merge and report
 #[derive(Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Arguments {
@@ -53,7 +50,7 @@ pub(crate) struct Arguments {
     /// Run directory [default: runs/NAME, by the experiment's name]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Compute a share only, K from 0 to N-1
+    /// Compute one of N shares only, K from 0 to N-1
     #[arg(long, value_name = "K/N")]
     shard: Option<Shard>,
     #[command(flatten)]
@@ -132,7 +129,7 @@ pub(crate) fn run(
     drop(subjects);
     drop(evaluators);
     let stored = outcome.kept + outcome.computed + outcome.spared;
-    // A shard with nothing left has ended; a run still has to merge and report.
+    // A shard without missing units has ended; a run still has to merge and report.
     if (outcome.left > 0 || shard.is_none())
         && let Some(stopped) = signals::stopped(stored, stored + outcome.left, outcome.begun)
     {
@@ -154,7 +151,7 @@ pub(crate) fn run(
     report::merge_and_report(&Store::open(&root)?, &root)
 }
 
-/// The work of a run, in words.
+/// Line that describes the work of a run.
 fn planned(loaded: &LoadedExperiment, shard: Option<Shard>, root: &Path) -> String {
     let LoadedExperiment { experiment, images, cells, .. } = loaded;
     let trials = experiment.trials.saturating_mul(cells.len() as u64);
@@ -173,12 +170,12 @@ fn planned(loaded: &LoadedExperiment, shard: Option<Shard>, root: &Path) -> Stri
     )
 }
 
-/// Where an experiment's run directory is: `out`, or `runs/NAME`.
+/// Run directory of an experiment: `out`, or `runs/NAME`.
 pub(crate) fn run_directory(experiment: &Experiment, out: Option<&Path>) -> PathBuf {
     out.map_or_else(|| Path::new("runs").join(&experiment.name), Path::to_path_buf)
 }
 
-/// Where and by what the program runs.
+/// Program, platform and time of this process.
 pub(crate) fn environment(threads: usize) -> Environment {
     let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let cpu = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));

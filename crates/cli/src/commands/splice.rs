@@ -1,6 +1,6 @@
 //! Parts of Markdown files that come from the records of runs.
 //!
-//! A part is what stands between two comments, and names what it shows and a directory, relative to the file:
+//! A part is the text between two comments. The first comment names its content and a directory, relative to the file:
 //!
 //! ```text
 //! <!-- zerospace report: drops results/reproduce -->
@@ -23,7 +23,7 @@ const BEGIN: &str = "<!-- zerospace report: ";
 const CLOSE: &str = " -->";
 const END: &str = "<!-- zerospace report: end -->";
 
-/// Writes the parts of `files` anew from their runs, or only `check`s that they are what the runs say.
+/// Rewrites the parts of `files` from their runs, or checks that they agree with them.
 pub(crate) fn splice(files: &[PathBuf], check: bool) -> Result<Outcome, Failure> {
     for file in files {
         let name = file.display().to_string();
@@ -33,13 +33,13 @@ pub(crate) fn splice(files: &[PathBuf], check: bool) -> Result<Outcome, Failure>
         let Spliced { text: new, parts, stale } = spliced(&text, folder).map_err(|e| e.at(name.clone()))?;
         if let (true, Some(first)) = (check, stale.first()) {
             return Err(Failure::Verification(anyhow!(
-                "{name}, {first}: not what the records say; `zerospace report --splice {name}` writes it anew"
+                "{name}, {first}: differs from the records; `zerospace report --splice {name}` rewrites it"
             )));
         }
         if !stale.is_empty() {
             signals::whole(|| write_durably(file, new.as_bytes())).map_err(refused)?;
         }
-        data(&format!("{name}: parts from runs: {parts}, written anew: {}", stale.len()));
+        data(&format!("{name}: parts from runs: {parts}, rewritten: {}", stale.len()));
     }
     Ok(Outcome::Done)
 }
@@ -47,7 +47,7 @@ pub(crate) fn splice(files: &[PathBuf], check: bool) -> Result<Outcome, Failure>
 struct Spliced {
     text: String,
     parts: usize,
-    /// Parts that were not what the records say: line and name.
+    /// Parts that differ from the records: line and name.
     stale: Vec<String>,
 }
 
@@ -97,14 +97,14 @@ fn part(name: &str, folder: &Path) -> Result<String, Failure> {
     }
 }
 
-/// The drop table of a run, under its conditions and over the command it came from.
+/// The drop table of a run with its conditions and the command that computed it.
 fn drops(run: &str, folder: &Path) -> Result<String, Failure> {
     let store = Store::open(&folder.join(run))?;
     let estimates = RunReport::new(&store)?.estimates;
     let command = store.manifest().latest().arguments();
     let data = if is_synthetic_run(store.manifest()) { "" } else { " --data $DATA" };
     Ok(format!(
-        "{}.\n\n{}\nFrom `zerospace {command}{data}`; everything else that came out is in [{run}]({run}/report.md).",
+        "{}.\n\n{}\nFrom `zerospace {command}{data}`; all results are in [{run}]({run}/report.md).",
         conditions(&estimates),
         drop_table(&estimates, Statistic::AllTrials)
     ))

@@ -14,7 +14,7 @@ use crate::terminal::exit::Outcome;
 use crate::terminal::output::{markdown, progress_line};
 use harness::Failure;
 
-/// Show how much of a run is done; exit 5 while it is incomplete
+/// Show the progress of a run; exit with code 5 while it is incomplete
 #[derive(Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Arguments {
@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
     /// Run directory of the experiment file [default: runs/NAME, by the experiment's name]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Print only which of N shards are unfinished, with commas between them
+    /// Print only the unfinished shards of N, separated by commas
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     unfinished_shards: Option<u64>,
     #[command(flatten)]
@@ -31,9 +31,9 @@ pub(crate) struct Arguments {
 }
 
 const HELP: &str = "\
-Only files are read: no queue, no accounting. Finished trials count as soon as they are on the disk: a
-run puts those of the unit in work there every half a minute, and when it is stopped. With an
-experiment file that has more trials than its run, those that `zerospace run` would add are missing.
+The command reads files only, no queue and no accounting. A finished trial counts once it is on the disk: a run
+writes the trials of the unit in work every half minute, and when it stops. If the experiment file has more trials
+than its run, the trials that `zerospace run` would add count as missing.
 
 Examples:
   zerospace status runs/resnet20-cifar10
@@ -98,7 +98,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     Ok(if complete { Outcome::Done } else { Outcome::Incomplete })
 }
 
-/// The run directory of what was given, and where that is an experiment file, its trials of each cell.
+/// Finds the run directory; for an experiment file also returns its trials per cell.
 fn run_of(given: &Path, out: Option<&Path>) -> Result<(PathBuf, Option<u64>), Failure> {
     if given.is_dir() || !given.is_file() && given.extension().is_none_or(|extension| extension != "toml") {
         return match out {
@@ -116,7 +116,7 @@ fn run_of(given: &Path, out: Option<&Path>) -> Result<(PathBuf, Option<u64>), Fa
     Ok((run_directory(&experiment, out), Some(experiment.trials)))
 }
 
-/// The manifest as it will be when the run is given as many trials as are asked for.
+/// The manifest after an extension to the requested trials.
 fn asked_for(manifest: &Manifest, trials: Option<u64>) -> Manifest {
     let mut manifest = manifest.clone();
     if let Some(trials) = trials.filter(|&trials| trials > manifest.trials) {
@@ -126,14 +126,14 @@ fn asked_for(manifest: &Manifest, trials: Option<u64>) -> Manifest {
     manifest
 }
 
-/// The finished trials of a cell that count: those of its units, and the first ones of units that are missing.
+/// Finished trials of a cell: those of its stored units, and the first trials of units in work.
 fn finished<'a>(standing: &'a Standing, scan: &'a Scan) -> impl Iterator<Item = &'a TrialRecord> {
     let stored = standing.counted.iter().filter_map(|unit| scan.done.get(unit));
     let begun = standing.missing.iter().filter_map(|unit| scan.begun.get(unit));
     stored.chain(begun).flat_map(|part| &part.trials)
 }
 
-/// The finished trials of a run that count.
+/// Number of finished trials of a run.
 pub(crate) fn finished_trials(manifest: &Manifest, scan: &Scan) -> u64 {
     let of = |cell: &PlannedCell| finished(&manifest.standing(&cell.id, &scan.done), scan).count() as u64;
     manifest.cells.iter().map(of).sum()
@@ -200,7 +200,7 @@ impl Document for Unfinished {
     }
 }
 
-/// Tells of a part that does not count.
+/// Reports a part that does not count.
 pub(crate) fn report_rejected(part: &Rejected) {
     progress_line(&format!("not counted: {}: {}", part.path.display(), part.reason));
 }

@@ -1,4 +1,4 @@
-//! `submit`: the shards of an experiment as the files of a cluster's queue.
+//! `submit`: job files for the shards of an experiment.
 
 mod kubernetes;
 mod parallel;
@@ -19,22 +19,19 @@ use crate::terminal::output::{data, progress_line};
 use harness::Failure;
 
 const HELP: &str = "\
-Writes readable files into RUN/slurm, RUN/kubernetes or RUN/parallel, for all shards of
-`zerospace run --shard K/N`. The run directory, the images and the checkpoints must be where
-every machine sees them; `zerospace plan` checks them, submit reads only the experiment and its
-checkpoints.
+The command writes readable files into RUN/slurm, RUN/kubernetes or RUN/parallel, for all shards of
+`zerospace run --shard K/N`. Every machine must see the run directory, the images and the checkpoints;
+`zerospace plan` checks them, submit reads only the experiment and its checkpoints.
 
-slurm: shards.sbatch, an array job, and finish.sbatch, which merges and reports after it; both
-are submitted, and their ids printed. A task on a lost or preempted node is queued again by
-Slurm. One that runs out of time is warned 2 minutes before, stores its unit and ends with exit
-code 75; a failed one ends, too. After the last, finish.sbatch merges, or, as long as shards go
-on storing units, submits the unfinished ones again, with itself behind them. It asks for nothing
-but sbatch on the nodes; --signal and --requeue need no change to Slurm's configuration, and no
-accounting is read.
+slurm: shards.sbatch is an array job, and finish.sbatch merges and reports after it. The command submits
+both and prints their ids. Slurm queues a task again if its node is lost or preempts it. A task that runs
+out of time receives a warning 2 minutes before, stores its trials and ends with exit code 75. After the
+last task finish.sbatch merges; if units are missing and the shards still make progress, it submits the
+unfinished shards again, with itself behind them. The nodes need only sbatch; --signal and --requeue need
+no change to Slurm's configuration, and no accounting is read.
 
-kubernetes: job.yaml, an Indexed Job that mounts a claim at /campaign, where EXPERIMENT, --out
-and --data are relative paths. parallel: shards.txt, commands for GNU parallel. Both are only
-written.
+kubernetes: job.yaml is an Indexed Job that mounts a claim at /campaign; EXPERIMENT, --out and --data are
+relative paths in it. parallel: shards.txt holds commands for GNU parallel. Nothing is submitted for these two.
 
 Examples:
   zerospace submit x.toml --engine slurm --shards 32 --time 01:00:00 --sbatch-arg=--mem=4G
@@ -47,7 +44,7 @@ Examples:
 pub(crate) struct Arguments {
     /// Experiment file (TOML)
     experiment: PathBuf,
-    /// What is to run the shards
+    /// System that runs the shards
     #[arg(long, value_enum)]
     engine: Engine,
     /// Number of shards; each should take minutes to hours
@@ -59,10 +56,10 @@ pub(crate) struct Arguments {
     /// Directory of data sets, as for `zerospace run`
     #[arg(long = "data", value_name = "DIR", env = "ZEROSPACE_DATA", default_value = "data")]
     data_root: PathBuf,
-    /// Threads, and CPUs, of each shard
+    /// Threads and CPUs of each shard
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..))]
     threads: u16,
-    /// Shards that run at once, at most [default: as the cluster decides]
+    /// Largest number of shards that run at once [default: the cluster decides]
     #[arg(long, value_name = "M", value_parser = clap::value_parser!(u64).range(1..))]
     max_running: Option<u64>,
     /// Slurm: time limit of a shard, at least 5 minutes, in any of sbatch's forms: MINUTES, MINUTES:SECONDS,
@@ -72,7 +69,7 @@ pub(crate) struct Arguments {
     /// Slurm: partition
     #[arg(long, value_name = "NAME")]
     partition: Option<String>,
-    /// Slurm: account that is charged
+    /// Slurm: account to charge
     #[arg(long, value_name = "NAME")]
     account: Option<String>,
     /// Slurm: any other option of sbatch, for both jobs; may be repeated
@@ -100,7 +97,7 @@ enum Engine {
 struct Job<'a> {
     /// The experiment's name.
     name: &'a str,
-    /// This program.
+    /// Path of this program.
     program: PathBuf,
     experiment: PathBuf,
     /// The run directory.
@@ -192,7 +189,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     Ok(Outcome::Done)
 }
 
-/// Refuses options of another engine, which would be without effect.
+/// Refuses options of another engine, which would have no effect.
 fn check_engine(arguments: &Arguments) -> Result<(), Failure> {
     let options = [
         ("--time", arguments.time.is_some(), Engine::Slurm),
@@ -217,7 +214,7 @@ fn check_engine(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-/// Finished trials that are in a run directory already.
+/// Number of finished trials in a run directory.
 fn stored(run: &Path) -> Result<u64, Failure> {
     if !run.join("manifest.json").exists() {
         return Ok(0);
@@ -226,7 +223,7 @@ fn stored(run: &Path) -> Result<u64, Failure> {
     Ok(finished_trials(store.manifest(), &store.scan()?))
 }
 
-/// Takes a time limit that leaves room for the warning before its end. Slurm reads it as it stands.
+/// Checks that a time limit leaves room for the warning before its end; Slurm receives the text unchanged.
 fn time_limit(text: &str) -> Result<String, String> {
     let forms = "expected minutes, minutes:seconds, hours:minutes:seconds, days-hours, days-hours:minutes or days-hours:minutes:seconds";
     match slurm_seconds(text) {
@@ -240,10 +237,10 @@ fn time_limit(text: &str) -> Result<String, String> {
     }
 }
 
-/// Seconds of a shard at least.
+/// Shortest time limit of a shard in seconds.
 const LEAST_TIME: u64 = 300;
 
-/// The seconds of a time in one of Slurm's forms. As there, each field is any number: 90:00 is an hour and a half.
+/// Seconds of a time in one of Slurm's forms. As in Slurm, a field may be any number: 90:00 is an hour and a half.
 fn slurm_seconds(text: &str) -> Option<u64> {
     let number = |digits: &str| match digits.bytes().all(|byte| byte.is_ascii_digit()) {
         true => digits.parse::<u32>().ok().map(u64::from),

@@ -25,59 +25,59 @@ use harness::{
     DEFAULT_SIDE, Distribution, Failure, FloatNetwork, Observer, Ranges, agreeing, find_weights, int8_predict,
 };
 
-/// The paper's subset of ImageNet's validation images.
+/// Size of the paper's subset of ImageNet's validation images.
 const DEFAULT_IMAGES: usize = 5000;
 
 const DEFAULT_CALIBRATION_IMAGES: usize = 512;
 
-/// Means every network of the paper's table.
+/// Stands for every network of the paper's table.
 const ALL: &str = "all";
 
-/// ImageNet's, of which a network's own number is only known from its weights.
+/// Classes of ImageNet, assumed until the weights tell the network's own number.
 const CLASSES: usize = 1000;
 
 const HELP: &str = "\
-Weights: one file a network in --weights, as torchvision publishes it (resnet18-f37072fd.pth,
-alexnet-owt-7be5be79.pth, inception_v3_google-0cc3c7bd.pth) or plainly named (resnet18.pth, .pt, .th,
-.safetensors). All are looked for before anything is measured.
+Weights: --weights holds one file for each network, with torchvision's name (resnet18-f37072fd.pth,
+alexnet-owt-7be5be79.pth, inception_v3_google-0cc3c7bd.pth) or the plain name (resnet18.pth, .pt, .th,
+.safetensors). All files are searched before the first measurement.
 
-Images: --images is a directory in torchvision's layout, DIR/val/CLASS/*.JPEG, and DIR/train/CLASS/*.JPEG for
-the ranges of activations; without train they come from val, and the table says so. Labels are the positions
-of the class folders by name, so that there must be one for each class of the networks, unless `zerospace data fetch
-imagenet-labels` has put DIR/validation_labels.txt there: then some folders, or ImageNet's flat val, will do. Where
-DIR/val (or DIR) holds image files and no folders, and without that file, there are no labels: how often the int8 network agrees with the float one
-takes the place of accuracy. Every network gets images of its own size, 299 pixels for inception_v3 and 224
-for the others, and torchvision's normalization.
+Images: --images is a directory in torchvision's layout, with DIR/val/CLASS/*.JPEG for the evaluation and
+DIR/train/CLASS/*.JPEG for the activation ranges. Without train, val gives the ranges too, and the table says so.
+The label of an image is the position of its class folder by name, so every class of the networks needs a folder.
+With DIR/validation_labels.txt (`zerospace data fetch imagenet-labels`), some folders or ImageNet's flat val suffice.
+If DIR/val (or DIR) holds image files without folders and there is no such file, the images have no labels, and
+the table shows the agreement of the int8 network with the float network instead of accuracy. Every network gets
+images of its own size, 299 pixels for inception_v3 and 224 for the others, and torchvision's normalization.
 
-Weights have one scale a tensor, 127 / max|w|, or with --per-channel one an output channel; activations have
-static ranges, as `zerospace quantize` makes them, or with --activations dynamic those of each batch of --batch
-images, which is the paper's protocol.
+Weights have one scale per tensor, 127 / max|w|, or with --per-channel one per output channel. Activations have the
+static ranges of `zerospace quantize`, or with --activations dynamic the ranges of each batch of --batch images, the
+paper's protocol.
 
-Networks come one after the other, and the memory of one is free before the next. With --out, table1.md and
-table1.csv are written after each of them; they also name weights, images and calibration by their SHA-256.
+The networks are measured one after the other, so memory holds one at a time. With --out, table1.md and table1.csv
+are written after each network; they also name weights, images and calibration by SHA-256.
 
 Examples:
   zerospace table1 --models all --weights ~/.cache/torch/hub/checkpoints --images /data/imagenet
   zerospace table1 --models resnet18,squeezenet1_0 --weights weights --images imagenet --first 500 --out table1
   zerospace table1 --models all --weights weights --images imagenet --activations dynamic --out table1-dynamic";
 
-/// Measure the paper's Table 1: float and int8 accuracy, and how large the weights are, beside its numbers
+/// Measure the paper's Table 1: float and int8 accuracy and the distribution of weights, beside its numbers
 #[derive(Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Arguments {
     /// Networks by torchvision's names, or `all` of the paper's table
     #[arg(long, value_name = "NAMES", required = true, value_delimiter = ',', value_parser = names())]
     models: Vec<String>,
-    /// Directory of float weights, one file a network
+    /// Directory of float weights, one file for each network
     #[arg(long, value_name = "DIR")]
     weights: PathBuf,
-    /// Directory of images, with `val` and perhaps `train` in it
+    /// Directory of images, with `val` and optionally `train` in it
     #[arg(long, value_name = "DIR")]
     images: PathBuf,
-    /// Images that are evaluated, the first by sorted class [default: 5000, or all if there are fewer]
+    /// Number of evaluated images, the first by sorted class [default: 5000, or all if there are fewer]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     first: Option<u32>,
-    /// Images that fix the ranges of activations [default: 512, or all if there are fewer]
+    /// Number of images that fix the activation ranges [default: 512, or all if there are fewer]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     calibration: Option<u32>,
     /// Folder for table1.md and table1.csv
@@ -141,12 +141,12 @@ struct Table<'a> {
     markdown: String,
 }
 
-/// What is counted as correct, by its name in documents.
+/// Writes the measure by its name in documents.
 pub(crate) fn word<S: Serializer>(measure: &Measure, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(measure.word())
 }
 
-/// A network of the table: counts of ours, and the paper's percentages.
+/// A network of the table: our counts and the paper's percentages.
 #[derive(Serialize)]
 struct Measured<'a> {
     network: &'a str,
@@ -202,7 +202,7 @@ impl Document for Table<'_> {
     }
 }
 
-/// The networks that are meant, in the order in which they were named.
+/// Expands `all` and refuses repeated networks; keeps the order.
 fn models(named: &[String]) -> anyhow::Result<Vec<String>> {
     let mut models: Vec<String> = Vec::new();
     for name in named {
@@ -225,11 +225,11 @@ struct Measurement<'a> {
     arguments: &'a Arguments,
     evaluation: Part,
     calibration: Part,
-    /// Notes on images that people have been told.
+    /// Notes on images that have been printed.
     told: BTreeSet<String>,
 }
 
-/// The first images of a folder; all when there is no number.
+/// The first images of a folder; all if there is no number.
 struct Part {
     folder: ImageFolder,
     images: Option<usize>,
@@ -269,7 +269,7 @@ impl<'a> Measurement<'a> {
         self.evaluation.folder.source().is_labelled()
     }
 
-    /// What the images let us count.
+    /// Measure that the images allow.
     fn counts(&self) -> Measure {
         if self.is_labelled() { Measure::Accuracy } else { Measure::Agreement }
     }
@@ -355,7 +355,7 @@ impl<'a> Measurement<'a> {
         })
     }
 
-    /// Reads a network with as many classes as its weights have; labels must name as many.
+    /// Reads a network with the number of classes of its weights, which labelled images must have too.
     fn float_network(&self, model: &str, path: &Path, side: usize) -> anyhow::Result<(Graph, Bound)> {
         let file = zoo::read_checkpoint(path)?;
         let build = |classes| zoo::build(&zoo::model(model, None, 1.0, classes, [3, side, side])?);
@@ -380,7 +380,7 @@ impl<'a> Measurement<'a> {
     }
 }
 
-/// What comes of some work, and the seconds that it took.
+/// Returns the result of some work and its seconds.
 fn timed<T>(work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<(T, f64)> {
     let began = Instant::now();
     Ok((work()?, began.elapsed().as_secs_f64()))

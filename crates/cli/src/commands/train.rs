@@ -21,32 +21,32 @@ use harness::{
     import, int8_top1, is_synthetic, network_text, violations,
 };
 
-/// Training images that fix the activation scales of the network that is only quantized.
+/// Number of training images that fix the activation scales of the quantized float network.
 const CALIBRATION_IMAGES: usize = 512;
 
-/// What the columns of the final table mean.
+/// Explanation of the columns of the final table.
 const TABLE: &str = "\
-Accuracy on test images, which took no part in training. *Violations*: weights, after training,
-that the protection they were trained for cannot store (of int8: in-place-64-57). *Clamped at the end*: those that training had left out of range and the last step clamped.";
+Accuracy on test images, which took no part in training. *Violations*: weights after training
+that the protection of the training cannot store (for int8: in-place-64-57). *Clamped at the end*: weights that training left out of range and the last step clamped.";
 
 const HELP: &str = "\
-A recipe (TOML) names a network, a data set, and stages: float training from scratch, or a checkpoint to
-import, and then any number of int8 trainings that bring the weights into the range of in-place
-protection, each beginning with the float network. They are judged on images held out of the training
-split; the test split only measures the results.
+A recipe (TOML) names a network, a data set and stages: a float training from scratch or an imported
+checkpoint, then any number of int8 trainings. Each int8 training starts from the float network and brings
+the weights into the range of its protection. Images held out of the training split judge the networks; the
+test split only measures the results.
 
-The folder takes int8.safetensors (the float network, only quantized), an int8 checkpoint for each
-training, for each a log with every check and the state, and the final table in training.md. After a
-kill the same command goes on from the last check, to the same weights; after Ctrl-C, SIGTERM or
-SIGUSR1 the last line on stderr is that command.
+The folder receives int8.safetensors (the quantized float network), an int8 checkpoint for each training, its
+log with every check, its state, and the final table in training.md. After a kill the same command resumes at
+the last check and reaches the same weights; after Ctrl-C, SIGTERM or SIGUSR1 the last line on stderr is that
+command.
 
-In a log large_values counts the weights that the stage's own protection cannot store, before they are
+In a log, large_values counts the weights that the protection of the stage cannot store, before they are
 throttled. It is 0 for a protection that stores any weight.
 
-At the end come two figures, as SVG and PNG, of all int8 trainings: large-values, the same counts with
-the range of each training, and throttled-accuracy, held-out accuracy before and after throttling, both
-against iterations. --figures-only draws them again from the logs, at any time: also while a training
-runs, and in a folder that has nothing but logs.
+At the end the command draws two figures of all int8 trainings against iterations, as SVG and PNG:
+large-values shows these counts with the range of each training, and throttled-accuracy shows the held-out
+accuracy before and after throttling. --figures-only draws them again from the logs at any time, also while a
+training runs, and needs nothing but logs.
 
 Examples:
   zerospace train experiments/recipes/resnet18-synthetic.toml
@@ -58,10 +58,10 @@ Examples:
 pub(crate) struct Arguments {
     /// Recipe file (TOML)
     recipe: PathBuf,
-    /// Folder for the results [default: runs/train/NAME, by the recipe's name]
+    /// Folder for the results [default: runs/train/NAME, with the recipe's name]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Train nothing: only draw the figures, from the logs in the folder; needs no images
+    /// Draw the figures from the logs in the folder, without training or images
     #[arg(long)]
     figures_only: bool,
     #[command(flatten)]
@@ -141,20 +141,20 @@ fn draw(recipe: &Recipe, out: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(write_trainings(&trainings, out)?)
 }
 
-/// A check of a training, in words.
+/// Line of a log on a check of a training.
 fn checked(name: &str, iterations: u64, check: &Check) -> String {
     let Check { iteration, loss, validation_images, correct, throttled } = check;
     let throttled = throttled.as_ref().map_or(String::new(), |throttled| {
         format!(", {} after {} out of range are clamped", throttled.correct, throttled.large_values)
     });
-    // There is none before the first iteration.
+    // The check before the first iteration has no loss.
     let loss = if loss.is_nan() { String::new() } else { format!(", loss {loss:.3}") };
     format!(
         "{name}: iteration {iteration} of {iterations}{loss}, {correct} of {validation_images} held-out images correct{throttled}"
     )
 }
 
-/// What the figures take of a check of an int8 training.
+/// Counts of a check of an int8 training for the figures.
 fn drawn_check(check: &Check) -> Option<TrainingCheck> {
     check.throttled.as_ref().map(|throttled| TrainingCheck {
         iteration: check.iteration,
@@ -165,7 +165,7 @@ fn drawn_check(check: &Check) -> Option<TrainingCheck> {
     })
 }
 
-/// A recipe with what its trainings share.
+/// A recipe with the state that its trainings share.
 struct Job<'a> {
     recipe: &'a Recipe,
     out: &'a Path,

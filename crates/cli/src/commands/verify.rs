@@ -18,14 +18,14 @@ use harness::LoadedExperiment;
 use harness::{Recomputation, json, stored_records};
 
 const HELP: &str = "\
-Every record is a function of its cell and trial, so it must come out again on any machine. A difference ends in
-exit 6 and shows both records.
+A record is a function of its cell and trial, so any machine must compute the same one. On a difference the command
+shows both records and ends with exit code 6.
 
 Examples:
   zerospace verify experiments/resnet20-cifar10.toml
   zerospace verify experiments/resnet20-cifar10.toml --out results/resnet20-cifar10 --sample 200 --seed 1";
 
-/// Compute stored trials anew, a random sample of them, and compare
+/// Recompute a random sample of stored trials and compare the records
 #[derive(Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Arguments {
@@ -34,10 +34,10 @@ pub(crate) struct Arguments {
     /// Run directory [default: runs/NAME, by the experiment's name]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// How many stored trials; all, if there are not more
+    /// Number of trials in the sample
     #[arg(long, value_name = "N", default_value_t = 20)]
     sample: usize,
-    /// Which trials are drawn [default: the time, which is printed]
+    /// Seed of the sample [default: the time, which is printed]
     #[arg(long, value_name = "SEED")]
     seed: Option<u64>,
     #[command(flatten)]
@@ -83,7 +83,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
             if computed != *there {
                 bar.finish_and_clear();
                 return Err(Failure::Verification(anyhow!(
-                    "{}: trial {number} of cell {id} ({}) is stored as {} and comes out as {}",
+                    "{}: trial {number} of cell {id} ({}) is stored as {} but recomputed as {}",
                     root.display(),
                     cell.label(),
                     json(there),
@@ -146,7 +146,7 @@ impl Document for Verified {
     }
 }
 
-/// `count` different numbers below `all`, or all of them, ascending: every set is equally likely.
+/// Draws `count` different numbers below `all`, ascending, or all numbers; every set is equally likely.
 fn sample(all: usize, count: usize, seed: u64) -> Vec<usize> {
     use design::{BitErrorRate, FaultKind};
     use inject::{Faults, PlaneSizes};

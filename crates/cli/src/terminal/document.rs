@@ -1,4 +1,4 @@
-//! What scripts read: one JSON document on stdout, made of the values that the text is made of. `docs/src/json.md` lists
+//! JSON documents for scripts. A command prints one document, with the values that its text shows; `docs/src/json.md` lists
 //! the fields.
 
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use serde::Serialize;
 
 use crate::terminal::output::data;
 
-/// How a verb shows what came out.
+/// Output format of a command.
 #[derive(Args, Clone, Copy)]
 pub(crate) struct Shown {
-    /// `json`: one document for scripts, with its name and version in the field `format` (fields: docs/src/json.md)
+    /// `json` prints one document for scripts, with its name and version in the field `format` (fields: docs/src/json.md)
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t, hide_possible_values = true)]
     pub(crate) format: Format,
 }
@@ -26,16 +26,16 @@ pub(crate) enum Format {
     Json,
 }
 
-/// What came of a verb.
+/// Result of a command.
 pub(crate) trait Document: Serialize {
-    /// Name and version, which changes when a field changes its meaning or goes; fields may be added.
+    /// Name and version. The version rises if a field changes its meaning or disappears; new fields keep it.
     const FORMAT: &'static str;
 
-    /// The same for people.
+    /// The result as text for people.
     fn text(&self) -> String;
 }
 
-/// A document as it is printed.
+/// A document with its format, as printed.
 #[derive(Serialize)]
 struct Named<'a, D> {
     format: &'static str,
@@ -59,7 +59,7 @@ pub(crate) fn json<D: Document>(document: &D) -> String {
     serde_json::to_string_pretty(&named).expect("plain data serializes")
 }
 
-/// A cell, as documents and the first columns of tables name it.
+/// Conditions of a cell: fields of documents and first columns of tables.
 #[derive(Serialize)]
 pub(crate) struct NamedCell {
     pub(crate) cell: String,
@@ -70,7 +70,7 @@ pub(crate) struct NamedCell {
 }
 
 impl NamedCell {
-    /// Titles of the columns.
+    /// Headings of the columns.
     pub(crate) const COLUMNS: [&'static str; 5] = ["cell", "model", "protection", "faults", ">rate"];
 
     pub(crate) fn new(cell: &CellSpec) -> Self {
@@ -89,12 +89,12 @@ impl NamedCell {
     }
 }
 
-/// A path as documents have it.
+/// A path as text.
 pub(crate) fn path(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// Paths as documents have them.
+/// Paths as texts.
 pub(crate) fn paths(paths: &[PathBuf]) -> Vec<String> {
     paths.iter().map(|written| path(written)).collect()
 }

@@ -1,4 +1,4 @@
-//! Values of options that shells complete. They are hints: what is taken is for the crates to say that know the names.
+//! Values of options for shell completion. They are hints; the crates that know the names check them.
 
 use std::ffi::OsStr;
 use std::sync::LazyLock;
@@ -7,7 +7,7 @@ use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Arg, Command, Error};
 use data::{DataSource, FolderSource};
 
-/// Takes any text; the names are for completion.
+/// Accepts any text; the names serve completion.
 #[derive(Clone)]
 pub(crate) struct Named(pub(crate) fn() -> Vec<&'static str>);
 
@@ -28,19 +28,19 @@ impl TypedValueParser for Named {
     }
 }
 
-/// Protections, without policies.
+/// Ids of protections, without policies.
 pub(crate) fn protections() -> Vec<&'static str> {
     static IDS: LazyLock<Vec<String>> =
         LazyLock::new(|| ecc::all().iter().map(|protection| protection.id().into()).collect());
     IDS.iter().map(String::as_str).collect()
 }
 
-/// Variants of architectures.
+/// Ids of architecture variants.
 pub(crate) fn variants() -> Vec<&'static str> {
     graph::Variant::ALL.map(graph::Variant::id).to_vec()
 }
 
-/// Data sets.
+/// Names of data sets.
 pub(crate) fn image_sets() -> Vec<&'static str> {
     let listed = DataSource::ALL.map(DataSource::name);
     listed.into_iter().chain(FolderSource::ALL.map(FolderSource::name)).collect()

@@ -1,9 +1,9 @@
-//! The only places that print.
+//! Output to stdout and stderr; nothing else prints.
 
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
-/// Prints data to stdout. A reader that has seen enough (`| head`) ends the program quietly.
+/// Prints data to stdout. A closed pipe (`| head`) ends the program quietly.
 pub(crate) fn data(text: &str) {
     let mut stdout = std::io::stdout().lock();
     if let Err(error) = writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush()) {
@@ -15,17 +15,17 @@ pub(crate) fn data(text: &str) {
     }
 }
 
-/// Prints a line about the work to stderr. Messages quote files, whose names for things must not command the terminal.
+/// Prints a line to stderr. Control characters are escaped: messages quote files, which must not command the terminal.
 pub(crate) fn progress_line(text: &str) {
     let mut visible = String::new();
     for c in text.chars() {
         if c.is_control() && c != '\n' { visible.extend(c.escape_default()) } else { visible.push(c) }
     }
-    // Without a stderr there is nobody left to tell.
+    // Without a stderr the line is lost.
     let _ = writeln!(std::io::stderr().lock(), "{visible}");
 }
 
-/// Paths, one a line.
+/// Paths, one per line.
 pub(crate) fn lines(paths: &[PathBuf]) -> String {
     let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
     paths.join("\n")
@@ -57,7 +57,7 @@ pub(crate) fn markdown(columns: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// Seconds in the unit that suits them.
+/// Seconds as text in a suitable unit.
 pub(crate) fn duration(seconds: f64) -> String {
     match seconds {
         _ if seconds < 120.0 => format!("{seconds:.1} s"),

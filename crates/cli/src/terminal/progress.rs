@@ -1,4 +1,4 @@
-//! How far the work is: a bar on a terminal, lines in a log.
+//! Progress of long work: a bar on a terminal, lines in a log.
 
 use std::io::IsTerminal;
 use std::sync::Mutex;
@@ -9,25 +9,25 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::output::{duration, progress_line};
 
-/// Time from the beginning to the first line in a log.
+/// Time from the start of the work to the first line in a log.
 const FIRST: Duration = Duration::from_secs(2);
 
-/// Longest time from a line in a log to the next.
+/// Longest time between two lines in a log.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// Whether stderr is a file or a pipe, and gets lines instead of bars.
+/// Returns true if stderr is a file or a pipe, which gets lines instead of bars.
 pub(crate) fn is_log() -> bool {
     !std::io::stderr().is_terminal()
 }
 
-/// Prints a line where stderr is a log; on a terminal bars show as much.
+/// Prints a line if stderr is a log; on a terminal a bar shows the same.
 pub(crate) fn log_line(text: &str) {
     if is_log() {
         progress_line(text);
     }
 }
 
-/// A bar with the time that is left, on stderr; where that is a log, now and then a line.
+/// Shows progress with the remaining time on stderr: a bar, or lines if stderr is a log.
 pub(crate) fn bar(total: u64, unit: &str) -> Bar {
     let template = format!("{{bar:30}} {{pos}}/{{len}} {unit}  {{elapsed}} elapsed, {{eta}} left  {{msg}}");
     let style = ProgressStyle::with_template(&template).expect("the template is constant");
@@ -35,31 +35,31 @@ pub(crate) fn bar(total: u64, unit: &str) -> Bar {
     Bar { bar: ProgressBar::new(total).with_style(style), unit: unit.into(), log }
 }
 
-/// A bar of bytes with their rate and the time that is left, on stderr; silent when stderr is not a terminal.
+/// Shows downloaded bytes with their rate and the remaining time on stderr; silent if stderr is not a terminal.
 pub(crate) fn byte_bar() -> ProgressBar {
     let template = "{bar:30} {bytes}/{total_bytes}  {bytes_per_sec}, {eta} left";
     let style = ProgressStyle::with_template(template).expect("the template is constant");
     ProgressBar::new(0).with_style(style)
 }
 
-/// How far a piece of work is.
+/// Progress of one piece of work.
 pub(crate) struct Bar {
     bar: ProgressBar,
     unit: String,
     log: Option<Mutex<Log>>,
 }
 
-/// When a log hears of a piece of work.
+/// Times of the lines in a log.
 struct Log {
     begun: Instant,
-    /// Position at the beginning.
+    /// Position at the start.
     from: u64,
-    /// Time from the beginning to the next line.
+    /// Time from the start to the next line.
     due: Duration,
 }
 
 impl Bar {
-    /// Begins at a position: what is there was there before.
+    /// Starts at a position that earlier work reached, so that rates do not count it.
     pub(crate) fn begin_at(&self, position: u64) {
         self.bar.reset_eta();
         self.bar.set_position(position);
@@ -69,7 +69,7 @@ impl Bar {
         }
     }
 
-    /// Time since the beginning, in words.
+    /// Time since the start, as text.
     pub(crate) fn elapsed(&self) -> String {
         duration(self.bar.elapsed().as_secs_f64())
     }
@@ -96,9 +96,9 @@ impl Bar {
         self.bar.finish_and_clear();
     }
 
-    /// Writes a line into the log, if one is due.
+    /// Writes a line into the log if one is due.
     fn tell(&self) {
-        // A thread that is busy with it has said enough.
+        // Another thread is writing the line.
         let Some(Ok(mut log)) = self.log.as_ref().map(Mutex::try_lock) else { return };
         let elapsed = log.begun.elapsed();
         if elapsed >= log.due {
@@ -109,12 +109,12 @@ impl Bar {
     }
 }
 
-/// When the line after one is due: in as long a time as it has taken so far, but at least once a minute.
+/// Time of the next line: intervals double up to one minute.
 fn next(elapsed: Duration) -> Duration {
     elapsed + elapsed.clamp(FIRST, LONGEST)
 }
 
-/// A line of a log about work that has gone from position `from` to `done` in a time.
+/// Line of a log on work that advanced from position `from` to `done` in the time `elapsed`.
 fn line(done: u64, total: u64, from: u64, elapsed: Duration, unit: &str, message: &str) -> String {
     let seconds = elapsed.as_secs_f64();
     let a_second = (done - from.min(done)) as f64 / seconds;

@@ -1,20 +1,19 @@
-//! Signals that ask the program to stop, and what it says then: the command that goes on.
+//! Signals that stop the program, and the command that resumes it.
 //!
-//! SIGUSR1 is a warning, such as Slurm gives before the end of a job's time. SIGTERM and SIGINT (Ctrl-C) ask at once.
-//! What they do depends on where the program is:
+//! SIGUSR1 is a warning, which Slurm for example sends before the time limit of a job. SIGTERM and SIGINT (Ctrl-C) are
+//! urgent. The effect of a first signal depends on the work in progress:
 //!
-//! | where | SIGUSR1 | SIGTERM, SIGINT |
-//! |---|---|---|
-//! | between a campaign's first trial and its last ([`polled`]) | ends it after the trial in work, which is kept | the same |
-//! | where files are written ([`whole`]) | ends the program when they are whole | the same |
-//! | where the last files are written ([`last`]) | nothing: the program is about to end by itself | the same |
-//! | anywhere else | ends the program at once | the same |
+//! | work | effect |
+//! |---|---|
+//! | trials of a campaign ([`polled`]) | the campaign ends after the trial in work, which is stored |
+//! | files are being written ([`whole`]) | the program ends when the files are complete |
+//! | the last files are being written ([`last`]) | none: the program is about to end |
+//! | anything else | the program ends at once |
 //!
-//! The second SIGTERM or SIGINT always ends it at once. So what is on the disk is whole under its name whenever the
-//! program ends, and the last line on stderr is a command for the same directory: the one that was typed, which
-//! resumes where there is something to resume.
+//! A second SIGTERM or SIGINT ends the program at once. Every file is complete under its name whenever the program ends,
+//! and the last line on stderr is the command as typed, which resumes the work in the same directory.
 //!
-//! Signals belong to the process, and so does what is kept of them here.
+//! Signals belong to the process, so their state is global.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -29,18 +28,18 @@ use crate::terminal::exit::Outcome;
 use crate::terminal::output::progress_line;
 use harness::Failure;
 
-/// How often the finished trials of a unit in work are put on the disk: a kill loses so much time at most, and the trial in
-/// work.
+/// Interval at which the finished trials of a unit in work are stored. A kill loses the trial in work and at most this
+/// time.
 const KEPT_EVERY: Duration = Duration::from_secs(30);
 
-/// What a verb leaves behind when it is stopped before its end.
+/// Results that a stopped command leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Left {
-    /// What it has stored, with which the same command goes on.
+    /// Stored work; the same command resumes it.
     Resumable,
-    /// Nothing, until it has written its first files; the same command begins again.
+    /// Nothing so far; the same command starts again.
     Nothing,
-    /// Files, each of them whole; the same command writes them again.
+    /// Complete files; the same command writes them again.
     Files,
 }
 
@@ -57,11 +56,11 @@ struct State {
     received: i32,
     place: Place,
     left: Left,
-    /// The command line as it was typed.
+    /// The command line as typed.
     command: String,
-    /// When the trials of a campaign were last kept.
+    /// Time when the trials of a campaign were last stored.
     kept: Option<Instant>,
-    /// Finished trials of a campaign that are not on the disk.
+    /// Number of finished trials that are not stored.
     unkept: u64,
 }
 
@@ -74,11 +73,11 @@ impl State {
 static STATE: Mutex<State> = Mutex::new(State::new(Left::Nothing, String::new()));
 
 fn state() -> MutexGuard<'static, State> {
-    // Every change of it is one assignment.
+    // Every change of the state is one assignment.
     STATE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Takes the signals of the program from now on. `command` is what was typed.
+/// Starts to handle signals. `command` is the command line as typed.
 pub(crate) fn watch(left: Left, command: String) -> Result<(), Failure> {
     *state() = State::new(left, command);
     let mut arriving =
@@ -88,7 +87,7 @@ pub(crate) fn watch(left: Left, command: String) -> Result<(), Failure> {
 }
 
 fn receive(signal: i32) {
-    // Held to the end: nothing is begun to be written meanwhile.
+    // The lock is held to the end, so that no write starts meanwhile.
     let mut state = state();
     let before = state.received;
     if signal == SIGUSR1 && before != 0 {
@@ -131,7 +130,7 @@ impl State {
     }
 }
 
-/// Does work that asks for its [`pace`], so that signals need not end the program.
+/// Runs work that asks for its [`pace`], so that signals need not end the program.
 pub(crate) fn polled<T>(work: impl FnOnce() -> T) -> T {
     {
         let mut state = state();
@@ -142,7 +141,7 @@ pub(crate) fn polled<T>(work: impl FnOnce() -> T) -> T {
     done
 }
 
-/// How a campaign is to go on.
+/// Tells a campaign to continue, to store its trials, or to stop.
 pub(crate) fn pace() -> Pace {
     let mut state = state();
     if state.received != 0 {
@@ -155,12 +154,12 @@ pub(crate) fn pace() -> Pace {
     Pace::Keep
 }
 
-/// Notes how many finished trials of a campaign a kill would lose.
+/// Sets the number of finished trials that a kill would lose.
 pub(crate) fn unkept(trials: u64) {
     state().unkept = trials;
 }
 
-/// Writes files; a signal that comes meanwhile ends the program when they are whole.
+/// Writes files; a signal meanwhile ends the program when they are complete.
 pub(crate) fn whole<T>(write: impl FnOnce() -> T) -> T {
     let written = last(write);
     let mut state = state();
@@ -174,14 +173,14 @@ pub(crate) fn whole<T>(write: impl FnOnce() -> T) -> T {
     written
 }
 
-/// Writes the last files of a verb, which then has nothing to do but to show what came out.
+/// Writes the last files of a command, which then only prints its result.
 pub(crate) fn last<T>(write: impl FnOnce() -> T) -> T {
     state().place = Place::Writing;
     write()
 }
 
-/// The end of a campaign that a signal has stopped, `stored` of its `units` units being stored, and of the unit in work some
-/// of its trials; `None` when no signal came.
+/// Reports a campaign that a signal has stopped; `None` if no signal came. `stored` of `units` units are stored, and `begun`
+/// gives the stored trials and all trials of the unit in work.
 pub(crate) fn stopped(stored: usize, units: usize, begun: Option<(u64, u64)>) -> Option<Outcome> {
     let state = state();
     (state.received != 0).then(|| {

@@ -11,11 +11,11 @@ use harness::Failure;
 use harness::fetchable;
 
 const HELP: &str = "\
-A set may be there in several forms; each has a line. The first of a split is the one that is read:
-Hugging Face parquet, then the published files (of CIFAR: binary, pickles, the archives of both; of
-MNIST: plain, then gzip). `complete` compares the number of images with the published one.
+A set may exist in several forms; each form has a line. The program reads the first form of a split:
+Hugging Face parquet, then the published files (CIFAR: binary, pickles, archives of both; MNIST:
+plain, then gzip). `complete` compares the number of images with the published number.
 
-Looked for in DIR/NAME, DIR being that of --data:
+Sets are searched in DIR/NAME, where DIR is the directory of --data:
   cifar10, cifar100   train-00000-of-00001.parquet and the hub's other names, also in plain_text and data;
                       data_batch_1.bin or train.bin, as `data fetch` brings them; data_batch_1 or train, the
                       pickles that torchvision keeps, also in DIR/cifar-10-batches-py; cifar-10-python.tar.gz
@@ -28,7 +28,7 @@ Examples:
   zerospace data list
   zerospace data list --data /data --format json";
 
-/// List the data sets that are there, in each form
+/// List the available data sets in all their forms
 #[derive(Args)]
 #[command(after_help = HELP)]
 pub(super) struct Arguments {
@@ -39,12 +39,12 @@ pub(super) struct Arguments {
     shown: Shown,
 }
 
-/// Everything that is there.
+/// All available sets.
 #[derive(Serialize)]
 struct List {
     root: String,
     forms: Vec<Form>,
-    /// Sets of which nothing is there.
+    /// Sets without any file.
     missing: Vec<&'static str>,
 }
 
@@ -53,15 +53,15 @@ struct List {
 struct Form {
     set: &'static str,
     split: Split,
-    /// Whether it is this form that is read.
+    /// True if the program reads this form.
     read: bool,
     form: Option<String>,
     path: Option<String>,
     files: Vec<String>,
     images: Option<u64>,
-    /// What a whole split has, where that is known.
+    /// Published number of images of the split, if known.
     published_images: Option<u64>,
-    /// Whether all of it is there; none where nobody knows what all is.
+    /// True if the split is complete; absent if its published size is unknown.
     complete: Option<bool>,
     problem: Option<String>,
 }
@@ -84,7 +84,7 @@ pub(super) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     Ok(Outcome::Done)
 }
 
-/// The forms of a split of a set that has published ones.
+/// Forms of a split of a published set.
 fn published(root: &Path, set: DataSource, split: Split) -> Vec<Form> {
     let all = set.find_all(root, split).unwrap_or_else(|error| vec![Err(error)]);
     let form = |(index, found): (usize, Result<FoundSet, DataError>)| {
@@ -108,7 +108,7 @@ fn published(root: &Path, set: DataSource, split: Split) -> Vec<Form> {
     all.into_iter().enumerate().map(form).collect()
 }
 
-/// The splits of a set that is a folder of image files.
+/// Splits of a folder of image files.
 fn folders(root: &Path, source: FolderSource) -> Vec<Form> {
     let set = root.join(source.name());
     let mut forms = Vec::new();

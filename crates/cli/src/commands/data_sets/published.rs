@@ -2,29 +2,29 @@ use std::path::Path;
 
 use data::{DataError, DataSource, Split, ValidationLabels, cifar10_binary, cifar100_binary};
 
-/// A file that others publish, and what is made of it.
+/// A file that others publish, and the files that it contains.
 pub(super) struct Published {
-    /// What people call it.
+    /// Name for messages.
     pub(super) name: &'static str,
-    /// The data set that it is, where it is a whole one.
+    /// The data set, if the file is a complete one.
     pub(super) set: Option<DataSource>,
-    /// The directory for its files, within that of data sets.
+    /// Directory of its files, inside the directory of data sets.
     pub(super) dir: &'static str,
     pub(super) url: &'static str,
     /// Length of the published file.
     pub(super) bytes: u64,
-    /// Of the published file.
+    /// SHA-256 of the published file.
     pub(super) sha256: &'static str,
-    /// Whether the files are members of a gzipped tar archive; otherwise the file is published plainly.
+    /// True if the published file is a gzipped tar archive of the files; otherwise it is the file itself.
     pub(super) packed: bool,
-    /// The files that loaders read, and their SHA-256.
+    /// Files that loaders read, with their SHA-256.
     pub(super) files: &'static [(&'static str, &'static str)],
-    /// Reads the files in a directory as the loaders do, and says what they hold.
+    /// Reads the files of a directory as loaders do, and describes their content.
     pub(super) read: fn(&Path) -> Result<String, DataError>,
 }
 
 impl Published {
-    /// The name under which it is published.
+    /// Name of the published file.
     pub(super) fn file_name(&self) -> &'static str {
         self.url.rsplit('/').next().unwrap_or(self.name)
     }

@@ -13,20 +13,20 @@ use harness::DEFAULT_SIDE;
 use harness::Failure;
 
 const HELP: &str = "\
-Images of 3 x 32 x 32 become CIFAR's binary version (DIR/test_batch.bin, or DIR/data_batch_1.bin to 5; of 100
-classes DIR/test.bin or DIR/train.bin): records of a label byte, of 100 classes two, and 3072 bytes, red before
-green before blue, rows from the top. Grey images become a pair of IDX files as MNIST's. These are the pixels that
-networks get, before mean and standard deviation: JPEG is decoded, and synthetic images are drawn.
+Images of 3 x 32 x 32 are written in CIFAR's binary format (DIR/test_batch.bin, or DIR/data_batch_1.bin to 5; for 100
+classes DIR/test.bin or DIR/train.bin): a record has one label byte, two for 100 classes, and 3072 bytes, red before
+green before blue, rows from the top. Grey images are written as a pair of IDX files like MNIST's. The pixels are the
+networks' input before mean and standard deviation: JPEG is decoded, and synthetic images are drawn.
 
-The SHA-256 that is printed is the one that plans, manifests and reports name; the set that is read back from DIR
-has the same. No file is overwritten.
+The command prints the SHA-256 of the images, which plans, manifests and reports name; the set that is read back from
+DIR has the same one. No file is overwritten.
 
 Examples:
   zerospace data write synthetic --split test --images 1000 out/cifar10
   zerospace data write cifar10 --split test out/cifar10
   zerospace plan my-experiment.toml --data out      # reads them back, as the set cifar10";
 
-/// Write the first images of a set in a published form, to be looked at from outside
+/// Write the first images of a set in a published format, for use by other programs
 #[derive(Args)]
 #[command(after_help = HELP)]
 pub(super) struct Arguments {
@@ -36,10 +36,10 @@ pub(super) struct Arguments {
     /// Directory for the files
     #[arg(value_name = "DIR")]
     dir: PathBuf,
-    /// Which images: `train` or `test`
+    /// Split: `train` or `test`
     #[arg(long, value_name = "SPLIT", default_value = "test", value_parser = Named(|| vec!["train", "test"]), hide_possible_values = true)]
     split: String,
-    /// How many, from the first [default: all]
+    /// Number of images, from the first [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     images: Option<u32>,
     #[command(flatten)]
@@ -48,7 +48,7 @@ pub(super) struct Arguments {
     shown: Shown,
 }
 
-/// A set that was written.
+/// A written set.
 #[derive(Serialize)]
 struct Written {
     set: String,

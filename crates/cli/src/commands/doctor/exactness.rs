@@ -1,4 +1,4 @@
-//! Whether this machine computes the published bits.
+//! Comparison of trials computed on this machine with published records.
 
 use campaign::Drawing;
 use design::TrialRecord;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::speed::PROTECTION;
 use harness::{Failure, LoadedExperiment, Recomputation, json};
 
-/// A trial of a carried network.
+/// A trial of a network that the program carries.
 #[derive(Serialize, Deserialize)]
 pub(super) struct RecordedTrial {
     network: String,
@@ -15,7 +15,7 @@ pub(super) struct RecordedTrial {
     record: TrialRecord,
 }
 
-/// A trial computed here beside the recorded one.
+/// A trial computed here, beside its published record.
 #[derive(Serialize)]
 pub(super) struct Comparison {
     network: String,
@@ -27,7 +27,7 @@ pub(super) struct Comparison {
     recorded: Option<TrialRecord>,
 }
 
-/// The first trial of each network at the highest rate, where the network is run.
+/// Computes the first trial of each network at its highest rate.
 pub(super) fn trials(
     carried: &LoadedExperiment,
     recomputation: &mut Recomputation<'_>,
@@ -61,13 +61,13 @@ impl Comparison {
         }
     }
 
-    /// What is wrong.
+    /// The difference, as an error.
     pub(super) fn complaint(&self) -> String {
         let Self { network, cell, trial, record, recorded, .. } = self;
         let recorded = recorded.as_ref().map_or("nothing".into(), json);
         format!(
-            "trial {trial} of cell {cell} ({network}) comes out as {}, published is {recorded}: do not trust results \
-             of this machine, and report it",
+            "trial {trial} of cell {cell} ({network}) is {}, expected the published {recorded}: do not trust results \
+             of this machine, and report the difference",
             json(record)
         )
     }

@@ -21,7 +21,7 @@ const NAMED: usize = 5;
 /// A directory that is to be written.
 #[derive(Serialize)]
 pub(super) struct Place {
-    /// What for: `runs` or `cache`.
+    /// Purpose: `runs` or `cache`.
     pub(super) purpose: &'static str,
     pub(super) path: String,
     /// Why it cannot be written.
@@ -74,7 +74,7 @@ struct FoundSet {
     set: &'static str,
     train: Option<String>,
     test: Option<String>,
-    /// Where what is missing is looked for, and in which forms.
+    /// Directories and forms in which the missing sets are searched.
     missing: Option<String>,
 }
 

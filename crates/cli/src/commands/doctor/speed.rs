@@ -1,4 +1,4 @@
-//! How fast one thread of this machine is at what a campaign does.
+//! Speed of one thread of this machine at the steps of a campaign.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -12,23 +12,24 @@ use serde::{Deserialize, Serialize};
 
 use harness::{CompiledNetwork, Failure, LoadedExperiment, Recomputation};
 
-/// Model of the carried experiment that is measured.
+/// Measured model of the carried experiment.
 const MODEL: &str = "resnet18";
 
-/// Protection that is measured.
+/// Measured protection.
 pub(super) const PROTECTION: &str = "in-place-64-57";
 
-/// Bytes of weights that go through the codec: more than most caches hold.
+/// Bytes of weights for the codec: more than most caches hold.
 const CODEC_BYTES: usize = 64 << 20;
 
-/// Passes, of which the best counts: at least so many, for at least so long.
+/// Fewest passes; the fastest pass counts.
 const PASSES: usize = 5;
+/// Shortest total time of the passes.
 const LONG_ENOUGH: Duration = Duration::from_millis(800);
 
-/// Rates at which trials are measured, and how many trials a pass has.
+/// Rates of the measured trials, and the trials in one pass.
 const RATES: [(f64, u64); 2] = [(1e-6, 4_000), (1e-3, 20)];
 
-/// How much of something is done in a second.
+/// Amount of work per second.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Speed {
     name: String,
@@ -63,13 +64,13 @@ impl Compared {
     }
 }
 
-/// Does work in a pool of one thread.
+/// Runs work in a pool of one thread.
 pub(super) fn one_thread<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, Failure> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().context("worker threads");
     Ok(pool.map_err(Failure::Machine)?.install(work))
 }
 
-/// All speeds of this machine.
+/// Measures all speeds of this machine.
 pub(super) fn measured(
     carried: &LoadedExperiment,
     recomputation: &mut Recomputation<'_>,
@@ -106,7 +107,7 @@ pub(super) fn measured(
     Ok(speeds)
 }
 
-/// Whole memories through the codec.
+/// Measures the codec on a whole memory.
 fn codec() -> [Speed; 3] {
     let protection = ecc::by_id(PROTECTION).expect("it is registered");
     // Weights that it can store: a cheap stream in [-64, 63].
@@ -131,8 +132,7 @@ fn speed(name: &str, unit: &str, value: f64) -> Speed {
     Speed { name: name.into(), unit: unit.into(), value }
 }
 
-/// Seconds that this thread had a processor, in the fastest of several passes: what the machine can do when nothing else
-/// runs, as nearly as can be told when something does.
+/// Processor seconds of this thread in the fastest of several passes, as an estimate for an idle machine.
 fn best(mut pass: impl FnMut()) -> f64 {
     let (mut shortest, mut all, mut passes) = (Duration::MAX, Duration::ZERO, 0);
     while passes < PASSES || all < LONG_ENOUGH {
@@ -146,7 +146,7 @@ fn best(mut pass: impl FnMut()) -> f64 {
     shortest.as_secs_f64()
 }
 
-/// What this thread has had of a processor.
+/// Processor time that this thread has used.
 fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::try_from(time).expect("a time that has passed")

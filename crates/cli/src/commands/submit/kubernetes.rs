@@ -5,10 +5,10 @@ use harness::Failure;
 
 pub(super) const FILE: &str = "job.yaml";
 
-/// Longest name of a job that leaves room for what Kubernetes adds to it for its pods.
+/// Longest name of a job; Kubernetes appends a suffix for each pod.
 const NAME_LENGTH: usize = 50;
 
-/// An Indexed Job: each index is a shard.
+/// An Indexed Job with a shard for each index.
 pub(super) fn files(job: &Job<'_>, arguments: &Arguments) -> Result<Vec<(&'static str, String)>, Failure> {
     let Job { name, shards, threads, .. } = job;
     let (image, claim) = (arguments.image.as_deref(), arguments.claim.as_deref());

@@ -3,7 +3,7 @@ use crate::terminal::shell;
 
 pub(super) const FILE: &str = "shards.txt";
 
-/// Commands, one a line, in any order.
+/// Commands, one per line; their order does not matter.
 pub(super) fn files(job: &Job<'_>) -> Vec<(&'static str, String)> {
     let program = job.program.display().to_string();
     let command = |index: u64| {

@@ -88,12 +88,12 @@ exec sbatch --parsable --dependency="afterany:${{round%%;*}}" {folder}/{FINISH} 
     Ok(vec![(SHARDS, shards_file), (FINISH, finish_file)])
 }
 
-/// Submits both files; returns their ids, a line each. `stored` trials are in the run directory now.
+/// Submits both files and returns their ids, one per line. `stored` is the number of trials in the run directory.
 pub(super) fn submit(folder: &Path, stored: u64) -> Result<String, Failure> {
     let shards = sbatch(&[], &folder.join(SHARDS), None)?;
     // "ID" or "ID;CLUSTER".
     let id = shards.split(';').next().unwrap_or_default();
-    // After any end of the shards: one that failed must not keep the others from being merged.
+    // It runs after any end of the shards: a failed shard must not block the merge of the others.
     let dependency = format!("--dependency=afterany:{id}");
     let finish = sbatch(&[&dependency], &folder.join(FINISH), Some(stored))
         .map_err(|failure| Failure::Machine(anyhow!("the shards are queued as {id}, but {failure}")))?;
