@@ -366,6 +366,6 @@ pub enum DataError {
         /// The given name.
         found: String,
         /// The known names.
-        expected: &'static str,
+        expected: String,
     },
 }

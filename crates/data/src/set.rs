@@ -37,7 +37,11 @@ impl FromStr for Split {
         match name {
             "train" => Ok(Split::Train),
             "test" => Ok(Split::Test),
-            _ => Err(DataError::UnknownName { kind: "split", found: name.into(), expected: "train, test" }),
+            _ => Err(DataError::UnknownName {
+                kind: "split",
+                found: name.into(),
+                expected: "train, test".into(),
+            }),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use crate::cifar::{Holder, Version};
 use crate::hugging_face::{read_files, rows, shards};
-use crate::{DataError, ImageSet, ImageShape, SYNTHETIC_SEED, Split, idx, synthetic};
+use crate::{DataError, FolderSource, ImageSet, ImageShape, SYNTHETIC_SEED, Split, idx, synthetic};
 
 /// A named data set with fixed shape and classes. Written `cifar10`, `cifar100`, `mnist`, `fashion_mnist`,
 /// `kmnist` or `synthetic`. Sets of image files that are cropped to a network's input size are
@@ -37,26 +37,48 @@ impl DataSource {
         DataSource::Synthetic,
     ];
 
-    /// The name, which is also the name of the set's directory.
-    pub fn name(self) -> &'static str {
+    /// Everything that distinguishes the set from others.
+    fn description(self) -> Description {
+        let cifar = Description {
+            name: "cifar10",
+            torchvision: None,
+            channels: 3,
+            side: 32,
+            classes: &CIFAR10,
+            train: 50_000,
+            test: 10_000,
+        };
+        let mnist = Description {
+            name: "mnist",
+            torchvision: Some("MNIST"),
+            channels: 1,
+            side: 28,
+            classes: &MNIST,
+            train: 60_000,
+            test: 10_000,
+        };
         match self {
-            DataSource::Cifar10 => "cifar10",
-            DataSource::Cifar100 => "cifar100",
-            DataSource::Mnist => "mnist",
-            DataSource::FashionMnist => "fashion_mnist",
-            DataSource::Kmnist => "kmnist",
-            DataSource::Synthetic => "synthetic",
+            DataSource::Cifar10 => cifar,
+            DataSource::Cifar100 => Description { name: "cifar100", classes: &CIFAR100, ..cifar },
+            DataSource::Mnist => mnist,
+            DataSource::FashionMnist => Description {
+                name: "fashion_mnist",
+                torchvision: Some("FashionMNIST"),
+                classes: &FASHION_MNIST,
+                ..mnist
+            },
+            DataSource::Kmnist => {
+                Description { name: "kmnist", torchvision: Some("KMNIST"), classes: &KMNIST, ..mnist }
+            }
+            DataSource::Synthetic => {
+                Description { name: "synthetic", classes: &SYNTHETIC, train: 20_000, test: 5_000, ..cifar }
+            }
         }
     }
 
-    /// The name of torchvision's class of a set in IDX files, which is also the name of its directory.
-    fn torchvision(self) -> Option<&'static str> {
-        match self {
-            DataSource::Mnist => Some("MNIST"),
-            DataSource::FashionMnist => Some("FashionMNIST"),
-            DataSource::Kmnist => Some("KMNIST"),
-            _ => None,
-        }
+    /// The name, which is also the name of the set's directory.
+    pub fn name(self) -> &'static str {
+        self.description().name
     }
 
     /// True if this crate draws the images and does not read them from files. A report of results on such
@@ -67,35 +89,41 @@ impl DataSource {
 
     /// The shape of every image.
     pub fn shape(self) -> ImageShape {
-        let (channels, side) = match self {
-            DataSource::Cifar10 | DataSource::Cifar100 | DataSource::Synthetic => (3, 32),
-            DataSource::Mnist | DataSource::FashionMnist | DataSource::Kmnist => (1, 28),
-        };
+        let Description { channels, side, .. } = self.description();
         ImageShape { channels, height: side, width: side }
     }
 
     /// The names of the classes in the order of their labels.
     pub fn class_names(self) -> &'static [&'static str] {
-        match self {
-            DataSource::Cifar10 => &CIFAR10,
-            DataSource::Cifar100 => &CIFAR100,
-            DataSource::Mnist => &MNIST,
-            DataSource::FashionMnist => &FASHION_MNIST,
-            DataSource::Kmnist => &KMNIST,
-            DataSource::Synthetic => &SYNTHETIC,
-        }
+        self.description().classes
     }
 
     /// The number of images of a complete split.
     pub fn images(self, split: Split) -> u64 {
-        match (self, split) {
-            (DataSource::Synthetic, Split::Train) => 20_000,
-            (DataSource::Synthetic, Split::Test) => 5_000,
-            (DataSource::Cifar10 | DataSource::Cifar100, Split::Train) => 50_000,
-            (_, Split::Train) => 60_000,
-            (_, Split::Test) => 10_000,
+        match split {
+            Split::Train => self.description().train,
+            Split::Test => self.description().test,
         }
     }
+}
+
+/// Properties of a data set.
+#[derive(Clone, Copy)]
+struct Description {
+    /// The name and directory of the set.
+    name: &'static str,
+    /// Name of torchvision's class and directory of a set in IDX files.
+    torchvision: Option<&'static str>,
+    /// Channels of an image.
+    channels: usize,
+    /// Rows and columns of an image.
+    side: usize,
+    /// Names of the classes in the order of their labels.
+    classes: &'static [&'static str],
+    /// Number of training images.
+    train: u64,
+    /// Number of test images.
+    test: u64,
 }
 
 impl fmt::Display for DataSource {
@@ -112,10 +140,12 @@ impl FromStr for DataSource {
     /// [`FolderSource`](crate::FolderSource)s, because callers try those first.
     fn from_str(name: &str) -> Result<Self, DataError> {
         DataSource::ALL.into_iter().find(|source| source.name() == name).ok_or_else(|| {
+            let folders = FolderSource::ALL.map(FolderSource::name);
+            let known = DataSource::ALL.map(DataSource::name).into_iter().chain(folders);
             DataError::UnknownName {
                 kind: "data set",
                 found: name.into(),
-                expected: "cifar10, cifar100, mnist, fashion_mnist, kmnist, synthetic, imagenet, images",
+                expected: known.collect::<Vec<_>>().join(", "),
             }
         })
     }
@@ -183,7 +213,7 @@ impl DataSource {
             let shards = shards(&folder, split)?.into_iter();
             all.extend(shards.map(|files| files.map(|files| found(Place::Parquet(files)))));
         }
-        let published = match self.torchvision() {
+        let published = match self.description().torchvision {
             None => self.find_cifar(root, &dir, split),
             Some(folder) => find_idx(root, &dir, folder, split),
         };
@@ -227,7 +257,7 @@ impl DataSource {
         let name = self.name();
         let mut looked_for =
             vec![format!("Hugging Face parquet ({split}-*.parquet, also in data, plain_text or {name})")];
-        match self.torchvision() {
+        match self.description().torchvision {
             None => {
                 for (version, form) in
                     [(Version::Binary, "the binary version"), (Version::Pickles, "pickles")]
