@@ -61,7 +61,7 @@ fn a_run_measures_what_a_lossy_protection_leaves_without_faults() {
     let said = zerospace(folder, &["report", "runs/x"]);
     assert_eq!(said.code, 2, "{}", said.stderr);
     assert!(
-        said.stderr.contains("runs/x/fault-free.json: thin under weight-nulling is of another network"),
+        said.stderr.contains("runs/x/fault-free.json: thin under weight-nulling belongs to another network"),
         "{}",
         said.stderr
     );

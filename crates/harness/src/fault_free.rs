@@ -1,7 +1,7 @@
 //! Fault-free accuracy of networks under lossy protections, which change weights by storing them: measured once for a run
 //! and kept in its directory.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use analysis::LossyStorage;
 use anyhow::{Context, anyhow};
@@ -50,6 +50,18 @@ impl Stored {
     }
 }
 
+/// An entry of `fault-free.json` that does not belong to the run.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{path}: {model} under {protection} belongs to another network or other images than the run, expected to be measured again",
+    path = .path.display()
+)]
+pub struct ForeignFaultFree {
+    path: PathBuf,
+    model: String,
+    protection: String,
+}
+
 /// Fault-free results of a run's networks under lossy protections, for its report.
 ///
 /// # Errors
@@ -61,13 +73,11 @@ pub(crate) fn lossy_storages(store: &Store) -> Result<Vec<LossyStorage>, Failure
         if let Some(other) =
             stored.filter(|s| s.network != cell.network || s.images != cell.evaluation.digest)
         {
-            return Err(Failure::Input(anyhow!(
-                "{}: {} under {} belongs to another network or other images than the run; remove the file and measure \
-                 again",
-                path(store.root()).display(),
-                other.model,
-                other.protection
-            )));
+            return Err(Failure::input(ForeignFaultFree {
+                path: path(store.root()),
+                model: other.model.clone(),
+                protection: other.protection.clone(),
+            }));
         }
         Ok(LossyStorage {
             model: cell.model.clone(),
@@ -142,7 +152,7 @@ impl FaultFree {
     }
 }
 
-fn path(root: &Path) -> std::path::PathBuf {
+fn path(root: &Path) -> PathBuf {
     root.join("fault-free.json")
 }
 

@@ -42,7 +42,7 @@ pub use distribution::{Distribution, violations};
 pub use evaluator::{CompiledNetwork, Int8, check_fit};
 pub use experiment::{LoadedExperiment, ReadyNetwork, provenance, stored_network};
 pub use failure::Failure;
-pub use fault_free::{FaultFree, measure_fault_free};
+pub use fault_free::{FaultFree, ForeignFaultFree, measure_fault_free};
 pub use images::{
     DEFAULT_SIDE, DataSets, Images, LABEL_FREE, MissingSet, SYNTHETIC, SYNTHETIC_SHORT,
     calibrated_on_synthetic, fetchable, is_folder, is_synthetic, left_out,

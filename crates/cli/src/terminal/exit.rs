@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
 use campaign::PlanError;
-use harness::{Failure, MissingSet};
+use harness::{Failure, ForeignFaultFree, MissingSet};
 use signal_hook::consts::SIGINT;
 
 /// End of a command without an error.
@@ -44,6 +44,9 @@ pub(crate) fn explained(failure: &Failure) -> String {
     const CHOOSE: &str = "choose the directory of data sets with --data DIR or ZEROSPACE_DATA";
     if let Some(PlanError::Unstorable { protection, .. }) = failure.error().downcast_ref() {
         return format!("{failure} (throttle the checkpoint: `zerospace quantize --throttle={protection}`)");
+    }
+    if failure.error().is::<ForeignFaultFree>() {
+        return format!("{failure}: remove the file and use `zerospace report RUN --fault-free EXPERIMENT`");
     }
     match failure.error().downcast_ref() {
         None => failure.to_string(),
