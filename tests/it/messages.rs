@@ -69,7 +69,7 @@ fn wrong_inputs_are_named() {
     succeed(folder, &["run", "x.toml"]);
     write("runs/x/parts/news.jsonl", "{\"zerospace_part\":2,\"news\":1}\n{}\n");
     let message = "runs/x/parts/news.jsonl: part format version 2, newest known is 1: \
-                   a newer zerospace writes into this run, expected to go on with that";
+                   a newer version wrote this run, expected a resume with that version";
     for arguments in [["run", "x.toml"], ["merge", "runs/x"], ["status", "runs/x"]] {
         refuses(folder, &arguments, 2, message);
     }

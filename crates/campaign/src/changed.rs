@@ -1,16 +1,16 @@
-//! Trials of which only those are drawn that change something.
+//! Conditional sampling: trials in which some stored word reads back wrong.
 //!
 //! At low rates nearly every trial of a protected network reads back what was stored, and its drop is 0. Let E be the
 //! event that some stored word, padding included, reads back wrong. Its probability P(E) is known in closed form
-//! (`ecc::MemoryDistribution`), and the mean drop over all trials is P(E) times the mean over trials given E. This draws faults
-//! with exactly the distribution of independent flips given E, at a cost that does not depend on how rare E is:
+//! (`ecc::MemoryDistribution`), and the mean drop over all trials is P(E) times the mean over trials given E. The faults drawn here
+//! have exactly the distribution of independent flips given E, at a cost that does not depend on P(E):
 //!
-//! 1. Words fail independently, so the first wrong word is drawn directly. With -ln(1 - P_w) for the *hazard* of word
-//!    w, it is where the sum of hazards passes an exponential variate that is kept within the sum over all words.
-//!    Words of a class (`ecc::Protection::class_of`) share a hazard, and counting them finds the place.
-//! 2. All cells get ordinary faults. Words before the first wrong one are drawn again until they read right.
-//! 3. The first wrong word gets a number of flips from its distribution given that it is wrong, then sets of so many cells
-//!    until the decoder reads one wrong, which nearly all are wherever any is.
+//! 1. Words fail independently, so the first wrong word is drawn directly. Let -ln(1 - P_w) be the *hazard* of word
+//!    w. The first wrong word is the one at which the sum of hazards passes an exponential variate that is kept within the
+//!    sum over all words. Words of a class (`ecc::Protection::class_of`) share a hazard, so counting them finds it.
+//! 2. All bits get ordinary faults. Words before the first wrong word are drawn again until they read right.
+//! 3. The first wrong word gets a number of flips n from its distribution given that it is wrong, then sets of n bits
+//!    until the decoder reads the word wrong; if any set of n flips is read wrong, nearly all are.
 //! 4. Words after it keep their ordinary faults.
 
 use std::collections::BTreeMap;
@@ -21,13 +21,13 @@ use inject::{FaultPattern, Faults, WordFaults};
 
 use crate::{StoredNetwork, Trial};
 
-/// Words that are counted together: the first wrong word is searched for in one such stretch.
+/// Number of words of a stretch: classes are counted stretch by stretch, and the first wrong word is searched for in one.
 const STRETCH: usize = 4096;
 
-/// Why no trial that changes something can be drawn.
+/// The reason for which no changed trial can be drawn.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum NoChangedTrials {
-    /// How often words fail is not known.
+    /// The probability that a word reads wrong has no closed form.
     #[error(
         "trials_of = \"changed\" needs the probability that a word of {protection} reads wrong, which has no closed form"
     )]
@@ -35,7 +35,7 @@ pub enum NoChangedTrials {
         /// Protection id.
         protection: String,
     },
-    /// Trials in which no word reads wrong lose something too.
+    /// Trials in which no word reads wrong lose accuracy too, because storage changes weights.
     #[error(
         "trials_of = \"changed\" counts a trial in which no word reads wrong as no loss, but {protection} changes weights by \
          storing them"
@@ -44,7 +44,7 @@ pub enum NoChangedTrials {
         /// Protection id.
         protection: String,
     },
-    /// There is none.
+    /// No trial changes anything.
     #[error(
         "trials_of = \"changed\" has nothing to draw at rate {rate:e}: the probability that any word reads wrong is 0"
     )]
@@ -54,11 +54,11 @@ pub enum NoChangedTrials {
     },
 }
 
-/// The distributions of a memory's words, and where the words of each are.
+/// The outcome distributions of a memory's words, and the numbers of words that have each.
 #[derive(Debug)]
 pub(crate) struct WordClasses {
     distributions: Vec<OutcomeDistribution>,
-    /// Words of each class before stretch i; the last entry counts all words.
+    /// Number of words of each class before stretch i; the last entry counts all words.
     before: Vec<Vec<u64>>,
 }
 
@@ -76,15 +76,15 @@ impl WordClasses {
     }
 }
 
-/// Draws trials in which some word reads back wrong.
+/// The changed trials of a memory at a rate: those in which some word reads back wrong.
 #[derive(Debug)]
 pub struct ChangedTrials<'a> {
     memory: &'a StoredNetwork<'a>,
     classes: &'a WordClasses,
     rate: BitErrorRate,
-    /// Of a word of each class: -ln(1 - P(wrong)).
+    /// -ln(1 - P(wrong)) of a word of each class.
     hazards: Vec<f64>,
-    /// Of all words.
+    /// Sum over all words.
     hazard: f64,
 }
 
@@ -101,35 +101,35 @@ impl<'a> ChangedTrials<'a> {
         if drawn.hazard > 0.0 { Ok(drawn) } else { Err(NoChangedTrials::Never { rate: rate.get() }) }
     }
 
-    /// The trial of that number, a function of its arguments and of the memory.
+    /// Draws the trial of this number: a function of the arguments and of the memory.
     ///
     /// # Cost
-    /// That of an ordinary trial, and a few microseconds for the first wrong word. Where words are seldom right, the
-    /// few before it take as many draws as that is seldom.
+    /// The cost of an ordinary trial, and a few microseconds for the first wrong word. If a word reads right with
+    /// probability q, each word before the first wrong one takes about 1/q draws.
     pub fn trial(&self, seed: u64, trial: u64) -> Trial {
         let shape = self.memory.regions()[0].exposed_word();
-        let [data_cells, check_cells] = [8 * shape.weights, shape.check_bits].map(|cells| cells as u64);
-        let cells = data_cells + check_cells;
+        let [data_bits, check_bits] = [8 * shape.weights, shape.check_bits].map(|bits| bits as u64);
+        let bits = data_bits + check_bits;
         let mut faults = WordFaults::new(seed, trial);
         let first = self.first_wrong(faults.exponential_within(self.hazard));
 
-        // Words with flips: bit i of the number is cell i of the word, check cells after data cells.
+        // Words with flips: bit i of the number is bit i of the word, check bits after data bits.
         let mut words: BTreeMap<u64, u128> = BTreeMap::new();
         let planes = self.memory.bits();
         for bit in faults.flips(planes.data_bits, self.rate) {
-            *words.entry(bit / data_cells).or_default() |= 1 << (bit % data_cells);
+            *words.entry(bit / data_bits).or_default() |= 1 << (bit % data_bits);
         }
         for bit in faults.flips(planes.check_bits, self.rate) {
-            *words.entry(bit / check_cells).or_default() |= 1 << (data_cells + bit % check_cells);
+            *words.entry(bit / check_bits).or_default() |= 1 << (data_bits + bit % check_bits);
         }
         for (&word, flips) in words.range_mut(..first) {
             while self.memory.regions()[0].reads_wrong(word, *flips) {
-                *flips = set(faults.flips(cells, self.rate));
+                *flips = set(faults.flips(bits, self.rate));
             }
         }
         let count = self.flips_of_wrong_word(first, faults.uniform());
         let wrong = loop {
-            let flips = set(faults.distinct(cells, count));
+            let flips = set(faults.distinct(bits, count));
             if self.memory.regions()[0].reads_wrong(first, flips) {
                 break flips;
             }
@@ -138,20 +138,20 @@ impl<'a> ChangedTrials<'a> {
 
         let mut pattern = FaultPattern::default();
         for (word, flips) in words {
-            for cell in (0..cells).filter(|cell| flips >> cell & 1 == 1) {
-                match cell.checked_sub(data_cells) {
-                    None => pattern.data.push(word * data_cells + cell),
-                    Some(check) => pattern.check.push(word * check_cells + check),
+            for bit in (0..bits).filter(|bit| flips >> bit & 1 == 1) {
+                match bit.checked_sub(data_bits) {
+                    None => pattern.data.push(word * data_bits + bit),
+                    Some(check) => pattern.check.push(word * check_bits + check),
                 }
             }
         }
         self.memory.read(Faults::Flips(pattern))
     }
 
-    /// The first word at which the sum of hazards reaches `target`.
+    /// Finds the first word at which the sum of hazards reaches `target`.
     fn first_wrong(&self, target: f64) -> u64 {
         let before = &self.classes.before;
-        // The sum over no word is 0, and that over all is not below the target.
+        // The sum over no word is 0, and the sum over all words is not below the target.
         let stretch = before.partition_point(|counts| self.hazard_of(counts) < target) - 1;
         let mut counts = before[stretch].clone();
         let mut word = stretch * STRETCH;
@@ -164,7 +164,7 @@ impl<'a> ChangedTrials<'a> {
         }
     }
 
-    /// Number of the distribution that word `word` follows.
+    /// Returns the class of word `word`.
     fn class_of(&self, word: usize) -> usize {
         let protection = self.memory.protection();
         let size = protection.word().weights;
@@ -172,12 +172,12 @@ impl<'a> ChangedTrials<'a> {
     }
 
     fn hazard_of(&self, counts: &[u64]) -> f64 {
-        // A class without words adds nothing, even where its words are always wrong.
+        // A class without words adds nothing, even if its words were always wrong.
         let classes = counts.iter().zip(&self.hazards).filter(|(words, _)| **words > 0);
         classes.map(|(words, hazard)| *words as f64 * hazard).sum()
     }
 
-    /// The number of flips in a word that reads wrong, at that quantile of its distribution.
+    /// Returns the number of flips in a word that reads wrong, at a quantile of its distribution.
     fn flips_of_wrong_word(&self, word: u64, quantile: f64) -> u64 {
         let distribution = &self.classes.distributions[self.class_of(word as usize)];
         let by_flips = distribution.wrong_by_flips(self.rate.get());
@@ -196,7 +196,7 @@ impl<'a> ChangedTrials<'a> {
     }
 }
 
-/// Cells as the bits of a number.
-fn set(cells: Vec<u64>) -> u128 {
-    cells.into_iter().fold(0, |set, cell| set | 1 << cell)
+/// Packs offsets below 128 into the bits of a number.
+fn set(offsets: Vec<u64>) -> u128 {
+    offsets.into_iter().fold(0, |set, offset| set | 1 << offset)
 }

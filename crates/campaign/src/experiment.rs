@@ -6,25 +6,25 @@ use records::MAX_UNITS;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// An experiment file, checked.
+/// A checked experiment file.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Experiment {
-    /// Short name; the default name of the run directory. Letters, digits, `-`, `_` and `.`.
+    /// Short name and default name of the run directory: letters, digits, `-`, `_` and `.`.
     pub name: String,
-    /// One line for figures and reports.
+    /// Title of figures and reports, one line.
     pub title: String,
     /// Seed of all randomness.
     pub seed: u64,
-    /// Trials of each cell; with `[stop]` the most of them.
+    /// Trials of each cell; the maximum if there is a `[stop]`.
     pub trials: u64,
-    /// Trials of a unit, the block that shares a file. Default 10.
+    /// Trials of a unit, whose records share a file. Default 10.
     #[serde(default = "default_unit_trials")]
     pub unit_trials: u64,
-    /// Which trials are drawn. Default [`TrialsOf::All`].
+    /// Trials that are drawn. Default [`TrialsOf::All`].
     #[serde(default)]
     pub trials_of: TrialsOf,
-    /// When cells end earlier: `failures = N`, `drop_points = X`.
+    /// Condition under which cells end earlier: `failures = N`, `drop_points = X`.
     pub stop: Option<StopRule>,
     /// Texts of the fault models, a string or a list of strings; the check of the file takes them.
     #[serde(rename = "fault_model", deserialize_with = "one_or_several")]
@@ -39,28 +39,28 @@ pub struct Experiment {
     rate_numbers: Vec<f64>,
     #[serde(skip)]
     rates: Vec<BitErrorRate>,
-    /// Protection ids, or the paper's names for them.
+    /// Protection ids; the file may also have the paper's names.
     pub protections: Vec<String>,
     /// The networks.
     #[serde(rename = "model")]
     pub models: Vec<ModelSection>,
-    /// What they are evaluated on.
+    /// Images that they are evaluated on.
     pub data: DataSection,
 }
 
-/// Which trials of a cell are drawn.
+/// The trials of a cell that are drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TrialsOf {
-    /// Ordinary ones.
+    /// Ordinary trials.
     #[default]
     All,
-    /// Only those in which some stored word reads back wrong, with the distribution that ordinary trials have given that; their
-    /// mean drop then counts with the probability of it.
+    /// Conditional sampling: only trials in which some stored word reads back wrong, with their distribution among ordinary
+    /// trials. Their mean drop is multiplied by the probability of such a trial.
     Changed,
 }
 
-/// What a fault model is confined to, one after another.
+/// Places that a fault model is confined to, one after another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Sweep {
@@ -78,9 +78,9 @@ pub struct ModelSection {
     pub label: String,
     /// Checkpoint file; a relative path is relative to the experiment file.
     pub checkpoint: PathBuf,
-    /// The network that this is a version of: versions of one are compared with each other in the report.
+    /// Name of the network that this one is a version of; the report compares the versions of one network.
     pub family: Option<String>,
-    /// Protections of this network; those of the experiment when absent.
+    /// Protections of this network; absent: the protections of the experiment.
     pub protections: Option<Vec<String>>,
 }
 
@@ -92,14 +92,14 @@ pub struct DataSection {
     pub set: String,
     /// `train` or `test`.
     pub split: String,
-    /// How many images, from the first; all when absent.
+    /// Number of images, from the first; absent: all.
     pub images: Option<usize>,
 }
 
-/// What is wrong with an experiment file.
+/// The reason for which an experiment file is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ExperimentError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("{path}: {source}", path = .path.display())]
     Io {
         /// The file.
@@ -107,7 +107,7 @@ pub enum ExperimentError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// It is not TOML, or a key is unknown, missing or of the wrong type.
+    /// The file is not TOML, or a key is unknown, missing or of the wrong type.
     #[error("{path}: {message}", path = .path.display())]
     Syntax {
         /// The file.
@@ -115,15 +115,15 @@ pub enum ExperimentError {
         /// Line, key and what was expected.
         message: String,
     },
-    /// A fault model is none.
+    /// A text names no fault model.
     #[error("{path}: `fault_model`: {error}", path = .path.display())]
     FaultModel {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault of the text.
         error: FaultModelError,
     },
-    /// A value makes no sense.
+    /// A key has an impossible value.
     #[error("{path}: `{key}` is {value}, expected {expected}", path = .path.display())]
     Value {
         /// The file.
@@ -132,7 +132,7 @@ pub enum ExperimentError {
         key: &'static str,
         /// The value found.
         value: String,
-        /// What would do.
+        /// Values that are possible.
         expected: String,
     },
 }
@@ -141,7 +141,7 @@ fn default_unit_trials() -> u64 {
     10
 }
 
-/// A string, or a list of strings.
+/// Reads a string or a list of strings.
 fn one_or_several<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
     struct OneOrSeveral;
     impl<'de> Visitor<'de> for OneOrSeveral {
@@ -170,14 +170,14 @@ impl Experiment {
     /// Reads a file; returns the experiment and the file's text.
     ///
     /// # Errors
-    /// With the file, the key, its value, and what was expected.
+    /// With the file, the key, its value, and the expected values.
     pub fn load(path: &Path) -> Result<(Self, String), ExperimentError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ExperimentError::Io { path: path.into(), source })?;
         Ok((Self::parse(&text, path)?, text))
     }
 
-    /// The experiment of a text that belongs, or would belong, to the file `path`: checkpoints are looked for beside it.
+    /// Reads the text of the file `path`, which need not exist: paths of checkpoints are relative to its directory.
     ///
     /// # Errors
     /// As [`Experiment::load`].
@@ -205,20 +205,20 @@ impl Experiment {
         &self.rates
     }
 
-    /// Units of its plan, when each model has so many tensors to sweep over.
+    /// Returns the number of units of the plan. `tensors` is the number of tensors of each model, for sweeps.
     ///
     /// # Panics
-    /// When there is no number for each model.
+    /// When `tensors` has not one number for each model.
     pub fn units(&self, tensors: &[usize]) -> u64 {
         self.units_of(self.cells(tensors))
     }
 
-    /// Units of a plan with so many cells.
+    /// Returns the number of units of a plan with `cells` cells.
     pub(crate) fn units_of(&self, cells: u64) -> u64 {
         self.trials.div_ceil(self.unit_trials).saturating_mul(cells)
     }
 
-    /// Cells of its plan, likewise.
+    /// Returns the number of cells of the plan, as [`Experiment::units`] does.
     fn cells(&self, tensors: &[usize]) -> u64 {
         assert_eq!(tensors.len(), self.models.len(), "a number of tensors for each model");
         let swept = |sweep, places: usize| if self.sweep.contains(&sweep) { places } else { 1 };
@@ -347,7 +347,7 @@ impl Experiment {
                 return wrong(key, "empty".into(), "at least one");
             }
         }
-        // What a sweep over tensors makes of it, the plan finds out.
+        // One tensor each: the plan knows the tensors that a sweep goes over, and checks again.
         let least = vec![1; self.models.len()];
         let (cells, units) = (self.cells(&least), self.units(&least));
         if units > MAX_UNITS {

@@ -1,8 +1,8 @@
-//! Plan, cells, units, trials.
+//! Campaigns: plan, units, shards, trials.
 //!
-//! An [`Experiment`] (a TOML file) is a grid: networks x protections x fault models x rates,
-//! with a number of trials for each cell of it. [`plan`] turns it into the cells of a
-//! `records::Manifest`; [`run`] computes the units that a run directory still lacks, all of them or those of a
+//! An [`Experiment`] (a TOML file) is a grid of cells: networks x protections x fault models x rates,
+//! with a number of trials for each cell. [`plan`] turns it into the cells of a
+//! `records::Manifest`; [`run`] computes the units that a run directory still lacks, all of them or the units of a
 //! [`Shard`].
 //!
 //! A trial draws its flips, applies them to the stored blocks that they hit, reads back only the code words that
@@ -10,9 +10,9 @@
 //! place that knows the original, so here corrections are judged right or wrong ([`StoredNetwork::trial`]). Where a
 //! lossy protection changes weights by storing them, every trial has these changes too ([`StoredNetwork::losses`]). How a
 //! network with changed weights performs is asked of an [`Evaluator`]; when no weight changed, nobody is asked.
-//! Where it depends on the stored bits what flips, or words are rewritten on the way, a trial's flips are the cells that
-//! differ from what was stored in the end, so that all that follows is the same for every fault model.
-//! Where nearly no trial changes anything, only those that do can be drawn ([`ChangedTrials`]).
+//! If the faults depend on the stored bits, or words are scrubbed, a trial's flips are defined as the bits that finally
+//! differ from what was stored; everything downstream is then independent of the fault model.
+//! If nearly no trial changes anything, conditional sampling draws only those that do ([`ChangedTrials`]).
 //! A memory is a list of regions ([`StoredRegion`]), each stored, hit, scrubbed and decoded by itself; the protection puts
 //! the weights together from them ([`ecc::Protection::regions`], [`ecc::Protection::weights_read`]).
 //! [`StoredNetwork::account`] tells word by word what happened in a trial.

@@ -6,72 +6,72 @@ use records::{Part, PlannedCell, Rejected, Store, StoreError, Unit};
 
 use crate::{Drawing, Evaluation, Evaluator, Network, Shard, StoredNetwork};
 
-/// A network with what runs it.
+/// A network under test, with its evaluator.
 pub struct Subject<'a> {
-    /// The network in memory.
+    /// The stored network.
     pub network: &'a Network,
-    /// Runs it.
+    /// Runs the network.
     pub evaluator: &'a mut dyn Evaluator,
-    /// What its trials are compared with.
+    /// Labels and fault-free predictions that its trials are compared with.
     pub evaluation: &'a Evaluation,
 }
 
-/// Told before the first trial, after every trial, or after several that were evaluated together, and after every unit that
-/// is stored.
+/// Progress of a call of [`run`], reported before the first trial, after every trial or every group of trials that were
+/// evaluated together, and after every stored unit.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress<'a> {
-    /// Trials that are stored or computed, of this call's share.
+    /// Trials of this call's share that are stored or computed.
     pub done: u64,
     /// Trials of this call's share.
     pub total: u64,
-    /// Units that this call has stored.
+    /// Units that this call stored.
     pub units: usize,
-    /// Of the trials computed, those that are not on the disk yet.
+    /// Computed trials that are not on the disk yet.
     pub unkept: u64,
-    /// The cell in work.
+    /// The current cell.
     pub cell: &'a PlannedCell,
 }
 
-/// How a run is to go on; asked before every unit and between trials.
+/// Instruction to a run, requested before every unit and between trials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
-    /// To the end.
+    /// Continue.
     GoOn,
-    /// To the end, when the finished trials of the unit in work are on the disk: a kill does not lose them then.
+    /// Write the finished trials of the current unit to the disk, so that a kill does not lose them, and continue.
     Keep,
-    /// Not at all, when they are.
+    /// Write the finished trials of the current unit to the disk, and stop.
     Stop,
 }
 
-/// What a call of [`run`] did. The units are those of its share.
+/// Result of a call of [`run`]. Units are units of its share.
 #[derive(Debug, Default)]
 pub struct RunOutcome {
-    /// Units that were there before.
+    /// Units that existed before.
     pub kept: usize,
-    /// Units computed now.
+    /// Units that were computed.
     pub computed: usize,
     /// Units that the stop rule made unnecessary.
     pub spared: usize,
-    /// Units that are left, because the run was told to stop.
+    /// Units that are left because the run was told to stop.
     pub left: usize,
-    /// Of the unit in work when it was told so, the trials that are kept, and all.
+    /// Kept trials and all trials of the unit that was current when the run was told to stop.
     pub begun: Option<(u64, u64)>,
-    /// Damaged or foreign parts that were moved away, and computed again where they are of this plan.
+    /// Damaged or foreign parts that were set aside; those of this plan were computed again.
     pub set_aside: Vec<Rejected>,
 }
 
-/// Why a run stopped.
+/// The reason for which a run failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The run directory refused.
+    /// The run directory cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The plan names something that is not there.
+    /// The plan names something that does not exist.
     #[error("cell {cell}: {reason}")]
     Cell {
         /// The cell's label.
         cell: String,
-        /// What is missing or wrong.
+        /// The missing or wrong thing.
         reason: String,
     },
 }
@@ -82,13 +82,13 @@ impl RunError {
     }
 }
 
-/// Computes those units of a shard that the run directory lacks and stores each as it is finished. Units of the
-/// plan that are there are kept, and of units that were begun, the first trials ([`Store::keep`]); what is lost to a kill is
-/// what `pace` has not had kept of the unit in work. Units that the plan's stop rule makes
-/// unnecessary are left out, as soon as the parts that show it are there.
+/// Computes the units of a shard that the run directory lacks and stores each unit when it is finished. Existing units of
+/// the plan are kept, and so are the first trials of begun units ([`Store::keep`]); a kill loses only those trials of the
+/// current unit that `pace` did not ask to keep. Units that the plan's stop rule makes unnecessary are left out, as soon as
+/// the parts that show it exist.
 ///
-/// Before the first unit one trial of every network is computed, the first of its first cell of highest rate, and
-/// compared with what other processes of this run have computed ([`Store::compare_canary`]).
+/// Before the first unit, `run` computes one trial of every network, the first trial of its first cell of highest rate, and
+/// compares it with the result of other processes of this run ([`Store::compare_canary`]).
 ///
 /// # Errors
 /// When the disk refuses, or a record differs from that of another process; all finished units are kept.
@@ -188,7 +188,7 @@ fn part(cell: &PlannedCell, first: u64, subject: &Subject<'_>, trials: Vec<Trial
     Part { cell: cell.spec.clone(), first, clean_correct: subject.evaluation.clean_correct(), trials }
 }
 
-/// The first cell of highest rate of each network.
+/// Returns the first cell of highest rate of each network.
 fn canaries(cells: &[PlannedCell]) -> Vec<&PlannedCell> {
     let mut canaries: Vec<&PlannedCell> = Vec::new();
     for cell in cells {
@@ -201,12 +201,12 @@ fn canaries(cells: &[PlannedCell]) -> Vec<&PlannedCell> {
     canaries
 }
 
-/// The stored networks, by network and protection, each with the number of its subject.
+/// The stored networks by network and protection, each with the number of its subject.
 #[derive(Default)]
 struct Memories<'a>(BTreeMap<(String, String), (StoredNetwork<'a>, usize)>);
 
 impl<'a> Memories<'a> {
-    /// The memory and the subject of a cell; the memory is made when it is first asked for.
+    /// Returns the memory and the subject of a cell; makes the memory at the first request.
     fn of<'s>(
         &mut self,
         spec: &CellSpec,
@@ -228,14 +228,14 @@ impl<'a> Memories<'a> {
     }
 }
 
-/// Which cells have ended by the plan's stop rule, as far as this process knows.
+/// Parts that this process knows, from which it decides by the plan's stop rule which cells have ended.
 struct Stops<'a> {
     store: &'a Store,
     known: BTreeMap<Unit, Part>,
 }
 
 impl Stops<'_> {
-    /// Whether a unit's cell ends before it. Earlier units that other processes compute are looked for again.
+    /// Returns true if a unit's cell ends before the unit. Looks again for earlier units that other processes compute.
     fn before(&mut self, unit: &Unit) -> Result<bool, StoreError> {
         let manifest = self.store.manifest();
         if manifest.stop.is_none() {

@@ -6,28 +6,29 @@
 //! A **run directory** holds
 //!
 //! ```text
-//! manifest.json      the plan: cells, trials a cell, trials a unit; and where it was first started
-//! parts/             one file a finished unit: <cell id>-<first trial>.jsonl
-//! begun/             the first trials of units in work, under the same names
-//! canary/            one trial a network, which every process computes and compares
-//! set-aside/         parts that were damaged or foreign, kept for inspection, never counted
+//! manifest.json      the plan: cells, trials a cell, trials a unit; and the environment of the first start
+//! parts/             one file for each finished unit: <cell id>-<first trial>.jsonl
+//! begun/             the first trials of unfinished units, under the same names
+//! canary/            one trial of each network, which every process computes and compares
+//! set-aside/         damaged or foreign parts, kept for inspection, never counted
 //! trials.parquet     all trials in plan order, written by merge
 //! ```
 //!
-//! A **unit** is a block of consecutive trials of one cell, fixed by the plan. A unit is computed in
+//! A **unit** is a block of consecutive trials of one cell, fixed by the plan; its file is a **part**. A unit is computed in
 //! memory and its part appears by temporary name, flush, rename and a flush of the directory: a part that exists is
-//! whole. A process that is stopped in a unit, or works on it for long, keeps its first trials in the same way, and whoever
-//! computes the unit takes them up ([`Store::keep`]). Every part closes
-//! with the SHA-256 of its other bytes, so damage after that is found too. Any number of processes, on one
+//! whole. A process that is stopped during a unit, or works on it for long, keeps its first trials in the same way, and the
+//! next process that computes the unit continues after them ([`Store::keep`]). Every part ends
+//! with the SHA-256 of its other bytes, which reveals later damage. Any number of processes, on one
 //! machine or on several that share a file system, may work in one run directory: the first of them writes the
 //! manifest, and a unit that two of them compute is stored once, after a comparison.
 //!
-//! A run may be given more trials ([`Store::create`]): trial t of a cell depends on the cell and on t alone, so the longer
-//! run has the shorter one's records, parts and units, and others after them.
+//! A run can be extended by more trials ([`Store::create`]): trial t of a cell depends on the cell and on t alone, so the
+//! longer run keeps the records, parts and units of the shorter run and adds others.
 //!
 //! The schema of `trials.parquet` and of the parts is specified in `results/README.md`.
 
 mod durable;
+mod manifest;
 mod part;
 mod run_arguments;
 mod standing;
@@ -35,11 +36,12 @@ mod store;
 mod table;
 
 pub use durable::write_durably;
+pub use manifest::{
+    Environment, ExpectedOutcomes, Extension, MAX_UNITS, Manifest, NetworkEntry, PlannedCell, TensorEntry,
+    Unit,
+};
 pub use part::{Part, PartError};
 pub use run_arguments::RunArguments;
 pub use standing::Standing;
-pub use store::{
-    Environment, ExpectedOutcomes, Extension, MAX_UNITS, Manifest, Merged, NetworkEntry, PlannedCell,
-    Rejected, Scan, Store, StoreError, TensorEntry, Unit,
-};
+pub use store::{Merged, Rejected, Scan, Store, StoreError};
 pub use table::{TableError, TrialRow, read_trials, write_trials};

@@ -1,7 +1,7 @@
 //! The part file: one unit's trials as JSON lines.
 //!
-//! First line a header, then one line a trial, then a line with the SHA-256 of all bytes before it.
-//! Text, so that a record can be read, searched and compared with standard tools.
+//! The first line is a header; each following line is a trial; the last line is the SHA-256 of all bytes before it.
+//! Text, so that standard tools can read, search and compare records.
 
 use design::{CellSpec, TrialRecord};
 use serde::{Deserialize, Serialize};
@@ -25,7 +25,7 @@ pub struct Part {
     pub trials: Vec<TrialRecord>,
 }
 
-/// What is wrong with a part file.
+/// A fault of a part file.
 #[derive(Debug, thiserror::Error)]
 pub enum PartError {
     /// The closing line is missing, or its hash is not that of the content.
@@ -39,10 +39,10 @@ pub enum PartError {
         /// What the JSON reader said.
         source: serde_json::Error,
     },
-    /// A newer program wrote it.
+    /// A newer version of the program wrote it.
     #[error("part format version {0}, newest known is {PART_VERSION}")]
     Version(u32),
-    /// The trial numbers are not consecutive from the header's first.
+    /// The trial numbers do not follow each other from the header's `first` on.
     #[error("line {line}: trial {found}, expected {expected}")]
     Trial {
         /// Line number, from 1.
@@ -52,12 +52,10 @@ pub enum PartError {
         /// The number expected.
         expected: u64,
     },
-    /// A whole part, but of another plan, or under another unit's name.
-    #[error(
-        "foreign: it holds trials {first}..{end} of cell {cell}, which its name or the plan does not say"
-    )]
+    /// The part is whole, but belongs to another plan, or has the name of another unit.
+    #[error("contains trials {first}..{end} of cell {cell}, which do not match its file name or the plan")]
     Foreign {
-        /// Cell id computed from the part's content.
+        /// Id of the cell, computed from the part's content.
         cell: String,
         /// First trial.
         first: u64,
@@ -82,18 +80,18 @@ struct Footer {
 }
 
 impl Part {
-    /// The unit this part is of.
+    /// Returns the unit of the part.
     pub fn unit(&self) -> Unit {
         Unit { cell: self.cell.id(), first: self.first, count: self.trials.len() as u64 }
     }
 
-    /// Whether these are the first trials of a unit, at least one of them, or all.
+    /// Returns true if the part holds the first trials of a unit, at least one.
     pub(crate) fn begins(&self, unit: &Unit) -> bool {
         let Unit { cell, first, count } = self.unit();
         cell == unit.cell && first == unit.first && (1..=unit.count).contains(&count)
     }
 
-    /// The file's bytes; equal parts have equal bytes.
+    /// Returns the file's bytes; equal parts have equal bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let header = Header {
             zerospace_part: PART_VERSION,
@@ -113,8 +111,8 @@ impl Part {
     /// Reads and verifies a part.
     ///
     /// # Errors
-    /// When the hash does not match, a line is malformed, the trials are not consecutive, or a newer program
-    /// wrote it.
+    /// When the hash does not match, a line is malformed, the trials do not follow each other, or a newer version of the
+    /// program wrote it.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, PartError> {
         let body = bytes.strip_suffix(b"\n").ok_or(PartError::Damaged("the last line is cut off"))?;
         let footer_start = body

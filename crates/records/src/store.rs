@@ -4,327 +4,22 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use design::{CellId, CellSpec, StopRule};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-
 use crate::durable::{PARTIAL, create_durably, create_folder};
-use crate::{Part, PartError, RunArguments, Standing, TableError, TrialRow, write_durably, write_trials};
+use crate::{
+    Extension, Manifest, Part, PartError, PlannedCell, Standing, TableError, TrialRow, Unit, write_durably,
+    write_trials,
+};
 
-/// Newest version of `manifest.json`; a manifest has the oldest that can hold it ([`Manifest::oldest_version`]).
-const MANIFEST_VERSION: u32 = 3;
-
+/// File name of the manifest in a run directory.
 const MANIFEST: &str = "manifest.json";
 
-/// Where the first trials of units that are not finished are kept.
+/// Folder of the first trials of unfinished units.
 const BEGUN: &str = "begun";
 
-/// Age from which a temporary file is a leftover: a write takes seconds.
+/// Age from which on a temporary file is a leftover: a write takes seconds.
 const LEFTOVER_AGE: Duration = Duration::from_secs(3600);
 
-/// The most units that a plan may have, each a file: 2^20.
-pub const MAX_UNITS: u64 = 1 << 20;
-
-/// A cell as the plan lists it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PlannedCell {
-    /// The content hash of `spec`.
-    pub id: CellId,
-    /// Its conditions.
-    pub spec: CellSpec,
-}
-
-/// A network of the plan, for people: what is behind a content hash.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NetworkEntry {
-    /// Label in the plan.
-    pub label: String,
-    /// Content hash of the checkpoint.
-    pub network: String,
-    /// Architecture id, width and input size.
-    pub architecture: String,
-    /// The network that this is a version of, for comparing protections that need versions of their own. Absent in JSON
-    /// when the plan names none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub family: Option<String>,
-    /// Number of classes; guessing is right once in so many images.
-    pub classes: u64,
-    /// Images of the evaluation set that the fault-free network classifies correctly.
-    pub clean_correct: u64,
-    /// Where the weights came from and what was done to them, one line each.
-    pub provenance: Vec<String>,
-    /// Its tensors in memory order, where fault models are confined to some; absent in JSON otherwise.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub tensors: Vec<TensorEntry>,
-}
-
-/// A tensor of a network of the plan.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TensorEntry {
-    /// Its name.
-    pub name: String,
-    /// Its weights, without padding.
-    pub weights: u64,
-}
-
-/// Where and by what a run was first started. Informative: it may differ on a resume.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Environment {
-    /// Program name and version.
-    pub program: String,
-    /// Operating system and architecture.
-    pub platform: String,
-    /// CPU model, where the system tells it.
-    pub cpu: String,
-    /// Threads in use.
-    pub threads: usize,
-    /// Time of the first start, in seconds since 1970-01-01 UTC.
-    pub started_unix_s: u64,
-    /// The command line; only in manifests before version 3.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub command: Vec<String>,
-    /// The arguments on which the records depend; since version 3.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub arguments: Option<RunArguments>,
-}
-
-impl Environment {
-    /// The arguments of the command; those of an older manifest are read from its command line.
-    pub fn arguments(&self) -> RunArguments {
-        self.arguments.clone().unwrap_or_else(|| RunArguments::of_words(&self.command))
-    }
-}
-
-/// What an ordinary trial of a cell does on average, known in closed form; the words are those of
-/// [`design::TrialRecord`]. Informative: no record depends on it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ExpectedOutcomes {
-    /// The cell.
-    pub cell: CellId,
-    /// Code words with at least one flipped cell.
-    pub words_hit: f64,
-    /// Words rightly corrected.
-    pub corrected: f64,
-    /// Words declared uncorrectable.
-    pub detected: f64,
-    /// Words changed to something that was never stored.
-    pub miscorrected: f64,
-    /// Words passed as clean although they read back wrong.
-    pub silent: f64,
-    /// Probability that some word reads back wrong, padding included.
-    pub changed_probability: f64,
-}
-
-/// One raise of the number of trials in a run that was there.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Extension {
-    /// Trials of each cell before it.
-    pub trials: u64,
-    /// When, where and by what it was made.
-    pub by: Environment,
-}
-
-/// What a run directory is for: the expanded plan.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Manifest {
-    /// Format version of this file.
-    pub manifest_version: u32,
-    /// The experiment's name.
-    pub experiment: String,
-    /// The experiment file, word for word.
-    pub source: String,
-    /// The networks.
-    pub networks: Vec<NetworkEntry>,
-    /// Every cell, in plan order; the order of `trials.parquet`.
-    pub cells: Vec<PlannedCell>,
-    /// Trials of each cell; with a stop rule the most of them.
-    pub trials: u64,
-    /// Trials of a unit: units end at its multiples, and where the trials of a cell end or, before an extension, ended.
-    pub unit_trials: u64,
-    /// What ordinary trials do on average, for the cells of which that is known; absent in JSON when of none.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub expected: Vec<ExpectedOutcomes>,
-    /// When a cell ends earlier; absent in JSON when never.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stop: Option<StopRule>,
-    /// How the run came to have more trials than it began with, in order; absent in JSON when it did not.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub extensions: Vec<Extension>,
-    /// Where it was first started.
-    pub environment: Environment,
-}
-
-/// A block of consecutive trials of one cell.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Unit {
-    /// The cell.
-    pub cell: CellId,
-    /// First trial.
-    pub first: u64,
-    /// Number of trials.
-    pub count: u64,
-}
-
-impl Manifest {
-    /// A manifest for `cells`, in that order, without a stop rule, expectations or extensions.
-    pub fn new(
-        experiment: &str,
-        source: &str,
-        networks: Vec<NetworkEntry>,
-        cells: Vec<CellSpec>,
-        trials: u64,
-        unit_trials: u64,
-        environment: Environment,
-    ) -> Self {
-        let cells = cells.into_iter().map(|spec| PlannedCell { id: spec.id(), spec }).collect();
-        Self {
-            manifest_version: 1,
-            experiment: experiment.into(),
-            source: source.into(),
-            networks,
-            cells,
-            trials,
-            unit_trials,
-            expected: Vec::new(),
-            stop: None,
-            extensions: Vec::new(),
-            environment,
-        }
-    }
-
-    /// All units, interleaved over the cells: the first unit of every cell, then the second, so that a
-    /// run that is looked at early shows every cell.
-    pub fn units(&self) -> Vec<Unit> {
-        let blocks = self.blocks().into_iter();
-        blocks.flat_map(|block| self.cells.iter().map(move |cell| unit(&cell.id, block))).collect()
-    }
-
-    /// The units of a cell, ascending.
-    pub fn units_of(&self, cell: &CellId) -> impl Iterator<Item = Unit> {
-        self.blocks().into_iter().map(|block| unit(cell, block))
-    }
-
-    /// First trial and number of trials of each unit of a cell. An extension only adds units: those of the shorter run,
-    /// a short last one too, are units of the longer.
-    fn blocks(&self) -> Vec<(u64, u64)> {
-        let step = usize::try_from(self.unit_trials).expect("64-bit");
-        let mut firsts: Vec<u64> = (0..self.trials).step_by(step).collect();
-        firsts.extend(self.extensions.iter().map(|extension| extension.trials));
-        firsts.sort();
-        firsts.dedup();
-        let ends = firsts.iter().skip(1).chain([&self.trials]);
-        firsts.iter().zip(ends).map(|(&first, end)| (first, end - first)).collect()
-    }
-
-    /// The version of the oldest format that has a place for everything in the manifest: 2 has extensions, 3 has
-    /// arguments instead of command lines.
-    fn oldest_version(&self) -> u32 {
-        let mut environments =
-            self.extensions.iter().map(|extension| &extension.by).chain([&self.environment]);
-        match environments.any(|environment| environment.arguments.is_some()) {
-            true => 3,
-            false => 1 + u32::from(!self.extensions.is_empty()),
-        }
-    }
-
-    fn to_bytes(&self) -> Vec<u8> {
-        let mut text = serde_json::to_string_pretty(self).expect("plain data serializes");
-        text.push('\n');
-        text.into_bytes()
-    }
-
-    /// The environment of the last extension, or of the first start: the one whose command has all trials.
-    pub fn latest(&self) -> &Environment {
-        self.extensions.last().map_or(&self.environment, |extension| &extension.by)
-    }
-
-    /// Checks that the manifest is one that a run can have.
-    fn check(&self) -> Result<(), String> {
-        if self.unit_trials == 0 {
-            return Err("unit_trials is 0, expected at least 1".into());
-        }
-        let mut before = 0;
-        for extension in &self.extensions {
-            let Extension { trials, .. } = extension;
-            if *trials <= before || *trials >= self.trials {
-                return Err(format!(
-                    "extensions.trials is {trials}, expected more than {before} and less than trials, {}",
-                    self.trials
-                ));
-            }
-            before = *trials;
-        }
-        let short = self.extensions.iter().filter(|extension| extension.trials % self.unit_trials != 0);
-        let blocks = self.trials.div_ceil(self.unit_trials).saturating_add(short.count() as u64);
-        let units = blocks.saturating_mul(self.cells.len().max(1) as u64);
-        if units > MAX_UNITS {
-            return Err(format!("it plans {units} units, expected at most {MAX_UNITS}"));
-        }
-        match self.cells.iter().find(|cell| cell.spec.id() != cell.id) {
-            None => Ok(()),
-            Some(cell) => Err(format!(
-                "the id of cell {} is {}, but its content hashes to {}",
-                cell.spec.label(),
-                cell.id,
-                cell.spec.id()
-            )),
-        }
-    }
-
-    /// The first way in which `other` plans something else, for an error message; `None` when both
-    /// lead to the same records. `environment` may differ, and so may what is there for people; so may `trials`,
-    /// since a trial depends on its number, and not on how many there are.
-    fn difference(&self, other: &Self) -> Option<String> {
-        if self.unit_trials != other.unit_trials {
-            return Some(format!("unit_trials is {}, was {}", other.unit_trials, self.unit_trials));
-        }
-        if self.stop != other.stop {
-            let words = |stop: Option<StopRule>| match stop {
-                None => "absent".into(),
-                Some(StopRule { failures, drop_points }) => {
-                    format!("{failures} failures of {drop_points} points")
-                }
-            };
-            return Some(format!("stop is {}, was {}", words(other.stop), words(self.stop)));
-        }
-        if self.cells.len() != other.cells.len() {
-            return Some(format!("the plan has {} cells, had {}", other.cells.len(), self.cells.len()));
-        }
-        let (was, is) = self.cells.iter().zip(&other.cells).find(|(a, b)| a != b)?;
-        let json = |cell: &PlannedCell| serde_json::to_value(&cell.spec).expect("plain data serializes");
-        let (field, old, new) = first_difference(&json(was), &json(is))?;
-        Some(format!("{field} of cell {} is {new}, was {old}", was.spec.label()))
-    }
-}
-
-fn unit(cell: &CellId, (first, count): (u64, u64)) -> Unit {
-    Unit { cell: cell.clone(), first, count }
-}
-
-/// The first field in which two JSON values differ, and both its values.
-fn first_difference(was: &Value, is: &Value) -> Option<(String, String, String)> {
-    if was == is {
-        return None;
-    }
-    let (Value::Object(old), Value::Object(new)) = (was, is) else {
-        return Some((String::new(), was.to_string(), is.to_string()));
-    };
-    let fields: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-    fields.into_iter().find_map(|field| {
-        let [old, new] = [old, new].map(|object| object.get(field).unwrap_or(&Value::Null));
-        let (inner, old, new) = first_difference(old, new)?;
-        Some((if inner.is_empty() { field.clone() } else { format!("{field}.{inner}") }, old, new))
-    })
-}
-
-/// Why a run directory cannot be used.
+/// The reason for which a run directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The file system refused.
@@ -335,7 +30,7 @@ pub enum StoreError {
         /// What the system said.
         source: io::Error,
     },
-    /// The directory holds another plan's records.
+    /// The directory holds records of another plan.
     #[error("{path}: this run was started with another plan: {difference}", path = .path.display())]
     OtherPlan {
         /// The run directory.
@@ -343,9 +38,9 @@ pub enum StoreError {
         /// First difference.
         difference: String,
     },
-    /// The directory holds more trials than are asked for.
+    /// The directory holds more trials than the plan asks for.
     #[error(
-        "{path}: this run has {has} trials a cell, and trials is {asked}: a run keeps its trials, expected trials = {has} or more, or another run directory (--out)",
+        "{path}: this run has {has} trials a cell, and trials is {asked}: a run keeps its trials, expected trials = {has} or more",
         path = .path.display()
     )]
     FewerTrials {
@@ -353,7 +48,7 @@ pub enum StoreError {
         path: PathBuf,
         /// Trials of each cell.
         has: u64,
-        /// Trials that are asked for.
+        /// Trials of each cell that the plan asks for.
         asked: u64,
     },
     /// The manifest cannot be understood.
@@ -364,20 +59,20 @@ pub enum StoreError {
         /// What is wrong.
         message: String,
     },
-    /// A newer program stores its records here.
-    #[error("{path}: {reason}: a newer zerospace writes into this run, expected to go on with that", path = .path.display())]
+    /// A newer version of the program stores its records here.
+    #[error("{path}: {reason}: a newer version wrote this run, expected a resume with that version", path = .path.display())]
     Newer {
-        /// A part of it.
+        /// A part that the newer version wrote.
         path: PathBuf,
-        /// Its version.
+        /// Its format version.
         reason: PartError,
     },
-    /// Two parts of one unit that are not equal, which determinism forbids.
+    /// Two parts of one unit differ, which determinism forbids.
     #[error("{path}: the part differs from the records computed now, in {line}", path = .path.display())]
     Contradiction {
         /// The part on disk.
         path: PathBuf,
-        /// First differing line, of both.
+        /// First differing line of both parts.
         line: String,
     },
     /// The merged table cannot be written or read.
@@ -385,34 +80,34 @@ pub enum StoreError {
     Table(#[from] TableError),
 }
 
-/// A part that does not count.
+/// A part file that does not count.
 #[derive(Debug)]
 pub struct Rejected {
-    /// Where it is.
+    /// The file.
     pub path: PathBuf,
-    /// The unit of the plan whose name it has.
+    /// The unit of the plan whose name the file has.
     pub unit: Option<Unit>,
-    /// Why.
+    /// The reason.
     pub reason: PartError,
 }
 
-/// What a run directory holds.
+/// Contents of a run directory.
 #[derive(Debug, Default)]
 pub struct Scan {
     /// Finished units.
     pub done: BTreeMap<Unit, Part>,
-    /// The first trials of units that are not finished.
+    /// First trials of unfinished units.
     pub begun: BTreeMap<Unit, Part>,
     /// Parts that are damaged or foreign.
     pub rejected: Vec<Rejected>,
 }
 
-/// What came of a merge.
+/// Result of a merge.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Merged {
     /// The table, with every trial of the plan.
     Complete(PathBuf),
-    /// The units that are not there yet, in plan order; at least one.
+    /// The missing units, in plan order; at least one.
     Missing(Vec<Unit>),
 }
 
@@ -425,12 +120,12 @@ pub struct Store {
 }
 
 impl Store {
-    /// Starts a run in `root`, or continues the one that is there. Of several processes that start one
-    /// together, one writes the manifest and the others continue.
+    /// Starts a run in `root`, or continues the run there. If several processes start a run at the same time, one of them
+    /// writes the manifest and the others continue.
     ///
-    /// A run that is there and has fewer trials is extended: its manifest becomes `manifest` with a note of what it was
-    /// ([`Manifest::extensions`]), and keeps the environment of its first start. No unit of it is lost, and no process
-    /// that still works on the shorter run is disturbed.
+    /// A run with fewer trials is extended: its manifest becomes `manifest` with a note of the former number of trials
+    /// ([`Manifest::extensions`]), and keeps the environment of its first start. No unit is lost, and processes that
+    /// still work on the shorter run are not disturbed.
     ///
     /// # Errors
     /// When the directory cannot be written, or was started with another plan; the error then names
@@ -468,7 +163,7 @@ impl Store {
         Ok(Self { root: root.into(), manifest, extended_from })
     }
 
-    /// Whether the run has fewer trials than a manifest of the same plan.
+    /// Returns true if the run has fewer trials than a manifest of the same plan.
     fn is_shorter(&self, manifest: &Manifest) -> Result<bool, StoreError> {
         if let Some(difference) = self.manifest.difference(manifest) {
             return Err(StoreError::OtherPlan { path: self.root.clone(), difference });
@@ -483,48 +178,35 @@ impl Store {
     /// Opens an existing run.
     ///
     /// # Errors
-    /// When there is no manifest, or it is not one of ours.
+    /// When the manifest is missing or malformed.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         let path = root.join(MANIFEST);
         let text = fs::read_to_string(&path).map_err(at(&path))?;
-        let bad = |message: String| StoreError::Manifest { path: path.clone(), message };
-        #[derive(Deserialize)]
-        struct VersionOnly {
-            manifest_version: u32,
-        }
-        let VersionOnly { manifest_version } =
-            serde_json::from_str(&text).map_err(|e| bad(format!("not a zerospace manifest: {e}")))?;
-        if manifest_version > MANIFEST_VERSION {
-            return Err(bad(format!(
-                "manifest version {manifest_version}, newest known is {MANIFEST_VERSION}"
-            )));
-        }
-        let manifest: Manifest = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
-        manifest.check().map_err(bad)?;
+        let manifest = Manifest::from_json(&text)
+            .map_err(|message| StoreError::Manifest { path: path.clone(), message })?;
         Ok(Self { root: root.into(), manifest, extended_from: None })
     }
 
-    /// Trials of each cell that the run had when this process extended it; `None` when it did not.
+    /// Returns the number of trials a cell before this process extended the run; `None` if it did not extend it.
     pub fn extended_from(&self) -> Option<u64> {
         self.extended_from
     }
 
-    /// The run directory.
+    /// Returns the run directory.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// The plan.
+    /// Returns the plan.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
     /// Stores a finished unit; safe against a kill at any moment, and against a second process that computes
-    /// the same unit. A part that is there and does not count is set aside first, and returned.
+    /// the same unit. If a part of that name exists and does not count, it is set aside first and returned.
     ///
     /// # Errors
-    /// When the disk refuses (nothing is lost but this unit), or a part with other content or of a newer
-    /// version is there.
+    /// When the disk refuses (only this unit is lost), or a part with other content or of a newer version exists.
     pub fn write(&self, part: &Part) -> Result<Option<Rejected>, StoreError> {
         let unit = part.unit();
         let aside = self.publish(part, &self.part_path(&unit))?;
@@ -532,11 +214,11 @@ impl Store {
         Ok(aside)
     }
 
-    /// Keeps the first trials of a unit that is not finished, in place of what was kept of it before; safe against a kill
-    /// at any moment. [`Store::write`] of the whole unit removes them.
+    /// Keeps the first trials of an unfinished unit, and replaces those that were kept before; safe against a kill at any
+    /// moment. [`Store::write`] of the whole unit removes them.
     ///
     /// # Errors
-    /// When the disk refuses; what was kept before still is.
+    /// When the disk refuses; the trials that were kept before are still kept.
     pub fn keep(&self, part: &Part) -> Result<(), StoreError> {
         let path = self.begun_path(&part.unit());
         let folder = self.root.join(BEGUN);
@@ -544,7 +226,7 @@ impl Store {
         write_durably(&path, &part.to_bytes()).map_err(at(&path))
     }
 
-    /// Stores a part under a name, unless an equal one is there.
+    /// Stores a part under a name, unless an equal one exists.
     fn publish(&self, part: &Part, path: &Path) -> Result<Option<Rejected>, StoreError> {
         let unit = part.unit();
         let bytes = part.to_bytes();
@@ -578,7 +260,7 @@ impl Store {
     /// Reads all parts; changes nothing.
     ///
     /// # Errors
-    /// When the file system refuses, or there is a part of a newer version, which is not ours to judge.
+    /// When the file system refuses, or a part is of a newer version, which this version cannot judge.
     pub fn scan(&self) -> Result<Scan, StoreError> {
         let units = self.manifest.units();
         let mut scan = Scan::default();
@@ -610,7 +292,7 @@ impl Store {
         Ok(scan)
     }
 
-    /// The parts in a folder, each with the unit that is planned under its name.
+    /// Reads the parts in a folder, each with the unit that is planned under its name.
     #[expect(clippy::type_complexity, reason = "read in one place")]
     fn parts_in<'u>(
         &self,
@@ -634,13 +316,13 @@ impl Store {
         Ok(parts)
     }
 
-    /// Whether a part is of trials that only a longer run has. Another process may have extended this one.
+    /// Returns true if a part holds trials that only a longer run has. Another process may have extended this run.
     fn is_of_an_extension(&self, part: &Part) -> bool {
         let cell = part.cell.id();
         part.first >= self.manifest.trials && self.manifest.cells.iter().any(|planned| planned.id == cell)
     }
 
-    /// Moves a part that does not count to `set-aside/`, for inspection; returns where it is then, `None` when
+    /// Moves a part that does not count to `set-aside/`, for inspection; returns its new place, or `None` if
     /// another process has moved it.
     ///
     /// # Errors
@@ -659,8 +341,8 @@ impl Store {
         }
     }
 
-    /// Removes temporary files that killed writers have left, an hour or more before `now`, and what was kept of units
-    /// that are finished. They never count.
+    /// Removes temporary files that killed writers left an hour or more before `now`, and the first trials that were kept of
+    /// units now finished. They never count.
     ///
     /// # Errors
     /// When the file system refuses.
@@ -689,7 +371,7 @@ impl Store {
         Ok(())
     }
 
-    /// Reads the part of a unit, if it is there and whole.
+    /// Reads the part of a unit, if it exists and is whole.
     ///
     /// # Errors
     /// When the file system refuses.
@@ -704,8 +386,8 @@ impl Store {
         }
     }
 
-    /// Compares a trial with what other processes of this run have computed for it; the first of them stores it in
-    /// `canary/`. A machine that computes differently is found so, whichever units it works on.
+    /// Compares a trial with the result of other processes of this run; the first process stores it in `canary/`. This finds
+    /// a machine that computes differently, whichever units it works on.
     ///
     /// # Errors
     /// When the records differ, or the file system refuses.
@@ -715,7 +397,7 @@ impl Store {
         self.publish(trial, &folder.join(file_name(&trial.unit()))).map(|_| ())
     }
 
-    /// Writes `trials.parquet`, all rows that count in plan order, when every unit is there that is needed; otherwise
+    /// Writes `trials.parquet`, all rows that count in plan order, if every needed unit exists; otherwise
     /// writes nothing.
     ///
     /// # Errors
@@ -757,7 +439,7 @@ fn file_name(unit: &Unit) -> String {
     format!("{}-{:08}.jsonl", unit.cell, unit.first)
 }
 
-/// Removes a file, if it is there.
+/// Removes a file, if it exists.
 fn remove(path: &Path) -> Result<(), StoreError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -769,13 +451,13 @@ fn rejected(path: &Path, unit: Option<&Unit>, reason: PartError) -> Rejected {
     Rejected { path: path.into(), unit: unit.cloned(), reason }
 }
 
-/// What is wrong with a whole part that is not where it belongs.
+/// Returns the error of a whole part in the wrong place.
 fn foreign(part: &Part) -> PartError {
     let Unit { cell, first, count } = part.unit();
     PartError::Foreign { cell: cell.to_string(), first, end: first + count }
 }
 
-/// The files of a directory that have an extension, by name; none where nothing was begun.
+/// Lists the files of a directory that have an extension, by name. A missing folder of begun units has no files.
 fn files_in(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, StoreError> {
     let mut paths = Vec::new();
     let entries = match fs::read_dir(folder) {

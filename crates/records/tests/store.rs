@@ -402,7 +402,7 @@ fn fewer_trials_and_every_other_change_are_refused_by_name() {
     };
     assert_eq!(
         refused(Manifest { trials: 4, ..manifest() }),
-        "this run has 5 trials a cell, and trials is 4: a run keeps its trials, expected trials = 5 or more, or another run directory (--out)"
+        "this run has 5 trials a cell, and trials is 4: a run keeps its trials, expected trials = 5 or more"
     );
     let another = "this run was started with another plan: ";
     let stop = Some(StopRule { failures: 3, drop_points: 1.0 });
@@ -523,10 +523,10 @@ fn kept_trials_are_found_until_their_unit_is_stored() {
     let name = format!("{}-00000000.jsonl", cell(0.1).id());
     for (content, reason) in [
         (part(0.1, 0, 2).to_bytes()[..100].to_vec(), "damaged: "),
-        (part(0.1, 0, 3).to_bytes(), "foreign: it holds trials 0..3 of cell "),
-        (part(0.1, 0, 0).to_bytes(), "foreign: it holds trials 0..0 of cell "),
-        (part(0.1, 1, 1).to_bytes(), "foreign: it holds trials 1..2 of cell "),
-        (part(0.2, 0, 1).to_bytes(), "foreign: it holds trials 0..1 of cell "),
+        (part(0.1, 0, 3).to_bytes(), "contains trials 0..3 of cell "),
+        (part(0.1, 0, 0).to_bytes(), "contains trials 0..0 of cell "),
+        (part(0.1, 1, 1).to_bytes(), "contains trials 1..2 of cell "),
+        (part(0.2, 0, 1).to_bytes(), "contains trials 0..1 of cell "),
     ] {
         std::fs::write(path(&name), content).unwrap();
         let scan = store.scan().unwrap();

@@ -2,6 +2,7 @@ use std::process::ExitCode;
 
 use campaign::PlanError;
 use harness::{Failure, ForeignFaultFree, MissingSet};
+use records::StoreError;
 use signal_hook::consts::SIGINT;
 
 /// End of a command without an error.
@@ -47,6 +48,9 @@ pub(crate) fn explained(failure: &Failure) -> String {
     }
     if failure.error().is::<ForeignFaultFree>() {
         return format!("{failure}: remove the file and use `zerospace report RUN --fault-free EXPERIMENT`");
+    }
+    if let Some(StoreError::FewerTrials { .. }) = failure.error().downcast_ref() {
+        return format!("{failure}, or another run directory (--out)");
     }
     match failure.error().downcast_ref() {
         None => failure.to_string(),
