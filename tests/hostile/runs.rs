@@ -5,7 +5,6 @@ use std::fs;
 use analysis::{Estimates, accuracy_figure};
 use design::{BitErrorRate, CellSpec, EvaluationSet, FaultKind, RECORD_VERSION, StoredBits, TrialRecord};
 use records::{Environment, Manifest, Part, Store, TrialRow, read_trials, write_trials};
-use sha2::{Digest, Sha256};
 
 use crate::drive::{Place, Reader, on_reader_thread};
 
@@ -66,7 +65,7 @@ fn seal_part(bytes: &mut Vec<u8>) {
     let body = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     let end = body.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
     bytes.truncate(end);
-    let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = durable::sha256_hex(bytes);
     bytes.extend(format!("{{\"sha256\":\"{digest}\"}}\n").bytes());
 }
 

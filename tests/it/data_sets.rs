@@ -9,9 +9,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use durable::sha256_hex;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use sha2::{Digest, Sha256};
 
 use crate::program::{Numbers, Said, command, said, succeed};
 
@@ -150,10 +150,6 @@ pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
-}
-
 /// The files of a small CIFAR-10: 2 images a batch, 3 test images.
 pub(crate) fn files() -> BTreeMap<String, Vec<u8>> {
     let mut numbers = Numbers(9);
@@ -232,7 +228,7 @@ fn a_set_is_fetched_once_and_then_found() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let packed = archive();
-    let digest = sha256(&packed);
+    let digest = sha256_hex(&packed);
     let server = Server::start(move |number, _| match number {
         0 => Answer { status: "302 Found", ..Answer::default() }.with("Location: /elsewhere.tar.gz"),
         _ => Answer::whole(&packed),
@@ -271,7 +267,7 @@ fn a_set_is_fetched_once_and_then_found() {
 #[test]
 fn a_broken_connection_is_resumed_where_it_was() {
     let packed = archive();
-    let digest = sha256(&packed);
+    let digest = sha256_hex(&packed);
     let half = packed.len() / 2;
     // The state of the file by its ETag, by its date, and by none that says anything about every byte.
     for (header, expected) in [
@@ -300,7 +296,7 @@ fn a_broken_connection_is_resumed_where_it_was() {
 #[test]
 fn a_server_that_cannot_resume_begins_anew() {
     let packed = archive();
-    let digest = sha256(&packed);
+    let digest = sha256_hex(&packed);
     let half = packed.len() / 2;
     let fetched = |answer: fn(&[u8], usize, usize) -> Answer, requests: usize| {
         let folder = tempfile::tempdir().unwrap();
@@ -372,7 +368,7 @@ fn a_connection_that_keeps_breaking_off_leaves_what_came() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let packed = archive();
-    let digest = sha256(&packed);
+    let digest = sha256_hex(&packed);
     let served = packed.clone();
     // A few bytes more only the first time.
     let server = Server::start(move |number, request| match number {
@@ -402,7 +398,7 @@ fn a_connection_that_keeps_breaking_off_leaves_what_came() {
 #[test]
 fn what_is_not_the_file_is_refused_and_nothing_stays() {
     let packed = archive();
-    let digest = sha256(&packed);
+    let digest = sha256_hex(&packed);
     let refused = |answer: Answer, arguments: &[&str]| {
         let folder = tempfile::tempdir().unwrap();
         let mut answer = Some(answer);
@@ -418,7 +414,10 @@ fn what_is_not_the_file_is_refused_and_nothing_stays() {
     let expecting = ["--sha256", &digest];
     assert_eq!(
         refused(Answer::whole(&damaged), &expecting),
-        format!("error: URL: what came has SHA-256 {}, expected {digest}; it was removed", sha256(&damaged))
+        format!(
+            "error: URL: what came has SHA-256 {}, expected {digest}; it was removed",
+            sha256_hex(&damaged)
+        )
     );
     assert_eq!(
         refused(Answer { status: "404 Not Found", body: b"no such file".to_vec(), ..Answer::default() }, &[]),
@@ -439,7 +438,7 @@ fn what_is_not_the_file_is_refused_and_nothing_stays() {
 #[test]
 fn a_signal_leaves_what_came_and_the_same_command_goes_on() {
     let packed = archive();
-    let digest = sha256(&packed);
+    let digest = sha256_hex(&packed);
     let half = packed.len() / 2;
     for (signal, code) in [("INT", 130), ("TERM", 75)] {
         let folder = tempfile::tempdir().unwrap();
@@ -488,7 +487,7 @@ fn two_processes_do_not_write_into_one_file() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let packed = archive();
-    let digest = sha256(&packed);
+    let digest = sha256_hex(&packed);
     let (word, waits): (Sender<()>, _) = channel();
     let mut waits = Some(waits);
     let server = Server::start(move |_, _| Answer {
@@ -516,7 +515,7 @@ fn another_file_is_not_continued() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let packed = archive();
-    let digest = sha256(&packed);
+    let digest = sha256_hex(&packed);
     let partial = folder.join("data/cifar-10-binary.tar.gz.partial");
     std::fs::create_dir(folder.join("data")).unwrap();
     std::fs::write(&partial, &packed[..500]).unwrap();
@@ -547,7 +546,7 @@ fn another_file_is_not_continued() {
 fn a_full_disk_is_named_and_what_came_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let packed = archive();
-    let digest = sha256(&packed);
+    let digest = sha256_hex(&packed);
     let served = packed.clone();
     let server = Server::start(move |_, request| match request.field("range") {
         None => Answer::whole(&served),
@@ -607,7 +606,7 @@ fn without_a_network_the_message_says_what_to_do() {
 fn a_proxy_is_taken_from_the_environment() {
     let folder = tempfile::tempdir().unwrap();
     let packed = archive();
-    let digest = sha256(&packed);
+    let digest = sha256_hex(&packed);
     let origin = Server::start(move |_, _| Answer::whole(&packed));
     // Opens tunnels to the one server that it knows, by whatever name.
     let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -647,7 +646,7 @@ fn only_the_members_that_are_expected_are_taken_from_an_archive() {
     let folder = folder.path();
     let from = |packed: &[u8]| {
         std::fs::write(folder.join("a.tar.gz"), packed).unwrap();
-        let said = run(folder, &["cifar10", "--from", "a.tar.gz", "--sha256", &sha256(packed)]);
+        let said = run(folder, &["cifar10", "--from", "a.tar.gz", "--sha256", &sha256_hex(packed)]);
         std::fs::remove_file(folder.join("a.tar.gz")).unwrap();
         said
     };
@@ -703,7 +702,7 @@ fn nothing_that_is_there_is_overwritten() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let packed = archive();
-    let digest = sha256(&packed);
+    let digest = sha256_hex(&packed);
     std::fs::write(folder.join("a.tar.gz"), &packed).unwrap();
     let arguments = ["cifar10", "--from", "a.tar.gz", "--sha256", &digest];
     let set = folder.join("data/cifar10");
@@ -778,7 +777,7 @@ fn wrong_arguments_are_named() {
         refused(&["cifar100", "--from", "x"]),
         format!(
             "error: x: SHA-256 {}, expected 58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec\n",
-            sha256(b"x")
+            sha256_hex(b"x")
         )
     );
     assert_eq!(tree(folder.path()).into_keys().collect::<Vec<_>>(), ["x"]);
@@ -819,7 +818,7 @@ fn imagenet_labels_make_the_flat_folder_of_the_archive_readable() {
     );
 
     let text = labels();
-    let digest = sha256(text.as_bytes());
+    let digest = sha256_hex(text.as_bytes());
     let served = text.clone();
     let server = Server::start(move |number, _| match number {
         0 => Answer::whole(served.as_bytes()).cut_after(123_456),
@@ -841,7 +840,7 @@ fn imagenet_labels_make_the_flat_folder_of_the_archive_readable() {
     // Labels that are none.
     std::fs::write(folder.join("bad.txt"), text.replacen('n', "x", 1)).unwrap();
     std::fs::remove_file(folder.join("data/imagenet/validation_labels.txt")).unwrap();
-    let bad = sha256(&std::fs::read(folder.join("bad.txt")).unwrap());
+    let bad = sha256_hex(&std::fs::read(folder.join("bad.txt")).unwrap());
     let said = run(folder, &["imagenet-labels", "--from", "bad.txt", "--sha256", &bad]);
     assert!(said.code == 2 && said.stderr.contains("line 1 begins \"x0"), "{}", said.stderr);
     assert!(!folder.join("data/imagenet/validation_labels.txt").exists());

@@ -3,8 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use sha2::{Digest, Sha256};
-
 use crate::image_folder::{campaign, workshop};
 use crate::program::{root, said, say, succeed, zerospace};
 
@@ -42,7 +40,7 @@ fn what_the_page_says_of_reproduction_is_so() {
     let folder = tempfile::tempdir().unwrap();
     let page = std::fs::read_to_string(report("reproduce", folder.path())).unwrap();
     let records = std::fs::read(root().join("results/reproduce/trials.parquet")).unwrap();
-    let hash: String = Sha256::digest(records).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = durable::sha256_hex(&records);
     assert!(page.contains(&format!("<pre>{hash}</pre>")), "{hash}");
     let plan = std::fs::read_to_string(root().join("experiments/reproduce.toml")).unwrap();
     assert!(

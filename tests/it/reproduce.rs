@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
-
 use crate::program::{root, succeed, zerospace};
 
 #[test]
@@ -36,8 +34,7 @@ fn the_papers_experiment_runs_offline_to_the_published_records() {
 /// pixels meant what `variant = "cifar"` says.
 fn as_trained(recipe: &str) -> String {
     let text = std::fs::read_to_string(root().join("experiments/recipes").join(recipe)).unwrap();
-    let digest = Sha256::digest(text.replace("variant = \"cifar\"\n", ""));
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    durable::sha256_hex(text.replace("variant = \"cifar\"\n", "").as_bytes())
 }
 
 #[test]

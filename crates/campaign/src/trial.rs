@@ -1,6 +1,5 @@
 use design::TrialRecord;
 use inject::FaultPattern;
-use sha2::{Digest, Sha256};
 
 use crate::evaluation::Score;
 
@@ -76,5 +75,5 @@ impl Trial {
 pub(crate) fn hash<const N: usize>(pieces: impl Iterator<Item = [u8; N]>) -> String {
     // In one piece: feeding it in small ones costs more than the hash.
     let pieces: Vec<[u8; N]> = pieces.collect();
-    Sha256::digest(pieces.as_flattened())[..8].iter().map(|b| format!("{b:02x}")).collect()
+    durable::sha256_hex(pieces.as_flattened())[..16].into()
 }

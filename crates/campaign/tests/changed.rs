@@ -187,7 +187,7 @@ fn changed_trials_are_stable() {
                 digest.update(format!("{:?}", changed.trial(2019, number)));
             }
         }
-        digest.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+        durable::hex(&digest.finalize()[..8])
     };
     for (protection, stable) in [
         ("faulty", "da3af085aeb4886c"),

@@ -407,7 +407,7 @@ fn trials_are_stable() {
         for (_, trials) in trials(name, rate, 30) {
             trials.iter().for_each(|trial| digest.update(format!("{trial:?}")));
         }
-        digest.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+        durable::hex(&digest.finalize()[..8])
     };
     let found = [
         digest("burst:length=2-4,distance=3", 1e-3),

@@ -293,7 +293,7 @@ fn records_are_stable() {
                 }
             }
         }
-        digest.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+        durable::hex(&digest.finalize()[..8])
     };
     for (protection, stable) in [
         ("faulty", "e33685d454b1615d"),

@@ -16,8 +16,8 @@
 //! its SHA-256 and is written anew. Files of version 1, a file for each number of images, have other names and are left
 //! alone.
 
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::fs;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -132,7 +132,7 @@ impl Cache {
         for number in [crop.resize(), crop.crop(), in_turns.into()] {
             hash.update((number as u64).to_le_bytes());
         }
-        let name = hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        let name = durable::hex(&hash.finalize()[..8]);
         Self { dir: dir.into(), name }
     }
 
@@ -221,17 +221,10 @@ impl Piece {
         }
         let digest = Sha256::new().chain_update(&head).chain_update(&decoded.pixels).finalize();
         fs::create_dir_all(self.path.parent().unwrap_or(Path::new("")))?;
-        let temporary = self.path.with_extension(format!("{}.partial", std::process::id()));
-        let write = || {
-            let mut file = File::create(&temporary)?;
+        durable::write_with(&self.path, |file| {
             file.write_all(&head)?;
             file.write_all(&decoded.pixels)?;
-            file.write_all(&digest)?;
-            fs::rename(&temporary, &self.path)
-        };
-        write().inspect_err(|_| {
-            // Its loss is the error; a leftover would only fill the disk further.
-            let _ = fs::remove_file(&temporary);
+            file.write_all(&digest)
         })
     }
 }

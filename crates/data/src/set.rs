@@ -309,7 +309,7 @@ impl ImageSet {
             hash.update(label.to_le_bytes());
         }
         hash.update(&self.pixels);
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        durable::hex(&hash.finalize())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Writes sets in published layouts, so that other programs can read the images.
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::cifar::Version;
@@ -56,18 +56,8 @@ impl ImageSet {
             return Err(DataError::InTheWay { path: path.clone() });
         }
         for (path, (_, content)) in paths.iter().zip(&files) {
-            let partial = path.with_added_extension(format!("{}.partial", std::process::id()));
-            let put = || {
-                let mut file = BufWriter::new(File::create(&partial)?);
-                content(&mut file)?;
-                file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-                fs::rename(&partial, path)
-            };
-            put().map_err(|source| {
-                // An incomplete file must not block the next attempt.
-                let _ = fs::remove_file(&partial);
-                DataError::Write { path: path.clone(), source }
-            })?;
+            durable::write_with(path, content)
+                .map_err(|source| DataError::Write { path: path.clone(), source })?;
         }
         Ok(paths)
     }

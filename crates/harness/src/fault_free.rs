@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow};
 use campaign::{StoredNetwork, Trial};
 use design::CellSpec;
 use ecc::{BLOCK, Protection};
-use records::{Manifest, Store, write_durably};
+use records::{Manifest, Store};
 use serde::{Deserialize, Serialize};
 
 use crate::{Failure, LoadedExperiment, Observer, ReadyNetwork};
@@ -146,7 +146,7 @@ impl FaultFree {
     pub fn write(&self, store: &Store) -> Result<(), Failure> {
         let text = serde_json::to_string_pretty(self).expect("plain data serializes") + "\n";
         let path = path(store.root());
-        write_durably(&path, text.as_bytes())
+        durable::write(&path, text.as_bytes())
             .with_context(|| path.display().to_string())
             .map_err(Failure::Machine)
     }

@@ -21,7 +21,6 @@
 #![doc = include_str!("../examples/own_campaign.rs")]
 //! ```
 
-mod digest;
 mod distribution;
 mod evaluator;
 mod experiment;
@@ -37,7 +36,6 @@ mod report;
 mod training_log;
 mod weights_file;
 
-pub use digest::file_sha256;
 pub use distribution::{Distribution, violations};
 pub use evaluator::{CompiledNetwork, Int8, check_fit};
 pub use experiment::{LoadedExperiment, ReadyNetwork, provenance, stored_network};

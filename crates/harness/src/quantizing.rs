@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::path::Path;
 
+use anyhow::Context;
 use data::ImageSet;
 use ecc::Constraint;
 use graph::{Graph, Preprocessing};
@@ -12,7 +13,7 @@ use quant::{
 use rayon::prelude::*;
 use zoo::{Bound, Selection};
 
-use crate::{CompiledNetwork, Observer, ScaleRule, file_sha256};
+use crate::{CompiledNetwork, Observer, ScaleRule};
 
 /// Pixels in one pass of the float network: 50 images of CIFAR.
 const FLOAT_PIXELS: usize = 50 * 32 * 32;
@@ -145,7 +146,8 @@ impl FloatNetwork<'_> {
             activations: Activations::Static(Default::default()),
             provenance: Provenance {
                 source: file_name(self.source),
-                source_sha256: file_sha256(self.source)?,
+                source_sha256: durable::file_sha256_hex(self.source)
+                    .with_context(|| self.source.display().to_string())?,
                 calibration: String::new(),
                 calibration_digest: String::new(),
                 weight_edits,

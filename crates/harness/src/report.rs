@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use analysis::{
     Commands, Context, Estimates, Measure, Run, Sensitivity, Statistic, drop_table, sensitivity_markdown,
 };
+use anyhow::anyhow;
 use records::{Manifest, Store, TableError, read_trials};
 
+use crate::Failure;
 use crate::fault_free::lossy_storages;
 use crate::images::{LABEL_FREE, SYNTHETIC, is_synthetic, left_out};
-use crate::{Failure, file_sha256};
 
 /// Rows of each ranking of a sweep in the headline table.
 const FIRST_OF_RANKING: usize = 10;
@@ -34,11 +35,13 @@ impl<'a> RunReport<'a> {
             TableError::Schema { .. } => Failure::input(error),
             TableError::Io { .. } | TableError::Parquet(_) => Failure::machine(error),
         })?;
+        let trials_sha256 = durable::file_sha256_hex(&trials)
+            .map_err(|error| Failure::Machine(anyhow!("{}: {error}", trials.display())))?;
         let manifest = store.manifest();
         let estimates = Estimates::from_rows(&rows).map_err(Failure::input)?;
         let estimates = estimates.with_lossy(lossy_storages(store)?).map_err(Failure::input)?;
         let estimates = estimates.with_measure(measure(manifest)).with_expected(&manifest.expected);
-        Ok(Self { store, estimates, trials_sha256: file_sha256(&trials).map_err(Failure::Machine)? })
+        Ok(Self { store, estimates, trials_sha256 })
     }
 
     /// Writes tables, figures and the report as Markdown and HTML into a folder; returns the files.

@@ -6,7 +6,6 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
-use records::write_durably;
 use wot::{Check, Throttled};
 
 const HEADER: &str = "iteration,loss,validation_images,correct,large_values,throttled_correct";
@@ -59,7 +58,7 @@ impl TrainingLog {
         self.checks.push(check);
         let lines: Vec<String> = self.checks.iter().map(line).collect();
         let text = format!("{HEADER}\n{}\n", lines.join("\n"));
-        write_durably(&self.path, text.as_bytes()).with_context(|| self.path.display().to_string())
+        durable::write(&self.path, text.as_bytes()).with_context(|| self.path.display().to_string())
     }
 
     /// The checks so far.

@@ -7,7 +7,6 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::durable::write_durably;
 use crate::{ActivationScale, Activations, FloatTensor, Parameters, Provenance, QuantTensor, WeightScale};
 
 /// Newest version of the checkpoint format that this crate reads. It writes the oldest that can hold a
@@ -167,12 +166,6 @@ impl WeightEntry {
     }
 }
 
-/// Read first and alone, so that a newer format is recognized whatever else it holds.
-#[derive(Deserialize)]
-struct VersionOnly {
-    version: u32,
-}
-
 impl Checkpoint {
     /// Identity of the network: lowercase hex SHA-256 over everything that changes what it computes
     /// (architecture or layers, preprocessing, weights and their order, parameters, scales) and nothing else.
@@ -208,7 +201,7 @@ impl Checkpoint {
         for tensor in self.parameters.values() {
             hash.update(le_bytes(tensor.values()));
         }
-        hex(&hash.finalize())
+        durable::hex(&hash.finalize())
     }
 
     /// The real weights and the other parameters under their names: what a float executor needs to
@@ -223,7 +216,7 @@ impl Checkpoint {
     /// # Errors
     /// When the file cannot be written; `path` is then as it was before.
     pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
-        let write = || -> Result<(), CheckpointErrorKind> { Ok(write_durably(path, &self.to_bytes()?)?) };
+        let write = || -> Result<(), CheckpointErrorKind> { Ok(durable::write(path, &self.to_bytes()?)?) };
         write().map_err(|kind| CheckpointError { path: path.into(), kind })
     }
 
@@ -298,7 +291,7 @@ impl Checkpoint {
         use CheckpointErrorKind as Kind;
         let (_, header) = SafeTensors::read_metadata(bytes)?;
         let text = header.metadata().as_ref().and_then(|m| m.get(METADATA_KEY)).ok_or(Kind::Foreign)?;
-        let VersionOnly { version: found } = serde_json::from_str(text)?;
+        let found = durable::version(text.as_bytes(), "version")?;
         if !(FIRST_VERSION..=CHECKPOINT_VERSION).contains(&found) {
             return Err(Kind::Version { found });
         }
@@ -465,8 +458,4 @@ fn as_bytes(values: &[i8]) -> Vec<u8> {
 
 fn le_bytes(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|v| v.to_le_bytes()).collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

@@ -19,13 +19,11 @@
 //! Its format is specified in this crate's README.
 
 mod checkpoint;
-mod durable;
 mod float;
 mod int8;
 mod provenance;
 
 pub use checkpoint::{CHECKPOINT_VERSION, Checkpoint, CheckpointError};
-pub use durable::write_durably;
 pub use float::{FloatTensor, Parameters};
 pub use int8::{ActivationScale, Activations, MAX_LEVEL, QuantError, QuantTensor, WeightScale};
 pub use provenance::Provenance;

@@ -27,7 +27,6 @@
 //!
 //! The schema of `trials.parquet` and of the parts is specified in `results/README.md`.
 
-mod durable;
 mod manifest;
 mod part;
 mod run_arguments;
@@ -35,7 +34,6 @@ mod standing;
 mod store;
 mod table;
 
-pub use durable::write_durably;
 pub use manifest::{
     Environment, ExpectedOutcomes, Extension, MAX_UNITS, Manifest, NetworkEntry, PlannedCell, TensorEntry,
     Unit,

@@ -226,12 +226,8 @@ impl Manifest {
 
     /// Reads the text of `manifest.json`; the error says what is wrong with it.
     pub(crate) fn from_json(text: &str) -> Result<Self, String> {
-        #[derive(Deserialize)]
-        struct VersionOnly {
-            manifest_version: u32,
-        }
-        let VersionOnly { manifest_version } =
-            serde_json::from_str(text).map_err(|e| format!("not a zerospace manifest: {e}"))?;
+        let manifest_version = durable::version(text.as_bytes(), "manifest_version")
+            .map_err(|e| format!("not a zerospace manifest: {e}"))?;
         if manifest_version > MANIFEST_VERSION {
             return Err(format!("manifest version {manifest_version}, newest known is {MANIFEST_VERSION}"));
         }

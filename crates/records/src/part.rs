@@ -5,7 +5,6 @@
 
 use design::{CellSpec, TrialRecord};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::Unit;
 
@@ -103,7 +102,7 @@ impl Part {
         for trial in &self.trials {
             bytes.extend(json_line(trial));
         }
-        let footer = Footer { sha256: sha256_hex(&bytes) };
+        let footer = Footer { sha256: durable::sha256_hex(&bytes) };
         bytes.extend(json_line(&footer));
         bytes
     }
@@ -123,15 +122,11 @@ impl Part {
         let content = &bytes[..footer_start];
         let mut lines = content[..content.len() - 1].split(|&b| b == b'\n').zip(1..);
         let (first_line, _) = lines.next().expect("split yields at least one piece");
-        #[derive(Deserialize)]
-        struct VersionOnly {
-            zerospace_part: u32,
-        }
-        let version = serde_json::from_slice(first_line).map(|v: VersionOnly| v.zerospace_part);
+        let version = durable::version(first_line, "zerospace_part");
         let newer = version.as_ref().ok().copied().filter(|&version| version > PART_VERSION);
         // A newer format may close in another way. Closed in ours, the version itself may be what is damaged.
         match serde_json::from_slice::<Footer>(&body[footer_start..]) {
-            Ok(footer) if sha256_hex(content) != footer.sha256 => {
+            Ok(footer) if durable::sha256_hex(content) != footer.sha256 => {
                 return Err(PartError::Damaged("the content does not match its SHA-256"));
             }
             Ok(_) => {}
@@ -162,8 +157,4 @@ fn json_line(value: &impl Serialize) -> Vec<u8> {
     let mut line = serde_json::to_vec(value).expect("plain data serializes");
     line.push(b'\n');
     line
-}
-
-fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }

@@ -4,10 +4,8 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::durable::{PARTIAL, create_durably, create_folder};
 use crate::{
-    Extension, Manifest, Part, PartError, PlannedCell, Standing, TableError, TrialRow, Unit, write_durably,
-    write_trials,
+    Extension, Manifest, Part, PartError, PlannedCell, Standing, TableError, TrialRow, Unit, write_trials,
 };
 
 /// File name of the manifest in a run directory.
@@ -134,8 +132,8 @@ impl Store {
         let path = root.join(MANIFEST);
         if !path.exists() {
             let parts = root.join("parts");
-            create_folder(&parts).map_err(at(&parts))?;
-            create_durably(&path, &manifest.to_bytes()).map_err(at(&path))?;
+            durable::create_folder(&parts).map_err(at(&parts))?;
+            durable::create_new(&path, &manifest.to_bytes()).map_err(at(&path))?;
         }
         let store = Self::open(root)?;
         if !store.is_shorter(&manifest)? {
@@ -159,7 +157,7 @@ impl Store {
         let mut manifest = Manifest { extensions, environment: before.environment, ..manifest };
         manifest.manifest_version = manifest.oldest_version();
         manifest.check().map_err(|message| StoreError::Manifest { path: path.clone(), message })?;
-        write_durably(&path, &manifest.to_bytes()).map_err(at(&path))?;
+        durable::write(&path, &manifest.to_bytes()).map_err(at(&path))?;
         Ok(Self { root: root.into(), manifest, extended_from })
     }
 
@@ -222,8 +220,8 @@ impl Store {
     pub fn keep(&self, part: &Part) -> Result<(), StoreError> {
         let path = self.begun_path(&part.unit());
         let folder = self.root.join(BEGUN);
-        create_folder(&folder).map_err(at(&folder))?;
-        write_durably(&path, &part.to_bytes()).map_err(at(&path))
+        durable::create_folder(&folder).map_err(at(&folder))?;
+        durable::write(&path, &part.to_bytes()).map_err(at(&path))
     }
 
     /// Stores a part under a name, unless an equal one exists.
@@ -231,7 +229,7 @@ impl Store {
         let unit = part.unit();
         let bytes = part.to_bytes();
         let mut aside = None;
-        while !create_durably(path, &bytes).map_err(at(path))? {
+        while !durable::create_new(path, &bytes).map_err(at(path))? {
             let there = match fs::read(path) {
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 read => read.map_err(at(path))?,
@@ -329,7 +327,7 @@ impl Store {
     /// When the file system refuses.
     pub fn set_aside(&self, part: Rejected) -> Result<Option<Rejected>, StoreError> {
         let folder = self.root.join("set-aside");
-        create_folder(&folder).map_err(at(&folder))?;
+        durable::create_folder(&folder).map_err(at(&folder))?;
         let name = part.path.file_name().expect("a part has a name").to_string_lossy().into_owned();
         let target = (0..)
             .map(|n| folder.join(format!("{name}.{n}")))
@@ -355,7 +353,7 @@ impl Store {
             }
         }
         for folder in [self.root.clone(), self.root.join("parts"), begun] {
-            for path in files_in(&folder, PARTIAL)? {
+            for path in files_in(&folder, durable::PARTIAL)? {
                 let modified = fs::metadata(&path).and_then(|file| file.modified());
                 let removed = modified.and_then(|modified| match now.duration_since(modified) {
                     Ok(age) if age >= LEFTOVER_AGE => fs::remove_file(&path),
@@ -393,7 +391,7 @@ impl Store {
     /// When the records differ, or the file system refuses.
     pub fn compare_canary(&self, trial: &Part) -> Result<(), StoreError> {
         let folder = self.root.join("canary");
-        create_folder(&folder).map_err(at(&folder))?;
+        durable::create_folder(&folder).map_err(at(&folder))?;
         self.publish(trial, &folder.join(file_name(&trial.unit()))).map(|_| ())
     }
 
@@ -422,7 +420,7 @@ impl Store {
             }
         }
         let path = self.root.join("trials.parquet");
-        write_durably(&path, &write_trials(&rows)?).map_err(at(&path))?;
+        durable::write(&path, &write_trials(&rows)?).map_err(at(&path))?;
         Ok(Merged::Complete(path))
     }
 

@@ -12,7 +12,6 @@ use records::{
     Environment, ExpectedOutcomes, Extension, Manifest, Merged, Part, PartError, Store, StoreError, TrialRow,
     Unit, read_trials, write_trials,
 };
-use sha2::{Digest, Sha256};
 
 fn cell(rate: f64) -> CellSpec {
     CellSpec {
@@ -217,7 +216,7 @@ fn a_part_of_a_newer_version_is_refused_by_name_and_left_alone() {
     let text = text.replacen("\"zerospace_part\":1,", "\"zerospace_part\":2,\"news\":1,", 1);
     let lines: Vec<&str> = text.lines().collect();
     let content = lines[..3].join("\n") + "\n";
-    let digest: String = Sha256::digest(&content).iter().map(|b| format!("{b:02x}")).collect();
+    let digest = durable::sha256_hex(content.as_bytes());
     for closing in [format!("{{\"sha256\":\"{digest}\"}}\n"), "{\"blake3\":\"00\"}\n".into()] {
         let newer = content.clone() + &closing;
         std::fs::write(&path, &newer).unwrap();

@@ -45,12 +45,6 @@ struct Metadata {
     ranges: Vec<String>,
 }
 
-/// The version alone, read first, so that another version is recognized whatever else the file holds.
-#[derive(Deserialize)]
-struct VersionOnly {
-    version: u32,
-}
-
 impl Trainer {
     /// Writes the state under a temporary name beside `path`, flushes it to disk, and renames it.
     ///
@@ -58,7 +52,7 @@ impl Trainer {
     /// The file cannot be written; `path` is then unchanged.
     pub fn save(&self, path: &Path) -> Result<(), WotError> {
         let bytes = self.to_bytes();
-        quant::write_durably(path, &bytes)
+        durable::write(path, &bytes)
             .map_err(|error| WotError::State { path: path.into(), kind: error.into() })
     }
 
@@ -152,7 +146,7 @@ impl Saved {
         let (_, header) = SafeTensors::read_metadata(bytes)?;
         let text = header.metadata().as_ref().and_then(|map| map.get(KEY));
         let text = text.ok_or(StateError::Foreign { key: KEY })?;
-        let VersionOnly { version } = serde_json::from_str(text)?;
+        let version = durable::version(text.as_bytes(), "version")?;
         if version != VERSION {
             return Err(StateError::Version { found: version, expected: VERSION });
         }

@@ -160,7 +160,7 @@ fn write_files(dir: &Path, files: Vec<ReportFile>) -> Result<Vec<PathBuf>, Analy
     let mut written = Vec::new();
     for file in files {
         let path = dir.join(file.name);
-        records::write_durably(&path, &file.bytes)
+        durable::write(&path, &file.bytes)
             .map_err(|source| AnalysisError::Io { path: path.clone(), source })?;
         written.push(path);
     }

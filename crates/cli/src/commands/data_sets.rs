@@ -18,7 +18,6 @@ use self::published::{CIFAR10, CIFAR100, IMAGENET_LABELS, Published};
 use crate::terminal::exit::Outcome;
 use crate::terminal::output::{self, progress_line};
 use harness::Failure;
-use harness::file_sha256;
 
 const HELP: &str = "\
 Examples:
@@ -182,7 +181,7 @@ impl Fetch<'_> {
                 partial.path()
             }
         };
-        let found = file_sha256(file)
+        let found = sha256_of(file)
             .map_err(|e| if arguments.from.is_some() { Failure::Input(e) } else { Failure::Machine(e) })?;
         if found != sha256 {
             let file = file.display();
@@ -239,7 +238,7 @@ impl Fetch<'_> {
             if !path.exists() {
                 all = false;
             } else if arguments.sha256.is_none() {
-                let found = file_sha256(&path).map_err(Failure::Machine)?;
+                let found = sha256_of(&path).map_err(Failure::Machine)?;
                 if found != *sha256 {
                     return Err(in_the_way(
                         &path,
@@ -286,8 +285,8 @@ impl Fetch<'_> {
             let (from, to) = (staging.join(name), dir.join(name));
             if !to.exists() {
                 new.push((from, to));
-            } else if file_sha256(&from).map_err(Failure::Machine)?
-                != file_sha256(&to).map_err(Failure::Machine)?
+            } else if sha256_of(&from).map_err(Failure::Machine)?
+                != sha256_of(&to).map_err(Failure::Machine)?
             {
                 return Err(in_the_way(&to, &format!("the {name} that was fetched")));
             }
@@ -299,6 +298,10 @@ impl Fetch<'_> {
         name().with_context(|| dir.display().to_string()).map_err(Failure::Machine)?;
         Ok(holds)
     }
+}
+
+fn sha256_of(path: &Path) -> anyhow::Result<String> {
+    durable::file_sha256_hex(path).with_context(|| path.display().to_string())
 }
 
 fn in_the_way(path: &Path, other: &str) -> Failure {

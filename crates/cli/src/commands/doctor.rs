@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use clap::Args;
-use records::write_durably;
 use serde::{Deserialize, Serialize};
 
 use self::exactness::{Comparison, RecordedTrial};
@@ -91,7 +90,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         let record =
             Record { format, program, platform, cpu, inference_kernel, codec_kernel, speeds, trials };
         let text = serde_json::to_string_pretty(&record).expect("plain data serializes") + "\n";
-        signals::last(|| write_durably(file, text.as_bytes()))
+        signals::last(|| durable::write(file, text.as_bytes()))
             .with_context(|| file.display().to_string())
             .map_err(Failure::Machine)?;
         data(&document::path(file));

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{Args, Command};
 use clap_mangen::Man;
-use records::write_durably;
 
 use crate::terminal::exit::Outcome;
 use crate::terminal::output::{data, lines};
@@ -38,7 +37,7 @@ pub(crate) fn execute(arguments: &Arguments, program: Command) -> Result<Outcome
         let name = command.get_display_name().unwrap_or(command.get_name());
         let path = folder.join(format!("{name}.1"));
         let text = page(command).expect("a vector takes what is written");
-        write_durably(&path, &text).with_context(|| path.display().to_string()).map_err(Failure::Machine)?;
+        durable::write(&path, &text).with_context(|| path.display().to_string()).map_err(Failure::Machine)?;
         written.push(path);
     }
     data(&lines(&written));

@@ -4,7 +4,7 @@ use anyhow::Context;
 use campaign::{Experiment, ModelSection};
 use clap::Args;
 use quant::Checkpoint;
-use records::{RunArguments, write_durably};
+use records::RunArguments;
 
 use crate::commands::run;
 use crate::terminal::exit::Outcome;
@@ -68,7 +68,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         .map_err(Failure::Machine)?;
     for (name, bytes) in FILES {
         let path = arguments.out.join(name);
-        signals::whole(|| write_durably(&path, bytes))
+        signals::whole(|| durable::write(&path, bytes))
             .with_context(|| path.display().to_string())
             .map_err(Failure::Machine)?;
     }

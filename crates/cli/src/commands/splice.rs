@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use analysis::{Estimates, Statistic, conditions, drop_table};
 use anyhow::anyhow;
-use records::{Manifest, Store, write_durably};
+use records::{Manifest, Store};
 
 use crate::terminal::exit::Outcome;
 use crate::terminal::output::{data, markdown};
@@ -37,7 +37,7 @@ pub(crate) fn splice(files: &[PathBuf], check: bool) -> Result<Outcome, Failure>
             )));
         }
         if !stale.is_empty() {
-            signals::whole(|| write_durably(file, new.as_bytes())).map_err(refused)?;
+            signals::whole(|| durable::write(file, new.as_bytes())).map_err(refused)?;
         }
         data(&format!("{name}: parts from runs: {parts}, rewritten: {}", stale.len()));
     }

@@ -10,7 +10,7 @@ use anyhow::{Context, anyhow};
 use campaign::Experiment;
 use clap::{Args, ValueEnum};
 use quant::Checkpoint;
-use records::{Store, write_durably};
+use records::Store;
 
 use crate::commands::run::run_directory;
 use crate::commands::status::finished_trials;
@@ -167,7 +167,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         .map_err(Failure::Machine)?;
     for (name, text) in &files {
         let path = folder.join(name);
-        let written = write_durably(&path, text.as_bytes());
+        let written = durable::write(&path, text.as_bytes());
         written.with_context(|| path.display().to_string()).map_err(Failure::Machine)?;
     }
     match arguments.engine {

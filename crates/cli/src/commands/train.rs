@@ -7,7 +7,6 @@ use data::{FolderSource, ImageSet};
 use ecc::Constraint;
 use graph::{Graph, Preprocessing};
 use quant::{Activations, Checkpoint, Parameters, Provenance};
-use records::write_durably;
 use wot::{Check, Trainer};
 use zoo::Bound;
 
@@ -112,7 +111,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     let mut written = vec![out.join("training.md")];
     let page = format!("# {}: {}\n\n{TABLE}\n\n{table}", recipe.name, recipe.network);
     let figures = signals::last(|| {
-        write_durably(&written[0], page.as_bytes()).with_context(|| written[0].display().to_string())?;
+        durable::write(&written[0], page.as_bytes()).with_context(|| written[0].display().to_string())?;
         draw(&recipe, &out)
     });
     written.extend(figures.map_err(Failure::Machine)?);
