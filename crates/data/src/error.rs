@@ -223,13 +223,11 @@ pub enum DataError {
         /// The defect, and the expectation.
         reason: String,
     },
-    /// A parquet or image decoder panicked on a damaged file. The panic hook has also received the message.
-    #[error("{path}: damaged file: the decoder panicked: {reason}")]
+    /// The parquet crate panicked on a damaged file; its message has gone to the panic hook.
+    #[error("{path}: damaged file: the decoder panicked")]
     Decoder {
         /// The file.
         path: PathBuf,
-        /// The message of the panic.
-        reason: String,
     },
     /// The decoded images would take more memory than [`MAX_PIXEL_BYTES`](crate::MAX_PIXEL_BYTES).
     #[error("{path}: more than {limit} bytes of decoded pixels at row {row}")]

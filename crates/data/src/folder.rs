@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::ops::Range;
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -558,8 +559,8 @@ fn decode_file(path: &Path, crop: ResizeCrop, out: &mut [u8]) -> Result<(), Stri
         return Err(format!("{length} bytes, expected at most {MAX_FILE_BYTES}"));
     }
     let bytes = file::read_opened(path, (file, length)).map_err(|error| reason(&error))?;
-    let raster = pages::caught(|| decode::raster(&bytes, LIMITS))
-        .unwrap_or_else(|panic| Err(format!("damaged file: the decoder panicked: {panic}")))?;
+    let raster = catch_unwind(|| decode::raster(&bytes, LIMITS))
+        .unwrap_or_else(|_| Err("damaged file: the decoder panicked".into()))?;
     crop.apply(&raster, out);
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! and `label: int64`, in one or several shards per split, under all names that the hub has given shards.
 
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -29,7 +30,7 @@ const BATCH_ROWS: usize = 256;
 ///
 /// Images are JPEG or PNG bytes in the column `img.bytes` or `image.bytes`, or in `img` or `image` itself;
 /// labels are int64 or int32 in `label`, `labels` or `fine_label`. The first of these columns counts; other
-/// columns are ignored. Files may have several row groups, any codec but LZO ([`pages`]), and plain or
+/// columns are ignored. Files may have several row groups, any codec but LZO ([`parquet_guard`]), and plain or
 /// dictionary encoding.
 ///
 /// All images must have the shape of the first one. Grey images keep one channel, palettes are looked up,
@@ -73,8 +74,7 @@ pub(crate) fn read_files(
     check_classes(name, classes)?;
     let mut images = Images { classes, shape: None, pixels: Vec::new(), labels: Vec::new() };
     for file in files {
-        pages::caught(|| images.read_file(file))
-            .unwrap_or_else(|reason| Err(DataError::Decoder { path: file.clone(), reason }))?;
+        unless_panicked(file, || images.read_file(file))?;
     }
     let Some(shape) = images.shape else {
         return Err(DataError::NoImages { path: files[0].clone() });
@@ -161,12 +161,16 @@ fn complete(dir: &Path, split: Split, shards: &[(Naming, usize, String)]) -> Res
 
 /// Returns the number of rows that the footer of a shard declares.
 pub(crate) fn rows(shard: &Path) -> Result<u64, DataError> {
-    let count = || {
+    unless_panicked(shard, || {
         let (file, file_bytes) = file::open(shard)?;
-        let reader = pages::open(&file, file_bytes).map_err(|error| parquet_error(shard, error))?;
+        let reader = parquet_guard::open(&file, file_bytes).map_err(|error| parquet_error(shard, error))?;
         Ok(u64::try_from(reader.metadata().file_metadata().num_rows()).unwrap_or(0))
-    };
-    pages::caught(count).unwrap_or_else(|reason| Err(DataError::Decoder { path: shard.into(), reason }))
+    })
+}
+
+/// Makes a panic of the decoder an error; its message has gone to the panic hook.
+fn unless_panicked<T>(path: &Path, read: impl FnOnce() -> Result<T, DataError>) -> Result<T, DataError> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(DataError::Decoder { path: path.into() }))
 }
 
 /// Returns the naming scheme and the number of a shard; `None` if the file is not named like a shard.
@@ -214,7 +218,7 @@ impl Images {
         let failed = |error| parquet_error(path, error);
         let (file, file_bytes) = file::open(path)?;
         let file = Arc::new(file);
-        let reader = pages::open(&file, file_bytes).map_err(failed)?;
+        let reader = parquet_guard::open(&file, file_bytes).map_err(failed)?;
         let metadata = reader.metadata();
         let schema = metadata.file_metadata().schema_descr();
         let image_column = find(
@@ -366,8 +370,8 @@ impl Column {
             path: path.into(),
             reason: format!("a row group without {name}"),
         })?;
-        let pages =
-            pages::column_pages(file, file_bytes, chunk, rows).map_err(|error| parquet_error(path, error))?;
+        let pages = parquet_guard::column_pages(file, file_bytes, chunk, rows)
+            .map_err(|error| parquet_error(path, error))?;
         Ok(Self { descriptor, pages })
     }
 

@@ -1,6 +1,7 @@
 //! `trials.parquet`: one row a trial, the cell's conditions repeated in each.
 
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -275,8 +276,8 @@ pub fn read_trials(path: &Path) -> Result<Vec<TrialRow>, TableError> {
     let file = File::open(path).map_err(io)?;
     let metadata = file.metadata().map_err(io)?;
     let read = match metadata.is_file() {
-        true => pages::caught(|| Table::open(file, metadata.len())?.rows())
-            .unwrap_or_else(|panic| Err(format!("damaged content, on which a decoder panicked: {panic}"))),
+        true => catch_unwind(AssertUnwindSafe(|| Table::open(file, metadata.len())?.rows()))
+            .unwrap_or_else(|_| Err("damaged file: the decoder panicked".into())),
         // A pipe or a device has no length to compare its claims with.
         false => Err("not a regular file".into()),
     };
@@ -295,7 +296,7 @@ struct Table {
 
 impl Table {
     fn open(file: File, file_bytes: u64) -> Result<Self, String> {
-        let reader = pages::open(&file, file_bytes).map_err(not_parquet)?;
+        let reader = parquet_guard::open(&file, file_bytes).map_err(not_parquet)?;
         let metadata = reader.metadata().file_metadata();
         let version = metadata
             .key_value_metadata()
@@ -365,7 +366,8 @@ impl Table {
         let metadata = self.reader.metadata();
         let chunk = metadata.row_group(group).columns().get(index);
         let chunk = chunk.ok_or_else(|| format!("row group {group} has no column {name}"))?;
-        let pages = pages::column_pages(&self.file, self.file_bytes, chunk, rows).map_err(not_parquet)?;
+        let pages =
+            parquet_guard::column_pages(&self.file, self.file_bytes, chunk, rows).map_err(not_parquet)?;
         Ok(get_column_reader(metadata.file_metadata().schema_descr().column(index), pages))
     }
 

@@ -208,5 +208,5 @@ fn a_panic_of_the_parquet_crate_is_an_error() {
         assert_eq!(bytes[at - 4..at], [50, 0, 0, 0]);
         bytes[at - 4] = 50 + 4 + 50 - 2;
     });
-    assert!(error.starts_with("damaged file: the decoder panicked: "), "{error}");
+    assert_eq!(error, "damaged file: the decoder panicked");
 }

@@ -20,7 +20,7 @@ fn file(bytes: &[u8]) -> (File, u64) {
 fn refusal(metadata: &[u8]) -> String {
     let length = (metadata.len() as u32).to_le_bytes();
     let (file, bytes) = file(&[b"PAR1", metadata, &length, b"PAR1"].concat());
-    pages::open(&file, bytes).map(drop).unwrap_err().to_string()
+    parquet_guard::open(&file, bytes).map(drop).unwrap_err().to_string()
 }
 
 /// Field 1, the version (i32).
@@ -80,9 +80,10 @@ fn one_column() -> Vec<u8> {
 /// What becomes of the only column.
 fn pages_of(bytes: &[u8]) -> Result<usize, String> {
     let (file, length) = file(bytes);
-    let reader = pages::open(&file, length).map_err(|error| error.to_string())?;
+    let reader = parquet_guard::open(&file, length).map_err(|error| error.to_string())?;
     let chunk = reader.metadata().row_group(0).column(0);
-    let pages = pages::column_pages(&Arc::new(file), length, chunk, 3).map_err(|error| error.to_string())?;
+    let pages =
+        parquet_guard::column_pages(&Arc::new(file), length, chunk, 3).map_err(|error| error.to_string())?;
     pages
         .map(|page| page.map_err(|error| error.to_string()))
         .try_fold(0, |count, page| page.map(|_| count + 1))
@@ -181,9 +182,9 @@ fn no_codec_takes_other_bytes_for_a_page() {
         let mut bytes = one_column();
         set_codec(&mut bytes, codec);
         let (file, length) = file(&bytes);
-        let reader = pages::open(&file, length).unwrap();
+        let reader = parquet_guard::open(&file, length).unwrap();
         let chunk = reader.metadata().row_group(0).column(0);
-        let mut pages = pages::column_pages(&Arc::new(file), length, chunk, 3).unwrap();
+        let mut pages = parquet_guard::column_pages(&Arc::new(file), length, chunk, 3).unwrap();
         let error = pages.get_next_page().unwrap_err().to_string();
         let begin = format!("Parquet error: a page that is not sound {name}: ");
         assert!(error.starts_with(&begin), "{name}: {error}");
@@ -200,14 +201,4 @@ fn a_codec_that_is_not_read_is_named() {
     set_codec(&mut bytes, 8);
     let error = pages_of(&bytes).unwrap_err();
     assert!(error.contains("CompressionCodec") && error.contains('8'), "{error}");
-}
-
-#[test]
-fn a_panic_is_a_message() {
-    assert_eq!(pages::caught(|| 1), Ok(1));
-    let ends = |length: usize| [1, 2, 3][length];
-    assert_eq!(
-        pages::caught(|| ends(3)),
-        Err("index out of bounds: the len is 3 but the index is 3".to_string())
-    );
 }
