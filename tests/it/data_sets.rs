@@ -1,11 +1,11 @@
-//! `data fetch` from a web server that does all that servers do, and `data list`.
+//! `data fetch` from a web server that fails in the ways of servers, and `data list`.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -30,12 +30,6 @@ struct Answer {
 impl Answer {
     fn whole(body: &[u8]) -> Self {
         Self { status: "200 OK", body: body.to_vec(), ..Self::default() }
-    }
-
-    /// Bytes `from..` of `body`.
-    fn part(body: &[u8], from: usize) -> Self {
-        let range = format!("Content-Range: bytes {from}-{}/{}", body.len() - 1, body.len());
-        Self { status: "206 Partial Content", body: body[from..].to_vec(), ..Self::default() }.with(range)
     }
 
     fn with(mut self, header: impl Into<String>) -> Self {
@@ -70,49 +64,33 @@ impl Answer {
     }
 }
 
-/// The head of a request: its first line, and header fields by their names in lower case.
-#[derive(Clone, Debug)]
-struct Request {
-    line: String,
-    fields: BTreeMap<String, String>,
-}
-
-impl Request {
-    fn read(stream: &TcpStream) -> Option<Self> {
-        let mut lines =
-            BufReader::new(stream).lines().map_while(Result::ok).take_while(|line| !line.is_empty());
-        let line = lines.next()?;
-        let field = |line: String| {
-            let (name, value) = line.split_once(':')?;
-            Some((name.to_ascii_lowercase(), value.trim().to_string()))
-        };
-        Some(Self { line, fields: lines.filter_map(field).collect() })
-    }
-
-    fn field(&self, name: &str) -> Option<&str> {
-        self.fields.get(name).map(String::as_str)
-    }
+/// Reads a request to the end of its head and returns the first line.
+fn request(stream: &TcpStream) -> Option<String> {
+    let mut lines = BufReader::new(stream).lines().map_while(Result::ok).take_while(|line| !line.is_empty());
+    let line = lines.next()?;
+    lines.for_each(drop);
+    Some(line)
 }
 
 /// A web server on loopback, for as long as the test runs.
 struct Server {
     url: String,
-    requests: Arc<Mutex<Vec<Request>>>,
+    requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
     /// `answer` gets the requests with their numbers, from 0 on.
-    fn start(mut answer: impl FnMut(usize, &Request) -> Answer + Send + 'static) -> Self {
+    fn start(mut answer: impl FnMut(usize) -> Answer + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/set.tar.gz", listener.local_addr().unwrap());
         let requests = Arc::new(Mutex::new(Vec::new()));
         let seen = requests.clone();
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let Some(request) = Request::read(&stream) else { continue };
+                let Some(line) = request(&stream) else { continue };
                 let number = seen.lock().unwrap().len();
-                seen.lock().unwrap().push(request.clone());
-                let answer = answer(number, &request);
+                seen.lock().unwrap().push(line);
+                let answer = answer(number);
                 // A client that was killed no longer listens.
                 thread::spawn(move || answer.send(stream));
             }
@@ -120,7 +98,7 @@ impl Server {
         Self { url, requests }
     }
 
-    fn requests(&self) -> Vec<Request> {
+    fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
 }
@@ -229,15 +207,14 @@ fn a_set_is_fetched_once_and_then_found() {
     let folder = folder.path();
     let packed = archive();
     let digest = sha256_hex(&packed);
-    let server = Server::start(move |number, _| match number {
+    let server = Server::start(move |number| match number {
         0 => Answer { status: "302 Found", ..Answer::default() }.with("Location: /elsewhere.tar.gz"),
         _ => Answer::whole(&packed),
     });
     assert_fetched(folder, &from_server(folder, &server.url, &digest));
     let requests = server.requests();
     assert_eq!(requests.len(), 2);
-    assert!(requests[1].line.starts_with("GET /elsewhere.tar.gz "), "{requests:?}");
-    assert_eq!(requests[1].field("range"), None);
+    assert!(requests[1].starts_with("GET /elsewhere.tar.gz "), "{requests:?}");
 
     let again = from_server(folder, &server.url, &digest);
     let there = "cifar10: there already, 10 training and 3 test images; nothing was fetched\n";
@@ -265,134 +242,46 @@ fn a_set_is_fetched_once_and_then_found() {
 }
 
 #[test]
-fn a_broken_connection_is_resumed_where_it_was() {
+fn a_broken_connection_is_tried_again() {
     let packed = archive();
     let digest = sha256_hex(&packed);
     let half = packed.len() / 2;
-    // The state of the file by its ETag, by its date, and by none that says anything about every byte.
-    for (header, expected) in [
-        ("ETag: \"one\"", Some("\"one\"")),
-        ("Last-Modified: Thu, 04 Jun 2009 21:40:13 GMT", Some("Thu, 04 Jun 2009 21:40:13 GMT")),
-        ("ETag: W/\"weak\"", None),
-    ] {
-        let folder = tempfile::tempdir().unwrap();
-        let served = packed.clone();
-        let server = Server::start(move |number, _| match number {
-            0 => Answer::whole(&served).with(header).cut_after(half),
-            _ => Answer::part(&served, half).with(header),
-        });
-        let said = from_server(folder.path(), &server.url, &digest);
-        assert_fetched(folder.path(), &said);
-        assert!(said.stderr.contains("the connection broke off"), "{}", said.stderr);
-        let requests = server.requests();
-        assert_eq!(
-            (requests.len(), requests[1].field("range")),
-            (2, Some(format!("bytes={half}-").as_str()))
-        );
-        assert_eq!(requests[1].field("if-range"), expected);
-    }
-}
-
-#[test]
-fn a_server_that_cannot_resume_begins_anew() {
-    let packed = archive();
-    let digest = sha256_hex(&packed);
-    let half = packed.len() / 2;
-    let fetched = |answer: fn(&[u8], usize, usize) -> Answer, requests: usize| {
-        let folder = tempfile::tempdir().unwrap();
-        let served = packed.clone();
-        let server = Server::start(move |number, _| answer(&served, half, number));
-        let said = from_server(folder.path(), &server.url, &digest);
-        assert_fetched(folder.path(), &said);
-        assert_eq!(server.requests().len(), requests);
-        said.stderr
-    };
-    // No ranges.
-    let said = fetched(
-        |served, half, number| match number {
-            0 => Answer::whole(served).cut_after(half),
-            _ => Answer::whole(served),
-        },
-        2,
-    );
-    assert!(said.contains("the server gives only the whole file; beginning anew\n"), "{said}");
-    // Another file stood there before, and its first half is not mixed with the second of this one.
-    fetched(
-        |served, half, number| match number {
-            0 => Answer::whole(&vec![7; served.len()]).with("ETag: \"old\"").cut_after(half),
-            _ => Answer::whole(served).with("ETag: \"new\""),
-        },
-        2,
-    );
-    // Another part than that asked for.
-    let said = fetched(
-        |served, half, number| match number {
-            0 => Answer::whole(served).cut_after(half),
-            1 => Answer::part(served, half + 1),
-            _ => Answer::whole(served),
-        },
-        3,
-    );
-    assert!(
-        said.contains("the server gave another part than that asked for; trying again in 2 s\n"),
-        "{said}"
-    );
-    // A longer file stood there before.
-    let said = fetched(
-        |served, half, number| match number {
-            0 => Answer::whole(&[served, served].concat()).cut_after(served.len() + half),
-            1 => Answer { status: "416 Range Not Satisfiable", ..Answer::default() }
-                .with(format!("Content-Range: bytes */{}", served.len())),
-            _ => Answer::whole(served),
-        },
-        3,
-    );
-    assert!(said.contains("what has come is longer than the server's file"), "{said}");
-    // No length said beforehand, and a busy server before.
-    fetched(
-        |served, _, number| match number {
-            0 => Answer { status: "503 Service Unavailable", ..Answer::default() },
-            _ => Answer {
-                status: "200 OK",
-                body: [format!("{:x}\r\n", served.len()).as_bytes(), served, b"\r\n0\r\n\r\n"].concat(),
-                ..Answer::default()
-            }
-            .with("Transfer-Encoding: chunked"),
-        },
-        2,
-    );
-}
-
-#[test]
-fn a_connection_that_keeps_breaking_off_leaves_what_came() {
+    let chunked = [format!("{:x}\r\n", packed.len()).as_bytes(), &packed, b"\r\n0\r\n\r\n"].concat();
     let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
+    let server = Server::start(move |number| match number {
+        0 => Answer::whole(&packed).cut_after(half),
+        1 => Answer { status: "503 Service Unavailable", ..Answer::default() },
+        // No length said beforehand.
+        _ => Answer { status: "200 OK", body: chunked.clone(), ..Answer::default() }
+            .with("Transfer-Encoding: chunked"),
+    });
+    let said = from_server(folder.path(), &server.url, &digest);
+    assert_fetched(folder.path(), &said);
+    assert!(said.stderr.contains("the connection broke off"), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("the server answers 503 Service Unavailable; trying again in 2 s\n"),
+        "{}",
+        said.stderr
+    );
+    assert_eq!(server.requests().len(), 3);
+}
+
+#[test]
+fn a_connection_that_keeps_breaking_off_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
     let packed = archive();
     let digest = sha256_hex(&packed);
-    let served = packed.clone();
-    // A few bytes more only the first time.
-    let server = Server::start(move |number, request| match number {
-        0 => Answer::whole(&served).cut_after(1000),
-        1..4 => Answer::part(&served, 1000).cut_after(0),
-        _ => {
-            assert_eq!(request.field("range"), Some("bytes=1000-"));
-            Answer::part(&served, 1000)
-        }
-    });
-    let said = from_server(folder, &server.url, &digest);
+    let server = Server::start(move |_| Answer::whole(&packed).cut_after(1000));
+    let said = from_server(folder.path(), &server.url, &digest);
     assert_eq!((said.code, said.stdout.as_str()), (1, ""), "{}", said.stderr);
     let last = said.stderr.lines().last().unwrap();
     assert!(
         last.starts_with(&format!("error: {}: the connection broke off", server.url))
-            && last.ends_with(
-                ", after 4 attempts in a row; 1000 bytes are in data/cifar-10-binary.tar.gz.partial, and the same command \
-                 goes on from there"
-            ),
+            && last.ends_with(", after 4 attempts"),
         "{last}"
     );
-    assert_eq!(tree(folder)["data/cifar-10-binary.tar.gz.partial"], packed[..1000]);
-    assert_fetched(folder, &from_server(folder, &server.url, &digest));
-    assert_eq!(server.requests().len(), 5);
+    assert!(tree(folder.path()).is_empty());
+    assert_eq!(server.requests().len(), 4);
 }
 
 #[test]
@@ -402,7 +291,7 @@ fn what_is_not_the_file_is_refused_and_nothing_stays() {
     let refused = |answer: Answer, arguments: &[&str]| {
         let folder = tempfile::tempdir().unwrap();
         let mut answer = Some(answer);
-        let server = Server::start(move |_, _| answer.take().expect("no second request"));
+        let server = Server::start(move |_| answer.take().expect("no second request"));
         let said = run(folder.path(), &[&["cifar10", "--url", &server.url], arguments].concat());
         assert_eq!((said.code, said.stdout.as_str()), (2, ""), "{}", said.stderr);
         assert_eq!(server.requests().len(), 1);
@@ -414,14 +303,11 @@ fn what_is_not_the_file_is_refused_and_nothing_stays() {
     let expecting = ["--sha256", &digest];
     assert_eq!(
         refused(Answer::whole(&damaged), &expecting),
-        format!(
-            "error: URL: what came has SHA-256 {}, expected {digest}; it was removed",
-            sha256_hex(&damaged)
-        )
+        format!("error: URL: SHA-256 is {}, expected {digest}", sha256_hex(&damaged))
     );
     assert_eq!(
         refused(Answer { status: "404 Not Found", body: b"no such file".to_vec(), ..Answer::default() }, &[]),
-        "error: URL: the server answers 404 Not Found, expected a file; where else it lies, say with --url or --from"
+        "error: URL: the server answers 404 Not Found, expected a file; --url or --from names another place"
     );
     // A page of a network that wants to be logged in to.
     assert_eq!(
@@ -436,127 +322,49 @@ fn what_is_not_the_file_is_refused_and_nothing_stays() {
 }
 
 #[test]
-fn a_signal_leaves_what_came_and_the_same_command_goes_on() {
+fn a_signal_leaves_nothing_and_the_same_command_begins_again() {
     let packed = archive();
     let digest = sha256_hex(&packed);
-    let half = packed.len() / 2;
-    for (signal, code) in [("INT", 130), ("TERM", 75)] {
+    for (signal, code) in [("INT", Some(130)), ("TERM", Some(75)), ("KILL", None)] {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
         let served = packed.clone();
         let (word, waits) = channel::<()>();
         let mut waits = Some(waits);
-        let server = Server::start(move |number, _| match number {
-            0 => Answer { hold: Some((half, waits.take().unwrap())), ..Answer::whole(&served) }
-                .with("ETag: \"e\""),
-            _ => Answer::part(&served, half),
+        let server = Server::start(move |number| match number {
+            0 => Answer { hold: Some((1000, waits.take().unwrap())), ..Answer::whole(&served) },
+            _ => Answer::whole(&served),
         });
         let arguments = ["cifar10", "--url", &server.url, "--sha256", &digest];
         let child = fetch(folder, &arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        wait_for(&folder.join("data/cifar-10-binary.tar.gz.partial"), half);
-        assert!(
-            Command::new("kill")
-                .args([&format!("-{signal}"), &child.id().to_string()])
-                .status()
-                .unwrap()
-                .success()
-        );
-        let stopped = said(child.wait_with_output().unwrap());
-        assert_eq!(stopped.code, code, "{}", stopped.stderr);
-        let resume = format!("stopped by SIG{signal}; resume with: ");
-        let (_, command) =
-            stopped.stderr.rsplit_once(&resume).unwrap_or_else(|| panic!("{}", stopped.stderr));
-        assert!(command.ends_with(&format!("data fetch cifar10 --url {} --sha256 {digest}\n", server.url)));
-        drop(word);
-        assert_fetched(folder, &run(folder, &arguments));
-        let requests = server.requests();
-        assert_eq!(requests[1].field("range"), Some(format!("bytes={half}-").as_str()));
-        assert_eq!(requests[1].field("if-range"), Some("\"e\""));
-    }
-}
-
-/// Waits until a file has this length.
-fn wait_for(path: &Path, length: usize) {
-    while std::fs::metadata(path).map_or(0, |file| file.len()) < length as u64 {
-        thread::yield_now();
-    }
-}
-
-#[test]
-fn two_processes_do_not_write_into_one_file() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    let packed = archive();
-    let digest = sha256_hex(&packed);
-    let (word, waits): (Sender<()>, _) = channel();
-    let mut waits = Some(waits);
-    let server = Server::start(move |_, _| Answer {
-        hold: Some((900, waits.take().unwrap())),
-        ..Answer::whole(&packed)
-    });
-    let arguments = ["cifar10", "--url", &server.url, "--sha256", &digest];
-    let first = fetch(folder, &arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    wait_for(&folder.join("data/cifar-10-binary.tar.gz.partial"), 900);
-    let second = run(folder, &arguments);
-    assert_eq!(
-        (second.code, second.stderr.as_str()),
-        (
-            1,
-            "error: data/cifar-10-binary.tar.gz.partial: another process is fetching this; wait until it is done\n"
-        )
-    );
-    word.send(()).unwrap();
-    assert_fetched(folder, &said(first.wait_with_output().unwrap()));
-    assert_eq!(server.requests().len(), 1);
-}
-
-#[test]
-fn another_file_is_not_continued() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    let packed = archive();
-    let digest = sha256_hex(&packed);
-    let partial = folder.join("data/cifar-10-binary.tar.gz.partial");
-    std::fs::create_dir(folder.join("data")).unwrap();
-    std::fs::write(&partial, &packed[..500]).unwrap();
-    let source = |sha256: &str| {
-        let noted = format!("{sha256}\nhttp://mirror.example/other.tar.gz\n\"e\"\n");
-        std::fs::write(folder.join("data/cifar-10-binary.tar.gz.partial.source"), noted).unwrap();
-    };
-    // Begun for another SHA-256.
-    source(&"0".repeat(64));
-    let served = packed.clone();
-    let server = Server::start(move |_, request| {
-        assert_eq!(request.field("range"), None);
-        Answer::whole(&served)
-    });
-    assert_fetched(folder, &from_server(folder, &server.url, &digest));
-    // Begun for this one, but elsewhere: the rest will do, whatever the state is called there.
-    std::fs::remove_dir_all(folder.join("data/cifar10")).unwrap();
-    std::fs::write(&partial, &packed[..500]).unwrap();
-    source(&digest);
-    let server = Server::start(move |_, request| {
-        assert_eq!((request.field("range"), request.field("if-range")), (Some("bytes=500-"), None));
-        Answer::part(&packed, 500)
-    });
-    assert_fetched(folder, &from_server(folder, &server.url, &digest));
-}
-
-#[test]
-fn a_full_disk_is_named_and_what_came_is_kept() {
-    let folder = tempfile::tempdir().unwrap();
-    let packed = archive();
-    let digest = sha256_hex(&packed);
-    let served = packed.clone();
-    let server = Server::start(move |_, request| match request.field("range") {
-        None => Answer::whole(&served),
-        Some(range) => {
-            let from = range.trim_start_matches("bytes=").trim_end_matches('-').parse().unwrap();
-            Answer::part(&served, from)
+        while server.requests().is_empty() {
+            thread::yield_now();
         }
-    });
-    let arguments = ["cifar10", "--url", &server.url, "--sha256", &digest];
-    let direct = fetch(folder.path(), &arguments);
+        let killed = Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status();
+        assert!(killed.unwrap().success());
+        let stopped = child.wait_with_output().unwrap();
+        assert_eq!(stopped.status.code(), code);
+        if code.is_some() {
+            let stopped = said(stopped);
+            let again = format!("stopped by SIG{signal}; nothing was written; start again with: ");
+            let (_, command) =
+                stopped.stderr.rsplit_once(&again).unwrap_or_else(|| panic!("{}", stopped.stderr));
+            let typed = format!("data fetch cifar10 --url {} --sha256 {digest}\n", server.url);
+            assert!(command.ends_with(&typed), "{command}");
+        }
+        drop(word);
+        assert!(tree(folder).is_empty());
+        assert_fetched(folder, &run(folder, &arguments));
+    }
+}
+
+#[test]
+fn a_full_disk_is_named_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let packed = archive();
+    let digest = sha256_hex(&packed);
+    let server = Server::start(move |_| Answer::whole(&packed));
+    let direct = fetch(folder.path(), &["cifar10", "--url", &server.url, "--sha256", &digest]);
     // No file grows beyond 8 blocks of 512 bytes, or of 1024 in some shells.
     let mut limited = Command::new("sh");
     limited.args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$0\" \"$@\""]).current_dir(folder.path());
@@ -564,15 +372,8 @@ fn a_full_disk_is_named_and_what_came_is_kept() {
     without_surroundings(&mut limited);
     let full = said(limited.output().unwrap());
     assert_eq!(full.code, 1, "{}", full.stderr);
-    assert!(
-        full.stderr.contains("error: data/cifar-10-binary.tar.gz.partial: File too large"),
-        "{}",
-        full.stderr
-    );
-    let kept = tree(folder.path())["data/cifar-10-binary.tar.gz.partial"].len();
-    assert!([4096, 8192].contains(&kept), "{kept}");
-    assert_fetched(folder.path(), &run(folder.path(), &arguments));
-    assert_eq!(server.requests()[1].field("range"), Some(format!("bytes={kept}-").as_str()));
+    assert!(full.stderr.contains("error: data: File too large"), "{}", full.stderr);
+    assert!(tree(folder.path()).is_empty());
 }
 
 #[test]
@@ -585,8 +386,8 @@ fn without_a_network_the_message_says_what_to_do() {
     assert_eq!(
         said.stderr.lines().last().unwrap(),
         format!(
-            "error: 127.0.0.1:{port} cannot be reached (Connection refused (os error 111)); get {url} where there is a \
-             network and give the file with --from FILE, or use the set `synthetic`, which needs no data"
+            "error: 127.0.0.1:{port} cannot be reached (Connection refused (os error 111)); download {url} on another \
+             machine and give the file with --from FILE, or use the set `synthetic`, which needs no data"
         )
     );
     assert!(tree(folder.path()).is_empty());
@@ -607,7 +408,7 @@ fn a_proxy_is_taken_from_the_environment() {
     let folder = tempfile::tempdir().unwrap();
     let packed = archive();
     let digest = sha256_hex(&packed);
-    let origin = Server::start(move |_, _| Answer::whole(&packed));
+    let origin = Server::start(move |_| Answer::whole(&packed));
     // Opens tunnels to the one server that it knows, by whatever name.
     let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = proxy.local_addr().unwrap();
@@ -615,7 +416,7 @@ fn a_proxy_is_taken_from_the_environment() {
     let (line, asked) = channel();
     thread::spawn(move || {
         let (mut client, _) = proxy.accept().unwrap();
-        line.send(Request::read(&client).unwrap().line).unwrap();
+        line.send(request(&client).unwrap()).unwrap();
         client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
         let mut server = TcpStream::connect(target).unwrap();
         let (mut up, mut on) = (client.try_clone().unwrap(), server.try_clone().unwrap());
@@ -674,7 +475,7 @@ fn only_the_members_that_are_expected_are_taken_from_an_archive() {
 
     let unsound = "a.tar.gz: not a sound tar.gz archive: ";
     assert!(refused(b"no archive").starts_with(unsound));
-    assert!(refused(&gzip(&[b'x'; 512])).starts_with(&format!("{unsound}a header is damaged")));
+    assert!(refused(&gzip(&[b'x'; 512])).starts_with(unsound));
     let packed = members(str::to_owned, 0);
     assert!(refused(&packed[..packed.len() / 2]).starts_with("a.tar.gz: "));
     let mut vast = tar(&[("data_batch_1.bin", b'0', b"")]);
@@ -721,10 +522,8 @@ fn nothing_that_is_there_is_overwritten() {
     assert_eq!(tree(folder).into_keys().collect::<Vec<_>>(), kept);
     assert_eq!(std::fs::read(set.join("data_batch_2.bin")).unwrap(), b"mine");
 
-    // One of those that come anyway, after an interruption, does no harm.
+    // One of those that come anyway does no harm.
     std::fs::write(set.join("data_batch_2.bin"), &files()["data_batch_2.bin"]).unwrap();
-    std::fs::create_dir(set.join("fetch.partial")).unwrap();
-    std::fs::write(set.join("fetch.partial/test_batch.bin"), "half").unwrap();
     let said = run(folder, &arguments);
     std::fs::remove_file(folder.join("a.tar.gz")).unwrap();
     assert_fetched(folder, &said);
@@ -762,10 +561,7 @@ fn wrong_arguments_are_named() {
         "error: --url and --from bring one file, but 2 names are given\n"
     );
     let digest = "0".repeat(64);
-    assert_eq!(
-        refused(&["cifar10", "--sha256", &digest]),
-        "error: --sha256 speaks of what --url or --from has, expected one of these\n"
-    );
+    assert_eq!(refused(&["cifar10", "--sha256", &digest]), "error: --sha256 requires --url or --from\n");
     assert_eq!(
         refused(&["cifar10", "--from", "x", "--sha256", "12"]),
         "error: --sha256 is \"12\", expected 64 hex digits\n"
@@ -776,7 +572,7 @@ fn wrong_arguments_are_named() {
     assert_eq!(
         refused(&["cifar100", "--from", "x"]),
         format!(
-            "error: x: SHA-256 {}, expected 58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec\n",
+            "error: x: SHA-256 is {}, expected 58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec\n",
             sha256_hex(b"x")
         )
     );
@@ -820,9 +616,9 @@ fn imagenet_labels_make_the_flat_folder_of_the_archive_readable() {
     let text = labels();
     let digest = sha256_hex(text.as_bytes());
     let served = text.clone();
-    let server = Server::start(move |number, _| match number {
+    let server = Server::start(move |number| match number {
         0 => Answer::whole(served.as_bytes()).cut_after(123_456),
-        _ => Answer::part(served.as_bytes(), 123_456),
+        _ => Answer::whole(served.as_bytes()),
     });
     let said = run(folder, &["imagenet-labels", "--url", &server.url, "--sha256", &digest]);
     assert_eq!((said.code, said.stdout.as_str()), (0, "data/imagenet\n"), "{}", said.stderr);

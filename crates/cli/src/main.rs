@@ -77,8 +77,9 @@ impl Verb {
     /// Results that a stopped command leaves; `None` for short commands, which signals end at once.
     fn left(&self) -> Option<Left> {
         match self {
-            Self::Reproduce(_) | Self::Data(_) | Self::Train(_) | Self::Run(_) => Some(Left::Resumable),
-            Self::Quantize(_)
+            Self::Reproduce(_) | Self::Train(_) | Self::Run(_) => Some(Left::Resumable),
+            Self::Data(_)
+            | Self::Quantize(_)
             | Self::Table1(_)
             | Self::Plan(_)
             | Self::Merge(_)

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::archive::Archive;
+use crate::archive::archive_members;
 use crate::{DataError, DataSource, ImageSet, Split, file, pickles};
 
 pub(crate) const PIXEL_BYTES: usize = 3 * 32 * 32;
@@ -131,16 +131,9 @@ impl Version {
                 }
             }
             Holder::Archive(path) => {
-                let mut contents: Vec<Option<Vec<u8>>> = vec![None; names.len()];
-                let mut archive = Archive::open(path)?;
-                while let Some(missing) = contents.iter().position(Option::is_none) {
-                    let Some((position, content)) = archive.next_of(names)? else {
-                        return Err(archive.lacks(names[missing]));
-                    };
-                    contents[position].get_or_insert(content);
-                }
-                for (name, content) in names.iter().zip(contents) {
-                    batches.push(self, content.unwrap_or_default(), path.join(name))?;
+                let (archive, _) = file::open(path)?;
+                for (name, content) in names.iter().zip(archive_members(path, &archive, names)?) {
+                    batches.push(self, content, path.join(name))?;
                 }
             }
         }

@@ -50,7 +50,7 @@ mod synthetic;
 mod validation_labels;
 mod write;
 
-pub use archive::Archive;
+pub use archive::archive_members;
 pub use cache::CacheOutcome;
 pub use cifar::{cifar10_binary, cifar10_pickles, cifar100_binary, cifar100_pickles};
 pub use error::DataError;

@@ -1,10 +1,8 @@
-use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-/// Bytes of a file that are read at a time.
+/// Bytes that are read at a time.
 const BUFFER_BYTES: usize = 1 << 20;
 
 /// Returns two lowercase hex digits for each byte.
@@ -18,16 +16,15 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-/// Returns the SHA-256 of a file of any length as 64 lowercase hex digits.
+/// Returns the SHA-256 of all that is read, to the end, as 64 lowercase hex digits.
 ///
 /// # Errors
-/// The file cannot be read.
-pub fn file_sha256_hex(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
+/// The reader fails.
+pub fn sha256_hex_of(mut reader: impl Read) -> io::Result<String> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
-        match file.read(&mut buffer)? {
+        match reader.read(&mut buffer)? {
             0 => return Ok(hex(&hash.finalize())),
             count => hash.update(&buffer[..count]),
         }

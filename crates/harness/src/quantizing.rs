@@ -1,5 +1,6 @@
 //! Quantization of float networks, and the accuracy of float and int8 networks.
 
+use std::fs::File;
 use std::num::NonZeroU32;
 use std::path::Path;
 
@@ -146,7 +147,8 @@ impl FloatNetwork<'_> {
             activations: Activations::Static(Default::default()),
             provenance: Provenance {
                 source: file_name(self.source),
-                source_sha256: durable::file_sha256_hex(self.source)
+                source_sha256: File::open(self.source)
+                    .and_then(durable::sha256_hex_of)
                     .with_context(|| self.source.display().to_string())?,
                 calibration: String::new(),
                 calibration_digest: String::new(),

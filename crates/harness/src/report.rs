@@ -1,5 +1,6 @@
 //! Report of a merged run.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use analysis::{
@@ -35,7 +36,8 @@ impl<'a> RunReport<'a> {
             TableError::Schema { .. } => Failure::input(error),
             TableError::Io { .. } | TableError::Parquet(_) => Failure::machine(error),
         })?;
-        let trials_sha256 = durable::file_sha256_hex(&trials)
+        let trials_sha256 = File::open(&trials)
+            .and_then(durable::sha256_hex_of)
             .map_err(|error| Failure::Machine(anyhow!("{}: {error}", trials.display())))?;
         let manifest = store.manifest();
         let estimates = Estimates::from_rows(&rows).map_err(Failure::input)?;

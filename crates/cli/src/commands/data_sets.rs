@@ -1,22 +1,23 @@
 //! `data`: downloads data sets, lists the available ones, and writes images.
 
-mod archive;
 mod download;
 mod list;
 mod published;
 mod write;
 
 use std::fs::{self, File};
+use std::io::{self, Seek};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand, ValueEnum};
 use data::{DataError, DataSource, FoundSet, Split};
 
-use self::download::{Partial, Source};
+use self::download::{Source, download};
 use self::published::{CIFAR10, CIFAR100, IMAGENET_LABELS, Published};
 use crate::terminal::exit::Outcome;
 use crate::terminal::output::{self, progress_line};
+use crate::terminal::signals;
 use harness::Failure;
 
 const HELP: &str = "\
@@ -49,7 +50,7 @@ val and train, keep their labels among all 1,000. ImageNet's images need an acco
 https://image-net.org.
 
 What comes is checked by its SHA-256, and appears under its name only when it is whole and reads
-well. After any interruption the same command goes on where it was. What is there already is not
+well. After an interruption the same command begins again. Files that are there already are not
 fetched again, nor overwritten. Proxies are taken from HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and
 NO_PROXY; certificates are checked against Mozilla's roots, which are built in.
 
@@ -62,7 +63,7 @@ Examples:
   zerospace data fetch cifar10 --from ~/Downloads/cifar-10-binary.tar.gz
   zerospace data fetch cifar10 --url http://mirror.example/cifar-10-binary.tar.gz";
 
-/// Download a set, checked and resumable, to where the other verbs look for it
+/// Download a set, checked, to where the other verbs look for it
 #[derive(Args)]
 #[command(after_help = FETCH_HELP)]
 struct FetchArguments {
@@ -120,9 +121,7 @@ fn fetch(arguments: &FetchArguments) -> Result<Outcome, Failure> {
     }
     if let Some(sha256) = sha256 {
         if !elsewhere {
-            return Err(Failure::Input(anyhow!(
-                "--sha256 speaks of what --url or --from has, expected one of these"
-            )));
+            return Err(Failure::Input(anyhow!("--sha256 requires --url or --from")));
         }
         if sha256.len() != 64 || !sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(Failure::Input(anyhow!("--sha256 is {sha256:?}, expected 64 hex digits")));
@@ -146,57 +145,44 @@ impl Fetch<'_> {
     /// Returns the directory that now holds the files.
     fn execute(&self) -> Result<PathBuf, Failure> {
         let Self { published, arguments } = self;
-        let root = &arguments.data_root;
         if let Some(there) = self.already_there()? {
             return Ok(there);
         }
-        fs::create_dir_all(root).with_context(|| root.display().to_string()).map_err(Failure::Machine)?;
-        let mut partial = Partial::lock(root.join(published.file_name()).with_added_extension("partial"))?;
-        // A process that held the lock until now has brought it.
-        let place = match self.already_there() {
-            Ok(None) => self.bring(&mut partial),
-            Ok(Some(there)) => Ok(there),
-            Err(failure) => Err(failure),
-        };
-        if place.is_ok() || partial.is_empty() {
-            partial.remove();
-        }
-        place
-    }
-
-    fn bring(&self, partial: &mut Partial) -> Result<PathBuf, Failure> {
-        let Self { published, arguments } = self;
         let sha256 = arguments.sha256.as_deref().unwrap_or(published.sha256).to_ascii_lowercase();
-        let url = arguments.url.as_deref().unwrap_or(published.url);
-        let file = match &arguments.from {
-            Some(file) => file.as_path(),
-            None => {
-                let bytes = arguments.sha256.is_none().then_some(published.bytes);
-                progress_line(&format!("{}: fetching {url}", published.name));
-                let instead = match published.set {
-                    Some(_) => ", or use the set `synthetic`, which needs no data",
-                    None => "",
-                };
-                partial.fetch(&Source { url, sha256: &sha256, bytes, instead })?;
-                partial.path()
+        let (place, mut file) = match &arguments.from {
+            Some(path) => {
+                let place = path.display().to_string();
+                let file = File::open(path).with_context(|| place.clone()).map_err(Failure::Input)?;
+                (place, file)
             }
+            None => self.download()?,
         };
-        let found = sha256_of(file)
-            .map_err(|e| if arguments.from.is_some() { Failure::Input(e) } else { Failure::Machine(e) })?;
+        let found = durable::sha256_hex_of(&file).and_then(|found| file.rewind().map(|()| found));
+        let found = found.with_context(|| place.clone()).map_err(Failure::Input)?;
         if found != sha256 {
-            let file = file.display();
-            if arguments.from.is_some() {
-                return Err(Failure::Input(anyhow!("{file}: SHA-256 {found}, expected {sha256}")));
-            }
-            partial.remove();
-            return Err(Failure::Input(anyhow!(
-                "{url}: what came has SHA-256 {found}, expected {sha256}; it was removed"
-            )));
+            return Err(Failure::Input(anyhow!("{place}: SHA-256 is {found}, expected {sha256}")));
         }
         let dir = arguments.data_root.join(published.dir);
-        let holds = self.install(file, &dir)?;
+        let holds = signals::whole(|| self.install(Path::new(&place), &file, &dir))?;
         progress_line(&format!("{}: {holds}", published.name));
         Ok(dir)
+    }
+
+    /// Returns the URL and the downloaded file, which has no name and goes when the process ends.
+    fn download(&self) -> Result<(String, File), Failure> {
+        let Self { published, arguments } = self;
+        let url = arguments.url.as_deref().unwrap_or(published.url);
+        let root = &arguments.data_root;
+        let made = fs::create_dir_all(root).and_then(|()| tempfile::tempfile_in(root));
+        let mut file = made.with_context(|| root.display().to_string()).map_err(Failure::Machine)?;
+        progress_line(&format!("{}: fetching {url}", published.name));
+        let instead = match published.set {
+            Some(_) => ", or use the set `synthetic`, which needs no data",
+            None => "",
+        };
+        let bytes = arguments.sha256.is_none().then_some(published.bytes);
+        download(&Source { root, url, bytes, instead }, &mut file)?;
+        Ok((url.into(), file))
     }
 
     /// Returns the directory that holds the files; `None` if some are missing.
@@ -255,34 +241,30 @@ impl Fetch<'_> {
         Ok(Some(dir))
     }
 
-    /// Unpacks `file`, reads what is in it, and only then gives the files their names in `dir`. Says what they hold.
-    fn install(&self, file: &Path, dir: &Path) -> Result<String, Failure> {
-        let staging = dir.join("fetch.partial");
-        // What an interrupted process has left.
-        let _ = fs::remove_dir_all(&staging);
-        let made = fs::create_dir_all(&staging).with_context(|| staging.display().to_string());
-        let holds = made.map_err(Failure::Machine).and_then(|()| self.install_from(file, &staging, dir));
-        let _ = fs::remove_dir_all(&staging);
-        holds
-    }
-
-    fn install_from(&self, file: &Path, staging: &Path, dir: &Path) -> Result<String, Failure> {
+    /// Unpacks `file`, reads the files in it as the loaders do, and only then gives them their names in `dir`. Returns what
+    /// they hold.
+    fn install(&self, place: &Path, file: &File, dir: &Path) -> Result<String, Failure> {
         let published = self.published;
         let names: Vec<&str> = published.files.iter().map(|(name, _)| *name).collect();
-        if published.packed {
-            archive::unpack(file, &names, staging)?;
-        } else {
-            let copy = || {
-                let copy = staging.join(names[0]);
-                fs::copy(file, &copy)?;
-                File::open(copy)?.sync_all()
-            };
-            copy().with_context(|| file.display().to_string()).map_err(Failure::Machine)?;
-        }
-        let holds = (published.read)(staging).map_err(Failure::input)?;
+        let contents = match published.packed {
+            true => data::archive_members(place, file, &names).map_err(Failure::input)?,
+            false => Vec::new(),
+        };
+        let staging = fs::create_dir_all(dir)
+            .and_then(|()| tempfile::Builder::new().prefix("fetch.").suffix(".partial").tempdir_in(dir));
+        let staging = staging.with_context(|| dir.display().to_string()).map_err(Failure::Machine)?;
+        let staged = |name: &str| staging.path().join(name);
+        let written = match published.packed {
+            true => {
+                names.iter().zip(&contents).try_for_each(|(name, bytes)| durable::write(&staged(name), bytes))
+            }
+            false => durable::write_with(&staged(names[0]), |to| io::copy(&mut &*file, to).map(drop)),
+        };
+        written.with_context(|| staging.path().display().to_string()).map_err(Failure::Machine)?;
+        let holds = (published.read)(staging.path()).map_err(Failure::input)?;
         let mut new = Vec::new();
         for name in names {
-            let (from, to) = (staging.join(name), dir.join(name));
+            let (from, to) = (staged(name), dir.join(name));
             if !to.exists() {
                 new.push((from, to));
             } else if sha256_of(&from).map_err(Failure::Machine)?
@@ -301,7 +283,7 @@ impl Fetch<'_> {
 }
 
 fn sha256_of(path: &Path) -> anyhow::Result<String> {
-    durable::file_sha256_hex(path).with_context(|| path.display().to_string())
+    File::open(path).and_then(durable::sha256_hex_of).with_context(|| path.display().to_string())
 }
 
 fn in_the_way(path: &Path, other: &str) -> Failure {

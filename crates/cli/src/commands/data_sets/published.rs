@@ -23,13 +23,6 @@ pub(super) struct Published {
     pub(super) read: fn(&Path) -> Result<String, DataError>,
 }
 
-impl Published {
-    /// Name of the published file.
-    pub(super) fn file_name(&self) -> &'static str {
-        self.url.rsplit('/').next().unwrap_or(self.name)
-    }
-}
-
 /// CIFAR-10 in its binary version. Length and SHA-256 of the archive are those that TensorFlow Datasets checks
 /// (`url_checksums/cifar10.txt`), the files' those that torchvision-ruby checks (`lib/torchvision/datasets/cifar10.rb`).
 pub(super) const CIFAR10: Published = Published {
