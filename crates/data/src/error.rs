@@ -286,6 +286,16 @@ pub enum DataError {
         /// The expected layout.
         expected: &'static str,
     },
+    /// A flat folder of ImageNet's validation images, without the file of labels beside it.
+    #[error(
+        "{path}: holds image files and no folders, and {labels} is not beside it, expected a folder for each class or \
+         this file",
+        labels = crate::ValidationLabels::FILE_NAME
+    )]
+    NoLabels {
+        /// The folder.
+        path: PathBuf,
+    },
     /// No file of a folder of images could be decoded.
     #[error("{dir}: none of {files} image files can be decoded; the first, {first}: {reason}")]
     NoneReadable {

@@ -344,17 +344,15 @@ impl ImageFolder {
     }
 
     fn no_classes(&self, flat: bool) -> DataError {
-        let (found, expected) = match flat && self.split == Split::Test {
-            true => (
-                format!(
-                    "holds image files and no folders, and {} is not beside it",
-                    ValidationLabels::FILE_NAME
-                ),
-                "a folder for each class, or the labels that `zerospace data fetch imagenet-labels` brings",
-            ),
-            false => ("holds no folders".into(), "a folder of JPEG or PNG files for each class"),
-        };
-        DataError::Layout { path: self.dir.clone(), found, expected }
+        let path = self.dir.clone();
+        match flat && self.split == Split::Test {
+            true => DataError::NoLabels { path },
+            false => DataError::Layout {
+                path,
+                found: "holds no folders".into(),
+                expected: "a folder of JPEG or PNG files for each class",
+            },
+        }
     }
 
     /// Returns the labels that the class folders have among all classes of ImageNet.

@@ -1,6 +1,7 @@
 use std::process::ExitCode;
 
 use campaign::PlanError;
+use data::DataError;
 use harness::{Failure, ForeignFaultFree, MissingSet};
 use records::StoreError;
 use signal_hook::consts::SIGINT;
@@ -51,6 +52,9 @@ pub(crate) fn explained(failure: &Failure) -> String {
     }
     if let Some(StoreError::FewerTrials { .. }) = failure.error().downcast_ref() {
         return format!("{failure}, or another run directory (--out)");
+    }
+    if let Some(DataError::NoLabels { .. }) = failure.error().downcast_ref() {
+        return format!("{failure}; `zerospace data fetch imagenet-labels` brings the labels");
     }
     match failure.error().downcast_ref() {
         None => failure.to_string(),

@@ -195,7 +195,7 @@ fn errors_name_wrong_layouts() {
     assert_eq!(
         message(&["imagenet/val/0.png"], Split::Test),
         "imagenet/val: holds image files and no folders, and validation_labels.txt is not beside it, expected a folder \
-         for each class, or the labels that `zerospace data fetch imagenet-labels` brings"
+         for each class or this file"
     );
     assert_eq!(
         message(&["imagenet/val/a/0.png", "imagenet/val/b/0.txt"], Split::Test),

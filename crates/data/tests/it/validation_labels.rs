@@ -142,7 +142,7 @@ fn a_flat_val_is_read_with_the_labels_beside_it() {
     assert_eq!(
         open(root.path(), Split::Test).unwrap_err(),
         "ROOT/imagenet/val: holds image files and no folders, and validation_labels.txt is not beside it, expected a folder \
-         for each class, or the labels that `zerospace data fetch imagenet-labels` brings"
+         for each class or this file"
     );
     assert_eq!(FolderSource::found_in(&set).unwrap(), FolderSource::Images, "without labels");
 }

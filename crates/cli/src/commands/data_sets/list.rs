@@ -5,7 +5,7 @@ use data::{DataError, DataSource, FolderSource, FoundSet, ImageFolder, Split};
 use serde::Serialize;
 
 use crate::terminal::document::{self, Document, Shown};
-use crate::terminal::exit::Outcome;
+use crate::terminal::exit::{Outcome, explained};
 use crate::terminal::output::{markdown, progress_line};
 use harness::Failure;
 use harness::fetchable;
@@ -126,7 +126,7 @@ fn folders(root: &Path, source: FolderSource) -> Vec<Form> {
                 });
                 form.path = Some(document::path(folder.dir()));
             }
-            Err(error) => form.problem = Some(Failure::input(error).to_string()),
+            Err(error) => form.problem = Some(explained(&Failure::input(error))),
         }
         forms.push(form);
     }
