@@ -98,7 +98,7 @@ fn a_run_stopped_before_its_first_trial_goes_on_by_the_printed_command() {
         let arguments = ["run", "an experiment's.toml", "--out", "run"];
         let said = struck_at(folder, &arguments, "an experiment's.toml", signal);
         assert_eq!((said.code, said.stdout.as_str()), (code, ""), "{}", said.stderr);
-        let resume = format!(r"{program} run 'an experiment'\''s.toml' --out run");
+        let resume = format!("{program} run \"an experiment's.toml\" --out run");
         assert_eq!(said.stderr, format!("stopped by SIG{signal}; resume with: {resume}\n"));
         assert!(!folder.join("run").exists());
         shell(folder, &printed(&said, "; resume with: "));

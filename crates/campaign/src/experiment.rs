@@ -6,6 +6,8 @@ use records::MAX_UNITS;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use crate::from_toml;
+
 /// A checked experiment file.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -182,11 +184,8 @@ impl Experiment {
     /// # Errors
     /// As [`Experiment::load`].
     pub fn parse(text: &str, path: &Path) -> Result<Self, ExperimentError> {
-        let mut experiment: Self = toml::from_str(text).map_err(|e| {
-            let line = e.span().map(|span| 1 + text[..span.start].matches('\n').count());
-            let place = line.map_or(String::new(), |line| format!("line {line}: "));
-            ExperimentError::Syntax { path: path.into(), message: format!("{place}{}", e.message()) }
-        })?;
+        let mut experiment: Self =
+            from_toml(text).map_err(|message| ExperimentError::Syntax { path: path.into(), message })?;
         experiment.check(path)?;
         let base = path.parent().unwrap_or(Path::new(""));
         for model in &mut experiment.models {

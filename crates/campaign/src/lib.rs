@@ -27,6 +27,7 @@ mod plan;
 mod region;
 mod run;
 mod shard;
+mod syntax;
 mod trial;
 
 pub use account::{WordAccount, WordOutcome};
@@ -39,4 +40,5 @@ pub use plan::{Network, PlanError, expected_outcomes, mean_flips, plan};
 pub use region::StoredRegion;
 pub use run::{Pace, Progress, RunError, RunOutcome, Subject, run};
 pub use shard::{Shard, ShardError};
+pub use syntax::from_toml;
 pub use trial::{Trial, WeightChange};

@@ -205,10 +205,8 @@ impl Recipe {
     /// With the file, the key, its value and the expectation.
     pub fn load(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-        let mut recipe: Self = toml::from_str(&text).map_err(|error| {
-            let line = error.span().map_or(0, |span| 1 + text[..span.start].matches('\n').count());
-            anyhow!("{}: line {line}: {}", path.display(), error.message())
-        })?;
+        let mut recipe: Self =
+            campaign::from_toml(&text).map_err(|message| anyhow!("{}: {message}", path.display()))?;
         recipe.check().with_context(|| path.display().to_string())?;
         if let Some(import) = &mut recipe.network.import {
             *import = path.parent().unwrap_or(Path::new("")).join(&import);

@@ -3,13 +3,9 @@
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 
-/// A word of a shell command.
+/// Returns a word of a shell command, quoted if it needs that.
 pub(crate) fn word(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word.into(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    }
+    shlex::try_quote(word).expect("an argument, path or variable has no NUL").into_owned()
 }
 
 /// The command that started this program, as it was typed, for the same directory. What options took from the
