@@ -19,7 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("data", &["durable", "parquet_guard", "pickle"]),
     ("zoo", &["graph", "pickle", "quant"]),
     ("infer", &["graph", "quant", "zoo"]),
-    ("wot", &["data", "durable", "ecc", "graph", "quant", "zoo"]),
+    ("wot", &["data", "durable", "ecc", "graph", "inject", "quant", "zoo"]),
     ("campaign", &["design", "durable", "ecc", "inject", "records"]),
     ("analysis", &["design", "durable", "records"]),
     (

@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use graph::{Graph, NodeId, Op};
+use inject::sampling::bernoulli;
 use quant::{ActivationScale, FloatTensor, Parameters};
 
 use crate::BitErrors;
@@ -30,7 +31,7 @@ use crate::ops::{
     global_avg_pool_backward,
 };
 
-use crate::random::{Purpose, chosen, stream};
+use crate::random::{Purpose, stream};
 
 /// Weight of the newest batch in the range of an activation.
 const RANGE_MOMENTUM: f32 = 0.01;
@@ -141,10 +142,12 @@ impl Faults {
         let Self { errors: BitErrors { rate, bits }, seed, iteration } = self;
         let bits: Vec<u32> = (0..8).filter(|bit| bits >> bit & 1 == 1).collect();
         let mut rng = stream(seed, Purpose::BitErrors, iteration << 20 | tensor as u64);
-        for cell in chosen(&mut rng, weights.len() * bits.len(), rate.into()) {
-            let weight = &mut weights[cell / bits.len()];
+        for place in bernoulli(&mut rng, (weights.len() * bits.len()) as u64, rate.into()) {
+            // Below the number of bits, a `usize`.
+            let place = place as usize;
+            let weight = &mut weights[place / bits.len()];
             let stored = (*weight * scale).round() as i8;
-            *weight = f32::from(stored ^ (1 << bits[cell % bits.len()]) as u8 as i8) / scale;
+            *weight = f32::from(stored ^ (1 << bits[place % bits.len()]) as u8 as i8) / scale;
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Everything random in training, as a function of a seed and a place: nothing is drawn in sequence, so
 //! there is no generator whose state a checkpoint would have to keep.
 
+use inject::sampling::uniform;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 
@@ -29,26 +30,8 @@ pub(crate) fn stream(seed: u64, purpose: Purpose, place: u64) -> ChaCha8Rng {
     rng
 }
 
-/// Uniform in (0, 1], with 53 bits.
-fn uniform(rng: &mut ChaCha8Rng) -> f64 {
-    ((rng.next_u64() >> 11) + 1) as f64 * 2f64.powi(-53)
-}
-
-/// Every number below `len` with probability `p`, in (0, 1), ascending: gaps are floor(ln u / ln(1 - p)).
-pub(crate) fn chosen(rng: &mut ChaCha8Rng, len: usize, p: f64) -> impl Iterator<Item = usize> {
-    let scale = 1.0 / libm::log1p(-p);
-    let mut next = 0;
-    std::iter::from_fn(move || {
-        let gap = libm::log(uniform(rng)) * scale;
-        if gap >= (len - next) as f64 {
-            return None;
-        }
-        next += gap as usize + 1;
-        Some(next - 1)
-    })
-}
-
-/// Uniform below `bound`, which is not 0; without bias (Lemire 2019, algorithm 5).
+/// Draws a number uniform below `bound`, which is not 0, without bias (Lemire 2019, algorithm 5). It takes 32 bits of the
+/// stream, where [`inject::sampling::below`] takes 64: the orders of images of all trainings hang on it.
 pub(crate) fn below(rng: &mut ChaCha8Rng, bound: u32) -> u32 {
     let threshold = bound.wrapping_neg() % bound;
     loop {

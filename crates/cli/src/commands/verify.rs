@@ -4,6 +4,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::anyhow;
 use campaign::Drawing;
 use clap::Args;
+use inject::sampling::distinct;
+use rand_chacha::ChaCha8Rng;
+use rand_core::SeedableRng;
 use serde::Serialize;
 
 use crate::commands::run::run_directory;
@@ -61,8 +64,9 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     }
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
     let seed = arguments.seed.unwrap_or_else(now);
-    let chosen: Vec<(&str, u64)> =
-        sample(all.len(), arguments.sample, seed).into_iter().map(|i| all[i]).collect();
+    let count = arguments.sample.min(all.len()) as u64;
+    let chosen = distinct(&mut ChaCha8Rng::seed_from_u64(seed), all.len() as u64, count);
+    let chosen: Vec<(&str, u64)> = chosen.into_iter().map(|index| all[index as usize]).collect();
 
     let mut recomputation = Recomputation::new(&loaded, &Terminal::default())?;
     let bar = bar(chosen.len() as u64, "trials");
@@ -144,20 +148,4 @@ impl Document for Verified {
         let columns = [&NamedCell::COLUMNS[..], &[">the same", ">with changed weights"]].concat();
         markdown(&columns, &self.cells.iter().map(row).collect::<Vec<_>>())
     }
-}
-
-/// Draws `count` different numbers below `all`, ascending, or all numbers; every set is equally likely.
-fn sample(all: usize, count: usize, seed: u64) -> Vec<usize> {
-    use design::{BitErrorRate, FaultKind};
-    use inject::{Faults, PlaneSizes};
-    if count >= all {
-        return (0..all).collect();
-    }
-    let planes = PlaneSizes { data_bits: all as u64, check_bits: 0 };
-    // The middle of the rates that give this count: floor(all * rate) = count.
-    let rate = BitErrorRate::new((count as f64 + 0.5) / all as f64).expect("count < all");
-    let Faults::Flips(drawn) = inject::sample(FaultKind::FixedCount, rate, planes, seed, 0) else {
-        unreachable!("a fixed count of cells flips, whatever they hold")
-    };
-    drawn.data.into_iter().map(|number| number as usize).collect()
 }

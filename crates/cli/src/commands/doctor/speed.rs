@@ -7,6 +7,8 @@ use anyhow::Context;
 use campaign::Drawing;
 use design::{BitErrorRate, CellSpec};
 use ecc::MemoryImage;
+use rand_chacha::ChaCha8Rng;
+use rand_core::{RngCore, SeedableRng};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
@@ -110,13 +112,10 @@ pub(super) fn measured(
 /// Measures the codec on a whole memory.
 fn codec() -> [Speed; 3] {
     let protection = ecc::by_id(PROTECTION).expect("it is registered");
-    // Weights that it can store: a cheap stream in [-64, 63].
-    let mut state = 1u64;
-    let mut weight = || {
-        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
-        (state >> 40) as i8 >> 1
-    };
-    let weights: Vec<i8> = (0..CODEC_BYTES).map(|_| weight()).collect();
+    // Weights that it can store: random, in [-64, 63].
+    let mut random = vec![0; CODEC_BYTES];
+    ChaCha8Rng::seed_from_u64(1).fill_bytes(&mut random);
+    let weights: Vec<i8> = random.into_iter().map(|byte| byte as i8 >> 1).collect();
     let mut read = vec![0; CODEC_BYTES];
     let mut image = MemoryImage::blank(protection.word(), CODEC_BYTES);
     let rate = |seconds: f64| CODEC_BYTES as f64 / seconds / 1e9;
