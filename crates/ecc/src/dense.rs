@@ -1,8 +1,18 @@
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod kernel;
+mod portable;
+
 use std::ops::Range;
 
-use crate::kernel::{Code, GROUP_BLOCKS, Kernel, bytes_before_lines};
 use crate::protection::read_words;
 use crate::{BLOCK, MemoryImage, Protection, StatusCounts};
+
+pub(crate) use self::kernel::Code;
+pub use self::kernel::Kernel;
+use self::kernel::{GROUP_BLOCKS, bytes_before_lines};
 
 /// A code's loops over whole memories, at the speed of memory where nearly all words are clean.
 ///

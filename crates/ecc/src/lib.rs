@@ -61,23 +61,21 @@
 //! 2. The block and word codecs ([`Protection::encode_block`], [`Protection::decode_word`]) decide the effect of a flip.
 //!    They are fold kernels (see `codes/fold.rs`) or tables (see `codes/matrix.rs`), tested against the reference over every stored
 //!    bit.
-//! 3. The [`Dense`] loops handle whole memories (see `kernel.rs`), with a [`Kernel`] for each kind of machine, chosen at
+//! 3. The [`Dense`] loops handle whole memories (see `dense/kernel.rs`), with a [`Kernel`] for each kind of machine, chosen at
 //!    run time. They handle clean groups of blocks and leave the others to the word codecs, against which they are
 //!    tested. A protection may have no such loops.
 
 mod codes;
 mod dense;
 mod due;
-mod kernel;
 mod memory;
 mod protection;
 mod protections;
 
 pub use codes::LinearCode;
 pub use codes::outcomes::{MemoryDistribution, OutcomeDistribution, Outcomes};
-pub use dense::Dense;
+pub use dense::{Dense, Kernel};
 pub use due::DuePolicy;
-pub use kernel::Kernel;
 pub use memory::{BLOCK, Constraint, MemoryImage, MemoryLayout, Region, TensorSpan, Violation};
 pub use protection::{Protection, StatusCounts, WordShape, WordStatus};
 pub use protections::{

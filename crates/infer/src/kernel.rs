@@ -88,59 +88,16 @@ pub fn kernel_forms() -> Vec<&'static str> {
     Kernel::available().into_iter().map(Kernel::id).collect()
 }
 
-/// A form of the inner loop that this machine supports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Kernel(Form);
-
-// Private, so that only `available` makes a `Kernel`, which proves that the machine has its instructions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
-    Portable,
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    #[cfg(target_arch = "x86_64")]
-    AvxVnni,
-    #[cfg(target_arch = "x86_64")]
-    Avx512Vnni,
+dispatch::forms! {
+    /// A form of the inner loop that this machine supports.
+    pub(crate) Kernel {
+        Avx2 = "avx2" if "avx2";
+        AvxVnni = "avx-vnni" if "avx2", "avxvnni";
+        Avx512Vnni = "avx512-vnni" if "avx2", "avx512f", "avx512vnni";
+    }
 }
 
 impl Kernel {
-    /// Returns all forms that this machine supports, the fastest last.
-    pub(crate) fn available() -> Vec<Kernel> {
-        let mut forms = vec![Form::Portable];
-        #[cfg(target_arch = "x86_64")]
-        {
-            if is_x86_feature_detected!("avx2") {
-                forms.push(Form::Avx2);
-            }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("avxvnni") {
-                forms.push(Form::AvxVnni);
-            }
-            let avx512 = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni");
-            if is_x86_feature_detected!("avx2") && avx512 {
-                forms.push(Form::Avx512Vnni);
-            }
-        }
-        forms.into_iter().map(Kernel).collect()
-    }
-
-    /// Returns the fastest form that this machine supports.
-    pub(crate) fn fastest() -> Kernel {
-        *Self::available().last().expect("the portable form is always there")
-    }
-
-    fn id(self) -> &'static str {
-        match self.0 {
-            Form::Portable => "portable",
-            #[cfg(target_arch = "x86_64")]
-            Form::Avx2 => "avx2",
-            #[cfg(target_arch = "x86_64")]
-            Form::AvxVnni => "avx-vnni",
-            #[cfg(target_arch = "x86_64")]
-            Form::Avx512Vnni => "avx512-vnni",
-        }
-    }
-
     /// Runs a plain loop compiled for this machine's vector instructions. Rust neither contracts nor reorders
     /// float operations, so the results are the same in every form.
     pub(crate) fn vectorize<L: Loop>(self, work: L) {

@@ -92,41 +92,15 @@ pub(crate) struct Pixels<'a> {
     pub(crate) vector_step: usize,
 }
 
-/// A form of the inner loops that this machine supports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Kernel(Form);
-
-// Private, so that only `available` makes a `Kernel`, which proves that the machine has its instructions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
-    Portable,
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
+dispatch::forms! {
+    /// A form of the inner loops that this machine supports.
+    pub(crate) Kernel {
+        Avx2 = "avx2" if "avx2", "fma";
+        Avx512 = "avx512" if "avx512f";
+    }
 }
 
 impl Kernel {
-    /// Returns all forms that this machine supports, the fastest last.
-    pub(crate) fn available() -> Vec<Kernel> {
-        let mut forms = vec![Form::Portable];
-        #[cfg(target_arch = "x86_64")]
-        {
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                forms.push(Form::Avx2);
-            }
-            if is_x86_feature_detected!("avx512f") {
-                forms.push(Form::Avx512);
-            }
-        }
-        forms.into_iter().map(Kernel).collect()
-    }
-
-    /// Returns the fastest form that this machine supports.
-    pub(crate) fn fastest() -> Kernel {
-        *Self::available().last().expect("the portable form is always there")
-    }
-
     /// Computes all lanes of all output pixels.
     ///
     /// # Panics

@@ -1,7 +1,7 @@
 //! Parity-check matrices without the structure that `fold.rs` needs: syndromes from tables.
 //!
 //! A syndrome is a sum over the bits of a block, so also over its bytes, and a byte adds one of 256 numbers to it: a block
-//! takes eight look-ups. On machines with GFNI (`kernel.rs`) the summand of a byte is its product with two 8 x 8 bit
+//! takes eight look-ups. On machines with GFNI (`dense/avx512.rs`) the summand of a byte is its product with two 8 x 8 bit
 //! matrices, one for each byte of a syndrome, and 64 bytes are multiplied at once.
 
 use crate::LinearCode;

@@ -1,6 +1,6 @@
 use super::{store, word};
 use crate::codes::matrix::Matrix;
-use crate::kernel::Code;
+use crate::dense::Code;
 use crate::{
     BLOCK, Constraint, Dense, DuePolicy, Kernel, LinearCode, MemoryImage, OutcomeDistribution, Protection,
     WordShape, WordStatus,

@@ -1,6 +1,6 @@
 use super::{store, word};
 use crate::codes::fold::{IN_PLACE_CHECKS, copy_signs, in_place_column, in_place_encode, in_place_syndrome};
-use crate::kernel::Code;
+use crate::dense::Code;
 use crate::{
     BLOCK, Constraint, Dense, DuePolicy, Kernel, LinearCode, MemoryImage, OutcomeDistribution, Protection,
     WordShape, WordStatus,

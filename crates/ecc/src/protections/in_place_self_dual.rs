@@ -30,7 +30,7 @@ use std::sync::LazyLock;
 use super::{store, word};
 use crate::codes::matrix::Matrix;
 use crate::codes::outcomes::{bounded_distance_outcomes, choose};
-use crate::kernel::Code;
+use crate::dense::Code;
 use crate::{
     BLOCK, Constraint, Dense, DuePolicy, Kernel, MemoryImage, OutcomeDistribution, Protection, WordShape,
     WordStatus,

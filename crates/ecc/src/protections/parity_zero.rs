@@ -1,6 +1,6 @@
 use super::word;
 use crate::codes::fold::weight_parities;
-use crate::kernel::Code;
+use crate::dense::Code;
 use crate::{
     BLOCK, Constraint, Dense, Kernel, MemoryImage, OutcomeDistribution, Protection, WordShape, WordStatus,
 };

@@ -1,6 +1,6 @@
 use super::{store, word};
 use crate::codes::fold::{secded_check, secded_column};
-use crate::kernel::Code;
+use crate::dense::Code;
 use crate::{
     BLOCK, Constraint, Dense, DuePolicy, Kernel, LinearCode, MemoryImage, OutcomeDistribution, Protection,
     WordShape, WordStatus,

@@ -1,5 +1,5 @@
 use super::word;
-use crate::kernel::Code;
+use crate::dense::Code;
 use crate::{
     BLOCK, Constraint, Dense, Kernel, MemoryImage, OutcomeDistribution, Protection, WordShape, WordStatus,
 };

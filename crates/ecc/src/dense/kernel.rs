@@ -1,0 +1,531 @@
+//! The dense loops: whole planes through a code, a cache line at a time.
+//!
+//! The unit is a *line*: 64 bytes, which are eight blocks, whose 64 check or syndrome bits are one u64 (bit
+//! 8 w + b: bit b of block w, as in the check plane). A *group* of four lines is examined before a branch: when
+//! all its blocks are clean, which is nearly always, it is done; otherwise it is left to the word decoder. So
+//! nothing here corrects anything, and what these loops must get right is only which groups are clean, what
+//! clean weights are, and what is stored for weights.
+//!
+//! # The fold in vectors
+//!
+//! `fold.rs` finds syndromes as byte parities: syndrome_b = parity(x_b ^ (F & L_b)) with F the XOR of a block's
+//! bytes, and in the (64,57) code plus parity(x_7) in every row. Bit b of block w in a line's syndromes is then
+//! the parity of *byte* 8 w + b of a line y, and collecting one bit from every byte is what a vector's move-mask
+//! does. What is left is to make y:
+//!
+//! * **AVX2**: F by three XORs of the block with itself rotated (by 4, 2 and 1 bytes), so that every byte of a
+//!   block is F; y = x ^ (F & L) ^ x_7. Parity by nibble: y ^ y >> 4, and a 16-entry shuffle as the table.
+//! * **AVX-512 with GFNI**: `gf2p8affineqb` multiplies every byte of one operand by the 8 x 8 bit matrix that is
+//!   the block of the other operand. With the *data as matrices* and L as the bytes, byte b of the product is
+//!   the eight parities parity(x_k & L_b), k = 0..8, whose own parity is parity(F & L_b): one instruction for
+//!   fold and mask. The parity of every byte is a second one, with a matrix of ones.
+//! * **A matrix without that structure** (`matrix.rs`): tables, block by block; with GFNI a line is transposed, so that
+//!   byte k of all blocks lies together and is multiplied by the two bit matrices from it to the syndrome, and the
+//!   products of the eight bytes are added up.
+//! * **Portable**: 64-bit arithmetic, block by block as in `fold.rs`, and the parities of eight blocks packed
+//!   into one word together.
+//!
+//! # Memory
+//!
+//! Beyond the caches all forms wait for memory. Measured on Zen 4, three things matter there: prefetching a page
+//! ahead (the hardware does not cross pages), non-temporal stores for outputs that are larger than the caches (an
+//! ordinary store reads the line first; of check bytes too, which are a ninth of what is written but cost a fifth
+//! of the time), and whole aligned lines in the stores of weights.
+//!
+//! This module and those of the forms beside it have `unsafe`, for three reasons: entering a function compiled for
+//! instructions that were found at run time, vector intrinsics that take pointers, and reading weights as bytes.
+#![allow(unsafe_code)]
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch, _mm_sfence, _mm_stream_si64};
+
+use crate::BLOCK;
+use crate::codes::matrix::Matrix;
+
+use super::portable;
+#[cfg(target_arch = "x86_64")]
+use super::{avx2, avx512};
+
+/// Bytes of a line.
+pub(super) const LINE: usize = 64;
+/// Bytes of a group.
+const GROUP: usize = 4 * LINE;
+/// Blocks of a group, and its check bytes where a code has them.
+pub(crate) const GROUP_BLOCKS: usize = GROUP / BLOCK;
+/// How far ahead of the loads to prefetch, in bytes.
+const AHEAD: usize = 4096;
+/// Outputs of this many bytes or more go past the caches.
+const STREAM_FROM: usize = 4 << 20;
+
+dispatch::forms! {
+    /// A form of the dense loops that this machine supports. All forms give the same results.
+    pub Kernel {
+        Avx2 = "avx2" if "avx2";
+        Avx512 = "avx512-gfni" if "avx512f", "avx512bw", "gfni";
+    }
+}
+
+/// A code that the loops know.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Code {
+    Faulty,
+    ParityZero,
+    SecDed,
+    InPlace,
+    Matrix(&'static Matrix),
+    /// A code of more than 16 check bits, as two of at most so many: each matrix sees the other's check cells as cells
+    /// without a column.
+    Matrices(&'static [Matrix; 2]),
+}
+
+impl Kernel {
+    /// Calls `dirty` with the first block of each group whose blocks are not all clean. The data are whole groups.
+    pub(crate) fn verify(self, code: Code, data: &[u8], check: &[u8], dirty: &mut dyn FnMut(usize)) {
+        self.run(code, Verify { data, check, dirty });
+    }
+
+    /// Writes the weights of clean groups, and calls `dirty` with the first block of the others and the place
+    /// for their weights. The data are whole groups.
+    pub(crate) fn decode(
+        self,
+        code: Code,
+        data: &[u8],
+        check: &[u8],
+        weights: &mut [i8],
+        dirty: &mut dyn FnMut(usize, &mut [i8]),
+    ) {
+        self.run(code, Decode { data, check, weights, dirty });
+    }
+
+    /// Stores weights: whole groups.
+    pub(crate) fn encode(self, code: Code, weights: &[i8], data: &mut [u8], check: &mut [u8]) {
+        self.run(code, Encode { weights: bytes(weights), data, check });
+    }
+
+    fn run(self, code: Code, sweep: impl Sweep) {
+        match self.0 {
+            Form::Portable => portable::run(code, sweep),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `available` made this form, so the machine has AVX2.
+            Form::Avx2 => unsafe { avx2::run(code, sweep) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `available` made this form, so the machine has AVX-512F, AVX-512BW and GFNI.
+            Form::Avx512 => unsafe { avx512::run(code, sweep) },
+        }
+    }
+}
+
+/// # Safety
+/// The machine must have the instructions of `L`.
+#[inline(always)]
+pub(super) unsafe fn run<L: Line>(code: Code, sweep: impl Sweep) {
+    // SAFETY: the caller's promise about `L` is that of `over`.
+    unsafe {
+        match code {
+            Code::Faulty => sweep.over::<L, _>(Bare),
+            Code::ParityZero => sweep.over::<L, _>(WeightParity),
+            Code::SecDed => sweep.over::<L, _>(BesideBlock),
+            Code::InPlace => sweep.over::<L, _>(InsideBlock),
+            Code::Matrix(matrix) => sweep.over::<L, _>(matrix),
+            Code::Matrices(matrices) => sweep.over::<L, _>(matrices),
+        }
+    }
+}
+
+/// Bytes of `output` before its first whole line, when the groups after it are to be stored past the caches and
+/// its blocks can be aligned; otherwise none.
+pub(crate) fn bytes_before_lines<T>(output: &[T]) -> usize {
+    let bytes = output.as_ptr().addr().next_multiple_of(LINE) - output.as_ptr().addr();
+    let streams = size_of_val(output) >= STREAM_FROM + LINE + GROUP && bytes.is_multiple_of(BLOCK);
+    if streams { bytes } else { 0 }
+}
+
+/// Whether to store groups past the caches.
+fn streams(output: &[u8]) -> bool {
+    output.len() >= STREAM_FROM && output.as_ptr().addr().is_multiple_of(LINE)
+}
+
+fn bytes(weights: &[i8]) -> &[u8] {
+    // SAFETY: i8 and u8 have the same size, alignment and valid values.
+    unsafe { std::slice::from_raw_parts(weights.as_ptr().cast(), weights.len()) }
+}
+
+fn bytes_mut(weights: &mut [i8]) -> &mut [u8] {
+    // SAFETY: as above, and the borrow is as exclusive.
+    unsafe { std::slice::from_raw_parts_mut(weights.as_mut_ptr().cast(), weights.len()) }
+}
+
+/// The groups of a plane that is nothing but groups.
+fn groups(plane: &[u8]) -> &[[u8; GROUP]] {
+    let (groups, rest) = plane.as_chunks();
+    assert!(rest.is_empty(), "a plane of whole groups");
+    groups
+}
+
+/// A loop over the groups of a plane.
+pub(super) trait Sweep {
+    /// # Safety
+    /// The machine must have the instructions of `L`.
+    unsafe fn over<L: Line, C: Lines>(self, code: C);
+}
+
+struct Verify<'a> {
+    data: &'a [u8],
+    check: &'a [u8],
+    dirty: &'a mut dyn FnMut(usize),
+}
+
+struct Decode<'a> {
+    data: &'a [u8],
+    check: &'a [u8],
+    weights: &'a mut [i8],
+    dirty: &'a mut dyn FnMut(usize, &mut [i8]),
+}
+
+struct Encode<'a> {
+    weights: &'a [u8],
+    data: &'a mut [u8],
+    check: &'a mut [u8],
+}
+
+impl Sweep for Verify<'_> {
+    #[inline(always)]
+    unsafe fn over<L: Line, C: Lines>(self, code: C) {
+        let groups = groups(self.data);
+        let checks = C::checks(self.check, groups.len());
+        for (i, group) in groups.iter().enumerate() {
+            let mut unclean = 0;
+            for (j, line) in group.as_chunks().0.iter().enumerate() {
+                // SAFETY: the caller's promise about `L`.
+                unclean |= unsafe { code.check(load::<L>(line)) } ^ stored(checks, i, j);
+            }
+            if unclean != 0 {
+                (self.dirty)(i * GROUP_BLOCKS);
+            }
+        }
+    }
+}
+
+impl Sweep for Decode<'_> {
+    #[inline(always)]
+    unsafe fn over<L: Line, C: Lines>(self, code: C) {
+        let groups = groups(self.data);
+        let checks = C::checks(self.check, groups.len());
+        assert_eq!(self.data.len(), self.weights.len());
+        let stream = streams(bytes(self.weights));
+        let places = self.weights.as_chunks_mut::<GROUP>().0;
+        for (i, (group, place)) in groups.iter().zip(places).enumerate() {
+            let mut unclean = 0;
+            let lines = group.as_chunks().0.iter().zip(bytes_mut(place).as_chunks_mut().0);
+            for (j, (line, place)) in lines.enumerate() {
+                // SAFETY: the caller's promise about `L`; `streams` saw that the first place is on a line, so
+                // all are.
+                unsafe {
+                    let line = load::<L>(line);
+                    unclean |= code.check(line) ^ stored(checks, i, j);
+                    store(code.weights(line), place, stream);
+                }
+            }
+            if unclean != 0 {
+                (self.dirty)(i * GROUP_BLOCKS, place);
+            }
+        }
+        L::fence();
+    }
+}
+
+impl Sweep for Encode<'_> {
+    #[inline(always)]
+    unsafe fn over<L: Line, C: Lines>(self, code: C) {
+        let groups = groups(self.weights);
+        assert_eq!(self.weights.len(), self.data.len());
+        assert_eq!(self.check.len(), if C::BESIDE { groups.len() * GROUP_BLOCKS } else { 0 });
+        let stream = streams(self.data);
+        let places = self.data.as_chunks_mut::<GROUP>().0;
+        let mut checks = self.check.as_chunks_mut::<BLOCK>().0.chunks_exact_mut(GROUP / LINE);
+        for (group, place) in groups.iter().zip(places) {
+            let lines = group.as_chunks().0;
+            // SAFETY: the caller's promise about `L`; `streams` saw that the first place is on a line, so all are.
+            unsafe {
+                if let Some(checks) = checks.next() {
+                    for (check, line) in checks.iter_mut().zip(lines) {
+                        let bits = code.check(load::<L>(line));
+                        if stream { L::stream_check(bits, check) } else { *check = bits.to_le_bytes() }
+                    }
+                }
+                for (line, place) in lines.iter().zip(place.as_chunks_mut().0) {
+                    store(code.stored(load::<L>(line)), place, stream);
+                }
+            }
+        }
+        L::fence();
+    }
+}
+
+/// The check bits that are stored for line `j` of group `i`, if any are.
+#[inline(always)]
+fn stored(checks: &[[[u8; BLOCK]; GROUP / LINE]], i: usize, j: usize) -> u64 {
+    checks.get(i).map_or(0, |group| u64::from_le_bytes(group[j]))
+}
+
+/// # Safety
+/// The machine must have the instructions of `L`.
+#[inline(always)]
+unsafe fn load<L: Line>(line: &[u8; LINE]) -> L {
+    // SAFETY: the caller's promise about `L`.
+    unsafe {
+        L::prefetch(line.as_ptr().wrapping_add(AHEAD));
+        L::load(line)
+    }
+}
+
+/// # Safety
+/// The machine must have the instructions of `L`; to stream, `place` must be on a line.
+#[inline(always)]
+unsafe fn store<L: Line>(line: L, place: &mut [u8; LINE], stream: bool) {
+    // SAFETY: the caller's promise.
+    unsafe { if stream { line.stream(place) } else { line.store(place) } }
+}
+
+/// What a code makes of a line.
+///
+/// The methods are unsafe because a line may need instructions that the machine lacks.
+pub(super) trait Lines: Copy {
+    /// Whether it keeps a check byte beside each block.
+    const BESIDE: bool;
+
+    /// The check bytes of a plane, group by group; none for a code that keeps none.
+    fn checks(check: &[u8], groups: usize) -> &[[[u8; BLOCK]; GROUP / LINE]] {
+        let checks = check.as_chunks().0.as_chunks().0;
+        assert!(!Self::BESIDE || checks.len() == groups, "a check byte for each block");
+        checks
+    }
+
+    /// The check bytes of weights, if any are kept beside them. Otherwise zero when all blocks are code words.
+    unsafe fn check<L: Line>(self, line: L) -> u64;
+
+    /// The weights of blocks that are code words.
+    #[inline(always)]
+    unsafe fn weights<L: Line>(self, line: L) -> L {
+        line
+    }
+
+    /// The blocks that store weights.
+    #[inline(always)]
+    unsafe fn stored<L: Line>(self, line: L) -> L {
+        line
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Bare;
+#[derive(Clone, Copy)]
+struct WeightParity;
+#[derive(Clone, Copy)]
+struct BesideBlock;
+#[derive(Clone, Copy)]
+struct InsideBlock;
+
+impl Lines for Bare {
+    const BESIDE: bool = false;
+
+    #[inline(always)]
+    unsafe fn check<L: Line>(self, _: L) -> u64 {
+        0
+    }
+}
+
+impl Lines for WeightParity {
+    const BESIDE: bool = true;
+
+    #[inline(always)]
+    unsafe fn check<L: Line>(self, line: L) -> u64 {
+        // SAFETY: the caller's promise about `L`.
+        unsafe { line.parities() }
+    }
+}
+
+impl Lines for BesideBlock {
+    const BESIDE: bool = true;
+
+    #[inline(always)]
+    unsafe fn check<L: Line>(self, line: L) -> u64 {
+        // SAFETY: the caller's promise about `L`.
+        unsafe { line.secded_check() }
+    }
+}
+
+impl Lines for InsideBlock {
+    const BESIDE: bool = false;
+
+    #[inline(always)]
+    unsafe fn check<L: Line>(self, line: L) -> u64 {
+        // SAFETY: the caller's promise about `L`.
+        unsafe { line.in_place_syndromes() }
+    }
+
+    #[inline(always)]
+    unsafe fn weights<L: Line>(self, line: L) -> L {
+        // SAFETY: the caller's promise about `L`.
+        unsafe { line.copy_signs() }
+    }
+
+    #[inline(always)]
+    unsafe fn stored<L: Line>(self, line: L) -> L {
+        // SAFETY: the caller's promise about `L`.
+        unsafe { line.in_place_encode() }
+    }
+}
+
+impl Lines for &Matrix {
+    const BESIDE: bool = false;
+
+    #[inline(always)]
+    unsafe fn check<L: Line>(self, line: L) -> u64 {
+        // SAFETY: the caller's promise about `L`.
+        unsafe { line.matrix_syndromes(self) }
+    }
+
+    #[inline(always)]
+    unsafe fn weights<L: Line>(self, line: L) -> L {
+        // SAFETY: the caller's promise about `L`.
+        unsafe { line.matrix_weights(self) }
+    }
+
+    #[inline(always)]
+    unsafe fn stored<L: Line>(self, line: L) -> L {
+        // SAFETY: the caller's promise about `L`.
+        unsafe { line.matrix_encode(self) }
+    }
+}
+
+impl Lines for &[Matrix; 2] {
+    const BESIDE: bool = false;
+
+    #[inline(always)]
+    unsafe fn check<L: Line>(self, line: L) -> u64 {
+        // SAFETY: the caller's promise about `L`.
+        unsafe { line.matrix_syndromes(&self[0]) | line.matrix_syndromes(&self[1]) }
+    }
+
+    #[inline(always)]
+    unsafe fn weights<L: Line>(self, line: L) -> L {
+        // SAFETY: the caller's promise about `L`.
+        unsafe { line.matrix_weights(&self[0]).matrix_weights(&self[1]) }
+    }
+
+    #[inline(always)]
+    unsafe fn stored<L: Line>(self, line: L) -> L {
+        // SAFETY: the caller's promise about `L`.
+        unsafe { line.matrix_encode(&self[0]).matrix_encode(&self[1]) }
+    }
+}
+
+/// Eight blocks in registers.
+///
+/// The methods are unsafe because an implementation may need instructions that the machine lacks.
+pub(super) trait Line: Copy {
+    /// Whether lines are x86-64 vectors, for which caches are passed by and filled ahead.
+    const VECTORS: bool;
+
+    unsafe fn load(from: &[u8; LINE]) -> Self;
+    unsafe fn store(self, to: &mut [u8; LINE]);
+    /// Bit i: parity of byte i.
+    unsafe fn parities(self) -> u64;
+    /// The (72,64) check bytes.
+    unsafe fn secded_check(self) -> u64;
+    /// Zero when all blocks are code words of the (64,57) code.
+    unsafe fn in_place_syndromes(self) -> u64;
+    /// [`copy_signs`](crate::codes::fold::copy_signs) of every block.
+    unsafe fn copy_signs(self) -> Self;
+    /// [`in_place_encode`](crate::codes::fold::in_place_encode) of every block.
+    unsafe fn in_place_encode(self) -> Self;
+
+    /// Zero when all blocks are code words of a matrix.
+    #[inline(always)]
+    unsafe fn matrix_syndromes(self, matrix: &Matrix) -> u64 {
+        // SAFETY: the caller's promise.
+        unsafe { self.blocks().into_iter().fold(0, |sum, block| sum | u64::from(matrix.syndrome(block))) }
+    }
+
+    /// [`Matrix::weights`] of every block.
+    #[inline(always)]
+    unsafe fn matrix_weights(self, matrix: &Matrix) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { Self::of_blocks(each(self.blocks(), |block| matrix.weights(block))) }
+    }
+
+    /// [`Matrix::encode`] of every block.
+    #[inline(always)]
+    unsafe fn matrix_encode(self, matrix: &Matrix) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { Self::of_blocks(self.blocks().map(|block| matrix.encode(block))) }
+    }
+
+    /// The blocks one by one.
+    #[inline(always)]
+    unsafe fn blocks(self) -> [u64; 8] {
+        let mut bytes = [0; LINE];
+        // SAFETY: the caller's promise.
+        unsafe { self.store(&mut bytes) };
+        let blocks = bytes.as_chunks::<BLOCK>().0;
+        std::array::from_fn(|i| u64::from_le_bytes(blocks[i]))
+    }
+
+    /// The opposite.
+    #[inline(always)]
+    unsafe fn of_blocks(blocks: [u64; 8]) -> Self {
+        let bytes = blocks.map(u64::to_le_bytes);
+        // SAFETY: the caller's promise.
+        unsafe { Self::load(bytes.as_flattened().as_array().expect("eight blocks are a line")) }
+    }
+
+    /// Stores past the caches; `to` must be on a line.
+    #[inline(always)]
+    unsafe fn stream(self, to: &mut [u8; LINE]) {
+        // SAFETY: the caller's promise.
+        unsafe { self.store(to) }
+    }
+
+    /// Stores the check bytes of a line past the caches, at any address.
+    #[inline(always)]
+    fn stream_check(bits: u64, to: &mut [u8; BLOCK]) {
+        #[cfg(target_arch = "x86_64")]
+        if Self::VECTORS {
+            // SAFETY: every x86-64 machine has `movnti`, which takes any address.
+            return unsafe { _mm_stream_si64(to.as_mut_ptr().cast(), bits.cast_signed()) };
+        }
+        *to = bits.to_le_bytes();
+    }
+
+    /// Orders streamed stores before later ones.
+    #[inline(always)]
+    fn fence() {
+        #[cfg(target_arch = "x86_64")]
+        if Self::VECTORS {
+            // SAFETY: every x86-64 machine has it.
+            unsafe { _mm_sfence() }
+        }
+    }
+
+    /// Asks for a line that will be read soon, if there is one.
+    #[inline(always)]
+    fn prefetch(line: *const u8) {
+        let _ = line;
+        #[cfg(target_arch = "x86_64")]
+        if Self::VECTORS {
+            // SAFETY: every x86-64 machine has it; a prefetch reads nothing and allows any address.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
+        }
+    }
+}
+
+/// `f` of every block, in the loop that LLVM turns into the vectors that every x86-64 has; it does not do so for
+/// `map` (measured: 7.4 instead of 4.5 GB/s for [`in_place_encode`](crate::codes::fold::in_place_encode)).
+#[inline(always)]
+pub(super) fn each(mut blocks: [u64; 8], f: impl Fn(u64) -> u64) -> [u64; 8] {
+    for block in &mut blocks {
+        *block = f(*block);
+    }
+    blocks
+}
