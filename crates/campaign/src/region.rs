@@ -35,9 +35,11 @@ impl BlockFlips {
 
     /// Flips the bits of `image`, which has one block.
     fn apply(&self, image: &mut MemoryImage, shape: WordShape) {
-        let check_bits = shape.check_bits_of(BLOCK);
         image.set_block(0, image.block(0) ^ self.data);
-        image.set_check_word(0, check_bits, image.check_word(0, check_bits) ^ self.check);
+        if self.check != 0 {
+            let check_bits = shape.check_bits_of(BLOCK);
+            image.set_check_word(0, check_bits, image.check_word(0, check_bits) ^ self.check);
+        }
     }
 
     /// Bit w: word w of the block is hit.
