@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::markdown::{Block, blocks, files, links, read};
-use crate::program::{real_data, root, said, succeed};
+use crate::program::{real_data, root, said, succeed, zerospace};
 
 fn page(name: &str) -> String {
     read(&root().join("docs/src").join(name))
@@ -171,4 +171,30 @@ fn the_command_line_is_as_it_says() {
     let shown: Vec<(&str, String)> = shown.map(|row| (row[0], row[1].into())).collect();
     assert_eq!(codes.len(), 8);
     assert_eq!(shown, codes, "docs/src/commands.md has other exit codes than zerospace --help");
+}
+
+/// The reference of the experiment file has every key that the program takes.
+#[test]
+fn the_page_on_the_experiment_file_names_every_key() {
+    let page = page("experiment-file.md");
+    let folder = tempfile::tempdir().unwrap();
+    let known = |text: &str| -> Vec<String> {
+        std::fs::write(folder.path().join("x.toml"), text).unwrap();
+        let said = zerospace(folder.path(), &["plan", "x.toml"]);
+        let (_, expected) =
+            said.stderr.split_once("unknown field `new`, expected").expect("an unknown key is refused");
+        expected.split('`').skip(1).step_by(2).map(String::from).collect()
+    };
+    let mut keys: Vec<String> = known("new = 1")
+        .into_iter()
+        .filter(|key| !["model", "data", "stop"].contains(&key.as_str()))
+        .collect();
+    for table in ["stop", "data", "model"] {
+        let header = if table == "model" { "[[model]]".to_string() } else { format!("[{table}]") };
+        keys.extend(known(&format!("{header}\nnew = 1")).iter().map(|key| format!("{table}.{key}")));
+    }
+    assert_eq!(keys.len(), 19);
+    for key in keys {
+        assert!(page.contains(&format!("`{key}`")), "experiment-file.md does not explain `{key}`");
+    }
 }
