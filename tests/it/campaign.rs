@@ -533,7 +533,7 @@ fn a_campaign_of_changed_trials_resumes_merges_and_reports_what_they_stand_for()
     // And what is expected of ordinary ones is in their report.
     succeed(folder, &["run", "d.toml", "--out", "ordinary"]);
     let report = std::fs::read_to_string(folder.join("ordinary/report.md")).unwrap();
-    assert!(report.contains("In brackets what was to be expected"), "{report}");
+    assert!(report.contains("In brackets the expected number"), "{report}");
 
     std::fs::write(folder.join("e.toml"), changed(6).replace("1e-9", "0.0")).unwrap();
     let said = zerospace(folder, &["plan", "e.toml"]);

@@ -41,7 +41,7 @@ fn trials_of_every_fault_model_come_out_again() {
     let report = std::fs::read_to_string(folder.join("runs/x/report.md")).unwrap();
     assert!(
         report.contains("](accuracy-vs-rate.svg)")
-            && report.contains("**thin**, stuck-at:value=1 (rate: share of cells that are stuck),"),
+            && report.contains("**thin**, stuck-at:value=1 (rate: share of bits that are stuck),"),
         "{report}"
     );
 }
