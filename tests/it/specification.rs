@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use campaign::{Evaluation, Evaluator, Trial, WeightChange};
+use campaign::{Evaluation, Evaluator, Trial};
 use design::{BitErrorRate, FaultModel};
 use ecc::{BLOCK, Constraint, MemoryImage, Protection};
+use graph::WeightChange;
 use inject::{FaultPattern, Faults, PlaneSizes, ScopedBits};
 use quant::{Checkpoint, QuantTensor, WeightScale};
 use records::Part;

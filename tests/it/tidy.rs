@@ -21,7 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("zoo", &["graph", "pickle", "quant"]),
     ("infer", &["dispatch", "graph", "quant", "zoo"]),
     ("wot", &["data", "dispatch", "durable", "ecc", "graph", "inject", "quant", "zoo"]),
-    ("campaign", &["design", "durable", "ecc", "inject", "records"]),
+    ("campaign", &["design", "durable", "ecc", "graph", "inject", "records"]),
     ("analysis", &["design", "durable", "records"]),
     (
         "harness",

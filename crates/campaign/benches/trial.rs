@@ -9,9 +9,10 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use campaign::{Evaluation, Evaluator, Network, StoredNetwork, WeightChange};
+use campaign::{Evaluation, Evaluator, Network, StoredNetwork};
 use design::{BitErrorRate, FaultKind};
 use ecc::MemoryLayout;
+use graph::WeightChange;
 
 const WEIGHTS: usize = 11_678_912;
 const IMAGES: usize = 10_000;

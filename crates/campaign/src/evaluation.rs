@@ -1,9 +1,10 @@
 use design::TrialRecord;
+use graph::WeightChange;
 use rayon::prelude::*;
 
+use crate::Trial;
 use crate::drawing::FEWEST_FOR_A_THREAD;
 use crate::trial::hash;
-use crate::{Trial, WeightChange};
 
 /// Runs a network on the evaluation set.
 pub trait Evaluator {

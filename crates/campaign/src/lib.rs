@@ -41,4 +41,4 @@ pub use region::StoredRegion;
 pub use run::{Pace, Progress, RunError, RunOutcome, Subject, run};
 pub use shard::{Shard, ShardError};
 pub use syntax::from_toml;
-pub use trial::{Trial, WeightChange};
+pub use trial::Trial;

@@ -6,11 +6,12 @@ use std::sync::{Arc, OnceLock};
 
 use design::{BitErrorRate, FaultKind, Scope};
 use ecc::{Protection, Violation};
+use graph::WeightChange;
 use inject::{FaultPattern, Faults, PlaneSizes, ScopedBits};
 
 use crate::changed::WordClasses;
 use crate::region::{BlockFlips, StoredRegion, check_plane_bits};
-use crate::{ChangedTrials, Network, NoChangedTrials, Trial, WeightChange, WordAccount};
+use crate::{ChangedTrials, Network, NoChangedTrials, Trial, WordAccount};
 
 /// A scope that names a tensor which the network does not have.
 #[derive(Debug, PartialEq, thiserror::Error)]

@@ -9,7 +9,9 @@ use ecc::{BLOCK, MemoryImage, MemoryLayout, Protection, Region, WordShape, WordS
 use inject::FaultPattern;
 
 use crate::account::{WordAccount, WordOutcome};
-use crate::{Trial, WeightChange};
+use graph::WeightChange;
+
+use crate::Trial;
 
 /// Bytes that are read back at a time when a region is stored: few enough for the caches.
 const READ_BACK: usize = 1 << 16;

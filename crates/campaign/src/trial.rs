@@ -1,18 +1,8 @@
 use design::TrialRecord;
+use graph::WeightChange;
 use inject::FaultPattern;
 
 use crate::evaluation::Score;
-
-/// A weight that the network reads with another value than its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WeightChange {
-    /// Number of the tensor in memory order.
-    pub tensor: usize,
-    /// Row-major index in the tensor.
-    pub index: usize,
-    /// Value that the network reads.
-    pub value: i8,
-}
 
 /// Result of decoding one trial's faults; input to the evaluator.
 #[derive(Debug, Default)]

@@ -6,12 +6,13 @@ use std::path::Path;
 
 use campaign::{
     Evaluation, Evaluator, Experiment, Network, NoChangedTrials, Pace, Shard, StoredNetwork, Subject, Trial,
-    WeightChange, expected_outcomes, plan, run,
+    expected_outcomes, plan, run,
 };
 use design::{BitErrorRate, EvaluationSet, FaultKind};
 use ecc::{
     BLOCK, Constraint, MemoryDistribution, MemoryImage, MemoryLayout, Protection, WordShape, WordStatus,
 };
+use graph::WeightChange;
 use records::{Environment, ExpectedOutcomes, Manifest, Store, TrialRow, read_trials};
 use sha2::{Digest, Sha256};
 

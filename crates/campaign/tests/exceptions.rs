@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use campaign::{Network, StoredNetwork, Trial, WeightChange};
+use campaign::{Network, StoredNetwork, Trial};
 use ecc::{BLOCK, Exception, MemoryImage, MemoryLayout, Protection, WordStatus};
+use graph::WeightChange;
 use inject::{FaultPattern, Faults};
 use proptest::prelude::*;
 

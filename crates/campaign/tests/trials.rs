@@ -6,10 +6,11 @@ use std::path::Path;
 
 use campaign::{
     Evaluation, Evaluator, Experiment, Network, Pace, RunOutcome, Shard, StoredNetwork, Subject, Trial,
-    WeightChange, WordAccount, WordOutcome, plan, run,
+    WordAccount, WordOutcome, plan, run,
 };
 use design::{BitErrorRate, EvaluationSet, FaultKind, StopRule};
 use ecc::{MemoryImage, MemoryLayout, Protection, WordStatus};
+use graph::WeightChange;
 use inject::FaultPattern;
 use records::{Environment, Manifest, Merged, Store, TrialRow};
 use sha2::{Digest, Sha256};

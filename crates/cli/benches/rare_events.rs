@@ -18,7 +18,7 @@ use campaign::{StoredNetwork, Trial};
 use data::{DataSource, ImageSet, Split};
 use design::{BitErrorRate, FaultKind};
 use ecc::{Constraint, MemoryDistribution, MemoryLayout};
-use infer::{Baseline, Network, WeightChange};
+use infer::{Baseline, Network};
 use quant::{Activations, FloatTensor};
 
 /// Bytes of clean activations that may be kept.
@@ -78,13 +78,10 @@ fn main() {
 
     // Images whose prediction a trial changes.
     let mut drop = |trial: Trial| {
-        let change =
-            |c: &campaign::WeightChange| WeightChange { tensor: c.tensor, index: c.index, value: c.value };
-        let changes: Vec<WeightChange> = trial.changes.iter().map(change).collect();
-        if changes.is_empty() {
+        if trial.changes.is_empty() {
             return 0.0;
         }
-        let found = baseline.predict(&[&changes]).swap_remove(0);
+        let found = baseline.predict(&[&trial.changes]).swap_remove(0);
         found.iter().zip(&clean).filter(|(found, clean)| found != clean).count() as f64
     };
     let ordinary = measure("ordinary", plain, 1.0, images, |trial| {

@@ -13,7 +13,7 @@ use campaign::StoredNetwork;
 use data::{DataSource, ImageSet, Split};
 use design::{BitErrorRate, FaultKind};
 use ecc::MemoryLayout;
-use infer::{Baseline, Network, WeightChange};
+use infer::{Baseline, Network};
 use quant::Checkpoint;
 
 /// Bytes of clean activations that may be kept.
@@ -57,9 +57,6 @@ fn main() {
         let mut times: [Vec<f64>; 2] = Default::default();
         for trial in 0..trials as u64 {
             let changes = stored.trial(FaultKind::FixedCount, rate, 1, trial).changes;
-            let change =
-                |c: campaign::WeightChange| WeightChange { tensor: c.tensor, index: c.index, value: c.value };
-            let changes: Vec<WeightChange> = changes.into_iter().map(change).collect();
             let begin = Instant::now();
             let found = baseline.predict(&[&changes]);
             let middle = Instant::now();

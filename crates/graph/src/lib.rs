@@ -30,6 +30,7 @@ mod op;
 mod preprocessing;
 mod quantization;
 mod spec;
+mod weight_change;
 mod window;
 
 pub use builder::GraphBuilder;
@@ -41,4 +42,5 @@ pub use op::{AvgPool, Conv, MaxPool, Op};
 pub use preprocessing::Preprocessing;
 pub use quantization::QuantizationPoint;
 pub use spec::{MAX_CHANNELS, MAX_SIDE, ModelSpec, UnknownVariant, Variant};
+pub use weight_change::WeightChange;
 pub use window::Window;

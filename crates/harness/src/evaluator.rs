@@ -1,9 +1,10 @@
 //! Int8 networks with static or dynamic activation ranges, on the images of a set.
 
 use anyhow::anyhow;
-use campaign::{Evaluation, Evaluator, WeightChange};
+use campaign::{Evaluation, Evaluator};
 use data::ImageSet;
 use graph::ModelSpec;
+use graph::WeightChange;
 use infer::{Baseline, DynamicNetwork, Inputs, Network};
 use quant::{Activations, Checkpoint};
 
@@ -136,14 +137,8 @@ impl<'a> Int8<'a> {
 
 impl Evaluator for Int8<'_> {
     fn predict(&mut self, trials: &[&[WeightChange]]) -> Vec<Vec<u16>> {
-        let change =
-            |&WeightChange { tensor, index, value }: &_| infer::WeightChange { tensor, index, value };
-        let trials: Vec<Vec<infer::WeightChange>> =
-            trials.iter().map(|changes| changes.iter().map(change).collect()).collect();
         match &mut self.0 {
-            Kind::Static { baseline, .. } => {
-                baseline.predict(&trials.iter().map(Vec::as_slice).collect::<Vec<_>>())
-            }
+            Kind::Static { baseline, .. } => baseline.predict(trials),
             Kind::Dynamic { network, inputs, .. } => {
                 trials.iter().map(|changes| network.predict(inputs, changes)).collect()
             }

@@ -28,7 +28,9 @@ use rayon::prelude::*;
 use crate::compile::{Compiled, Tile};
 use crate::conv::{Conv, Layers};
 use crate::kernel::{LANES, QUAD};
-use crate::network::{Arena, Inputs, Network, WeightChange};
+use graph::WeightChange;
+
+use crate::network::{Arena, Inputs, Network};
 use crate::step::{Operand, Step, Target, Work};
 
 /// Share of a step's pixels, reached or different, above which the step is computed completely.

@@ -12,10 +12,10 @@
 use graph::{Dims, Window};
 use rayon::prelude::*;
 
-use crate::WeightChange;
 use crate::frame::Frame;
 use crate::kernel::{Kernel, LANES, Panel, QUAD, QuadWeights, Windows};
 use crate::requantize::{Affine, Bounds, Element};
+use graph::WeightChange;
 
 /// The shape of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,9 @@ use crate::compile::{affine, check_terms, conv_shape, parameter, tile_of};
 use crate::conv::{Conv, Frames, Layers};
 use crate::frame::Frame;
 use crate::kernel::{Kernel, QUAD};
-use crate::network::{Inputs, WeightChange, largest};
+use graph::WeightChange;
+
+use crate::network::{Inputs, largest};
 use crate::requantize::{Affine, Bounds};
 use crate::value;
 

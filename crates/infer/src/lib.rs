@@ -50,7 +50,7 @@
 //! let mut network = infer::Network::new(&graph, &checkpoint)?;
 //! let inputs = network.prepare(&[0; 3 * 32 * 32])?;
 //! let clean = network.predict_clean(&inputs);
-//! let faulty = network.predict(&inputs, &[infer::WeightChange { tensor: 0, index: 0, value: -128 }]);
+//! let faulty = network.predict(&inputs, &[graph::WeightChange { tensor: 0, index: 0, value: -128 }]);
 //! assert_eq!(clean.len(), faulty.len());
 //! # Ok(())
 //! # }
@@ -75,4 +75,4 @@ pub use calibrate::calibrate;
 pub use dynamic::{DYNAMIC_EVALUATOR, DynamicNetwork};
 pub use error::InferError;
 pub use kernel::kernel_forms;
-pub use network::{EVALUATOR, Inputs, Network, WeightChange};
+pub use network::{EVALUATOR, Inputs, Network};

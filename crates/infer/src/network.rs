@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Mutex;
 
-use graph::{Dims, Graph};
+use graph::{Dims, Graph, WeightChange};
 use quant::Checkpoint;
 use rayon::prelude::*;
 
@@ -22,17 +22,6 @@ use crate::step::{Operand, Step, Target, Work};
 /// Name of the rules in this crate's documentation. Records carry it. It changes when any prediction may
 /// change.
 pub const EVALUATOR: &str = "int8-1";
-
-/// A stored weight with another value than in the checkpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct WeightChange {
-    /// Position of the tensor in memory order ([`graph::Graph::stored_weights`]).
-    pub tensor: usize,
-    /// Row-major index in the tensor.
-    pub index: usize,
-    /// The new value; faults can make it -128.
-    pub value: i8,
-}
 
 /// Images that fit a network: u8 pixels, image by image in [channels, height, width].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use campaign::{Evaluator, WeightChange};
+use campaign::Evaluator;
+use graph::WeightChange;
 use harness::Int8;
 
 /// Longest time that the evaluation of several trials in one call may take.

@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use graph::Graph;
-use infer::{Baseline, Network, WeightChange};
+use graph::WeightChange;
+use infer::{Baseline, Network};
 use quant::{Activations, Checkpoint, QuantTensor};
 
 use crate::listed;
