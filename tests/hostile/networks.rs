@@ -8,7 +8,9 @@ use std::path::Path;
 use data::{ImageSet, ImageShape, Split};
 use ecc::Constraint;
 use graph::{Conv, Graph, Layer, MaxPool, ModelSpec, Op, Preprocessing};
-use quant::{ActivationScale, Activations, Checkpoint, FloatTensor, Parameters, Provenance, QuantTensor};
+use quant::{
+    ActivationScale, Activations, Checkpoint, Contents, FloatTensor, Parameters, Provenance, QuantTensor,
+};
 use safetensors::{Dtype, tensor::TensorView};
 use wot::{Method, Recipe, Schedule, Trainer, Validation};
 use zip::CompressionMethod;
@@ -60,7 +62,7 @@ fn parameters() -> Parameters {
 }
 
 fn preprocessing() -> Preprocessing {
-    Preprocessing { mean: vec![0.5], std: vec![0.25] }
+    Preprocessing::new(vec![0.5], vec![0.25]).unwrap()
 }
 
 fn checkpoint(dynamic: bool) -> Checkpoint {
@@ -79,7 +81,7 @@ fn checkpoint(dynamic: bool) -> Checkpoint {
     };
     let scales: BTreeMap<String, ActivationScale> =
         graph.quantization_points().into_iter().map(scale).collect();
-    Checkpoint {
+    let contents = Contents {
         model: graph.spec().clone(),
         layers: graph.layers().to_vec(),
         preprocessing: preprocessing(),
@@ -90,7 +92,8 @@ fn checkpoint(dynamic: bool) -> Checkpoint {
             false => Activations::Static(scales),
         },
         provenance: Provenance::default(),
-    }
+    };
+    Checkpoint::new(contents).unwrap()
 }
 
 /// Compiles a network that is ready to run, as the program does.

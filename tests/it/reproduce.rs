@@ -67,7 +67,8 @@ fn every_network_in_a_narrower_range_fits_its_code_and_names_its_recipe() {
         let recipe = format!("{network}-zero-space-cifar10.toml");
         let hash = as_trained(&recipe);
         let checkpoint = quant::Checkpoint::load(&path).unwrap();
-        let origin = (checkpoint.provenance.source, checkpoint.provenance.source_sha256);
+        let provenance = &checkpoint.provenance;
+        let origin = (provenance.source.clone(), provenance.source_sha256.clone());
         assert_eq!(origin, (recipe, hash), "{network}-{version}");
         let protection = ecc::by_id(match version {
             "one-bit" => "in-place-64-57",

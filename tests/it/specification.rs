@@ -10,7 +10,7 @@ use design::{BitErrorRate, FaultModel};
 use ecc::{BLOCK, Constraint, MemoryImage, Protection};
 use graph::WeightChange;
 use inject::{FaultPattern, Faults, PlaneSizes, ScopedBits};
-use quant::{Checkpoint, QuantTensor, WeightScale};
+use quant::{Checkpoint, Contents, QuantTensor, WeightScale};
 use records::Part;
 use sha2::{Digest, Sha256};
 
@@ -300,7 +300,7 @@ fn one_layer() -> Checkpoint {
     let (name, shape, scale) = parsed(values.next());
     let (parameter, parameter_shape): (String, Vec<usize>) = parsed(values.next());
     let bias = quant::FloatTensor::new(parameter_shape, vec![0.5, -0.25]);
-    Checkpoint {
+    let contents = Contents {
         model,
         layers,
         preprocessing,
@@ -313,7 +313,8 @@ fn one_layer() -> Checkpoint {
         parameters: quant::Parameters::from([(parameter, bias)]),
         activations: quant::Activations::Static(activations),
         provenance: quant::Provenance::default(),
-    }
+    };
+    Checkpoint::new(contents).unwrap()
 }
 
 /// S405: a checkpoint's digest from bytes that are put together by hand.
@@ -605,9 +606,10 @@ fn listed() -> Checkpoint {
     let points = graph.quantization_points().into_iter();
     let scale = |signed| quant::ActivationScale { levels_per_unit: if signed { 41.7 } else { 77.3 }, signed };
     let scales = points.map(|point| (graph.nodes()[point.node].name.clone(), scale(point.signed))).collect();
-    let preprocessing = graph::Preprocessing { mean: vec![0.4, 0.5, 0.6], std: vec![0.2, 0.25, 0.3] };
+    let preprocessing = graph::Preprocessing::new(vec![0.4, 0.5, 0.6], vec![0.2, 0.25, 0.3]).unwrap();
     let (activations, provenance) = (quant::Activations::Static(scales), quant::Provenance::default());
-    Checkpoint { model, layers, preprocessing, weights, parameters, activations, provenance }
+    let contents = Contents { model, layers, preprocessing, weights, parameters, activations, provenance };
+    Checkpoint::new(contents).unwrap()
 }
 
 /// S301, S303, S304, S308, S309, S310, S311, S312, S313 and S314 on layers that a checkpoint lists.

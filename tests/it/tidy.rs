@@ -19,8 +19,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("records", &["design", "durable", "parquet_guard"]),
     ("data", &["durable", "parquet_guard", "pickle"]),
     ("zoo", &["graph", "pickle", "quant"]),
-    ("infer", &["dispatch", "graph", "quant", "zoo"]),
-    ("wot", &["data", "dispatch", "durable", "ecc", "graph", "inject", "quant", "zoo"]),
+    ("infer", &["dispatch", "graph", "quant"]),
+    ("wot", &["data", "dispatch", "durable", "ecc", "graph", "inject", "quant"]),
     ("campaign", &["design", "durable", "ecc", "graph", "inject", "records"]),
     ("analysis", &["design", "durable", "records"]),
     (
@@ -101,6 +101,41 @@ fn heavy_dependencies_stay_at_home() {
             }
         }
     }
+}
+
+/// Names of all packages that a crate of ours is compiled with, but for its tests.
+fn compiled_with(name: &str) -> BTreeSet<String> {
+    let manifests = manifests();
+    let lock: toml::Table =
+        std::fs::read_to_string(root().join("Cargo.lock")).unwrap().parse().expect("Cargo.lock is TOML");
+    let mut locked: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for package in lock["package"].as_array().unwrap() {
+        let used = package.get("dependencies").and_then(|v| v.as_array()).into_iter().flatten();
+        // A name that has several versions is followed by one.
+        let names = used.map(|entry| entry.as_str().unwrap().split(' ').next().unwrap());
+        locked.entry(package["name"].as_str().unwrap()).or_default().extend(names);
+    }
+    let (mut all, mut open) = (BTreeSet::new(), vec![name.to_string()]);
+    while let Some(next) = open.pop() {
+        match manifests.get(&next) {
+            _ if !all.insert(next.clone()) => {}
+            Some(manifest) => open.extend(dependencies(manifest, "dependencies")),
+            None => open.extend(locked[next.as_str()].iter().copied().map(str::to_owned)),
+        }
+    }
+    all
+}
+
+#[test]
+fn the_int8_executors_and_the_trainer_need_no_tensor_library() {
+    for name in ["infer", "wot"] {
+        let used = compiled_with(name);
+        assert!(used.contains("graph") && used.contains("rayon-core"), "{name}: {used:?}");
+        for heavy in ["candle-core", "prost", "zip", "zoo"] {
+            assert!(!used.contains(heavy), "{name} must not be compiled with {heavy}");
+        }
+    }
+    assert!(compiled_with("zoo").contains("candle-core"));
 }
 
 #[test]

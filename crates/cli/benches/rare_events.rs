@@ -19,7 +19,7 @@ use data::{DataSource, ImageSet, Split};
 use design::{BitErrorRate, FaultKind};
 use ecc::{Constraint, MemoryDistribution, MemoryLayout};
 use infer::{Baseline, Network};
-use quant::{Activations, FloatTensor};
+use quant::{Activations, Checkpoint, FloatTensor};
 
 /// Bytes of clean activations that may be kept.
 const MEMORY: usize = 1 << 30;
@@ -41,23 +41,26 @@ fn main() {
     let mut spec = random::spec("resnet18", 1.0, 32);
     spec.classes = CLASSES;
     let graph = zoo::build(&spec).expect("a known architecture");
-    let mut checkpoint = random::checkpoint(&graph, SEED);
-    for weights in &mut checkpoint.weights {
+    let mut contents = random::checkpoint(&graph, SEED).into_contents();
+    for weights in &mut contents.weights {
         Constraint::WOT.throttle(&mut weights.values);
     }
-    let scales = infer::calibrate(&graph, &checkpoint.dequantized(), &checkpoint.preprocessing, set.pixels());
-    checkpoint.activations = Activations::Static(scales.expect("finite ranges"));
+    let scales = zoo::calibrate(&graph, &contents.dequantized(), &contents.preprocessing, set.pixels());
+    contents.activations = Activations::Static(scales.expect("finite ranges"));
+    let checkpoint = Checkpoint::new(contents).expect("valid values");
     let mut network = Network::new(&graph, &checkpoint).expect("a whole checkpoint");
     let inputs = network.prepare(set.pixels()).expect("whole images");
     // As it is, a random network answers the same class to every image, by a wide margin. A bias that takes each
     // class's mean away leaves what depends on the image.
     let logits = network.logits(&inputs, &[]);
-    let bias = checkpoint.parameters.get_mut("fc.bias").expect("resnet18 has one");
+    let mut contents = checkpoint.into_contents();
+    let bias = contents.parameters.get_mut("fc.bias").expect("resnet18 has one");
     let centred = bias.values().iter().enumerate().map(|(class, bias)| {
         let of_class = logits.iter().skip(class).step_by(CLASSES);
         bias - of_class.sum::<f32>() / images as f32
     });
     *bias = FloatTensor::new(bias.shape().to_vec(), centred.collect());
+    let checkpoint = Checkpoint::new(contents).expect("valid values");
     let network = Network::new(&graph, &checkpoint).expect("a whole checkpoint");
     let mut baseline = Baseline::new(network, inputs, MEMORY, &|_| ());
     let clean = baseline.clean().to_vec();

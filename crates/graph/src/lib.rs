@@ -39,7 +39,7 @@ pub use error::GraphError;
 pub use listed::{Layer, MAX_LAYERS};
 pub use network::{BATCH_NORM_EPSILON, Graph, Node, NodeId, ParameterSpec};
 pub use op::{AvgPool, Conv, MaxPool, Op};
-pub use preprocessing::Preprocessing;
+pub use preprocessing::{Preprocessing, PreprocessingError};
 pub use quantization::QuantizationPoint;
 pub use spec::{MAX_CHANNELS, MAX_SIDE, ModelSpec, UnknownVariant, Variant};
 pub use weight_change::WeightChange;

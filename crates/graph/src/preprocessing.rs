@@ -2,21 +2,87 @@ use serde::{Deserialize, Serialize};
 
 /// Per-channel input normalization: `x = (pixel / 255 - mean) / std`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "Unchecked")]
 pub struct Preprocessing {
-    /// Mean of each channel, of pixels in [0, 1].
-    pub mean: Vec<f32>,
-    /// Standard deviation of each channel; positive.
-    pub std: Vec<f32>,
+    mean: Vec<f32>,
+    std: Vec<f32>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Unchecked {
+    mean: Vec<f32>,
+    std: Vec<f32>,
+}
+
+impl TryFrom<Unchecked> for Preprocessing {
+    type Error = String;
+
+    fn try_from(Unchecked { mean, std }: Unchecked) -> Result<Self, String> {
+        Self::new(mean, std).map_err(|error| format!("preprocessing.{error}"))
+    }
+}
+
+/// Means or standard deviations that no image can be normalized with.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{field} is {values:?}, expected {expected}, one per channel")]
+pub struct PreprocessingError {
+    field: &'static str,
+    values: Vec<f32>,
+    expected: String,
 }
 
 impl Preprocessing {
-    /// The network's input for one u8 pixel of `channel`; f32 arithmetic in the order PyTorch's
-    /// `ToTensor` and `Normalize` use.
+    /// Takes a mean and a standard deviation for each channel, of pixels in [0, 1].
+    ///
+    /// # Errors
+    /// Means that are not finite, deviations that are not finite and positive, or not as many as means.
+    pub fn new(mean: Vec<f32>, std: Vec<f32>) -> Result<Self, PreprocessingError> {
+        if !mean.iter().all(|mean| mean.is_finite()) {
+            let expected = "finite numbers".into();
+            return Err(PreprocessingError { field: "mean", values: mean, expected });
+        }
+        if std.len() != mean.len() || !std.iter().all(|std| std.is_finite() && *std > 0.0) {
+            let expected = format!("{} positive numbers", mean.len());
+            return Err(PreprocessingError { field: "std", values: std, expected });
+        }
+        Ok(Self { mean, std })
+    }
+
+    /// Checks that there is a mean for each channel of the images.
+    ///
+    /// # Errors
+    /// Another number of means.
+    pub fn check_channels(&self, channels: usize) -> Result<(), PreprocessingError> {
+        if self.mean.len() == channels {
+            return Ok(());
+        }
+        let expected = format!("{channels} finite numbers");
+        Err(PreprocessingError { field: "mean", values: self.mean.clone(), expected })
+    }
+
+    /// Mean of each channel, of pixels in [0, 1].
+    pub fn mean(&self) -> &[f32] {
+        &self.mean
+    }
+
+    /// Standard deviation of each channel; positive.
+    pub fn std(&self) -> &[f32] {
+        &self.std
+    }
+
+    /// Input value of the network for one u8 pixel of `channel`; f32 arithmetic in the order PyTorch's `ToTensor` and
+    /// `Normalize` use.
     ///
     /// # Panics
     /// When there is no such channel.
     pub fn value(&self, channel: usize, pixel: u8) -> f32 {
         (f32::from(pixel) / 255.0 - self.mean[channel]) / self.std[channel]
+    }
+
+    /// Largest magnitude that any pixel of any channel can have after normalization, which is monotonic.
+    pub fn max_abs(&self) -> f32 {
+        let extremes = |channel| [0, 255].map(|pixel| self.value(channel, pixel).abs());
+        (0..self.mean.len()).flat_map(extremes).fold(0.0, f32::max)
     }
 }

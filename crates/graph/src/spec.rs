@@ -1,3 +1,4 @@
+use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,16 @@ pub struct ModelSpec {
     /// ([`Variant::implied`]), so that one network has one identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<Variant>,
+}
+
+/// For messages, e.g. `resnet18 (cifar, 10 classes, input 3x32x32, width 1)`.
+impl fmt::Display for ModelSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { architecture, classes, input: [channels, height, width], .. } = self;
+        let variant = self.variant.map_or_else(String::new, |variant| format!("{}, ", variant.id()));
+        write!(f, "{architecture} ({variant}{classes} classes, input {channels}x{height}x{width}, ")?;
+        write!(f, "width {})", self.width)
+    }
 }
 
 impl ModelSpec {

@@ -78,14 +78,14 @@ pub fn preprocessing(p: &Preprocessing, input: [usize; 3], set: Option<&str>) ->
         ),
         None => String::new(),
     };
-    format!("{resized}(pixel / 255 - mean) / std, mean {:?}, std {:?}, {order}", p.mean, p.std)
+    format!("{resized}(pixel / 255 - mean) / std, mean {:?}, std {:?}, {order}", p.mean(), p.std())
 }
 
 /// Warns of a preprocessing for pixels in 0..255, where pixels in 0..1 are used.
 pub fn suspicious(p: &Preprocessing) -> Option<String> {
     let above = |values: &[f32]| values.iter().copied().find(|value| value.abs() > 1.0);
     let (name, value) =
-        above(&p.mean).map(|v| ("mean", v)).or_else(|| above(&p.std).map(|v| ("standard deviation", v)))?;
+        above(p.mean()).map(|v| ("mean", v)).or_else(|| above(p.std()).map(|v| ("standard deviation", v)))?;
     Some(format!(
         "warning: a {name} of {value}, but pixels are divided by 255 before it is applied: for numbers on the scale \
          0..255 give each mean and standard deviation divided by 255"
@@ -110,7 +110,7 @@ pub fn at_chance(correct: usize, images: &ImageSet, model: &ModelSpec, p: &Prepr
          of the classes",
         images.len(),
         images.classes(),
-        p.mean,
-        p.std,
+        p.mean(),
+        p.std(),
     ))
 }

@@ -9,7 +9,8 @@ use data::ImageSet;
 use ecc::Constraint;
 use graph::{Graph, Preprocessing};
 use quant::{
-    Activations, Checkpoint, FloatTensor, Parameters, Provenance, QuantError, QuantTensor, WeightScale,
+    Activations, Checkpoint, Contents, FloatTensor, Parameters, Provenance, QuantError, QuantTensor,
+    WeightScale,
 };
 use rayon::prelude::*;
 use zoo::{Bound, Selection};
@@ -97,7 +98,7 @@ pub struct FloatNetwork<'a> {
 #[derive(Debug)]
 pub struct Rounded {
     graph: Graph,
-    checkpoint: Checkpoint,
+    contents: Contents,
     /// Number of weights that were clamped into the constraint.
     pub clamped: usize,
 }
@@ -138,7 +139,7 @@ impl FloatNetwork<'_> {
             ScaleRule::Largest => weight_edits,
             ScaleRule::LeastError => format!("{weight_edits}; scales of least squared error"),
         };
-        let checkpoint = Checkpoint {
+        let contents = Contents {
             model: self.graph.spec().clone(),
             layers: self.graph.layers().to_vec(),
             preprocessing: self.preprocessing.clone(),
@@ -157,7 +158,7 @@ impl FloatNetwork<'_> {
                 written_by: concat!("zerospace ", env!("CARGO_PKG_VERSION")).into(),
             },
         };
-        Ok(Rounded { graph: self.graph.clone(), checkpoint, clamped })
+        Ok(Rounded { graph: self.graph.clone(), contents, clamped })
     }
 
     /// Returns the float network's top-1 class of every image; `observer` advances by images.
@@ -201,8 +202,8 @@ impl Rounded {
     /// # Errors
     /// If the float network computes a value that is not finite, or does not take the images.
     pub fn with_ranges(self, ranges: Ranges<'_>) -> anyhow::Result<Checkpoint> {
-        let Self { graph, mut checkpoint, .. } = self;
-        let provenance = &mut checkpoint.provenance;
+        let Self { graph, mut contents, .. } = self;
+        let provenance = &mut contents.provenance;
         match ranges {
             Ranges::Calibration(images) => {
                 provenance.calibration = format!(
@@ -213,16 +214,16 @@ impl Rounded {
                     if images.is_in_turns() { " of all classes in turns" } else { "" }
                 );
                 provenance.calibration_digest = images.digest();
-                let weights = checkpoint.dequantized();
-                let scales = infer::calibrate(&graph, &weights, &checkpoint.preprocessing, images.pixels())?;
-                checkpoint.activations = Activations::Static(scales);
+                let weights = contents.dequantized();
+                let scales = zoo::calibrate(&graph, &weights, &contents.preprocessing, images.pixels())?;
+                contents.activations = Activations::Static(scales);
             }
             Ranges::Batches(batch) => {
                 provenance.calibration = format!("each batch of {batch} images, largest magnitude");
-                checkpoint.activations = Activations::Dynamic { batch };
+                contents.activations = Activations::Dynamic { batch };
             }
         }
-        Ok(checkpoint)
+        Ok(Checkpoint::new(contents)?)
     }
 }
 

@@ -392,7 +392,16 @@ impl<'a> Compiler<'a> {
             Op::Flatten => Work::Flatten,
             Op::Pad { before, .. } => Work::Pad { before: *before },
             Op::PadShortcut { stride, before, .. } => Work::PadShortcut { stride: *stride, before: *before },
-            _ => unreachable!("{op:?} has a scale of its own"),
+            Op::Input
+            | Op::Conv(_)
+            | Op::BatchNorm { .. }
+            | Op::Linear { .. }
+            | Op::ClippedRelu { .. }
+            | Op::LeakyRelu { .. }
+            | Op::AvgPool(_)
+            | Op::GlobalAvgPool
+            | Op::Add
+            | Op::Concat => unreachable!("{op:?} has a scale of its own"),
         };
         let inputs = &self.nodes[id].inputs;
         self.scales[id] = self.scales[inputs[0]];

@@ -390,7 +390,9 @@ impl Batch<'_> {
             (Op::PadShortcut { stride, before, .. }, _) => {
                 value::pad_shortcut(input(0), to, *stride, *before)
             }
-            (op, _) => unreachable!("{op:?} keeps its levels"),
+            (op @ (Op::Conv(_) | Op::Linear { .. } | Op::BatchNorm { .. }), _) => {
+                unreachable!("{op:?} has a plan of its own")
+            }
         };
         Cow::Owned(values)
     }

@@ -1,4 +1,4 @@
-/// The reason why a network cannot be compiled, run or calibrated.
+/// The reason why a network cannot be compiled or run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InferError {
@@ -32,34 +32,6 @@ pub enum InferError {
         /// The graph's shape.
         expected_shape: Vec<usize>,
     },
-    /// The number of a tensor's values is not the product of its shape.
-    #[error("{name} has {found} values, expected {expected}")]
-    WeightLength {
-        /// Tensor name.
-        name: String,
-        /// Number of values.
-        found: usize,
-        /// Product of the shape.
-        expected: usize,
-    },
-    /// A tensor with scales by channel does not have one scale for each output channel.
-    #[error("{name} has {found} scales, expected {expected}, one per channel")]
-    ScaleCount {
-        /// Tensor name.
-        name: String,
-        /// Number of scales.
-        found: usize,
-        /// Output channels.
-        expected: usize,
-    },
-    /// A scale is zero, negative, infinite or NaN.
-    #[error("the scale of {name} is {value}, expected a finite positive number")]
-    Scale {
-        /// Weight tensor or quantization point.
-        name: String,
-        /// The scale, levels per unit.
-        value: f32,
-    },
     /// A bias or a batch-norm parameter is missing.
     #[error("parameter {name} is missing from the checkpoint")]
     MissingParameter {
@@ -75,28 +47,6 @@ pub enum InferError {
         found: Vec<usize>,
         /// Shape that the graph expects.
         expected: Vec<usize>,
-    },
-    /// A parameter is NaN or infinite.
-    #[error("value {index} of {name} is {value}, expected a finite number")]
-    NonFinite {
-        /// Parameter name.
-        name: String,
-        /// Row-major index.
-        index: usize,
-        /// The value.
-        value: f32,
-    },
-    /// A variance plus epsilon is not positive.
-    #[error("value {index} of {name} is {value}, expected a variance above -{epsilon:?}")]
-    Variance {
-        /// Parameter name.
-        name: String,
-        /// Channel.
-        index: usize,
-        /// The value.
-        value: f32,
-        /// The batch norm's epsilon.
-        epsilon: f64,
     },
     /// The checkpoint is for the other evaluator.
     #[error("the checkpoint's activation ranges are {found}, expected {expected} ones")]
@@ -152,28 +102,6 @@ pub enum InferError {
         /// Number of classes.
         found: usize,
     },
-    /// There is not one mean and one standard deviation for each channel.
-    #[error("preprocessing.{field} has {found} values, expected {expected}, one per channel")]
-    Preprocessing {
-        /// `mean` or `std`.
-        field: &'static str,
-        /// Number of values.
-        found: usize,
-        /// Channels of the input.
-        expected: usize,
-    },
-    /// A mean is not finite, or a standard deviation is not positive.
-    #[error(
-        "preprocessing.{field} of channel {index} is {value}, expected a finite number, positive for std"
-    )]
-    Normalization {
-        /// `mean` or `std`.
-        field: &'static str,
-        /// Channel.
-        index: usize,
-        /// The value.
-        value: f32,
-    },
     /// The pixels are not a whole number of images.
     #[error("{found} pixel values, expected a multiple of {image}, the size of one image")]
     PixelCount {
@@ -182,10 +110,4 @@ pub enum InferError {
         /// Values in one image.
         image: usize,
     },
-    /// Calibration got no images.
-    #[error("calibration got no images, expected at least one")]
-    NoImages,
-    /// The float executor failed during calibration.
-    #[error("calibration: {0}")]
-    Zoo(#[from] zoo::ZooError),
 }

@@ -57,7 +57,6 @@
 //! ```
 
 mod baseline;
-mod calibrate;
 mod check;
 mod compile;
 mod conv;
@@ -71,7 +70,6 @@ mod step;
 mod value;
 
 pub use baseline::Baseline;
-pub use calibrate::calibrate;
 pub use dynamic::{DYNAMIC_EVALUATOR, DynamicNetwork};
 pub use error::InferError;
 pub use kernel::kernel_forms;

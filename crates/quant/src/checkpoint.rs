@@ -1,13 +1,17 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroU32;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
-use graph::{Layer, ModelSpec, Op, Preprocessing, Variant};
+use graph::{Layer, ModelSpec, Op, Preprocessing, PreprocessingError, Variant};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{ActivationScale, Activations, FloatTensor, Parameters, Provenance, QuantTensor, WeightScale};
+use crate::{
+    ActivationScale, Activations, FloatTensor, Parameters, Provenance, QuantTensor, ValueError, WeightScale,
+    check_values,
+};
 
 /// Newest version of the checkpoint format that this crate reads. It writes the oldest that can hold a
 /// checkpoint: 1; 2 when layers are listed; 3 when output channels have scales of their own or activations have
@@ -24,26 +28,107 @@ const VERSION_WITH_SCALES: u32 = 3;
 /// The one metadata key; a single key keeps the file's bytes a function of its content.
 const METADATA_KEY: &str = "zerospace";
 
-/// An int8 network: everything that is needed to run it, and where it came from.
+/// Int8 network: everything that is needed to run it, and its origin.
+///
+/// All values in it are valid ([`Checkpoint::new`]), so whoever receives one does not check them again. The fields are
+/// those of [`Contents`], which can be read and not changed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
+    contents: Contents,
+}
+
+/// Fields of a [`Checkpoint`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Contents {
     /// Architecture and sizes, for `zoo` to build.
     pub model: ModelSpec,
     /// Layers of a network that no architecture name stands for; otherwise none.
     pub layers: Vec<Layer>,
     /// Input normalization.
     pub preprocessing: Preprocessing,
-    /// The weights that faults can reach, in memory order.
+    /// Weights that faults can reach, in memory order.
     pub weights: Vec<QuantTensor>,
     /// Biases and batch-norm parameters, which the fault model leaves alone.
     pub parameters: Parameters,
-    /// What gives the activations their scales.
+    /// Source of the activations' scales.
     pub activations: Activations,
-    /// Where it came from; not part of [`Checkpoint::digest`].
+    /// Origin of the network; not part of [`Checkpoint::digest`].
     pub provenance: Provenance,
 }
 
-/// Why a checkpoint cannot be read or written.
+impl Contents {
+    /// Returns the real weights and the other parameters under their names, with which a float executor runs this
+    /// network without rounding activations.
+    pub fn dequantized(&self) -> Parameters {
+        let weights = self.weights.iter().map(|w| (w.name.clone(), w.dequantize()));
+        weights.chain(self.parameters.clone()).collect()
+    }
+}
+
+impl Deref for Checkpoint {
+    type Target = Contents;
+
+    fn deref(&self) -> &Contents {
+        &self.contents
+    }
+}
+
+/// Value that no checkpoint may hold.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum InvalidCheckpoint {
+    /// A scale that is zero, negative, infinite or NaN.
+    #[error("scale of {name} is {value}, expected a finite positive number")]
+    Scale {
+        /// Weight tensor or quantization point.
+        name: String,
+        /// Levels per unit.
+        value: f32,
+    },
+    /// Scales of channels that are not one for each output channel.
+    #[error("{name} has {found} scales and shape {shape:?}, expected one a channel, the first dimension")]
+    ScaleCount {
+        /// Weight tensor.
+        name: String,
+        /// Number of scales.
+        found: usize,
+        /// Shape of the tensor.
+        shape: Vec<usize>,
+    },
+    /// A tensor whose number of values is not the product of its shape.
+    #[error("{name} has {found} values, expected {expected}")]
+    ValueCount {
+        /// Weight tensor.
+        name: String,
+        /// Number of values.
+        found: usize,
+        /// Product of the shape.
+        expected: usize,
+    },
+    /// A weight that only a fault makes.
+    #[error("weight {index} of {tensor} is -128, expected -127..=127 (only a fault makes -128)")]
+    OutOfRange {
+        /// Weight tensor.
+        tensor: String,
+        /// Row-major index.
+        index: usize,
+    },
+    /// A parameter that is not finite, or a negative variance.
+    #[error(transparent)]
+    Value(#[from] ValueError),
+    /// Means and deviations that are not one for each channel of the images.
+    #[error("preprocessing.{0}")]
+    Preprocessing(#[from] PreprocessingError),
+    /// A second spelling of a network, which would give it a second identity.
+    #[error("model.variant is `{found}`, expected {expected}")]
+    Variant {
+        /// The variant named.
+        found: &'static str,
+        /// The reason why none may be named.
+        expected: &'static str,
+    },
+}
+
+/// Reason why a checkpoint file cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {kind}", path = .path.display())]
 pub struct CheckpointError {
@@ -81,20 +166,12 @@ enum CheckpointErrorKind {
     TensorTwice { tensor: String },
     #[error("tensor {tensor} has type {found:?}, expected {expected:?}")]
     WrongType { tensor: String, found: Dtype, expected: Dtype },
-    #[error("scale of {name} is {value}, expected a finite positive number")]
-    Scale { name: String, value: f32 },
     #[error("metadata has both or neither of `activations` and `dynamic_activations`, expected one of them")]
     StaticOrDynamic,
     #[error("weight tensor {name} has both or neither of `scale` and `scales`, expected one of them")]
     ScaleOrScales { name: String },
-    #[error("{name} has {found} scales and shape {shape:?}, expected one a channel, the first dimension")]
-    ScaleCount { name: String, found: usize, shape: Vec<usize> },
-    #[error("value {index} of {tensor} is {value}, expected a finite number")]
-    NonFinite { tensor: String, index: usize, value: f32 },
-    #[error("weight {index} of {tensor} is -128, expected -127..=127 (only a fault makes -128)")]
-    OutOfRange { tensor: String, index: usize },
-    #[error("{field} is {value}, expected {expected}")]
-    Field { field: String, value: String, expected: &'static str },
+    #[error(transparent)]
+    Invalid(#[from] InvalidCheckpoint),
     #[error("content hash is {found}, the metadata says {recorded}: the file was damaged or edited")]
     Digest { found: String, recorded: String },
 }
@@ -143,30 +220,42 @@ impl WeightEntry {
         Self { name: tensor.name.clone(), scale, scales }
     }
 
-    /// The scale, if it is one that a tensor of this shape can have.
-    fn weight_scale(&self, shape: &[usize]) -> Result<WeightScale, CheckpointErrorKind> {
-        let scale = match (self.scale, &self.scales) {
-            (Some(scale), None) => WeightScale::Tensor(scale),
-            (None, Some(scales)) if shape.first() == Some(&scales.len()) => {
-                WeightScale::Channels(scales.clone())
-            }
-            (None, Some(scales)) => {
-                return Err(CheckpointErrorKind::ScaleCount {
-                    name: self.name.clone(),
-                    found: scales.len(),
-                    shape: shape.to_vec(),
-                });
-            }
-            (Some(_), Some(_)) | (None, None) => {
-                return Err(CheckpointErrorKind::ScaleOrScales { name: self.name.clone() });
-            }
-        };
-        scale.values().iter().try_for_each(|&value| check_scale(&self.name, value))?;
-        Ok(scale)
+    fn weight_scale(&self) -> Result<WeightScale, CheckpointErrorKind> {
+        match (self.scale, &self.scales) {
+            (Some(scale), None) => Ok(WeightScale::Tensor(scale)),
+            (None, Some(scales)) => Ok(WeightScale::Channels(scales.clone())),
+            _ => Err(CheckpointErrorKind::ScaleOrScales { name: self.name.clone() }),
+        }
     }
 }
 
 impl Checkpoint {
+    /// Checks the values of a network: scales are finite and positive, and one for each output channel if channels have
+    /// scales of their own; weights are in -127..=127; parameters are finite; running variances are not negative; means
+    /// and deviations are one for each channel of the images; the model names no variant that its image size implies.
+    ///
+    /// The executors check that tensors and scales are those of the network's graph.
+    ///
+    /// # Errors
+    /// The first value that breaks a rule.
+    pub fn new(contents: Contents) -> Result<Self, InvalidCheckpoint> {
+        for tensor in &contents.weights {
+            check_tensor(tensor)?;
+        }
+        for (name, scale) in contents.activations.scales().into_iter().flatten() {
+            check_scale(name, scale.levels_per_unit)?;
+        }
+        check_values(&contents.parameters)?;
+        contents.preprocessing.check_channels(contents.model.input[0])?;
+        check_variant(&contents.model, &contents.layers)?;
+        Ok(Self { contents })
+    }
+
+    /// Returns the fields, to be changed and checked again.
+    pub fn into_contents(self) -> Contents {
+        self.contents
+    }
+
     /// Identity of the network: lowercase hex SHA-256 over everything that changes what it computes
     /// (architecture or layers, preprocessing, weights and their order, parameters, scales) and nothing else.
     pub fn digest(&self) -> String {
@@ -202,13 +291,6 @@ impl Checkpoint {
             hash.update(le_bytes(tensor.values()));
         }
         durable::hex(&hash.finalize())
-    }
-
-    /// The real weights and the other parameters under their names: what a float executor needs to
-    /// run this network without rounding activations.
-    pub fn dequantized(&self) -> Parameters {
-        let weights = self.weights.iter().map(|w| (w.name.clone(), w.dequantize()));
-        weights.chain(self.parameters.clone()).collect()
     }
 
     /// Writes the file under a temporary name beside `path`, flushes it to disk, and renames it.
@@ -321,11 +403,8 @@ impl Checkpoint {
         for entry in &metadata.weights {
             let name = &entry.name;
             let view = tensor(name, Dtype::I8)?;
-            let scale = entry.weight_scale(view.shape())?;
+            let scale = entry.weight_scale()?;
             let values: Vec<i8> = view.data().iter().map(|&b| b as i8).collect();
-            if let Some(index) = values.iter().position(|&v| v == i8::MIN) {
-                return Err(Kind::OutOfRange { tensor: name.clone(), index });
-            }
             weights.push(QuantTensor { name: name.clone(), shape: view.shape().to_vec(), values, scale });
         }
         let mut parameters = Parameters::new();
@@ -333,11 +412,7 @@ impl Checkpoint {
             let view = tensor(name, Dtype::F32)?;
             let values: Vec<f32> =
                 view.data().as_chunks().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect();
-            let parameter = FloatTensor::new(view.shape().to_vec(), values);
-            if let Some((index, value)) = parameter.first_non_finite() {
-                return Err(Kind::NonFinite { tensor: name.clone(), index, value });
-            }
-            parameters.insert(name.clone(), parameter);
+            parameters.insert(name.clone(), FloatTensor::new(view.shape().to_vec(), values));
         }
         if let Some(name) = file.names().into_iter().find(|name| !named.contains(name)) {
             return Err(Kind::UnexpectedTensor { tensor: name.into() });
@@ -347,13 +422,7 @@ impl Checkpoint {
             (None, Some(DynamicActivations { batch })) => Activations::Dynamic { batch },
             (Some(_), Some(_)) | (None, None) => return Err(Kind::StaticOrDynamic),
         };
-        for (name, scale) in activations.scales().into_iter().flatten() {
-            check_scale(name, scale.levels_per_unit)?;
-        }
-        check_preprocessing(&metadata.preprocessing, metadata.model.input[0])?;
-        check_variant(&metadata.model, &metadata.layers)?;
-
-        let checkpoint = Self {
+        let checkpoint = Self::new(Contents {
             model: metadata.model,
             layers: metadata.layers,
             preprocessing: metadata.preprocessing,
@@ -361,7 +430,7 @@ impl Checkpoint {
             parameters,
             activations,
             provenance: metadata.provenance,
-        };
+        })?;
         if found != checkpoint.version() {
             return Err(Kind::OtherVersion { found, expected: checkpoint.version() });
         }
@@ -400,11 +469,30 @@ fn has_newer(layers: &[Layer]) -> bool {
     })
 }
 
-fn check_scale(name: &str, value: f32) -> Result<(), CheckpointErrorKind> {
+fn check_tensor(tensor: &QuantTensor) -> Result<(), InvalidCheckpoint> {
+    let QuantTensor { name, shape, values, scale } = tensor;
+    let expected = shape.iter().product();
+    if values.len() != expected {
+        return Err(InvalidCheckpoint::ValueCount { name: name.clone(), found: values.len(), expected });
+    }
+    if let WeightScale::Channels(scales) = scale
+        && shape.first() != Some(&scales.len())
+    {
+        let (name, shape) = (name.clone(), shape.clone());
+        return Err(InvalidCheckpoint::ScaleCount { name, found: scales.len(), shape });
+    }
+    scale.values().iter().try_for_each(|&value| check_scale(name, value))?;
+    match values.iter().position(|&value| value == i8::MIN) {
+        Some(index) => Err(InvalidCheckpoint::OutOfRange { tensor: name.clone(), index }),
+        None => Ok(()),
+    }
+}
+
+fn check_scale(name: &str, value: f32) -> Result<(), InvalidCheckpoint> {
     if value.is_finite() && value > 0.0 {
         return Ok(());
     }
-    Err(CheckpointErrorKind::Scale { name: name.into(), value })
+    Err(InvalidCheckpoint::Scale { name: name.into(), value })
 }
 
 /// The error of a float network, by how its file begins.
@@ -421,21 +509,7 @@ fn float(bytes: &[u8]) -> Option<CheckpointErrorKind> {
     Some(CheckpointErrorKind::Float { what, options })
 }
 
-fn check_preprocessing(p: &Preprocessing, channels: usize) -> Result<(), CheckpointErrorKind> {
-    let field = |field: &str, value: String, expected| {
-        Err(CheckpointErrorKind::Field { field: format!("preprocessing.{field}"), value, expected })
-    };
-    if p.mean.len() != channels || !p.mean.iter().all(|v| v.is_finite()) {
-        return field("mean", format!("{:?}", p.mean), "one finite number a channel");
-    }
-    if p.std.len() != channels || !p.std.iter().all(|v| v.is_finite() && *v > 0.0) {
-        return field("std", format!("{:?}", p.std), "one positive number a channel");
-    }
-    Ok(())
-}
-
-/// A second spelling of one network would give it a second identity.
-fn check_variant(model: &ModelSpec, layers: &[Layer]) -> Result<(), CheckpointErrorKind> {
+fn check_variant(model: &ModelSpec, layers: &[Layer]) -> Result<(), InvalidCheckpoint> {
     let Some(variant) = model.variant else { return Ok(()) };
     let expected = if !layers.is_empty() {
         "none beside listed layers"
@@ -444,8 +518,7 @@ fn check_variant(model: &ModelSpec, layers: &[Layer]) -> Result<(), CheckpointEr
     } else {
         return Ok(());
     };
-    let (field, value) = ("model.variant".into(), format!("`{}`", variant.id()));
-    Err(CheckpointErrorKind::Field { field, value, expected })
+    Err(InvalidCheckpoint::Variant { found: variant.id(), expected })
 }
 
 fn to_json(value: &impl Serialize) -> String {

@@ -22,8 +22,10 @@ mod checkpoint;
 mod float;
 mod int8;
 mod provenance;
+mod values;
 
-pub use checkpoint::{CHECKPOINT_VERSION, Checkpoint, CheckpointError};
+pub use checkpoint::{CHECKPOINT_VERSION, Checkpoint, CheckpointError, Contents, InvalidCheckpoint};
 pub use float::{FloatTensor, Parameters};
 pub use int8::{ActivationScale, Activations, MAX_LEVEL, QuantError, QuantTensor, WeightScale};
 pub use provenance::Provenance;
+pub use values::{ValueError, check_values};

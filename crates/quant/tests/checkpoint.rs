@@ -5,17 +5,18 @@ use std::path::Path;
 
 use graph::{AvgPool, Conv, Layer, MaxPool, ModelSpec, Op, Preprocessing, Variant};
 use quant::{
-    ActivationScale, Activations, Checkpoint, FloatTensor, Parameters, Provenance, QuantTensor, WeightScale,
+    ActivationScale, Activations, Checkpoint, Contents, FloatTensor, InvalidCheckpoint, Parameters,
+    Provenance, QuantTensor, WeightScale,
 };
 use safetensors::{Dtype, tensor::TensorView};
 
-fn checkpoint() -> Checkpoint {
+fn contents() -> Contents {
     let conv = FloatTensor::new(vec![2, 1, 1, 3], vec![0.1, -0.2, 0.3, 0.75, -1.0, 0.0]);
     let fc = FloatTensor::new(vec![1, 2], vec![0.5, -0.25]);
-    Checkpoint {
+    Contents {
         model: ModelSpec::new("toy", 1, [1, 1, 3]),
         layers: vec![],
-        preprocessing: Preprocessing { mean: vec![0.5], std: vec![0.25] },
+        preprocessing: Preprocessing::new(vec![0.5], vec![0.25]).unwrap(),
         weights: vec![
             QuantTensor::quantize("conv.weight", &conv).unwrap(),
             QuantTensor::quantize("a.fc.weight", &fc).unwrap(),
@@ -27,6 +28,23 @@ fn checkpoint() -> Checkpoint {
         )])),
         provenance: Provenance { source: "toy.pth".into(), ..Provenance::default() },
     }
+}
+
+fn checkpoint() -> Checkpoint {
+    Checkpoint::new(contents()).unwrap()
+}
+
+fn edited(
+    checkpoint: &Checkpoint,
+    edit: impl FnOnce(&mut Contents),
+) -> Result<Checkpoint, InvalidCheckpoint> {
+    let mut contents = checkpoint.clone().into_contents();
+    edit(&mut contents);
+    Checkpoint::new(contents)
+}
+
+fn changed(checkpoint: &Checkpoint, edit: impl FnOnce(&mut Contents)) -> Checkpoint {
+    edited(checkpoint, edit).unwrap()
 }
 
 /// The same network, layer by layer.
@@ -48,21 +66,22 @@ fn listed() -> Checkpoint {
         layer("mean", 2, &Op::GlobalAvgPool),
         layer("a.fc", 3, &Op::Linear { features: 1 }),
     ];
-    Checkpoint { layers, ..checkpoint() }
+    changed(&checkpoint(), |c| c.layers = layers)
 }
 
 /// The same network with a scale for each output channel.
 fn per_channel() -> Checkpoint {
-    let mut checkpoint = checkpoint();
-    for weight in &mut checkpoint.weights {
-        *weight = QuantTensor::quantize_per_channel(&weight.name, &weight.dequantize()).unwrap();
-    }
-    checkpoint
+    changed(&checkpoint(), |c| {
+        for weight in &mut c.weights {
+            *weight = QuantTensor::quantize_per_channel(&weight.name, &weight.dequantize()).unwrap();
+        }
+    })
 }
 
 /// The same network with dynamic ranges of activations.
 fn dynamic(batch: u32) -> Checkpoint {
-    Checkpoint { activations: Activations::Dynamic { batch: batch.try_into().unwrap() }, ..checkpoint() }
+    let activations = Activations::Dynamic { batch: batch.try_into().unwrap() };
+    changed(&checkpoint(), |c| c.activations = activations)
 }
 
 fn saved(checkpoint: &Checkpoint, folder: &Path) -> Vec<u8> {
@@ -118,8 +137,7 @@ fn networks_by_name_keep_their_file_and_their_digest() {
 #[test]
 fn a_variant_that_the_image_size_does_not_imply_is_part_of_the_network() {
     for variant in [Variant::Cifar, Variant::CifarMaxpool] {
-        let mut named = checkpoint();
-        named.model.variant = Some(variant);
+        let named = changed(&checkpoint(), |c| c.model.variant = Some(variant));
         assert_ne!(named.digest(), checkpoint().digest());
         let folder = tempfile::tempdir().unwrap();
         saved(&named, folder.path());
@@ -135,27 +153,26 @@ fn a_variant_that_the_image_size_does_not_imply_is_part_of_the_network() {
 
 #[test]
 fn one_network_has_one_spelling() {
-    let mut implied = checkpoint();
-    implied.model.variant = Some(Variant::Torchvision);
-    let folder = tempfile::tempdir().unwrap();
+    let with = |checkpoint: &Checkpoint, variant| edited(checkpoint, |c| c.model.variant = Some(variant));
     assert_eq!(
-        refusal(&saved(&implied, folder.path())),
+        with(&checkpoint(), Variant::Torchvision).unwrap_err().to_string(),
         "model.variant is `torchvision`, expected none, since images of this size imply it"
     );
-    let mut listed = listed();
-    listed.model.variant = Some(Variant::Cifar);
     assert_eq!(
-        refusal(&saved(&listed, folder.path())),
+        with(&listed(), Variant::Cifar).unwrap_err().to_string(),
         "model.variant is `cifar`, expected none beside listed layers"
     );
+    let message = retold(&checkpoint(), r#""width":1.0}"#, r#""width":1.0,"variant":"torchvision"}"#);
+    assert_eq!(message, "model.variant is `torchvision`, expected none, since images of this size imply it");
     assert_eq!(Variant::implied([3, 32, 32]), Variant::Cifar);
     assert_eq!(Variant::implied([3, 32, 33]), Variant::Torchvision);
 }
 
 #[test]
 fn choices_of_the_reader_are_kept_and_change_no_identity() {
-    let mut read = checkpoint();
-    read.provenance.reading = vec!["the state dict under `state_dict`".into()];
+    let read = changed(&checkpoint(), |c| {
+        c.provenance.reading = vec!["the state dict under `state_dict`".into()];
+    });
     assert_eq!(read.digest(), checkpoint().digest());
     let folder = tempfile::tempdir().unwrap();
     saved(&read, folder.path());
@@ -167,10 +184,9 @@ fn choices_of_the_reader_are_kept_and_change_no_identity() {
 #[test]
 fn listed_layers_are_part_of_the_network() {
     assert_ne!(listed().digest(), checkpoint().digest());
-    let mut changed = listed();
-    changed.layers[1].op = Op::ClippedRelu { max: 5.0 };
-    assert_ne!(listed().digest(), changed.digest());
-    let edited = |from: &str, to: &str| edited(&listed(), from, to);
+    let other = changed(&listed(), |c| c.layers[1].op = Op::ClippedRelu { max: 5.0 });
+    assert_ne!(listed().digest(), other.digest());
+    let edited = |from: &str, to: &str| retold(&listed(), from, to);
     assert!(edited(r#""max":6.0"#, r#""max":5.0"#).starts_with("content hash is "));
     let message = edited(r#""version":2"#, r#""version":1"#);
     assert_eq!(message, "version is 1, expected 2, the oldest that can hold what the file holds");
@@ -215,8 +231,7 @@ fn newer_layers_are_written_as_version_4() {
         (1, Op::PadShortcut { stride: 2, before: 1, after: 0 }, 4),
         (1, Op::LeakyRelu { slope: 0.5 }, 4),
     ] {
-        let mut network = listed();
-        network.layers[place].op = op;
+        let network = changed(&listed(), |c| c.layers[place].op = op);
         let folder = tempfile::tempdir().unwrap();
         saved(&network, folder.path());
         assert_eq!(Checkpoint::load(&folder.path().join("c.safetensors")).unwrap(), network);
@@ -228,7 +243,7 @@ fn newer_layers_are_written_as_version_4() {
 }
 
 /// The refusal of a file with a piece of its metadata replaced.
-fn edited(checkpoint: &Checkpoint, from: &str, to: &str) -> String {
+fn retold(checkpoint: &Checkpoint, from: &str, to: &str) -> String {
     refusal(&with_metadata(checkpoint, |text| {
         assert!(text.contains(from), "{from} is not in {text}");
         text.replacen(from, to, 1)
@@ -239,27 +254,25 @@ fn edited(checkpoint: &Checkpoint, from: &str, to: &str) -> String {
 fn scales_of_channels_are_part_of_the_network() {
     let channels = per_channel();
     assert_ne!(channels.digest(), checkpoint().digest());
-    let mut changed = channels.clone();
-    changed.weights[0].scale = WeightScale::Channels(vec![423.3333, 120.0]);
-    assert_ne!(channels.digest(), changed.digest());
+    let other = changed(&channels, |c| c.weights[0].scale = WeightScale::Channels(vec![423.3333, 120.0]));
+    assert_ne!(channels.digest(), other.digest());
     // A single channel: the same numbers, another network.
     assert_eq!(channels.weights[1].scale.values(), checkpoint().weights[1].scale.values());
-    let mut mixed = checkpoint();
-    mixed.weights[1] = channels.weights[1].clone();
+    let mixed = changed(&checkpoint(), |c| c.weights[1] = channels.weights[1].clone());
     assert_ne!(mixed.digest(), checkpoint().digest());
 
     with_metadata(&channels, |text| {
         assert!(text.starts_with(r#"{"version":3,"digest":"#), "{text}");
         text
     });
-    let message = edited(&channels, r#""version":3"#, r#""version":2"#);
+    let message = retold(&channels, r#""version":3"#, r#""version":2"#);
     assert_eq!(message, "version is 2, expected 3, the oldest that can hold what the file holds");
-    let message = edited(&channels, r#""scales":[254.0]"#, r#""scales":[254.0,1.0]"#);
+    let message = retold(&channels, r#""scales":[254.0]"#, r#""scales":[254.0,1.0]"#);
     assert_eq!(
         message,
         "a.fc.weight has 2 scales and shape [1, 2], expected one a channel, the first dimension"
     );
-    let message = edited(&channels, r#""scales":[254.0]"#, r#""scales":[-254.0]"#);
+    let message = retold(&channels, r#""scales":[254.0]"#, r#""scales":[-254.0]"#);
     assert_eq!(message, "scale of a.fc.weight is -254, expected a finite positive number");
     for both in [r#""scale":1.0,"scales":[254.0]"#, r#""name":"a.fc.weight""#] {
         let from = if both.contains("scales") {
@@ -268,7 +281,7 @@ fn scales_of_channels_are_part_of_the_network() {
             r#""name":"a.fc.weight","scales":[254.0]"#
         };
         assert_eq!(
-            edited(&channels, from, both),
+            retold(&channels, from, both),
             "weight tensor a.fc.weight has both or neither of `scale` and `scales`, expected one of them"
         );
     }
@@ -286,17 +299,17 @@ fn dynamic_ranges_and_their_batch_are_part_of_the_network() {
         (whole, "", "metadata has both or neither of `activations` and `dynamic_activations`"),
         (whole, r#""activations":{},"dynamic_activations":{"batch":100},"#, "metadata has both or neither"),
     ] {
-        let message_found = edited(&dynamic(100), from, to);
+        let message_found = retold(&dynamic(100), from, to);
         assert!(message_found.starts_with(message), "{message_found}");
     }
 }
 
 #[test]
 fn the_digest_covers_what_is_computed_and_not_where_it_came_from() {
-    type Edit = fn(&mut Checkpoint);
+    type Edit = fn(&mut Contents);
     let edits: [Edit; 8] = [
         |c| c.model.width = 0.5,
-        |c| c.preprocessing.mean[0] = 0.4,
+        |c| c.preprocessing = Preprocessing::new(vec![0.4], vec![0.25]).unwrap(),
         |c| c.weights[0].values[2] += 1,
         |c| c.weights[1].scale = WeightScale::Tensor(2.0),
         |c| c.weights.swap(0, 1),
@@ -306,12 +319,9 @@ fn the_digest_covers_what_is_computed_and_not_where_it_came_from() {
     ];
     let mut digests = std::collections::BTreeSet::from([checkpoint().digest()]);
     for edit in edits {
-        let mut changed = checkpoint();
-        edit(&mut changed);
-        assert!(digests.insert(changed.digest()));
+        assert!(digests.insert(changed(&checkpoint(), edit).digest()));
     }
-    let mut moved = checkpoint();
-    moved.provenance.source = "elsewhere".into();
+    let moved = changed(&checkpoint(), |c| c.provenance.source = "elsewhere".into());
     assert_eq!(moved.digest(), checkpoint().digest());
 }
 
@@ -336,12 +346,16 @@ fn edited_metadata_is_refused() {
         (
             r#""std":[0.25]"#,
             r#""std":[0.0]"#,
-            "preprocessing.std is [0.0], expected one positive number a channel",
+            "metadata: preprocessing.std is [0.0], expected 1 positive numbers, one per channel",
         ),
-        (r#""mean":[0.5]"#, r#""mean":[]"#, "preprocessing.mean is [], expected one finite number a channel"),
+        (
+            r#""mean":[0.5],"std":[0.25]"#,
+            r#""mean":[],"std":[]"#,
+            "preprocessing.mean is [], expected 1 finite numbers, one per channel",
+        ),
         (r#""width":1.0"#, r#""width":2.0"#, "content hash is "),
     ] {
-        let error = edited(&checkpoint(), from, to);
+        let error = retold(&checkpoint(), from, to);
         assert!(error.starts_with(message), "{error}");
     }
 }
@@ -369,16 +383,44 @@ fn other_files_are_refused() {
 }
 
 #[test]
-fn a_fault_value_or_a_nan_in_the_tensors_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut broken = checkpoint();
-    broken.weights[0].values[4] = -128;
-    let error = refusal(&saved(&broken, folder.path()));
-    assert_eq!(error, "weight 4 of conv.weight is -128, expected -127..=127 (only a fault makes -128)");
-    let mut broken = checkpoint();
-    broken.parameters.insert("a.fc.bias".into(), FloatTensor::new(vec![1], vec![f32::NAN]));
-    let error = refusal(&saved(&broken, folder.path()));
-    assert_eq!(error, "value 0 of a.fc.bias is NaN, expected a finite number");
+fn values_that_would_spoil_the_arithmetic_are_refused() {
+    type Edit = fn(&mut Contents);
+    let edits: [(Edit, &str); 9] = [
+        (
+            |c| c.weights[0].values[4] = -128,
+            "weight 4 of conv.weight is -128, expected -127..=127 (only a fault makes -128)",
+        ),
+        (|c| c.weights[0].values.truncate(5), "conv.weight has 5 values, expected 6"),
+        (
+            |c| c.weights[0].scale = WeightScale::Tensor(0.0),
+            "scale of conv.weight is 0, expected a finite positive number",
+        ),
+        (
+            |c| c.weights[0].scale = WeightScale::Channels(vec![1.0; 3]),
+            "conv.weight has 3 scales and shape [2, 1, 1, 3], expected one a channel, the first dimension",
+        ),
+        (
+            |c| c.weights[0].scale = WeightScale::Channels(vec![1.0, f32::INFINITY]),
+            "scale of conv.weight is inf, expected a finite positive number",
+        ),
+        (
+            |c| c.activations.scales_mut().unwrap().get_mut("input").unwrap().levels_per_unit = f32::NAN,
+            "scale of input is NaN, expected a finite positive number",
+        ),
+        (|c| set(c, "a.fc.bias", f32::NAN), "value 0 of a.fc.bias is NaN, expected a finite number"),
+        (
+            |c| set(c, "bn.running_var", -1e-9),
+            "value 0 of bn.running_var is -0.000000001, expected a variance of at least 0",
+        ),
+        (|c| c.model.input[0] = 3, "preprocessing.mean is [0.5], expected 3 finite numbers, one per channel"),
+    ];
+    for (edit, message) in edits {
+        assert_eq!(edited(&checkpoint(), edit).unwrap_err().to_string(), message);
+    }
+}
+
+fn set(contents: &mut Contents, name: &str, value: f32) {
+    contents.parameters.insert(name.into(), FloatTensor::new(vec![1], vec![value]));
 }
 
 #[test]
@@ -413,8 +455,8 @@ fn a_failed_save_leaves_the_old_file() {
 #[test]
 fn a_tensor_is_named_once() {
     let message =
-        edited(&checkpoint(), r#""parameters":["a.fc.bias"]"#, r#""parameters":["a.fc.bias","a.fc.bias"]"#);
+        retold(&checkpoint(), r#""parameters":["a.fc.bias"]"#, r#""parameters":["a.fc.bias","a.fc.bias"]"#);
     assert_eq!(message, "tensor a.fc.bias is named twice in the metadata");
-    let message = edited(&checkpoint(), "a.fc.weight", "conv.weight");
+    let message = retold(&checkpoint(), "a.fc.weight", "conv.weight");
     assert_eq!(message, "tensor conv.weight is named twice in the metadata");
 }

@@ -37,7 +37,7 @@ fn main() {
         check_every: 1,
         seed: 1,
     };
-    let preprocessing = Preprocessing { mean: vec![0.5; 3], std: vec![0.25; 3] };
+    let preprocessing = Preprocessing::new(vec![0.5; 3], vec![0.25; 3]).unwrap();
     let mut trainer = Trainer::new(&graph, wot::initialize(&graph, 1), &preprocessing, recipe)
         .expect("a recipe that can be used");
     let len = BATCH * 3 * 32 * 32;

@@ -24,14 +24,7 @@ pub(crate) struct PixelTable(Vec<[f32; 256]>);
 impl PixelTable {
     pub(crate) fn new(graph: &Graph, preprocessing: &Preprocessing) -> Result<Self, WotError> {
         let channels = graph.spec().input[0];
-        let Preprocessing { mean, std } = preprocessing;
-        let usable = mean.len() == channels
-            && std.len() == channels
-            && mean.iter().all(|m| m.is_finite())
-            && std.iter().all(|s| s.is_finite() && *s > 0.0);
-        if !usable {
-            return Err(WotError::Preprocessing { mean: mean.clone(), std: std.clone(), channels });
-        }
+        preprocessing.check_channels(channels)?;
         let table = |channel| std::array::from_fn(|pixel| preprocessing.value(channel, pixel as u8));
         Ok(Self((0..channels).map(table).collect()))
     }
@@ -211,7 +204,7 @@ mod tests {
         };
         let spec = ModelSpec { width: 0.1, ..ModelSpec::new("resnet20", 10, [1, 8, 9]) };
         let graph = zoo::build(&spec).unwrap();
-        let identity = Preprocessing { mean: vec![0.0], std: vec![1.0 / 255.0] };
+        let identity = Preprocessing::new(vec![0.0], vec![1.0 / 255.0]).unwrap();
         (Sampler::new(&graph, &recipe, &set()).unwrap(), PixelTable::new(&graph, &identity).unwrap())
     }
 

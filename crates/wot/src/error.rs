@@ -1,5 +1,8 @@
 use std::path::PathBuf;
 
+use graph::PreprocessingError;
+use quant::ValueError;
+
 /// The reason why training cannot begin or continue.
 #[derive(Debug, thiserror::Error)]
 pub enum WotError {
@@ -13,9 +16,28 @@ pub enum WotError {
         /// Valid values.
         expected: &'static str,
     },
-    /// The parameters do not fit the graph.
-    #[error(transparent)]
-    Mismatch(#[from] zoo::MismatchError),
+    /// A parameter of the graph is missing.
+    #[error("parameter {name} is missing")]
+    MissingParameter {
+        /// Parameter name.
+        name: String,
+    },
+    /// The graph has no such parameter.
+    #[error("parameter {name} is none of the network's")]
+    UnexpectedParameter {
+        /// Parameter name.
+        name: String,
+    },
+    /// A parameter has another shape than the graph's.
+    #[error("parameter {name} has shape {found:?}, expected {expected:?}")]
+    ParameterShape {
+        /// Parameter name.
+        name: String,
+        /// Shape given.
+        found: Vec<usize>,
+        /// Shape that the graph expects.
+        expected: Vec<usize>,
+    },
     /// An operation has no gradient.
     #[error("node {node} has {operation}, which cannot be trained")]
     Untrainable {
@@ -24,16 +46,9 @@ pub enum WotError {
         /// Node name.
         node: String,
     },
-    /// A parameter holds a NaN or an infinity.
-    #[error("value {index} of {tensor} is {value}, expected a finite number")]
-    NonFinite {
-        /// Parameter name.
-        tensor: String,
-        /// Row-major index.
-        index: usize,
-        /// The value.
-        value: f32,
-    },
+    /// A parameter is not finite, or a running variance is negative.
+    #[error(transparent)]
+    Value(#[from] ValueError),
     /// The images have another shape than the network's input, or more classes than the network.
     #[error(
         "the set has images of {found:?} and {found_classes} classes, expected {expected:?} and at most {expected_classes} classes"
@@ -58,18 +73,9 @@ pub enum WotError {
         /// Number of images needed.
         expected: usize,
     },
-    /// There is not one finite mean and one positive deviation for each channel.
-    #[error(
-        "preprocessing has mean {mean:?} and std {std:?}, expected {channels} finite means and positive deviations"
-    )]
-    Preprocessing {
-        /// Means given.
-        mean: Vec<f32>,
-        /// Deviations given.
-        std: Vec<f32>,
-        /// Channels of the network's input.
-        channels: usize,
-    },
+    /// There is not one mean for each channel.
+    #[error("preprocessing.{0}")]
+    Preprocessing(#[from] PreprocessingError),
     /// The loss is infinite or NaN.
     #[error(
         "the loss of iteration {iteration} is {loss}, expected a finite number: try a lower learning rate"

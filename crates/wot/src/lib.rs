@@ -26,7 +26,7 @@
 //! let images = data::ImageSet::open("data".as_ref(), data::DataSource::Cifar10, data::Split::Train)?;
 //! let spec = graph::ModelSpec::new("resnet20", 10, [3, 32, 32]);
 //! let graph = zoo::build(&spec)?;
-//! let preprocessing = graph::Preprocessing { mean: vec![0.5; 3], std: vec![0.25; 3] };
+//! let preprocessing = graph::Preprocessing::new(vec![0.5; 3], vec![0.25; 3])?;
 //! let recipe = Recipe {
 //!     method: Method::QATT,
 //!     scale: Scale::Largest,

@@ -20,16 +20,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use graph::{Graph, NodeId, Op};
+use graph::{BATCH_NORM_EPSILON, Graph, NodeId, Op};
 use inject::sampling::bernoulli;
 use quant::{ActivationScale, FloatTensor, Parameters};
 
-use crate::BitErrors;
 use crate::ops::{
     BatchStatistics, Buffer, Conv2d, Extremes, Finish, MaxPool, Norm, PadShortcut, Pool, RunningStatistics,
     add, add_in_place, concat, concat_backward, extremes, fake_quantize_weight, global_avg_pool,
     global_avg_pool_backward,
 };
+use crate::{BitErrors, WotError};
 
 use crate::random::{Purpose, stream};
 
@@ -592,6 +592,37 @@ fn steps(graph: &Graph, signed: &[Option<bool>]) -> Vec<Step> {
         });
     }
     steps
+}
+
+/// Refuses a graph with an operation that has no gradient here.
+pub(crate) fn check_trainable(graph: &Graph) -> Result<(), WotError> {
+    for node in graph.nodes() {
+        let operation = match &node.op {
+            Op::BatchNorm { epsilon } if *epsilon != BATCH_NORM_EPSILON => {
+                format!("batch norm with epsilon {epsilon}")
+            }
+            Op::BatchNorm { .. } if node.shape.len() == 1 => "batch norm of features".into(),
+            Op::Conv(conv) if conv.dilation != [1, 1] => "dilated convolution".into(),
+            Op::MaxPool(pool) if pool.after.is_some() => "pooling with unequal padding".into(),
+            Op::LeakyRelu { .. } => "leaky ReLU".into(),
+            Op::ClippedRelu { .. } => "clipped ReLU".into(),
+            Op::AvgPool(_) => "average pooling".into(),
+            Op::Pad { .. } => "padding".into(),
+            Op::Input
+            | Op::Conv(_)
+            | Op::BatchNorm { .. }
+            | Op::Relu
+            | Op::MaxPool(_)
+            | Op::GlobalAvgPool
+            | Op::Flatten
+            | Op::Linear { .. }
+            | Op::Add
+            | Op::Concat
+            | Op::PadShortcut { .. } => continue,
+        };
+        return Err(WotError::Untrainable { operation, node: node.name.clone() });
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,15 +1,15 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use data::ImageSet;
 use ecc::Constraint;
-use graph::{BATCH_NORM_EPSILON, Graph, Op, Preprocessing};
-use quant::{ActivationScale, FloatTensor, Parameters, QuantTensor, WeightScale};
+use graph::{Graph, ParameterSpec, Preprocessing};
+use quant::{ActivationScale, FloatTensor, Parameters, QuantTensor, WeightScale, check_values};
 use rayon::prelude::*;
 
 use crate::WotError;
 use crate::batches::{PixelTable, Sampler, channels_last, plain};
 use crate::kernel::{Kernel, Loop};
-use crate::network::{Faults, Gradients, Mode, Network, Rounding};
+use crate::network::{Faults, Gradients, Mode, Network, Rounding, check_trainable};
 use crate::ops::{Buffer, cross_entropy, cross_entropy_backward};
 use crate::recipe::{Method, Recipe};
 use crate::throttle::{count_outside, levels, project, scale_of, throttle};
@@ -89,35 +89,24 @@ pub struct Trained {
     pub clamped_at_end: usize,
 }
 
-/// Checks that every operation of a graph has a gradient.
-fn check_trainable(graph: &Graph) -> Result<(), WotError> {
-    for node in graph.nodes() {
-        let operation = match &node.op {
-            Op::BatchNorm { epsilon } if *epsilon != BATCH_NORM_EPSILON => {
-                format!("batch norm with epsilon {epsilon}")
+/// Checks that the parameters are exactly those of the graph.
+fn check_parameters(graph: &Graph, parameters: &Parameters) -> Result<(), WotError> {
+    let mut unexpected: BTreeSet<&String> = parameters.keys().collect();
+    for ParameterSpec { name, shape } in graph.parameters() {
+        unexpected.remove(&name);
+        match parameters.get(&name) {
+            None => return Err(WotError::MissingParameter { name }),
+            Some(tensor) if tensor.shape() != shape => {
+                let found = tensor.shape().to_vec();
+                return Err(WotError::ParameterShape { name, found, expected: shape });
             }
-            Op::BatchNorm { .. } if node.shape.len() == 1 => "batch norm of features".into(),
-            Op::Conv(conv) if conv.dilation != [1, 1] => "dilated convolution".into(),
-            Op::MaxPool(pool) if pool.after.is_some() => "pooling with unequal padding".into(),
-            Op::LeakyRelu { .. } => "leaky ReLU".into(),
-            Op::ClippedRelu { .. } => "clipped ReLU".into(),
-            Op::AvgPool(_) => "average pooling".into(),
-            Op::Pad { .. } => "padding".into(),
-            Op::Input
-            | Op::Conv(_)
-            | Op::BatchNorm { .. }
-            | Op::Relu
-            | Op::MaxPool(_)
-            | Op::GlobalAvgPool
-            | Op::Flatten
-            | Op::Linear { .. }
-            | Op::Add
-            | Op::Concat
-            | Op::PadShortcut { .. } => continue,
-        };
-        return Err(WotError::Untrainable { operation, node: node.name.clone() });
+            Some(_) => {}
+        }
     }
-    Ok(())
+    match unexpected.pop_first() {
+        None => Ok(()),
+        Some(name) => Err(WotError::UnexpectedParameter { name: name.clone() }),
+    }
 }
 
 impl Trainer {
@@ -137,12 +126,8 @@ impl Trainer {
     ) -> Result<Self, WotError> {
         recipe.check()?;
         check_trainable(graph)?;
-        let parameters = zoo::bind(graph, parameters)?;
-        for (name, values) in &parameters {
-            if let Some((index, value)) = values.first_non_finite() {
-                return Err(WotError::NonFinite { tensor: name.clone(), index, value });
-            }
-        }
+        check_parameters(graph, &parameters)?;
+        check_values(&parameters)?;
         let table = PixelTable::new(graph, preprocessing)?;
         let mut network = Network::new(graph, &parameters);
         let mut admm = BTreeMap::new();

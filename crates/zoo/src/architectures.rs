@@ -258,12 +258,10 @@ pub fn build_stored(model: &ModelSpec, layers: &[Layer]) -> Result<Graph, ZooErr
     }
 }
 
-/// Describes a network, e.g. `resnet18 (cifar, 10 classes, input 3x32x32, width 1)`.
+/// Describes a network as [`ModelSpec`] does, with the variant that its image size implies.
 pub(crate) fn network_name(graph: &Graph) -> String {
-    let ModelSpec { architecture, classes, input: [c, h, w], width, .. } = graph.spec();
     let variant = if graph.layers().is_empty() { variant(graph.spec()) } else { None };
-    let variant = variant.map_or_else(String::new, |variant| format!("{}, ", variant.id()));
-    format!("{architecture} ({variant}{classes} classes, input {c}x{h}x{w}, width {width})")
+    ModelSpec { variant, ..graph.spec().clone() }.to_string()
 }
 
 /// True for a parameter of a published state dict that belongs to a part of the network that only training uses,

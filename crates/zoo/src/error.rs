@@ -1,4 +1,5 @@
-use graph::GraphError;
+use graph::{GraphError, PreprocessingError};
+use quant::ValueError;
 
 use crate::{ARCHITECTURES, MismatchError};
 
@@ -27,26 +28,23 @@ pub enum ZooError {
     /// Parameters are missing, unexpected or of another shape.
     #[error(transparent)]
     Mismatch(#[from] MismatchError),
-    /// A parameter holds a NaN or an infinity.
-    #[error("value {index} of {tensor} is {value}, expected a finite number")]
-    NonFinite {
-        /// Parameter name.
-        tensor: String,
-        /// Row-major index.
-        index: usize,
-        /// The value.
-        value: f32,
+    /// A parameter is not finite, or a running variance is negative.
+    #[error(transparent)]
+    Value(#[from] ValueError),
+    /// There is not one mean for each channel.
+    #[error("preprocessing.{0}")]
+    Preprocessing(#[from] PreprocessingError),
+    /// The pixels are not a whole number of images.
+    #[error("{found} pixel values, expected a multiple of {image}, the size of one image")]
+    PixelCount {
+        /// Number of pixel values.
+        found: usize,
+        /// Values in one image.
+        image: usize,
     },
-    /// A running variance is negative.
-    #[error("value {index} of {tensor} is {value}, expected a variance of at least 0")]
-    NegativeVariance {
-        /// Parameter name.
-        tensor: String,
-        /// Channel.
-        index: usize,
-        /// The value.
-        value: f32,
-    },
+    /// Calibration got no images.
+    #[error("calibration got no images, expected at least one")]
+    NoImages,
     /// The variables of a float network have another type or device.
     #[error("the variables are {found}, expected f32 on the CPU")]
     Variables {

@@ -5,8 +5,8 @@ use std::fmt;
 
 use candle_core::{CpuStorage, DType, Device, Layout, Tensor, bail};
 use candle_nn::{Module, VarBuilder};
-use graph::{Graph, NodeId, Op};
-use quant::{ActivationScale, FloatTensor, Parameters};
+use graph::{Graph, NodeId};
+use quant::{ActivationScale, FloatTensor, Parameters, check_values};
 
 use crate::ZooError;
 use crate::architectures::network_name;
@@ -99,18 +99,7 @@ impl FloatNetwork {
     /// is not finite or a running variance that is negative.
     pub fn from_parameters(graph: &Graph, parameters: &Parameters) -> Result<Self, ZooError> {
         check(graph, parameters)?;
-        for (name, tensor) in parameters {
-            if let Some((index, value)) = tensor.first_non_finite() {
-                return Err(ZooError::NonFinite { tensor: name.clone(), index, value });
-            }
-        }
-        for node in graph.nodes().iter().filter(|node| matches!(node.op, Op::BatchNorm { .. })) {
-            let tensor = format!("{}.running_var", node.name);
-            let variance = parameters[&tensor].values();
-            if let Some(index) = variance.iter().position(|&v| v < 0.0) {
-                return Err(ZooError::NegativeVariance { tensor, index, value: variance[index] });
-            }
-        }
+        check_values(parameters)?;
         let tensors = parameters.iter().map(|(name, tensor)| Ok((name.clone(), on_cpu(tensor)?)));
         let tensors = tensors.collect::<candle_core::Result<_>>()?;
         Self::new(graph, VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu))

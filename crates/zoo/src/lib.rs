@@ -32,12 +32,14 @@
 
 mod architectures;
 mod bind;
+mod calibrate;
 mod error;
 mod float;
 mod import;
 
 pub use architectures::{ARCHITECTURES, build, build_stored, model, variant, variant_layers, variants};
 pub use bind::{MismatchError, Misshaped, bind};
+pub use calibrate::calibrate;
 pub use error::ZooError;
 pub use float::{FloatNetwork, Range};
 pub use import::{

@@ -165,11 +165,10 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     };
     let ranges = Ranges::new(batch, training.as_ref());
     let test = data.images(set, "test", arguments.images.map(|n| n as usize), side, &observer)?.set;
-    let mut preprocessing = Preprocessing { mean: arguments.mean.clone(), std: arguments.std.clone() };
-    check_preprocessing(&preprocessing, test.shape().channels).map_err(Failure::Input)?;
+    let mut preprocessing = preprocessing(arguments, test.shape().channels).map_err(Failure::Input)?;
     if let Some(onnx) = &onnx {
         check_fit(&onnx.model, &test).map_err(Failure::Input)?;
-        preprocessing = onnx.arithmetic.preprocessing(&preprocessing);
+        preprocessing = onnx.arithmetic.preprocessing(&preprocessing).map_err(Failure::input)?;
     }
     let (graph, Bound { parameters, reading }) =
         float_network(arguments, variant, onnx, &test).map_err(Failure::Input)?;
@@ -322,12 +321,9 @@ fn row(name: &str, correct: usize, float: usize, images: usize) -> Vec<String> {
     vec![name.into(), correct.to_string(), images.to_string(), format!("{top1:.2}"), against]
 }
 
-fn check_preprocessing(p: &Preprocessing, channels: usize) -> anyhow::Result<()> {
-    if p.mean.len() != channels || p.mean.iter().any(|m| !m.is_finite()) {
-        return Err(anyhow!("--mean is {:?}, expected {channels} finite numbers, one a channel", p.mean));
-    }
-    if p.std.len() != channels || p.std.iter().any(|s| !s.is_finite() || *s <= 0.0) {
-        return Err(anyhow!("--std is {:?}, expected {channels} positive numbers, one a channel", p.std));
-    }
-    Ok(())
+/// Preprocessing that the arguments ask for.
+fn preprocessing(arguments: &Arguments, channels: usize) -> anyhow::Result<Preprocessing> {
+    let preprocessing = Preprocessing::new(arguments.mean.clone(), arguments.std.clone())
+        .and_then(|preprocessing| preprocessing.check_channels(channels).map(|()| preprocessing));
+    preprocessing.map_err(|error| anyhow!("--{error}"))
 }

@@ -330,7 +330,7 @@ impl<'a> Measurement<'a> {
         ));
 
         let weights = Distribution::of_all(&checkpoint.weights);
-        let provenance = checkpoint.provenance;
+        let provenance = checkpoint.into_contents().provenance;
         let from_evaluation = self.calibration.folder.dir() == self.evaluation.folder.dir();
         let calibration = match from_evaluation && batch.is_none() {
             true => format!("{}, for want of training images", provenance.calibration),
@@ -392,5 +392,5 @@ fn input_of(model: &str) -> (usize, Preprocessing) {
         "inception_v3" => (299, [0.5; 3], [0.5; 3]),
         _ => (DEFAULT_SIDE, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
     };
-    (side, Preprocessing { mean: mean.to_vec(), std: std.to_vec() })
+    (side, Preprocessing::new(mean.to_vec(), std.to_vec()).expect("torchvision's numbers are valid"))
 }

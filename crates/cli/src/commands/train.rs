@@ -6,7 +6,7 @@ use clap::Args;
 use data::{FolderSource, ImageSet};
 use ecc::Constraint;
 use graph::{Graph, Preprocessing};
-use quant::{Activations, Checkpoint, Parameters, Provenance};
+use quant::{Activations, Checkpoint, Contents, Parameters, Provenance};
 use wot::{Check, Trainer};
 use zoo::Bound;
 
@@ -177,7 +177,8 @@ impl<'a> Job<'a> {
     fn new(recipe: &'a Recipe, out: &'a Path, training: &'a ImageSet) -> anyhow::Result<Self> {
         let shape = training.shape();
         let network = &recipe.network;
-        let preprocessing = Preprocessing { mean: network.mean.clone(), std: network.std.clone() };
+        let preprocessing = Preprocessing::new(network.mean.clone(), network.std.clone())
+            .map_err(|error| anyhow!("network.{error}"))?;
         let input = [shape.channels, shape.height, shape.width];
         let model =
             zoo::model(&network.architecture, network.variant, network.width, training.classes(), input)?;
@@ -220,7 +221,7 @@ impl<'a> Job<'a> {
             let trained = trainer.finish()?;
             let last = log.last().expect("a training gives a check before its first iteration");
             let held_out = last.throttled.as_ref().map_or(last.correct, |t| t.correct);
-            let checkpoint = Checkpoint {
+            let checkpoint = Checkpoint::new(Contents {
                 model: self.graph.spec().clone(),
                 layers: self.graph.layers().to_vec(),
                 preprocessing: self.preprocessing.clone(),
@@ -236,7 +237,7 @@ impl<'a> Job<'a> {
                     ),
                     ..int8.provenance.clone()
                 },
-            };
+            })?;
             signals::whole(|| checkpoint.save(&self.out.join(format!("{}.safetensors", stage.name))))?;
             let rest = [
                 iterations.to_string(),

@@ -4,9 +4,9 @@
 
 use std::num::NonZeroU32;
 
-use graph::{Graph, ModelSpec, Op};
+use graph::{Graph, ModelSpec, Op, Preprocessing};
 use infer::{DynamicNetwork, Network};
-use quant::{Activations, Checkpoint};
+use quant::{Activations, Checkpoint, Contents};
 use serde_json::Value;
 
 use crate::exactness::{self, changed, flips};
@@ -14,9 +14,9 @@ use crate::random::{self, SplitMix64};
 use crate::reference::{conv, windows};
 use crate::torchvision;
 
-fn dynamic(mut checkpoint: Checkpoint, batch: u32) -> Checkpoint {
-    checkpoint.activations = Activations::Dynamic { batch: NonZeroU32::new(batch).unwrap() };
-    checkpoint
+fn dynamic(checkpoint: Checkpoint, batch: u32) -> Checkpoint {
+    let activations = Activations::Dynamic { batch: NonZeroU32::new(batch).unwrap() };
+    Checkpoint::new(Contents { activations, ..checkpoint.into_contents() }).unwrap()
 }
 
 fn scale(values: impl IntoIterator<Item = f32>) -> f32 {
@@ -31,7 +31,7 @@ fn level(value: f32) -> f32 {
 }
 
 /// Returns the logits of one batch, computed from row-major values of each node, with a list for each image.
-fn run(graph: &Graph, checkpoint: &Checkpoint, pixels: &[u8]) -> Vec<f32> {
+fn run(graph: &Graph, checkpoint: &Contents, pixels: &[u8]) -> Vec<f32> {
     let nodes = graph.nodes();
     let size = nodes[0].shape.iter().product();
     let mut values: Vec<Vec<Vec<f32>>> = Vec::new();
@@ -218,8 +218,9 @@ fn threads_change_nothing_and_the_batch_is_named() {
 
 #[test]
 fn dead_and_dark_images_give_levels_of_zero() {
-    let (graph, mut checkpoint, _) = exactness::network(2, 5);
-    checkpoint.preprocessing.mean = vec![0.0; 3];
+    let (graph, checkpoint, _) = exactness::network(2, 5);
+    let preprocessing = Preprocessing::new(vec![0.0; 3], checkpoint.preprocessing.std().to_vec()).unwrap();
+    let checkpoint = Checkpoint::new(Contents { preprocessing, ..checkpoint.into_contents() }).unwrap();
     let mut network = DynamicNetwork::new(&graph, &dynamic(checkpoint.clone(), 2)).unwrap();
     let pixels = vec![0; 2 * 3 * 32 * 32];
     let found = network.logits(&network.prepare(&pixels).unwrap(), &[]);

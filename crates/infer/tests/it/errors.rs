@@ -1,19 +1,20 @@
 //! Each error names the place, the value and the expectation.
 
-use infer::{InferError, Network};
-use quant::{Checkpoint, FloatTensor, WeightScale};
+use infer::Network;
+use quant::{Checkpoint, Contents, FloatTensor, WeightScale};
 
 use crate::random;
 
 /// Returns the compilation error for a checkpoint of a small ResNet-20 after `damage`.
-fn refusal(damage: impl FnOnce(&mut Checkpoint)) -> String {
+fn refusal(damage: impl FnOnce(&mut Contents)) -> String {
     let graph = zoo::build(&random::spec("resnet20", 0.25, 32)).unwrap();
-    let mut checkpoint = random::checkpoint(&graph, 3);
-    damage(&mut checkpoint);
+    let mut contents = random::checkpoint(&graph, 3).into_contents();
+    damage(&mut contents);
+    let checkpoint = Checkpoint::new(contents).unwrap();
     Network::new(&graph, &checkpoint).unwrap_err().to_string()
 }
 
-fn set(checkpoint: &mut Checkpoint, name: &str, index: usize, value: f32) {
+fn set(checkpoint: &mut Contents, name: &str, index: usize, value: f32) {
     let tensor = &checkpoint.parameters[name];
     let (shape, mut values) = (tensor.shape().to_vec(), tensor.values().to_vec());
     values[index] = value;
@@ -32,12 +33,12 @@ fn another_model() {
 #[test]
 fn other_layers() {
     let graph = crate::listed::graph();
-    let mut checkpoint = random::checkpoint(&graph, 3);
-    checkpoint.layers.clear();
+    let contents = random::checkpoint(&graph, 3).into_contents();
+    let checkpoint = Checkpoint::new(Contents { layers: vec![], ..contents }).unwrap();
     assert_eq!(
         Network::new(&graph, &checkpoint).unwrap_err().to_string(),
         "the checkpoint is of listed (10 classes, input 3x13x11, width 1), expected listed (10 classes, input \
-         3x13x11, width 1, 33 listed layers), which the graph was built from"
+         3x13x11, width 1) with 33 listed layers, which the graph was built from"
     );
 }
 
@@ -57,32 +58,10 @@ fn weights_out_of_order_or_shape() {
         refusal(|c| c.weights[0].shape = vec![8, 27]),
         "weight tensor 0 is conv1.weight [8, 27], expected conv1.weight [8, 3, 3, 3]"
     );
-    assert_eq!(
-        refusal(|c| {
-            c.weights[0].values.pop();
-        }),
-        "conv1.weight has 215 values, expected 216"
-    );
 }
 
 #[test]
 fn scales() {
-    assert_eq!(
-        refusal(|c| c.weights[0].scale = WeightScale::Tensor(0.0)),
-        "the scale of conv1.weight is 0, expected a finite positive number"
-    );
-    assert_eq!(
-        refusal(|c| c.weights[0].scale = WeightScale::Channels(vec![1.0; 7])),
-        "conv1.weight has 7 scales, expected 8, one per channel"
-    );
-    assert_eq!(
-        refusal(|c| c.weights[0].scale = WeightScale::Channels(vec![1.0, 1.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0])),
-        "the scale of conv1.weight is 0, expected a finite positive number"
-    );
-    assert_eq!(
-        refusal(|c| c.activations.scales_mut().unwrap().get_mut("input").unwrap().levels_per_unit = f32::NAN),
-        "the scale of input is NaN, expected a finite positive number"
-    );
     assert_eq!(
         refusal(|c| c.activations.scales_mut().unwrap().get_mut("input").unwrap().signed = false),
         "the activation scale of input has signed = false, expected true"
@@ -109,14 +88,6 @@ fn parameters() {
         }),
         "parameter bn1.bias has shape [2], expected [8]"
     );
-    assert_eq!(
-        refusal(|c| set(c, "bn1.bias", 3, f32::INFINITY)),
-        "value 3 of bn1.bias is inf, expected a finite number"
-    );
-    assert_eq!(
-        refusal(|c| set(c, "bn1.running_var", 1, -0.5)),
-        "value 1 of bn1.running_var is -0.5, expected a variance above -1e-5"
-    );
 }
 
 #[test]
@@ -130,18 +101,6 @@ fn scales_that_leave_f32() {
 }
 
 #[test]
-fn preprocessing() {
-    assert_eq!(
-        refusal(|c| c.preprocessing.std = vec![1.0]),
-        "preprocessing.std has 1 values, expected 3, one per channel"
-    );
-    assert_eq!(
-        refusal(|c| c.preprocessing.std[2] = 0.0),
-        "preprocessing.std of channel 2 is 0, expected a finite number, positive for std"
-    );
-}
-
-#[test]
 fn pixels() {
     let graph = zoo::build(&random::spec("resnet20", 0.25, 32)).unwrap();
     let checkpoint = random::checkpoint(&graph, 3);
@@ -150,9 +109,4 @@ fn pixels() {
         network.prepare(&[0; 3073]).unwrap_err().to_string(),
         "3073 pixel values, expected a multiple of 3072, the size of one image"
     );
-    let calibrate = |pixels: &[u8]| {
-        infer::calibrate(&graph, &checkpoint.dequantized(), &checkpoint.preprocessing, pixels)
-    };
-    assert!(matches!(calibrate(&[0; 5]), Err(InferError::PixelCount { found: 5, image: 3072 })));
-    assert_eq!(calibrate(&[]).unwrap_err().to_string(), "calibration got no images, expected at least one");
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use graph::Graph;
 use graph::WeightChange;
 use infer::{Baseline, Network};
-use quant::{Activations, Checkpoint, QuantTensor};
+use quant::{Activations, Checkpoint, Contents, QuantTensor};
 
 use crate::listed;
 use crate::random::{self, SplitMix64};
@@ -38,15 +38,15 @@ pub(crate) fn network(i: usize, seed: u64) -> (Graph, Checkpoint, Network) {
 }
 
 /// Returns the same network with a scale for each output channel, calibrated again.
-pub(crate) fn per_channel(graph: &Graph, mut checkpoint: Checkpoint) -> Checkpoint {
-    for weight in &mut checkpoint.weights {
+pub(crate) fn per_channel(graph: &Graph, checkpoint: Checkpoint) -> Checkpoint {
+    let mut contents = checkpoint.into_contents();
+    for weight in &mut contents.weights {
         *weight = QuantTensor::quantize_per_channel(&weight.name, &weight.dequantize()).unwrap();
     }
     let images = random::pixels(4, graph.spec(), 3);
-    let scales =
-        infer::calibrate(graph, &checkpoint.dequantized(), &checkpoint.preprocessing, &images).unwrap();
-    checkpoint.activations = Activations::Static(scales);
-    checkpoint
+    let scales = zoo::calibrate(graph, &contents.dequantized(), &contents.preprocessing, &images).unwrap();
+    contents.activations = Activations::Static(scales);
+    Checkpoint::new(contents).unwrap()
 }
 
 /// Draws random bit flips; every fourth changed weight becomes -128.
@@ -62,12 +62,12 @@ pub(crate) fn flips(checkpoint: &Checkpoint, count: usize, random: &mut SplitMix
         .collect()
 }
 
-pub(crate) fn changed(checkpoint: &Checkpoint, changes: &[WeightChange]) -> Checkpoint {
-    let mut checkpoint = checkpoint.clone();
+pub(crate) fn changed(checkpoint: &Checkpoint, changes: &[WeightChange]) -> Contents {
+    let mut contents = checkpoint.clone().into_contents();
     for change in changes {
-        checkpoint.weights[change.tensor].values[change.index] = change.value;
+        contents.weights[change.tensor].values[change.index] = change.value;
     }
-    checkpoint
+    contents
 }
 
 /// Rules S305, S306, S307, S308, S309, S310, S312, S313 and S314 of the specification.
@@ -198,11 +198,13 @@ fn activations_are_alive_in_the_tested_networks() {
 /// Rule S306 of the specification.
 #[test]
 fn a_clipped_relu_clips_at_the_level_of_its_bound() {
-    let (graph, mut checkpoint, _) = network(NETWORKS.len(), 5);
+    let (graph, checkpoint, _) = network(NETWORKS.len(), 5);
+    let mut contents = checkpoint.into_contents();
     // These scales are coarser than calibrated ones: 1.5 becomes level 45, and 0.375 becomes 11.25, rounded to 11.
     for node in ["stem_clip", "alone"] {
-        checkpoint.activations.scales_mut().unwrap().get_mut(node).unwrap().levels_per_unit = 30.0;
+        contents.activations.scales_mut().unwrap().get_mut(node).unwrap().levels_per_unit = 30.0;
     }
+    let checkpoint = Checkpoint::new(contents).unwrap();
     let mut network = Network::new(&graph, &checkpoint).unwrap();
     let pixels = random::pixels(1, graph.spec(), 7);
     let levels = network.levels(&network.prepare(&pixels).unwrap(), &[]);
@@ -267,12 +269,13 @@ fn the_last_change_of_a_weight_counts() {
 #[test]
 fn equal_logits_give_the_lowest_class() {
     let graph = zoo::build(&random::spec("resnet20", 0.25, 32)).unwrap();
-    let mut checkpoint = random::checkpoint(&graph, 1);
-    checkpoint.weights.last_mut().unwrap().values.fill(0);
+    let mut contents = random::checkpoint(&graph, 1).into_contents();
+    contents.weights.last_mut().unwrap().values.fill(0);
     let bias = graph.parameters().last().unwrap().name.clone();
     let mut values = vec![-1.0; 10];
     (values[4], values[7]) = (2.0, 2.0);
-    checkpoint.parameters.insert(bias, quant::FloatTensor::new(vec![10], values));
+    contents.parameters.insert(bias, quant::FloatTensor::new(vec![10], values));
+    let checkpoint = Checkpoint::new(contents).unwrap();
     let network = Network::new(&graph, &checkpoint).unwrap();
     let pixels = random::pixels(3, graph.spec(), 2);
     let inputs = network.prepare(&pixels).unwrap();

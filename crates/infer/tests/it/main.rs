@@ -2,7 +2,6 @@
 
 extern crate infer as infer; // its name in the rest of the workspace
 
-mod calibration;
 mod dynamic;
 mod errors;
 mod exactness;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use graph::{Graph, ModelSpec, Preprocessing};
-use quant::{Activations, Checkpoint, FloatTensor, Parameters, Provenance, QuantTensor};
+use quant::{Activations, Checkpoint, Contents, FloatTensor, Parameters, Provenance, QuantTensor};
 
 /// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
 pub(crate) struct SplitMix64(pub(crate) u64);
@@ -55,8 +55,8 @@ pub(crate) fn checkpoint(graph: &Graph, seed: u64) -> Checkpoint {
             parameters.insert(parameter.name, tensor);
         }
     }
-    let preprocessing = Preprocessing { mean: vec![0.5, 0.45, 0.4], std: vec![0.25, 0.2, 0.3] };
-    let mut checkpoint = Checkpoint {
+    let preprocessing = Preprocessing::new(vec![0.5, 0.45, 0.4], vec![0.25, 0.2, 0.3]).unwrap();
+    let mut contents = Contents {
         model: graph.spec().clone(),
         layers: graph.layers().to_vec(),
         preprocessing,
@@ -66,8 +66,7 @@ pub(crate) fn checkpoint(graph: &Graph, seed: u64) -> Checkpoint {
         provenance: Provenance::default(),
     };
     let images = pixels(4, graph.spec(), seed ^ 1);
-    let scales =
-        infer::calibrate(graph, &checkpoint.dequantized(), &checkpoint.preprocessing, &images).unwrap();
-    checkpoint.activations = Activations::Static(scales);
-    checkpoint
+    let scales = zoo::calibrate(graph, &contents.dequantized(), &contents.preprocessing, &images).unwrap();
+    contents.activations = Activations::Static(scales);
+    Checkpoint::new(contents).unwrap()
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use graph::{Graph, Node, Op, Window};
-use quant::{ActivationScale, Checkpoint, WeightScale};
+use quant::{ActivationScale, Contents, WeightScale};
 
 /// The result of one image.
 pub(crate) struct Outcome {
@@ -49,7 +49,7 @@ struct Sums {
 }
 
 /// Runs one image of u8 pixels, [channels, height, width].
-pub(crate) fn run(graph: &Graph, checkpoint: &Checkpoint, pixels: &[u8]) -> Outcome {
+pub(crate) fn run(graph: &Graph, checkpoint: &Contents, pixels: &[u8]) -> Outcome {
     let nodes = graph.nodes();
     let points: Vec<usize> = graph.quantization_points().iter().map(|p| p.node).collect();
     let weights: BTreeMap<&str, (&[i8], &WeightScale)> =
@@ -244,7 +244,7 @@ fn rectified(chain: Value, bound: f64) -> Value {
 }
 
 /// Returns the levels per unit of a node's output; 1 for logits.
-fn scale_of_output(id: usize, nodes: usize, checkpoint: &Checkpoint, node: &Node) -> f64 {
+fn scale_of_output(id: usize, nodes: usize, checkpoint: &Contents, node: &Node) -> f64 {
     if id + 1 == nodes {
         1.0
     } else {

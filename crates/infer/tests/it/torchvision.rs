@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use graph::{Graph, ModelSpec, Preprocessing};
 use infer::Network;
-use quant::{Activations, Checkpoint, Provenance, QuantTensor};
+use quant::{Activations, Checkpoint, Contents, Provenance, QuantTensor};
 use serde_json::Value;
 
 use crate::seeded::{hashed, parameters};
@@ -27,19 +27,18 @@ pub(crate) fn checkpoint(graph: &Graph, pixels: &[u8], per_channel: bool) -> Che
     let (stored, parameters) =
         parameters(graph).into_iter().partition::<BTreeMap<_, _>, _>(|(_, tensor)| tensor.shape().len() > 1);
     let weights = graph.stored_weights().into_iter();
-    let mut checkpoint = Checkpoint {
+    let mut contents = Contents {
         model: graph.spec().clone(),
         layers: vec![],
-        preprocessing: Preprocessing { mean: vec![0.5, 0.45, 0.4], std: vec![0.25, 0.2, 0.3] },
+        preprocessing: Preprocessing::new(vec![0.5, 0.45, 0.4], vec![0.25, 0.2, 0.3]).unwrap(),
         weights: weights.map(|p| quantize(&p.name, &stored[&p.name]).unwrap()).collect(),
         parameters,
         activations: Activations::Static(BTreeMap::new()),
         provenance: Provenance::default(),
     };
-    let scales =
-        infer::calibrate(graph, &checkpoint.dequantized(), &checkpoint.preprocessing, pixels).unwrap();
-    checkpoint.activations = Activations::Static(scales);
-    checkpoint
+    let scales = zoo::calibrate(graph, &contents.dequantized(), &contents.preprocessing, pixels).unwrap();
+    contents.activations = Activations::Static(scales);
+    Checkpoint::new(contents).unwrap()
 }
 
 /// Largest difference in a logit, relative to the largest difference between an image's logit and the mean

@@ -8,7 +8,7 @@
 
 use std::path::Path;
 
-use graph::{Layer, ModelSpec, Preprocessing};
+use graph::{Layer, ModelSpec, Preprocessing, PreprocessingError};
 use prost::Message;
 use quant::Parameters;
 
@@ -86,15 +86,16 @@ impl InputArithmetic {
     /// ```text
     /// ((pixel / 255 - mean) / std) * scale + offset = (pixel / 255 - (mean - offset * std / scale)) / (std / scale)
     /// ```
-    pub fn preprocessing(&self, asked: &Preprocessing) -> Preprocessing {
+    ///
+    /// # Errors
+    /// Means and deviations that leave f32.
+    pub fn preprocessing(&self, asked: &Preprocessing) -> Result<Preprocessing, PreprocessingError> {
         let of = |values: &[f32], bytes: f64, c: usize| if self.bytes { bytes } else { values[c].into() };
         let channels = 0..self.scale.len();
-        let std = |c| of(&asked.std, 1.0 / 255.0, c) / self.scale[c];
-        let mean = |c| of(&asked.mean, 0.0, c) - self.offset[c] * std(c);
-        Preprocessing {
-            mean: channels.clone().map(|c| mean(c) as f32).collect(),
-            std: channels.map(|c| std(c) as f32).collect(),
-        }
+        let std = |c| of(asked.std(), 1.0 / 255.0, c) / self.scale[c];
+        let mean = |c| of(asked.mean(), 0.0, c) - self.offset[c] * std(c);
+        let means = channels.clone().map(|c| mean(c) as f32).collect();
+        Preprocessing::new(means, channels.map(|c| std(c) as f32).collect())
     }
 }
 

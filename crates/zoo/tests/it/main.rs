@@ -6,6 +6,7 @@
 
 mod architectures;
 mod bind;
+mod calibration;
 mod found;
 mod golden;
 mod import;

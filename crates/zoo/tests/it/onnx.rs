@@ -172,13 +172,13 @@ fn choices_are_said() {
 /// ((p / 255 - 0.5) / 0.25) * 2 + 1 = (p / 255 - 0.375) / 0.125, and (p - 51) * 0.02 = (p / 255 - 0.2) / (0.02 * 255)^-1.
 #[test]
 fn arithmetic_on_the_image_is_preprocessing() {
-    let asked = Preprocessing { mean: vec![0.5], std: vec![0.25] };
+    let asked = Preprocessing::new(vec![0.5], vec![0.25]).unwrap();
     let arithmetic = InputArithmetic { bytes: false, scale: vec![2.0], offset: vec![1.0] };
-    let expected = Preprocessing { mean: vec![0.375], std: vec![0.125] };
-    assert_eq!(arithmetic.preprocessing(&asked), expected);
+    let expected = Preprocessing::new(vec![0.375], vec![0.125]).unwrap();
+    assert_eq!(arithmetic.preprocessing(&asked).unwrap(), expected);
     let bytes = InputArithmetic { bytes: true, scale: vec![0.02], offset: vec![-51.0 * 0.02] };
-    let found = bytes.preprocessing(&asked);
-    assert!((found.mean[0] - 0.2).abs() < 1e-7 && (found.std[0] - 1.0 / 5.1).abs() < 1e-7, "{found:?}");
+    let found = bytes.preprocessing(&asked).unwrap();
+    assert!((found.mean()[0] - 0.2).abs() < 1e-7 && (found.std()[0] - 1.0 / 5.1).abs() < 1e-7, "{found:?}");
 }
 
 fn count(model: &OnnxModel, wanted: impl Fn(&Op) -> bool) -> usize {

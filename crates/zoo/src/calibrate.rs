@@ -3,10 +3,8 @@ use std::collections::BTreeMap;
 use graph::{Graph, Op, Preprocessing};
 use quant::{ActivationScale, FloatTensor, Parameters};
 use rayon::prelude::*;
-use zoo::{FloatNetwork, Range};
 
-use crate::InferError;
-use crate::check;
+use crate::{FloatNetwork, Range, ZooError};
 
 /// Number of images in one pass of the float network. More are no faster, because the threads take different
 /// batches, and candle's unfolded windows of one VGG-16 layer on ImageNet take 115 MB an image.
@@ -29,19 +27,19 @@ pub fn calibrate(
     parameters: &Parameters,
     preprocessing: &Preprocessing,
     pixels: &[u8],
-) -> Result<BTreeMap<String, ActivationScale>, InferError> {
+) -> Result<BTreeMap<String, ActivationScale>, ZooError> {
     let [channels, height, width] = graph.spec().input;
     let image = channels * height * width;
     if !pixels.len().is_multiple_of(image) {
-        return Err(InferError::PixelCount { found: pixels.len(), image });
+        return Err(ZooError::PixelCount { found: pixels.len(), image });
     }
     if pixels.is_empty() {
-        return Err(InferError::NoImages);
+        return Err(ZooError::NoImages);
     }
-    check::preprocessing(preprocessing, channels)?;
+    preprocessing.check_channels(channels)?;
     let float_network = FloatNetwork::from_parameters(graph, parameters)?;
 
-    let observe = |batch: &[u8]| -> Result<Vec<Range>, InferError> {
+    let observe = |batch: &[u8]| -> Result<Vec<Range>, ZooError> {
         let values = batch.iter().enumerate().map(|(i, &pixel)| {
             let channel = i / (height * width) % channels;
             preprocessing.value(channel, pixel)
@@ -56,17 +54,10 @@ pub fn calibrate(
     let scales = graph.quantization_points().into_iter().map(|point| {
         let node = &graph.nodes()[point.node];
         let max_abs = match node.op {
-            Op::Input => input_max_abs(preprocessing),
+            Op::Input => preprocessing.max_abs(),
             _ => ranges.iter().map(|batch| batch[point.node].max_abs()).fold(0.0, f32::max),
         };
         (node.name.clone(), ActivationScale::from_range(max_abs, point.signed))
     });
     Ok(scales.collect())
-}
-
-/// Returns the largest magnitude of a normalized pixel in any channel. Normalization is monotonic, so it
-/// occurs at pixel value 0 or 255.
-fn input_max_abs(preprocessing: &Preprocessing) -> f32 {
-    let extremes = |channel| [0, 255].map(|pixel| preprocessing.value(channel, pixel).abs());
-    (0..preprocessing.mean.len()).flat_map(extremes).fold(0.0, f32::max)
 }
