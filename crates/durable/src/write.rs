@@ -20,7 +20,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_with(path, |file| file.write_all(bytes))
 }
 
-/// Writes a file as [`write`] does; `content` writes its bytes.
+/// Writes a file as [`write()`] does; `content` writes its bytes.
 ///
 /// # Errors
 /// `content` fails or the file system refuses; the file that was at `path` before is still there.
@@ -31,7 +31,7 @@ pub fn write_with(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Resul
     publish(path, content, |temporary| fs::rename(temporary, path))
 }
 
-/// Writes a file as [`write`] does, unless a file is already there: that one stays as it is, even when two processes
+/// Writes a file as [`write()`] does, unless a file is already there: that one stays as it is, even when two processes
 /// arrive together. Returns `true` if the file was written.
 ///
 /// # Errors

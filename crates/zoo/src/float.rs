@@ -139,7 +139,7 @@ impl FloatNetwork {
     /// ([`Graph::quantization_points`]) rounded to 8 bits: `clamp(round_half_even(x * levels_per_unit))
     /// / levels_per_unit`. `scales` has one entry for each of those nodes, by name.
     ///
-    /// With the dequantized weights of an int8 checkpoint ([`quant::Checkpoint::dequantized`]) this
+    /// With the dequantized weights of an int8 checkpoint ([`quant::Contents::dequantized`]) this
     /// emulates the int8 network, up to f32 rounding inside a layer.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Architectures as layer graphs, as float networks in candle, and the import of foreign checkpoints.
 //!
-//! **A network is data**: [`build`] turns a [`graph::ModelSpec`] into a [`Graph`], a list of nodes in
+//! **A network is data**: [`build`] turns a [`graph::ModelSpec`] into a [`graph::Graph`], a list of nodes in
 //! execution order with PyTorch's parameter names. [`ARCHITECTURES`] lists what can be built. A network that
 //! none of these names stands for lists its layers, and [`build_stored`] takes either.
 //!
