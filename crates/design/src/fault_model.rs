@@ -33,31 +33,31 @@ pub enum FaultKind {
     /// (1: adjacent; physically adjacent bits of a memory that interleaves D words are D apart in logical
     /// addresses).
     ///
-    /// Bursts start at each position independently with the probability s that makes every bit flip with the given
-    /// rate p: a bit stays when none of the bursts that could cover it does, 1 - p = prod over j < M of
+    /// Bursts start at each position independently, with a probability s for which every bit flips with the given
+    /// rate p. A bit stays if none of the bursts that could cover it occurs: 1 - p = prod over j < M of
     /// (1 - s P(length > j)). A bit that several bursts cover flips once (union). Bursts that begin before a
-    /// plane and reach into it count too, so that p holds at the edges; none goes on from one plane to another.
+    /// plane and reach into it count too, so that p holds at the edges; no burst crosses from one plane to another.
     Burst {
         /// Fewest and most bits of a burst.
         length: (u64, u64),
         /// Distance from one of its bits to the next, in bits.
         distance: u64,
     },
-    /// `stuck-at:value=V`: every bit is stuck at V with the given probability, and flips where the other value was
+    /// `stuck-at:value=V`: every bit is stuck at V with the given probability, and flips if the other value was
     /// stored.
     StuckAt {
         /// True if bits are stuck at 1.
         one: bool,
     },
     /// `asymmetric:share=S`: a stored 1 flips with probability 2 p S, a stored 0 with 2 p (1 - S), so that p is the
-    /// flip probability of a memory with as many ones as zeros, and S is the share of its flips that are 1 to 0.
+    /// flip probability of a memory with equal numbers of ones and zeros, and S is the share of its flips from 1 to 0.
     Asymmetric {
         /// S, in [0, 1].
         share: f64,
     },
     /// `accumulate:hours=H[,scrub=I]`: the rate is the probability with which a bit flips in an hour, and the
-    /// memory is read at the end of H hours. Every I hours before that, where I is given, it is scrubbed: each
-    /// word is decoded, and where that changes it, what was read is stored anew, rightly or not.
+    /// memory is read at the end of H hours. If I is given, the memory is scrubbed every I hours before that: each
+    /// word is decoded, and if the decoder changes it, the decoded word is stored, whether right or wrong.
     Accumulate {
         /// H.
         hours: u64,

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use ecc::Constraint;
 use graph::Variant;
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 use wot::{Augmentation, BitErrors, Method, Scale, Schedule, Validation};
 use zoo::Selection;
 
@@ -96,9 +97,9 @@ pub struct Stage {
     #[serde(default = "float")]
     pub name: String,
     method: MethodName,
-    /// Protection whose constraint the trained weights satisfy.
-    #[serde(default = "in_place")]
-    protection: String,
+    /// `protection`: the constraint of this protection, which the trained weights satisfy.
+    #[serde(rename = "protection", default = "in_place", deserialize_with = "constraint_of")]
+    constraint: Constraint,
     /// Rule from the float weights of a tensor to its scale.
     #[serde(default)]
     scale: ScaleRule,
@@ -174,8 +175,15 @@ fn float() -> String {
     "float".into()
 }
 
-fn in_place() -> String {
-    "in-place-64-57".into()
+fn in_place() -> Constraint {
+    Constraint::WOT
+}
+
+fn constraint_of<'de, D: Deserializer<'de>>(from: D) -> Result<Constraint, D::Error> {
+    let name = String::deserialize(from)?;
+    let protection =
+        ecc::by_id(&name).map_err(|unknown| D::Error::custom(format!("protection: {unknown}")))?;
+    Ok(protection.constraint())
 }
 
 fn all_bits() -> Vec<u8> {
@@ -253,7 +261,6 @@ impl Recipe {
 
 impl Stage {
     fn check(&self) -> anyhow::Result<()> {
-        ecc::by_id(&self.protection).context("wot.protection")?;
         if let (Some(clip), ScaleRule::LeastError) = (self.clip, self.scale) {
             return Err(anyhow!("wot.clip is {clip}, expected none beside scale = \"least-error\""));
         }
@@ -266,12 +273,12 @@ impl Stage {
 
     /// Constraint that the trained weights satisfy.
     pub fn constraint(&self) -> Constraint {
-        ecc::by_id(&self.protection).expect("checked when the recipe was read").constraint()
+        self.constraint
     }
 
     /// The same for the trainer. `validation` is the number of held-out images.
     pub fn recipe(&self, seed: u64, validation: usize) -> wot::Recipe {
-        let constraint = self.constraint();
+        let constraint = self.constraint;
         let bits = |bits: &[u8]| bits.iter().fold(0, |set, bit| set | 1 << bit);
         wot::Recipe {
             method: match self.method {
