@@ -106,7 +106,7 @@ pub enum ExperimentError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the operating system.
         source: std::io::Error,
     },
     /// The file is not TOML, or a key is unknown, missing or of the wrong type.

@@ -450,7 +450,7 @@ impl<'a> StoredRegion<'a> {
         accounts
     }
 
-    /// What a block of the region's bytes is read as without faults.
+    /// Bytes that a block of the region is read as without faults.
     fn as_stored(&self, bytes: [i8; BLOCK]) -> [i8; BLOCK] {
         // Nobody need be asked where storage changes nothing.
         if self.losses.is_empty() { bytes } else { self.code.as_stored(bytes) }

@@ -22,7 +22,7 @@ pub enum ShardError {
     /// There is no shard of that number.
     #[error("shards of {count} are numbered from 0, expected K below {count}")]
     Index {
-        /// How many shards there are said to be.
+        /// Number of shards, as given.
         count: u64,
     },
     /// No shards at all.
@@ -65,7 +65,7 @@ impl Shard {
         self.index
     }
 
-    /// Whether the unit at `position` in the plan's order is of this shard.
+    /// Returns true if the unit at `position` in the plan's order belongs to this shard.
     pub fn takes(self, position: usize) -> bool {
         self == Self::of(position, self.count)
     }

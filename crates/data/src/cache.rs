@@ -37,7 +37,7 @@ const DIGEST_BYTES: usize = 32;
 /// Longer reasons are cut off.
 const MAX_REASON_BYTES: usize = 1000;
 
-/// What came of the cache.
+/// Result of a look into the cache.
 #[derive(Debug)]
 pub enum CacheOutcome {
     /// No cache was asked for.
@@ -46,26 +46,26 @@ pub enum CacheOutcome {
     Read,
     /// The images were decoded, and the pixels are there now.
     Written {
-        /// What was wrong with a damaged file that was there before.
+        /// Defect of a damaged earlier file.
         damage: Option<String>,
     },
     /// The images were decoded, but the pixels could not be written.
     Failed {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// Error of the operating system.
         source: io::Error,
     },
 }
 
-/// What decoding gave.
+/// Result of decoding.
 #[derive(Default)]
 pub(crate) struct Decoded {
     /// Files read, from the first.
     pub(crate) examined: usize,
-    /// Those that could not be decoded, ascending, and why.
+    /// Files that could not be decoded, ascending, with the reason.
     pub(crate) unreadable: Vec<(usize, String)>,
-    /// Of the others, one after the other.
+    /// Pixels of the others, one after the other.
     pub(crate) pixels: Vec<u8>,
 }
 

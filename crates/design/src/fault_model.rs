@@ -20,7 +20,7 @@ pub struct FaultModel {
     pub scope: Scope,
 }
 
-/// How faults fall on a memory at a rate. `Display` writes the text without a scope.
+/// Distribution of faults in a memory at a rate. `Display` writes the text without a scope.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum FaultKind {
     /// `bernoulli`: every bit flips with the given probability, independently of all others.

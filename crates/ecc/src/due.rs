@@ -2,7 +2,7 @@ use crate::{
     BLOCK, Constraint, Dense, MemoryImage, OutcomeDistribution, Outcomes, Protection, WordShape, WordStatus,
 };
 
-/// How a word is read that is declared uncorrectable (DUE).
+/// Reading of a word that is declared uncorrectable (DUE).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DuePolicy {
     /// The word is read as received. The paper does this.

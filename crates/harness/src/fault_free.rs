@@ -40,7 +40,7 @@ struct Stored {
     /// Images classified correctly, and those with the prediction of the network itself.
     correct: u64,
     agree: u64,
-    /// Of all predictions in order, as in the records.
+    /// Hash of all predictions in order, as in the records.
     predictions_hash: String,
 }
 

@@ -82,7 +82,7 @@ struct PageSizes {
 }
 
 impl PageSizes {
-    /// Of the page that follows.
+    /// Header of the following page.
     fn read(chunk: &mut Walk) -> Result<Self> {
         let (mut page_kind, mut expanded, mut stored) = (None, None, None);
         let mut id = 0;
@@ -111,7 +111,7 @@ struct CheckedPages {
     sizes: VecDeque<usize>,
     /// Least number of bytes a plainly encoded value takes.
     value_bytes: usize,
-    /// Whether the dictionary was seen.
+    /// True if the dictionary has been seen.
     dictionary: bool,
 }
 

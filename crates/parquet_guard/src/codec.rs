@@ -13,10 +13,10 @@ const ANY_PAGE: u64 = 4 << 20;
 /// The most bytes that a byte of deflate stands for.
 const DEFLATE_EXPANSION: u64 = 1032;
 
-/// What a brotli decoder reads at a time.
+/// Bytes that a brotli decoder reads at a time.
 const BUFFER_BYTES: usize = 4096;
 
-/// How the pages of a column chunk are stored.
+/// Compression of the pages of a column chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Codec(CompressionCodec);
 
@@ -44,12 +44,12 @@ impl Codec {
             CompressionCodec::ZSTD | CompressionCodec::BROTLI => {
                 stored.saturating_mul(DEFLATE_EXPANSION).max(ANY_PAGE)
             }
-            // What is not compressed is not larger than it is, but for its header's claim, which nobody asks for.
+            // An uncompressed page has its own size, whatever its header claims.
             _ => stored.saturating_mul(32),
         }
     }
 
-    /// Whether pages are compressed at all.
+    /// Returns true if pages are compressed.
     pub(crate) fn compresses(self) -> bool {
         self.0 != CompressionCodec::UNCOMPRESSED
     }

@@ -26,7 +26,7 @@ pub fn open(file: &File, file_bytes: u64) -> Result<SerializedFileReader<File>> 
     SerializedFileReader::new(file.try_clone()?)
 }
 
-/// What is no parquet file at all is left for the parquet crate to refuse.
+/// A file that is not parquet at all passes: the parquet crate refuses it.
 fn check(mut file: &File, file_bytes: u64) -> Result<()> {
     let Some(tail_start) = file_bytes.checked_sub(TAIL_BYTES) else { return Ok(()) };
     file.seek(SeekFrom::Start(tail_start))?;

@@ -17,7 +17,7 @@ pub(crate) fn error(message: &str) -> ParquetError {
 /// A part of a file, walked in Thrift's compact protocol
 /// (<https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>).
 ///
-/// What the parquet crate reads differently, or reads for ever, is refused: numbers of fields that go down,
+/// Refuses input that the parquet crate reads differently or forever: numbers of fields that go down,
 /// lists of booleans (which its readers step over without moving), maps.
 pub(crate) struct Walk {
     bytes: BufReader<File>,

@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::FloatTensor;
 
-/// Largest magnitude a clean quantized value takes; -128 is left to faults.
+/// Largest magnitude of a clean quantized value; only faults make -128.
 pub const MAX_LEVEL: i8 = 127;
 
-/// Why a tensor cannot be quantized.
+/// Reason that a tensor cannot be quantized.
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum QuantError {
     /// A NaN or an infinity, which has no place on a linear scale.
@@ -31,12 +31,13 @@ pub enum QuantError {
     },
 }
 
-/// Levels per unit of a tensor's weights; all finite and positive.
+/// Levels per unit of a tensor's weights, finite and positive: the reciprocal of what PyTorch, ONNX and TFLite call
+/// scale.
 #[derive(Clone, Debug, PartialEq)]
 pub enum WeightScale {
-    /// One for the whole tensor, 127 / max|w|: the paper's.
+    /// One scale for the whole tensor, 127 / max|w|: the paper's rule.
     Tensor(f32),
-    /// One for each output channel (the first dimension), 127 / max|w| of the channel.
+    /// One scale for each output channel (the first dimension), 127 / max|w| of the channel.
     Channels(Vec<f32>),
 }
 
@@ -44,7 +45,7 @@ impl WeightScale {
     /// Levels per unit of the weights of an output channel.
     ///
     /// # Panics
-    /// When there are scales for channels, and none for this one.
+    /// If there are scales for channels, and none for this one.
     pub fn of(&self, channel: usize) -> f32 {
         match self {
             Self::Tensor(scale) => *scale,
@@ -52,7 +53,7 @@ impl WeightScale {
         }
     }
 
-    /// All of them: a single one, or one for each channel in order.
+    /// All scales: a single one, or one for each channel in order.
     pub fn values(&self) -> &[f32] {
         match self {
             Self::Tensor(scale) => std::slice::from_ref(scale),
@@ -88,14 +89,14 @@ impl QuantTensor {
         Ok(Self::rounded(name, tensor, WeightScale::Tensor(scale)))
     }
 
-    /// As [`QuantTensor::quantize`], with a scale for each output channel: max|w| is that of the channel, and
-    /// a channel of zeros gets scale 1.
+    /// Quantizes like [`QuantTensor::quantize`], with one scale for each output channel: 127 / max|w| of the channel; a
+    /// channel of zeros gets scale 1.
     ///
     /// # Errors
     /// As [`QuantTensor::quantize`].
     ///
     /// # Panics
-    /// When the tensor has no dimension.
+    /// If the tensor has no dimension.
     pub fn quantize_per_channel(name: &str, tensor: &FloatTensor) -> Result<Self, QuantError> {
         check_finite(name, tensor)?;
         let channels = tensor.shape()[0];
@@ -143,7 +144,7 @@ fn scale_of(values: &[f32]) -> Result<f32, f32> {
     if scale.is_finite() { Ok(scale) } else { Err(max_abs) }
 }
 
-/// How one activation is quantized: fixed at calibration, the same for every image.
+/// Quantization of one activation: fixed at calibration, equal for every image.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ActivationScale {
@@ -176,7 +177,7 @@ impl ActivationScale {
     }
 }
 
-/// How the activations of a network get their scales.
+/// Source of the scales of a network's activations.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Activations {
     /// Fixed at calibration: the scale of every quantization point, by node name.
@@ -197,7 +198,7 @@ impl Activations {
         }
     }
 
-    /// As [`Activations::scales`], to be changed.
+    /// Mutable form of [`Activations::scales`].
     pub fn scales_mut(&mut self) -> Option<&mut BTreeMap<String, ActivationScale>> {
         match self {
             Self::Static(scales) => Some(scales),

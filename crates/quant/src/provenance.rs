@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-/// Where a checkpoint came from. Recorded, shown, and not part of its identity.
+/// Origin of a checkpoint. It is stored and shown, and is not part of the identity.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Provenance {
@@ -12,10 +12,10 @@ pub struct Provenance {
     pub calibration: String,
     /// Lowercase hex SHA-256 of those images.
     pub calibration_digest: String,
-    /// What was done to the weights after rounding, e.g. how many were throttled.
+    /// Changes of the weights after rounding, for example the number of throttled weights.
     pub weight_edits: String,
-    /// Choices made in reading the float checkpoint (a key, a prefix, a batch size, arithmetic on the image), a
-    /// sentence each. Absent from files where there was nothing to choose.
+    /// Choices made on reading the float checkpoint (a key, a prefix, a batch size, arithmetic on the image), one
+    /// sentence each. Absent from files if there was no choice.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reading: Vec<String>,
     /// Program and version that wrote the file.

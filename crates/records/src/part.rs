@@ -35,7 +35,7 @@ pub enum PartError {
     Line {
         /// Line number, from 1.
         line: usize,
-        /// What the JSON reader said.
+        /// Error of the JSON reader.
         source: serde_json::Error,
     },
     /// A newer version of the program wrote it.

@@ -25,7 +25,7 @@ pub enum StoreError {
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the operating system.
         source: io::Error,
     },
     /// The directory holds records of another plan.
@@ -54,7 +54,7 @@ pub enum StoreError {
     Manifest {
         /// The manifest file.
         path: PathBuf,
-        /// What is wrong.
+        /// The defect.
         message: String,
     },
     /// A newer version of the program stores its records here.

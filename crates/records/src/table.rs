@@ -64,7 +64,7 @@ pub enum TableError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the operating system.
         source: std::io::Error,
     },
     /// The parquet library refused.
@@ -75,7 +75,7 @@ pub enum TableError {
     Schema {
         /// The file.
         path: PathBuf,
-        /// What was found and expected.
+        /// The value found and the expectation.
         message: String,
     },
 }
@@ -139,7 +139,7 @@ impl TrialRow {
     }
 }
 
-/// How a column reaches its field.
+/// Accessor from a row to the field of a column.
 enum Field {
     Text(fn(&mut TrialRow) -> &mut String),
     /// A fault model, as its normal form.

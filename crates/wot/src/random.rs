@@ -5,7 +5,7 @@ use inject::sampling::uniform;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 
-/// What a random stream is for. Streams of different purposes never meet.
+/// Purpose of a random stream. Streams of different purposes never overlap.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Purpose {
     /// Initial weights; the place is the parameter's number.

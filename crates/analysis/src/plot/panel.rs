@@ -1,4 +1,4 @@
-//! What stands below a figure's head: panels, and the frames with axes in them.
+//! Panels below a figure's head, and the frames with axes in them.
 
 use plotters::style::FontStyle;
 use plotters::style::text_anchor::{HPos, VPos};
@@ -23,7 +23,7 @@ pub(crate) struct Grid {
 }
 
 impl Grid {
-    /// Places for panels of this height, in at most so many columns.
+    /// Places for panels of this height, in at most `most_columns` columns.
     pub(crate) fn new(page: Page, panels: usize, height: i32, most_columns: i32) -> Self {
         let columns = (panels as i32).clamp(1, most_columns);
         let rows = (panels as i32 + columns - 1) / columns;

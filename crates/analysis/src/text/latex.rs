@@ -2,7 +2,7 @@
 
 use crate::text::escape::line;
 
-/// A table. Everything in it is LaTeX already, but for the title.
+/// A table. Its parts are LaTeX already, except the title.
 pub(crate) struct LatexTable<'a> {
     /// Begins the caption and names the table for `\ref`.
     pub(crate) title: &'a str,

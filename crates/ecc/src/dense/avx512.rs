@@ -178,7 +178,7 @@ const PAIRS_BY_BYTE: [u16; 32] = transposition(8, 4);
 /// The opposite.
 const PAIRS_BY_LANE: [u16; 32] = transposition(4, 8);
 
-/// Where the entries of a transposed matrix of `rows` rows come from.
+/// Source positions of the entries of a transposed matrix of `rows` rows.
 const fn transposition(rows: u16, columns: u16) -> [u16; 32] {
     let mut from = [0; 32];
     let mut i = 0;

@@ -52,7 +52,7 @@ pub(super) const LINE: usize = 64;
 const GROUP: usize = 4 * LINE;
 /// Blocks of a group, and its check bytes where a code has them.
 pub(crate) const GROUP_BLOCKS: usize = GROUP / BLOCK;
-/// How far ahead of the loads to prefetch, in bytes.
+/// Distance of the prefetch ahead of the loads, in bytes.
 const AHEAD: usize = 4096;
 /// Outputs of this many bytes or more go past the caches.
 const STREAM_FROM: usize = 4 << 20;
@@ -73,7 +73,7 @@ pub(crate) enum Code {
     SecDed,
     InPlace,
     Matrix(&'static Matrix),
-    /// A code of more than 16 check bits, as two of at most so many: each matrix sees the other's check cells as cells
+    /// A code of more than 16 check bits, as two of at most 16: each matrix sees the other's check cells as cells
     /// without a column.
     Matrices(&'static [Matrix; 2]),
 }
@@ -140,7 +140,7 @@ pub(crate) fn bytes_before_lines<T>(output: &[T]) -> usize {
     if streams { bytes } else { 0 }
 }
 
-/// Whether to store groups past the caches.
+/// True if groups are stored past the caches.
 fn streams(output: &[u8]) -> bool {
     output.len() >= STREAM_FROM && output.as_ptr().addr().is_multiple_of(LINE)
 }
@@ -287,11 +287,11 @@ unsafe fn store<L: Line>(line: L, place: &mut [u8; LINE], stream: bool) {
     unsafe { if stream { line.stream(place) } else { line.store(place) } }
 }
 
-/// What a code makes of a line.
+/// Operations of a code on a line.
 ///
 /// The methods are unsafe because a line may need instructions that the machine lacks.
 pub(super) trait Lines: Copy {
-    /// Whether it keeps a check byte beside each block.
+    /// True if the code keeps a check byte beside each block.
     const BESIDE: bool;
 
     /// The check bytes of a plane, group by group; none for a code that keeps none.
@@ -425,7 +425,7 @@ impl Lines for &[Matrix; 2] {
 ///
 /// The methods are unsafe because an implementation may need instructions that the machine lacks.
 pub(super) trait Line: Copy {
-    /// Whether lines are x86-64 vectors, for which caches are passed by and filled ahead.
+    /// True if lines are x86-64 vectors, whose stores bypass the caches and whose loads are prefetched.
     const VECTORS: bool;
 
     unsafe fn load(from: &[u8; LINE]) -> Self;

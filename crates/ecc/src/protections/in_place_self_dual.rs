@@ -59,7 +59,7 @@ pub struct InPlaceSelfDual {
     kernel: Kernel,
 }
 
-/// What is made once of a code.
+/// Tables of a code, computed once.
 #[derive(Debug)]
 struct Design {
     id: &'static str,
@@ -226,7 +226,7 @@ impl Protection for InPlaceSelfDual {
         self.design.syndrome(image.block(word)).into()
     }
 
-    /// That of the code; a flip of a bit without protection makes a word wrong and changes nothing else.
+    /// Distribution of the code; a flip of an unprotected bit makes a word wrong and changes nothing else.
     fn outcome_distributions(&self) -> Option<Vec<OutcomeDistribution>> {
         let half = 8 * self.design.spare;
         let bits = 2 * half;

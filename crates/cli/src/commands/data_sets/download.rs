@@ -33,7 +33,7 @@ pub(super) struct Source<'a> {
     pub(super) url: &'a str,
     /// Length in bytes, if it is known beforehand.
     pub(super) bytes: Option<u64>,
-    /// What people can do without the file, appended to the error if the host cannot be reached.
+    /// Advice for users without the file, appended to the error if the host cannot be reached.
     pub(super) instead: &'a str,
 }
 
