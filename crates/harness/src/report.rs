@@ -7,7 +7,7 @@ use analysis::{
     Commands, Context, Estimates, Measure, Run, Sensitivity, Statistic, drop_table, sensitivity_markdown,
 };
 use anyhow::anyhow;
-use records::{Manifest, Store, TableError, read_trials};
+use records::{Manifest, Store, StoreError, read_trials};
 
 use crate::Failure;
 use crate::fault_free::lossy_storages;
@@ -22,7 +22,6 @@ pub struct RunReport<'a> {
     store: &'a Store,
     /// The estimates.
     pub estimates: Estimates,
-    trials_sha256: String,
 }
 
 impl<'a> RunReport<'a> {
@@ -31,19 +30,18 @@ impl<'a> RunReport<'a> {
     /// # Errors
     /// If the table is missing or damaged, or its trials contradict each other.
     pub fn new(store: &'a Store) -> Result<Self, Failure> {
-        let trials = store.root().join("trials.parquet");
-        let rows = read_trials(&trials).map_err(|error| match error {
-            TableError::Schema { .. } => Failure::input(error),
-            TableError::Io { .. } | TableError::Parquet(_) => Failure::machine(error),
-        })?;
-        let trials_sha256 = File::open(&trials)
-            .and_then(durable::sha256_hex_of)
-            .map_err(|error| Failure::Machine(anyhow!("{}: {error}", trials.display())))?;
+        let rows = read_trials(&trials(store)).map_err(StoreError::from)?;
         let manifest = store.manifest();
         let estimates = Estimates::from_rows(&rows).map_err(Failure::input)?;
         let estimates = estimates.with_lossy(lossy_storages(store)?).map_err(Failure::input)?;
         let estimates = estimates.with_measure(measure(manifest)).with_expected(&manifest.expected);
-        Ok(Self { store, estimates, trials_sha256 })
+        Ok(Self { store, estimates })
+    }
+
+    /// The command that computes the run again, on any machine.
+    pub fn command(&self) -> String {
+        let manifest = self.store.manifest();
+        format!("zerospace {}{}", manifest.latest().arguments(), data_option(manifest))
     }
 
     /// Writes tables, figures and the report as Markdown and HTML into a folder; returns the files.
@@ -54,9 +52,13 @@ impl<'a> RunReport<'a> {
         let manifest = self.store.manifest();
         let arguments = manifest.latest().arguments();
         let (experiment, worst) = (arguments.experiment(), self.estimates.worst_trial());
-        let data = if is_synthetic_run(manifest) { "" } else { " --data $DATA" };
+        let data = data_option(manifest);
+        let trials = trials(self.store);
+        let trials_sha256 = File::open(&trials)
+            .and_then(durable::sha256_hex_of)
+            .map_err(|error| Failure::Machine(anyhow!("{}: {error}", trials.display())))?;
         let commands = Commands {
-            repeat: &format!("zerospace {arguments}{data}"),
+            repeat: &self.command(),
             verify: &format!("zerospace verify {experiment} --out DIR{data}"),
             replay: &format!(
                 "zerospace replay {experiment} {} {} --out DIR{data}",
@@ -72,7 +74,7 @@ impl<'a> RunReport<'a> {
             stop: manifest.stop,
             networks: &manifest.networks,
             notes: &notes,
-            run: Some(Run { manifest, commands, trials_sha256: &self.trials_sha256 }),
+            run: Some(Run { manifest, commands, trials_sha256: &trials_sha256 }),
         };
         analysis::write_report(&self.estimates, &context, folder).map_err(Failure::machine)
     }
@@ -84,6 +86,16 @@ impl<'a> RunReport<'a> {
             swept => sensitivity_markdown(&swept, FIRST_OF_RANKING),
         }
     }
+}
+
+/// The merged table of a run.
+fn trials(store: &Store) -> PathBuf {
+    store.root().join("trials.parquet")
+}
+
+/// Option of a command that computes a run again: the folder of the data sets, unless the program draws the images.
+fn data_option(manifest: &Manifest) -> &'static str {
+    if is_synthetic_run(manifest) { "" } else { " --data $DATA" }
 }
 
 /// Quantity that `correct` of a run's records counts.

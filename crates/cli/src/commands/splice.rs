@@ -17,7 +17,7 @@ use records::{Manifest, Store};
 use crate::terminal::exit::Outcome;
 use crate::terminal::output::{data, markdown};
 use crate::terminal::signals;
-use harness::{Failure, RunReport, is_synthetic_run};
+use harness::{Failure, RunReport};
 
 const BEGIN: &str = "<!-- zerospace report: ";
 const CLOSE: &str = " -->";
@@ -100,13 +100,12 @@ fn part(name: &str, folder: &Path) -> Result<String, Failure> {
 /// The drop table of a run with its conditions and the command that computed it.
 fn drops(run: &str, folder: &Path) -> Result<String, Failure> {
     let store = Store::open(&folder.join(run))?;
-    let estimates = RunReport::new(&store)?.estimates;
-    let command = store.manifest().latest().arguments();
-    let data = if is_synthetic_run(store.manifest()) { "" } else { " --data $DATA" };
+    let report = RunReport::new(&store)?;
     Ok(format!(
-        "{}.\n\n{}\nFrom `zerospace {command}{data}`; all results are in [{run}]({run}/report.md).",
-        conditions(&estimates),
-        drop_table(&estimates, Statistic::AllTrials)
+        "{}.\n\n{}\nFrom `{}`; all results are in [{run}]({run}/report.md).",
+        conditions(&report.estimates),
+        drop_table(&report.estimates, Statistic::AllTrials),
+        report.command()
     ))
 }
 
