@@ -107,8 +107,9 @@ fn receive(signal: i32) {
 }
 
 impl State {
-    /// Ends the program.
+    /// Ends the program. No other thread writes to stderr after its line.
     fn stop(&self, signal: i32) -> ! {
+        let _last = std::io::stderr().lock();
         let (by, command) = (name(signal), &self.command);
         progress_line(&match self.left {
             Left::Resumable if self.place == Place::Polled => {
