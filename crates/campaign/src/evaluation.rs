@@ -3,7 +3,7 @@ use graph::WeightChange;
 use rayon::prelude::*;
 
 use crate::Trial;
-use crate::drawing::FEWEST_FOR_A_THREAD;
+use crate::cell_trials::FEWEST_FOR_A_THREAD;
 use crate::trial::hash;
 
 /// Runs a network on the evaluation set.

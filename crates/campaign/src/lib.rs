@@ -18,8 +18,8 @@
 //! [`StoredNetwork::account`] tells word by word what happened in a trial.
 
 mod account;
+mod cell_trials;
 mod changed;
-mod drawing;
 mod evaluation;
 mod experiment;
 mod memory;
@@ -31,14 +31,14 @@ mod syntax;
 mod trial;
 
 pub use account::{WordAccount, WordOutcome};
+pub use cell_trials::{CellTrials, CellTrialsError};
 pub use changed::{ChangedTrials, NoChangedTrials};
-pub use drawing::{Drawing, DrawingError};
 pub use evaluation::{Evaluation, Evaluator};
 pub use experiment::{DataSection, Experiment, ExperimentError, ModelSection, Sweep, TrialsOf};
 pub use memory::{StoredNetwork, UnknownTensor};
 pub use plan::{Network, PlanError, expected_outcomes, mean_flips, plan};
 pub use region::StoredRegion;
-pub use run::{Pace, Progress, RunError, RunOutcome, Subject, run};
+pub use run::{NetworkUnderTest, Progress, RunControl, RunError, RunOutcome, run};
 pub use shard::{Shard, ShardError};
 pub use syntax::from_toml;
 pub use trial::Trial;

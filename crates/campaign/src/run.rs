@@ -4,10 +4,10 @@ use std::collections::btree_map::Entry;
 use design::{CellId, CellSpec, TrialRecord};
 use records::{Part, PlannedCell, Rejected, Store, StoreError, Unit};
 
-use crate::{Drawing, Evaluation, Evaluator, Network, Shard, StoredNetwork};
+use crate::{CellTrials, Evaluation, Evaluator, Network, Shard, StoredNetwork};
 
 /// A network under test, with its evaluator.
-pub struct Subject<'a> {
+pub struct NetworkUnderTest<'a> {
     /// The stored network.
     pub network: &'a Network,
     /// Runs the network.
@@ -34,11 +34,11 @@ pub struct Progress<'a> {
 
 /// Instruction to a run, requested before every unit and between trials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pace {
+pub enum RunControl {
     /// Continue.
-    GoOn,
+    Continue,
     /// Write the finished trials of the current unit to the disk, so that a kill does not lose them, and continue.
-    Keep,
+    Save,
     /// Write the finished trials of the current unit to the disk, and stop.
     Stop,
 }
@@ -84,7 +84,7 @@ impl RunError {
 
 /// Computes the units of a shard that the run directory lacks and stores each unit when it is finished. Existing units of
 /// the plan are kept, and so are the first trials of begun units ([`Store::keep`]); a kill loses only those trials of the
-/// current unit that `pace` did not ask to keep. Units that the plan's stop rule makes unnecessary are left out, as soon as
+/// current unit that `control` did not ask to save. Units that the plan's stop rule makes unnecessary are left out, as soon as
 /// the parts that show it exist.
 ///
 /// Before the first unit, `run` computes one trial of every network, the first trial of its first cell of highest rate, and
@@ -94,9 +94,9 @@ impl RunError {
 /// When the disk refuses, or a record differs from that of another process; all finished units are kept.
 pub fn run(
     store: &Store,
-    subjects: &mut [Subject<'_>],
+    subjects: &mut [NetworkUnderTest<'_>],
     shard: Shard,
-    pace: &dyn Fn() -> Pace,
+    control: &dyn Fn() -> RunControl,
     on_progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<RunOutcome, RunError> {
     let manifest = store.manifest();
@@ -121,7 +121,7 @@ pub fn run(
     let mut stops = Stops { store, known: scan.done };
     let (mut compared, mut told) = (false, false);
     for unit in missing {
-        if pace() == Pace::Stop {
+        if control() == RunControl::Stop {
             break;
         }
         let first_trials = begun.remove(unit);
@@ -134,15 +134,16 @@ pub fn run(
         if !compared {
             for cell in canaries(&manifest.cells) {
                 let (memory, subject) = memories.of(&cell.spec, subjects)?;
-                let drawing = Drawing::new(memory, &cell.spec).map_err(|e| RunError::of(&cell.spec, e))?;
-                let records = subject.evaluation.records(0, drawing.trials(0, 1), subject.evaluator);
+                let cell_trials =
+                    CellTrials::new(memory, &cell.spec).map_err(|e| RunError::of(&cell.spec, e))?;
+                let records = subject.evaluation.records(0, cell_trials.trials(0, 1), subject.evaluator);
                 store.compare_canary(&part(cell, 0, subject, records))?;
             }
             compared = true;
         }
         let cell = cells[&unit.cell];
         let (memory, subject) = memories.of(&cell.spec, subjects)?;
-        let drawing = Drawing::new(memory, &cell.spec).map_err(|e| RunError::of(&cell.spec, e))?;
+        let cell_trials = CellTrials::new(memory, &cell.spec).map_err(|e| RunError::of(&cell.spec, e))?;
         if !told {
             told = true;
             on_progress(Progress { done, total, units: 0, unkept: 0, cell });
@@ -151,14 +152,14 @@ pub fn run(
         let mut kept = records.len();
         while (records.len() as u64) < unit.count {
             let drawn = records.len() as u64;
-            let mut ahead = drawing.trials(unit.first + drawn, unit.count - drawn);
+            let mut ahead = cell_trials.trials(unit.first + drawn, unit.count - drawn);
             while !ahead.is_empty() {
-                let pace = pace();
-                if pace != Pace::GoOn && records.len() > kept {
+                let control = control();
+                if control != RunControl::Continue && records.len() > kept {
                     kept = records.len();
                     store.keep(&part(cell, unit.first, subject, records.clone()))?;
                 }
-                if pace == Pace::Stop {
+                if control == RunControl::Stop {
                     outcome.begun = Some((kept as u64, unit.count));
                     return Ok(outcome);
                 }
@@ -184,7 +185,7 @@ pub fn run(
     Ok(outcome)
 }
 
-fn part(cell: &PlannedCell, first: u64, subject: &Subject<'_>, trials: Vec<TrialRecord>) -> Part {
+fn part(cell: &PlannedCell, first: u64, subject: &NetworkUnderTest<'_>, trials: Vec<TrialRecord>) -> Part {
     Part { cell: cell.spec.clone(), first, clean_correct: subject.evaluation.clean_correct(), trials }
 }
 
@@ -210,8 +211,8 @@ impl<'a> Memories<'a> {
     fn of<'s>(
         &mut self,
         spec: &CellSpec,
-        subjects: &'s mut [Subject<'a>],
-    ) -> Result<(&StoredNetwork<'a>, &'s mut Subject<'a>), RunError> {
+        subjects: &'s mut [NetworkUnderTest<'a>],
+    ) -> Result<(&StoredNetwork<'a>, &'s mut NetworkUnderTest<'a>), RunError> {
         let (memory, subject) = match self.0.entry((spec.network.clone(), spec.protection.clone())) {
             Entry::Occupied(stored) => stored.into_mut(),
             Entry::Vacant(place) => {
@@ -248,7 +249,7 @@ impl Stops<'_> {
             }
         }
         // The unit itself is missing, unless the cell does not need it.
-        Ok(manifest.standing(&unit.cell, &self.known).missing.is_empty())
+        Ok(manifest.progress(&unit.cell, &self.known).missing.is_empty())
     }
 
     fn know(&mut self, part: Part) {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use campaign::{
-    Evaluation, Evaluator, Experiment, Network, NoChangedTrials, Pace, Shard, StoredNetwork, Subject, Trial,
-    expected_outcomes, plan, run,
+    Evaluation, Evaluator, Experiment, Network, NetworkUnderTest, NoChangedTrials, RunControl, Shard,
+    StoredNetwork, Trial, expected_outcomes, plan, run,
 };
 use design::{BitErrorRate, EvaluationSet, FaultKind};
 use ecc::{
@@ -263,8 +263,8 @@ fn rows(root: &Path, network: &Network, text: &str) -> (Vec<TrialRow>, Vec<Expec
     let manifest = Manifest::new("tiny", text, vec![], cells, trials, unit_trials, Environment::default());
     let store = Store::create(root, manifest).unwrap();
     let evaluation = Evaluation::new(vec![1; 16], vec![1; 16]);
-    let subject = Subject { network, evaluator: &mut Tiny, evaluation: &evaluation };
-    run(&store, &mut [subject], Shard::WHOLE, &|| Pace::GoOn, &mut |_| ()).unwrap();
+    let subject = NetworkUnderTest { network, evaluator: &mut Tiny, evaluation: &evaluation };
+    run(&store, &mut [subject], Shard::WHOLE, &|| RunControl::Continue, &mut |_| ()).unwrap();
     store.merge().unwrap();
     (read_trials(&root.join("trials.parquet")).unwrap(), expected)
 }

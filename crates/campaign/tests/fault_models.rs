@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use campaign::{Drawing, Experiment, Network, StoredNetwork, Trial, plan};
+use campaign::{CellTrials, Experiment, Network, StoredNetwork, Trial, plan};
 use design::{CellSpec, EvaluationSet};
 use ecc::{MemoryImage, MemoryLayout, Protection, WordStatus};
 use inject::{FaultPattern, Faults, PlaneSizes};
@@ -53,8 +53,8 @@ fn trials(fault_model: &str, rate: f64, count: u64) -> Vec<(CellSpec, Vec<Trial>
     let network = network();
     let of = |cell: CellSpec| {
         let memory = StoredNetwork::new(&network, ecc::by_id(&cell.protection).unwrap()).unwrap();
-        let drawing = Drawing::new(&memory, &cell).unwrap();
-        let trials = (0..count).map(|number| drawing.trial(number)).collect();
+        let cell_trials = CellTrials::new(&memory, &cell).unwrap();
+        let trials = (0..count).map(|number| cell_trials.trial(number)).collect();
         (cell, trials)
     };
     cells(fault_model, rate).into_iter().map(of).collect()
@@ -135,7 +135,7 @@ fn a_memory_of_zeros_is_stuck_at_zero_already() {
     {
         for cell in cells(name, 0.01) {
             let memory = StoredNetwork::new(&network, ecc::by_id(&cell.protection).unwrap()).unwrap();
-            let trial = Drawing::new(&memory, &cell).unwrap().trial(0);
+            let trial = CellTrials::new(&memory, &cell).unwrap().trial(0);
             assert_eq!(!trial.pattern.data.is_empty(), flips, "{name} {}", cell.protection);
         }
     }
@@ -216,13 +216,13 @@ fn every_protection_is_scrubbed_as_a_pass_over_all_words_leaves_it() {
         let mut cell = cells("accumulate:hours=9,scrub=1", 3e-3).swap_remove(0);
         cell.protection = protection.id().into();
         cell.stored.check_bits = memory.bits().check_bits;
-        let drawing = Drawing::new(&memory, &cell).unwrap();
+        let cell_trials = CellTrials::new(&memory, &cell).unwrap();
         for number in 0..3 {
             let Faults::BetweenScrubs(intervals) = drawn(&cell, number) else {
                 panic!("{}", cell.protection)
             };
             let net = net_flips(&network, &*protection, &intervals);
-            assert_eq!(drawing.trial(number).pattern, net, "{}", cell.protection);
+            assert_eq!(cell_trials.trial(number).pattern, net, "{}", cell.protection);
         }
     }
 }
@@ -276,11 +276,11 @@ fn an_exception_list_is_scrubbed_as_a_memory_of_its_own() {
     for (name, rate) in [("accumulate:hours=50,scrub=7", 1e-4), ("accumulate:hours=9,scrub=1", 3e-3)] {
         let cell = listed_cell(name, rate);
         let memory = StoredNetwork::new(&network, ecc::by_id(&cell.protection).unwrap()).unwrap();
-        let drawing = Drawing::new(&memory, &cell).unwrap();
+        let cell_trials = CellTrials::new(&memory, &cell).unwrap();
         for number in 0..12 {
             let Faults::BetweenScrubs(intervals) = drawn(&cell, number) else { panic!("{name}") };
             let parts = |of: fn(&FaultPattern) -> FaultPattern| intervals.iter().map(of).collect::<Vec<_>>();
-            let found = drawing.trial(number).pattern;
+            let found = cell_trials.trial(number).pattern;
             assert_eq!(of_array(&found), net_flips(&network, &*array, &parts(of_array)));
             assert_eq!(of_list(&found), net_flips(&list, &*secded, &parts(of_list)));
             of_the_list += found.check.len();
@@ -296,7 +296,7 @@ fn a_stuck_cell_of_an_exception_list_flips_where_it_holds_the_other_bit() {
     let image = image_of(&*ecc::by_id("ecc").unwrap(), &list.plane);
     let cell = listed_cell("stuck-at:value=1", 0.05);
     let memory = StoredNetwork::new(&network, ecc::by_id(&cell.protection).unwrap()).unwrap();
-    let drawing = Drawing::new(&memory, &cell).unwrap();
+    let cell_trials = CellTrials::new(&memory, &cell).unwrap();
     for number in 0..20 {
         let Faults::ByStoredBit { ones, zeros } = drawn(&cell, number) else { panic!() };
         assert!(ones.check.is_empty() && !zeros.check.is_empty());
@@ -305,7 +305,7 @@ fn a_stuck_cell_of_an_exception_list_flips_where_it_holds_the_other_bit() {
             data: data.into_iter().filter(|&bit| !is_set(image.data(), bit)).collect(),
             check: check.into_iter().filter(|&bit| !is_set(image.check(), bit)).collect(),
         };
-        assert_eq!(of_list(&drawing.trial(number).pattern), expected);
+        assert_eq!(of_list(&cell_trials.trial(number).pattern), expected);
     }
 }
 
@@ -325,7 +325,7 @@ fn exceptions_are_planned_counted_and_in_the_tensor_that_they_name() {
         let cell = listed_cell(fault_model, 1.0);
         assert_eq!(cell.stored.check_bits, cells);
         let memory = StoredNetwork::new(&network, ecc::by_id(&cell.protection).unwrap()).unwrap();
-        let pattern = Drawing::new(&memory, &cell).unwrap().trial(0).pattern;
+        let pattern = CellTrials::new(&memory, &cell).unwrap().trial(0).pattern;
         pattern.check.first().copied().zip(pattern.check.last().copied())
     };
     assert_eq!(check("bernoulli"), Some((0, cells - 1)));
@@ -532,7 +532,7 @@ fn the_mean_of_flips_counts_the_bits_that_are_stored() {
             let fault_model = format!("{model}{scope}");
             let check = |network: &Network, cell: &CellSpec| {
                 let memory = StoredNetwork::new(network, ecc::by_id(&cell.protection).unwrap()).unwrap();
-                let pattern = Drawing::new(&memory, cell).unwrap().trial(0).pattern;
+                let pattern = CellTrials::new(&memory, cell).unwrap().trial(0).pattern;
                 let flips = (pattern.data.len() + pattern.check.len()) as f64;
                 let mean = campaign::mean_flips(std::slice::from_ref(network), cell).unwrap();
                 assert_eq!(mean, flips, "{} {fault_model}", cell.protection);

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use campaign::{
-    Evaluation, Evaluator, Experiment, Network, Pace, RunOutcome, Shard, StoredNetwork, Subject, Trial,
-    WordAccount, WordOutcome, plan, run,
+    Evaluation, Evaluator, Experiment, Network, NetworkUnderTest, RunControl, RunOutcome, Shard,
+    StoredNetwork, Trial, WordAccount, WordOutcome, plan, run,
 };
 use design::{BitErrorRate, EvaluationSet, FaultKind, StopRule};
 use ecc::{MemoryImage, MemoryLayout, Protection, WordStatus};
@@ -128,21 +128,22 @@ fn run_all(root: &Path, network: &Network) -> (RunOutcome, usize) {
 
 fn run_with(root: &Path, network: &Network, mut evaluator: Tiny) -> (RunOutcome, usize) {
     let store = Store::create(root, manifest(network)).unwrap();
-    let subject = Subject { network, evaluator: &mut evaluator, evaluation: &evaluation() };
+    let subject = NetworkUnderTest { network, evaluator: &mut evaluator, evaluation: &evaluation() };
     let mut told = 0;
-    let outcome = run(&store, &mut [subject], Shard::WHOLE, &|| Pace::GoOn, &mut |progress| {
+    let outcome = run(&store, &mut [subject], Shard::WHOLE, &|| RunControl::Continue, &mut |progress| {
         assert!(progress.done >= told && progress.done <= progress.total);
         told = progress.done;
     });
     (outcome.unwrap(), evaluator.asked)
 }
 
-/// Runs a shard, as far as `pace` lets it.
-fn run_shard(root: &Path, shard: Shard, pace: &dyn Fn() -> Pace) -> RunOutcome {
+/// Runs a shard, as far as `control` lets it.
+fn run_shard(root: &Path, shard: Shard, control: &dyn Fn() -> RunControl) -> RunOutcome {
     let network = network();
     let store = Store::create(root, manifest(&network)).unwrap();
-    let subject = Subject { network: &network, evaluator: &mut Tiny::default(), evaluation: &evaluation() };
-    run(&store, &mut [subject], shard, pace, &mut |_| {}).unwrap()
+    let subject =
+        NetworkUnderTest { network: &network, evaluator: &mut Tiny::default(), evaluation: &evaluation() };
+    run(&store, &mut [subject], shard, control, &mut |_| {}).unwrap()
 }
 
 fn merged(root: &Path) -> Vec<u8> {
@@ -422,7 +423,8 @@ fn shards_in_any_order_and_number_end_in_the_same_bytes() {
     for count in [2, 7, 40] {
         let folder = tempfile::tempdir().unwrap();
         let computed = |index| {
-            let outcome = run_shard(folder.path(), Shard::new(index, count).unwrap(), &|| Pace::GoOn);
+            let outcome =
+                run_shard(folder.path(), Shard::new(index, count).unwrap(), &|| RunControl::Continue);
             assert_eq!((outcome.kept, outcome.left), (0, 0));
             outcome.computed
         };
@@ -433,10 +435,11 @@ fn shards_in_any_order_and_number_end_in_the_same_bytes() {
     }
     // Others take over what one has begun, cut in another number, with one of its parts damaged.
     let folder = tempfile::tempdir().unwrap();
-    let begun = run_shard(folder.path(), Shard::new(1, 3).unwrap(), &|| Pace::GoOn).computed;
+    let begun = run_shard(folder.path(), Shard::new(1, 3).unwrap(), &|| RunControl::Continue).computed;
     let damaged = std::fs::read_dir(folder.path().join("parts")).unwrap().next().unwrap().unwrap().path();
     std::fs::write(damaged, "").unwrap();
-    let halves = [0, 1].map(|half| run_shard(folder.path(), Shard::new(half, 2).unwrap(), &|| Pace::GoOn));
+    let halves =
+        [0, 1].map(|half| run_shard(folder.path(), Shard::new(half, 2).unwrap(), &|| RunControl::Continue));
     assert_eq!(halves.iter().map(|half| half.kept).sum::<usize>(), begun - 1);
     assert_eq!(halves.iter().map(|half| half.set_aside.len()).sum::<usize>(), 1);
     assert_eq!(merged(folder.path()), reference);
@@ -451,9 +454,12 @@ fn a_stop_rule_keeps_the_shortest_prefix_of_units_with_enough_failures() {
     let planned = Manifest { trials: 95, stop: Some(stop), ..manifest(&network) };
     let run_in = |root: &Path, planned: &Manifest, shard| {
         let store = Store::create(root, planned.clone()).unwrap();
-        let subject =
-            Subject { network: &network, evaluator: &mut Tiny::default(), evaluation: &evaluation() };
-        run(&store, &mut [subject], shard, &|| Pace::GoOn, &mut |_| {}).unwrap()
+        let subject = NetworkUnderTest {
+            network: &network,
+            evaluator: &mut Tiny::default(),
+            evaluation: &evaluation(),
+        };
+        run(&store, &mut [subject], shard, &|| RunControl::Continue, &mut |_| {}).unwrap()
     };
     let rows = |root: &Path| {
         merged(root);
@@ -499,15 +505,17 @@ fn a_stop_rule_keeps_the_shortest_prefix_of_units_with_enough_failures() {
 #[test]
 fn a_canary_tells_machines_apart_that_compute_differently() {
     let folder = tempfile::tempdir().unwrap();
-    run_shard(folder.path(), Shard::new(0, 2).unwrap(), &|| Pace::GoOn);
+    run_shard(folder.path(), Shard::new(0, 2).unwrap(), &|| RunControl::Continue);
     let network = network();
     let store = Store::create(folder.path(), manifest(&network)).unwrap();
     let parts = || std::fs::read_dir(folder.path().join("parts")).unwrap().count();
     let before = parts();
     let evaluation = Evaluation::new(vec![1; 16], vec![1; 16]);
-    let subject = Subject { network: &network, evaluator: &mut Tiny::default(), evaluation: &evaluation };
+    let subject =
+        NetworkUnderTest { network: &network, evaluator: &mut Tiny::default(), evaluation: &evaluation };
     let half = Shard::new(1, 2).unwrap();
-    let error = run(&store, &mut [subject], half, &|| Pace::GoOn, &mut |_| {}).unwrap_err().to_string();
+    let error =
+        run(&store, &mut [subject], half, &|| RunControl::Continue, &mut |_| {}).unwrap_err().to_string();
     assert!(error.contains("canary") && error.contains("differs from the records computed now"), "{error}");
     assert_eq!(parts(), before);
 }
@@ -535,15 +543,15 @@ fn a_wrong_shard_is_refused() {
     assert_eq!("2/3".parse::<Shard>().unwrap().to_string(), "2/3");
 }
 
-/// A pace that is `wish` when it is asked for the n-th time, and from then on where that is a stop.
-fn at_question(n: usize, wish: Pace) -> impl Fn() -> Pace {
+/// A control that is `wish` when it is asked for the n-th time, and from then on where that is a stop.
+fn at_question(n: usize, wish: RunControl) -> impl Fn() -> RunControl {
     let asked = std::cell::Cell::new(0);
     move || {
         asked.set(asked.get() + 1);
         match wish {
-            Pace::Stop if asked.get() >= n => Pace::Stop,
+            RunControl::Stop if asked.get() >= n => RunControl::Stop,
             _ if asked.get() == n => wish,
-            _ => Pace::GoOn,
+            _ => RunControl::Continue,
         }
     }
 }
@@ -566,9 +574,11 @@ fn a_run_that_is_stopped_keeps_every_finished_trial_and_goes_on_with_them() {
         let store = Store::create(folder.path(), manifest(&network())).unwrap();
         let (mut evaluator, network) = (Tiny::default(), network());
         let mut done = 0;
-        let subject = Subject { network: &network, evaluator: &mut evaluator, evaluation: &evaluation() };
-        let pace = at_question(n, Pace::Stop);
-        let outcome = run(&store, &mut [subject], Shard::WHOLE, &pace, &mut |progress| done = progress.done);
+        let subject =
+            NetworkUnderTest { network: &network, evaluator: &mut evaluator, evaluation: &evaluation() };
+        let control = at_question(n, RunControl::Stop);
+        let outcome =
+            run(&store, &mut [subject], Shard::WHOLE, &control, &mut |progress| done = progress.done);
         let outcome = outcome.unwrap();
         let stored: u64 = store.scan().unwrap().done.keys().map(|unit| unit.count).sum();
         assert_eq!(stored + begun(folder.path()) as u64, done, "every trial that was told of, stop at {n}");
@@ -595,15 +605,16 @@ fn trials_that_are_kept_on_the_way_survive_a_kill_and_are_not_computed_again() {
         let network = network();
         let store = Store::create(folder.path(), manifest(&network)).unwrap();
         let questions = std::cell::Cell::new(0);
-        let pace = || {
+        let control = || {
             questions.set(questions.get() + 1);
             assert!(questions.get() < n, "killed");
-            Pace::Keep
+            RunControl::Save
         };
         let mut evaluator = Tiny::default();
         let died = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let subject = Subject { network: &network, evaluator: &mut evaluator, evaluation: &evaluation() };
-            run(&store, &mut [subject], Shard::WHOLE, &pace, &mut |_| {})
+            let subject =
+                NetworkUnderTest { network: &network, evaluator: &mut evaluator, evaluation: &evaluation() };
+            run(&store, &mut [subject], Shard::WHOLE, &control, &mut |_| {})
         }));
         assert!(died.is_err());
         most_begun = most_begun.max(begun(folder.path()));
@@ -632,15 +643,18 @@ fn more_trials_end_in_the_bytes_of_a_run_that_had_them_from_the_beginning() {
     };
     for (stop, history) in cases {
         let planned = |trials: u64| Manifest { trials, stop, ..manifest(&network) };
-        let work = |root: &Path, trials, shard, pace: &dyn Fn() -> Pace| {
+        let work = |root: &Path, trials, shard, control: &dyn Fn() -> RunControl| {
             let store = Store::create(root, planned(trials)).unwrap();
-            let subject =
-                Subject { network: &network, evaluator: &mut Tiny::default(), evaluation: &evaluation() };
-            run(&store, &mut [subject], shard, pace, &mut |_| {}).unwrap()
+            let subject = NetworkUnderTest {
+                network: &network,
+                evaluator: &mut Tiny::default(),
+                evaluation: &evaluation(),
+            };
+            run(&store, &mut [subject], shard, control, &mut |_| {}).unwrap()
         };
         let direct = |trials| {
             let folder = tempfile::tempdir().unwrap();
-            work(folder.path(), trials, Shard::WHOLE, &|| Pace::GoOn);
+            work(folder.path(), trials, Shard::WHOLE, &|| RunControl::Continue);
             merged(folder.path())
         };
         let grown = tempfile::tempdir().unwrap();
@@ -648,11 +662,16 @@ fn more_trials_end_in_the_bytes_of_a_run_that_had_them_from_the_beginning() {
         for &trials in history {
             // Stopped a few times, then in shards, the last of which may have been started with fewer trials.
             for _ in 0..3 {
-                work(grown.path(), trials, Shard::WHOLE, &at_question(1 + below(60) as usize, Pace::Stop));
+                work(
+                    grown.path(),
+                    trials,
+                    Shard::WHOLE,
+                    &at_question(1 + below(60) as usize, RunControl::Stop),
+                );
             }
             let count = 1 + below(3);
             for index in 0..count {
-                work(grown.path(), trials, Shard::new(index, count).unwrap(), &|| Pace::GoOn);
+                work(grown.path(), trials, Shard::new(index, count).unwrap(), &|| RunControl::Continue);
             }
             merged(grown.path());
             assert!(parts.iter().all(|(path, bytes)| std::fs::read(path).unwrap() == *bytes));

@@ -18,7 +18,7 @@ use crate::commands::{
     status, submit, table1, train, verify,
 };
 use crate::terminal::exit::{self, Outcome};
-use crate::terminal::signals::{self, Left};
+use crate::terminal::signals::{self, StoredWork};
 use crate::terminal::{output, shell};
 
 const EXIT_CODES: &str = "\
@@ -75,9 +75,9 @@ enum Verb {
 
 impl Verb {
     /// Results that a stopped command leaves; `None` for short commands, which signals end at once.
-    fn left(&self) -> Option<Left> {
+    fn left(&self) -> Option<StoredWork> {
         match self {
-            Self::Reproduce(_) | Self::Train(_) | Self::Run(_) => Some(Left::Resumable),
+            Self::Reproduce(_) | Self::Train(_) | Self::Run(_) => Some(StoredWork::Resumable),
             Self::Data(_)
             | Self::Quantize(_)
             | Self::Table1(_)
@@ -85,7 +85,7 @@ impl Verb {
             | Self::Merge(_)
             | Self::Report(_)
             | Self::Verify(_)
-            | Self::Doctor(_) => Some(Left::Nothing),
+            | Self::Doctor(_) => Some(StoredWork::Nothing),
             Self::Inspect(_)
             | Self::Submit(_)
             | Self::Status(_)

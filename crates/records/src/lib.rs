@@ -27,19 +27,19 @@
 //!
 //! The schema of `trials.parquet` and of the parts is specified in `results/README.md`.
 
+mod cell_progress;
 mod manifest;
 mod part;
 mod run_arguments;
-mod standing;
 mod store;
 mod table;
 
+pub use cell_progress::CellProgress;
 pub use manifest::{
     Environment, ExpectedOutcomes, Extension, MAX_UNITS, Manifest, NetworkEntry, PlannedCell, TensorEntry,
     Unit,
 };
 pub use part::{Part, PartError};
 pub use run_arguments::RunArguments;
-pub use standing::Standing;
 pub use store::{Merged, Rejected, Scan, Store, StoreError};
 pub use table::{TableError, TrialRow, read_trials, write_trials};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::{
-    Extension, Manifest, Part, PartError, PlannedCell, Standing, TableError, TrialRow, Unit, write_trials,
+    CellProgress, Extension, Manifest, Part, PartError, PlannedCell, TableError, TrialRow, Unit, write_trials,
 };
 
 /// File name of the manifest in a run directory.
@@ -402,16 +402,16 @@ impl Store {
     /// When the file system refuses.
     pub fn merge(&self) -> Result<Merged, StoreError> {
         let mut done = self.scan()?.done;
-        let standing = |cell: &PlannedCell| self.manifest.standing(&cell.id, &done);
-        let standings: Vec<Standing> = self.manifest.cells.iter().map(standing).collect();
-        let missing: BTreeSet<&Unit> = standings.iter().flat_map(|cell| &cell.missing).collect();
+        let progress = |cell: &PlannedCell| self.manifest.progress(&cell.id, &done);
+        let cells: Vec<CellProgress> = self.manifest.cells.iter().map(progress).collect();
+        let missing: BTreeSet<&Unit> = cells.iter().flat_map(|cell| &cell.missing).collect();
         if !missing.is_empty() {
             let in_plan_order = self.manifest.units().into_iter().filter(|unit| missing.contains(unit));
             return Ok(Merged::Missing(in_plan_order.collect()));
         }
         let mut rows = Vec::new();
-        for (cell, standing) in self.manifest.cells.iter().zip(&standings) {
-            for unit in &standing.counted {
+        for (cell, progress) in self.manifest.cells.iter().zip(&cells) {
+            for unit in &progress.counted {
                 let part = done.remove(unit).expect("the key was just listed");
                 // The part's labels are those of its first writing; the plan's are the ones to show.
                 rows.extend(

@@ -484,9 +484,9 @@ fn a_cell_of_an_extended_run_ends_with_the_same_trial_as_one_of_a_long_run() {
     let counted = |manifest: &Manifest| {
         let units =
             manifest.units_of(&id).map(|unit| (unit.clone(), fails(part(0.1, unit.first, unit.count))));
-        let standing = manifest.standing(&id, &units.collect());
-        assert!(standing.missing.is_empty());
-        standing.counted.iter().map(|unit| unit.count).sum::<u64>()
+        let progress = manifest.progress(&id, &units.collect());
+        assert!(progress.missing.is_empty());
+        progress.counted.iter().map(|unit| unit.count).sum::<u64>()
     };
     for history in [vec![20], vec![4, 20], vec![4, 5, 20], vec![3, 6, 20], vec![5, 10, 20]] {
         assert_eq!(counted(&Manifest { stop, ..extended(&history, 3) }), 6, "{history:?}");

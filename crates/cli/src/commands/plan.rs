@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use campaign::{Drawing, TrialsOf};
+use campaign::{CellTrials, TrialsOf};
 use clap::Args;
 use design::{CellSpec, EvaluationSet, FaultKind, StopRule};
 use serde::Serialize;
@@ -264,11 +264,11 @@ fn pilot(loaded: &LoadedExperiment, trials: u64) -> Result<Vec<Piloted>, Failure
     for cell in &loaded.cells {
         bar.set_message(cell.label());
         let memory = recomputation.memory(cell)?;
-        let drawing = Drawing::new(&memory, cell).map_err(Failure::input)?;
+        let cell_trials = CellTrials::new(&memory, cell).map_err(Failure::input)?;
         let started = Instant::now();
         let mut correct = Vec::new();
         for number in 0..trials {
-            correct.push(recomputation.record(cell, number, drawing.trial(number)).correct as f64);
+            correct.push(recomputation.record(cell, number, cell_trials.trial(number)).correct as f64);
             bar.inc(1);
         }
         let n = trials as f64;

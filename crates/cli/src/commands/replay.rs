@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use anyhow::anyhow;
-use campaign::{Drawing, StoredNetwork, WordAccount, WordOutcome};
+use campaign::{CellTrials, StoredNetwork, WordAccount, WordOutcome};
 use clap::Args;
 use design::{CellSpec, TrialRecord};
 use serde::Serialize;
@@ -61,7 +61,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
 
     let mut recomputation = Recomputation::new(&loaded, &Terminal::default())?;
     let memory = recomputation.memory(cell)?;
-    let trial = Drawing::new(&memory, cell).map_err(Failure::input)?.trial(number);
+    let trial = CellTrials::new(&memory, cell).map_err(Failure::input)?.trial(number);
     let words = memory.account(&trial.pattern);
     let record = recomputation.record(cell, number, trial);
     check(&words, &record)?;

@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use campaign::{Evaluation, Experiment, RunError, Shard, Subject};
+use campaign::{Evaluation, Experiment, NetworkUnderTest, RunError, Shard};
 use clap::Args;
 use harness::{Failure, LoadedExperiment, measure_fault_free};
 use records::{Environment, RunArguments, Store};
@@ -91,17 +91,17 @@ pub(crate) fn run(
 
     let (mut evaluators, evaluations): (Vec<Paced<'_, '_>>, Vec<&Evaluation>) =
         ready.iter_mut().map(|network| (Paced(&mut network.evaluator), &network.evaluation)).unzip();
-    let mut subjects: Vec<Subject<'_>> = loaded
+    let mut subjects: Vec<NetworkUnderTest<'_>> = loaded
         .networks
         .iter()
         .zip(evaluators.iter_mut().zip(evaluations))
-        .map(|(network, (evaluator, evaluation))| Subject { network, evaluator, evaluation })
+        .map(|(network, (evaluator, evaluation))| NetworkUnderTest { network, evaluator, evaluation })
         .collect();
     let bar = bar(experiment.trials * loaded.cells.len() as u64, "trials");
     let share = shard.unwrap_or(Shard::WHOLE);
     let mut units = None;
     let outcome = signals::polled(|| {
-        campaign::run(&store, &mut subjects, share, &signals::pace, &mut |progress| {
+        campaign::run(&store, &mut subjects, share, &signals::control, &mut |progress| {
             signals::unkept(progress.unkept);
             bar.set_length(progress.total);
             bar.set_message(progress.cell.spec.label());

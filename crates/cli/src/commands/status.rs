@@ -5,7 +5,7 @@ use anyhow::{Context, anyhow};
 use campaign::{Experiment, Shard};
 use clap::Args;
 use design::TrialRecord;
-use records::{Environment, Extension, Manifest, PlannedCell, Rejected, Scan, Standing, Store, Unit};
+use records::{CellProgress, Environment, Extension, Manifest, PlannedCell, Rejected, Scan, Store, Unit};
 use serde::Serialize;
 
 use crate::commands::run::run_directory;
@@ -61,10 +61,10 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
             root.display()
         ));
     }
-    let standing = |cell: &PlannedCell| manifest.standing(&cell.id, &scan.done);
-    let standings: Vec<Standing> = manifest.cells.iter().map(standing).collect();
+    let progress = |cell: &PlannedCell| manifest.progress(&cell.id, &scan.done);
+    let progress: Vec<CellProgress> = manifest.cells.iter().map(progress).collect();
     if let Some(count) = arguments.unfinished_shards {
-        let missing: BTreeSet<&Unit> = standings.iter().flat_map(|cell| &cell.missing).collect();
+        let missing: BTreeSet<&Unit> = progress.iter().flat_map(|cell| &cell.missing).collect();
         let units = manifest.units().into_iter().enumerate().filter(|(_, unit)| missing.contains(unit));
         let unfinished: BTreeSet<u64> =
             units.map(|(position, _)| Shard::of(position, count).index()).collect();
@@ -73,18 +73,18 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         arguments.shown.format.show(&Unfinished { run: path(&root), shards: count, unfinished });
         return Ok(outcome);
     }
-    let cell = |(cell, standing): (&PlannedCell, &Standing)| {
-        let records: Vec<&TrialRecord> = finished(standing, &scan).collect();
+    let cell = |(cell, progress): (&PlannedCell, &CellProgress)| {
+        let records: Vec<&TrialRecord> = finished(progress, &scan).collect();
         let trials = records.len() as u64;
         CellStatus {
             named: NamedCell::new(&cell.spec),
             trials,
             // A cell with enough failures needs no more.
-            needed_trials: if standing.missing.is_empty() { trials } else { manifest.trials },
+            needed_trials: if progress.missing.is_empty() { trials } else { manifest.trials },
             unchanged: records.iter().filter(|trial| trial.weights_changed == 0).count() as u64,
         }
     };
-    let cells: Vec<CellStatus> = manifest.cells.iter().zip(&standings).map(cell).collect();
+    let cells: Vec<CellStatus> = manifest.cells.iter().zip(&progress).map(cell).collect();
     let status = Status {
         run: path(&root),
         experiment: &manifest.experiment,
@@ -94,7 +94,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         cells,
     };
     arguments.shown.format.show(&status);
-    let complete = standings.iter().all(|standing| standing.missing.is_empty());
+    let complete = progress.iter().all(|progress| progress.missing.is_empty());
     Ok(if complete { Outcome::Done } else { Outcome::Incomplete })
 }
 
@@ -127,15 +127,15 @@ fn asked_for(manifest: &Manifest, trials: Option<u64>) -> Manifest {
 }
 
 /// Finished trials of a cell: those of its stored units, and the first trials of units in work.
-fn finished<'a>(standing: &'a Standing, scan: &'a Scan) -> impl Iterator<Item = &'a TrialRecord> {
-    let stored = standing.counted.iter().filter_map(|unit| scan.done.get(unit));
-    let begun = standing.missing.iter().filter_map(|unit| scan.begun.get(unit));
+fn finished<'a>(progress: &'a CellProgress, scan: &'a Scan) -> impl Iterator<Item = &'a TrialRecord> {
+    let stored = progress.counted.iter().filter_map(|unit| scan.done.get(unit));
+    let begun = progress.missing.iter().filter_map(|unit| scan.begun.get(unit));
     stored.chain(begun).flat_map(|part| &part.trials)
 }
 
 /// Number of finished trials of a run.
 pub(crate) fn finished_trials(manifest: &Manifest, scan: &Scan) -> u64 {
-    let of = |cell: &PlannedCell| finished(&manifest.standing(&cell.id, &scan.done), scan).count() as u64;
+    let of = |cell: &PlannedCell| finished(&manifest.progress(&cell.id, &scan.done), scan).count() as u64;
     manifest.cells.iter().map(of).sum()
 }
 

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::anyhow;
-use campaign::Drawing;
+use campaign::CellTrials;
 use clap::Args;
 use inject::sampling::distinct;
 use rand_chacha::ChaCha8Rng;
@@ -79,10 +79,10 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         }
         bar.set_message(cell.label());
         let memory = recomputation.memory(cell)?;
-        let drawing = Drawing::new(&memory, cell).map_err(Failure::input)?;
+        let cell_trials = CellTrials::new(&memory, cell).map_err(Failure::input)?;
         let (mut same, mut changed) = (0u64, 0u64);
         for &(_, number) in trials {
-            let computed = recomputation.record(cell, number, drawing.trial(number));
+            let computed = recomputation.record(cell, number, cell_trials.trial(number));
             let there = &stored[id.as_str()][&number];
             if computed != *there {
                 bar.finish_and_clear();

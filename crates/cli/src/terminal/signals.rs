@@ -19,7 +19,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use campaign::Pace;
+use campaign::RunControl;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::signal_name;
@@ -32,9 +32,9 @@ use harness::Failure;
 /// time.
 const KEPT_EVERY: Duration = Duration::from_secs(30);
 
-/// Results that a stopped command leaves.
+/// Results that a stopped command leaves on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Left {
+pub(crate) enum StoredWork {
     /// Stored work; the same command resumes it.
     Resumable,
     /// Nothing so far; the same command starts again.
@@ -44,9 +44,9 @@ pub(crate) enum Left {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum Work {
     /// Nothing is at stake.
-    Anywhere,
+    Unguarded,
     Polled,
     Writing,
 }
@@ -54,8 +54,8 @@ enum Place {
 struct State {
     /// The most urgent signal; 0 before the first.
     received: i32,
-    place: Place,
-    left: Left,
+    work: Work,
+    stored: StoredWork,
     /// The command line as typed.
     command: String,
     /// Time when the trials of a campaign were last stored.
@@ -65,12 +65,12 @@ struct State {
 }
 
 impl State {
-    const fn new(left: Left, command: String) -> Self {
-        Self { received: 0, place: Place::Anywhere, left, command, kept: None, unkept: 0 }
+    const fn new(stored: StoredWork, command: String) -> Self {
+        Self { received: 0, work: Work::Unguarded, stored, command, kept: None, unkept: 0 }
     }
 }
 
-static STATE: Mutex<State> = Mutex::new(State::new(Left::Nothing, String::new()));
+static STATE: Mutex<State> = Mutex::new(State::new(StoredWork::Nothing, String::new()));
 
 fn state() -> MutexGuard<'static, State> {
     // Every change of the state is one assignment.
@@ -78,8 +78,8 @@ fn state() -> MutexGuard<'static, State> {
 }
 
 /// Starts to handle signals. `command` is the command line as typed.
-pub(crate) fn watch(left: Left, command: String) -> Result<(), Failure> {
-    *state() = State::new(left, command);
+pub(crate) fn watch(stored: StoredWork, command: String) -> Result<(), Failure> {
+    *state() = State::new(stored, command);
     let mut arriving =
         Signals::new([SIGINT, SIGTERM, SIGUSR1]).context("signal handlers").map_err(Failure::Machine)?;
     std::thread::spawn(move || arriving.forever().for_each(receive));
@@ -94,12 +94,12 @@ fn receive(signal: i32) {
         return;
     }
     let urgent = signal != SIGUSR1;
-    if state.place == Place::Anywhere || urgent && before != 0 && before != SIGUSR1 {
+    if state.work == Work::Unguarded || urgent && before != 0 && before != SIGUSR1 {
         state.stop(signal);
     }
     state.received = signal;
-    let until = match state.place {
-        Place::Writing => "when its files are written; once more: at once",
+    let until = match state.work {
+        Work::Writing => "when its files are written; once more: at once",
         _ if urgent => "after the trial in work; once more: at once",
         _ => "after the trial in work",
     };
@@ -111,19 +111,19 @@ impl State {
     fn stop(&self, signal: i32) -> ! {
         let _last = std::io::stderr().lock();
         let (by, command) = (name(signal), &self.command);
-        progress_line(&match self.left {
-            Left::Resumable if self.place == Place::Polled => {
+        progress_line(&match self.stored {
+            StoredWork::Resumable if self.work == Work::Polled => {
                 let lost = match self.unkept {
                     0 => "the trial in work is lost".into(),
                     trials => format!("the trial in work and {trials} finished before it are lost"),
                 };
                 format!("stopped by {by} at once: {lost}; resume with: {command}")
             }
-            Left::Resumable => format!("stopped by {by}; resume with: {command}"),
-            Left::Nothing if self.place != Place::Writing => {
+            StoredWork::Resumable => format!("stopped by {by}; resume with: {command}"),
+            StoredWork::Nothing if self.work != Work::Writing => {
                 format!("stopped by {by}; nothing was written; start again with: {command}")
             }
-            Left::Nothing | Left::Files => {
+            StoredWork::Nothing | StoredWork::Files => {
                 format!("stopped by {by}; files that were written are whole; start again with: {command}")
             }
         });
@@ -131,28 +131,28 @@ impl State {
     }
 }
 
-/// Runs work that asks for its [`pace`], so that signals need not end the program.
+/// Runs work that asks for its [`control`], so that signals need not end the program.
 pub(crate) fn polled<T>(work: impl FnOnce() -> T) -> T {
     {
         let mut state = state();
-        (state.place, state.kept) = (Place::Polled, Some(Instant::now()));
+        (state.work, state.kept) = (Work::Polled, Some(Instant::now()));
     }
     let done = work();
-    state().place = Place::Anywhere;
+    state().work = Work::Unguarded;
     done
 }
 
 /// Tells a campaign to continue, to store its trials, or to stop.
-pub(crate) fn pace() -> Pace {
+pub(crate) fn control() -> RunControl {
     let mut state = state();
     if state.received != 0 {
-        return Pace::Stop;
+        return RunControl::Stop;
     }
     if state.kept.is_some_and(|kept| kept.elapsed() < KEPT_EVERY) {
-        return Pace::GoOn;
+        return RunControl::Continue;
     }
     state.kept = Some(Instant::now());
-    Pace::Keep
+    RunControl::Save
 }
 
 /// Sets the number of finished trials that a kill would lose.
@@ -167,16 +167,16 @@ pub(crate) fn whole<T>(write: impl FnOnce() -> T) -> T {
     if state.received != 0 {
         state.stop(state.received);
     }
-    state.place = Place::Anywhere;
-    if state.left == Left::Nothing {
-        state.left = Left::Files;
+    state.work = Work::Unguarded;
+    if state.stored == StoredWork::Nothing {
+        state.stored = StoredWork::Files;
     }
     written
 }
 
 /// Writes the last files of a command, which then only prints its result.
 pub(crate) fn last<T>(write: impl FnOnce() -> T) -> T {
-    state().place = Place::Writing;
+    state().work = Work::Writing;
     write()
 }
 

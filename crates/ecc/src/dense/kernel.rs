@@ -68,7 +68,7 @@ dispatch::forms! {
 /// A code that the loops know.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Code {
-    Faulty,
+    Unprotected,
     ParityZero,
     SecDed,
     InPlace,
@@ -122,7 +122,7 @@ pub(super) unsafe fn run<L: Line>(code: Code, sweep: impl Sweep) {
     // SAFETY: the caller's promise about `L` is that of `over`.
     unsafe {
         match code {
-            Code::Faulty => sweep.over::<L, _>(Bare),
+            Code::Unprotected => sweep.over::<L, _>(Bare),
             Code::ParityZero => sweep.over::<L, _>(WeightParity),
             Code::SecDed => sweep.over::<L, _>(BesideBlock),
             Code::InPlace => sweep.over::<L, _>(InsideBlock),

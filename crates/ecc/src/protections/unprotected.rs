@@ -52,6 +52,6 @@ impl Protection for Unprotected {
     }
 
     fn dense(&self) -> Option<Dense> {
-        Some(Dense::new(self.kernel, Code::Faulty))
+        Some(Dense::new(self.kernel, Code::Unprotected))
     }
 }

@@ -1,6 +1,6 @@
 //! Comparison of trials computed on this machine with published records.
 
-use campaign::Drawing;
+use campaign::CellTrials;
 use design::TrialRecord;
 use serde::{Deserialize, Serialize};
 
@@ -39,8 +39,8 @@ pub(super) fn trials(
             .max_by(|a, b| a.rate.get().total_cmp(&b.rate.get()))
             .expect("the experiment has this protection");
         let memory = recomputation.memory(cell)?;
-        let drawing = Drawing::new(&memory, cell).map_err(Failure::input)?;
-        let record = recomputation.record(cell, 0, drawing.trial(0));
+        let cell_trials = CellTrials::new(&memory, cell).map_err(Failure::input)?;
+        let record = recomputation.record(cell, 0, cell_trials.trial(0));
         trials.push(RecordedTrial { network: network.label.clone(), cell: cell.id().to_string(), record });
     }
     Ok(trials)

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use anyhow::Context;
-use campaign::Drawing;
+use campaign::CellTrials;
 use design::{BitErrorRate, CellSpec};
 use ecc::MemoryImage;
 use rand_chacha::ChaCha8Rng;
@@ -94,10 +94,10 @@ pub(super) fn measured(
     for (rate, trials) in RATES {
         let cell = CellSpec { rate: BitErrorRate::new(rate).expect("a rate"), ..cell.clone() };
         let memory = recomputation.memory(&cell)?;
-        let drawing = Drawing::new(&memory, &cell).map_err(Failure::input)?;
+        let cell_trials = CellTrials::new(&memory, &cell).map_err(Failure::input)?;
         let seconds = best(|| {
             for number in 0..trials {
-                black_box(recomputation.record(&cell, number, drawing.trial(number)));
+                black_box(recomputation.record(&cell, number, cell_trials.trial(number)));
             }
         });
         speeds.push(speed(

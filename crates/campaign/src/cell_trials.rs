@@ -13,7 +13,7 @@ pub(crate) const FEWEST_FOR_A_THREAD: usize = 16;
 
 /// The trials of a cell, before any network is run.
 #[derive(Debug)]
-pub struct Drawing<'a> {
+pub struct CellTrials<'a> {
     memory: &'a StoredNetwork<'a>,
     trials: Trials<'a>,
     rate: BitErrorRate,
@@ -28,7 +28,7 @@ enum Trials<'a> {
 
 /// The reason for which a cell has no trials.
 #[derive(Debug, thiserror::Error)]
-pub enum DrawingError {
+pub enum CellTrialsError {
     /// The network has no tensor of the scope's name.
     #[error(transparent)]
     Tensor(#[from] UnknownTensor),
@@ -40,13 +40,13 @@ pub enum DrawingError {
     NoChangedTrials(#[from] NoChangedTrials),
 }
 
-impl<'a> Drawing<'a> {
+impl<'a> CellTrials<'a> {
     /// Prepares the trials of a cell, whose network and protection are those of `memory`.
     ///
     /// # Errors
     /// When the cell's fault model has no meaning for the network or at the rate, or the cell draws only changed trials and no
     /// trial changes anything.
-    pub fn new(memory: &'a StoredNetwork<'a>, cell: &CellSpec) -> Result<Self, DrawingError> {
+    pub fn new(memory: &'a StoredNetwork<'a>, cell: &CellSpec) -> Result<Self, CellTrialsError> {
         let CellSpec { fault_model, rate, seed, .. } = cell;
         fault_model.kind.check_rate(*rate)?;
         let trials = match cell.changed_probability {

@@ -6,7 +6,7 @@ use crate::{Manifest, Part, Unit};
 
 /// Progress of a cell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct CellProgress {
     /// Finished units that count, ascending.
     pub counted: Vec<Unit>,
     /// Missing units, ascending; none if the cell is finished. A stop rule may make some of them unnecessary.
@@ -15,26 +15,26 @@ pub struct Standing {
 
 impl Manifest {
     /// Returns the progress of a cell, whose finished units are among `done`.
-    pub fn standing(&self, cell: &CellId, done: &BTreeMap<Unit, Part>) -> Standing {
-        let mut standing = Standing::default();
+    pub fn progress(&self, cell: &CellId, done: &BTreeMap<Unit, Part>) -> CellProgress {
+        let mut progress = CellProgress::default();
         let mut count = 0;
         for unit in self.units_of(cell) {
             let Some(part) = done.get(&unit) else {
-                standing.missing.push(unit);
+                progress.missing.push(unit);
                 continue;
             };
-            standing.counted.push(unit.clone());
+            progress.counted.push(unit.clone());
             if let Some(stop) = self.stop {
                 count += failures(stop, part);
                 // No cell ends with the short last unit of a run before its extension: a run that was long from the
                 // beginning has no such unit.
                 let whole = (unit.first + unit.count).is_multiple_of(self.unit_trials);
-                if whole && standing.missing.is_empty() && count >= stop.failures {
+                if whole && progress.missing.is_empty() && count >= stop.failures {
                     break;
                 }
             }
         }
-        standing
+        progress
     }
 }
 
