@@ -8,7 +8,7 @@ use crate::program::root;
 /// Which of our crates each may use. crates/README.md says why.
 const ARROWS: &[(&str, &[&str])] = &[
     ("design", &[]),
-    ("ecc", &["dispatch"]),
+    ("ecc", &["design", "dispatch"]),
     ("graph", &[]),
     ("inject", &["design"]),
     ("quant", &["durable", "graph"]),

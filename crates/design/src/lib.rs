@@ -7,11 +7,14 @@
 //! A [`FaultModel`] is data here: a [`FaultKind`] with its parameters, and the [`Scope`] that it is confined to. It has one
 //! text, which experiment files, cell ids, tables and captions share; the crate `inject` draws its faults.
 //!
+//! A protection has a [`ProtectionName`] from the experiment file to the caption of a figure; the crate `ecc` has its code.
+//!
 //! Serialized forms are part of the record format and of cell ids: tests fix them.
 
 mod cell;
 mod fault_model;
 mod keys;
+mod protection;
 mod rate;
 mod scope;
 mod stop;
@@ -19,6 +22,7 @@ mod trial;
 
 pub use cell::{CellId, CellSpec, EvaluationSet, StoredBits};
 pub use fault_model::{FaultKind, FaultModel, FaultModelError, RateTooHigh};
+pub use protection::{ProtectionName, ProtectionNameError};
 pub use rate::{BitErrorRate, RateError};
 pub use scope::Scope;
 pub use stop::StopRule;

@@ -151,7 +151,7 @@ fn syndromes_are_those_of_the_parity_check_matrix() {
                 }
                 expected ^= code.columns()[bit];
             }
-            assert_eq!(protection.syndrome(&image, 1), expected.into(), "{name}: bits {a} and {b}");
+            assert_eq!(protection.syndrome(&image, 1), u64::from(expected), "{name}: bits {a} and {b}");
         }
     }
 }

@@ -31,6 +31,8 @@ pub use parity_zero::ParityZero;
 pub use secded::SecDed;
 pub use unprotected::Unprotected;
 
+use design::ProtectionName;
+
 use self::cep::Cep;
 use self::msb_tmr::MsbTmr;
 use self::mset::Mset;
@@ -39,35 +41,6 @@ use self::vote::Vote;
 use self::weight_nulling::WeightNulling;
 use crate::due::UnderPolicy;
 use crate::{BLOCK, DuePolicy, Kernel, Protection};
-
-/// Registry: each protection with its other names.
-fn registry(kernel: Kernel) -> Vec<(Box<dyn Protection>, &'static [&'static str])> {
-    vec![
-        (Box::new(Unprotected::new(kernel)), &[]),
-        (Box::new(ParityZero::new(kernel)), &["zero"]),
-        (Box::new(SecDed::new(kernel)), &["ecc"]),
-        (Box::new(InPlace::new(kernel)), &["in-place"]),
-        (Box::new(InPlaceList::new(kernel)), &[]),
-        (Box::new(BlockCode::in_place_dected(kernel)), &[]),
-        (Box::new(BlockCode::in_place_32(kernel)), &[]),
-        (Box::new(BlockCode::in_place_dected_narrow(kernel)), &[]),
-        (Box::new(BlockCode::in_place_msb(kernel)), &[]),
-        (Box::new(BlockCode::in_place_msb_of_four(kernel)), &[]),
-        (Box::new(InPlaceSelfDual::msb_48_24(kernel)), &[]),
-        (Box::new(InPlaceSelfDual::msb_64_32(kernel)), &[]),
-        (Box::new(BlockCode::lsb(kernel)), &[]),
-        (Box::new(BlockCode::bch(kernel)), &[]),
-        (Box::new(Dec), &[]),
-        (Box::new(ParityAverage), &["avg"]),
-        (PerWeight::<Vote>::boxed(), &[]),
-        (PerWeight::<WeightNulling>::boxed(), &[]),
-        (PerWeight::<MsbTmr>::boxed(), &[]),
-        (PerWeight::<Cep>::boxed(), &[]),
-        (PerWeight::<Mset>::boxed(), &[]),
-        (Box::new(Idealized::SINGLE), &["idealized"]),
-        (Box::new(Idealized::DOUBLE), &[]),
-    ]
-}
 
 /// A protection that does not exist.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,28 +57,47 @@ pub fn all() -> Vec<Box<dyn Protection>> {
     all_with(Kernel::fastest())
 }
 
-/// Returns all protections with a given form of the dense loops, for comparisons of the forms.
+/// Returns all protections, the registry, with a given form of the dense loops, for comparisons of the forms.
 pub fn all_with(kernel: Kernel) -> Vec<Box<dyn Protection>> {
-    registry(kernel).into_iter().map(|(protection, _)| protection).collect()
+    vec![
+        Box::new(Unprotected::new(kernel)),
+        Box::new(ParityZero::new(kernel)),
+        Box::new(SecDed::new(kernel)),
+        Box::new(InPlace::new(kernel)),
+        Box::new(InPlaceList::new(kernel)),
+        Box::new(BlockCode::in_place_dected(kernel)),
+        Box::new(BlockCode::in_place_32(kernel)),
+        Box::new(BlockCode::in_place_dected_narrow(kernel)),
+        Box::new(BlockCode::in_place_msb(kernel)),
+        Box::new(BlockCode::in_place_msb_of_four(kernel)),
+        Box::new(InPlaceSelfDual::msb_48_24(kernel)),
+        Box::new(InPlaceSelfDual::msb_64_32(kernel)),
+        Box::new(BlockCode::lsb(kernel)),
+        Box::new(BlockCode::bch(kernel)),
+        Box::new(Dec),
+        Box::new(ParityAverage),
+        PerWeight::<Vote>::boxed(),
+        PerWeight::<WeightNulling>::boxed(),
+        PerWeight::<MsbTmr>::boxed(),
+        PerWeight::<Cep>::boxed(),
+        PerWeight::<Mset>::boxed(),
+        Box::new(Idealized::SINGLE),
+        Box::new(Idealized::DOUBLE),
+    ]
 }
 
-/// Returns the protection with an id, or with a name in the paper; for `id+policy`, the protection whose detected words
-/// are read by another policy ([`DuePolicy::id`]).
+/// Returns the protection with an id, or with a name in the paper ([`ProtectionName`]); for `id+policy`, the protection
+/// whose detected words are read by another policy ([`DuePolicy::id`]).
 ///
 /// # Errors
 /// When no protection has the name; the message lists the known names.
 pub fn by_id(name: &str) -> Result<Box<dyn Protection>, UnknownProtection> {
     let unknown = |expected: String| UnknownProtection { name: name.into(), expected };
-    let (code, policy) = match name.split_once('+') {
-        Some((code, policy)) => (code, Some(policy)),
-        None => (name, None),
-    };
-    let found = registry(Kernel::fastest())
-        .into_iter()
-        .find(|(protection, aliases)| protection.id() == code || aliases.contains(&code))
-        .map(|(protection, _)| protection)
-        .ok_or_else(|| unknown(format!("one of {}", known_ids())))?;
-    let Some(policy) = policy else {
+    let no_code = || unknown(format!("one of {}", known_ids()));
+    let asked = ProtectionName::new(name).map_err(|_| no_code())?;
+    let mut known = all().into_iter();
+    let found = known.find(|protection| protection.id() == asked.code()).ok_or_else(no_code)?;
+    let Some(policy) = asked.policy() else {
         return Ok(found);
     };
     match found.due_policies().iter().find(|known| known.id() == policy) {
