@@ -4,6 +4,7 @@ mod kubernetes;
 mod parallel;
 mod slurm;
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
@@ -120,7 +121,7 @@ impl Job<'_> {
     }
 }
 
-pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
+pub(crate) fn execute(arguments: &Arguments, executable: io::Result<PathBuf>) -> Result<Outcome, Failure> {
     check_engine(arguments)?;
     let (experiment, _) = Experiment::load(&arguments.experiment).map_err(Failure::input)?;
     let mut tensors = Vec::new();
@@ -145,7 +146,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         max_running: arguments.max_running,
     };
     if arguments.engine != Engine::Kubernetes {
-        job.program = std::env::current_exe().context("this program's path").map_err(Failure::Machine)?;
+        job.program = executable.context("this program's path").map_err(Failure::Machine)?;
         for path in [&mut job.experiment, &mut job.run, &mut job.data_root] {
             *path = std::path::absolute(&*path).context("the current directory").map_err(Failure::Machine)?;
         }

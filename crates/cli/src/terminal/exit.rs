@@ -1,5 +1,3 @@
-use std::process::ExitCode;
-
 use campaign::PlanError;
 use data::DataError;
 use harness::{Failure, ForeignFaultFree, MissingSet};
@@ -16,11 +14,7 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
-    pub(crate) fn code(self) -> ExitCode {
-        ExitCode::from(self.number())
-    }
-
-    /// The exit code as a number.
+    /// Exit code of the program.
     pub(crate) fn number(self) -> u8 {
         match self {
             Self::Done => 0,
@@ -32,13 +26,13 @@ impl Outcome {
 }
 
 /// Exit code of a failure.
-pub(crate) fn code(failure: &Failure) -> ExitCode {
-    ExitCode::from(match failure {
+pub(crate) fn code(failure: &Failure) -> u8 {
+    match failure {
         Failure::Machine(_) => 1,
         Failure::Input(_) => 2,
         Failure::OtherPlan(_) => 4,
         Failure::Verification(_) => 6,
-    })
+    }
 }
 
 /// The failure in one line, with the option or command that helps where there is one.

@@ -1,0 +1,13 @@
+//! The `zerospace` program: one file for each command, over the library `harness`. Only this crate prints, reads the
+//! clock, the environment and the arguments. stdout carries data (tables, paths), stderr progress and errors.
+//!
+//! The program is a library with one function, so that other starters, such as the Python package, run the same program.
+
+// The one crate that may; clippy.toml bans these elsewhere.
+#![allow(clippy::disallowed_methods)]
+
+mod commands;
+mod program;
+mod terminal;
+
+pub use program::main;
