@@ -120,6 +120,22 @@ impl<'a> StoredNetwork<'a> {
         }
     }
 
+    /// Stored bits in a scope, from which a fault model draws.
+    ///
+    /// # Errors
+    /// When the network has no tensor of the scope's name.
+    pub fn bits_in(&self, scope: &Scope) -> Result<ScopedBits, UnknownTensor> {
+        self.network.bits_in(scope, &*self.protection)
+    }
+
+    /// The stored bits as bytes: the data plane, then the check plane. Bit i of a plane is bit i mod 8 of its byte i div 8;
+    /// unused bits of the last byte are 0.
+    pub fn planes(&self) -> [Vec<u8>; 2] {
+        let mut check = vec![0; self.bits().check_bits.div_ceil(8) as usize];
+        let mut bytes: Vec<Vec<u8>> = self.regions.iter().map(|region| region.write(&mut check)).collect();
+        [bytes.swap_remove(0), check]
+    }
+
     /// Draws the faults of a trial and reads the memory under them.
     pub fn trial(&self, kind: FaultKind, rate: BitErrorRate, seed: u64, trial: u64) -> Trial {
         self.read(inject::sample(kind, rate, self.bits(), seed, trial))

@@ -187,6 +187,26 @@ impl<'a> StoredRegion<'a> {
         self.bytes()[BLOCK * blocks.start..BLOCK * blocks.end].chunks(READ_BACK).map(of_part).sum()
     }
 
+    /// Writes the region's bits of the check plane, and returns its bytes as stored.
+    pub(crate) fn write(&self, check_plane: &mut [u8]) -> Vec<u8> {
+        let mut memory = MemoryImage::blank(self.code.word(), self.bytes().len());
+        self.code.encode_plane(self.bytes(), &mut memory);
+        if self.is_data_plane && self.check_plane_bits > 0 {
+            // Its check bits begin the plane, block after block.
+            check_plane[..memory.check().len()].copy_from_slice(memory.check());
+        } else if self.check_plane_bits > 0 {
+            let check_bits = self.code.word().check_bits_of(BLOCK);
+            for block in 0..memory.data().len() / BLOCK {
+                let start = self.check_plane.start + block as u64 * self.check_plane_bits;
+                let checks = ones(memory.check_word(block, check_bits)).map(|bit| DATA_BITS + bit);
+                for bit in ones(memory.block(block)).chain(checks) {
+                    check_plane[((start + bit) / 8) as usize] |= 1 << ((start + bit) % 8);
+                }
+            }
+        }
+        memory.data().to_vec()
+    }
+
     /// Flips of a pattern that are in this region.
     pub(crate) fn flips(&self, pattern: &FaultPattern) -> Vec<BlockFlips> {
         let data = if self.is_data_plane { pattern.data.as_slice() } else { &[] };

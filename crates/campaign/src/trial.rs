@@ -27,20 +27,27 @@ pub struct Trial {
 }
 
 impl Trial {
-    pub(crate) fn record(self, trial: u64, score: Score) -> TrialRecord {
-        let Score { correct, agree, hash: predictions_hash } = score;
-        let offsets = [&self.pattern.data, &self.pattern.check].map(|p| p.iter().map(|o| o.to_le_bytes()));
-        let pattern_hash = {
-            let [data, check] = offsets;
-            hash(data.chain([u64::MAX.to_le_bytes()]).chain(check))
-        };
-        let weights_hash = hash(self.changes.iter().map(|change| {
+    /// First 16 hex digits of the SHA-256 of the flipped offsets, as records have it.
+    pub fn pattern_hash(&self) -> String {
+        let [data, check] =
+            [&self.pattern.data, &self.pattern.check].map(|p| p.iter().map(|o| o.to_le_bytes()));
+        hash(data.chain([u64::MAX.to_le_bytes()]).chain(check))
+    }
+
+    /// First 16 hex digits of the SHA-256 of the changed weights and their values, as records have it.
+    pub fn weights_hash(&self) -> String {
+        hash(self.changes.iter().map(|change| {
             let mut bytes = [0; 17];
             bytes[..8].copy_from_slice(&(change.tensor as u64).to_le_bytes());
             bytes[8..16].copy_from_slice(&(change.index as u64).to_le_bytes());
             bytes[16] = change.value.cast_unsigned();
             bytes
-        }));
+        }))
+    }
+
+    pub(crate) fn record(self, trial: u64, score: Score) -> TrialRecord {
+        let Score { correct, agree, hash: predictions_hash } = score;
+        let (pattern_hash, weights_hash) = (self.pattern_hash(), self.weights_hash());
         TrialRecord {
             trial,
             flips_data: self.pattern.data.len() as u64,

@@ -11,7 +11,7 @@ use campaign::{
 use design::{BitErrorRate, EvaluationSet, FaultKind, StopRule};
 use ecc::{MemoryImage, MemoryLayout, Protection, WordStatus};
 use graph::WeightChange;
-use inject::FaultPattern;
+use inject::{FaultPattern, Faults};
 use records::{Environment, Manifest, Merged, Store, TrialRow};
 use sha2::{Digest, Sha256};
 
@@ -199,6 +199,31 @@ fn trials_see_what_a_read_of_the_whole_memory_sees() {
 }
 
 /// The account of a trial names exactly its flips, words and outcomes, and reads what the trial read.
+/// Offsets of the bits of a plane that hold 1.
+fn set_bits(plane: &[u8]) -> Vec<u64> {
+    (0..8 * plane.len() as u64).filter(|bit| plane[(bit / 8) as usize] >> (bit % 8) & 1 == 1).collect()
+}
+
+#[test]
+fn the_planes_hold_1_where_a_fault_that_clears_bits_flips_them() {
+    let mut free = network();
+    free.plane[3] = 100;
+    free.plane[50] = -128;
+    for protection in ecc::all() {
+        let id = protection.id().to_owned();
+        let network = storable(&free, &*protection);
+        let stored = StoredNetwork::new(&network, protection).unwrap();
+        let all = FaultPattern {
+            data: (0..stored.bits().data_bits).collect(),
+            check: (0..stored.bits().check_bits).collect(),
+        };
+        let cleared = stored.read(Faults::ByStoredBit { ones: all, zeros: FaultPattern::default() }).pattern;
+        let [data, check] = stored.planes();
+        assert_eq!(data.len(), network.plane.len(), "{id}");
+        assert_eq!((set_bits(&data), set_bits(&check)), (cleared.data, cleared.check), "{id}");
+    }
+}
+
 fn compare_with_account(stored: &StoredNetwork<'_>, as_stored: &[i8], found: &Trial) {
     let account = stored.account(&found.pattern);
     let flips = |of: fn(&WordAccount) -> &[u64]| account.iter().flat_map(of).copied().collect::<Vec<_>>();
