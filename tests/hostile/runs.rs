@@ -14,7 +14,7 @@ fn cell(rate: f64) -> CellSpec {
         evaluator: "e-1".into(),
         model: "m".into(),
         network: "n".into(),
-        protection: "faulty".into(),
+        protection: "faulty".parse().unwrap(),
         protection_parameters: String::new(),
         fault_model: FaultKind::Bernoulli.into(),
         rate: BitErrorRate::new(rate).unwrap(),
@@ -144,7 +144,7 @@ fn tables_of_random_trials() {
                     6 => row.record.words_hit = count,
                     7 => row.data_bits = count,
                     8 => row.model = ["", "m", "\n|", "ü"][value % 4].into(),
-                    9 => row.protection = ["", "faulty", "secded-72-64", "`|"][value % 4].into(),
+                    9 => row.protection = ["x", "faulty", "secded-72-64", "`|"][value % 4].parse().unwrap(),
                     10 => row.record.flips_data = count,
                     _ => rows.truncate(index),
                 }

@@ -86,7 +86,7 @@ fn names_of_the_papers_release_are_those_of_the_registry() {
     let table = std::fs::read_to_string(crate::program::root().join("crates/ecc/src/lib.rs")).unwrap();
     for protection in ecc::all() {
         let id = protection.id();
-        let name = analysis::paper_name(id);
+        let name = design::ProtectionName::new(id).unwrap().in_paper();
         if let Some(name) = name {
             assert_eq!(ecc::by_id(name).unwrap().id(), id, "{name}");
         }

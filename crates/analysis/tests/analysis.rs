@@ -4,11 +4,11 @@ use analysis::{
     AnalysisError, Context, Estimates, Interval, LargeWeightCounts, LargeWeights, Marker, Measure,
     MeasuredNetwork, NetworkTable, PUBLISHED_NETWORKS, Statistic, Table, Training, TrainingCheck, Trainings,
     accuracy_figure, conditions, drop_latex, drop_table, large_values_figure, large_weights_csv,
-    large_weights_figure, network_table_csv, network_table_markdown, network_table_page, paper_name,
-    rate_label, style_of, styles_of, table_csv, table_markdown, throttled_accuracy_figure, trials_frame,
+    large_weights_figure, network_table_csv, network_table_markdown, network_table_page, rate_label,
+    style_of, styles_of, table_csv, table_markdown, throttled_accuracy_figure, trials_frame,
     write_large_weights, write_report, write_trainings,
 };
-use design::{FaultKind, TrialRecord};
+use design::{FaultKind, ProtectionName, TrialRecord};
 use records::{ExpectedOutcomes, NetworkEntry, TrialRow};
 
 const IMAGES: u64 = 5_000;
@@ -19,7 +19,7 @@ fn row(protection: &str, rate: f64, trial: u64, lost: i64) -> TrialRow {
     TrialRow {
         cell: format!("{protection} {rate:e}"),
         model: "squeezenet".into(),
-        protection: protection.into(),
+        protection: protection.parse().expect("a name"),
         fault_model: FaultKind::FixedCount.into(),
         rate,
         seed: 7,
@@ -473,12 +473,15 @@ fn csv_quotes_as_rfc_4180_asks() {
 
 #[test]
 fn styles_are_fixed_by_id() {
-    assert_eq!(style_of("in-place-64-57").map(|s| (s.rgb, s.marker)), Some(([0, 158, 115], Marker::Diamond)));
-    assert_eq!(style_of("unknown"), None);
-    let styles = styles_of(&["x", "faulty", "y"]);
-    assert_eq!(styles[1], style_of("faulty").expect("known"));
+    let name = |text: &str| -> ProtectionName { text.parse().expect("a name") };
+    assert_eq!(
+        style_of(&name("in-place-64-57")).map(|s| (s.rgb, s.marker)),
+        Some(([0, 158, 115], Marker::Diamond))
+    );
+    assert_eq!(style_of(&name("unknown")), None);
+    let styles = styles_of(&["x", "faulty", "y"].map(name));
+    assert_eq!(styles[1], style_of(&name("faulty")).expect("known"));
     assert_ne!(styles[0], styles[2]);
-    assert_eq!(paper_name("secded-72-64"), Some("ecc"));
     assert_eq!([0.0, 1e-5, 2.5e-4, 1.0].map(rate_label), ["0", "1e-5", "2.5e-4", "1e0"]);
 }
 
@@ -629,7 +632,8 @@ fn a_comparison_without_labels_speaks_of_agreement() {
 
 #[test]
 fn a_legend_shows_the_line_of_each_protection() {
-    let names: Vec<String> = (0..14).map(|n| format!("protection-{n}")).collect();
+    let names: Vec<ProtectionName> =
+        (0..14).map(|n| format!("protection-{n}").parse().expect("a name")).collect();
     let rows: Vec<TrialRow> =
         names.iter().flat_map(|name| [1e-4, 1e-3].map(|rate| cell(name, rate, &[1, 2])).concat()).collect();
     let svg = accuracy_figure(&report(&rows), "", None).svg().expect("drawn");

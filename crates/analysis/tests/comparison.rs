@@ -14,7 +14,7 @@ fn row(model: &str, protection: &str, rate: f64, trial: u64, clean_correct: u64,
     TrialRow {
         cell: format!("{model} {protection} {rate}"),
         model: model.into(),
-        protection: protection.into(),
+        protection: protection.parse().expect("a name"),
         fault_model: FaultKind::Bernoulli.into(),
         rate,
         seed: 7,

@@ -13,7 +13,7 @@ fn row(model: &str, protection: &str, trial: u64, lost: u64) -> TrialRow {
     TrialRow {
         cell: format!("{protection}-cell"),
         model: model.into(),
-        protection: protection.into(),
+        protection: protection.parse().expect("a name"),
         fault_model: FaultKind::Bernoulli.into(),
         rate: 1e-3,
         seed: 7,
@@ -60,7 +60,7 @@ fn manifest(model: &str, source: &str) -> Manifest {
         evaluator: "e".into(),
         model: model.into(),
         network: "n".into(),
-        protection: protection.into(),
+        protection: protection.parse().expect("a name"),
         protection_parameters: "p".into(),
         fault_model: FaultKind::Bernoulli.into(),
         rate: BitErrorRate::new(1e-3).unwrap(),

@@ -15,7 +15,7 @@ fn row(protection: &str, fault_model: &str, trial: u64, flips: u64, lost: u64) -
     TrialRow {
         cell: format!("{protection} {fault_model}"),
         model: "net".into(),
-        protection: protection.into(),
+        protection: protection.parse().expect("a name"),
         fault_model: fault_model.parse().expect("a fault model"),
         rate: 1e-2,
         seed: 7,
@@ -165,7 +165,7 @@ fn a_ranking_under_a_lossy_protection_says_what_storing_costs() {
     let mut rows = sweep();
     rows.iter_mut()
         .filter(|row| row.protection != "faulty")
-        .for_each(|row| row.protection = "lsb-64-56".into());
+        .for_each(|row| row.protection = "lsb-64-56".parse().expect("a name"));
     for (correct, told) in [
         (
             Some(700),
@@ -176,7 +176,8 @@ fn a_ranking_under_a_lossy_protection_says_what_storing_costs() {
             "**net**, lsb-64-56, bernoulli at 1e-2; every drop includes what storing alone costs, not measured:",
         ),
     ] {
-        let lossy = LossyStorage { model: "net".into(), protection: "lsb-64-56".into(), correct };
+        let lossy =
+            LossyStorage { model: "net".into(), protection: "lsb-64-56".parse().expect("a name"), correct };
         let report = Estimates::from_rows(&rows).unwrap().with_lossy(vec![lossy]).unwrap();
         let text = sensitivity_markdown(&Sensitivity::new(&report, &networks()), 5);
         assert!(text.contains(told), "{text}");

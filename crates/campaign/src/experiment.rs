@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use design::{BitErrorRate, FaultKind, FaultModel, FaultModelError, StopRule};
+use design::{BitErrorRate, FaultKind, FaultModel, FaultModelError, ProtectionName, StopRule};
 use records::MAX_UNITS;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -42,7 +42,7 @@ pub struct Experiment {
     #[serde(skip)]
     rates: Vec<BitErrorRate>,
     /// Protection ids; the file may also have the paper's names.
-    pub protections: Vec<String>,
+    pub protections: Vec<ProtectionName>,
     /// The networks.
     #[serde(rename = "model")]
     pub models: Vec<ModelSection>,
@@ -83,7 +83,7 @@ pub struct ModelSection {
     /// Name of the network that this one is a version of; the report compares the versions of one network.
     pub family: Option<String>,
     /// Protections of this network; absent: the protections of the experiment.
-    pub protections: Option<Vec<String>>,
+    pub protections: Option<Vec<ProtectionName>>,
 }
 
 /// `[data]`: the evaluation set.
@@ -311,14 +311,16 @@ impl Experiment {
         for list in std::iter::once(&mut self.protections).chain(own) {
             for protection in list.iter_mut() {
                 match ecc::by_id(protection) {
-                    Ok(known) => *protection = known.id().into(),
+                    Ok(known) => {
+                        *protection = known.id().parse().expect("the id of a known protection is a name");
+                    }
                     Err(unknown) => {
-                        return wrong("protections", format!("{protection:?}"), &unknown.expected);
+                        return wrong("protections", format!("{:?}", protection.as_str()), &unknown.expected);
                     }
                 }
             }
             if let Some(twice) = repeated(list) {
-                return wrong("protections", format!("{twice:?} twice"), "different protections");
+                return wrong("protections", format!("{:?} twice", twice.as_str()), "different protections");
             }
             if list.is_empty() {
                 return wrong("protections", "empty".into(), "at least one");
@@ -362,7 +364,7 @@ impl Experiment {
     }
 }
 
-fn repeated(names: &[String]) -> Option<&String> {
+fn repeated<N: Ord>(names: &[N]) -> Option<&N> {
     let mut seen = BTreeSet::new();
     names.iter().find(|name| !seen.insert(*name))
 }

@@ -1,7 +1,9 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use design::{CellSpec, EvaluationSet, FaultKind, FaultModel, RECORD_VERSION, Scope, StoredBits};
+use design::{
+    CellSpec, EvaluationSet, FaultKind, FaultModel, ProtectionName, RECORD_VERSION, Scope, StoredBits,
+};
 use ecc::{BLOCK, MemoryDistribution, MemoryLayout, UnknownProtection, Violation};
 use inject::{MeanFlips, PlaneSizes};
 use records::{ExpectedOutcomes, MAX_UNITS};
@@ -70,7 +72,7 @@ pub enum PlanError {
     #[error("{protection} cannot store {model}: {violation}")]
     Unstorable {
         /// Protection id.
-        protection: String,
+        protection: ProtectionName,
         /// Network label.
         model: String,
         /// The first weight outside its range.
@@ -82,7 +84,7 @@ pub enum PlanError {
         /// Network label.
         model: String,
         /// Protection id.
-        protection: String,
+        protection: ProtectionName,
         /// The reason.
         source: NoChangedTrials,
     },
@@ -108,8 +110,8 @@ pub enum PlanError {
 }
 
 impl PlanError {
-    fn unstorable(protection: &str, model: &str, violation: Violation) -> Self {
-        Self::Unstorable { protection: protection.into(), model: model.into(), violation }
+    fn unstorable(protection: &ProtectionName, model: &str, violation: Violation) -> Self {
+        Self::Unstorable { protection: protection.clone(), model: model.into(), violation }
     }
 }
 
@@ -156,12 +158,13 @@ pub fn plan(
             let distribution = match experiment.trials_of {
                 TrialsOf::All => None,
                 TrialsOf::Changed if protection.loses(&network.plane) => {
-                    return Err(refused(NoChangedTrials::Lossy { protection: id.clone() }));
+                    return Err(refused(NoChangedTrials::Lossy { protection: id.to_string() }));
                 }
-                TrialsOf::Changed => Some(
-                    MemoryDistribution::of(&*protection, &network.plane)
-                        .ok_or_else(|| refused(NoChangedTrials::NoClosedForm { protection: id.clone() }))?,
-                ),
+                TrialsOf::Changed => {
+                    Some(MemoryDistribution::of(&*protection, &network.plane).ok_or_else(|| {
+                        refused(NoChangedTrials::NoClosedForm { protection: id.to_string() })
+                    })?)
+                }
             };
             let grid = fault_models
                 .iter()

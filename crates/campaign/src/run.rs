@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use design::{CellId, CellSpec, TrialRecord};
+use design::{CellId, CellSpec, ProtectionName, TrialRecord};
 use records::{Part, PlannedCell, Rejected, Store, StoreError, Unit};
 
 use crate::{CellTrials, Evaluation, Evaluator, Network, Shard, StoredNetwork};
@@ -204,7 +204,7 @@ fn canaries(cells: &[PlannedCell]) -> Vec<&PlannedCell> {
 
 /// The stored networks by network and protection, each with the number of its subject.
 #[derive(Default)]
-struct Memories<'a>(BTreeMap<(String, String), (StoredNetwork<'a>, usize)>);
+struct Memories<'a>(BTreeMap<(String, ProtectionName), (StoredNetwork<'a>, usize)>);
 
 impl<'a> Memories<'a> {
     /// Returns the memory and the subject of a cell; makes the memory at the first request.

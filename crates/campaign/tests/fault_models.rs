@@ -198,7 +198,7 @@ fn scrubbed_memories_end_as_a_pass_over_all_words_leaves_them() {
                 assert_eq!(trial.pattern, net_flips(&network, &*protection, &intervals));
                 // A wrong correction that was stored is a code word: it reads wrong, and nobody notices.
                 if trial.silent > 0 {
-                    ends.insert(cell.protection.clone());
+                    ends.insert(cell.protection.to_string());
                 }
             }
         }
@@ -214,7 +214,7 @@ fn every_protection_is_scrubbed_as_a_pass_over_all_words_leaves_it() {
         protection.constraint().throttle(&mut network.plane);
         let memory = StoredNetwork::new(&network, ecc::by_id(protection.id()).unwrap()).unwrap();
         let mut cell = cells("accumulate:hours=9,scrub=1", 3e-3).swap_remove(0);
-        cell.protection = protection.id().into();
+        cell.protection = protection.id().parse().unwrap();
         cell.stored.check_bits = memory.bits().check_bits;
         let cell_trials = CellTrials::new(&memory, &cell).unwrap();
         for number in 0..3 {
@@ -437,7 +437,7 @@ fn trials_are_stable() {
 #[test]
 fn fault_models_are_an_axis_between_protections_and_rates() {
     let models = |cells: &[CellSpec]| -> Vec<(String, String, f64)> {
-        cells.iter().map(|c| (c.protection.clone(), c.fault_model.to_string(), c.rate.get())).collect()
+        cells.iter().map(|c| (c.protection.to_string(), c.fault_model.to_string(), c.rate.get())).collect()
     };
     let cells = planned("['bernoulli', 'per-bit:bit=7']", "1e-3, 1e-2").unwrap();
     assert_eq!(cells.len(), 16);

@@ -802,6 +802,12 @@ fn a_wrong_experiment_file_is_refused_in_one_sentence() {
              detected word reads as",
         ),
         (
+            "\"zero\"",
+            "\"parity zero\"",
+            "x.toml: line 9: protection name \"parity zero\", expected `code` or `code+policy` in printable ASCII \
+             characters without spaces",
+        ),
+        (
             "bernoulli",
             "cosmic",
             "x.toml: `fault_model`: unknown fault model `cosmic`, expected one of bernoulli, fixed-count, \

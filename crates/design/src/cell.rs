@@ -3,7 +3,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{BitErrorRate, FaultModel};
+use crate::{BitErrorRate, FaultModel, ProtectionName};
 
 /// The images that a cell is evaluated on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -63,7 +63,7 @@ pub struct CellSpec {
     /// Content hash of the checkpoint: architecture, weights, parameters, scales.
     pub network: String,
     /// Protection id, e.g. `in-place-64-57`.
-    pub protection: String,
+    pub protection: ProtectionName,
     /// Definition of the protection's code, e.g. its parity-check matrix.
     pub protection_parameters: String,
     /// Fault model.
@@ -143,7 +143,7 @@ mod tests {
             evaluator: "int8-1".into(),
             model: "resnet20".into(),
             network: "ab".into(),
-            protection: "faulty".into(),
+            protection: "faulty".parse().unwrap(),
             protection_parameters: String::new(),
             fault_model: FaultKind::Bernoulli.into(),
             rate: BitErrorRate::new(1e-3).unwrap(),
@@ -214,6 +214,7 @@ mod tests {
         assert!(refused("fault_model", "cosmic".into()).starts_with("unknown fault model `cosmic`"));
         let other_form = refused("fault_model", "per-bit:bit=7".into());
         assert_eq!(other_form, "fault model `per-bit:bit=7`, expected its normal form `bernoulli:bit=7`");
+        assert!(refused("protection", "a b".into()).starts_with("protection name \"a b\", expected"));
         assert_eq!(refused("rate", 1.5.into()), "bit error rate 1.5, expected a number in [0, 1]");
         let json = serde_json::to_string(&spec()).unwrap();
         assert!(json.contains(r#""fault_model":"bernoulli","rate":0.001,"#), "{json}");
@@ -226,7 +227,7 @@ mod tests {
             |c| c.record_version += 1,
             |c| c.evaluator.push('x'),
             |c| c.network.push('x'),
-            |c| c.protection.push('x'),
+            |c| c.protection = "vote".parse().unwrap(),
             |c| c.protection_parameters.push('x'),
             |c| c.fault_model.scope.bit = Some(7),
             |c| c.rate = BitErrorRate::new(1.0000000000000002e-3).unwrap(),

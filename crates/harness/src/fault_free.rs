@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use analysis::LossyStorage;
 use anyhow::{Context, anyhow};
 use campaign::{StoredNetwork, Trial};
-use design::CellSpec;
+use design::{CellSpec, ProtectionName};
 use ecc::{BLOCK, Protection};
 use records::{Manifest, Store};
 use serde::{Deserialize, Serialize};
@@ -30,7 +30,7 @@ pub struct FaultFree {
 struct Stored {
     /// The plan's label for the network.
     model: String,
-    protection: String,
+    protection: ProtectionName,
     /// Content hash of the checkpoint.
     network: String,
     /// Digest of the evaluation images.
@@ -59,7 +59,7 @@ impl Stored {
 pub struct ForeignFaultFree {
     path: PathBuf,
     model: String,
-    protection: String,
+    protection: ProtectionName,
 }
 
 /// Fault-free results of a run's networks under lossy protections, for its report.

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use design::{CellSpec, FaultKind, FaultModel, TrialRecord};
+use design::{CellSpec, FaultKind, FaultModel, ProtectionName, TrialRecord};
 use parquet::basic::{Compression, ConvertedType, Repetition, Type as PhysicalType};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
@@ -31,7 +31,7 @@ pub struct TrialRow {
     /// Label of the network in the plan.
     pub model: String,
     /// Protection id.
-    pub protection: String,
+    pub protection: ProtectionName,
     /// Fault model.
     pub fault_model: FaultModel,
     /// Bit error rate, or the quantity that the fault model takes instead.
@@ -123,7 +123,7 @@ impl TrialRow {
         Self {
             cell: text(),
             model: text(),
-            protection: text(),
+            protection: "faulty".parse().expect("a name"),
             fault_model: FaultKind::Bernoulli.into(),
             rate: 0.0,
             seed: 0,
@@ -142,8 +142,12 @@ impl TrialRow {
 /// Accessor from a row to the field of a column.
 enum Field {
     Text(fn(&mut TrialRow) -> &mut String),
-    /// A fault model, as its normal form.
-    FaultModel(fn(&mut TrialRow) -> &mut FaultModel),
+    /// A value of a checked type, as its text.
+    Checked {
+        text: fn(&TrialRow) -> String,
+        /// Sets the value, or says what its text should be.
+        set: fn(&mut TrialRow, &str) -> Result<(), String>,
+    },
     Count(fn(&mut TrialRow) -> &mut u64),
     Real(fn(&mut TrialRow) -> &mut f64),
     /// May be null.
@@ -154,8 +158,26 @@ enum Field {
 const COLUMNS: &[(&str, Field)] = &[
     ("cell", Field::Text(|r| &mut r.cell)),
     ("model", Field::Text(|r| &mut r.model)),
-    ("protection", Field::Text(|r| &mut r.protection)),
-    ("fault_model", Field::FaultModel(|r| &mut r.fault_model)),
+    (
+        "protection",
+        Field::Checked {
+            text: |r| r.protection.to_string(),
+            set: |r, text| {
+                r.protection = ProtectionName::new(text).map_err(|error| error.to_string())?;
+                Ok(())
+            },
+        },
+    ),
+    (
+        "fault_model",
+        Field::Checked {
+            text: |r| r.fault_model.to_string(),
+            set: |r, text| {
+                r.fault_model = FaultModel::from_normal_form(text).map_err(|error| error.to_string())?;
+                Ok(())
+            },
+        },
+    ),
     ("rate", Field::Real(|r| &mut r.rate)),
     ("seed", Field::Count(|r| &mut r.seed)),
     ("weights", Field::Count(|r| &mut r.weights)),
@@ -201,7 +223,7 @@ pub fn write_trials(rows: &[TrialRow]) -> Result<Vec<u8>, TableError> {
     let mut fields = Vec::new();
     for (name, field) in columns(changed) {
         let (physical, converted, repetition) = match field {
-            Field::Text(_) | Field::FaultModel(_) => {
+            Field::Text(_) | Field::Checked { .. } => {
                 (PhysicalType::BYTE_ARRAY, ConvertedType::UTF8, Repetition::REQUIRED)
             }
             Field::Count(_) => (PhysicalType::INT64, ConvertedType::UINT_64, Repetition::REQUIRED),
@@ -231,9 +253,8 @@ pub fn write_trials(rows: &[TrialRow]) -> Result<Vec<u8>, TableError> {
                 let values: Vec<ByteArray> = rows.iter_mut().map(|r| get(r).as_str().into()).collect();
                 column.typed::<ByteArrayType>().write_batch(&values, None, None)?;
             }
-            Field::FaultModel(get) => {
-                let values: Vec<ByteArray> =
-                    rows.iter_mut().map(|r| get(r).to_string().into_bytes().into()).collect();
+            Field::Checked { text, .. } => {
+                let values: Vec<ByteArray> = rows.iter().map(|r| text(r).into_bytes().into()).collect();
                 column.typed::<ByteArrayType>().write_batch(&values, None, None)?;
             }
             Field::Count(get) => {
@@ -397,11 +418,10 @@ impl Table {
                 }
                 Ok(values.len())
             }
-            (Field::FaultModel(get), ColumnReader::ByteArrayColumnReader(column)) => {
+            (Field::Checked { set, .. }, ColumnReader::ByteArrayColumnReader(column)) => {
                 let values = next_values(column, rows.len())?;
                 for (row, value) in rows.iter_mut().zip(&values) {
-                    let model = FaultModel::from_normal_form(self.text(value)?);
-                    *get(row) = model.map_err(|error| format!("column {name}: {error}"))?;
+                    set(row, self.text(value)?).map_err(|error| format!("column {name}: {error}"))?;
                 }
                 Ok(values.len())
             }

@@ -19,7 +19,7 @@ fn cell(rate: f64) -> CellSpec {
         evaluator: "e-1".into(),
         model: "m, \"quoted\"".into(),
         network: "n".into(),
-        protection: "p".into(),
+        protection: "p".parse().unwrap(),
         protection_parameters: String::new(),
         fault_model: FaultKind::Bernoulli.into(),
         rate: BitErrorRate::new(rate).unwrap(),
@@ -643,6 +643,16 @@ fn a_table_with_an_unknown_fault_model_is_refused_by_its_name() {
     assert!(
         unknown.starts_with("column fault_model: unknown fault model `bernoulla`, expected one of"),
         "{unknown}"
+    );
+}
+
+#[test]
+fn a_table_whose_protection_is_no_name_is_refused() {
+    let row = TrialRow { protection: "secded".parse().unwrap(), ..TrialRow::new(&cell(0.1), 9, trial(0)) };
+    let refused = refusal(&replaced(&write_trials(&[row]).unwrap(), b"secded", b"sec ed"));
+    assert!(
+        refused.starts_with("column protection: protection name \"sec ed\", expected `code` or"),
+        "{refused}"
     );
 }
 

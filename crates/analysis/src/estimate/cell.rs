@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
 
-use design::FaultModel;
+use design::{FaultModel, ProtectionName};
 use polars_core::frame::DataFrame;
 use polars_core::prelude::{GroupsIndicator, IdxSize};
 use records::TrialRow;
@@ -21,7 +21,7 @@ pub struct CellKey {
     /// The plan's label for the network.
     pub model: String,
     /// Protection id.
-    pub protection: String,
+    pub protection: ProtectionName,
     /// Fault model.
     pub fault_model: FaultModel,
     /// Bit error rate, or the quantity that the fault model takes instead: for `accumulate` the probability that a bit
@@ -186,7 +186,7 @@ pub(crate) fn cells(rows: &[TrialRow]) -> Result<Vec<Cell>, AnalysisError> {
     }
 
     let models = first_appearances(rows, |r| r.model.as_str());
-    let protections = first_appearances(rows, |r| r.protection.as_str());
+    let protections = first_appearances(rows, |r| &r.protection);
     let fault_models = first_appearances(rows, |r| &r.fault_model);
     cells.sort_by(|a, b| {
         let order = |c: &Cell| {
@@ -194,7 +194,7 @@ pub(crate) fn cells(rows: &[TrialRow]) -> Result<Vec<Cell>, AnalysisError> {
             (
                 models.iter().position(|name| name == model),
                 fault_models.iter().position(|name| *name == fault_model),
-                protections.iter().position(|name| name == protection),
+                protections.iter().position(|name| *name == protection),
             )
         };
         order(a).cmp(&order(b)).then(a.key.rate.total_cmp(&b.key.rate))

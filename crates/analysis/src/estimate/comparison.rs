@@ -1,7 +1,7 @@
 //! Versions of one network, each under the protections that fit it, side by side: which protection costs what, and
 //! what it is worth at each rate.
 
-use design::FaultModel;
+use design::{FaultModel, ProtectionName};
 use records::NetworkEntry;
 
 use crate::estimate::cell::{Cell, ascending, first_appearances};
@@ -36,7 +36,7 @@ pub(crate) struct Family {
 #[derive(Clone, Debug)]
 pub(crate) struct Contender {
     pub(crate) model: String,
-    pub(crate) protection: String,
+    pub(crate) protection: ProtectionName,
     /// Check bits relative to data bits, %.
     pub(crate) overhead_percent: f64,
     /// Accuracy of the version without faults, % of images.

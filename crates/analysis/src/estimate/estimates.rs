@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use design::FaultModel;
+use design::{FaultModel, ProtectionName};
 use records::{ExpectedOutcomes, TrialRow};
 
 use crate::AnalysisError;
@@ -56,7 +56,7 @@ const MOST_SCOPES: usize = 4;
 pub struct Estimates {
     pub(crate) cells: Vec<Cell>,
     /// Protections in plan order.
-    pub(crate) protections: Vec<String>,
+    pub(crate) protections: Vec<ProtectionName>,
     pub(crate) measure: Measure,
     /// Networks and protections that change weights by storing them.
     pub(crate) lossy: Vec<LossyStorage>,
@@ -80,9 +80,8 @@ impl Estimates {
     /// 10,000 resamples of every cell and pair: about 20 ms for 1,000 trials on one core.
     pub fn from_rows(rows: &[TrialRow]) -> Result<Self, AnalysisError> {
         let cells = cells(rows)?;
-        let owned = |names: Vec<&str>| names.into_iter().map(String::from).collect();
         Ok(Self {
-            protections: owned(first_appearances(rows, |r| r.protection.as_str())),
+            protections: first_appearances(rows, |r| &r.protection).into_iter().cloned().collect(),
             summaries: cells.iter().map(summary).collect(),
             outcomes: cells.iter().map(outcomes).collect(),
             paired: pairs(&cells),
@@ -126,7 +125,7 @@ impl Estimates {
     }
 
     /// True if a protection may change the weights of a network by storing them.
-    pub(crate) fn is_lossy(&self, model: &str, protection: &str) -> bool {
+    pub(crate) fn is_lossy(&self, model: &str, protection: &ProtectionName) -> bool {
         self.lossy.iter().any(|storage| storage.is_of(model, protection))
     }
 

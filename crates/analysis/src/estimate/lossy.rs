@@ -1,6 +1,6 @@
 //! Protections that change weights by storing them: accuracy of the stored network without any fault.
 
-use design::TrialRecord;
+use design::{ProtectionName, TrialRecord};
 use records::TrialRow;
 
 use crate::AnalysisError;
@@ -12,14 +12,14 @@ pub struct LossyStorage {
     /// The plan's label for the network.
     pub model: String,
     /// Protection id.
-    pub protection: String,
+    pub protection: ProtectionName,
     /// Images that the stored network classifies correctly without faults; `None` when it was not measured.
     pub correct: Option<u64>,
 }
 
 impl LossyStorage {
-    pub(crate) fn is_of(&self, model: &str, protection: &str) -> bool {
-        self.model == model && self.protection == protection
+    pub(crate) fn is_of(&self, model: &str, protection: &ProtectionName) -> bool {
+        self.model == model && self.protection == *protection
     }
 
     /// Checks the count against the trials in which every word read back right, which also give it where it was not

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use design::{FaultModel, TrialRecord};
+use design::{FaultModel, ProtectionName, TrialRecord};
 use records::{ExpectedOutcomes, TrialRow};
 use statrs::distribution::{Binomial, DiscreteCDF};
 
@@ -104,9 +104,9 @@ pub struct PairedDifference {
     /// Rate of the fault model, as in [`CellKey`].
     pub rate: f64,
     /// The protection that comes first in the plan.
-    pub first: String,
+    pub first: ProtectionName,
     /// The other protection.
-    pub second: String,
+    pub second: ProtectionName,
     /// Trials that both cells have.
     pub pairs: u64,
     /// Pairs with equally many flipped data bits; fewer than `pairs` means that the two

@@ -17,7 +17,6 @@ use crate::plot::header::{Header, Key, Page};
 use crate::plot::panel::{Frame, Grid, Panel, Tick};
 use crate::plot::style::{DASHED, DOTTED, GUIDE, INK, STRIP, Style, styles_of};
 use crate::text::conditions::conditions;
-use crate::text::name::display_name;
 use crate::text::number::{fixed, interval_text, summary_number};
 use crate::text::rate::rate_name;
 
@@ -78,7 +77,7 @@ pub fn accuracy_figure(estimates: &Estimates, title: &str, chance_percent: Optio
 
     let protections = estimates.protections.iter().zip(&styles);
     let mut entries: Vec<(Key, String)> =
-        protections.map(|(id, style)| (Key::Line(*style), display_name(id))).collect();
+        protections.map(|(id, style)| (Key::Line(*style), id.label())).collect();
     let network = if estimates.lossy.is_empty() { "fault-free" } else { "fault-free network" };
     entries.push((Key::Guide(DASHED), network.into()));
     entries.extend(chance_percent.map(|_| (Key::Guide(DOTTED), "chance".into())));
@@ -139,7 +138,7 @@ fn series(estimates: &Estimates, model: &str, fault_model: &FaultModel, styles: 
                 fault_free_percent: summary.fault_free_percent,
                 fault_free_value: format!(
                     "{}, fault-free: {} {} %",
-                    display_name(protection),
+                    protection.label(),
                     estimates.measure.word(),
                     fixed(summary.fault_free_percent.unwrap_or(f64::NAN), 2)
                 ),
@@ -181,7 +180,7 @@ fn mean_value(summary: &CellSummary, measure: Measure) -> String {
     let (key, drop) = (&summary.key, summary.drop_points);
     format!(
         "{} at {}: mean {} {} %, drop {} points, 95 % interval {}, n = {}{}",
-        display_name(&key.protection),
+        key.protection.label(),
         rate_label(key.rate),
         measure.word(),
         fixed(summary.accuracy_percent, 2),

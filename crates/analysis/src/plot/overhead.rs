@@ -1,5 +1,6 @@
 //! Accuracy against stored overhead: a panel for each family, in it a frame for each rate.
 
+use design::ProtectionName;
 use plotters::style::text_anchor::{HPos, VPos};
 use plotters::style::{Color, FontStyle};
 
@@ -66,8 +67,8 @@ pub fn overhead_figure(comparison: &Comparison, title: &str) -> Figure {
 }
 
 /// Contenders that are on a front, in order of first appearance, which fixes their letters.
-fn letters(comparison: &Comparison) -> Vec<(String, String)> {
-    let mut letters: Vec<(String, String)> = Vec::new();
+fn letters(comparison: &Comparison) -> Vec<(ProtectionName, String)> {
+    let mut letters: Vec<(ProtectionName, String)> = Vec::new();
     for family in &comparison.families {
         for rate in 0..family.rates.len() {
             for contender in family.contenders.iter().filter(|c| family.is_on_front(c, rate)) {
@@ -103,7 +104,7 @@ struct Front<'a> {
     rate: usize,
     frame: Frame,
     axis: &'a AccuracyAxis,
-    letters: &'a [(String, String)],
+    letters: &'a [(ProtectionName, String)],
 }
 
 impl Front<'_> {

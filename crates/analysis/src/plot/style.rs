@@ -1,5 +1,6 @@
 //! All colours, and the looks of protections and trainings, which are the same in every figure.
 
+use design::ProtectionName;
 use plotters::style::RGBColor;
 
 /// Shape of a marker.
@@ -118,13 +119,13 @@ fn styles(names: &[impl AsRef<str>], known: &[(&str, Style)], colors: &[[u8; 3]]
 }
 
 /// The fixed style of a protection in the paper's Table 2; [`styles_of`] gives other protections further styles.
-pub fn style_of(protection_id: &str) -> Option<Style> {
-    KNOWN.iter().find(|(id, _)| *id == protection_id).map(|(_, style)| *style)
+pub fn style_of(protection: &ProtectionName) -> Option<Style> {
+    KNOWN.iter().find(|(id, _)| *protection == *id).map(|(_, style)| *style)
 }
 
 /// A style for each protection: the fixed one, or the next of 72 further styles, in plan order.
-pub fn styles_of<S: AsRef<str>>(protection_ids: &[S]) -> Vec<Style> {
-    styles(protection_ids, &KNOWN, &FURTHER)
+pub fn styles_of(protections: &[ProtectionName]) -> Vec<Style> {
+    styles(protections, &KNOWN, &FURTHER)
 }
 
 /// A style for each training: the fixed one, or the next of 168 further styles.
@@ -152,7 +153,7 @@ fn luminance(RGBColor(r, g, b): RGBColor) -> f64 {
 mod tests {
     use std::collections::HashSet;
 
-    use super::{KNOWN, SHADES, luminance, styles_of, training_styles};
+    use super::{KNOWN, ProtectionName, SHADES, luminance, styles_of, training_styles};
 
     #[test]
     fn shades_keep_their_order_in_grey() {
@@ -162,12 +163,13 @@ mod tests {
 
     #[test]
     fn no_two_protections_or_trainings_look_alike() {
-        let names: Vec<String> = (0..72).map(|n| format!("protection-{n}")).collect();
+        let names: Vec<ProtectionName> =
+            (0..72).map(|n| format!("protection-{n}").parse().unwrap()).collect();
         let further = styles_of(&names);
         let all: HashSet<_> = further.iter().chain(KNOWN.iter().map(|(_, style)| style)).collect();
         assert_eq!(all.len(), 72 + KNOWN.len());
 
-        let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut names: Vec<&str> = names.iter().map(ProtectionName::as_str).collect();
         names.extend(["qatt", "admm"]);
         let distinct: HashSet<_> = training_styles(&names).into_iter().collect();
         assert!(distinct.len() > 70, "{}", distinct.len());

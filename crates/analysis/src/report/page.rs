@@ -127,7 +127,7 @@ impl Page<'_> {
             0..=12 => names.join(", "),
             many => format!("{many}, from {} to {}", names[0], names[many - 1]),
         };
-        let texts = |names: Vec<&str>| names.into_iter().map(String::from).collect();
+        let protections = first_appearances(&specs, |spec| &spec.protection);
         let fault_models = first_appearances(&specs, |spec| &spec.fault_model);
         let trials: usize = estimates.cells.iter().map(|cell| cell.trials.len()).sum();
         let rates_are = match common_name(specs.iter().map(|spec| &spec.fault_model)) {
@@ -135,7 +135,7 @@ impl Page<'_> {
             _ => "rates",
         };
         let mut facts = vec![
-            ("protections", some(texts(first_appearances(&specs, |spec| spec.protection.as_str())))),
+            ("protections", some(protections.iter().map(ToString::to_string).collect())),
             ("fault models", some(fault_models.iter().map(ToString::to_string).collect())),
             (rates_are, rates.join(", ")),
             ("cells", specs.len().to_string()),
@@ -215,7 +215,7 @@ impl Page<'_> {
             "this trial",
             &[
                 ("network", worst.model.clone()),
-                ("protection", worst.protection.clone()),
+                ("protection", worst.protection.to_string()),
                 ("fault model", worst.fault_model.to_string()),
                 (&rate_name(&worst.fault_model), rate_label(worst.rate)),
                 ("flipped bits, data and check", format!("{} and {}", record.flips_data, record.flips_check)),

@@ -9,7 +9,6 @@ use crate::text::csv::csv;
 use crate::text::escape::lines;
 use crate::text::latex::{self, LatexTable};
 use crate::text::markdown::{MarkdownColumn, markdown};
-use crate::text::name::display_name;
 use crate::text::number::{ABSENT, NOT_MEASURED, overhead_label};
 use crate::text::rate::common_name;
 
@@ -112,7 +111,7 @@ pub fn comparison_outcomes(comparison: &Comparison) -> String {
             let o = contender.outcomes[rate].as_ref()?;
             let counts = [o.words_hit, o.corrected, o.detected, o.miscorrected, o.silent, o.weights_changed];
             let means = counts.map(|count| format!("{:.1}", count as f64 / o.trials as f64));
-            let names = [display_name(&contender.protection), contender.model.clone()];
+            let names = [contender.protection.label(), contender.model.clone()];
             Some(names.into_iter().chain(means).collect())
         };
         let rows: Vec<Vec<String>> = family.contenders.iter().filter_map(row).collect();
@@ -128,7 +127,7 @@ pub fn comparison_outcomes(comparison: &Comparison) -> String {
 /// `bold` marks where it is on the front.
 fn row(family: &Family, contender: &Contender, absent: &str, bold: fn(String) -> String) -> Vec<String> {
     let mut row = vec![
-        display_name(&contender.protection),
+        contender.protection.label(),
         contender.model.clone(),
         overhead_label(contender.overhead_percent),
         contender.fault_free_percent.map_or(NOT_MEASURED.into(), |percent| format!("{percent:.2}")),
@@ -143,7 +142,7 @@ fn row(family: &Family, contender: &Contender, absent: &str, bold: fn(String) ->
 
 /// Name of a contender: the protection, and the version it runs on.
 pub(crate) fn contender_label(contender: &Contender) -> String {
-    format!("{} on {}", display_name(&contender.protection), contender.model)
+    format!("{} on {}", contender.protection.label(), contender.model)
 }
 
 /// The common name of all rates of a comparison.

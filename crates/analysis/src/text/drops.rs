@@ -9,7 +9,6 @@ use crate::text::conditions::conditions;
 use crate::text::escape::lines;
 use crate::text::latex::{self, LatexTable};
 use crate::text::markdown::{MarkdownColumn, markdown};
-use crate::text::name::display_name;
 use crate::text::number::{ABSENT, NOT_MEASURED, fixed, overhead_label, small};
 use crate::text::rate::heading_note;
 
@@ -34,7 +33,8 @@ struct Panel<'a> {
 }
 
 struct Row {
-    protection: String,
+    /// Label of the protection.
+    label: String,
     overhead_percent: f64,
     /// Drop by storing alone; `None` if no row of the panel has one.
     fault_free: Option<String>,
@@ -56,7 +56,7 @@ pub fn drop_table(estimates: &Estimates, statistic: Statistic) -> String {
             .rows
             .into_iter()
             .map(|row| {
-                let mut cells = vec![row.protection, overhead_label(row.overhead_percent)];
+                let mut cells = vec![row.label, overhead_label(row.overhead_percent)];
                 cells.extend(row.fault_free);
                 cells.extend(row.drops);
                 cells
@@ -95,7 +95,7 @@ pub fn drop_latex(estimates: &Estimates, statistic: Statistic, title: &str) -> S
                 Some(place) => latex::number(&row.drops[place]),
                 None => latex::escaped(ABSENT),
             };
-            let names = [row.protection.clone(), overhead_label(row.overhead_percent)];
+            let names = [row.label.clone(), overhead_label(row.overhead_percent)];
             let fault_free =
                 row.fault_free.as_ref().map_or(latex::number("0.00"), |drop| latex::number(drop));
             let fault_free = lossy.then_some(fault_free);
@@ -133,7 +133,7 @@ fn drop_panels(estimates: &Estimates, statistic: Statistic) -> Vec<Panel<'_>> {
                 None => ABSENT.into(),
             };
             rows.push(Row {
-                protection: display_name(protection),
+                label: protection.label(),
                 overhead_percent: cell.overhead_percent(),
                 fault_free: lossy.then(|| fault_free_text(own().next().expect("found above").1)),
                 drops: rates.iter().map(drop).collect(),

@@ -8,7 +8,6 @@ use crate::estimate::estimates::Estimates;
 use crate::estimate::failures::{FailureEstimate, failures};
 use crate::text::csv::csv;
 use crate::text::markdown::{MarkdownColumn, markdown};
-use crate::text::name::display_name;
 use crate::text::rate::rate_note;
 
 /// Failures of every cell as CSV.
@@ -37,7 +36,7 @@ pub(crate) fn failures_markdown(estimates: &Estimates, stop: StopRule) -> String
         vec![
             f.key.model.clone(),
             f.key.fault_model.to_string(),
-            display_name(&f.key.protection),
+            f.key.protection.label(),
             rate_label(f.key.rate),
             f.trials.to_string(),
             f.failures.to_string(),

@@ -9,7 +9,6 @@ pub(crate) mod failures;
 pub(crate) mod large_weights;
 pub(crate) mod latex;
 pub(crate) mod markdown;
-pub(crate) mod name;
 pub(crate) mod network_table;
 pub(crate) mod number;
 pub(crate) mod rate;

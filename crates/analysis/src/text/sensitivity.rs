@@ -6,7 +6,6 @@ use crate::estimate::sensitivity::{Entry, Ranking, Sensitivity};
 use crate::text::csv::{csv, interval_columns};
 use crate::text::escape::line;
 use crate::text::markdown::{MarkdownColumn, markdown};
-use crate::text::name::{display_name, paper_name};
 use crate::text::number::{ABSENT, INTERVAL_NOTE, fixed, interval_text};
 use crate::text::rate::heading_note;
 
@@ -23,7 +22,7 @@ pub fn sensitivity_csv(sensitivity: &Sensitivity) -> String {
         text("model", &ranked, |(key, ..)| &key.model),
         displayed("fault_model", &ranked, |(key, ..)| &key.fault_model),
         text("protection", &ranked, |(key, ..)| &key.protection),
-        text("paper_name", &ranked, |(key, ..)| paper_name(&key.protection).unwrap_or_default()),
+        text("paper_name", &ranked, |(key, ..)| key.protection.in_paper().unwrap_or_default()),
         real("rate", &ranked, |(key, ..)| Some(key.rate)),
         count("rank", &ranked, |(_, rank, _)| *rank),
         text("tensor", &ranked, |(.., entry)| entry.tensor.as_deref().unwrap_or_default()),
@@ -95,7 +94,7 @@ pub(crate) fn ranking_title(ranking: &Ranking, markdown: bool) -> String {
         }
         Some(None) => "; every drop includes what storing alone costs, not measured".into(),
     };
-    let (star, name) = (if markdown { "**" } else { "" }, display_name(&key.protection));
+    let (star, name) = (if markdown { "**" } else { "" }, key.protection.label());
     let (rate, at) = (heading_note(&key.fault_model), rate_label(key.rate));
     let title = format!("{star}{}{star}, {name}, {}{rate} at {at}{storing}", key.model, key.fault_model);
     line(&title).into_owned()

@@ -11,7 +11,6 @@ use crate::estimate::summary::{CellOutcomes, CellSummary, PairedDifference};
 use crate::text::csv::{csv, interval_columns};
 use crate::text::drops::{CHANGED_NOTE, Statistic, drop_text};
 use crate::text::markdown::{MarkdownColumn, markdown};
-use crate::text::name::{display_name, paper_name};
 use crate::text::number::{ABSENT, INTERVAL_NOTE, NOT_MEASURED, fixed, interval_text, small, summary_number};
 use crate::text::rate::{note, paragraph, rate_note};
 
@@ -98,7 +97,7 @@ fn summary_markdown(summaries: &[CellSummary], measure: Measure, lossy: bool) ->
             let mut row = vec![
                 s.key.model.clone(),
                 s.key.fault_model.to_string(),
-                display_name(&s.key.protection),
+                s.key.protection.label(),
                 rate_label(s.key.rate),
                 s.trials.to_string(),
                 fixed(s.clean_accuracy_percent, 2),
@@ -170,7 +169,7 @@ fn outcomes_markdown(outcomes: &[CellOutcomes]) -> String {
             let mut row = vec![
                 o.key.model.clone(),
                 o.key.fault_model.to_string(),
-                display_name(&o.key.protection),
+                o.key.protection.label(),
                 rate_label(o.key.rate),
             ];
             row.extend([o.trials, o.flips_data, o.flips_check].map(|c| c.to_string()));
@@ -254,8 +253,8 @@ fn paired_markdown(paired: &[PairedDifference], measure: Measure, changed: bool)
                 p.model.clone(),
                 p.fault_model.to_string(),
                 rate_label(p.rate),
-                display_name(&p.first),
-                display_name(&p.second),
+                p.first.label(),
+                p.second.label(),
                 p.pairs.to_string(),
                 fixed(p.mean_difference_points, 3),
                 interval_text(p.interval, p.pairs, |value| fixed(value, 3)),
@@ -364,7 +363,7 @@ fn key_columns<T>(items: &[T], key: impl Fn(&T) -> &CellKey) -> Vec<Column> {
         text("model", items, |i| &key(i).model),
         displayed("fault_model", items, |i| &key(i).fault_model),
         text("protection", items, |i| &key(i).protection),
-        text("paper_name", items, |i| paper_name(&key(i).protection).unwrap_or_default()),
+        text("paper_name", items, |i| key(i).protection.in_paper().unwrap_or_default()),
         real("rate", items, |i| Some(key(i).rate)),
     ]
 }

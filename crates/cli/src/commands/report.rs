@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use analysis::{CellSummary, Interval, Measure};
 use clap::Args;
-use design::FaultModel;
+use design::{FaultModel, ProtectionName};
 use harness::{
     Failure, LoadedExperiment, RunReport, SYNTHETIC, is_synthetic_run, measure, measure_fault_free,
 };
@@ -126,7 +126,7 @@ struct Reported<'a> {
 #[derive(Serialize)]
 struct ReportedCell<'a> {
     model: &'a str,
-    protection: &'a str,
+    protection: &'a ProtectionName,
     fault_model: &'a FaultModel,
     rate: f64,
     trials: u64,

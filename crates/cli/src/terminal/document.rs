@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use design::{BitErrorRate, CellSpec, FaultModel};
+use design::{BitErrorRate, CellSpec, FaultModel, ProtectionName};
 use serde::Serialize;
 
 use crate::terminal::output::data;
@@ -64,7 +64,7 @@ pub(crate) fn json<D: Document>(document: &D) -> String {
 pub(crate) struct NamedCell {
     pub(crate) cell: String,
     model: String,
-    protection: String,
+    protection: ProtectionName,
     pub(crate) fault_model: FaultModel,
     rate: BitErrorRate,
 }
@@ -85,7 +85,7 @@ impl NamedCell {
 
     pub(crate) fn columns(&self) -> Vec<String> {
         let Self { cell, model, protection, fault_model, rate } = self;
-        vec![cell.clone(), model.clone(), protection.clone(), fault_model.to_string(), rate.to_string()]
+        vec![cell.clone(), model.clone(), protection.to_string(), fault_model.to_string(), rate.to_string()]
     }
 }
 
