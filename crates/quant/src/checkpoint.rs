@@ -85,7 +85,9 @@ pub enum InvalidCheckpoint {
         value: f32,
     },
     /// Scales of channels that are not one for each output channel.
-    #[error("{name} has {found} scales and shape {shape:?}, expected one a channel, the first dimension")]
+    #[error(
+        "{name} has {found} scales and shape {shape:?}, expected one scale for each output channel (first dimension)"
+    )]
     ScaleCount {
         /// Weight tensor.
         name: String,

@@ -270,7 +270,7 @@ fn scales_of_channels_are_part_of_the_network() {
     let message = retold(&channels, r#""scales":[254.0]"#, r#""scales":[254.0,1.0]"#);
     assert_eq!(
         message,
-        "a.fc.weight has 2 scales and shape [1, 2], expected one a channel, the first dimension"
+        "a.fc.weight has 2 scales and shape [1, 2], expected one scale for each output channel (first dimension)"
     );
     let message = retold(&channels, r#""scales":[254.0]"#, r#""scales":[-254.0]"#);
     assert_eq!(message, "scale of a.fc.weight is -254, expected a finite positive number");
@@ -397,7 +397,7 @@ fn values_that_would_spoil_the_arithmetic_are_refused() {
         ),
         (
             |c| c.weights[0].scale = WeightScale::Channels(vec![1.0; 3]),
-            "conv.weight has 3 scales and shape [2, 1, 1, 3], expected one a channel, the first dimension",
+            "conv.weight has 3 scales and shape [2, 1, 1, 3], expected one scale for each output channel (first dimension)",
         ),
         (
             |c| c.weights[0].scale = WeightScale::Channels(vec![1.0, f32::INFINITY]),
