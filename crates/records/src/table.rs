@@ -297,8 +297,9 @@ pub fn read_trials(path: &Path) -> Result<Vec<TrialRow>, TableError> {
     let file = File::open(path).map_err(io)?;
     let metadata = file.metadata().map_err(io)?;
     let read = match metadata.is_file() {
-        true => catch_unwind(AssertUnwindSafe(|| Table::open(file, metadata.len())?.rows()))
-            .unwrap_or_else(|_| Err("damaged file: the decoder panicked".into())),
+        true => catch_unwind(AssertUnwindSafe(|| Table::open(file, metadata.len())?.rows())).unwrap_or_else(
+            |_| Err("the parquet decoder panicked, expected an undamaged table of trials".into()),
+        ),
         // A pipe or a device has no length to compare its claims with.
         false => Err("not a regular file".into()),
     };
