@@ -81,7 +81,7 @@ fn every_network_in_a_narrower_range_fits_its_code_and_names_its_recipe() {
         });
         let constraint = protection.unwrap().constraint();
         for weights in &checkpoint.weights {
-            assert_eq!(constraint.violations(&weights.values).next(), None, "{network}-{version}");
+            assert_eq!(constraint.violations(weights.values()).next(), None, "{network}-{version}");
         }
         total += std::fs::metadata(&path).unwrap().len();
     }

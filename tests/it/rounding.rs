@@ -21,10 +21,10 @@ fn scales_of_channels_reach_a_campaign() {
     let [whole, channels] = ["net.safetensors", "channels.safetensors"]
         .map(|file| quant::Checkpoint::load(&folder.join(file)).unwrap());
     assert_ne!(whole.digest(), channels.digest());
-    assert_eq!(channels.weights[0].scale.values().len(), channels.weights[0].shape[0]);
+    assert_eq!(channels.weights[0].scale().values().len(), channels.weights[0].shape()[0]);
     // Every channel has its largest level, unless it was clamped at one of the positions 0 to 6.
     let fills = |values: &[i8]| values.iter().any(|value| value.unsigned_abs() >= 63);
-    let rows = channels.weights.iter().flat_map(|w| w.values.chunks(w.values.len() / w.shape[0]));
+    let rows = channels.weights.iter().flat_map(|w| w.values().chunks(w.values().len() / w.shape()[0]));
     assert!(rows.into_iter().all(fills));
 
     let inspect = succeed(folder, &["inspect", "channels.safetensors"]);
@@ -51,7 +51,7 @@ fn scales_of_least_error_leave_less_to_clamp() {
     let constraint = ecc::by_id("in-place-msb-48-24").unwrap().constraint();
     let clamped = |options: &str| -> usize {
         let (_, checkpoint) = load(options);
-        assert!(checkpoint.weights.iter().all(|w| constraint.violations(&w.values).next().is_none()));
+        assert!(checkpoint.weights.iter().all(|w| constraint.violations(w.values()).next().is_none()));
         let edits = &checkpoint.provenance.weight_edits;
         assert_eq!(edits.ends_with("; scales of least squared error"), !options.is_empty(), "{edits}");
         edits.split([' ', ':']).find_map(|word| word.parse().ok()).unwrap()

@@ -304,12 +304,9 @@ fn one_layer() -> Checkpoint {
         model,
         layers,
         preprocessing,
-        weights: vec![QuantTensor {
-            name,
-            shape,
-            values: vec![1, -2, 3, 4, 5, -6],
-            scale: WeightScale::Tensor(scale),
-        }],
+        weights: vec![
+            QuantTensor::new(name, shape, vec![1, -2, 3, 4, 5, -6], WeightScale::Tensor(scale)).unwrap(),
+        ],
         parameters: quant::Parameters::from([(parameter, bias)]),
         activations: quant::Activations::Static(activations),
         provenance: quant::Provenance::default(),
@@ -604,7 +601,10 @@ fn listed() -> Checkpoint {
         }
     }
     let points = graph.quantization_points().into_iter();
-    let scale = |signed| quant::ActivationScale { levels_per_unit: if signed { 41.7 } else { 77.3 }, signed };
+    let scale = |signed| quant::ActivationScale {
+        levels_per_unit: quant::LevelsPerUnit::new(if signed { 41.7 } else { 77.3 }).unwrap(),
+        signed,
+    };
     let scales = points.map(|point| (graph.nodes()[point.node].name.clone(), scale(point.signed))).collect();
     let preprocessing = graph::Preprocessing::new(vec![0.4, 0.5, 0.6], vec![0.2, 0.25, 0.3]).unwrap();
     let (activations, provenance) = (quant::Activations::Static(scales), quant::Provenance::default());

@@ -43,7 +43,9 @@ fn main() {
     let graph = zoo::build(&spec).expect("a known architecture");
     let mut contents = random::checkpoint(&graph, SEED).into_contents();
     for weights in &mut contents.weights {
-        Constraint::WOT.throttle(&mut weights.values);
+        let mut values = weights.values().to_vec();
+        Constraint::WOT.throttle(&mut values);
+        *weights = weights.clone().with_values(values).expect("values of the same tensor");
     }
     let scales = zoo::calibrate(&graph, &contents.dequantized(), &contents.preprocessing, set.pixels());
     contents.activations = Activations::Static(scales.expect("finite ranges"));
@@ -65,8 +67,8 @@ fn main() {
     let mut baseline = Baseline::new(network, inputs, MEMORY, &|_| ());
     let clean = baseline.clean().to_vec();
 
-    let layout = MemoryLayout::new(checkpoint.weights.iter().map(|w| (w.name.as_str(), w.values.len())));
-    let plane = layout.pack(checkpoint.weights.iter().map(|w| w.values.as_slice()));
+    let layout = MemoryLayout::new(checkpoint.weights.iter().map(|w| (w.name(), w.values().len())));
+    let plane = layout.pack(checkpoint.weights.iter().map(quant::QuantTensor::values));
     let protection = ecc::by_id("in-place").expect("known");
     let probability =
         MemoryDistribution::of(&*protection, &plane).expect("a closed form").changed_probability(rate.get());

@@ -45,8 +45,8 @@ fn main() {
         baseline.images_kept()
     );
 
-    let layout = MemoryLayout::new(checkpoint.weights.iter().map(|w| (w.name.as_str(), w.values.len())));
-    let plane = layout.pack(checkpoint.weights.iter().map(|w| w.values.as_slice()));
+    let layout = MemoryLayout::new(checkpoint.weights.iter().map(|w| (w.name(), w.values().len())));
+    let plane = layout.pack(checkpoint.weights.iter().map(quant::QuantTensor::values));
     let bits = 8 * plane.len();
     let [label, digest, evaluator] = [const { String::new() }; 3];
     let stored = campaign::Network { label, digest, evaluator, layout, plane };

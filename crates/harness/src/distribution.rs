@@ -6,7 +6,7 @@ use serde::Serialize;
 
 /// Number of weights that a constraint forbids.
 pub fn violations(weights: &[QuantTensor], constraint: &Constraint) -> usize {
-    weights.iter().map(|tensor| constraint.violations(&tensor.values).count()).sum()
+    weights.iter().map(|tensor| constraint.violations(tensor.values()).count()).sum()
 }
 
 /// Magnitudes of the weights of a tensor or a network.
@@ -40,7 +40,7 @@ impl Distribution {
     /// Counts all weights of a network.
     pub fn of_all(weights: &[QuantTensor]) -> Self {
         let mut total = Self::default();
-        weights.iter().for_each(|tensor| total.add(&Self::of(&tensor.values)));
+        weights.iter().for_each(|tensor| total.add(&Self::of(tensor.values())));
         total
     }
 

@@ -7,7 +7,7 @@ use campaign::{Evaluation, Experiment};
 use data::ImageSet;
 use design::{CellSpec, EvaluationSet};
 use ecc::MemoryLayout;
-use quant::{Activations, Checkpoint};
+use quant::{Activations, Checkpoint, QuantTensor};
 use records::{Environment, Manifest, NetworkEntry, TensorEntry};
 
 use crate::evaluator::evaluator;
@@ -20,9 +20,9 @@ const KEPT_LEVELS: usize = 768 << 20;
 
 /// The weights of a checkpoint in memory order, under a label for tables and figures.
 pub fn stored_network(label: &str, checkpoint: &Checkpoint) -> campaign::Network {
-    let sizes = checkpoint.weights.iter().map(|w| (w.name.as_str(), w.values.len()));
+    let sizes = checkpoint.weights.iter().map(|w| (w.name(), w.values().len()));
     let layout = MemoryLayout::new(sizes);
-    let plane = layout.pack(checkpoint.weights.iter().map(|w| w.values.as_slice()));
+    let plane = layout.pack(checkpoint.weights.iter().map(QuantTensor::values));
     campaign::Network {
         label: label.into(),
         digest: checkpoint.digest(),

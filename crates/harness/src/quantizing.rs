@@ -4,13 +4,12 @@ use std::fs::File;
 use std::num::NonZeroU32;
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use data::ImageSet;
 use ecc::Constraint;
 use graph::{Graph, Preprocessing};
 use quant::{
-    Activations, Checkpoint, Contents, FloatTensor, Parameters, Provenance, QuantError, QuantTensor,
-    WeightScale,
+    Activations, Checkpoint, Contents, FloatTensor, Parameters, Provenance, QuantTensor, WeightScale,
 };
 use rayon::prelude::*;
 use zoo::{Bound, Selection};
@@ -62,18 +61,20 @@ impl Rounding {
         name: &str,
         tensor: &FloatTensor,
         constraint: &Constraint,
-    ) -> Result<QuantTensor, QuantError> {
+    ) -> anyhow::Result<QuantTensor> {
         if self.per_channel {
-            return QuantTensor::quantize_per_channel(name, tensor);
+            return Ok(QuantTensor::quantize_per_channel(name, tensor)?);
         }
         // Refuses values that are not finite.
         let largest = QuantTensor::quantize(name, tensor)?;
         match self.scale {
             ScaleRule::Largest => Ok(largest),
             ScaleRule::LeastError => {
-                let scale = wot::scale_of(tensor.values(), wot::Scale::LeastError, constraint);
+                let scale = wot::scale_of(tensor.values(), wot::Scale::LeastError, constraint)
+                    .map_err(|error| anyhow!("scale of {name} is {error}"))?;
                 let values = wot::levels(tensor.values(), scale);
-                Ok(QuantTensor { values, scale: WeightScale::Tensor(scale), ..largest })
+                let (name, shape) = (name.into(), tensor.shape().to_vec());
+                Ok(QuantTensor::new(name, shape, values, WeightScale::Tensor(scale))?)
             }
         }
     }
@@ -125,12 +126,13 @@ impl FloatNetwork<'_> {
         let mut weights = Vec::new();
         let (mut total, mut clamped) = (0, 0);
         for spec in self.graph.stored_weights() {
-            let mut tensor = rounding.weights(&spec.name, &self.parameters[&spec.name], constraint)?;
-            total += tensor.values.len();
-            clamped += constraint.throttle(&mut tensor.values);
-            weights.push(tensor);
+            let tensor = rounding.weights(&spec.name, &self.parameters[&spec.name], constraint)?;
+            let mut values = tensor.values().to_vec();
+            total += values.len();
+            clamped += constraint.throttle(&mut values);
+            weights.push(tensor.with_values(values)?);
         }
-        let immune = self.parameters.iter().filter(|(name, _)| !weights.iter().any(|w| w.name == **name));
+        let immune = self.parameters.iter().filter(|(name, _)| !weights.iter().any(|w| w.name() == *name));
         let weight_edits = match *constraint {
             Constraint::NONE => "none".into(),
             _ => format!("throttled: {clamped} of {total} clamped into {constraint}"),

@@ -55,8 +55,9 @@ fn main() {
     }
     let one = &pixels[..pixels.len() / images];
     let logits = network.logits(&network.prepare(one).expect("an image"), &[]);
+    let levels: Vec<Vec<i8>> = checkpoint.weights.iter().map(|w| w.values().to_vec()).collect();
     let start = Instant::now();
-    assert_eq!(reference::run(&graph, &checkpoint, one).logits, logits);
+    assert_eq!(reference::run(&graph, &checkpoint, &levels, one).logits, logits);
     println!("reference {:9.1} images/s, 1 thread", 1.0 / start.elapsed().as_secs_f64());
 }
 

@@ -27,11 +27,11 @@ fn weights(graph: &Graph, checkpoint: &Checkpoint) -> Result<(), InferError> {
         return Err(InferError::WeightCount { found: checkpoint.weights.len(), expected: specs.len() });
     }
     for (index, (tensor, spec)) in checkpoint.weights.iter().zip(specs).enumerate() {
-        if tensor.name != spec.name || tensor.shape != spec.shape {
+        if tensor.name() != spec.name || tensor.shape() != spec.shape {
             return Err(InferError::Weight {
                 index,
-                found: tensor.name.clone(),
-                found_shape: tensor.shape.clone(),
+                found: tensor.name().into(),
+                found_shape: tensor.shape().to_vec(),
                 expected: spec.name,
                 expected_shape: spec.shape,
             });

@@ -300,13 +300,13 @@ impl<'a> Compiler<'a> {
                 let (shape, bias) = conv_shape(self.nodes, chain.head);
                 check_terms(&self.nodes[chain.head].name, shape.terms())?;
                 let bias = bias.then_some(chain.head);
-                let product = |channel| scale(0) * f64::from(weight.scale.of(channel));
+                let product = |channel| scale(0) * f64::from(weight.scale().of(channel));
                 let affine = self.affine(id, chain.norm, bias, product, out)?;
                 let frames = Frames {
                     input: self.frame(head.inputs[0]),
                     output: self.target_frame(id, self.target(id)),
                 };
-                let conv = Conv::new(shape, frames, &weight.values, &affine, bounds, self.kernel);
+                let conv = Conv::new(shape, frames, weight.values(), &affine, bounds, self.kernel);
                 Work::Conv(Box::new(conv))
             }
         };

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::num::NonZeroU32;
 
 use graph::{Dims, Graph, Node, NodeId, Op};
-use quant::{ActivationScale, Activations, Checkpoint};
+use quant::{ActivationScale, Activations, Checkpoint, LevelsPerUnit};
 use rayon::prelude::*;
 
 use crate::InferError;
@@ -128,10 +128,10 @@ struct Layer {
     input: Frame,
     output: Frame,
     /// Levels per unit of each output channel's weights.
-    weight_scales: Vec<f32>,
+    weight_scales: Vec<LevelsPerUnit>,
     /// The bias in 8 bits with its levels per unit; empty if there is none.
     bias: Vec<i16>,
-    bias_scale: f32,
+    bias_scale: LevelsPerUnit,
     /// Largest magnitude of an integer bias.
     bias_limit: i64,
     /// Number of images in a tile.
@@ -141,7 +141,7 @@ struct Layer {
 /// The stored output of a node for a whole batch, channels last.
 enum Kept {
     Nothing,
-    Levels { bytes: Vec<u8>, levels_per_unit: f32 },
+    Levels { bytes: Vec<u8>, levels_per_unit: LevelsPerUnit },
     Values(Vec<f32>),
 }
 
@@ -192,7 +192,7 @@ impl DynamicNetwork {
                     let none = Affine { multiplier: vec![0.0; channels], offset: vec![0.0; channels] };
                     let bounds = Bounds::levels(-LIMIT, LIMIT, ZERO);
                     let frames = Frames { input, output };
-                    let mut conv = Conv::new(shape, frames, &weight.values, &none, bounds, kernel);
+                    let mut conv = Conv::new(shape, frames, weight.values(), &none, bounds, kernel);
                     let tile = tile_of(input.len() + output.len());
                     conv.place_windows(tile);
                     let bias = match bias {
@@ -204,7 +204,7 @@ impl DynamicNetwork {
                         conv,
                         input,
                         output,
-                        weight_scales: (0..channels).map(|c| weight.scale.of(c)).collect(),
+                        weight_scales: (0..channels).map(|c| weight.scale().of(c)).collect(),
                         bias: bias.iter().map(|&b| bias_scale.quantize(b)).collect(),
                         bias_scale: bias_scale.levels_per_unit,
                         bias_limit: i64::from(i32::MAX) - (LARGEST_PRODUCT * shape.terms()) as i64,
@@ -366,7 +366,9 @@ impl Batch<'_> {
         match self.kept.get(id) {
             Some(Kept::Levels { bytes, levels_per_unit }) => {
                 let bytes = bytes[image * len..][..len].iter();
-                return bytes.map(|&byte| (f32::from(byte) - f32::from(ZERO)) / levels_per_unit).collect();
+                return bytes
+                    .map(|&byte| (f32::from(byte) - f32::from(ZERO)) / levels_per_unit.get())
+                    .collect();
             }
             Some(Kept::Values(values)) => return Cow::Borrowed(&values[image * len..][..len]),
             Some(Kept::Nothing) | None => {}
@@ -423,7 +425,7 @@ impl Batch<'_> {
         let mut frames = vec![0; self.images() * frame + QUAD];
         frames.par_chunks_mut(frame).take(self.images()).enumerate().for_each(|(image, bytes)| {
             layer.input.fill_border(bytes);
-            value::quantize(&self.value(input, image), scale_in.levels_per_unit, &layer.input, bytes);
+            value::quantize(&self.value(input, image), scale_in.levels_per_unit.get(), &layer.input, bytes);
         });
         self.drop_read(id, last_reads);
         layer.run(self.network.kernel, &frames, scale_in.levels_per_unit, self.images())
@@ -432,11 +434,12 @@ impl Batch<'_> {
 
 impl Layer {
     /// Returns the levels of a batch, from framed input levels with `scale_in` levels per unit.
-    fn run(&self, kernel: Kernel, frames: &[u8], scale_in: f32, images: usize) -> Kept {
-        let sum_scales: Vec<f32> = self.weight_scales.iter().map(|weight| scale_in * weight).collect();
+    fn run(&self, kernel: Kernel, frames: &[u8], scale_in: LevelsPerUnit, images: usize) -> Kept {
+        let sum_scales: Vec<f32> =
+            self.weight_scales.iter().map(|weight| scale_in.get() * weight.get()).collect();
         let bias = |channel: usize| {
             let Some(&bias) = self.bias.get(channel) else { return 0 };
-            let bias = f32::from(bias) * (sum_scales[channel] / self.bias_scale);
+            let bias = f32::from(bias) * (sum_scales[channel] / self.bias_scale.get());
             (bias.round_ties_even() as i64).clamp(-self.bias_limit, self.bias_limit) as i32
         };
         let (input, output) = (self.input.len(), self.output.len());
@@ -466,7 +469,7 @@ impl Layer {
         let levels_per_unit = scale(range).levels_per_unit;
 
         let factor = |channel: usize| {
-            let factor = levels_per_unit / sum_scales[channel];
+            let factor = levels_per_unit.get() / sum_scales[channel];
             if factor.is_finite() { factor } else { 0.0 }
         };
         let levels = self.conv.requantization(bias, factor, Bounds::levels(-LIMIT, LIMIT, ZERO));

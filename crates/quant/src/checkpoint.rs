@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    ActivationScale, Activations, FloatTensor, Parameters, Provenance, QuantTensor, ValueError, WeightScale,
-    check_values,
+    ActivationScale, Activations, FloatTensor, InvalidLevelsPerUnit, InvalidTensor, LevelsPerUnit,
+    Parameters, Provenance, QuantTensor, ValueError, WeightScale, check_values,
 };
 
 /// Newest version of the checkpoint format that this crate reads. It writes the oldest that can hold a
@@ -60,7 +60,7 @@ impl Contents {
     /// Returns the real weights and the other parameters under their names, with which a float executor runs this
     /// network without rounding activations.
     pub fn dequantized(&self) -> Parameters {
-        let weights = self.weights.iter().map(|w| (w.name.clone(), w.dequantize()));
+        let weights = self.weights.iter().map(|w| (w.name().into(), w.dequantize()));
         weights.chain(self.parameters.clone()).collect()
     }
 }
@@ -76,44 +76,6 @@ impl Deref for Checkpoint {
 /// Value that no checkpoint may hold.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum InvalidCheckpoint {
-    /// A scale that is zero, negative, infinite or NaN.
-    #[error("scale of {name} is {value}, expected a finite positive number")]
-    Scale {
-        /// Weight tensor or quantization point.
-        name: String,
-        /// Levels per unit.
-        value: f32,
-    },
-    /// Scales of channels that are not one for each output channel.
-    #[error(
-        "{name} has {found} scales and shape {shape:?}, expected one scale for each output channel (first dimension)"
-    )]
-    ScaleCount {
-        /// Weight tensor.
-        name: String,
-        /// Number of scales.
-        found: usize,
-        /// Shape of the tensor.
-        shape: Vec<usize>,
-    },
-    /// A tensor whose number of values is not the product of its shape.
-    #[error("{name} has {found} values, expected {expected}")]
-    ValueCount {
-        /// Weight tensor.
-        name: String,
-        /// Number of values.
-        found: usize,
-        /// Product of the shape.
-        expected: usize,
-    },
-    /// A weight that only a fault makes.
-    #[error("weight {index} of {tensor} is -128, expected -127..=127 (only a fault makes -128)")]
-    OutOfRange {
-        /// Weight tensor.
-        tensor: String,
-        /// Row-major index.
-        index: usize,
-    },
     /// A parameter that is not finite, or a negative variance.
     #[error(transparent)]
     Value(#[from] ValueError),
@@ -172,6 +134,10 @@ enum CheckpointErrorKind {
     StaticOrDynamic,
     #[error("weight tensor {name} has both or neither of `scale` and `scales`, expected one of them")]
     ScaleOrScales { name: String },
+    #[error("scale of {name} is {error}")]
+    Scale { name: String, error: InvalidLevelsPerUnit },
+    #[error(transparent)]
+    Tensor(#[from] InvalidTensor),
     #[error(transparent)]
     Invalid(#[from] InvalidCheckpoint),
     #[error("content hash is {found}, the metadata says {recorded}: the file was damaged or edited")]
@@ -191,7 +157,7 @@ struct Metadata {
     weights: Vec<WeightEntry>,
     parameters: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    activations: Option<BTreeMap<String, ActivationScale>>,
+    activations: Option<BTreeMap<String, ActivationEntry>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     dynamic_activations: Option<DynamicActivations>,
     provenance: Provenance,
@@ -201,6 +167,14 @@ struct Metadata {
 #[serde(deny_unknown_fields)]
 struct DynamicActivations {
     batch: NonZeroU32,
+}
+
+/// An [`ActivationScale`] whose number is not checked yet: the error names its node.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ActivationEntry {
+    levels_per_unit: f32,
+    signed: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -215,38 +189,34 @@ struct WeightEntry {
 
 impl WeightEntry {
     fn of(tensor: &QuantTensor) -> Self {
-        let (scale, scales) = match &tensor.scale {
-            WeightScale::Tensor(scale) => (Some(*scale), None),
-            WeightScale::Channels(scales) => (None, Some(scales.clone())),
+        let (scale, scales) = match tensor.scale() {
+            WeightScale::Tensor(scale) => (Some(scale.get()), None),
+            WeightScale::Channels(scales) => (None, Some(scales.iter().map(|scale| scale.get()).collect())),
         };
-        Self { name: tensor.name.clone(), scale, scales }
+        Self { name: tensor.name().into(), scale, scales }
     }
 
     fn weight_scale(&self) -> Result<WeightScale, CheckpointErrorKind> {
         match (self.scale, &self.scales) {
-            (Some(scale), None) => Ok(WeightScale::Tensor(scale)),
-            (None, Some(scales)) => Ok(WeightScale::Channels(scales.clone())),
+            (Some(scale), None) => Ok(WeightScale::Tensor(levels_per_unit(&self.name, scale)?)),
+            (None, Some(scales)) => {
+                let scales = scales.iter().map(|&scale| levels_per_unit(&self.name, scale));
+                Ok(WeightScale::Channels(scales.collect::<Result<_, _>>()?))
+            }
             _ => Err(CheckpointErrorKind::ScaleOrScales { name: self.name.clone() }),
         }
     }
 }
 
 impl Checkpoint {
-    /// Checks the values of a network: scales are finite and positive, and one for each output channel if channels have
-    /// scales of their own; weights are in -127..=127; parameters are finite; running variances are not negative; means
-    /// and deviations are one for each channel of the images; the model names no variant that its image size implies.
+    /// Checks the values of a network: parameters are finite; running variances are not negative; means and deviations
+    /// are one for each channel of the images; the model names no variant that its image size implies.
     ///
     /// The executors check that tensors and scales are those of the network's graph.
     ///
     /// # Errors
     /// The first value that breaks a rule.
     pub fn new(contents: Contents) -> Result<Self, InvalidCheckpoint> {
-        for tensor in &contents.weights {
-            check_tensor(tensor)?;
-        }
-        for (name, scale) in contents.activations.scales().into_iter().flatten() {
-            check_scale(name, scale.levels_per_unit)?;
-        }
         check_values(&contents.parameters)?;
         contents.preprocessing.check_channels(contents.model.input[0])?;
         check_variant(&contents.model, &contents.layers)?;
@@ -278,16 +248,16 @@ impl Checkpoint {
             Activations::Dynamic { batch } => json(to_json(&DynamicActivations { batch: *batch })),
         }
         for tensor in &self.weights {
-            match &tensor.scale {
-                WeightScale::Tensor(scale) => json(to_json(&(&tensor.name, &tensor.shape, scale))),
-                WeightScale::Channels(scales) => json(to_json(&(&tensor.name, &tensor.shape, scales))),
+            match tensor.scale() {
+                WeightScale::Tensor(scale) => json(to_json(&(tensor.name(), tensor.shape(), scale))),
+                WeightScale::Channels(scales) => json(to_json(&(tensor.name(), tensor.shape(), scales))),
             }
         }
         for (name, tensor) in &self.parameters {
             json(to_json(&(name, tensor.shape())));
         }
         for tensor in &self.weights {
-            hash.update(as_bytes(&tensor.values));
+            hash.update(as_bytes(tensor.values()));
         }
         for tensor in self.parameters.values() {
             hash.update(le_bytes(tensor.values()));
@@ -328,7 +298,7 @@ impl Checkpoint {
 
     /// The oldest version that can hold this network.
     fn version(&self) -> u32 {
-        let per_channel = self.weights.iter().any(|w| matches!(w.scale, WeightScale::Channels(_)));
+        let per_channel = self.weights.iter().any(|w| matches!(w.scale(), WeightScale::Channels(_)));
         let dynamic = self.activations.scales().is_none();
         if self.model.variant.is_some() || !self.provenance.reading.is_empty() || has_newer(&self.layers) {
             CHECKPOINT_VERSION
@@ -350,7 +320,7 @@ impl Checkpoint {
             preprocessing: self.preprocessing.clone(),
             weights: self.weights.iter().map(WeightEntry::of).collect(),
             parameters: self.parameters.keys().cloned().collect(),
-            activations: self.activations.scales().cloned(),
+            activations: self.activations.scales().map(activation_entries),
             dynamic_activations: match self.activations {
                 Activations::Static(_) => None,
                 Activations::Dynamic { batch } => Some(DynamicActivations { batch }),
@@ -359,13 +329,13 @@ impl Checkpoint {
         };
         let floats: Vec<(&String, &FloatTensor, Vec<u8>)> =
             self.parameters.iter().map(|(name, t)| (name, t, le_bytes(t.values()))).collect();
-        let levels: Vec<Vec<u8>> = self.weights.iter().map(|w| as_bytes(&w.values)).collect();
+        let levels: Vec<Vec<u8>> = self.weights.iter().map(|w| as_bytes(w.values())).collect();
         let mut views = Vec::new();
         for (w, bytes) in self.weights.iter().zip(&levels) {
-            views.push((&w.name, TensorView::new(Dtype::I8, w.shape.clone(), bytes)?));
+            views.push((w.name(), TensorView::new(Dtype::I8, w.shape().to_vec(), bytes)?));
         }
         for (name, tensor, bytes) in &floats {
-            views.push((*name, TensorView::new(Dtype::F32, tensor.shape().to_vec(), bytes)?));
+            views.push((name.as_str(), TensorView::new(Dtype::F32, tensor.shape().to_vec(), bytes)?));
         }
         let entry = HashMap::from([(METADATA_KEY.to_string(), serde_json::to_string(&metadata)?)]);
         Ok(safetensors::serialize(views, Some(entry))?)
@@ -407,7 +377,7 @@ impl Checkpoint {
             let view = tensor(name, Dtype::I8)?;
             let scale = entry.weight_scale()?;
             let values: Vec<i8> = view.data().iter().map(|&b| b as i8).collect();
-            weights.push(QuantTensor { name: name.clone(), shape: view.shape().to_vec(), values, scale });
+            weights.push(QuantTensor::new(name.clone(), view.shape().to_vec(), values, scale)?);
         }
         let mut parameters = Parameters::new();
         for name in &metadata.parameters {
@@ -420,7 +390,7 @@ impl Checkpoint {
             return Err(Kind::UnexpectedTensor { tensor: name.into() });
         }
         let activations = match (metadata.activations, metadata.dynamic_activations) {
-            (Some(scales), None) => Activations::Static(scales),
+            (Some(entries), None) => Activations::Static(activation_scales(entries)?),
             (None, Some(DynamicActivations { batch })) => Activations::Dynamic { batch },
             (Some(_), Some(_)) | (None, None) => return Err(Kind::StaticOrDynamic),
         };
@@ -471,30 +441,26 @@ fn has_newer(layers: &[Layer]) -> bool {
     })
 }
 
-fn check_tensor(tensor: &QuantTensor) -> Result<(), InvalidCheckpoint> {
-    let QuantTensor { name, shape, values, scale } = tensor;
-    let expected = shape.iter().product();
-    if values.len() != expected {
-        return Err(InvalidCheckpoint::ValueCount { name: name.clone(), found: values.len(), expected });
-    }
-    if let WeightScale::Channels(scales) = scale
-        && shape.first() != Some(&scales.len())
-    {
-        let (name, shape) = (name.clone(), shape.clone());
-        return Err(InvalidCheckpoint::ScaleCount { name, found: scales.len(), shape });
-    }
-    scale.values().iter().try_for_each(|&value| check_scale(name, value))?;
-    match values.iter().position(|&value| value == i8::MIN) {
-        Some(index) => Err(InvalidCheckpoint::OutOfRange { tensor: name.clone(), index }),
-        None => Ok(()),
-    }
+fn levels_per_unit(name: &str, value: f32) -> Result<LevelsPerUnit, CheckpointErrorKind> {
+    LevelsPerUnit::new(value).map_err(|error| CheckpointErrorKind::Scale { name: name.into(), error })
 }
 
-fn check_scale(name: &str, value: f32) -> Result<(), InvalidCheckpoint> {
-    if value.is_finite() && value > 0.0 {
-        return Ok(());
-    }
-    Err(InvalidCheckpoint::Scale { name: name.into(), value })
+fn activation_entries(scales: &BTreeMap<String, ActivationScale>) -> BTreeMap<String, ActivationEntry> {
+    let entry = |scale: &ActivationScale| ActivationEntry {
+        levels_per_unit: scale.levels_per_unit.get(),
+        signed: scale.signed,
+    };
+    scales.iter().map(|(name, scale)| (name.clone(), entry(scale))).collect()
+}
+
+fn activation_scales(
+    entries: BTreeMap<String, ActivationEntry>,
+) -> Result<BTreeMap<String, ActivationScale>, CheckpointErrorKind> {
+    let scale = |(name, entry): (String, ActivationEntry)| {
+        let levels_per_unit = levels_per_unit(&name, entry.levels_per_unit)?;
+        Ok((name, ActivationScale { levels_per_unit, signed: entry.signed }))
+    };
+    entries.into_iter().map(scale).collect()
 }
 
 /// The error of a float network, by how its file begins.

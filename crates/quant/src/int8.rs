@@ -3,7 +3,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use crate::FloatTensor;
+use crate::{FloatTensor, LevelsPerUnit};
 
 /// Largest magnitude of a clean quantized value; only faults make -128.
 pub const MAX_LEVEL: i8 = 127;
@@ -31,14 +31,48 @@ pub enum QuantError {
     },
 }
 
-/// Levels per unit of a tensor's weights, finite and positive: the reciprocal of what PyTorch, ONNX and TFLite call
-/// scale.
+/// Tensor that no network can hold.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum InvalidTensor {
+    /// Scales of channels that are not one for each output channel.
+    #[error(
+        "{name} has {found} scales and shape {shape:?}, expected one scale for each output channel (first dimension)"
+    )]
+    ScaleCount {
+        /// Weight tensor.
+        name: String,
+        /// Number of scales.
+        found: usize,
+        /// Shape of the tensor.
+        shape: Vec<usize>,
+    },
+    /// A tensor whose number of values is not the product of its shape.
+    #[error("{name} has {found} values, expected {expected}")]
+    ValueCount {
+        /// Weight tensor.
+        name: String,
+        /// Number of values.
+        found: usize,
+        /// Product of the shape.
+        expected: usize,
+    },
+    /// A weight that only a fault makes.
+    #[error("weight {index} of {tensor} is -128, expected -127..=127 (only a fault makes -128)")]
+    OutOfRange {
+        /// Weight tensor.
+        tensor: String,
+        /// Row-major index.
+        index: usize,
+    },
+}
+
+/// Scale of a tensor's weights.
 #[derive(Clone, Debug, PartialEq)]
 pub enum WeightScale {
     /// One scale for the whole tensor, 127 / max|w|: the paper's rule.
-    Tensor(f32),
+    Tensor(LevelsPerUnit),
     /// One scale for each output channel (the first dimension), 127 / max|w| of the channel.
-    Channels(Vec<f32>),
+    Channels(Vec<LevelsPerUnit>),
 }
 
 impl WeightScale {
@@ -46,7 +80,7 @@ impl WeightScale {
     ///
     /// # Panics
     /// If there are scales for channels, and none for this one.
-    pub fn of(&self, channel: usize) -> f32 {
+    pub fn of(&self, channel: usize) -> LevelsPerUnit {
         match self {
             Self::Tensor(scale) => *scale,
             Self::Channels(scales) => scales[channel],
@@ -54,7 +88,7 @@ impl WeightScale {
     }
 
     /// All scales: a single one, or one for each channel in order.
-    pub fn values(&self) -> &[f32] {
+    pub fn values(&self) -> &[LevelsPerUnit] {
         match self {
             Self::Tensor(scale) => std::slice::from_ref(scale),
             Self::Channels(scales) => scales,
@@ -62,20 +96,71 @@ impl WeightScale {
     }
 }
 
-/// An int8 tensor with its scale: the real value is `value / scale`.
+/// An int8 tensor with its scale: the real value is `value / scale`. Values lie in -127..=127.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuantTensor {
-    /// Parameter name, as in the model's state dict.
-    pub name: String,
-    /// Dimensions, outermost first (OIHW for convolutions, OI for linear layers).
-    pub shape: Vec<usize>,
-    /// Elements in row-major order.
-    pub values: Vec<i8>,
-    /// Levels per unit, of the tensor or of each output channel.
-    pub scale: WeightScale,
+    name: String,
+    shape: Vec<usize>,
+    values: Vec<i8>,
+    scale: WeightScale,
 }
 
 impl QuantTensor {
+    /// Takes a parameter name, as in the model's state dict, dimensions, outermost first (OIHW for convolutions, OI for
+    /// linear layers), elements in row-major order, and the scale of the tensor or of each output channel.
+    ///
+    /// # Errors
+    /// The number of values is not the product of the shape, the scales are not one for each output channel, or a value
+    /// is -128.
+    pub fn new(
+        name: String,
+        shape: Vec<usize>,
+        values: Vec<i8>,
+        scale: WeightScale,
+    ) -> Result<Self, InvalidTensor> {
+        let expected = shape.iter().product();
+        if values.len() != expected {
+            return Err(InvalidTensor::ValueCount { name, found: values.len(), expected });
+        }
+        if let WeightScale::Channels(scales) = &scale
+            && shape.first() != Some(&scales.len())
+        {
+            return Err(InvalidTensor::ScaleCount { name, found: scales.len(), shape });
+        }
+        match values.iter().position(|&value| value == i8::MIN) {
+            Some(index) => Err(InvalidTensor::OutOfRange { tensor: name, index }),
+            None => Ok(Self { name, shape, values, scale }),
+        }
+    }
+
+    /// Returns the tensor with other values.
+    ///
+    /// # Errors
+    /// As [`QuantTensor::new`].
+    pub fn with_values(self, values: Vec<i8>) -> Result<Self, InvalidTensor> {
+        Self::new(self.name, self.shape, values, self.scale)
+    }
+
+    /// Parameter name, as in the model's state dict.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Dimensions, outermost first (OIHW for convolutions, OI for linear layers).
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Elements in row-major order, in -127..=127.
+    pub fn values(&self) -> &[i8] {
+        &self.values
+    }
+
+    /// Levels per unit, of the tensor or of each output channel.
+    pub fn scale(&self) -> &WeightScale {
+        &self.scale
+    }
+
     /// Quantizes symmetrically with `127 / max|w|`, rounding half to even, as the paper does.
     ///
     /// The product `w * scale` is taken in f32, as PyTorch does, so the levels agree with it. A tensor
@@ -125,7 +210,7 @@ impl QuantTensor {
 fn each(scale: &WeightScale, values: usize) -> impl Iterator<Item = f32> {
     let scales = scale.values();
     let size = values.checked_div(scales.len()).unwrap_or(0);
-    scales.iter().flat_map(move |&scale| std::iter::repeat_n(scale, size))
+    scales.iter().flat_map(move |scale| std::iter::repeat_n(scale.get(), size))
 }
 
 fn check_finite(name: &str, tensor: &FloatTensor) -> Result<(), QuantError> {
@@ -138,18 +223,20 @@ fn too_small(name: &str, max_abs: f32) -> QuantError {
 }
 
 /// Levels per unit for some values, or max|w| where there are none in f32.
-fn scale_of(values: &[f32]) -> Result<f32, f32> {
+fn scale_of(values: &[f32]) -> Result<LevelsPerUnit, f32> {
     let max_abs = values.iter().fold(0f32, |m, v| m.max(v.abs()));
-    let scale = if max_abs == 0.0 { 1.0 } else { f32::from(MAX_LEVEL) / max_abs };
-    if scale.is_finite() { Ok(scale) } else { Err(max_abs) }
+    if max_abs == 0.0 {
+        return Ok(LevelsPerUnit::ONE);
+    }
+    LevelsPerUnit::new(f32::from(MAX_LEVEL) / max_abs).map_err(|_| max_abs)
 }
 
 /// Quantization of one activation: fixed at calibration, equal for every image.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ActivationScale {
-    /// Levels per unit; the real value is `level / levels_per_unit`.
-    pub levels_per_unit: f32,
+    /// The real value is `level / levels_per_unit`.
+    pub levels_per_unit: LevelsPerUnit,
     /// `true`: i8 in -127..=127. `false`: the value is never negative and takes u8, 0..=255.
     pub signed: bool,
 }
@@ -160,9 +247,7 @@ impl ActivationScale {
     /// A range of zero (an activation that never fires) gets one level per unit.
     pub fn from_range(max_abs: f32, signed: bool) -> Self {
         let levels = if signed { 127.0 } else { 255.0 };
-        let levels_per_unit = levels / max_abs;
-        let usable = levels_per_unit.is_finite() && levels_per_unit > 0.0;
-        Self { levels_per_unit: if usable { levels_per_unit } else { 1.0 }, signed }
+        Self { levels_per_unit: LevelsPerUnit::new(levels / max_abs).unwrap_or(LevelsPerUnit::ONE), signed }
     }
 
     /// Smallest and largest level.
@@ -173,7 +258,7 @@ impl ActivationScale {
     /// Nearest level, half to even, clamped.
     pub fn quantize(self, value: f32) -> i16 {
         let (low, high) = self.levels();
-        (value * self.levels_per_unit).round_ties_even().clamp(f32::from(low), f32::from(high)) as i16
+        (value * self.levels_per_unit.get()).round_ties_even().clamp(f32::from(low), f32::from(high)) as i16
     }
 }
 
@@ -217,25 +302,29 @@ mod tests {
         FloatTensor::new(vec![values.len()], values.to_vec())
     }
 
+    fn levels_per_unit(value: f32) -> LevelsPerUnit {
+        LevelsPerUnit::new(value).unwrap()
+    }
+
     #[test]
     fn rounds_half_to_even_as_torch_round_does() {
         // max|w| = 127 makes the scale exactly 1, so the values are their own levels.
         let q = QuantTensor::quantize("w", &tensor(&[127.0, 0.5, 1.5, 2.5, -0.5, -1.5, -2.5])).unwrap();
-        assert_eq!(q.scale, WeightScale::Tensor(1.0));
+        assert_eq!(q.scale, WeightScale::Tensor(LevelsPerUnit::ONE));
         assert_eq!(q.values, [127, 0, 2, 2, 0, -2, -2]);
     }
 
     #[test]
     fn zeros_keep_scale_one() {
         let q = QuantTensor::quantize("w", &tensor(&[0.0, -0.0])).unwrap();
-        assert_eq!((q.scale, q.values.as_slice()), (WeightScale::Tensor(1.0), &[0i8, 0][..]));
+        assert_eq!((q.scale, q.values.as_slice()), (WeightScale::Tensor(LevelsPerUnit::ONE), &[0i8, 0][..]));
     }
 
     #[test]
     fn channels_have_scales_of_their_own() {
         let w = FloatTensor::new(vec![3, 2, 1, 1], vec![127.0, 0.5, 0.0, -0.0, -0.25, 1.0]);
         let q = QuantTensor::quantize_per_channel("w", &w).unwrap();
-        assert_eq!(q.scale, WeightScale::Channels(vec![1.0, 1.0, 127.0]));
+        assert_eq!(q.scale, WeightScale::Channels([1.0, 1.0, 127.0].map(levels_per_unit).into()));
         // -0.25 * 127 = -31.75
         assert_eq!(q.values, [127, 0, 0, 0, -32, 127]);
         assert_eq!(q.dequantize().values(), [127.0, 0.0, 0.0, 0.0, -32.0 / 127.0, 1.0]);
@@ -272,7 +361,7 @@ mod tests {
             let q = QuantTensor::quantize("w", &tensor(&values)).unwrap();
             prop_assert!(q.values.iter().all(|&v| v != i8::MIN));
             for (w, back) in values.iter().zip(q.dequantize().values()) {
-                prop_assert!((w - back).abs() <= 0.501 / q.scale.of(0), "{w} came back as {back}");
+                prop_assert!((w - back).abs() <= 0.501 / q.scale.of(0).get(), "{w} came back as {back}");
             }
         }
     }

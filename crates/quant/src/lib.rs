@@ -21,11 +21,15 @@
 mod checkpoint;
 mod float;
 mod int8;
+mod levels_per_unit;
 mod provenance;
 mod values;
 
 pub use checkpoint::{CHECKPOINT_VERSION, Checkpoint, CheckpointError, Contents, InvalidCheckpoint};
 pub use float::{FloatTensor, Parameters};
-pub use int8::{ActivationScale, Activations, MAX_LEVEL, QuantError, QuantTensor, WeightScale};
+pub use int8::{
+    ActivationScale, Activations, InvalidTensor, MAX_LEVEL, QuantError, QuantTensor, WeightScale,
+};
+pub use levels_per_unit::{InvalidLevelsPerUnit, LevelsPerUnit};
 pub use provenance::Provenance;
 pub use values::{ValueError, check_values};

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use graph::{AvgPool, Conv, Layer, MaxPool, ModelSpec, Op, Preprocessing, Variant};
 use quant::{
-    ActivationScale, Activations, Checkpoint, Contents, FloatTensor, InvalidCheckpoint, Parameters,
-    Provenance, QuantTensor, WeightScale,
+    ActivationScale, Activations, Checkpoint, Contents, FloatTensor, InvalidCheckpoint, LevelsPerUnit,
+    Parameters, Provenance, QuantTensor, WeightScale,
 };
 use safetensors::{Dtype, tensor::TensorView};
 
@@ -73,7 +73,7 @@ fn listed() -> Checkpoint {
 fn per_channel() -> Checkpoint {
     changed(&checkpoint(), |c| {
         for weight in &mut c.weights {
-            *weight = QuantTensor::quantize_per_channel(&weight.name, &weight.dequantize()).unwrap();
+            *weight = QuantTensor::quantize_per_channel(weight.name(), &weight.dequantize()).unwrap();
         }
     })
 }
@@ -82,6 +82,11 @@ fn per_channel() -> Checkpoint {
 fn dynamic(batch: u32) -> Checkpoint {
     let activations = Activations::Dynamic { batch: batch.try_into().unwrap() };
     changed(&checkpoint(), |c| c.activations = activations)
+}
+
+fn rescaled(tensor: &mut QuantTensor, scale: WeightScale) {
+    let (name, shape) = (tensor.name().into(), tensor.shape().to_vec());
+    *tensor = QuantTensor::new(name, shape, tensor.values().to_vec(), scale).unwrap();
 }
 
 fn saved(checkpoint: &Checkpoint, folder: &Path) -> Vec<u8> {
@@ -254,10 +259,11 @@ fn retold(checkpoint: &Checkpoint, from: &str, to: &str) -> String {
 fn scales_of_channels_are_part_of_the_network() {
     let channels = per_channel();
     assert_ne!(channels.digest(), checkpoint().digest());
-    let other = changed(&channels, |c| c.weights[0].scale = WeightScale::Channels(vec![423.3333, 120.0]));
+    let scales = [423.3333, 120.0].map(|scale| LevelsPerUnit::new(scale).unwrap());
+    let other = changed(&channels, |c| rescaled(&mut c.weights[0], WeightScale::Channels(scales.into())));
     assert_ne!(channels.digest(), other.digest());
     // A single channel: the same numbers, another network.
-    assert_eq!(channels.weights[1].scale.values(), checkpoint().weights[1].scale.values());
+    assert_eq!(channels.weights[1].scale().values(), checkpoint().weights[1].scale().values());
     let mixed = changed(&checkpoint(), |c| c.weights[1] = channels.weights[1].clone());
     assert_ne!(mixed.digest(), checkpoint().digest());
 
@@ -310,10 +316,19 @@ fn the_digest_covers_what_is_computed_and_not_where_it_came_from() {
     let edits: [Edit; 8] = [
         |c| c.model.width = 0.5,
         |c| c.preprocessing = Preprocessing::new(vec![0.4], vec![0.25]).unwrap(),
-        |c| c.weights[0].values[2] += 1,
-        |c| c.weights[1].scale = WeightScale::Tensor(2.0),
+        |c| {
+            let w = &mut c.weights[0];
+            let mut values = w.values().to_vec();
+            values[2] += 1;
+            *w = w.clone().with_values(values).unwrap();
+        },
+        |c| rescaled(&mut c.weights[1], WeightScale::Tensor(LevelsPerUnit::ONE)),
         |c| c.weights.swap(0, 1),
-        |c| c.weights[1].shape = vec![2, 1],
+        |c| {
+            let w = &mut c.weights[1];
+            let (name, values) = (w.name().into(), w.values().to_vec());
+            *w = QuantTensor::new(name, vec![2, 1], values, w.scale().clone()).unwrap();
+        },
         |c| c.activations.scales_mut().unwrap().get_mut("input").unwrap().signed = false,
         |c| drop(c.parameters.insert("a.fc.bias".into(), FloatTensor::new(vec![1], vec![0.2]))),
     ];
@@ -385,28 +400,7 @@ fn other_files_are_refused() {
 #[test]
 fn values_that_would_spoil_the_arithmetic_are_refused() {
     type Edit = fn(&mut Contents);
-    let edits: [(Edit, &str); 9] = [
-        (
-            |c| c.weights[0].values[4] = -128,
-            "weight 4 of conv.weight is -128, expected -127..=127 (only a fault makes -128)",
-        ),
-        (|c| c.weights[0].values.truncate(5), "conv.weight has 5 values, expected 6"),
-        (
-            |c| c.weights[0].scale = WeightScale::Tensor(0.0),
-            "scale of conv.weight is 0, expected a finite positive number",
-        ),
-        (
-            |c| c.weights[0].scale = WeightScale::Channels(vec![1.0; 3]),
-            "conv.weight has 3 scales and shape [2, 1, 1, 3], expected one scale for each output channel (first dimension)",
-        ),
-        (
-            |c| c.weights[0].scale = WeightScale::Channels(vec![1.0, f32::INFINITY]),
-            "scale of conv.weight is inf, expected a finite positive number",
-        ),
-        (
-            |c| c.activations.scales_mut().unwrap().get_mut("input").unwrap().levels_per_unit = f32::NAN,
-            "scale of input is NaN, expected a finite positive number",
-        ),
+    let edits: [(Edit, &str); 3] = [
         (|c| set(c, "a.fc.bias", f32::NAN), "value 0 of a.fc.bias is NaN, expected a finite number"),
         (
             |c| set(c, "bn.running_var", -1e-9),
@@ -417,6 +411,44 @@ fn values_that_would_spoil_the_arithmetic_are_refused() {
     for (edit, message) in edits {
         assert_eq!(edited(&checkpoint(), edit).unwrap_err().to_string(), message);
     }
+    for (from, to, message) in [
+        (
+            r#""scale":127.0"#,
+            r#""scale":0.0"#,
+            "scale of conv.weight is 0, expected a finite positive number",
+        ),
+        (
+            r#""levels_per_unit":63.5"#,
+            r#""levels_per_unit":-0.0"#,
+            "scale of input is -0, expected a finite positive number",
+        ),
+    ] {
+        assert_eq!(retold(&checkpoint(), from, to), message);
+    }
+}
+
+#[test]
+fn a_tensor_that_no_network_can_hold_is_refused() {
+    let tensor = |values: &[i8], scale: WeightScale| {
+        QuantTensor::new("conv.weight".into(), vec![2, 1, 1, 3], values.to_vec(), scale)
+    };
+    let refusal = |values: &[i8], scale| tensor(values, scale).unwrap_err().to_string();
+    let one = || WeightScale::Tensor(LevelsPerUnit::ONE);
+    assert_eq!(
+        refusal(&[0, 1, 2, 3, -128, 5], one()),
+        "weight 4 of conv.weight is -128, expected -127..=127 (only a fault makes -128)"
+    );
+    assert_eq!(refusal(&[0; 5], one()), "conv.weight has 5 values, expected 6");
+    assert_eq!(
+        refusal(&[0; 6], WeightScale::Channels(vec![LevelsPerUnit::ONE; 3])),
+        "conv.weight has 3 scales and shape [2, 1, 1, 3], expected one scale for each output channel (first dimension)"
+    );
+    let whole = tensor(&[0; 6], one()).unwrap();
+    assert_eq!(whole.clone().with_values(vec![-127; 6]).unwrap().values(), [-127; 6]);
+    assert_eq!(
+        whole.with_values(vec![0; 7]).unwrap_err().to_string(),
+        "conv.weight has 7 values, expected 6"
+    );
 }
 
 fn set(contents: &mut Contents, name: &str, value: f32) {

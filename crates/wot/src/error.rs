@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use graph::PreprocessingError;
-use quant::ValueError;
+use quant::{InvalidLevelsPerUnit, ValueError};
 
 /// The reason why training cannot begin or continue.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +49,14 @@ pub enum WotError {
     /// A parameter is not finite, or a running variance is negative.
     #[error(transparent)]
     Value(#[from] ValueError),
+    /// The weights of a tensor are too small for a scale.
+    #[error("scale of {tensor} is {error}")]
+    Scale {
+        /// Weight tensor.
+        tensor: String,
+        /// The defect.
+        error: InvalidLevelsPerUnit,
+    },
     /// The images have another shape than the network's input, or more classes than the network.
     #[error(
         "the set has images of {found:?} and {found_classes} classes, expected {expected:?} and at most {expected_classes} classes"
@@ -182,6 +190,14 @@ pub enum StateError {
         index: usize,
         /// The value.
         value: f32,
+    },
+    /// A scale is 0.
+    #[error("scale of {tensor} is {error}")]
+    Scale {
+        /// Weight tensor.
+        tensor: String,
+        /// The defect.
+        error: InvalidLevelsPerUnit,
     },
     /// A value is infinite or NaN.
     #[error("value {index} of tensor {tensor} is {value}, expected a finite number")]

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use graph::{BATCH_NORM_EPSILON, Graph, NodeId, Op};
 use inject::sampling::bernoulli;
-use quant::{ActivationScale, FloatTensor, Parameters};
+use quant::{ActivationScale, FloatTensor, LevelsPerUnit, Parameters};
 
 use crate::ops::{
     BatchStatistics, Buffer, Conv2d, Extremes, Finish, MaxPool, Norm, PadShortcut, Pool, RunningStatistics,
@@ -81,8 +81,8 @@ pub(crate) struct Network {
 /// Scales and ranges of a network that rounds values.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Rounding {
-    /// Levels per unit of each stored weight, by name; fixed.
-    pub(crate) scales: BTreeMap<String, f32>,
+    /// Scale of each stored weight, by name; fixed.
+    pub(crate) scales: BTreeMap<String, LevelsPerUnit>,
     /// Range of each quantization point, by node name; empty before the first batch.
     pub(crate) ranges: BTreeMap<String, f32>,
 }
@@ -138,7 +138,8 @@ struct Kept {
 
 impl Faults {
     /// Flips bits of the levels of tensor number `tensor`, which are given as weights, `level / scale`.
-    fn hit(self, weights: &mut [f32], scale: f32, tensor: usize) {
+    fn hit(self, weights: &mut [f32], scale: LevelsPerUnit, tensor: usize) {
+        let scale = scale.get();
         let Self { errors: BitErrors { rate, bits }, seed, iteration } = self;
         let bits: Vec<u32> = (0..8).filter(|bit| bits >> bit & 1 == 1).collect();
         let mut rng = stream(seed, Purpose::BitErrors, iteration << 20 | tensor as u64);
@@ -679,7 +680,7 @@ mod tests {
             let logits = network.forward(images(), Mode::Evaluate);
             close(&logits, &float_network.logits(&nchw).unwrap(), 1e-4);
 
-            let scales = weights.iter().map(|w| (w.name.clone(), w.scale.of(0))).collect();
+            let scales = weights.iter().map(|w| (w.name().into(), w.scale().of(0))).collect();
             let ranges = BTreeMap::from([("input".to_string(), 3.0)]);
             network.rounding = Some(Rounding { scales, ranges });
             network.forward(images(), Mode::Calibrate);
@@ -692,7 +693,7 @@ mod tests {
                 })
                 .collect();
             assert_eq!(network.rounding.as_ref().unwrap().ranges.len(), points.len());
-            parameters.extend(weights.iter().map(|w| (w.name.clone(), w.dequantize())));
+            parameters.extend(weights.iter().map(|w| (w.name().into(), w.dequantize())));
             let float_network = zoo::FloatNetwork::from_parameters(&graph, &parameters).unwrap();
             // A sum in another order may round a tie to the other level.
             close(&logits, &float_network.logits_fake_quantized(&nchw, &scales).unwrap(), 0.02);

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use graph::{Graph, Preprocessing};
-use quant::{FloatTensor, Parameters};
+use quant::{FloatTensor, LevelsPerUnit, Parameters};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 
@@ -92,11 +92,11 @@ impl Trainer {
             tensors.push((format!("target.{name}"), target.clone()));
             tensors.push((format!("dual.{name}"), dual.clone()));
         }
-        let none = BTreeMap::new();
+        let (no_scales, no_ranges) = (BTreeMap::new(), BTreeMap::new());
         let rounding = self.network.rounding.as_ref();
-        let scales = rounding.map_or(&none, |rounding| &rounding.scales);
-        let ranges = rounding.map_or(&none, |rounding| &rounding.ranges);
-        tensors.push(("scales".into(), scales.values().copied().collect()));
+        let scales = rounding.map_or(&no_scales, |rounding| &rounding.scales);
+        let ranges = rounding.map_or(&no_ranges, |rounding| &rounding.ranges);
+        tensors.push(("scales".into(), scales.values().map(|scale| scale.get()).collect()));
         tensors.push(("ranges".into(), ranges.values().copied().collect()));
 
         let metadata = Metadata {
@@ -205,7 +205,12 @@ impl Saved {
                     None => Ok(names.iter().cloned().zip(values).collect()),
                 }
             };
-            let scales = named(&saved.metadata.scales, "scales")?;
+            let scale = |(tensor, value): (String, f32)| match LevelsPerUnit::new(value) {
+                Ok(scale) => Ok((tensor, scale)),
+                Err(error) => Err(StateError::Scale { tensor, error }),
+            };
+            let scales = named(&saved.metadata.scales, "scales")?.into_iter().map(scale);
+            let scales = scales.collect::<Result<BTreeMap<_, _>, _>>()?;
             let ranges = named(&saved.metadata.ranges, "ranges")?;
             let stored = graph.stored_weights();
             if let Some(missing) = stored.iter().find(|spec| !scales.contains_key(&spec.name)) {

@@ -21,7 +21,7 @@
 //! `bound / scale * scale` differs from it by a few parts in 10^7 and rounds to it.
 
 use ecc::{BLOCK, Constraint};
-use quant::MAX_LEVEL;
+use quant::{InvalidLevelsPerUnit, LevelsPerUnit, MAX_LEVEL};
 use rayon::prelude::*;
 
 use crate::Scale;
@@ -41,27 +41,33 @@ pub(crate) fn round(value: f32) -> f32 {
     value + TO_INTEGER - TO_INTEGER
 }
 
-/// Returns the level that stores a weight, like [`quant::QuantTensor::quantize`] but with a given scale
-/// (levels per unit). Clamping before rounding gives the same level, since the bounds are integers.
+/// Returns the level that stores a weight, like [`quant::QuantTensor::quantize`] but with a given scale.
+/// Clamping before rounding gives the same level, since the bounds are integers.
 pub(crate) fn level(weight: f32, scale: f32) -> i8 {
     let limit = f32::from(MAX_LEVEL);
     round((weight * scale).clamp(-limit, limit)) as i8
 }
 
 /// Returns all levels of a tensor at a scale, rounded half to even, in [-127, 127]; no constraint is applied.
-pub fn levels(weights: &[f32], scale: f32) -> Vec<i8> {
-    weights.iter().map(|&weight| level(weight, scale)).collect()
+pub fn levels(weights: &[f32], scale: LevelsPerUnit) -> Vec<i8> {
+    weights.iter().map(|&weight| level(weight, scale.get())).collect()
 }
 
-/// Returns the scale of a tensor, in levels per unit, by a rule and for a constraint; 1 for a tensor of
-/// zeros.
-pub fn scale_of(weights: &[f32], rule: Scale, constraint: &Constraint) -> f32 {
+/// Returns the scale of a tensor by a rule and for a constraint; 1 for a tensor of zeros.
+///
+/// # Errors
+/// The weights are so small that the scale is not finite.
+pub fn scale_of(
+    weights: &[f32],
+    rule: Scale,
+    constraint: &Constraint,
+) -> Result<LevelsPerUnit, InvalidLevelsPerUnit> {
     let largest = weights.iter().fold(0f32, |largest, weight| largest.max(weight.abs()));
     if largest == 0.0 {
-        return 1.0;
+        return Ok(LevelsPerUnit::ONE);
     }
     let of_largest = f32::from(MAX_LEVEL) / largest;
-    match rule {
+    LevelsPerUnit::new(match rule {
         Scale::Largest => of_largest,
         Scale::Clipped { deviations } => {
             let squares: f64 = weights.iter().map(|weight| f64::from(*weight).powi(2)).sum();
@@ -69,7 +75,7 @@ pub fn scale_of(weights: &[f32], rule: Scale, constraint: &Constraint) -> f32 {
             f32::from(MAX_LEVEL) / bound.min(largest)
         }
         Scale::LeastError => of_least_error(weights, constraint),
-    }
+    })
 }
 
 /// Returns the sum of the squared distances between weights and the nearest levels that the constraint
@@ -85,14 +91,14 @@ pub(crate) fn squared_error(weights: &[f32], scale: f32, constraint: &Constraint
 }
 
 /// Returns the number of weights whose level violates the constraint (the paper's large values).
-pub(crate) fn count_outside(weights: &[f32], scale: f32, constraint: &Constraint) -> usize {
+pub(crate) fn count_outside(weights: &[f32], scale: LevelsPerUnit, constraint: &Constraint) -> usize {
     constraint.violations(&levels(weights, scale)).count()
 }
 
 /// Clamps every weight whose level violates the constraint, or that lies outside the scale's range; returns
 /// the number of violations.
-pub(crate) fn throttle(weights: &mut [f32], scale: f32, constraint: &Constraint) -> usize {
-    let limit = f32::from(MAX_LEVEL);
+pub(crate) fn throttle(weights: &mut [f32], scale: LevelsPerUnit, constraint: &Constraint) -> usize {
+    let (scale, limit) = (scale.get(), f32::from(MAX_LEVEL));
     let bounds: [[f32; 2]; BLOCK] =
         std::array::from_fn(|position| bounds(constraint, position).map(f32::from));
     let [low, high] = [0, 1].map(|side| bounds.map(|bounds| bounds[side]));
@@ -141,9 +147,9 @@ pub(crate) fn clamp(value: f32, low: f32, high: f32) -> f32 {
 
 /// Replaces the weights by the nearest point in the constraint's box, `[low / scale, high / scale]` by
 /// position.
-pub(crate) fn project(weights: &mut [f32], scale: f32, constraint: &Constraint) {
+pub(crate) fn project(weights: &mut [f32], scale: LevelsPerUnit, constraint: &Constraint) {
     for (index, weight) in weights.iter_mut().enumerate() {
-        let [low, high] = bounds(constraint, index).map(|bound| f32::from(bound) / scale);
+        let [low, high] = bounds(constraint, index).map(|bound| f32::from(bound) / scale.get());
         *weight = weight.clamp(low, high);
     }
 }
@@ -158,6 +164,10 @@ pub(crate) fn bounds(constraint: &Constraint, index: usize) -> [i8; 2] {
 mod tests {
     use super::*;
 
+    fn per_unit(value: f32) -> LevelsPerUnit {
+        LevelsPerUnit::new(value).unwrap()
+    }
+
     /// Returns weights around every level and every tie, at every position, for a scale.
     fn weights(scale: f32) -> Vec<f32> {
         (-1200..1200).flat_map(|i| [i as f32 / 8.0 / scale; 8]).collect()
@@ -171,18 +181,18 @@ mod tests {
         // Scales of all magnitudes and mantissas, 1e-6 to 1e8.
         for exponent in -20..27 {
             for mantissa in [1.0, 1.000_000_1, 1.1, 1.25, 1.333_333, 1.5, 1.700_001, 1.999_999] {
-                let scale = mantissa * 2f32.powi(exponent);
+                let scale = per_unit(mantissa * 2f32.powi(exponent));
                 for constraint in [Constraint::WOT, NARROW, Constraint::NONE] {
-                    let before = weights(scale);
+                    let before = weights(scale.get());
                     let mut after = before.clone();
                     let outside = count_outside(&before, scale, &constraint);
                     assert_eq!(throttle(&mut after, scale, &constraint), outside);
                     // The integers equal the throttled integers of the weights before.
                     let mut expected = levels(&before, scale);
                     constraint.throttle(&mut expected);
-                    assert_eq!(levels(&after, scale), expected, "scale {scale}");
-                    assert_eq!(throttle(&mut after, scale, &constraint), 0, "scale {scale}");
-                    assert!(after.iter().all(|w| (w * scale).abs() < 127.001), "scale {scale}");
+                    assert_eq!(levels(&after, scale), expected, "scale {scale:?}");
+                    assert_eq!(throttle(&mut after, scale, &constraint), 0, "scale {scale:?}");
+                    assert!(after.iter().all(|w| (w * scale.get()).abs() < 127.001), "scale {scale:?}");
                 }
             }
         }
@@ -193,7 +203,7 @@ mod tests {
         let mut after = vec![0.1234, -0.63, 0.634_9, 0.9];
         after.resize(8, 1.0);
         let before = after.clone();
-        assert_eq!(throttle(&mut after, 100.0, &Constraint::WOT), 4);
+        assert_eq!(throttle(&mut after, per_unit(100.0), &Constraint::WOT), 4);
         assert_eq!(after[..3], before[..3]);
         assert_eq!(after[3..], [0.63, 0.63, 0.63, 0.63, 1.0]);
     }
@@ -202,7 +212,7 @@ mod tests {
     fn scales_follow_their_rules() {
         let weights: Vec<f32> =
             (0..800).map(|i| if i == 3 { 1.0 } else { (i % 41) as f32 / 160.0 - 0.125 }).collect();
-        let scale = |rule, constraint: Constraint| scale_of(&weights, rule, &constraint);
+        let scale = |rule, constraint: Constraint| scale_of(&weights, rule, &constraint).unwrap().get();
         assert_eq!(scale(Scale::Largest, NARROW), 127.0);
         let [tight, loose] =
             [2.0, 100.0].map(|deviations| scale(Scale::Clipped { deviations }, Constraint::NONE));
@@ -219,15 +229,17 @@ mod tests {
             }
         }
         let wide: Vec<f32> = (-64..64).map(|i| i as f32 / 64.0).collect();
-        let narrow = scale_of(&wide, Scale::LeastError, &NARROW);
+        let narrow = scale_of(&wide, Scale::LeastError, &NARROW).unwrap().get();
         assert!((30.0..40.0).contains(&narrow), "most weights span [-32, 31] now: {narrow}");
-        assert_eq!(scale_of(&[0.0; 8], Scale::LeastError, &NARROW), 1.0);
+        assert_eq!(scale_of(&[0.0; 8], Scale::LeastError, &NARROW), Ok(LevelsPerUnit::ONE));
+        let error = scale_of(&[1e-40; 8], Scale::Largest, &NARROW).unwrap_err();
+        assert_eq!(error.to_string(), "inf, expected a finite positive number");
     }
 
     #[test]
     fn a_projection_lies_in_the_box() {
         let mut after = vec![0.634; 8];
-        project(&mut after, 100.0, &Constraint::WOT);
+        project(&mut after, per_unit(100.0), &Constraint::WOT);
         assert_eq!(after, [0.63, 0.63, 0.63, 0.63, 0.63, 0.63, 0.63, 0.634]);
     }
 }

@@ -116,7 +116,7 @@ impl Trainer {
     /// throttles nothing before the first check.
     ///
     /// # Errors
-    /// Parameters do not fit or are not finite, a recipe or preprocessing is invalid, or an operation has no
+    /// Parameters do not fit, are not finite or are too small for a scale, a recipe or preprocessing is invalid, or an operation has no
     /// gradient.
     pub fn new(
         graph: &Graph,
@@ -136,7 +136,8 @@ impl Trainer {
             for spec in graph.stored_weights() {
                 let weights = parameters[&spec.name].values();
                 let constraint = recipe.method.constraint().expect("a quantizing method has one");
-                let scale = scale_of(weights, recipe.scale, constraint);
+                let scale = scale_of(weights, recipe.scale, constraint)
+                    .map_err(|error| WotError::Scale { tensor: spec.name.clone(), error })?;
                 if let Method::Admm { constraint, .. } = &recipe.method {
                     let mut target = weights.to_vec();
                     project(&mut target, scale, constraint);
@@ -429,8 +430,8 @@ impl Trainer {
             if let Some((index, value)) = constraint.violations(&values).next() {
                 unreachable!("weight {index} of {} is stored as {value}", spec.name);
             }
-            let scale = WeightScale::Tensor(scale);
-            weights.push(QuantTensor { name: spec.name, shape: spec.shape, values, scale });
+            let tensor = QuantTensor::new(spec.name, spec.shape, values, WeightScale::Tensor(scale));
+            weights.push(tensor.expect("levels of a parameter of the graph"));
         }
         Ok(Trained { weights, parameters, activations, clamped_at_end })
     }

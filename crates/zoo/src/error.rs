@@ -87,16 +87,6 @@ pub enum ZooError {
         /// Name given.
         node: String,
     },
-    /// An activation scale is not a finite positive number.
-    #[error(
-        "the activation scale of node {node} is {value} levels per unit, expected a finite positive number"
-    )]
-    Scale {
-        /// Node name.
-        node: String,
-        /// Levels per unit.
-        value: f32,
-    },
     /// candle failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),

@@ -143,8 +143,7 @@ impl FloatNetwork {
     /// emulates the int8 network, up to f32 rounding inside a layer.
     ///
     /// # Errors
-    /// Returns an error where [`FloatNetwork::logits`] does, or if a scale is missing, unexpected, not finite or not
-    /// positive.
+    /// Returns an error where [`FloatNetwork::logits`] does, or if a scale is missing or unexpected.
     pub fn logits_fake_quantized(
         &self,
         images: &FloatTensor,
@@ -156,10 +155,6 @@ impl FloatNetwork {
             let node = &self.graph.nodes()[point.node].name;
             let scale =
                 unexpected.remove(node).ok_or_else(|| ZooError::MissingScale { node: node.clone() })?;
-            let value = scale.levels_per_unit;
-            if !(value.is_finite() && value > 0.0) {
-                return Err(ZooError::Scale { node: node.clone(), value });
-            }
             scale_of[point.node] = Some(scale);
         }
         if let Some((node, _)) = unexpected.pop_first() {
@@ -169,7 +164,7 @@ impl FloatNetwork {
             let Some(scale) = scale_of[id] else { return Ok(output) };
             let rounded: Vec<f32> = flat(&output)?
                 .into_iter()
-                .map(|value| f32::from(scale.quantize(value)) / scale.levels_per_unit)
+                .map(|value| f32::from(scale.quantize(value)) / scale.levels_per_unit.get())
                 .collect();
             Ok(Tensor::from_vec(rounded, output.shape(), &Device::Cpu)?)
         })

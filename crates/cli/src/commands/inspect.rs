@@ -5,7 +5,7 @@ use analysis::{LargeWeightCounts, LargeWeights, write_large_weights};
 use clap::Args;
 use ecc::Constraint;
 use graph::ModelSpec;
-use quant::{Checkpoint, WeightScale};
+use quant::{Checkpoint, LevelsPerUnit};
 use serde::Serialize;
 
 use crate::terminal::document::{self, Document, Shown, paths};
@@ -113,7 +113,7 @@ struct Inspected {
 struct InspectedTensor {
     name: String,
     shape: Vec<usize>,
-    levels_a_unit: Vec<f32>,
+    levels_a_unit: Vec<LevelsPerUnit>,
     #[serde(flatten)]
     distribution: Distribution,
 }
@@ -123,13 +123,10 @@ impl Inspected {
         let mut total = Distribution::default();
         let mut tensors = Vec::new();
         for tensor in &checkpoint.weights {
-            let distribution = Distribution::of(&tensor.values);
+            let distribution = Distribution::of(tensor.values());
             total.add(&distribution);
-            let levels_a_unit = match &tensor.scale {
-                WeightScale::Tensor(scale) => vec![*scale],
-                WeightScale::Channels(scales) => scales.clone(),
-            };
-            let (name, shape) = (tensor.name.clone(), tensor.shape.clone());
+            let levels_a_unit = tensor.scale().values().to_vec();
+            let (name, shape) = (tensor.name().into(), tensor.shape().to_vec());
             tensors.push(InspectedTensor { name, shape, levels_a_unit, distribution });
         }
         Self {
@@ -198,12 +195,12 @@ impl InspectedTensor {
 }
 
 /// Levels per unit of a tensor, or the smallest and largest of its channels.
-fn levels_a_unit(scales: &[f32]) -> String {
+fn levels_a_unit(scales: &[LevelsPerUnit]) -> String {
     match scales {
-        [scale] => format!("{scale:.3}"),
+        [scale] => format!("{:.3}", scale.get()),
         scales => {
-            let least = scales.iter().copied().fold(f32::INFINITY, f32::min);
-            let most = scales.iter().copied().fold(0.0, f32::max);
+            let least = scales.iter().map(|scale| scale.get()).fold(f32::INFINITY, f32::min);
+            let most = scales.iter().map(|scale| scale.get()).fold(0.0, f32::max);
             format!("{least:.3} to {most:.3}")
         }
     }

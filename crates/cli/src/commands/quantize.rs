@@ -196,7 +196,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     let warning = network_text::at_chance(float, &test, graph.spec(), &preprocessing);
     let mut checkpoint =
         network.quantized(arguments.rounding.rule(), &Constraint::NONE, ranges).map_err(Failure::Input)?;
-    let total: usize = checkpoint.weights.iter().map(|w| w.values.len()).sum();
+    let total: usize = checkpoint.weights.iter().map(|w| w.values().len()).sum();
     let mut rows = vec![row("float", float, float, test.len())];
     rows.push(row(
         "int8",

@@ -31,7 +31,7 @@ fn level(value: f32) -> f32 {
 }
 
 /// Returns the logits of one batch, computed from row-major values of each node, with a list for each image.
-fn run(graph: &Graph, checkpoint: &Contents, pixels: &[u8]) -> Vec<f32> {
+fn run(graph: &Graph, checkpoint: &Contents, levels: &[Vec<i8>], pixels: &[u8]) -> Vec<f32> {
     let nodes = graph.nodes();
     let size = nodes[0].shape.iter().product();
     let mut values: Vec<Vec<Vec<f32>>> = Vec::new();
@@ -45,9 +45,10 @@ fn run(graph: &Graph, checkpoint: &Contents, pixels: &[u8]) -> Vec<f32> {
         let layer = |window: &graph::Window, groups: usize, from: &[usize], to: &[usize]| {
             let x = &values[node.inputs[0]];
             let name = format!("{}.weight", node.name);
-            let weight = checkpoint.weights.iter().find(|w| w.name == name).unwrap();
+            let weights = checkpoint.weights.iter().zip(levels);
+            let (weight, weight_levels) = weights.into_iter().find(|(w, _)| w.name() == name).unwrap();
             let s_in = scale(x.iter().flatten().copied());
-            let a: Vec<f32> = (0..to[0]).map(|c| s_in * weight.scale.of(c)).collect();
+            let a: Vec<f32> = (0..to[0]).map(|c| s_in * weight.scale().of(c).get()).collect();
             let bias: Vec<i64> = match parameter("bias") {
                 Some(bias) => {
                     let s = scale(bias.iter().copied());
@@ -59,7 +60,7 @@ fn run(graph: &Graph, checkpoint: &Contents, pixels: &[u8]) -> Vec<f32> {
             let plane = to[1] * to[2];
             let sums = x.iter().map(|x| {
                 let levels: Vec<i64> = x.iter().map(|v| level(v * s_in) as i64).collect();
-                let sums = conv(&levels, from, &weight.values, to, window, groups).into_iter().enumerate();
+                let sums = conv(&levels, from, weight_levels, to, window, groups).into_iter().enumerate();
                 sums.map(|(i, sum)| i32::try_from(sum + bias[i / plane]).unwrap() as f32)
                     .collect::<Vec<f32>>()
             });
@@ -183,7 +184,8 @@ fn logits_equal_nested_loops() {
             let changes = flips(&checkpoint, count, &mut random);
             let faulty = changed(&checkpoint, &changes);
             let batches = pixels.chunks(3 * pixels.len() / 5);
-            let expected: Vec<f32> = batches.flat_map(|batch| run(&graph, &faulty, batch)).collect();
+            let expected: Vec<f32> =
+                batches.flat_map(|batch| run(&graph, &checkpoint, &faulty, batch)).collect();
             assert!(expected.iter().any(|&logit| logit != expected[0]));
             assert_eq!(network.logits(&inputs, &changes), expected, "{name:?}, {count} changes");
             let best =
@@ -224,7 +226,7 @@ fn dead_and_dark_images_give_levels_of_zero() {
     let mut network = DynamicNetwork::new(&graph, &dynamic(checkpoint.clone(), 2)).unwrap();
     let pixels = vec![0; 2 * 3 * 32 * 32];
     let found = network.logits(&network.prepare(&pixels).unwrap(), &[]);
-    assert_eq!(found, run(&graph, &checkpoint, &pixels));
+    assert_eq!(found, run(&graph, &checkpoint, &changed(&checkpoint, &[]), &pixels));
     assert!(network.predict_clean(&network.prepare(&[]).unwrap()).is_empty());
 }
 

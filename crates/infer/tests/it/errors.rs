@@ -1,7 +1,7 @@
 //! Each error names the place, the value and the expectation.
 
 use infer::Network;
-use quant::{Checkpoint, Contents, FloatTensor, WeightScale};
+use quant::{Checkpoint, Contents, FloatTensor, LevelsPerUnit, QuantTensor, WeightScale};
 
 use crate::random;
 
@@ -55,7 +55,11 @@ fn weights_out_of_order_or_shape() {
         "weight tensor 1 is layer1.0.conv2.weight [8, 8, 3, 3], expected layer1.0.conv1.weight [8, 8, 3, 3]"
     );
     assert_eq!(
-        refusal(|c| c.weights[0].shape = vec![8, 27]),
+        refusal(|c| {
+            let w = &c.weights[0];
+            let (name, values) = (w.name().into(), w.values().to_vec());
+            c.weights[0] = QuantTensor::new(name, vec![8, 27], values, w.scale().clone()).unwrap();
+        }),
         "weight tensor 0 is conv1.weight [8, 27], expected conv1.weight [8, 3, 3, 3]"
     );
 }
@@ -94,7 +98,9 @@ fn parameters() {
 fn scales_that_leave_f32() {
     let message = refusal(|c| {
         set(c, "bn1.weight", 2, 3e38);
-        c.weights[0].scale = WeightScale::Tensor(1e-30);
+        let (w, scale) = (&c.weights[0], WeightScale::Tensor(LevelsPerUnit::new(1e-30).unwrap()));
+        let (name, shape) = (w.name().into(), w.shape().to_vec());
+        c.weights[0] = QuantTensor::new(name, shape, w.values().to_vec(), scale).unwrap();
     });
     assert!(message.starts_with("the requantization of channel 2 of "), "{message}");
     assert!(message.contains(" is x * inf + "), "{message}");

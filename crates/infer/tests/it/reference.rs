@@ -48,12 +48,12 @@ struct Sums {
     ceiling: Option<f64>,
 }
 
-/// Runs one image of u8 pixels, [channels, height, width].
-pub(crate) fn run(graph: &Graph, checkpoint: &Contents, pixels: &[u8]) -> Outcome {
+/// Runs one image of u8 pixels, [channels, height, width], with the levels of each weight tensor.
+pub(crate) fn run(graph: &Graph, checkpoint: &Contents, levels: &[Vec<i8>], pixels: &[u8]) -> Outcome {
     let nodes = graph.nodes();
     let points: Vec<usize> = graph.quantization_points().iter().map(|p| p.node).collect();
     let weights: BTreeMap<&str, (&[i8], &WeightScale)> =
-        checkpoint.weights.iter().map(|w| (w.name.as_str(), (w.values.as_slice(), &w.scale))).collect();
+        checkpoint.weights.iter().zip(levels).map(|(w, q)| (w.name(), (q.as_slice(), w.scale()))).collect();
     let parameter = |node: &Node, suffix: &str| -> Vec<f64> {
         let values = checkpoint.parameters[&format!("{}.{suffix}", node.name)].values();
         values.iter().map(|&v| f64::from(v)).collect()

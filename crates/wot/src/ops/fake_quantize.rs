@@ -1,4 +1,4 @@
-use quant::{ActivationScale, MAX_LEVEL};
+use quant::{ActivationScale, LevelsPerUnit, MAX_LEVEL};
 use rayon::prelude::*;
 
 use crate::kernel::{Kernel, Loop};
@@ -8,15 +8,14 @@ use crate::throttle::{clamp, round};
 const CHUNK: usize = 1 << 15;
 
 /// Rounds weights to levels `clamp(round_half_even(w * scale), -127, 127)` and back, and writes them into
-/// `rounded`; `scale` is in levels per unit, as in [`quant::QuantTensor`]. The gradient passes everywhere
-/// (straight-through estimator), so there is no backward pass.
+/// `rounded`. The gradient passes everywhere (straight-through estimator), so there is no backward pass.
 ///
 /// # Panics
 /// Panics if the lengths differ.
-pub fn fake_quantize_weight(weights: &[f32], scale: f32, rounded: &mut [f32]) {
+pub fn fake_quantize_weight(weights: &[f32], scale: LevelsPerUnit, rounded: &mut [f32]) {
     assert_eq!(weights.len(), rounded.len(), "a result for each weight");
     let high = f32::from(MAX_LEVEL);
-    let (rounding, kernel) = (Rounding { scale, low: -high, high }, Kernel::fastest());
+    let (rounding, kernel) = (Rounding { scale: scale.get(), low: -high, high }, Kernel::fastest());
     rounded.par_chunks_mut(CHUNK).zip(weights.par_chunks(CHUNK)).for_each(|(y, x)| {
         kernel.enter(Apply { x, y, rounding });
     });
@@ -53,7 +52,7 @@ impl Rounding {
 
     pub(super) fn of(scale: ActivationScale) -> Self {
         let (low, high) = scale.levels();
-        Self { scale: scale.levels_per_unit, low: f32::from(low), high: f32::from(high) }
+        Self { scale: scale.levels_per_unit.get(), low: f32::from(low), high: f32::from(high) }
     }
 
     /// Rounds a value. Clamping before rounding gives the same level, since the bounds are integers.
@@ -80,7 +79,7 @@ mod tests {
             let rounding = Rounding::of(scale);
             for step in -4000..4000 {
                 let x = step as f32 / 1000.0 * max_abs;
-                let expected = f32::from(scale.quantize(x)) / scale.levels_per_unit;
+                let expected = f32::from(scale.quantize(x)) / scale.levels_per_unit.get();
                 assert_eq!(rounding.apply(x), expected, "{x} with {scale:?}");
             }
         }

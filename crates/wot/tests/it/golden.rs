@@ -1,7 +1,7 @@
 //! Compares every operation and its gradients with PyTorch's, which tests/golden/ops.py recorded.
 
 use graph::Window;
-use quant::{ActivationScale, FloatTensor};
+use quant::{ActivationScale, FloatTensor, LevelsPerUnit};
 use serde_json::Value;
 use wot::ops::{BatchStatistics, RunningStatistics};
 
@@ -10,6 +10,10 @@ use crate::operation::{self, Outcome};
 
 fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+}
+
+fn per_unit(value: &Value) -> LevelsPerUnit {
+    LevelsPerUnit::new(number(value) as f32).unwrap()
 }
 
 fn numbers(value: &Value) -> Vec<f64> {
@@ -49,15 +53,18 @@ fn run(case: &Value, inputs: &[FloatTensor]) -> Outcome {
         }
         "max_pool" => operation::max_pool(inputs, &window(case)),
         // Rounds to multiples of 1 / 4; the gradient passes.
-        "max_pool_ties" => operation::max_pool(&[operation::round_weight(inputs, 4.0).y], &window(case)),
+        "max_pool_ties" => operation::max_pool(
+            &[operation::round_weight(inputs, LevelsPerUnit::new(4.0).unwrap()).y],
+            &window(case),
+        ),
         "global_avg_pool" => operation::mean(inputs),
         "relu" => operation::finish(inputs, false, true, None),
         "fake_quantize_activation" => {
             let signed = case["signed"].as_bool().unwrap();
-            let levels_per_unit = number(&case["levels_per_unit"]) as f32;
+            let levels_per_unit = per_unit(&case["levels_per_unit"]);
             operation::finish(inputs, false, false, Some(ActivationScale { levels_per_unit, signed }))
         }
-        "fake_quantize_weight" => operation::round_weight(inputs, number(&case["levels_per_unit"]) as f32),
+        "fake_quantize_weight" => operation::round_weight(inputs, per_unit(&case["levels_per_unit"])),
         "cross_entropy" => {
             let labels: Vec<u16> = sizes(&case["labels"]).into_iter().map(|v| v as u16).collect();
             operation::loss(inputs, &labels)

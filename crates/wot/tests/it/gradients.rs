@@ -1,7 +1,7 @@
 //! Compares gradients with central differences of the operations themselves.
 
 use graph::Window;
-use quant::{ActivationScale, FloatTensor};
+use quant::{ActivationScale, FloatTensor, LevelsPerUnit};
 use wot::ops::{BatchStatistics, Conv2d, Finish, Norm, Pool, extremes};
 
 use crate::noise::{noise, tensor};
@@ -257,7 +257,7 @@ fn straight_through_gradients_stop_only_at_clamped_activations() {
     };
     assert_eq!(run(true), (-1.0, vec![0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0]));
     assert_eq!(run(false), (0.0, vec![0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0]));
-    let weight = operation::round_weight(std::slice::from_ref(&x), 127.0);
+    let weight = operation::round_weight(std::slice::from_ref(&x), LevelsPerUnit::new(127.0).unwrap());
     assert_eq!(weight.y.values()[..2], [-1.0, -1.0]);
 }
 

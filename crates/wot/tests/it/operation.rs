@@ -1,7 +1,7 @@
 //! Operations of `wot::ops` as functions of tensors, with their results and gradients.
 
 use graph::Window;
-use quant::{ActivationScale, FloatTensor};
+use quant::{ActivationScale, FloatTensor, LevelsPerUnit};
 use wot::ops::{
     BatchStatistics, Conv2d, Finish, MaxPool, Norm, PadShortcut, Pool, add, add_in_place, concat,
     concat_backward, cross_entropy, cross_entropy_backward, fake_quantize_weight, global_avg_pool,
@@ -113,7 +113,7 @@ pub(crate) fn finish(
     })
 }
 
-pub(crate) fn round_weight(inputs: &[FloatTensor], scale: f32) -> Outcome {
+pub(crate) fn round_weight(inputs: &[FloatTensor], scale: LevelsPerUnit) -> Outcome {
     let mut y = unwritten(inputs[0].values().len());
     fake_quantize_weight(inputs[0].values(), scale, &mut y);
     Outcome::new(inputs[0].shape(), y, |dy| vec![dy.to_vec()])

@@ -140,7 +140,7 @@ fn a_training_with_bit_errors_and_another_scale_resumes_to_the_same_bits() {
         run(&mut second);
         assert_eq!(bits(&second), bits(&whole));
         let trained = second.finish().unwrap();
-        assert!(trained.weights.iter().all(|w| NARROW.violations(&w.values).next().is_none()));
+        assert!(trained.weights.iter().all(|w| NARROW.violations(w.values()).next().is_none()));
     }
 }
 
@@ -175,13 +175,13 @@ fn every_stored_weight_satisfies_the_constraint() {
         let initial = wot::initialize(&graph(), 3);
         let trained = finish(method);
         let names: Vec<String> = graph().stored_weights().into_iter().map(|spec| spec.name).collect();
-        assert_eq!(trained.weights.iter().map(|w| w.name.clone()).collect::<Vec<_>>(), names);
+        assert_eq!(trained.weights.iter().map(quant::QuantTensor::name).collect::<Vec<_>>(), names);
         for tensor in &trained.weights {
-            assert_eq!(constraint.violations(&tensor.values).count(), 0, "{method:?}: {}", tensor.name);
-            assert!(tensor.values.iter().all(|&value| value != i8::MIN));
+            assert_eq!(constraint.violations(tensor.values()).count(), 0, "{method:?}: {}", tensor.name());
+            assert!(tensor.values().iter().all(|&value| value != i8::MIN));
             // The scale is exactly that of the initial weights.
-            let start = quant::QuantTensor::quantize(&tensor.name, &initial[&tensor.name]).unwrap();
-            assert_eq!(tensor.scale, start.scale, "{method:?}: {}", tensor.name);
+            let start = quant::QuantTensor::quantize(tensor.name(), &initial[tensor.name()]).unwrap();
+            assert_eq!(tensor.scale(), start.scale(), "{method:?}: {}", tensor.name());
         }
         // Levels survive a conversion to real numbers and back.
         for tensor in &trained.weights {
@@ -189,9 +189,9 @@ fn every_stored_weight_satisfies_the_constraint() {
                 .dequantize()
                 .values()
                 .iter()
-                .map(|w| (w * tensor.scale.of(0)).round_ties_even() as i8)
+                .map(|w| (w * tensor.scale().of(0).get()).round_ties_even() as i8)
                 .collect();
-            assert_eq!(back, tensor.values);
+            assert_eq!(back, tensor.values());
         }
     }
 }

@@ -38,8 +38,9 @@ fn the_range_is_the_largest_over_all_batches_and_any_number_of_threads() {
     let all = run(&pixels);
     let halves = pixels.chunks(35 * 3 * 32 * 32).map(run).collect::<Vec<_>>();
     for (name, scale) in &all {
-        let coarsest = halves.iter().map(|half| half[name].levels_per_unit).fold(f32::INFINITY, f32::min);
-        let ratio = scale.levels_per_unit / coarsest;
+        let coarsest =
+            halves.iter().map(|half| half[name].levels_per_unit.get()).fold(f32::INFINITY, f32::min);
+        let ratio = scale.levels_per_unit.get() / coarsest;
         assert!((ratio - 1.0).abs() < 1e-5, "{name}: {ratio}");
     }
     let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
