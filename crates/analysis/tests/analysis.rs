@@ -872,7 +872,7 @@ fn before_and_after() -> Vec<LargeWeightCounts> {
 
 #[test]
 fn large_weights_have_a_bar_for_each_position() {
-    let figure = LargeWeights::new(before_and_after()).expect("good counts");
+    let figure = LargeWeights::new(before_and_after(), "[-9, 8]".into()).expect("good counts");
     let svg = large_weights_figure(&figure).svg().expect("drawn");
     let labels = [
         "\nsynthetic\n",
@@ -901,14 +901,17 @@ fn large_weights_have_a_bar_for_each_position() {
     // Without any large weight there are only zeros.
     let mut nothing = before_and_after();
     nothing.iter_mut().for_each(|counts| counts.large_at = [0; 8]);
-    let svg = large_weights_figure(&LargeWeights::new(nothing).expect("good counts")).svg().expect("drawn");
+    let svg = large_weights_figure(&LargeWeights::new(nothing, "[-9, 8]".into()).expect("good counts"))
+        .svg()
+        .expect("drawn");
     assert_well_formed(&svg);
     assert_eq!(svg.matches("fill=\"#D55E00\"").count(), 1);
 }
 
 #[test]
 fn impossible_counts_of_large_weights_are_refused() {
-    let message = |networks| LargeWeights::new(networks).expect_err("bad counts").to_string();
+    let message =
+        |networks| LargeWeights::new(networks, "[-9, 8]".into()).expect_err("bad counts").to_string();
     assert_eq!(message(vec![]), "there are no networks");
     let mut counts = before_and_after();
     counts[1].large_at[7] = 2_501;
@@ -923,7 +926,7 @@ fn figures_of_training_and_weights_are_whole_files() {
     let dir = tempfile::tempdir().expect("a directory");
     let target = dir.path().join("new/figures");
     let mut written = write_trainings(&three_trainings(), &target).expect("written");
-    let weights = LargeWeights::new(before_and_after()).expect("good counts");
+    let weights = LargeWeights::new(before_and_after(), "[-9, 8]".into()).expect("good counts");
     written.extend(write_large_weights(&weights, &target).expect("written"));
     let names: Vec<&str> =
         written.iter().map(|p| p.file_name().expect("a name").to_str().expect("text")).collect();

@@ -10,7 +10,7 @@ pub enum DuePolicy {
     /// All weights of the word are read as 0.
     ZeroWord,
     /// The word is read as received, and each weight is clamped into the narrowest range of the constraint, or into
-    /// [-64, 63] without a constraint: a flipped bit 6 or 7 of a small weight does most of the damage.
+    /// that of [`Constraint::WOT`] without a constraint: a flipped bit 6 or 7 of a small weight does most of the damage.
     RangeClamp,
 }
 
@@ -92,7 +92,7 @@ impl Protection for UnderPolicy {
                 DuePolicy::ZeroWord => weights.fill(0),
                 DuePolicy::RangeClamp => {
                     let range = match self.constraint() {
-                        Constraint::NONE => -64..=63,
+                        Constraint::NONE => Constraint::WOT.narrowest(),
                         constraint => constraint.narrowest(),
                     };
                     for weight in weights {

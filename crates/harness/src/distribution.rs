@@ -18,20 +18,25 @@ pub struct Distribution {
     pub blocks: usize,
     /// Number of weights with |q| below 32, from 32 to 63, and above.
     pub magnitudes: [usize; 3],
-    /// Number of values outside the narrow range of [`Constraint::WOT`], by position in their block.
+    /// Number of values outside [`Self::small`], by position in their block.
     pub large_at: [usize; BLOCK],
     /// Number of weights that in-place protection cannot store.
     pub violations: usize,
 }
 
 impl Distribution {
+    /// Range of small weights, the narrow one of [`Constraint::WOT`]; all others count in [`Self::large_at`].
+    pub fn small() -> Constraint {
+        Constraint::WOT.narrowed()
+    }
+
     /// Counts the weights of a tensor.
     pub fn of(values: &[i8]) -> Self {
         let mut d = Self { weights: values.len(), blocks: values.len().div_ceil(BLOCK), ..Self::default() };
-        let small = Constraint::WOT.narrowest();
+        let small = Self::small();
         for (index, &value) in values.iter().enumerate() {
             d.magnitudes[usize::from(value.unsigned_abs() / 32).min(2)] += 1;
-            d.large_at[index % BLOCK] += usize::from(!small.contains(&value));
+            d.large_at[index % BLOCK] += usize::from(!small.allows(index, value));
         }
         d.violations = Constraint::WOT.violations(values).count();
         d

@@ -7,7 +7,7 @@ pub(crate) const BLOCK: usize = 8;
 /// In-place protection stores a check bit in each weight of a block but the last.
 pub(crate) const FREE_POSITION: usize = 7;
 
-/// Counts of large weights, which are outside [-64, 63], by position in the 8-byte block of a network.
+/// Counts of large weights, which are outside a range, by position in the 8-byte block of a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LargeWeightCounts {
     /// Name of the network in the figure.
@@ -37,14 +37,15 @@ impl LargeWeightCounts {
 #[derive(Clone, Debug)]
 pub struct LargeWeights {
     pub(crate) networks: Vec<LargeWeightCounts>,
+    pub(crate) small: String,
 }
 
 impl LargeWeights {
-    /// Checks the counts.
+    /// Checks the counts; `small` is the range of all other weights, in words.
     ///
     /// # Errors
     /// Without networks; when one has more large weights at a position than blocks, or more blocks than weights.
-    pub fn new(networks: Vec<LargeWeightCounts>) -> Result<Self, AnalysisError> {
+    pub fn new(networks: Vec<LargeWeightCounts>, small: String) -> Result<Self, AnalysisError> {
         if networks.is_empty() {
             return Err(AnalysisError::NoNetworks);
         }
@@ -54,6 +55,6 @@ impl LargeWeights {
                 return Err(AnalysisError::Blocks { network, most: one.most(), blocks, weights });
             }
         }
-        Ok(Self { networks })
+        Ok(Self { networks, small })
     }
 }

@@ -29,7 +29,7 @@ pub fn large_weights_figure(large: &LargeWeights) -> Figure {
         (Key::Filled(RESTRICTED), "not allowed by in-place protection".to_string()),
         (Key::Hatched(FREE), "free".into()),
     ];
-    let explanation = "Blocks of 8 int8 weights with one outside [-64, 63], by its position";
+    let explanation = format!("Blocks of 8 int8 weights with one outside {}, by its position", large.small);
     let header = Header::new(Page::COLUMN, "Large weights by position", &[explanation], entries);
     let headings: Vec<Panel> = large.networks.iter().map(heading).collect();
     let above = headings.iter().map(Panel::height).max().unwrap_or(0);

@@ -63,7 +63,8 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     }
     let written = match &arguments.figure {
         Some(dir) => {
-            let figure = LargeWeights::new(counts).map_err(Failure::input)?;
+            let figure =
+                LargeWeights::new(counts, Distribution::small().to_string()).map_err(Failure::input)?;
             paths(&write_large_weights(&figure, dir).map_err(Failure::machine)?)
         }
         None => Vec::new(),
@@ -157,7 +158,7 @@ impl Inspected {
         let mut rows: Vec<Vec<String>> = self.tensors.iter().map(InspectedTensor::row).collect();
         rows.push(row(&self.total, "all", "", ""));
 
-        let (total, small) = (&self.total, Constraint::WOT.narrowest());
+        let total = &self.total;
         let most = total.large_at.iter().copied().max().unwrap_or(0).max(1);
         let positions = total.large_at.iter().enumerate().map(|(position, &large)| {
             let bar = "#".repeat((large * BAR).div_ceil(most));
@@ -167,14 +168,13 @@ impl Inspected {
 
         format!(
             "{}: {}\ncontent hash {}\n{}\n\n{}\n\
-             Blocks of 8 weights with a value outside [{}, {}], by position (position 7 is free in place):\n\n{}\n{}",
+             Blocks of 8 weights with a value outside {}, by position (position 7 is free in place):\n\n{}\n{}",
             self.path,
             self.architecture,
             self.content_hash,
             self.provenance.join("\n"),
             markdown(&columns, &rows),
-            small.start(),
-            small.end(),
+            Distribution::small(),
             markdown(&["position", ">blocks", ""], &positions),
             match total.violations {
                 0 => "in-place-64-57 can store this network".to_string(),

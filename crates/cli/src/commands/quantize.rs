@@ -37,9 +37,10 @@ as for torchvision's networks: the shorter side to 256 pixels, then the middle 2
 of images without labels (DIR/images, for calibration DIR/images/train); the command then prints agreement with the
 float network instead of accuracy.
 
-In-place protection stores its check bits in bit 6 of weights 0 to 6 of every 8, which must lie in [-64, 63]. --throttle
-clamps weights outside this range, and the command prints the cost in accuracy. --throttle=PROTECTION clamps into the
-range of another protection; `zerospace train` reaches a range without this cost.
+In-place protection stores its check bits in bit 6 of weights 0 to 6 of every 8, which must equal their sign bit.
+--throttle clamps the weights into the range that this leaves, and the command prints the range and the cost in
+accuracy. --throttle=PROTECTION clamps into the range of another protection; `zerospace train` reaches a range without
+this cost.
 
 An ONNX model (operator sets 7 to 28) has its own layers and needs no --arch; its classes and image size must be those of
 the set. The memory holds its weights of two or more dimensions in the order of its nodes; weights of MatMul, and of
@@ -90,8 +91,7 @@ pub(crate) struct Arguments {
     /// Multiplier on the channel counts
     #[arg(long, value_name = "X", default_value_t = 1.0, requires = "architecture")]
     width: f64,
-    /// Clamp the weights into the range of a protection; without a name that of in-place-64-57, positions 0 to 6 of
-    /// each 8 in [-64, 63]
+    /// Clamp the weights into the range of a protection; without a name that of in-place-64-57
     #[arg(long, value_name = "PROTECTION", num_args = 0..=1, require_equals = true, default_missing_value = "in-place-64-57", value_parser = Named(protections), hide_possible_values = true)]
     throttle: Option<String>,
     /// Rows and columns to which images of a folder are cut; the shorter side is resized to 8/7 of it before

@@ -110,6 +110,12 @@ impl Constraint {
         low..=high
     }
 
+    /// Returns the constraint with the range of the narrowest position at all positions; its text is this range.
+    pub fn narrowed(&self) -> Self {
+        let range = self.narrowest();
+        Self { low: [*range.start(); BLOCK], high: [*range.end(); BLOCK] }
+    }
+
     /// Clamps each weight of one tensor into its range (the paper's *throttling*); returns how many
     /// changed.
     pub fn throttle(&self, tensor: &mut [i8]) -> usize {

@@ -112,7 +112,7 @@ pub(super) fn measured(
 /// Measures the codec on a whole memory.
 fn codec() -> [Speed; 3] {
     let protection = ecc::by_id(PROTECTION).expect("it is registered");
-    // Weights that it can store: random, in [-64, 63].
+    // Random weights, halved, so that every position can store them.
     let mut random = vec![0; CODEC_BYTES];
     ChaCha8Rng::seed_from_u64(1).fill_bytes(&mut random);
     let weights: Vec<i8> = random.into_iter().map(|byte| byte as i8 >> 1).collect();
