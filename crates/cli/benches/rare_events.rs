@@ -9,17 +9,16 @@
 #![allow(clippy::disallowed_methods)]
 #![allow(clippy::print_stdout, reason = "a benchmark's result is what it prints")]
 
-#[path = "../../infer/tests/it/random.rs"]
-mod random;
-
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use campaign::{StoredNetwork, Trial};
 use data::{DataSource, ImageSet, Split};
 use design::{BitErrorRate, FaultKind};
 use ecc::{Constraint, MemoryDistribution, MemoryLayout};
+use graph::{ModelSpec, Preprocessing};
 use infer::{Baseline, Network};
-use quant::{Activations, Checkpoint, FloatTensor};
+use quant::{Activations, Checkpoint, Contents, FloatTensor, Provenance, QuantTensor};
 
 /// Bytes of clean activations that may be kept.
 const MEMORY: usize = 1 << 30;
@@ -38,15 +37,24 @@ fn main() {
 
     let set = ImageSet::open("".as_ref(), DataSource::Synthetic, Split::Test).expect("drawn images");
     let set = set.take(images as usize).expect("enough images");
-    let mut spec = random::spec("resnet18", 1.0, 32);
-    spec.classes = CLASSES;
-    let graph = zoo::build(&spec).expect("a known architecture");
-    let mut contents = random::checkpoint(&graph, SEED).into_contents();
-    for weights in &mut contents.weights {
-        let mut values = weights.values().to_vec();
+    let graph = zoo::build(&ModelSpec::new("resnet18", CLASSES, [3, 32, 32])).expect("a known architecture");
+    let mut parameters = wot::initialize(&graph, SEED);
+    let weights = graph.stored_weights().into_iter().map(|spec| {
+        let float = parameters.remove(&spec.name).expect("a parameter of the graph");
+        let tensor = QuantTensor::quantize(&spec.name, &float).expect("finite weights");
+        let mut values = tensor.values().to_vec();
         Constraint::WOT.throttle(&mut values);
-        *weights = weights.clone().with_values(values).expect("values of the same tensor");
-    }
+        tensor.with_values(values).expect("levels of the same tensor")
+    });
+    let mut contents = Contents {
+        model: graph.spec().clone(),
+        layers: Vec::new(),
+        preprocessing: Preprocessing::new(vec![0.5; 3], vec![0.25; 3]).expect("three channels"),
+        weights: weights.collect(),
+        parameters,
+        activations: Activations::Static(BTreeMap::new()),
+        provenance: Provenance::default(),
+    };
     let scales = zoo::calibrate(&graph, &contents.dequantized(), &contents.preprocessing, set.pixels());
     contents.activations = Activations::Static(scales.expect("finite ranges"));
     let checkpoint = Checkpoint::new(contents).expect("valid values");
@@ -68,7 +76,7 @@ fn main() {
     let clean = baseline.clean().to_vec();
 
     let layout = MemoryLayout::new(checkpoint.weights.iter().map(|w| (w.name(), w.values().len())));
-    let plane = layout.pack(checkpoint.weights.iter().map(quant::QuantTensor::values));
+    let plane = layout.pack(checkpoint.weights.iter().map(QuantTensor::values));
     let protection = ecc::by_id("in-place").expect("known");
     let probability =
         MemoryDistribution::of(&*protection, &plane).expect("a closed form").changed_probability(rate.get());

@@ -80,9 +80,37 @@ impl Preprocessing {
         (f32::from(pixel) / 255.0 - self.mean[channel]) / self.std[channel]
     }
 
+    /// Input values of the network for the u8 pixels of whole images, each in [channels, height, width]
+    /// with `plane` pixels per channel; equal to [`Preprocessing::value`] of each.
+    ///
+    /// # Panics
+    /// When there are no channels, or they have no pixels.
+    pub fn values(&self, pixels: &[u8], plane: usize) -> Vec<f32> {
+        let mut values = Vec::with_capacity(pixels.len());
+        for (i, plane) in pixels.chunks(plane).enumerate() {
+            let channel = i % self.mean.len();
+            values.extend(plane.iter().map(|&pixel| self.value(channel, pixel)));
+        }
+        values
+    }
+
     /// Largest magnitude that any pixel of any channel can have after normalization, which is monotonic.
     pub fn max_abs(&self) -> f32 {
         let extremes = |channel| [0, 255].map(|pixel| self.value(channel, pixel).abs());
         (0..self.mean.len()).flat_map(extremes).fold(0.0, f32::max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_those_of_each_pixel_of_each_channel() {
+        let preprocessing = Preprocessing::new(vec![0.5, 0.25], vec![0.25, 2.0]).unwrap();
+        let value = |channel, pixel| preprocessing.value(channel, pixel);
+        let expected = [value(0, 0), value(0, 9), value(1, 255), value(1, 3), value(0, 7), value(0, 8)];
+        assert_eq!(preprocessing.values(&[0, 9, 255, 3, 7, 8], 2), expected);
+        assert_eq!(value(1, 255), 0.375);
     }
 }

@@ -46,7 +46,9 @@ pub use images::{
     calibrated_on_synthetic, fetchable, is_folder, is_synthetic, left_out,
 };
 pub use observer::Observer;
-pub use quantizing::{FloatNetwork, Ranges, Rounded, Rounding, agreeing, import, int8_predict, int8_top1};
+pub use quantizing::{
+    FloatNetwork, Ranges, Rounded, Rounding, agreeing, import, int8_predict, int8_top1, observed,
+};
 pub use recipe::{Recipe, ScaleRule, Stage};
 pub use recompute::{Recomputation, Records, json, stored_records};
 pub use report::{RunReport, is_synthetic_run, measure};

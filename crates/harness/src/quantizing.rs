@@ -177,9 +177,7 @@ impl FloatNetwork<'_> {
         let predictions = batches.into_par_iter().map(|first| -> anyhow::Result<Vec<u16>> {
             let batch = first..(first + size).min(images.len());
             let pixels = &images.pixels()[batch.start * shape.image_bytes()..batch.end * shape.image_bytes()];
-            let value =
-                |(i, &pixel): (usize, &u8)| self.preprocessing.value(i / plane % shape.channels, pixel);
-            let values = pixels.iter().enumerate().map(value).collect();
+            let values = self.preprocessing.values(pixels, plane);
             let batch_shape = vec![batch.len(), shape.channels, shape.height, shape.width];
             let logits = network.logits(&FloatTensor::new(batch_shape, values))?;
             observer.advance(batch.len() as u64);
@@ -263,7 +261,7 @@ pub fn int8_predict(
 }
 
 /// Does one pass over images under an observer.
-fn observed<T>(images: &ImageSet, observer: &dyn Observer, pass: impl FnOnce() -> T) -> T {
+pub fn observed<T>(images: &ImageSet, observer: &dyn Observer, pass: impl FnOnce() -> T) -> T {
     observer.begin(images.len() as u64, "images");
     let result = pass();
     observer.end();

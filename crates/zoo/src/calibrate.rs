@@ -40,13 +40,10 @@ pub fn calibrate(
     let float_network = FloatNetwork::from_parameters(graph, parameters)?;
 
     let observe = |batch: &[u8]| -> Result<Vec<Range>, ZooError> {
-        let values = batch.iter().enumerate().map(|(i, &pixel)| {
-            let channel = i / (height * width) % channels;
-            preprocessing.value(channel, pixel)
-        });
+        let values = preprocessing.values(batch, height * width);
         let shape = vec![batch.len() / image, channels, height, width];
         let mut ranges = vec![Range::EMPTY; graph.nodes().len()];
-        float_network.observe(&FloatTensor::new(shape, values.collect()), &mut ranges)?;
+        float_network.observe(&FloatTensor::new(shape, values), &mut ranges)?;
         Ok(ranges)
     };
     let ranges: Vec<Vec<Range>> = pixels.par_chunks(BATCH * image).map(observe).collect::<Result<_, _>>()?;

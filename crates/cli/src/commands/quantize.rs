@@ -16,7 +16,7 @@ use crate::terminal::quantization::{RoundingOptions, Within};
 use crate::terminal::signals;
 use harness::network_text;
 use harness::{
-    DEFAULT_SIDE, Failure, FloatNetwork, Observer, Ranges, agreeing, check_fit, import, int8_top1, is_folder,
+    DEFAULT_SIDE, Failure, FloatNetwork, Ranges, agreeing, check_fit, import, int8_top1, is_folder, observed,
     violations,
 };
 
@@ -183,9 +183,8 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     let description = network_text::description(graph.spec(), graph.layers(), &reading, &preprocessing, set);
     output::data(&description.join("\n"));
     progress_line("float network ...");
-    observer.begin(test.len() as u64, "images");
-    let predictions = network.predict(&test, &observer).map_err(Failure::Input)?;
-    observer.end();
+    let predictions =
+        observed(&test, &observer, || network.predict(&test, &observer)).map_err(Failure::Input)?;
     let labelled = test.is_labelled();
     let test = match labelled {
         true => test,

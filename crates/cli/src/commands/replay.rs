@@ -6,7 +6,7 @@ use clap::Args;
 use design::{CellSpec, TrialRecord};
 use serde::Serialize;
 
-use crate::commands::run::run_directory;
+use crate::commands::run;
 use crate::terminal::document::{Document, NamedCell, Shown};
 use crate::terminal::exit::Outcome;
 use crate::terminal::machine::Machine;
@@ -46,12 +46,9 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
-    arguments.machine.start()?;
-    let loaded =
-        LoadedExperiment::load(&arguments.experiment, &arguments.machine.data(), &Terminal::default())?;
+    let (loaded, root) = run::open(&arguments.experiment, arguments.out.as_deref(), &arguments.machine)?;
     let cell = find(&loaded, &arguments.cell)?;
     let number = arguments.trial;
-    let root = run_directory(&loaded.experiment, arguments.out.as_deref());
     let stored = match arguments.out.is_some() || root.exists() {
         true => stored_records(&loaded, &root)?
             .remove(cell.id().as_str())

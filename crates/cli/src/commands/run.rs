@@ -170,6 +170,18 @@ fn planned(loaded: &LoadedExperiment, shard: Option<Shard>, root: &Path) -> Stri
     )
 }
 
+/// Starts the machine and loads an experiment; returns it with its run directory.
+pub(crate) fn open(
+    experiment: &Path,
+    out: Option<&Path>,
+    machine: &Machine,
+) -> Result<(LoadedExperiment, PathBuf), Failure> {
+    machine.start()?;
+    let loaded = LoadedExperiment::load(experiment, &machine.data(), &Terminal::default())?;
+    let root = run_directory(&loaded.experiment, out);
+    Ok((loaded, root))
+}
+
 /// Run directory of an experiment: `out`, or `runs/NAME`.
 pub(crate) fn run_directory(experiment: &Experiment, out: Option<&Path>) -> PathBuf {
     out.map_or_else(|| Path::new("runs").join(&experiment.name), Path::to_path_buf)

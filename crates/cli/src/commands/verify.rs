@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
 use serde::Serialize;
 
-use crate::commands::run::run_directory;
+use crate::commands::run;
 use crate::terminal::document::{Document, NamedCell, Shown, path};
 use crate::terminal::exit::Outcome;
 use crate::terminal::machine::Machine;
@@ -17,7 +17,6 @@ use crate::terminal::output::{markdown, progress_line};
 use crate::terminal::progress::Terminal;
 use crate::terminal::progress::bar;
 use harness::Failure;
-use harness::LoadedExperiment;
 use harness::{Recomputation, json, stored_records};
 
 const HELP: &str = "\
@@ -50,10 +49,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
-    arguments.machine.start()?;
-    let loaded =
-        LoadedExperiment::load(&arguments.experiment, &arguments.machine.data(), &Terminal::default())?;
-    let root = run_directory(&loaded.experiment, arguments.out.as_deref());
+    let (loaded, root) = run::open(&arguments.experiment, arguments.out.as_deref(), &arguments.machine)?;
     let stored = stored_records(&loaded, &root)?;
     let all: Vec<(&str, u64)> = stored
         .iter()
