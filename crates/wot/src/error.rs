@@ -154,12 +154,12 @@ pub enum StateError {
     #[error("metadata: {0}")]
     Metadata(#[from] serde_json::Error),
     /// The file has another format version.
-    #[error("format version {found}, expected {expected}")]
+    #[error("format version {found}, newest known is {newest}: a newer zerospace reads the file")]
     Version {
         /// Version of the file.
         found: u32,
-        /// The version that this crate reads.
-        expected: u32,
+        /// The newest version that this crate reads.
+        newest: u32,
     },
     /// The state belongs to another training.
     #[error("{what} is {found}, expected {expected}: the state belongs to another training")]

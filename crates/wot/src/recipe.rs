@@ -1,9 +1,12 @@
 use ecc::Constraint;
+use serde::{Serialize, Serializer};
 
 use crate::WotError;
 
 /// The settings of a training: everything except the data, the network and its initial parameters.
-#[derive(Clone, Debug, PartialEq)]
+///
+/// A state of a training holds its JSON, so a field or variant that is renamed keeps its name there (`serde(rename)`).
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Recipe {
     /// Training method.
     pub method: Method,
@@ -32,7 +35,8 @@ pub struct Recipe {
 }
 
 /// The training method.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Method {
     /// Float training, with real weights and activations.
     Float,
@@ -40,6 +44,7 @@ pub enum Method {
     /// and after every iteration the weights are clamped to the constraint.
     Qatt {
         /// Allowed levels, by position.
+        #[serde(serialize_with = "levels")]
         constraint: Constraint,
     },
     /// Quantization-aware training with the alternating direction method of multipliers (the paper's other
@@ -48,12 +53,18 @@ pub enum Method {
     /// at the end are clamped.
     Admm {
         /// Allowed levels, by position.
+        #[serde(serialize_with = "levels")]
         constraint: Constraint,
         /// Weight of the penalty (the release's value: 0.0015).
         beta: f32,
         /// Number of iterations from one update of Z and U to the next.
         dual_every: u64,
     },
+}
+
+/// Writes a constraint as its smallest levels by position and its largest ones.
+fn levels<S: Serializer>(constraint: &Constraint, serializer: S) -> Result<S::Ok, S::Error> {
+    [constraint.low, constraint.high].serialize(serializer)
 }
 
 impl Method {
@@ -73,7 +84,8 @@ impl Method {
 }
 
 /// The rule that determines the scale of a tensor, in levels per unit, from the initial weights.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Scale {
     /// 127 / max|w|: the largest weight gets the largest level, as in the paper.
     #[default]
@@ -98,7 +110,7 @@ pub enum Scale {
 /// weight flipped with probability `rate`, drawn again in every iteration. The weights follow the mean of the
 /// two gradients (Stutz et al. take the sum, which doubles the learning rate). The second pass normalizes by
 /// its own batch, and updates neither running statistics nor ranges of activations.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct BitErrors {
     /// Probability of a flip, in (0, 1).
     pub rate: f32,
@@ -107,7 +119,8 @@ pub struct BitErrors {
 }
 
 /// Learning rate, by iteration.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Schedule {
     /// A constant rate.
     Constant {
@@ -147,7 +160,7 @@ impl Schedule {
 }
 
 /// Random changes to training images.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Augmentation {
     /// Images are shifted by up to this number of pixels in each direction; zeros (black) fill in.
     pub shift: usize,
@@ -157,7 +170,7 @@ pub struct Augmentation {
 
 /// Training images that are held out. They depend only on this value and the size of the set, so float
 /// training and later training can hold out the same ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Validation {
     /// Number of images held out.
     pub images: usize,

@@ -8,11 +8,12 @@
 //! | `scales`, `ranges` | scale of every stored weight; range of every activation seen so far |
 //!
 //! The metadata entry `zerospace-training` holds the format's version, the number of iterations done, losses
-//! since the last check, the names that `scales` and `ranges` belong to, and a description of network,
-//! preprocessing and recipe, so that the state cannot continue another training. It holds no random
+//! since the last check, the names that `scales` and `ranges` belong to, and network, preprocessing and recipe
+//! as JSON, so that the state cannot continue another training. It holds no random
 //! generator: all random numbers are functions of seed and iteration.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Debug;
 use std::path::Path;
 
 use graph::{Graph, Preprocessing};
@@ -26,7 +27,9 @@ use crate::network::Rounding;
 use crate::recipe::Recipe;
 use crate::trainer::{Admm, Trainer};
 
-const VERSION: u32 = 1;
+/// Version 1 describes network, preprocessing and recipe by their `Debug` text, version 2 as JSON.
+const VERSION: u32 = 2;
+const FIRST_VERSION: u32 = 1;
 const KEY: &str = "zerospace-training";
 
 #[derive(Serialize, Deserialize)]
@@ -101,9 +104,9 @@ impl Trainer {
 
         let metadata = Metadata {
             version: VERSION,
-            network: describe_network(self.network.graph()),
-            preprocessing: format!("{:?}", self.preprocessing),
-            recipe: format!("{:?}", self.recipe),
+            network: described(self.network.graph().spec(), VERSION),
+            preprocessing: described(&self.preprocessing, VERSION),
+            recipe: described(&self.recipe, VERSION),
             iteration: self.iteration,
             checked: self.checked,
             losses: (self.losses.0.to_bits(), self.losses.1),
@@ -124,8 +127,12 @@ impl Trainer {
     }
 }
 
-fn describe_network(graph: &Graph) -> String {
-    format!("{:?}", graph.spec())
+/// Returns the text of a part of a training in a state of some version.
+fn described<T: Debug + Serialize>(part: &T, version: u32) -> String {
+    match version {
+        FIRST_VERSION => format!("{part:?}"),
+        _ => serde_json::to_string(part).expect("plain data always serializes"),
+    }
 }
 
 struct Saved {
@@ -147,14 +154,14 @@ impl Saved {
         let text = header.metadata().as_ref().and_then(|map| map.get(KEY));
         let text = text.ok_or(StateError::Foreign { key: KEY })?;
         let version = durable::version(text.as_bytes(), "version")?;
-        if version != VERSION {
-            return Err(StateError::Version { found: version, expected: VERSION });
+        if !(FIRST_VERSION..=VERSION).contains(&version) {
+            return Err(StateError::Version { found: version, newest: VERSION });
         }
         let metadata: Metadata = serde_json::from_str(text)?;
         for (what, found, expected) in [
-            ("network", &metadata.network, describe_network(graph)),
-            ("preprocessing", &metadata.preprocessing, format!("{preprocessing:?}")),
-            ("recipe", &metadata.recipe, format!("{recipe:?}")),
+            ("network", &metadata.network, described(graph.spec(), version)),
+            ("preprocessing", &metadata.preprocessing, described(preprocessing, version)),
+            ("recipe", &metadata.recipe, described(recipe, version)),
         ] {
             if *found != expected {
                 return Err(StateError::OtherTraining { what, found: found.clone(), expected });

@@ -1,5 +1,7 @@
 //! Complete trainings of a small network on a small set.
 
+use std::collections::HashMap;
+
 use data::{ImageSet, ImageShape, Split};
 use ecc::Constraint;
 use graph::{Graph, ModelSpec, Preprocessing};
@@ -254,7 +256,7 @@ fn another_training_or_a_damaged_file_is_refused() {
         );
     }
     let error = resume(recipe(Method::QATT), &Preprocessing::new(vec![0.0; 3], vec![1.0; 3]).unwrap());
-    assert!(error.to_string().contains("preprocessing is Preprocessing"), "{error}");
+    assert!(error.to_string().contains(r#"preprocessing is {"mean":["#), "{error}");
 
     let bytes = std::fs::read(&path).unwrap();
     for len in [0, 7, 100, bytes.len() - 1] {
@@ -268,6 +270,14 @@ fn another_training_or_a_damaged_file_is_refused() {
     std::fs::write(&path, negative).unwrap();
     let error = resume(recipe(Method::QATT), &preprocessing()).to_string();
     assert!(error.contains(" of tensor scales is -") && error.ends_with("expected at least 0"), "{error}");
+    let mut zero = bytes.clone();
+    zero[end - 4..].fill(0);
+    std::fs::write(&path, zero).unwrap();
+    let error = resume(recipe(Method::QATT), &preprocessing()).to_string();
+    assert!(
+        error.contains("scale of ") && error.ends_with(" is 0, expected a finite positive number"),
+        "{error}"
+    );
     let mut infinite = bytes.clone();
     let end = infinite.len();
     infinite[end - 4..].copy_from_slice(&f32::INFINITY.to_le_bytes());
@@ -280,6 +290,62 @@ fn another_training_or_a_damaged_file_is_refused() {
     std::fs::remove_file(&path).unwrap();
     let error = resume(recipe(Method::QATT), &preprocessing());
     assert!(matches!(error, WotError::State { kind: StateError::Io(_), .. }), "{error}");
+}
+
+/// Returns a state's file with its metadata edited.
+fn with_metadata(bytes: &[u8], edit: impl FnOnce(&mut serde_json::Value)) -> Vec<u8> {
+    let (_, header) = safetensors::SafeTensors::read_metadata(bytes).unwrap();
+    let text = &header.metadata().as_ref().unwrap()["zerospace-training"];
+    let mut metadata = serde_json::from_str(text).unwrap();
+    edit(&mut metadata);
+    let entry = HashMap::from([("zerospace-training".to_string(), metadata.to_string())]);
+    let file = safetensors::SafeTensors::deserialize(bytes).unwrap();
+    safetensors::serialize(file.tensors(), Some(entry)).unwrap()
+}
+
+/// Texts in the files of states. None may change without another version of the format.
+const NETWORK: &str = r#"{"architecture":"resnet20","classes":4,"input":[3,8,8],"width":0.25}"#;
+const PREPROCESSING: &str = r#"{"mean":[0.45,0.45,0.45],"std":[0.25,0.25,0.25]}"#;
+const RECIPE: &str = concat!(
+    r#"{"method":{"admm":{"constraint":[[-64,-64,-64,-64,-64,-64,-64,-128],[63,63,63,63,63,63,63,127]],"#,
+    r#""beta":0.0015,"dual_every":100}},"scale":"largest","bit_errors":null,"iterations":12,"batch_images":8,"#,
+    r#""schedule":{"cosine":{"rate":0.01}},"momentum":0.9,"weight_decay":0.0001,"#,
+    r#""augmentation":{"shift":1,"mirror":true},"validation":{"images":20,"seed":1},"check_every":4,"seed":2}"#,
+);
+
+#[test]
+fn a_state_names_its_training_by_json_and_that_of_version_1_by_debug_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.safetensors");
+    let mut saved = trainer(Method::ADMM);
+    saved.next_check(&images(70), |_, _| {}).unwrap();
+    saved.save(&path).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let resume = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        Trainer::resume(&graph(), &preprocessing(), recipe(Method::ADMM), &path)
+    };
+
+    with_metadata(&bytes, |metadata| {
+        assert_eq!(metadata["version"], 2);
+        assert_eq!(metadata["network"], NETWORK);
+        assert_eq!(metadata["preprocessing"], PREPROCESSING);
+        assert_eq!(metadata["recipe"], RECIPE);
+    });
+    let first = with_metadata(&bytes, |metadata| {
+        metadata["version"] = 1.into();
+        metadata["network"] = format!("{:?}", graph().spec()).into();
+        metadata["preprocessing"] = format!("{:?}", preprocessing()).into();
+        metadata["recipe"] = format!("{:?}", recipe(Method::ADMM)).into();
+    });
+    assert_eq!(resume(&first).unwrap().parameters(), resume(&bytes).unwrap().parameters());
+    let other = with_metadata(&first, |metadata| metadata["recipe"] = RECIPE.into());
+    let error = resume(&other).map(drop).unwrap_err().to_string();
+    assert!(error.contains("recipe is {") && error.contains("expected Recipe {"), "{error}");
+    let newer = with_metadata(&bytes, |metadata| metadata["version"] = 3.into());
+    let error = resume(&newer).map(drop).unwrap_err().to_string();
+    let expected = "format version 3, newest known is 2: a newer zerospace reads the file";
+    assert!(error.ends_with(expected), "{error}");
 }
 
 #[test]
