@@ -1,3 +1,4 @@
+use serde::de::value::StrDeserializer;
 use serde::{Deserialize, Serialize};
 
 use crate::Window;
@@ -67,6 +68,41 @@ pub enum Op {
         /// Slope for negative x, in 0..=1.
         slope: f32,
     },
+}
+
+impl Op {
+    /// True if an operation has this name in a list of layers, such as `leaky_relu`.
+    pub fn is_known(name: &str) -> bool {
+        !matches!(Self::deserialize(StrDeserializer::new(name)), Err(NameError::Unknown))
+    }
+}
+
+/// Error of an operation that is read from its name alone: the name is unknown, or the operation has fields.
+#[derive(Debug)]
+enum NameError {
+    Unknown,
+    Fields,
+}
+
+impl std::fmt::Display for NameError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Unknown => "unknown operation",
+            Self::Fields => "operation with fields",
+        })
+    }
+}
+
+impl std::error::Error for NameError {}
+
+impl serde::de::Error for NameError {
+    fn custom<T: std::fmt::Display>(_: T) -> Self {
+        Self::Fields
+    }
+
+    fn unknown_variant(_: &str, _: &'static [&'static str]) -> Self {
+        Self::Unknown
+    }
 }
 
 /// Two-dimensional convolution; parameters `<name>.weight` (OIHW) and, with `bias`, `<name>.bias`.

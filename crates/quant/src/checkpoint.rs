@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use graph::{Layer, ModelSpec, Op, Preprocessing, PreprocessingError, Variant};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -118,8 +119,13 @@ enum CheckpointErrorKind {
     Foreign,
     #[error("metadata: {0}")]
     Metadata(#[from] serde_json::Error),
-    #[error("format version {found}, newest known is {CHECKPOINT_VERSION}")]
-    Version { found: u32 },
+    #[error(
+        "format version {found}, newest known is {CHECKPOINT_VERSION}: a newer zerospace reads the file{}",
+        .needs.as_ref().map(|needs| format!("; {needs}")).unwrap_or_default()
+    )]
+    Version { found: u32, needs: Option<UnknownOperation> },
+    #[error("{0}; a newer zerospace may read the file")]
+    UnknownOperation(UnknownOperation),
     #[error("version is {found}, expected {expected}, the oldest that can hold what the file holds")]
     OtherVersion { found: u32, expected: u32 },
     #[error("tensor {tensor} is named in the metadata and missing from the file")]
@@ -347,9 +353,13 @@ impl Checkpoint {
         let text = header.metadata().as_ref().and_then(|m| m.get(METADATA_KEY)).ok_or(Kind::Foreign)?;
         let found = durable::version(text.as_bytes(), "version")?;
         if !(FIRST_VERSION..=CHECKPOINT_VERSION).contains(&found) {
-            return Err(Kind::Version { found });
+            return Err(Kind::Version { found, needs: UnknownOperation::first_of(text) });
         }
-        let metadata: Metadata = serde_json::from_str(text)?;
+        let metadata: Metadata =
+            serde_json::from_str(text).map_err(|error| match UnknownOperation::first_of(text) {
+                Some(unknown) => Kind::UnknownOperation(unknown),
+                None => error.into(),
+            })?;
         let file = SafeTensors::deserialize(bytes)?;
 
         // Each at most once, so that what is read takes no more memory than the file.
@@ -411,6 +421,47 @@ impl Checkpoint {
             return Err(Kind::Digest { found, recorded: metadata.digest });
         }
         Ok(checkpoint)
+    }
+}
+
+/// Layer whose operation this program does not know.
+#[derive(Debug, thiserror::Error)]
+#[error("layer {layer} has the operation `{operation}`, which this program does not know")]
+struct UnknownOperation {
+    layer: String,
+    operation: String,
+}
+
+/// Names of a file's operations, whatever else it holds.
+#[derive(Deserialize)]
+struct Listed {
+    #[serde(default)]
+    layers: Vec<ListedLayer>,
+}
+
+#[derive(Deserialize)]
+struct ListedLayer {
+    name: String,
+    op: ListedOp,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ListedOp {
+    Plain(String),
+    WithFields(BTreeMap<String, IgnoredAny>),
+}
+
+impl UnknownOperation {
+    fn first_of(metadata: &str) -> Option<Self> {
+        let Listed { layers } = serde_json::from_str(metadata).ok()?;
+        layers.into_iter().find_map(|ListedLayer { name, op }| {
+            let operation = match op {
+                ListedOp::Plain(operation) => operation,
+                ListedOp::WithFields(fields) => fields.into_keys().next()?,
+            };
+            (!Op::is_known(&operation)).then_some(Self { layer: name, operation })
+        })
     }
 }
 

@@ -196,9 +196,16 @@ fn listed_layers_are_part_of_the_network() {
     let message = edited(r#""version":2"#, r#""version":1"#);
     assert_eq!(message, "version is 1, expected 2, the oldest that can hold what the file holds");
     let message = edited("global_avg_pool", "hard_swish");
-    assert!(
-        message.starts_with("metadata: unknown variant `hard_swish`, expected one of `conv`"),
-        "{message}"
+    let unknown = "layer mean has the operation `hard_swish`, which this program does not know";
+    assert_eq!(message, format!("{unknown}; a newer zerospace may read the file"));
+    let message = edited(r#"{"clipped_relu":"#, r#"{"hard_swish":"#);
+    assert!(message.starts_with("layer clip has the operation `hard_swish`, which"), "{message}");
+    let newer = with_metadata(&listed(), |text| {
+        text.replace("global_avg_pool", "hard_swish").replace(r#""version":2"#, r#""version":5"#)
+    });
+    assert_eq!(
+        refusal(&newer),
+        format!("format version 5, newest known is 4: a newer zerospace reads the file; {unknown}")
     );
     let message = edited(r#""groups":1"#, r#""groups":1,"offset":2"#);
     assert!(message.starts_with("metadata: unknown field `offset`"), "{message}");
