@@ -21,6 +21,7 @@ mod page;
 mod program;
 mod quantize;
 mod real;
+mod registered;
 mod replay;
 mod reproduce;
 mod rounding;

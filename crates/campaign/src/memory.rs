@@ -75,9 +75,8 @@ impl<'a> StoredNetwork<'a> {
     ///
     /// # Panics
     /// When other weights are read back than [`Protection::as_stored`] says, or padding is.
-    pub fn new(network: &'a Network, protection: Box<dyn Protection>) -> Result<Self, Violation> {
+    pub fn new(network: &'a Network, protection: Arc<dyn Protection>) -> Result<Self, Violation> {
         protection.constraint().check(&network.layout, &network.plane)?;
-        let protection: Arc<dyn Protection> = Arc::from(protection);
         let mut regions: Vec<StoredRegion<'_>> = Vec::new();
         for region in protection.regions(&network.plane) {
             let weights = regions.is_empty().then_some(&network.layout);
@@ -230,7 +229,7 @@ impl<'a> StoredNetwork<'a> {
     /// When the pattern flips bits that the memory does not have.
     pub fn account(&self, pattern: &FaultPattern) -> Vec<WordAccount> {
         let regions = self.regions.iter().enumerate();
-        regions.flat_map(|(number, region)| region.account(number, self.flips(region, pattern))).collect()
+        regions.flat_map(|(number, region)| region.account(number, &self.flips(region, pattern))).collect()
     }
 
     /// Number of bits in a scope that hold 1.

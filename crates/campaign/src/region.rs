@@ -16,6 +16,10 @@ use crate::Trial;
 /// Bytes that are read back at a time when a region is stored: few enough for the caches.
 const READ_BACK: usize = 1 << 16;
 
+/// Blocks that are stored and read together when faults hit them: few enough for the caches, and enough that a call of the
+/// code costs little.
+const TOGETHER: usize = 1 << 12;
+
 /// Bits of a block's bytes.
 const DATA_BITS: u64 = 8 * BLOCK as u64;
 
@@ -35,20 +39,17 @@ impl BlockFlips {
         self.data | self.check == 0
     }
 
-    /// Flips the bits of `image`, which has one block.
-    fn apply(&self, image: &mut MemoryImage, shape: WordShape) {
-        image.set_block(0, image.block(0) ^ self.data);
-        if self.check != 0 {
-            let check_bits = shape.check_bits_of(BLOCK);
-            image.set_check_word(0, check_bits, image.check_word(0, check_bits) ^ self.check);
-        }
+    /// Flips the bits of block `number` of an image.
+    fn apply(&self, image: &mut MemoryImage, number: usize, shape: WordShape) {
+        image.set_block(number, image.block(number) ^ self.data);
+        let first = (number * shape.check_bits_of(BLOCK)) as u64;
+        ones(self.check).for_each(|bit| image.flip_check(first + bit));
     }
 
-    /// Bit w: word w of the block is hit.
-    fn words_hit(&self, shape: WordShape) -> u8 {
-        let of_data = ones(self.data).map(|bit| bit / (8 * shape.weights as u64));
-        let of_check = ones(self.check).map(|bit| bit / shape.check_bits as u64);
-        of_data.chain(of_check).fold(0, |hit, word| hit | 1 << word)
+    /// Words of the block that are hit, ascending.
+    fn words_hit(&self, shape: WordShape) -> impl Iterator<Item = usize> {
+        let words = 0..BLOCK / shape.weights;
+        words.filter(move |&word| !self.of_word(word, shape).is_empty())
     }
 
     /// The flips in word `word` of the block alone.
@@ -125,7 +126,7 @@ impl<'a> StoredRegion<'a> {
         weights: Option<&'a MemoryLayout>,
         check_start: u64,
     ) -> Self {
-        let code = region.code.take().map_or_else(|| Arc::clone(protection), Arc::from);
+        let code = region.code.take().unwrap_or_else(|| Arc::clone(protection));
         let is_data_plane = weights.is_some();
         let layout = weights.map_or_else(
             || Cow::Owned(MemoryLayout::new([(region.name, region.bytes.len())])),
@@ -259,10 +260,12 @@ impl<'a> StoredRegion<'a> {
     ) -> Vec<BlockFlips> {
         let check_bits = self.code.word().check_bits_of(BLOCK);
         let held = |mut flips: Vec<BlockFlips>, inverted: u64| {
-            for flips in &mut flips {
-                let image = self.stored(flips.block);
-                flips.data &= image.block(0) ^ inverted;
-                flips.check &= image.check_word(0, check_bits) ^ inverted;
+            for flips in flips.chunks_mut(TOGETHER) {
+                let image = self.stored(&self.blocks(flips));
+                for (number, flips) in flips.iter_mut().enumerate() {
+                    flips.data &= image.block(number) ^ inverted;
+                    flips.check &= image.check_word(number, check_bits) ^ inverted;
+                }
             }
             flips
         };
@@ -287,42 +290,43 @@ impl<'a> StoredRegion<'a> {
                 break;
             }
             // A scrub changes nothing in the others: it has seen them as they are before.
-            for BlockFlips { block, .. } in interval {
-                let net = blocks.get_mut(&block).expect("it was hit");
-                self.scrub(net);
+            let mut hit: Vec<BlockFlips> = interval.iter().map(|flips| blocks[&flips.block]).collect();
+            hit.chunks_mut(TOGETHER).for_each(|hit| self.scrub(hit));
+            for net in hit {
                 if net.is_empty() {
-                    blocks.remove(&block);
+                    blocks.remove(&net.block);
+                } else {
+                    blocks.insert(net.block, net);
                 }
             }
         }
         blocks.into_values().filter(|net| !net.is_empty()).collect()
     }
 
-    /// Reads each word of a block; where the decoder corrects it, stores what was read. Words that it declares
+    /// Reads each word that is hit; where the decoder corrects it, stores what was read. Words that it declares
     /// uncorrectable stay as they are.
-    fn scrub(&self, net: &mut BlockFlips) {
+    fn scrub(&self, nets: &mut [BlockFlips]) {
         let shape = self.code.word();
         let check_bits = shape.check_bits_of(BLOCK);
-        let mut weights = self.bytes().as_chunks::<BLOCK>().0[net.block as usize];
-        let stored = self.encoded(&weights);
-        let mut image = stored.clone();
-        net.apply(&mut image, shape);
-        let mut rewritten = Vec::new();
-        for (word, read) in weights.chunks_exact_mut(shape.weights).enumerate() {
-            let mut now = [0; BLOCK];
-            let now = &mut now[..shape.weights];
-            if self.code.decode_word(&image, word, now) == WordStatus::Corrected {
-                read.copy_from_slice(now);
-                rewritten.push(word);
-            }
+        let words_of_block = BLOCK / shape.weights;
+        let Hit { own, words, read, statuses, .. } = self.hit(nets);
+        let stored = self.stored(&own);
+        let mut rewritten = own;
+        let corrected: Vec<usize> =
+            (0..words.len()).filter(|&i| statuses[i] == WordStatus::Corrected).collect();
+        for &i in &corrected {
+            let read = &read[i * shape.weights..][..shape.weights];
+            rewritten.as_flattened_mut()[words[i] * shape.weights..][..shape.weights].copy_from_slice(read);
         }
-        let anew = self.encoded(&weights);
-        let differing = BlockFlips {
-            block: net.block,
-            data: anew.block(0) ^ stored.block(0),
-            check: anew.check_word(0, check_bits) ^ stored.check_word(0, check_bits),
-        };
-        for word in rewritten {
+        let anew = self.stored(&rewritten);
+        for i in corrected {
+            let (number, word) = (words[i] / words_of_block, words[i] % words_of_block);
+            let net = &mut nets[number];
+            let differing = BlockFlips {
+                block: net.block,
+                data: anew.block(number) ^ stored.block(number),
+                check: anew.check_word(number, check_bits) ^ stored.check_word(number, check_bits),
+            };
             let (old, new) = (net.of_word(word, shape), differing.of_word(word, shape));
             net.data ^= old.data ^ new.data;
             net.check ^= old.check ^ new.check;
@@ -335,7 +339,7 @@ impl<'a> StoredRegion<'a> {
         let (words, data_bits) = (BLOCK / shape.weights, 8 * shape.weights);
         let (block, word) = (word as usize / words, word as usize % words);
         let stored = &self.bytes().as_chunks::<BLOCK>().0[block];
-        let mut image = self.encoded(stored);
+        let mut image = self.stored(std::slice::from_ref(stored));
         let data = flips as u64 & u64::MAX >> (64 - data_bits);
         let check = (flips >> data_bits) as u64;
         let flips = BlockFlips {
@@ -343,38 +347,69 @@ impl<'a> StoredRegion<'a> {
             data: data << (word * data_bits),
             check: check << (word * shape.check_bits),
         };
-        flips.apply(&mut image, shape);
+        flips.apply(&mut image, 0, shape);
         let mut read = [0; BLOCK];
         let read = &mut read[..shape.weights];
         self.code.decode_word(&image, word, read);
-        *read != self.as_stored(*stored)[word * shape.weights..][..shape.weights]
+        let as_stored = if self.losses.is_empty() { *stored } else { self.code.as_stored(*stored) };
+        *read != as_stored[word * shape.weights..][..shape.weights]
     }
 
     /// Adds the outcomes of the words that are hit, the bytes that they return with other values than the region's own,
     /// and the losses of the other words.
     pub(crate) fn read(&self, flips: &[BlockFlips], trial: &mut Trial) {
-        let shape = self.code.word();
-        // Fetched together, so that the waits for memory overlap.
-        let (blocks, _) = self.bytes().as_chunks::<BLOCK>();
-        let stored: Vec<[i8; BLOCK]> = flips.iter().map(|flips| blocks[flips.block as usize]).collect();
-        let mut image = MemoryImage::blank(shape, BLOCK);
         let mut losses = self.losses.as_slice();
-        for (flips, stored) in flips.iter().zip(&stored) {
-            self.code.encode_block(stored, &mut image, 0);
-            flips.apply(&mut image, shape);
-            let as_stored = self.as_stored(*stored);
-            let hit = flips.words_hit(shape);
-            let words = stored.chunks_exact(shape.weights).zip(as_stored.chunks_exact(shape.weights));
-            for (word, (own, as_stored)) in words.enumerate() {
-                if hit >> word & 1 == 0 {
-                    continue;
-                }
-                let first = flips.block as usize * BLOCK + word * shape.weights;
-                losses = self.losses_up_to(first..first + shape.weights, losses, &mut trial.changes);
-                self.read_word(&image, word, own, as_stored, first, trial);
-            }
+        for flips in flips.chunks(TOGETHER) {
+            let hit = self.hit(flips);
+            losses = match self.code.word().weights {
+                1 => self.tally::<1>(&hit, losses, trial),
+                2 => self.tally::<2>(&hit, losses, trial),
+                4 => self.tally::<4>(&hit, losses, trial),
+                _ => self.tally::<BLOCK>(&hit, losses, trial),
+            };
         }
         trial.changes.extend_from_slice(losses);
+    }
+
+    /// Adds the outcomes of words of `N` bytes, the bytes that they return with other values than the region's own, and the
+    /// losses before and between them. Returns the losses after them.
+    fn tally<'l, const N: usize>(
+        &self,
+        hit: &Hit<'_>,
+        mut losses: &'l [WeightChange],
+        trial: &mut Trial,
+    ) -> &'l [WeightChange] {
+        let as_stored = self.as_stored(&hit.own);
+        let own_words = hit.own.as_flattened().as_chunks::<N>().0;
+        let as_stored_words = as_stored.as_flattened().as_chunks::<N>().0;
+        let words = hit.words.iter().zip(hit.read.as_chunks::<N>().0).zip(&hit.statuses);
+        trial.words_hit += hit.words.len() as u64;
+        for ((&word, read), &status) in words {
+            let right = *read == as_stored_words[word];
+            match WordOutcome::new(status, right) {
+                WordOutcome::Harmless => {}
+                WordOutcome::Corrected => trial.corrected += 1,
+                WordOutcome::Detected => trial.detected += 1,
+                WordOutcome::Miscorrected => trial.miscorrected += 1,
+                WordOutcome::Silent => trial.silent += 1,
+            }
+            if right && self.losses.is_empty() {
+                continue;
+            }
+            let byte = word * N;
+            let first = hit.flips[byte / BLOCK].block as usize * BLOCK + byte % BLOCK;
+            losses = self.losses_up_to(first..first + N, losses, &mut trial.changes);
+            for (i, (&value, own)) in read.iter().zip(&own_words[word]).enumerate() {
+                if value == *own {
+                    continue;
+                }
+                match self.layout.locate(first + i) {
+                    Some((tensor, index)) => trial.changes.push(WeightChange { tensor, index, value }),
+                    None => trial.padding_changed += 1,
+                }
+            }
+        }
+        losses
     }
 
     /// Adds those of `losses` to `changes` that lie before the bytes of a word, and returns those after them: the word's
@@ -395,97 +430,95 @@ impl<'a> StoredRegion<'a> {
         &rest[rest.partition_point(|loss| index(loss) < word.end)..]
     }
 
-    /// Reads a word of a block. The region's bytes there are `own`, the first of them at `first`; without faults they
-    /// are read as `as_stored`.
-    fn read_word(
-        &self,
-        image: &MemoryImage,
-        word: usize,
-        own: &[i8],
-        as_stored: &[i8],
-        first: usize,
-        trial: &mut Trial,
-    ) {
-        let mut read = [0; BLOCK];
-        let read = &mut read[..own.len()];
-        let status = self.code.decode_word(image, word, read);
-        let right = read == as_stored;
-        trial.words_hit += 1;
-        match WordOutcome::new(status, right) {
-            WordOutcome::Harmless => {}
-            WordOutcome::Corrected => trial.corrected += 1,
-            WordOutcome::Detected => trial.detected += 1,
-            WordOutcome::Miscorrected => trial.miscorrected += 1,
-            WordOutcome::Silent => trial.silent += 1,
-        }
-        if right && self.losses.is_empty() {
-            return;
-        }
-        for (i, (&value, own)) in read.iter().zip(own).enumerate() {
-            if value == *own {
-                continue;
-            }
-            match self.layout.locate(first + i) {
-                Some((tensor, index)) => trial.changes.push(WeightChange { tensor, index, value }),
-                None => trial.padding_changed += 1,
-            }
-        }
-    }
-
     /// Goes through the words that are hit, one by one. `number` is that of the region.
-    pub(crate) fn account(&self, number: usize, flips: Vec<BlockFlips>) -> Vec<WordAccount> {
+    pub(crate) fn account(&self, number: usize, flips: &[BlockFlips]) -> Vec<WordAccount> {
+        flips.chunks(TOGETHER).flat_map(|flips| self.account_of(number, &self.hit(flips))).collect()
+    }
+
+    fn account_of(&self, region: usize, hit: &Hit<'_>) -> Vec<WordAccount> {
         let shape = self.code.word();
-        let check_bits = shape.check_bits_of(BLOCK) as u64;
-        let mut accounts = Vec::new();
-        for flips in flips {
-            let block = flips.block as usize;
-            let stored = self.stored(flips.block);
-            let mut received = stored.clone();
-            flips.apply(&mut received, shape);
-            let as_stored = self.code.as_stored(self.bytes().as_chunks().0[block]);
-            for in_block in 0..BLOCK / shape.weights {
-                let flips = flips.of_word(in_block, shape);
-                if flips.is_empty() {
-                    continue;
-                }
-                let bytes = in_block * shape.weights..(in_block + 1) * shape.weights;
-                let weights = as_stored[bytes.clone()].to_vec();
-                let mut read = vec![0; shape.weights];
-                let status = self.code.decode_word(&received, in_block, &mut read);
-                accounts.push(WordAccount {
-                    region: number,
-                    word: (block * BLOCK / shape.weights + in_block) as u64,
-                    first: block * BLOCK + bytes.start,
-                    outcome: WordOutcome::new(status, read == weights),
-                    weights,
-                    stored: stored.data()[bytes.clone()].to_vec(),
-                    received: received.data()[bytes].to_vec(),
-                    data_flips: ones(flips.data).map(|bit| flips.block * DATA_BITS + bit).collect(),
-                    check_flips: ones(flips.check).map(|bit| flips.block * check_bits + bit).collect(),
-                    syndrome: self.code.syndrome(&received, in_block),
-                    read,
-                });
+        let (check_bits, size) = (shape.check_bits_of(BLOCK) as u64, shape.weights);
+        let as_stored = self.as_stored(&hit.own);
+        let account = |(i, &word): (usize, &usize)| {
+            let bytes = word * size..(word + 1) * size;
+            let BlockFlips { block, .. } = hit.flips[bytes.start / BLOCK];
+            let in_block = bytes.start % BLOCK;
+            let flips = hit.flips[bytes.start / BLOCK].of_word(in_block / size, shape);
+            let weights = as_stored.as_flattened()[bytes.clone()].to_vec();
+            let received = hit.received.data()[bytes].to_vec();
+            let flipped = &flips.data.to_le_bytes()[in_block..];
+            let read = hit.read[i * size..][..size].to_vec();
+            WordAccount {
+                region,
+                word: (block as usize * BLOCK + in_block) as u64 / size as u64,
+                first: block as usize * BLOCK + in_block,
+                outcome: WordOutcome::new(hit.statuses[i], read == weights),
+                weights,
+                stored: received.iter().zip(flipped).map(|(byte, flips)| byte ^ flips).collect(),
+                received,
+                data_flips: ones(flips.data).map(|bit| block * DATA_BITS + bit).collect(),
+                check_flips: ones(flips.check).map(|bit| block * check_bits + bit).collect(),
+                syndrome: self.code.syndrome(&hit.received, word),
+                read,
             }
-        }
-        accounts
+        };
+        hit.words.iter().enumerate().map(account).collect()
     }
 
-    /// Bytes that a block of the region is read as without faults.
-    fn as_stored(&self, bytes: [i8; BLOCK]) -> [i8; BLOCK] {
+    /// Bytes of the blocks that are hit.
+    fn blocks(&self, flips: &[BlockFlips]) -> Vec<[i8; BLOCK]> {
+        let (blocks, _) = self.bytes().as_chunks::<BLOCK>();
+        flips.iter().map(|flips| blocks[flips.block as usize]).collect()
+    }
+
+    /// Bytes that blocks are read as without faults.
+    fn as_stored<'o>(&self, own: &'o [[i8; BLOCK]]) -> Cow<'o, [[i8; BLOCK]]> {
+        let mut as_stored = Cow::Borrowed(own);
         // Nobody need be asked where storage changes nothing.
-        if self.losses.is_empty() { bytes } else { self.code.as_stored(bytes) }
+        if !self.losses.is_empty() {
+            self.code.as_stored_plane(as_stored.to_mut().as_flattened_mut());
+        }
+        as_stored
     }
 
-    /// A memory of one block, as block `block` of the region is stored.
-    fn stored(&self, block: u64) -> MemoryImage {
-        self.encoded(&self.bytes().as_chunks::<BLOCK>().0[block as usize])
-    }
-
-    fn encoded(&self, bytes: &[i8; BLOCK]) -> MemoryImage {
-        let mut image = MemoryImage::blank(self.code.word(), BLOCK);
-        self.code.encode_block(bytes, &mut image, 0);
+    /// A memory that stores blocks.
+    fn stored(&self, blocks: &[[i8; BLOCK]]) -> MemoryImage {
+        let mut image = MemoryImage::blank(self.code.word(), BLOCK * blocks.len());
+        self.code.encode_plane(blocks.as_flattened(), &mut image);
         image
     }
+
+    /// Stores the blocks that are hit, flips their bits, and reads the words with flips.
+    fn hit<'f>(&self, flips: &'f [BlockFlips]) -> Hit<'f> {
+        let shape = self.code.word();
+        // Fetched together, so that the waits for memory overlap.
+        let own = self.blocks(flips);
+        let mut received = self.stored(&own);
+        let mut words = Vec::with_capacity(flips.len());
+        for (number, flips) in flips.iter().enumerate() {
+            flips.apply(&mut received, number, shape);
+            words.extend(flips.words_hit(shape).map(|word| number * BLOCK / shape.weights + word));
+        }
+        let mut read = vec![0; words.len() * shape.weights];
+        let mut statuses = vec![WordStatus::Clean; words.len()];
+        self.code.decode_words(&received, &words, &mut read, &mut statuses);
+        Hit { flips, own, received, words, read, statuses }
+    }
+}
+
+/// Blocks that are hit, and what their words return.
+struct Hit<'f> {
+    flips: &'f [BlockFlips],
+    /// Bytes of each block.
+    own: Vec<[i8; BLOCK]>,
+    /// Memory of these blocks, in their order, under the flips.
+    received: MemoryImage,
+    /// Words with flips, numbered in this memory, ascending.
+    words: Vec<usize>,
+    /// Bytes that these words return, word after word.
+    read: Vec<i8>,
+    /// Status of each of these words.
+    statuses: Vec<WordStatus>,
 }
 
 /// Stores all bytes, reads them back, and returns those that differ.
@@ -503,8 +536,8 @@ fn losses(bytes: &[i8], layout: &MemoryLayout, code: &dyn Protection) -> Vec<Wei
         if read == part {
             continue;
         }
-        let as_stored = part.as_chunks().0.iter().map(|block| code.as_stored(*block));
-        let as_stored: Vec<i8> = as_stored.flatten().collect();
+        let mut as_stored = part.to_vec();
+        code.as_stored_plane(&mut as_stored);
         assert!(read == as_stored, "{} reads other weights than it has stored", code.id());
         for (i, (&value, _)) in read.iter().zip(part).enumerate().filter(|(_, (value, own))| value != own) {
             let place = layout.locate(first + i);

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use campaign::{
     Evaluation, Evaluator, Experiment, Network, NetworkUnderTest, NoChangedTrials, RunControl, Shard,
@@ -42,7 +43,7 @@ fn stored<'a>(network: &'a Network, id: &str) -> StoredNetwork<'a> {
 }
 
 /// The protections of which trials can be drawn that change something: they lose nothing by storing, and have distributions.
-fn drawable() -> Vec<Box<dyn Protection>> {
+fn drawable() -> Vec<Arc<dyn Protection>> {
     let mut all = ecc::all();
     let every = (i8::MIN..=i8::MAX).map(|weight| [weight; BLOCK]);
     all.retain(|protection| {
@@ -384,7 +385,7 @@ fn what_cannot_be_drawn_is_refused_in_one_sentence() {
     let network = network(97);
     assert_eq!(stored(&network, "weight-nulling").changed_trials(rate(1e-3)).unwrap_err().to_string(), why);
 
-    let unknown = StoredNetwork::new(&network, Box::new(Unknown)).unwrap();
+    let unknown = StoredNetwork::new(&network, Arc::new(Unknown)).unwrap();
     let error = unknown.changed_trials(rate(1e-3)).unwrap_err();
     assert_eq!(error, NoChangedTrials::NoClosedForm { protection: "unknown".into() });
     assert_eq!(

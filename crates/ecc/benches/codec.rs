@@ -9,6 +9,7 @@
 #![allow(clippy::print_stdout, reason = "a benchmark's result is what it prints")]
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Instant;
 
 use ecc::{Kernel, MemoryImage, Protection, all, all_with};
@@ -23,7 +24,7 @@ const LIMITS: [&str; 2] = ["sum", "memcpy"];
 const VERBS: [&str; 3] = ["verify", "decode", "encode"];
 
 /// Protections, with the numbers of their images.
-type Numbered = Vec<(Box<dyn Protection>, usize)>;
+type Numbered = Vec<(Arc<dyn Protection>, usize)>;
 
 fn main() {
     println!("{:43}{:>10}{:>10}{:>10}", "GB/s", "best", "median", "of limit");
@@ -40,7 +41,7 @@ fn measure(title: &str, size: usize, copy: &str) {
     };
     let weights: Vec<i8> = (0..size).map(|_| random() >> 1).collect();
     let mut read = vec![1; size];
-    let blank = |protection: Box<dyn Protection>| MemoryImage::blank(protection.word(), size);
+    let blank = |protection: Arc<dyn Protection>| MemoryImage::blank(protection.word(), size);
     let mut images: Vec<MemoryImage> = all().into_iter().map(blank).collect();
     for (protection, image) in all().iter().zip(&mut images) {
         protection.encode_plane(&weights, image);

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use crate::{
     BLOCK, Constraint, Dense, MemoryImage, OutcomeDistribution, Outcomes, Protection, WordShape, WordStatus,
 };
@@ -31,16 +33,33 @@ impl DuePolicy {
 /// A code whose detected words are read by another policy than [`DuePolicy::Keep`].
 #[derive(Debug)]
 pub(crate) struct UnderPolicy {
-    code: Box<dyn Protection>,
+    code: Arc<dyn Protection>,
     policy: DuePolicy,
     id: String,
 }
 
 impl UnderPolicy {
     /// Reads the words that `code` detects by `policy`.
-    pub(crate) fn new(code: Box<dyn Protection>, policy: DuePolicy) -> Self {
+    pub(crate) fn new(code: Arc<dyn Protection>, policy: DuePolicy) -> Self {
         let id = format!("{}+{}", code.id(), policy.id());
         Self { code, policy, id }
+    }
+
+    /// Replaces the weights of a detected word by those that the network reads.
+    fn read_detected(&self, weights: &mut [i8]) {
+        match self.policy {
+            DuePolicy::Keep => {}
+            DuePolicy::ZeroWord => weights.fill(0),
+            DuePolicy::RangeClamp => {
+                let range = match self.constraint() {
+                    Constraint::NONE => Constraint::WOT.narrowest(),
+                    constraint => constraint.narrowest(),
+                };
+                for weight in weights {
+                    *weight = (*weight).clamp(*range.start(), *range.end());
+                }
+            }
+        }
     }
 
     /// True if the word that stores `weights` is the word that stores zeros.
@@ -80,6 +99,10 @@ impl Protection for UnderPolicy {
         self.code.as_stored(weights)
     }
 
+    fn as_stored_plane(&self, plane: &mut [i8]) {
+        self.code.as_stored_plane(plane);
+    }
+
     fn encode_block(&self, weights: &[i8; BLOCK], image: &mut MemoryImage, block: usize) {
         self.code.encode_block(weights, image, block);
     }
@@ -87,21 +110,23 @@ impl Protection for UnderPolicy {
     fn decode_word(&self, image: &MemoryImage, word: usize, weights: &mut [i8]) -> WordStatus {
         let status = self.code.decode_word(image, word, weights);
         if status == WordStatus::Detected {
-            match self.policy {
-                DuePolicy::Keep => {}
-                DuePolicy::ZeroWord => weights.fill(0),
-                DuePolicy::RangeClamp => {
-                    let range = match self.constraint() {
-                        Constraint::NONE => Constraint::WOT.narrowest(),
-                        constraint => constraint.narrowest(),
-                    };
-                    for weight in weights {
-                        *weight = (*weight).clamp(*range.start(), *range.end());
-                    }
-                }
-            }
+            self.read_detected(weights);
         }
         status
+    }
+
+    fn decode_words(
+        &self,
+        image: &MemoryImage,
+        words: &[usize],
+        weights: &mut [i8],
+        statuses: &mut [WordStatus],
+    ) {
+        self.code.decode_words(image, words, weights, statuses);
+        let words = weights.chunks_exact_mut(self.word().weights).zip(statuses);
+        for (weights, _) in words.filter(|(_, status)| **status == WordStatus::Detected) {
+            self.read_detected(weights);
+        }
     }
 
     fn syndrome(&self, image: &MemoryImage, word: usize) -> u64 {
@@ -143,5 +168,9 @@ impl Protection for UnderPolicy {
 
     fn dense(&self) -> Option<Dense> {
         self.code.dense()
+    }
+
+    fn encode_plane(&self, plane: &[i8], image: &mut MemoryImage) {
+        self.code.encode_plane(plane, image);
     }
 }

@@ -71,6 +71,8 @@ mod due;
 mod memory;
 mod protection;
 mod protections;
+mod registration;
+mod soundness;
 
 pub use codes::LinearCode;
 pub use codes::outcomes::{MemoryDistribution, OutcomeDistribution, Outcomes};
@@ -82,3 +84,5 @@ pub use protections::{
     BlockCode, Dec, Exception, Idealized, InPlace, InPlaceList, InPlaceSelfDual, ParityAverage, ParityZero,
     SecDed, UnknownProtection, Unprotected, all, all_with, by_id,
 };
+pub use registration::{RegistrationError, register, registered};
+pub use soundness::{UnsoundProtection, check_protection};

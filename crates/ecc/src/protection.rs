@@ -111,9 +111,18 @@ pub trait Protection: Debug + Send + Sync {
         weights
     }
 
+    /// Replaces a plane that satisfies the constraint, a whole number of blocks, by the weights that a memory without faults
+    /// returns for it: [`Protection::as_stored`] of every block. A protection that handles many blocks faster than one
+    /// after the other has its own form.
+    fn as_stored_plane(&self, plane: &mut [i8]) {
+        plane.as_chunks_mut().0.iter_mut().for_each(|block| *block = self.as_stored(*block));
+    }
+
     /// True if the network reads other weights than `plane` from a memory without faults.
     fn loses(&self, plane: &[i8]) -> bool {
-        plane.as_chunks().0.iter().any(|block| self.as_stored(*block) != *block)
+        let mut as_stored = plane.to_vec();
+        self.as_stored_plane(&mut as_stored);
+        as_stored != plane
     }
 
     /// Regions of the memory that holds a plane of weights; the first one holds a byte for each weight.
@@ -146,6 +155,30 @@ pub trait Protection: Debug + Send + Sync {
     /// When there is no such word.
     fn decode_word(&self, image: &MemoryImage, word: usize, weights: &mut [i8]) -> WordStatus;
 
+    /// Reads some code words of a memory, as [`Protection::decode_word`] reads each: word `words[i]` into the i-th part of
+    /// `weights`, with its status in `statuses[i]`. A protection that reads many words faster than one after the other has
+    /// its own form. Trials read all words that they hit by this method, some thousands at a time, ascending.
+    ///
+    /// # Panics
+    /// When there is no such word, or the lengths do not fit.
+    fn decode_words(
+        &self,
+        image: &MemoryImage,
+        words: &[usize],
+        weights: &mut [i8],
+        statuses: &mut [WordStatus],
+    ) {
+        let size = self.word().weights;
+        assert_eq!(
+            (weights.len(), statuses.len()),
+            (size * words.len(), words.len()),
+            "places for the words"
+        );
+        for ((&word, weights), status) in words.iter().zip(weights.chunks_exact_mut(size)).zip(statuses) {
+            *status = self.decode_word(image, word, weights);
+        }
+    }
+
     /// Returns the syndrome of code word `word`, bit j for row j of the parity-check matrix; 0 for a code word, and for a
     /// protection without check bits.
     ///
@@ -171,7 +204,8 @@ pub trait Protection: Debug + Send + Sync {
     }
 
     /// Stores weights that satisfy the constraint, a whole number of blocks, in a memory of their size
-    /// ([`MemoryImage::blank`]).
+    /// ([`MemoryImage::blank`]). A protection that stores many blocks faster than one after the other has its own form.
+    /// Trials store all blocks that they hit by this method, some thousands at a time.
     ///
     /// # Panics
     /// When the memory is of another size.
@@ -193,7 +227,7 @@ pub trait Protection: Debug + Send + Sync {
         assert_eq!(plane.len(), image.data().len(), "the plane and the memory differ in length");
         match self.dense() {
             Some(dense) => dense.decode(self, image, plane),
-            None => read_words(self, image, 0, plane),
+            None => read_plane(self, image, plane),
         }
     }
 
@@ -204,6 +238,22 @@ pub trait Protection: Debug + Send + Sync {
             None => self.decode(image, &mut vec![0; image.data().len()]),
         }
     }
+}
+
+/// Words that [`read_plane`] reads together.
+const READ_TOGETHER: usize = 1 << 13;
+
+/// Reads a whole memory, many words at a time.
+fn read_plane<P: Protection + ?Sized>(protection: &P, image: &MemoryImage, plane: &mut [i8]) -> StatusCounts {
+    let size = protection.word().weights;
+    let mut counts = StatusCounts::default();
+    for (first, weights) in (0..).step_by(READ_TOGETHER).zip(plane.chunks_mut(READ_TOGETHER * size)) {
+        let words: Vec<usize> = (first..).take(weights.len() / size).collect();
+        let mut statuses = vec![WordStatus::Clean; words.len()];
+        protection.decode_words(image, &words, weights, &mut statuses);
+        statuses.into_iter().for_each(|status| counts += status);
+    }
+    counts
 }
 
 /// Reads words from block `first` on, one by one, until `weights` is full.

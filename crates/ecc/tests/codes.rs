@@ -1,6 +1,8 @@
 //! The codes themselves: what every pattern of flips does, by enumeration, and the working codecs
 //! against the reference.
 
+use std::sync::Arc;
+
 use ecc::{BLOCK, BlockCode, Dec, InPlace, Kernel, LinearCode, MemoryImage, Protection, SecDed, WordStatus};
 use proptest::prelude::*;
 
@@ -9,12 +11,12 @@ struct Case {
     code: LinearCode,
     /// Where the code's bits are among the stored bits of a word, those beside its weights after theirs.
     positions: Vec<usize>,
-    codec: Box<dyn Protection>,
+    codec: Arc<dyn Protection>,
 }
 
 fn cases() -> Vec<Case> {
     let kernel = Kernel::fastest();
-    let whole = |code: LinearCode, codec: Box<dyn Protection>| Case {
+    let whole = |code: LinearCode, codec: Arc<dyn Protection>| Case {
         positions: (0..code.bits()).collect(),
         code,
         codec,
@@ -22,11 +24,11 @@ fn cases() -> Vec<Case> {
     let block_code = |protection: BlockCode| Case {
         code: protection.code().clone(),
         positions: protection.positions().to_vec(),
-        codec: Box::new(protection),
+        codec: Arc::new(protection),
     };
     vec![
-        whole(SecDed::code(), Box::new(SecDed::new(kernel))),
-        whole(InPlace::code(), Box::new(InPlace::new(kernel))),
+        whole(SecDed::code(), Arc::new(SecDed::new(kernel))),
+        whole(InPlace::code(), Arc::new(InPlace::new(kernel))),
         block_code(BlockCode::in_place_dected(kernel)),
         block_code(BlockCode::in_place_32(kernel)),
         block_code(BlockCode::in_place_dected_narrow(kernel)),
@@ -34,7 +36,7 @@ fn cases() -> Vec<Case> {
         block_code(BlockCode::in_place_msb_of_four(kernel)),
         block_code(BlockCode::lsb(kernel)),
         block_code(BlockCode::bch(kernel)),
-        whole(Dec::code(), Box::new(Dec)),
+        whole(Dec::code(), Arc::new(Dec)),
     ]
 }
 

@@ -1,5 +1,7 @@
 //! The dense loops against the word codecs: every form that this machine has, every protection.
 
+use std::sync::Arc;
+
 use ecc::{
     BLOCK, Constraint, Kernel, MemoryImage, Protection, StatusCounts, WordShape, WordStatus, all_with,
 };
@@ -44,7 +46,7 @@ impl Protection for Slowly<'_> {
 }
 
 /// Every form with every protection that has dense loops.
-fn cases() -> Vec<(&'static str, Box<dyn Protection>)> {
+fn cases() -> Vec<(&'static str, Arc<dyn Protection>)> {
     let with = |kernel: Kernel| all_with(kernel).into_iter().map(move |protection| (kernel.id(), protection));
     let all = Kernel::available().into_iter().flat_map(with);
     all.filter(|(_, protection)| protection.dense().is_some()).collect()

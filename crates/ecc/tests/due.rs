@@ -1,12 +1,14 @@
 //! What detected words read as, under each policy.
 
+use std::sync::Arc;
+
 use ecc::{BLOCK, Constraint, DuePolicy, MemoryImage, Protection, StatusCounts, WordStatus, all, by_id};
 
-type UnderPolicies = Vec<(DuePolicy, Box<dyn Protection>)>;
+type UnderPolicies = Vec<(DuePolicy, Arc<dyn Protection>)>;
 
 /// Every protection that has a choice, with the others of its policies.
-fn choices() -> Vec<(Box<dyn Protection>, UnderPolicies)> {
-    let choice = |kept: Box<dyn Protection>| {
+fn choices() -> Vec<(Arc<dyn Protection>, UnderPolicies)> {
+    let choice = |kept: Arc<dyn Protection>| {
         let others = kept.due_policies().iter().filter(|policy| **policy != DuePolicy::Keep);
         let others =
             others.map(|&policy| (policy, by_id(&format!("{}+{}", kept.id(), policy.id())).unwrap()));

@@ -68,7 +68,7 @@ pub struct ForeignFaultFree {
 /// If `fault-free.json` is damaged, or belongs to another network or other images.
 pub(crate) fn lossy_storages(store: &Store) -> Result<Vec<LossyStorage>, Failure> {
     let known = load(store.root())?;
-    let storage = |cell: &CellSpec| -> Result<LossyStorage, Failure> {
+    let storage = |cell: &CellSpec| -> Result<Option<LossyStorage>, Failure> {
         let stored = known.iter().find(|stored| stored.is_of(cell));
         if let Some(other) =
             stored.filter(|s| s.network != cell.network || s.images != cell.evaluation.digest)
@@ -79,13 +79,14 @@ pub(crate) fn lossy_storages(store: &Store) -> Result<Vec<LossyStorage>, Failure
                 protection: other.protection.clone(),
             }));
         }
-        Ok(LossyStorage {
+        let lossless = !is_built_in(&cell.protection) && stored.is_some_and(|s| s.weights_changed == 0);
+        Ok((!lossless).then(|| LossyStorage {
             model: cell.model.clone(),
             protection: cell.protection.clone(),
             correct: stored.map(|stored| stored.correct),
-        })
+        }))
     };
-    lossy_cells(store.manifest()).into_iter().map(storage).collect()
+    lossy_cells(store.manifest()).into_iter().filter_map(|cell| storage(cell).transpose()).collect()
 }
 
 /// Measures the networks that `fault-free.json` lacks; `None` if it lacks none.
@@ -175,27 +176,32 @@ fn load(root: &Path) -> Result<Vec<Stored>, Failure> {
     }
 }
 
-/// The first cell of each network under each protection that may lose by storing, in plan order.
+/// The first cell of each network under each protection that may lose by storing, in plan order. A protection that is not
+/// built in always may: the program that makes a report need not know it, and finds the answer in the file.
 fn lossy_cells(manifest: &Manifest) -> Vec<&CellSpec> {
     let mut cells: Vec<&CellSpec> = Vec::new();
     for cell in manifest.cells.iter().map(|cell| &cell.spec) {
         let known = cells.iter().any(|k| k.model == cell.model && k.protection == cell.protection);
-        // A protection that only a newer program knows may be lossy too.
-        if !known && ecc::by_id(&cell.protection).map_or(true, |protection| may_lose(&*protection)) {
+        let may = || ecc::by_id(&cell.protection).map_or(true, |protection| may_lose(&*protection));
+        if !known && (!is_built_in(&cell.protection) || may()) {
             cells.push(cell);
         }
     }
     cells
 }
 
+fn is_built_in(protection: &ProtectionName) -> bool {
+    ecc::all().iter().any(|built_in| built_in.id() == protection.code())
+}
+
 /// True if a protection changes some weights by storing them: blocks of eight equal weights tell, for every value that
 /// it can store.
 fn may_lose(protection: &dyn Protection) -> bool {
     let constraint = protection.constraint();
-    (i8::MIN..=i8::MAX).any(|value| {
-        let block = [value; BLOCK];
-        (0..BLOCK).all(|position| constraint.allows(position, value)) && protection.loses(&block)
-    })
+    let storable = (i8::MIN..=i8::MAX)
+        .filter(|&value| (0..BLOCK).all(|position| constraint.allows(position, value)))
+        .flat_map(|value| [value; BLOCK]);
+    protection.loses(&storable.collect::<Vec<i8>>())
 }
 
 #[cfg(test)]

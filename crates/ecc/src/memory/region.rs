@@ -1,4 +1,5 @@
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use crate::{BLOCK, Protection};
 
@@ -12,7 +13,7 @@ pub struct Region<'p> {
     /// Bytes that the region stores, a whole number of blocks.
     pub bytes: Cow<'p, [i8]>,
     /// Code of the region's words; `None` for the protection itself.
-    pub code: Option<Box<dyn Protection>>,
+    pub code: Option<Arc<dyn Protection>>,
     /// True if faults reach the check bits. Only then do they count as stored bits.
     pub check_bits_exposed: bool,
     /// Index of the weight that each block belongs to, ascending; `None` if block b holds weights 8 b to 8 b + 7.

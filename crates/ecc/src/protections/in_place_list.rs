@@ -1,5 +1,6 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::InPlace;
 use crate::{BLOCK, Constraint, Kernel, MemoryImage, Protection, Region, SecDed, WordShape, WordStatus};
@@ -100,13 +101,13 @@ impl Protection for InPlaceList {
         vec![
             Region {
                 bytes: Cow::Owned(clamped),
-                code: Some(Box::new(self.0.clone())),
+                code: Some(Arc::new(self.0.clone())),
                 ..Region::weights(plane)
             },
             Region {
                 name: "exception list",
                 bytes: Cow::Owned(entries),
-                code: Some(Box::new(SecDed::new(Kernel::fastest()))),
+                code: Some(Arc::new(SecDed::new(Kernel::fastest()))),
                 check_bits_exposed: true,
                 owners: Some(owners),
             },

@@ -31,6 +31,8 @@ pub use parity_zero::ParityZero;
 pub use secded::SecDed;
 pub use unprotected::Unprotected;
 
+use std::sync::Arc;
+
 use design::ProtectionName;
 
 use self::cep::Cep;
@@ -40,6 +42,7 @@ use self::per_weight::PerWeight;
 use self::vote::Vote;
 use self::weight_nulling::WeightNulling;
 use crate::due::UnderPolicy;
+use crate::registration::registered;
 use crate::{BLOCK, DuePolicy, Kernel, Protection};
 
 /// A protection that does not exist.
@@ -52,57 +55,58 @@ pub struct UnknownProtection {
     pub expected: String,
 }
 
-/// Returns all protections, the paper's four first. Detected words are read as received.
-pub fn all() -> Vec<Box<dyn Protection>> {
+/// Returns all built-in protections, the paper's four first. Detected words are read as received.
+pub fn all() -> Vec<Arc<dyn Protection>> {
     all_with(Kernel::fastest())
 }
 
-/// Returns all protections, the registry, with a given form of the dense loops, for comparisons of the forms.
-pub fn all_with(kernel: Kernel) -> Vec<Box<dyn Protection>> {
+/// Returns all built-in protections, the registry, with a given form of the dense loops, for comparisons of the forms.
+pub fn all_with(kernel: Kernel) -> Vec<Arc<dyn Protection>> {
     vec![
-        Box::new(Unprotected::new(kernel)),
-        Box::new(ParityZero::new(kernel)),
-        Box::new(SecDed::new(kernel)),
-        Box::new(InPlace::new(kernel)),
-        Box::new(InPlaceList::new(kernel)),
-        Box::new(BlockCode::in_place_dected(kernel)),
-        Box::new(BlockCode::in_place_32(kernel)),
-        Box::new(BlockCode::in_place_dected_narrow(kernel)),
-        Box::new(BlockCode::in_place_msb(kernel)),
-        Box::new(BlockCode::in_place_msb_of_four(kernel)),
-        Box::new(InPlaceSelfDual::msb_48_24(kernel)),
-        Box::new(InPlaceSelfDual::msb_64_32(kernel)),
-        Box::new(BlockCode::lsb(kernel)),
-        Box::new(BlockCode::bch(kernel)),
-        Box::new(Dec),
-        Box::new(ParityAverage),
-        PerWeight::<Vote>::boxed(),
-        PerWeight::<WeightNulling>::boxed(),
-        PerWeight::<MsbTmr>::boxed(),
-        PerWeight::<Cep>::boxed(),
-        PerWeight::<Mset>::boxed(),
-        Box::new(Idealized::SINGLE),
-        Box::new(Idealized::DOUBLE),
+        Arc::new(Unprotected::new(kernel)),
+        Arc::new(ParityZero::new(kernel)),
+        Arc::new(SecDed::new(kernel)),
+        Arc::new(InPlace::new(kernel)),
+        Arc::new(InPlaceList::new(kernel)),
+        Arc::new(BlockCode::in_place_dected(kernel)),
+        Arc::new(BlockCode::in_place_32(kernel)),
+        Arc::new(BlockCode::in_place_dected_narrow(kernel)),
+        Arc::new(BlockCode::in_place_msb(kernel)),
+        Arc::new(BlockCode::in_place_msb_of_four(kernel)),
+        Arc::new(InPlaceSelfDual::msb_48_24(kernel)),
+        Arc::new(InPlaceSelfDual::msb_64_32(kernel)),
+        Arc::new(BlockCode::lsb(kernel)),
+        Arc::new(BlockCode::bch(kernel)),
+        Arc::new(Dec),
+        Arc::new(ParityAverage),
+        PerWeight::<Vote>::shared(),
+        PerWeight::<WeightNulling>::shared(),
+        PerWeight::<MsbTmr>::shared(),
+        PerWeight::<Cep>::shared(),
+        PerWeight::<Mset>::shared(),
+        Arc::new(Idealized::SINGLE),
+        Arc::new(Idealized::DOUBLE),
     ]
 }
 
 /// Returns the protection with an id, or with a name in the paper ([`ProtectionName`]); for `id+policy`, the protection
-/// whose detected words are read by another policy ([`DuePolicy::id`]).
+/// whose detected words are read by another policy ([`DuePolicy::id`]). Built-in and registered protections
+/// ([`crate::register`]) are known.
 ///
 /// # Errors
 /// When no protection has the name; the message lists the known names.
-pub fn by_id(name: &str) -> Result<Box<dyn Protection>, UnknownProtection> {
+pub fn by_id(name: &str) -> Result<Arc<dyn Protection>, UnknownProtection> {
     let unknown = |expected: String| UnknownProtection { name: name.into(), expected };
     let no_code = || unknown(format!("one of {}", known_ids()));
     let asked = ProtectionName::new(name).map_err(|_| no_code())?;
-    let mut known = all().into_iter();
+    let mut known = all().into_iter().chain(registered());
     let found = known.find(|protection| protection.id() == asked.code()).ok_or_else(no_code)?;
     let Some(policy) = asked.policy() else {
         return Ok(found);
     };
     match found.due_policies().iter().find(|known| known.id() == policy) {
         Some(DuePolicy::Keep) => Ok(found),
-        Some(&policy) => Ok(Box::new(UnderPolicy::new(found, policy))),
+        Some(&policy) => Ok(Arc::new(UnderPolicy::new(found, policy))),
         None => Err(unknown(expected_policy(&*found, policy))),
     }
 }
@@ -123,7 +127,7 @@ fn expected_policy(protection: &dyn Protection, policy: &str) -> String {
 }
 
 fn known_ids() -> String {
-    all().iter().map(|p| p.id()).collect::<Vec<_>>().join(", ")
+    all().iter().chain(&registered()).map(|p| p.id()).collect::<Vec<_>>().join(", ")
 }
 
 /// Weights of a block as a word, weight i in bits 8 i .. 8 i + 8.

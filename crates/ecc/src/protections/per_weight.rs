@@ -1,5 +1,6 @@
 use std::fmt::Debug;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use crate::{BLOCK, Constraint, MemoryImage, OutcomeDistribution, Protection, WordShape, WordStatus};
 
@@ -37,8 +38,8 @@ pub(super) trait WeightCode: Debug + Send + Sync {
 pub(super) struct PerWeight<C>(PhantomData<C>);
 
 impl<C: WeightCode> PerWeight<C> {
-    pub(super) fn boxed() -> Box<Self> {
-        Box::new(Self(PhantomData))
+    pub(super) fn shared() -> Arc<Self> {
+        Arc::new(Self(PhantomData))
     }
 }
 
