@@ -3,7 +3,9 @@
 use std::fs;
 
 use analysis::{Estimates, accuracy_figure};
-use design::{BitErrorRate, CellSpec, EvaluationSet, FaultKind, RECORD_VERSION, StoredBits, TrialRecord};
+use design::{
+    Better, BitErrorRate, CellSpec, EvaluationSet, FaultKind, Metric, RECORD_VERSION, StoredBits, TrialRecord,
+};
 use records::{Environment, Manifest, Part, Store, TrialRow, read_trials, write_trials};
 
 use crate::drive::{Place, Reader, on_reader_thread};
@@ -21,6 +23,7 @@ fn cell(rate: f64) -> CellSpec {
         seed: u64::MAX,
         stored: StoredBits { weights: 5, padding_weights: 3, data_bits: 64, check_bits: 8 },
         changed_probability: None,
+        metrics: vec![],
         evaluation: EvaluationSet {
             name: "d".into(),
             split: "test".into(),
@@ -48,11 +51,18 @@ fn trial(trial: u64) -> TrialRecord {
         correct: 80 + trial,
         agree: 11,
         predictions_hash: format!("{trial:016x}"),
+        scores: vec![],
     }
 }
 
 fn part(first: u64, count: u64) -> Part {
-    Part { cell: cell(0.1), first, clean_correct: 90, trials: (first..first + count).map(trial).collect() }
+    Part {
+        cell: cell(0.1),
+        first,
+        clean_correct: 90,
+        clean_scores: vec![],
+        trials: (first..first + count).map(trial).collect(),
+    }
 }
 
 /// Two cells of five trials in units of two.
@@ -104,14 +114,22 @@ fn manifests() {
 }
 
 fn rows(count: u64) -> Vec<TrialRow> {
-    (0..count).map(|i| TrialRow::new(&cell(0.1 * (1 + i / 4) as f64), 90, trial(i % 4))).collect()
+    (0..count).map(|i| TrialRow::new(&cell(0.1 * (1 + i / 4) as f64), 90, &[], trial(i % 4))).collect()
+}
+
+fn scored_rows(count: u64) -> Vec<TrialRow> {
+    let metrics = vec![Metric { name: "mAP".into(), better: Better::Higher }];
+    let cell = CellSpec { metrics, changed_probability: Some(0.5), ..cell(0.1) };
+    let scored = |number| TrialRecord { scores: vec![number as f64 / 3.0], ..trial(number) };
+    (0..count).map(|number| TrialRow::new(&cell, 0, &[0.75], scored(number))).collect()
 }
 
 #[test]
 fn tables_of_trials() {
     on_reader_thread("trials.parquet", |name| {
         let place = Place::new("trials.parquet");
-        let valid = [1, 6, 40].map(|count| write_trials(&rows(count)).unwrap());
+        let tables = [rows(1), rows(6), rows(40), scored_rows(6)];
+        let valid = tables.map(|rows| write_trials(&rows).unwrap());
         let mut read =
             |bytes: &[u8]| read_trials(place.filled(bytes)).map(drop).map_err(|error| error.to_string());
         // Text may take 64 MiB plus 256 times the file's size.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use campaign::{Evaluation, Evaluator, Trial};
+use campaign::{ChangedTrial, Evaluation, EvaluationError, Evaluator, Outputs, Trial};
 use design::{BitErrorRate, FaultModel};
 use ecc::{BLOCK, Constraint, MemoryImage, Protection};
 use graph::WeightChange;
@@ -255,8 +255,8 @@ fn weights_that_repeat_their_sign_in_check_cells_can_be_stored() {
 struct Fixed(Vec<u16>);
 
 impl Evaluator for Fixed {
-    fn predict(&mut self, trials: &[&[WeightChange]]) -> Vec<Vec<u16>> {
-        vec![self.0.clone(); trials.len()]
+    fn evaluate(&mut self, trials: &[ChangedTrial<'_>]) -> Result<Vec<Outputs>, EvaluationError> {
+        Ok(vec![Outputs::Predictions(self.0.clone()); trials.len()])
     }
 }
 
@@ -271,7 +271,7 @@ fn the_hashes_of_the_page_are_those_of_its_bytes() {
         ..Trial::default()
     };
     let evaluation = Evaluation::new(vec![3, 4], vec![9, 9]);
-    let records = evaluation.records(0, vec![trial, Trial::default()], &mut Fixed(vec![3, 9]));
+    let records = evaluation.records(0, vec![trial, Trial::default()], &mut Fixed(vec![3, 9])).unwrap();
     let record = serde_json::to_value(&records[0]).unwrap();
     assert_eq!(rows.len(), 3);
     for row in rows {
@@ -390,7 +390,13 @@ fn parts_and_tables_are_as_the_page_says() {
     let rows = records::read_trials(&folder.join("trials.parquet")).unwrap();
     let cell = records::Store::open(&folder).unwrap().manifest().cells[0].clone();
     let trials = rows[..3].iter().map(|row| row.record.clone()).collect();
-    let part = Part { cell: cell.spec.clone(), first: 0, clean_correct: rows[0].clean_correct, trials };
+    let part = Part {
+        cell: cell.spec.clone(),
+        first: 0,
+        clean_correct: rows[0].clean_correct,
+        clean_scores: vec![],
+        trials,
+    };
     let text = String::from_utf8(part.to_bytes()).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     let json = serde_json::to_string(&cell.spec).unwrap();

@@ -30,6 +30,8 @@ fn row(protection: &str, rate: f64, trial: u64, lost: i64) -> TrialRow {
         images: IMAGES,
         clean_correct: CLEAN,
         changed_probability: None,
+        metrics: [].into(),
+        clean_scores: vec![],
         record: TrialRecord {
             trial,
             flips_data: 100 + trial,
@@ -46,6 +48,7 @@ fn row(protection: &str, rate: f64, trial: u64, lost: i64) -> TrialRow {
             correct: CLEAN.checked_add_signed(-lost).expect("a count"),
             agree: 0,
             predictions_hash: "h".into(),
+            scores: vec![],
         },
     }
 }

@@ -25,6 +25,8 @@ fn row(model: &str, protection: &str, rate: f64, trial: u64, clean_correct: u64,
         images: IMAGES,
         clean_correct,
         changed_probability: None,
+        metrics: [].into(),
+        clean_scores: vec![],
         record: TrialRecord {
             trial,
             flips_data: 4,
@@ -41,6 +43,7 @@ fn row(model: &str, protection: &str, rate: f64, trial: u64, clean_correct: u64,
             correct,
             agree: 0,
             predictions_hash: "h".into(),
+            scores: vec![],
         },
     }
 }

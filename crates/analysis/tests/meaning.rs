@@ -29,6 +29,8 @@ fn row(protection: &str, fault_model: &str, rate: f64, trial: u64, wrong: u64, c
         images: IMAGES,
         clean_correct: CLEAN,
         changed_probability: None,
+        metrics: [].into(),
+        clean_scores: vec![],
         record: TrialRecord {
             trial,
             flips_data: 4,
@@ -45,6 +47,7 @@ fn row(protection: &str, fault_model: &str, rate: f64, trial: u64, wrong: u64, c
             correct,
             agree: 0,
             predictions_hash: "h".into(),
+            scores: vec![],
         },
     }
 }

@@ -24,6 +24,8 @@ fn row(model: &str, protection: &str, trial: u64, lost: u64) -> TrialRow {
         images: 1_000,
         clean_correct: 900,
         changed_probability: None,
+        metrics: [].into(),
+        clean_scores: vec![],
         record: TrialRecord {
             trial,
             flips_data: 6,
@@ -40,6 +42,7 @@ fn row(model: &str, protection: &str, trial: u64, lost: u64) -> TrialRow {
             correct: 900 - lost,
             agree: 900,
             predictions_hash: "h".into(),
+            scores: vec![],
         },
     }
 }
@@ -68,6 +71,7 @@ fn manifest(model: &str, source: &str) -> Manifest {
         stored: StoredBits { weights: 800, padding_weights: 0, data_bits: 6_400, check_bits: 0 },
         evaluation: EvaluationSet { images: 1_000, ..EvaluationSet::default() },
         changed_probability: None,
+        metrics: vec![],
     };
     let network =
         NetworkEntry { label: model.into(), architecture: "resnet20".into(), ..NetworkEntry::default() };

@@ -26,6 +26,8 @@ fn row(protection: &str, fault_model: &str, trial: u64, flips: u64, lost: u64) -
         images: IMAGES,
         clean_correct: CLEAN,
         changed_probability: None,
+        metrics: [].into(),
+        clean_scores: vec![],
         record: TrialRecord {
             trial,
             flips_data: flips,
@@ -42,6 +44,7 @@ fn row(protection: &str, fault_model: &str, trial: u64, flips: u64, lost: u64) -
             correct: CLEAN - lost,
             agree: 0,
             predictions_hash: "h".into(),
+            scores: vec![],
         },
     }
 }

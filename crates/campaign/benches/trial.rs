@@ -9,10 +9,9 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use campaign::{Evaluation, Evaluator, Network, StoredNetwork};
+use campaign::{ChangedTrial, Evaluation, EvaluationError, Evaluator, Network, Outputs, StoredNetwork};
 use design::{BitErrorRate, FaultKind};
 use ecc::MemoryLayout;
-use graph::WeightChange;
 
 const WEIGHTS: usize = 11_678_912;
 const IMAGES: usize = 10_000;
@@ -22,8 +21,8 @@ const BUDGET: Duration = Duration::from_millis(300);
 struct Free;
 
 impl Evaluator for Free {
-    fn predict(&mut self, trials: &[&[WeightChange]]) -> Vec<Vec<u16>> {
-        vec![vec![1; IMAGES]; trials.len()]
+    fn evaluate(&mut self, trials: &[ChangedTrial<'_>]) -> Result<Vec<Outputs>, EvaluationError> {
+        Ok(vec![Outputs::Predictions(vec![1; IMAGES]); trials.len()])
     }
 }
 
@@ -56,7 +55,7 @@ fn main() {
                 let trial = stored.trial(FaultKind::Bernoulli, ber, 2019, number);
                 let middle = Instant::now();
                 unchanged += usize::from(trial.changes.is_empty());
-                black_box(evaluation.records(number, vec![trial], &mut Free));
+                black_box(evaluation.records(number, vec![trial], &mut Free).expect("predictions"));
                 let end = Instant::now();
                 trials.push((middle - start).as_secs_f64() * 1e6);
                 records.push((end - middle).as_secs_f64() * 1e6);

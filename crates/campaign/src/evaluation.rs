@@ -1,4 +1,4 @@
-use design::TrialRecord;
+use design::{Metric, TrialRecord};
 use graph::WeightChange;
 use rayon::prelude::*;
 
@@ -6,42 +6,136 @@ use crate::Trial;
 use crate::cell_trials::FEWEST_FOR_A_THREAD;
 use crate::trial::hash;
 
-/// Runs a network on the evaluation set.
+/// A trial in which a weight changed, as an evaluator gets it.
+#[derive(Clone, Copy, Debug)]
+pub struct ChangedTrial<'a> {
+    /// Number of the trial in its cell.
+    pub number: u64,
+    /// Changed weights, at least one, in memory order.
+    pub changes: &'a [WeightChange],
+}
+
+/// Result of evaluating a network.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outputs {
+    /// Top-1 class of every image, in order.
+    Predictions(Vec<u16>),
+    /// Score of each metric of the cell, in order.
+    Scores(Vec<f64>),
+}
+
+impl Outputs {
+    /// Returns the hash that a record keeps of the outputs: the first 16 hex digits of a SHA-256.
+    pub fn hash(&self) -> String {
+        match self {
+            Self::Predictions(classes) => hash(classes.iter().map(|class| class.to_le_bytes())),
+            Self::Scores(scores) => hash(scores.iter().map(|score| score.to_bits().to_le_bytes())),
+        }
+    }
+
+    /// Returns a name and a number, for messages: `3 scores`.
+    fn described(&self) -> String {
+        match self {
+            Self::Predictions(classes) => format!("{} predictions", classes.len()),
+            Self::Scores(scores) => format!("{} scores", scores.len()),
+        }
+    }
+}
+
+/// Name of an evaluator of one's own in a cell's identity ([`design::CellSpec::evaluator`]): its name, its version and a hash
+/// of the fault-free outputs. An evaluator whose results change then starts another campaign.
+pub fn own_evaluator_id(name: &str, version: &str, fault_free: &Outputs) -> String {
+    format!("{name} {version} {}", fault_free.hash())
+}
+
+/// The reason for which a trial has no result.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {message}", .trial.map_or("without faults".into(), |trial| format!("trial {trial}")))]
+pub struct EvaluationError {
+    /// Number of the trial; `None` stands for the network without faults.
+    pub trial: Option<u64>,
+    /// The wrong thing and the expectation, one sentence without a full stop.
+    pub message: String,
+}
+
+impl EvaluationError {
+    /// An error of a trial, or without a number of the network without faults.
+    pub fn new(trial: impl Into<Option<u64>>, message: impl Into<String>) -> Self {
+        Self { trial: trial.into(), message: message.into() }
+    }
+}
+
+/// Evaluates a network with changed weights.
 pub trait Evaluator {
-    /// Returns the top-1 class of every image, in order, in each of several trials with changed weights. The result
-    /// must be a function of the arguments.
-    fn predict(&mut self, trials: &[&[WeightChange]]) -> Vec<Vec<u16>>;
+    /// Returns the outputs of each of several trials, in order. Trials in which no weight changed are not asked for: they
+    /// have the outputs of the network without faults.
+    ///
+    /// # Errors
+    /// The first trial without a result. A run then keeps the trials before this call and ends.
+    fn evaluate(&mut self, trials: &[ChangedTrial<'_>]) -> Result<Vec<Outputs>, EvaluationError>;
 
     /// Largest number of trials with changed weights in a call. More than one pays where a call with several costs less
     /// than several calls. A run stops, and keeps its trials, only between calls.
     fn together(&self) -> usize {
         1
     }
+
+    /// True if the outputs are known to be a function of the changes alone. A run tests other evaluators once, and notes the
+    /// result ([`records::Determinism`]).
+    fn is_deterministic(&self) -> bool {
+        false
+    }
 }
 
-/// Labels and fault-free predictions, with which trials of one network are compared.
+/// Result of the network without faults, with which trials of one network are compared.
 #[derive(Clone, Debug)]
 pub struct Evaluation {
-    labels: Vec<u16>,
-    clean: Vec<u16>,
-    /// Score of the fault-free predictions.
-    clean_score: Score,
+    reference: Reference,
+    /// Fields of the record of a trial in which no weight changed.
+    clean: Score,
 }
 
-/// Fields of a record that depend on the predictions.
+#[derive(Clone, Debug)]
+enum Reference {
+    Predictions { labels: Vec<u16>, clean: Vec<u16> },
+    Scores(Vec<Metric>),
+}
+
+/// Fields of a record that depend on the outputs.
 #[derive(Clone, Debug)]
 pub(crate) struct Score {
     pub(crate) correct: u64,
     pub(crate) agree: u64,
     pub(crate) hash: String,
+    pub(crate) scores: Vec<f64>,
 }
 
-impl Score {
-    fn new(predictions: &[u16], labels: &[u16], clean: &[u16]) -> Self {
-        Self {
-            correct: agreement(predictions, labels),
-            agree: agreement(predictions, clean),
-            hash: hash(predictions.iter().map(|class| class.to_le_bytes())),
+impl Reference {
+    /// Checks and counts outputs; the error says what was expected.
+    fn score(&self, outputs: Outputs) -> Result<Score, String> {
+        let hash = outputs.hash();
+        match (self, outputs) {
+            (Self::Predictions { labels, clean }, Outputs::Predictions(classes))
+                if classes.len() == labels.len() =>
+            {
+                let (correct, agree) = (agreement(&classes, labels), agreement(&classes, clean));
+                Ok(Score { correct, agree, hash, scores: Vec::new() })
+            }
+            (Self::Predictions { labels, .. }, outputs) => {
+                Err(format!("{}, expected {} predictions", outputs.described(), labels.len()))
+            }
+            (Self::Scores(metrics), Outputs::Scores(scores)) if scores.len() == metrics.len() => {
+                match scores.iter().zip(metrics).find(|(score, _)| !score.is_finite()) {
+                    None => Ok(Score { correct: 0, agree: 0, hash, scores }),
+                    Some((score, Metric { name, .. })) => {
+                        Err(format!("the score of {name} is {score}, expected a finite number"))
+                    }
+                }
+            }
+            (Self::Scores(metrics), outputs) => {
+                let names: Vec<&str> = metrics.iter().map(|metric| &metric.name[..]).collect();
+                Err(format!("{}, expected a score for each of {}", outputs.described(), names.join(", ")))
+            }
         }
     }
 }
@@ -52,8 +146,8 @@ impl Evaluation {
     /// # Panics
     /// When they differ in number.
     pub fn new(labels: Vec<u16>, clean: Vec<u16>) -> Self {
-        let clean_score = Score::new(&clean, &labels, &clean);
-        Self { labels, clean, clean_score }
+        Self::with(Reference::Predictions { labels, clean: clean.clone() }, Outputs::Predictions(clean))
+            .expect("one prediction an image")
     }
 
     /// Evaluation on images without labels. The fault-free predictions stand for the labels, so a trial is correct where
@@ -62,37 +156,127 @@ impl Evaluation {
         Self::new(clean.clone(), clean)
     }
 
-    /// Number of images that the fault-free network classifies correctly.
+    /// Takes what an evaluator of one's own gives for the network without faults: predictions for a number of images. Without
+    /// labels it is an evaluation as [`Evaluation::label_free`].
+    ///
+    /// # Errors
+    /// When the outputs are not a prediction for each image.
+    ///
+    /// # Panics
+    /// When there are labels, but not one for each image.
+    pub fn own_predictions(
+        images: usize,
+        labels: Option<Vec<u16>>,
+        clean: Outputs,
+    ) -> Result<Self, EvaluationError> {
+        match (clean, labels) {
+            (Outputs::Predictions(classes), None) if classes.len() == images => Ok(Self::label_free(classes)),
+            (Outputs::Predictions(classes), Some(labels)) if classes.len() == images => {
+                Ok(Self::new(labels, classes))
+            }
+            (outputs, _) => {
+                let message = format!("{}, expected {images} predictions", outputs.described());
+                Err(EvaluationError::new(None, message))
+            }
+        }
+    }
+
+    /// Takes what an evaluator of one's own gives for the network without faults: a score of each metric.
+    ///
+    /// # Errors
+    /// When the outputs are predictions, differ in number from the metrics, or are not finite.
+    pub fn scores(metrics: Vec<Metric>, clean: Outputs) -> Result<Self, EvaluationError> {
+        Self::with(Reference::Scores(metrics), clean)
+    }
+
+    fn with(reference: Reference, clean: Outputs) -> Result<Self, EvaluationError> {
+        let clean = reference.score(clean).map_err(|message| EvaluationError::new(None, message))?;
+        Ok(Self { reference, clean })
+    }
+
+    /// Number of images that the fault-free network classifies correctly; 0 with metrics.
     pub fn clean_correct(&self) -> u64 {
-        self.clean_score.correct
+        self.clean.correct
+    }
+
+    /// Scores of the fault-free network, one for each metric.
+    pub fn clean_scores(&self) -> &[f64] {
+        &self.clean.scores
     }
 
     /// Makes the records of consecutive trials from number `first` on. The evaluator is asked only about trials in
     /// which a weight changed.
-    pub fn records(&self, first: u64, trials: Vec<Trial>, evaluator: &mut dyn Evaluator) -> Vec<TrialRecord> {
-        let changed: Vec<&[WeightChange]> = trials
+    ///
+    /// # Errors
+    /// The first trial without a result: the evaluator failed, or gave outputs of another kind or number, or a score that is not
+    /// finite.
+    pub fn records(
+        &self,
+        first: u64,
+        trials: Vec<Trial>,
+        evaluator: &mut dyn Evaluator,
+    ) -> Result<Vec<TrialRecord>, EvaluationError> {
+        match self.records_before_error(first, trials, evaluator) {
+            (records, None) => Ok(records),
+            (_, Some(error)) => Err(error),
+        }
+    }
+
+    /// Makes the records of consecutive trials, of those before the first without a result, and the reason for that.
+    pub(crate) fn records_before_error(
+        &self,
+        first: u64,
+        trials: Vec<Trial>,
+        evaluator: &mut dyn Evaluator,
+    ) -> (Vec<TrialRecord>, Option<EvaluationError>) {
+        let numbered: Vec<(u64, Trial)> = (first..).zip(trials).collect();
+        let changed: Vec<ChangedTrial<'_>> = numbered
             .iter()
-            .map(|trial| trial.changes.as_slice())
-            .filter(|changes| !changes.is_empty())
+            .filter(|(_, trial)| !trial.changes.is_empty())
+            .map(|(number, trial)| ChangedTrial { number: *number, changes: &trial.changes })
             .collect();
-        let predictions = if changed.is_empty() { Vec::new() } else { evaluator.predict(&changed) };
-        assert_eq!(predictions.len(), changed.len(), "predictions for each trial");
-        let mut predictions = predictions.into_iter();
-        let numbered = (first..).zip(trials).map(|(number, trial)| {
-            let changed = !trial.changes.is_empty();
-            (number, trial, changed.then(|| predictions.next().expect("as many as trials with changes")))
-        });
-        let numbered: Vec<(u64, Trial, Option<Vec<u16>>)> = numbered.collect();
-        let record = |(number, trial, predictions): (u64, Trial, Option<Vec<u16>>)| {
-            let score = predictions.map(|predictions| Score::new(&predictions, &self.labels, &self.clean));
-            trial.record(number, score.unwrap_or_else(|| self.clean_score.clone()))
+        let (outputs, mut error) = match changed.is_empty() {
+            true => (Vec::new(), None),
+            false => match evaluator.evaluate(&changed) {
+                Ok(outputs) => {
+                    assert_eq!(outputs.len(), changed.len(), "outputs of each trial");
+                    (outputs, None)
+                }
+                Err(error) => (Vec::new(), Some(error)),
+            },
         };
-        numbered.into_par_iter().with_min_len(FEWEST_FOR_A_THREAD).map(record).collect()
+        let mut outputs = outputs.into_iter();
+        let with_outputs = numbered.into_iter().map_while(|(number, trial)| match trial.changes.is_empty() {
+            true => Some((number, trial, None)),
+            false => outputs.next().map(|outputs| (number, trial, Some(outputs))),
+        });
+        let with_outputs: Vec<(u64, Trial, Option<Outputs>)> = with_outputs.collect();
+        let record = |(number, trial, outputs): (u64, Trial, Option<Outputs>)| {
+            let score = match outputs {
+                None => self.clean.clone(),
+                Some(outputs) => {
+                    self.reference.score(outputs).map_err(|message| EvaluationError::new(number, message))?
+                }
+            };
+            Ok(trial.record(number, score))
+        };
+        let results: Vec<Result<TrialRecord, EvaluationError>> =
+            with_outputs.into_par_iter().with_min_len(FEWEST_FOR_A_THREAD).map(record).collect();
+        let mut records = Vec::with_capacity(results.len());
+        for result in results {
+            match result {
+                Ok(record) => records.push(record),
+                Err(wrong) => {
+                    error = Some(wrong);
+                    break;
+                }
+            }
+        }
+        (records, error)
     }
 }
 
 /// Number of equal entries.
 fn agreement(a: &[u16], b: &[u16]) -> u64 {
-    assert_eq!(a.len(), b.len(), "one prediction an image");
     a.iter().zip(b).filter(|(a, b)| a == b).count() as u64
 }

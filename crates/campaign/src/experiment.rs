@@ -1,7 +1,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use design::{BitErrorRate, FaultKind, FaultModel, FaultModelError, ProtectionName, StopRule};
+use design::{
+    BitErrorRate, FaultKind, FaultModel, FaultModelError, Metric, MetricError, ProtectionName, StopRule,
+};
 use records::MAX_UNITS;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -46,8 +48,10 @@ pub struct Experiment {
     /// The networks.
     #[serde(rename = "model")]
     pub models: Vec<ModelSection>,
-    /// Images that they are evaluated on.
-    pub data: DataSection,
+    /// Images that they are evaluated on; absent with metrics, which are the evaluator's own.
+    pub data: Option<DataSection>,
+    /// The user's own evaluator; absent: the exact int8 executor.
+    pub evaluator: Option<EvaluatorSection>,
 }
 
 /// The trials of a cell that are drawn.
@@ -98,6 +102,40 @@ pub struct DataSection {
     pub images: Option<usize>,
 }
 
+/// `[evaluator]`: an evaluator of the user's own, in place of the exact int8 executor.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvaluatorSection {
+    /// Name, part of every cell's identity: letters, digits, `-`, `_` and `.`.
+    pub name: String,
+    /// Version of its rules, part of every cell's identity.
+    pub version: String,
+    /// Scores that it gives, the first is the headline; none: it gives predictions.
+    #[serde(default)]
+    pub metrics: Vec<Metric>,
+    /// Program and arguments of a process; absent if the evaluator is a function of a program that uses the library.
+    pub command: Option<Vec<String>>,
+    /// Form in which a process gets the weights of a trial. Default [`WeightsForm::Changes`].
+    #[serde(default)]
+    pub weights: WeightsForm,
+    /// Longest time that a process may take for a trial, in seconds. Default 600.
+    #[serde(default = "default_timeout_s")]
+    pub timeout_s: u64,
+}
+
+/// Form in which a process gets the weights of a trial.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WeightsForm {
+    /// The changed weights, in the line of the trial.
+    #[default]
+    Changes,
+    /// A safetensors file with all weights as int8.
+    File,
+    /// A safetensors file with all weights as floats: the integers times the scales of the checkpoint.
+    FileFloat,
+}
+
 /// The reason for which an experiment file is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ExperimentError {
@@ -125,6 +163,14 @@ pub enum ExperimentError {
         /// The fault of the text.
         error: FaultModelError,
     },
+    /// A metric cannot be.
+    #[error("{path}: `evaluator.metrics`: {error}", path = .path.display())]
+    Metrics {
+        /// The file.
+        path: PathBuf,
+        /// The wrong metric.
+        error: MetricError,
+    },
     /// A key has an impossible value.
     #[error("{path}: `{key}` is {value}, expected {expected}", path = .path.display())]
     Value {
@@ -141,6 +187,10 @@ pub enum ExperimentError {
 
 fn default_unit_trials() -> u64 {
     10
+}
+
+fn default_timeout_s() -> u64 {
+    600
 }
 
 /// Reads a string or a list of strings.
@@ -202,6 +252,11 @@ impl Experiment {
     /// Returns the bit error rates, or the quantities that the fault models take instead.
     pub fn rates(&self) -> &[BitErrorRate] {
         &self.rates
+    }
+
+    /// Returns the metrics of the evaluator; none if networks give predictions.
+    pub fn metrics(&self) -> &[Metric] {
+        self.evaluator.as_ref().map_or(&[], |evaluator| &evaluator.metrics)
     }
 
     /// Returns the number of units of the plan. `tensors` is the number of tensors of each model, for sweeps.
@@ -357,8 +412,39 @@ impl Experiment {
             );
             return wrong("trials", self.trials.to_string(), &expected);
         }
-        if self.data.images == Some(0) {
-            return wrong("data.images", "0".into(), "at least 1");
+        if let Some(EvaluatorSection { name, version, metrics, command, timeout_s, .. }) = &self.evaluator {
+            for (key, text) in [("evaluator.name", name), ("evaluator.version", version)] {
+                if !is_word(text) {
+                    return wrong(key, format!("{text:?}"), "letters, digits, `-`, `_` and `.`");
+                }
+            }
+            if let Err(error) = Metric::check(metrics) {
+                return Err(ExperimentError::Metrics { path: path.into(), error });
+            }
+            if command.as_ref().is_some_and(|words| words.first().is_none_or(String::is_empty)) {
+                return wrong("evaluator.command", "empty".into(), "a program and its arguments");
+            }
+            if *timeout_s == 0 {
+                return wrong("evaluator.timeout_s", "0".into(), "at least 1");
+            }
+        }
+        match (&self.data, self.metrics().is_empty()) {
+            (None, true) => {
+                let expected = "the evaluation set: only an `[evaluator]` with `metrics` has data of its own";
+                return wrong("data", "absent".into(), expected);
+            }
+            (Some(_), false) => {
+                let expected = "no section: an `[evaluator]` with `metrics` has data of its own";
+                return wrong("data", "given".into(), expected);
+            }
+            (Some(DataSection { images: Some(0), .. }), _) => {
+                return wrong("data.images", "0".into(), "at least 1");
+            }
+            _ => {}
+        }
+        if self.stop.is_some() && !self.metrics().is_empty() {
+            let expected = "no section with `evaluator.metrics`: its `drop_points` are percent of images";
+            return wrong("stop", "given".into(), expected);
         }
         Ok(())
     }

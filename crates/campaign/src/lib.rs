@@ -8,8 +8,8 @@
 //! A trial draws its flips, applies them to the stored blocks that they hit, reads back only the code words that
 //! were hit, and compares them with what a fault-free read gives, the network's weights: this is the one
 //! place that knows the original, so here corrections are judged right or wrong ([`StoredNetwork::trial`]). Where a
-//! lossy protection changes weights by storing them, every trial has these changes too ([`StoredNetwork::losses`]). How a
-//! network with changed weights performs is asked of an [`Evaluator`]; when no weight changed, nobody is asked.
+//! lossy protection changes weights by storing them, every trial has these changes too ([`StoredNetwork::losses`]). An
+//! [`Evaluator`] gives predictions or scores of the network with changed weights; it is not asked if no weight changed.
 //! If the faults depend on the stored bits, or words are scrubbed, a trial's flips are defined as the bits that finally
 //! differ from what was stored; everything downstream is then independent of the fault model.
 //! If nearly no trial changes anything, conditional sampling draws only those that do ([`ChangedTrials`]).
@@ -33,8 +33,10 @@ mod trial;
 pub use account::{WordAccount, WordOutcome};
 pub use cell_trials::{CellTrials, CellTrialsError};
 pub use changed::{ChangedTrials, NoChangedTrials};
-pub use evaluation::{Evaluation, Evaluator};
-pub use experiment::{DataSection, Experiment, ExperimentError, ModelSection, Sweep, TrialsOf};
+pub use evaluation::{ChangedTrial, Evaluation, EvaluationError, Evaluator, Outputs, own_evaluator_id};
+pub use experiment::{
+    DataSection, EvaluatorSection, Experiment, ExperimentError, ModelSection, Sweep, TrialsOf, WeightsForm,
+};
 pub use memory::{StoredNetwork, UnknownTensor};
 pub use plan::{Network, PlanError, expected_outcomes, mean_flips, plan};
 pub use region::StoredRegion;

@@ -188,6 +188,7 @@ pub fn plan(
                     stored: stored.clone(),
                     evaluation: evaluation.clone(),
                     changed_probability,
+                    metrics: experiment.metrics().to_vec(),
                 });
             }
         }

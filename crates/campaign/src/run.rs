@@ -2,9 +2,12 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use design::{CellId, CellSpec, ProtectionName, TrialRecord};
-use records::{Part, PlannedCell, Rejected, Store, StoreError, Unit};
+use records::{Determinism, Part, PlannedCell, Rejected, Store, StoreError, Unit};
 
-use crate::{CellTrials, Evaluation, Evaluator, Network, Shard, StoredNetwork};
+use crate::{CellTrials, Evaluation, EvaluationError, Evaluator, Network, Shard, StoredNetwork};
+
+/// Number of trials among which a run looks for one with changed weights, to test an evaluator with it.
+const SEARCHED: u64 = 1000;
 
 /// A network under test, with its evaluator.
 pub struct NetworkUnderTest<'a> {
@@ -74,11 +77,23 @@ pub enum RunError {
         /// The missing or wrong thing.
         reason: String,
     },
+    /// The evaluator has no result for a trial.
+    #[error("cell {cell}, {error}")]
+    Evaluator {
+        /// The cell's label.
+        cell: String,
+        /// The trial and the reason.
+        error: EvaluationError,
+    },
 }
 
 impl RunError {
     fn of(cell: &CellSpec, reason: impl ToString) -> Self {
         Self::Cell { cell: cell.label(), reason: reason.to_string() }
+    }
+
+    fn evaluator(cell: &CellSpec, error: EvaluationError) -> Self {
+        Self::Evaluator { cell: cell.label(), error }
     }
 }
 
@@ -88,10 +103,13 @@ impl RunError {
 /// the parts that show it exist.
 ///
 /// Before the first unit, `run` computes one trial of every network, the first trial of its first cell of highest rate, and
-/// compares it with the result of other processes of this run ([`Store::compare_canary`]).
+/// compares it with the result of other processes of this run ([`Store::compare_canary`]). An evaluator that is not known to
+/// be deterministic evaluates the first trial with changed weights, twice. If its results differ, or differ from those of
+/// another process, the run notes this and continues ([`Store::note_determinism`]).
 ///
 /// # Errors
-/// When the disk refuses, or a record differs from that of another process; all finished units are kept.
+/// When the disk refuses, a record differs from that of another process, or the evaluator has no result for a trial; all
+/// finished trials are kept.
 pub fn run(
     store: &Store,
     subjects: &mut [NetworkUnderTest<'_>],
@@ -133,11 +151,7 @@ pub fn run(
         }
         if !compared {
             for cell in canaries(&manifest.cells) {
-                let (memory, subject) = memories.of(&cell.spec, subjects)?;
-                let cell_trials =
-                    CellTrials::new(memory, &cell.spec).map_err(|e| RunError::of(&cell.spec, e))?;
-                let records = subject.evaluation.records(0, cell_trials.trials(0, 1), subject.evaluator);
-                store.compare_canary(&part(cell, 0, subject, records))?;
+                compare_canary(store, cell, &mut memories, subjects)?;
             }
             compared = true;
         }
@@ -168,7 +182,14 @@ pub fn run(
                 let together = changed.nth(most - 1).map_or(ahead.len(), |last| last + 1);
                 let rest = ahead.split_off(together);
                 let first = unit.first + records.len() as u64;
-                records.extend(subject.evaluation.records(first, ahead, subject.evaluator));
+                let (new, failed) = subject.evaluation.records_before_error(first, ahead, subject.evaluator);
+                records.extend(new);
+                if let Some(error) = failed {
+                    if records.len() > kept {
+                        store.keep(&part(cell, unit.first, subject, records))?;
+                    }
+                    return Err(RunError::evaluator(&cell.spec, error));
+                }
                 ahead = rest;
                 done += together as u64;
                 let unkept = (records.len() - kept) as u64;
@@ -186,7 +207,55 @@ pub fn run(
 }
 
 fn part(cell: &PlannedCell, first: u64, subject: &NetworkUnderTest<'_>, trials: Vec<TrialRecord>) -> Part {
-    Part { cell: cell.spec.clone(), first, clean_correct: subject.evaluation.clean_correct(), trials }
+    Part {
+        cell: cell.spec.clone(),
+        first,
+        clean_correct: subject.evaluation.clean_correct(),
+        clean_scores: subject.evaluation.clean_scores().to_vec(),
+        trials,
+    }
+}
+
+/// Computes one trial of a cell and compares it with the result of other processes, and an evaluator that is not known to be
+/// deterministic with itself.
+fn compare_canary<'a>(
+    store: &Store,
+    cell: &PlannedCell,
+    memories: &mut Memories<'a>,
+    subjects: &mut [NetworkUnderTest<'a>],
+) -> Result<(), RunError> {
+    let (memory, subject) = memories.of(&cell.spec, subjects)?;
+    let cell_trials = CellTrials::new(memory, &cell.spec).map_err(|e| RunError::of(&cell.spec, e))?;
+    let trusted = subject.evaluator.is_deterministic();
+    let changed = |number: &u64| !cell_trials.trial(*number).changes.is_empty();
+    let searched = if trusted { 0 } else { store.manifest().trials.min(SEARCHED) };
+    let tested = (0..searched).find(changed);
+    let number = tested.unwrap_or(0);
+    let mut evaluate = || {
+        let trials = vec![cell_trials.trial(number)];
+        let records = subject.evaluation.records(number, trials, subject.evaluator);
+        records.map_err(|error| RunError::evaluator(&cell.spec, error))
+    };
+    let records = evaluate()?;
+    if tested.is_none() {
+        return Ok(store.compare_canary(&part(cell, number, subject, records))?);
+    }
+    let trial = format!("trial {number} of cell {} ({})", cell.id, cell.spec.label());
+    let again = evaluate()?;
+    let equal = records == again;
+    let evidence = match equal {
+        true => format!("{trial} gave equal outputs in two evaluations"),
+        false => format!("{trial} gave other outputs in a second evaluation in the same process"),
+    };
+    store.note_determinism(&Determinism::new(equal, evidence))?;
+    let canary = part(cell, number, subject, records);
+    match store.compare_canary(&canary) {
+        Err(StoreError::Contradiction { outputs_only: true, .. }) => {
+            let evidence = format!("{trial} gave other outputs in another process");
+            Ok(store.note_determinism(&Determinism::new(false, evidence))?)
+        }
+        compared => Ok(compared?),
+    }
 }
 
 /// Returns the first cell of highest rate of each network.

@@ -46,7 +46,7 @@ impl Trial {
     }
 
     pub(crate) fn record(self, trial: u64, score: Score) -> TrialRecord {
-        let Score { correct, agree, hash: predictions_hash } = score;
+        let Score { correct, agree, hash: predictions_hash, scores } = score;
         let (pattern_hash, weights_hash) = (self.pattern_hash(), self.weights_hash());
         TrialRecord {
             trial,
@@ -64,6 +64,7 @@ impl Trial {
             correct,
             agree,
             predictions_hash,
+            scores,
         }
     }
 }

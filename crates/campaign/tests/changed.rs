@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use campaign::{
-    Evaluation, Evaluator, Experiment, Network, NetworkUnderTest, NoChangedTrials, RunControl, Shard,
-    StoredNetwork, Trial, expected_outcomes, plan, run,
+    ChangedTrial, Evaluation, EvaluationError, Evaluator, Experiment, Network, NetworkUnderTest,
+    NoChangedTrials, Outputs, RunControl, Shard, StoredNetwork, Trial, expected_outcomes, plan, run,
 };
 use design::{BitErrorRate, EvaluationSet, FaultKind};
 use ecc::{
@@ -209,13 +209,17 @@ fn changed_trials_are_stable() {
 struct Tiny;
 
 impl Evaluator for Tiny {
-    fn predict(&mut self, trials: &[&[WeightChange]]) -> Vec<Vec<u16>> {
-        let predict = |changes: &&[WeightChange]| {
+    fn evaluate(&mut self, trials: &[ChangedTrial<'_>]) -> Result<Vec<Outputs>, EvaluationError> {
+        let predict = |trial: &ChangedTrial<'_>| {
             let mut classes = vec![1; 16];
-            changes.iter().for_each(|change| classes[change.index % 16] = 2);
-            classes
+            trial.changes.iter().for_each(|change| classes[change.index % 16] = 2);
+            Outputs::Predictions(classes)
         };
-        trials.iter().map(predict).collect()
+        Ok(trials.iter().map(predict).collect())
+    }
+
+    fn is_deterministic(&self) -> bool {
+        true
     }
 }
 

@@ -3,7 +3,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{BitErrorRate, FaultModel, ProtectionName};
+use crate::{BitErrorRate, FaultModel, Metric, ProtectionName};
 
 /// The images that a cell is evaluated on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -74,13 +74,17 @@ pub struct CellSpec {
     pub seed: u64,
     /// Memory that faults can hit.
     pub stored: StoredBits,
-    /// Images that the network is evaluated on.
+    /// Images that the network is evaluated on; none (0) if an evaluator of one's own has data of its own.
     pub evaluation: EvaluationSet,
     /// Conditional sampling: probability that some stored word reads back wrong in an ordinary trial, if the cell draws
     /// only such trials; a mean over its trials is multiplied by it. The network's weights, the protection and the rate
     /// determine the number, so the identity holds only its presence. Absent in JSON for ordinary cells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changed_probability: Option<f64>,
+    /// Metrics by which an evaluator of one's own scores the network in place of predictions; the first is the headline.
+    /// Absent in JSON, and from the identity, if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<Metric>,
 }
 
 impl CellSpec {
@@ -99,9 +103,11 @@ impl CellSpec {
             self.evaluation.images,
             &self.evaluation.digest,
         );
-        let text = match self.changed_probability {
-            None => serde_json::to_string(&content),
-            Some(_) => serde_json::to_string(&(content, "changed")),
+        let text = match (self.changed_probability, &self.metrics[..]) {
+            (None, []) => serde_json::to_string(&content),
+            (Some(_), []) => serde_json::to_string(&(content, "changed")),
+            (None, metrics) => serde_json::to_string(&(content, "metrics", metrics)),
+            (Some(_), metrics) => serde_json::to_string(&(content, "changed", "metrics", metrics)),
         };
         let text = text.expect("plain data serializes");
         let digest = Sha256::digest(text.as_bytes());
@@ -135,7 +141,7 @@ impl fmt::Display for CellId {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::FaultKind;
+    use crate::{Better, FaultKind};
 
     fn spec() -> CellSpec {
         CellSpec {
@@ -158,6 +164,7 @@ mod tests {
                 label_free: false,
             },
             changed_probability: None,
+            metrics: Vec::new(),
         }
     }
 
@@ -202,6 +209,30 @@ mod tests {
         }
     }
 
+    /// Every metric is part of the identity with its direction, in order; without metrics nothing of them shows.
+    #[test]
+    fn a_cell_with_metrics_has_an_id_of_its_own() {
+        let metric = |name: &str, better| Metric { name: name.into(), better };
+        let of = |metrics: &[Metric]| CellSpec { metrics: metrics.to_vec(), ..spec() };
+        let (map, loss) = (metric("mAP", Better::Higher), metric("loss", Better::Lower));
+        let scored = of(&[map.clone(), loss.clone()]);
+        let json = serde_json::to_string(&scored).unwrap();
+        let metrics = r#","metrics":[{"name":"mAP","better":"higher"},{"name":"loss","better":"lower"}]}"#;
+        assert!(json.ends_with(metrics), "{json}");
+        assert_eq!(serde_json::from_str::<CellSpec>(&json).unwrap(), scored);
+        assert!(!serde_json::to_string(&spec()).unwrap().contains("metrics"));
+        assert_eq!(scored.id().as_str(), "d9c4ba4566f2e0b2");
+        let changed = CellSpec { changed_probability: Some(0.5), ..scored.clone() };
+        let others = [
+            of(&[]),
+            of(&[map]),
+            of(&[loss, metric("mAP", Better::Higher)]),
+            changed,
+            of(&[metric("mAP", Better::Lower)]),
+        ];
+        assert!(others.iter().all(|other| other.id() != scored.id()));
+    }
+
     /// The text of a fault model in a record is its normal form; the rate is in range.
     #[test]
     fn a_cell_that_cannot_be_is_refused() {
@@ -223,7 +254,7 @@ mod tests {
     #[test]
     fn every_condition_changes_the_id() {
         type Edit = fn(&mut CellSpec);
-        let edits: [Edit; 12] = [
+        let edits: [Edit; 13] = [
             |c| c.record_version += 1,
             |c| c.evaluator.push('x'),
             |c| c.network.push('x'),
@@ -236,6 +267,7 @@ mod tests {
             |c| c.evaluation.images += 1,
             |c| c.evaluation.digest.push('x'),
             |c| c.changed_probability = Some(0.5),
+            |c| c.metrics.push(Metric { name: "mAP".into(), better: Better::Higher }),
         ];
         let mut ids = std::collections::BTreeSet::from([spec().id()]);
         for edit in edits {

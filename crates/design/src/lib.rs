@@ -2,7 +2,7 @@
 //!
 //! A **cell** is one point of a campaign's grid: a network, a protection, a fault model at a rate, an evaluation set and
 //! a seed ([`CellSpec`]). Its [`CellId`] hashes this content. A **trial** of a cell leaves a [`TrialRecord`]: integers
-//! and hashes only.
+//! and hashes, and the scores of an evaluator of one's own ([`Metric`]).
 //!
 //! A [`FaultModel`] is data here: a [`FaultKind`] with its parameters, and the [`Scope`] that it is confined to. It has one
 //! text, which experiment files, cell ids, tables and captions share; the crate `inject` draws its faults.
@@ -14,6 +14,7 @@
 mod cell;
 mod fault_model;
 mod keys;
+mod metric;
 mod protection;
 mod rate;
 mod scope;
@@ -22,6 +23,7 @@ mod trial;
 
 pub use cell::{CellId, CellSpec, EvaluationSet, StoredBits};
 pub use fault_model::{FaultKind, FaultModel, FaultModelError, RateTooHigh};
+pub use metric::{Better, Metric, MetricError};
 pub use protection::{ProtectionName, ProtectionNameError};
 pub use rate::{BitErrorRate, RateError};
 pub use scope::Scope;

@@ -9,7 +9,7 @@ pub const RECORD_VERSION: u32 = 1;
 /// counted. `corrected`, `detected`, `miscorrected` and `silent` partition the words hit, except for
 /// words that a decoder calls clean and that read back right. A word reads back right if it reads as from a memory without
 /// faults.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrialRecord {
     /// Number of the trial in its cell, from 0; also the stream of its random generator.
@@ -37,10 +37,13 @@ pub struct TrialRecord {
     pub padding_changed: u64,
     /// First 16 hex digits of the SHA-256 of the changed weights and their values.
     pub weights_hash: String,
-    /// Images whose top-1 prediction is the label.
+    /// Images whose top-1 prediction is the label; 0 in a cell with metrics.
     pub correct: u64,
-    /// Images whose top-1 prediction is that of the fault-free network.
+    /// Images whose top-1 prediction is that of the fault-free network; 0 in a cell with metrics.
     pub agree: u64,
-    /// First 16 hex digits of the SHA-256 of all top-1 predictions in order.
+    /// First 16 hex digits of the SHA-256 of all top-1 predictions in order; with metrics, of the scores.
     pub predictions_hash: String,
+    /// Score of each metric of the cell, in order. Absent in JSON for cells without metrics.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scores: Vec<f64>,
 }

@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let memory = StoredNetwork::new(&network, ecc::by_id(protection)?)?;
         let rate = BitErrorRate::new(1e-3)?;
         let trials = (0..TRIALS).map(|number| memory.trial(FaultKind::Bernoulli, rate, 1, number));
-        let records = evaluation.records(0, trials.collect(), &mut int8);
+        let records = evaluation.records(0, trials.collect(), &mut int8)?;
         let correct: u64 = records.iter().map(|trial| trial.correct).sum();
         let detected: u64 = records.iter().map(|trial| trial.detected).sum();
         println!(

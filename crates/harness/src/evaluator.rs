@@ -1,10 +1,9 @@
 //! Int8 networks with static or dynamic activation ranges, on the images of a set.
 
 use anyhow::anyhow;
-use campaign::{Evaluation, Evaluator};
+use campaign::{ChangedTrial, Evaluation, EvaluationError, Evaluator, Outputs};
 use data::ImageSet;
-use graph::ModelSpec;
-use graph::WeightChange;
+use graph::{ModelSpec, WeightChange};
 use infer::{Baseline, DynamicNetwork, Inputs, Network};
 use quant::{Activations, Checkpoint};
 
@@ -136,13 +135,19 @@ impl<'a> Int8<'a> {
 }
 
 impl Evaluator for Int8<'_> {
-    fn predict(&mut self, trials: &[&[WeightChange]]) -> Vec<Vec<u16>> {
-        match &mut self.0 {
-            Kind::Static { baseline, .. } => baseline.predict(trials),
+    fn evaluate(&mut self, trials: &[ChangedTrial<'_>]) -> Result<Vec<Outputs>, EvaluationError> {
+        let changes: Vec<&[WeightChange]> = trials.iter().map(|trial| trial.changes).collect();
+        let predictions: Vec<Vec<u16>> = match &mut self.0 {
+            Kind::Static { baseline, .. } => baseline.predict(&changes),
             Kind::Dynamic { network, inputs, .. } => {
-                trials.iter().map(|changes| network.predict(inputs, changes)).collect()
+                changes.iter().map(|changes| network.predict(inputs, changes)).collect()
             }
-        }
+        };
+        Ok(predictions.into_iter().map(Outputs::Predictions).collect())
+    }
+
+    fn is_deterministic(&self) -> bool {
+        true
     }
 
     fn together(&self) -> usize {

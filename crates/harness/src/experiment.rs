@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
-use campaign::{Evaluation, Experiment};
+use campaign::{Evaluation, EvaluatorSection, Experiment, own_evaluator_id};
 use data::ImageSet;
 use design::{CellSpec, EvaluationSet};
 use ecc::MemoryLayout;
@@ -12,8 +12,9 @@ use records::{Environment, Manifest, NetworkEntry, TensorEntry};
 
 use crate::evaluator::evaluator;
 use crate::images::{DEFAULT_SIDE, is_folder};
+use crate::own_evaluator::FaultFreeOwn;
 use crate::quantizing::agreeing;
-use crate::{DataSets, Failure, Images, Int8, Observer, network_text};
+use crate::{DataSets, Failure, Images, Int8, Observer, OwnEvaluator, ReadyEvaluator, network_text};
 
 /// Bytes of clean activations that all networks of an experiment together may keep for their trials.
 const KEPT_LEVELS: usize = 768 << 20;
@@ -39,22 +40,24 @@ pub struct LoadedExperiment {
     pub experiment: Experiment,
     /// The experiment file, word for word.
     pub source: String,
-    /// The evaluation images.
-    pub images: ImageSet,
+    /// The evaluation images; `None` if evaluators of the user's own have data of their own.
+    pub images: Option<ImageSet>,
     /// A checkpoint for each `[[model]]`, in the file's order.
     pub checkpoints: Vec<Checkpoint>,
     /// The same networks in memory order.
     pub networks: Vec<campaign::Network>,
     /// The plan.
     pub cells: Vec<CellSpec>,
+    /// The user's own evaluators, one for each network; none: the int8 executor.
+    own: Vec<FaultFreeOwn>,
 }
 
 /// A network of an experiment, ready for trials.
 #[derive(Debug)]
 pub struct ReadyNetwork<'a> {
     /// Runs it.
-    pub evaluator: Int8<'a>,
-    /// Its fault-free predictions, with which trials are compared.
+    pub evaluator: ReadyEvaluator<'a>,
+    /// Its fault-free outputs, with which trials are compared.
     pub evaluation: Evaluation,
 }
 
@@ -82,49 +85,151 @@ impl LoadedExperiment {
         data: &DataSets,
         observer: &dyn Observer,
     ) -> Result<Self, Failure> {
-        let section = &experiment.data;
-        let side = input_side(&section.set, &checkpoints[0]).map_err(Failure::Input)?;
-        let Images { set: images, unreadable, .. } =
-            data.images(&section.set, &section.split, section.images, side, observer)?;
-        let labelled = experiment.models.iter().zip(&checkpoints);
-        let networks: Vec<_> = labelled.map(|(model, c)| stored_network(&model.label, c)).collect();
-        let evaluation = EvaluationSet {
-            name: images.name().into(),
-            split: images.split().to_string(),
-            images: images.len() as u64,
-            digest: images.digest(),
-            unreadable_files: unreadable as u64,
-            label_free: !images.is_labelled(),
-        };
-        let cells = campaign::plan(&experiment, &networks, &evaluation).map_err(Failure::input)?;
-        Ok(Self { experiment, source, images, checkpoints, networks, cells })
+        if experiment.evaluator.is_some() {
+            return Err(Failure::Input(anyhow!(
+                "`evaluator.command` is absent, expected the command of a process: the evaluator is a function of another program"
+            )));
+        }
+        Self::assembled(experiment, source, checkpoints, Vec::new(), data, observer)
     }
 
-    /// Compiles the networks and computes their fault-free predictions.
+    /// Checks an experiment whose `[evaluator]` is a function of the caller, one for each model, and evaluates the networks
+    /// without faults.
+    ///
+    /// # Errors
+    /// As [`LoadedExperiment::load`]; if an evaluator fails, or gives other outputs than the experiment says.
+    ///
+    /// # Panics
+    /// When `evaluators` or `checkpoints` differ in number from the models.
+    pub fn with_evaluators(
+        experiment: Experiment,
+        source: String,
+        checkpoints: Vec<Checkpoint>,
+        evaluators: Vec<Box<dyn OwnEvaluator>>,
+        data: &DataSets,
+        observer: &dyn Observer,
+    ) -> Result<Self, Failure> {
+        assert_eq!(evaluators.len(), experiment.models.len(), "an evaluator for each model");
+        if experiment.evaluator.is_none() {
+            return Err(Failure::Input(anyhow!(
+                "`evaluator` is absent, expected a section with name and version"
+            )));
+        }
+        observer.begin(evaluators.len() as u64, "networks");
+        let evaluate = |(model, evaluator): (&campaign::ModelSection, Box<dyn OwnEvaluator>)| {
+            observer.subject(&format!("{}, fault-free", model.label));
+            let own = FaultFreeOwn::new(evaluator).with_context(|| model.label.clone());
+            observer.advance(1);
+            own.map_err(Failure::Input)
+        };
+        let own = experiment.models.iter().zip(evaluators).map(evaluate).collect::<Result<_, _>>();
+        observer.end();
+        Self::assembled(experiment, source, checkpoints, own?, data, observer)
+    }
+
+    fn assembled(
+        experiment: Experiment,
+        source: String,
+        checkpoints: Vec<Checkpoint>,
+        own: Vec<FaultFreeOwn>,
+        data: &DataSets,
+        observer: &dyn Observer,
+    ) -> Result<Self, Failure> {
+        assert_eq!(checkpoints.len(), experiment.models.len(), "a checkpoint for each model");
+        let (images, unreadable) = match &experiment.data {
+            None => (None, 0),
+            Some(section) => {
+                let side = input_side(&section.set, &checkpoints[0]).map_err(Failure::Input)?;
+                let Images { set, unreadable, .. } =
+                    data.images(&section.set, &section.split, section.images, side, observer)?;
+                (Some(set), unreadable)
+            }
+        };
+        let labelled = experiment.models.iter().zip(&checkpoints);
+        let mut networks: Vec<_> = labelled.map(|(model, c)| stored_network(&model.label, c)).collect();
+        if let Some(EvaluatorSection { name, version, .. }) = &experiment.evaluator {
+            for (network, own) in networks.iter_mut().zip(&own) {
+                network.evaluator = own_evaluator_id(name, version, own.outputs());
+            }
+        }
+        let evaluation = match (&images, &experiment.evaluator) {
+            (Some(images), _) => EvaluationSet {
+                name: images.name().into(),
+                split: images.split().to_string(),
+                images: images.len() as u64,
+                digest: images.digest(),
+                unreadable_files: unreadable as u64,
+                label_free: !images.is_labelled(),
+            },
+            (None, own) => EvaluationSet {
+                name: own.as_ref().map_or(String::new(), |section| section.name.clone()),
+                ..EvaluationSet::default()
+            },
+        };
+        let cells = campaign::plan(&experiment, &networks, &evaluation).map_err(Failure::input)?;
+        let loaded = Self { experiment, source, images, checkpoints, networks, cells, own };
+        loaded.own.iter().zip(&loaded.experiment.models).try_for_each(|(own, model)| {
+            let checked = loaded.own_evaluation(own).with_context(|| model.label.clone());
+            checked.map(|_| ()).map_err(Failure::Input)
+        })?;
+        Ok(loaded)
+    }
+
+    /// Compiles the networks and computes their fault-free predictions. The user's own evaluators have done it already.
     ///
     /// # Errors
     /// If a network does not take the images.
     pub fn ready(&self, observer: &dyn Observer) -> Result<Vec<ReadyNetwork<'_>>, Failure> {
+        match &self.images {
+            Some(images) if self.own.is_empty() => self.ready_int8(images, observer),
+            _ => self
+                .own
+                .iter()
+                .map(|own| {
+                    let evaluation = self.own_evaluation(own).map_err(Failure::input)?;
+                    Ok(ReadyNetwork { evaluator: ReadyEvaluator::Own(own), evaluation })
+                })
+                .collect(),
+        }
+    }
+
+    fn ready_int8<'a>(
+        &'a self,
+        images: &'a ImageSet,
+        observer: &dyn Observer,
+    ) -> Result<Vec<ReadyNetwork<'a>>, Failure> {
         let memory = KEPT_LEVELS / self.checkpoints.len();
-        observer.begin((self.images.len() * self.checkpoints.len()) as u64, "images");
+        observer.begin((images.len() * self.checkpoints.len()) as u64, "images");
         let ready = |(model, checkpoint): (&campaign::ModelSection, &Checkpoint)| {
             observer.subject(&format!("{}, fault-free", model.label));
             let done = |images| observer.advance(images as u64);
-            let evaluator = Int8::new(checkpoint, &self.images, memory, &done)
+            let evaluator = Int8::new(checkpoint, images, memory, &done)
                 .with_context(|| model.checkpoint.display().to_string())
                 .map_err(Failure::Input)?;
-            let correct = agreeing(evaluator.clean(), &self.images);
+            let correct = agreeing(evaluator.clean(), images);
             if let Some(warning) =
-                network_text::at_chance(correct, &self.images, &checkpoint.model, &checkpoint.preprocessing)
+                network_text::at_chance(correct, images, &checkpoint.model, &checkpoint.preprocessing)
             {
                 observer.remark(&format!("{}: {warning}", model.label));
             }
-            let evaluation = evaluator.evaluation(&self.images);
-            Ok(ReadyNetwork { evaluator, evaluation })
+            let evaluation = evaluator.evaluation(images);
+            Ok(ReadyNetwork { evaluator: ReadyEvaluator::Int8(Box::new(evaluator)), evaluation })
         };
         let ready = self.experiment.models.iter().zip(&self.checkpoints).map(ready).collect();
         observer.end();
         ready
+    }
+
+    /// The fault-free outputs of an evaluator of the user's own, checked against the experiment.
+    fn own_evaluation(&self, own: &FaultFreeOwn) -> Result<Evaluation, campaign::EvaluationError> {
+        let clean = own.outputs().clone();
+        match &self.images {
+            None => Evaluation::scores(self.experiment.metrics().to_vec(), clean),
+            Some(images) => {
+                let labels = images.is_labelled().then(|| images.labels().to_vec());
+                Evaluation::own_predictions(images.len(), labels, clean)
+            }
+        }
     }
 
     /// The manifest of a run of this experiment. `environment` says where the run begins.
@@ -155,7 +260,11 @@ impl LoadedExperiment {
                 family: self.experiment.models[i].family.clone(),
                 classes: checkpoint.model.classes as u64,
                 clean_correct: ready[i].evaluation.clean_correct(),
-                provenance: provenance(checkpoint, Some(&self.experiment.data.set)),
+                clean_scores: ready[i].evaluation.clean_scores().to_vec(),
+                provenance: provenance(
+                    checkpoint,
+                    self.experiment.data.as_ref().map(|section| &section.set[..]),
+                ),
                 tensors: self.named_tensors(network),
             }
         };

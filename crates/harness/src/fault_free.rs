@@ -123,7 +123,9 @@ pub fn measure_fault_free(
             .map_err(Failure::Input)?;
         let trial = Trial { changes: memory.losses().to_vec(), ..Trial::default() };
         let ReadyNetwork { evaluator, evaluation } = &mut ready[place];
-        let record = evaluation.records(0, vec![trial], evaluator).pop().expect("a record for each trial");
+        let records = evaluation.records(0, vec![trial], evaluator);
+        let mut records = records.with_context(|| cell.label()).map_err(Failure::Input)?;
+        let record = records.pop().expect("a record for each trial");
         stored.push(Stored {
             model: cell.model.clone(),
             protection: cell.protection.clone(),

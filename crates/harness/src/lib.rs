@@ -29,6 +29,7 @@ mod fault_free;
 mod images;
 pub mod network_text;
 mod observer;
+mod own_evaluator;
 mod quantizing;
 mod recipe;
 mod recompute;
@@ -46,6 +47,7 @@ pub use images::{
     calibrated_on_synthetic, fetchable, is_folder, is_synthetic, left_out,
 };
 pub use observer::Observer;
+pub use own_evaluator::{FaultFreeOwn, OwnEvaluator, ReadyEvaluator};
 pub use quantizing::{
     FloatNetwork, Ranges, Rounded, Rounding, agreeing, import, int8_predict, int8_top1, observed,
 };

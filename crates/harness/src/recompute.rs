@@ -37,10 +37,15 @@ impl<'a> Recomputation<'a> {
     }
 
     /// Evaluates a drawn trial.
-    pub fn record(&mut self, cell: &CellSpec, number: u64, trial: Trial) -> TrialRecord {
+    ///
+    /// # Errors
+    /// If the evaluator has no result for it.
+    pub fn record(&mut self, cell: &CellSpec, number: u64, trial: Trial) -> Result<TrialRecord, Failure> {
         let network = self.number(cell);
         let ReadyNetwork { evaluator, evaluation } = &mut self.ready[network];
-        evaluation.records(number, vec![trial], evaluator).pop().expect("a record for each trial")
+        let records = evaluation.records(number, vec![trial], evaluator);
+        let mut records = records.with_context(|| cell.label()).map_err(Failure::Input)?;
+        Ok(records.pop().expect("a record for each trial"))
     }
 
     fn number(&self, cell: &CellSpec) -> usize {

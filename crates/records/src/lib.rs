@@ -1,7 +1,7 @@
 //! Stores the trials of a campaign's cells ([`design::CellSpec`], [`design::TrialRecord`]) and survives any kill.
 //!
-//! A cell's id hashes its content, so a record can never be counted under the wrong conditions. Records are integers and
-//! hashes; `analysis` derives rates and percentages from them.
+//! A cell's id hashes its content, so a record can never be counted under the wrong conditions. Records are integers,
+//! hashes and scores; `analysis` derives rates and percentages from them.
 //!
 //! A **run directory** holds
 //!
@@ -10,6 +10,7 @@
 //! parts/             one file for each finished unit: <cell id>-<first trial>.jsonl
 //! begun/             the first trials of unfinished units, under the same names
 //! canary/            one trial of each network, which every process computes and compares
+//! determinism.json   whether evaluators of the user's own gave equal outputs for equal trials
 //! set-aside/         damaged or foreign parts, kept for inspection, never counted
 //! trials.parquet     all trials in plan order, written by merge
 //! ```
@@ -28,6 +29,7 @@
 //! The schema of `trials.parquet` and of the parts is specified in `results/README.md`.
 
 mod cell_progress;
+mod determinism;
 mod manifest;
 mod part;
 mod run_arguments;
@@ -35,6 +37,7 @@ mod store;
 mod table;
 
 pub use cell_progress::CellProgress;
+pub use determinism::Determinism;
 pub use manifest::{
     Environment, ExpectedOutcomes, Extension, MAX_UNITS, Manifest, NetworkEntry, PlannedCell, TensorEntry,
     Unit,

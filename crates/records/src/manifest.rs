@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use design::{CellId, CellSpec, StopRule};
+use design::{CellId, CellSpec, Metric, StopRule};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::RunArguments;
 
 /// Newest version of `manifest.json`; a manifest has the oldest version that can hold it ([`Manifest::oldest_version`]).
-const MANIFEST_VERSION: u32 = 3;
+const MANIFEST_VERSION: u32 = 4;
 
 /// Most units of a plan, each of which is a file: 2^20.
 pub const MAX_UNITS: u64 = 1 << 20;
@@ -42,6 +42,9 @@ pub struct NetworkEntry {
     pub classes: u64,
     /// Images of the evaluation set that the fault-free network classifies correctly.
     pub clean_correct: u64,
+    /// Scores of the fault-free network, one for each metric of the plan; absent in JSON without metrics.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clean_scores: Vec<f64>,
     /// Origin of the weights and the steps that changed them, one line each.
     pub provenance: Vec<String>,
     /// Tensors in memory order, if a fault model is confined to a tensor; absent in JSON otherwise.
@@ -173,9 +176,11 @@ impl Manifest {
         unit_trials: u64,
         environment: Environment,
     ) -> Self {
-        let cells = cells.into_iter().map(|spec| PlannedCell { id: spec.id(), spec }).collect();
+        let cells: Vec<PlannedCell> =
+            cells.into_iter().map(|spec| PlannedCell { id: spec.id(), spec }).collect();
+        let scored = cells.iter().any(|cell| !cell.spec.metrics.is_empty());
         Self {
-            manifest_version: 1,
+            manifest_version: if scored { MANIFEST_VERSION } else { 1 },
             experiment: experiment.into(),
             source: source.into(),
             networks,
@@ -213,9 +218,17 @@ impl Manifest {
         firsts.iter().zip(ends).map(|(&first, end)| (first, end - first)).collect()
     }
 
+    /// Returns the metrics of the plan's cells, the first of which is the headline; none if the networks give predictions.
+    pub fn metrics(&self) -> &[Metric] {
+        self.cells.first().map_or(&[], |cell| &cell.spec.metrics)
+    }
+
     /// Returns the oldest format version that can hold the manifest: 2 has extensions, 3 has
-    /// arguments instead of command lines.
+    /// arguments instead of command lines, 4 has metrics.
     pub(crate) fn oldest_version(&self) -> u32 {
+        if !self.metrics().is_empty() {
+            return 4;
+        }
         let mut environments =
             self.extensions.iter().map(|extension| &extension.by).chain([&self.environment]);
         match environments.any(|environment| environment.arguments.is_some()) {
@@ -268,6 +281,14 @@ impl Manifest {
         let units = blocks.saturating_mul(self.cells.len().max(1) as u64);
         if units > MAX_UNITS {
             return Err(format!("it plans {units} units, expected at most {MAX_UNITS}"));
+        }
+        let metrics = self.metrics();
+        Metric::check(metrics).map_err(|error| format!("metrics: {error}"))?;
+        if let Some(cell) = self.cells.iter().find(|cell| cell.spec.metrics != metrics) {
+            return Err(format!(
+                "the metrics of cell {} differ from those of the first cell, expected one list",
+                cell.spec.label()
+            ));
         }
         match self.cells.iter().find(|cell| cell.spec.id() != cell.id) {
             None => Ok(()),

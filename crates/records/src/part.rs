@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Unit;
 
-/// Version of the part format.
+/// Version of the part format. Scores need no other: only a manifest of version 4 plans them.
 const PART_VERSION: u32 = 1;
 
 /// A finished unit.
@@ -20,6 +20,8 @@ pub struct Part {
     pub first: u64,
     /// Images that the fault-free network classifies correctly.
     pub clean_correct: u64,
+    /// Scores of the fault-free network, one for each metric of the cell.
+    pub clean_scores: Vec<f64>,
     /// The trials `first..first + trials.len()`, in order.
     pub trials: Vec<TrialRecord>,
 }
@@ -51,6 +53,16 @@ pub enum PartError {
         /// The number expected.
         expected: u64,
     },
+    /// A line has another number of scores than the cell has metrics.
+    #[error("line {line}: {found} scores, expected {expected}, one for each metric")]
+    Scores {
+        /// Line number, from 1.
+        line: usize,
+        /// Number of scores found.
+        found: usize,
+        /// Number of metrics.
+        expected: usize,
+    },
     /// The part is whole, but belongs to another plan, or has the name of another unit.
     #[error("contains trials {first}..{end} of cell {cell}, which do not match its file name or the plan")]
     Foreign {
@@ -70,6 +82,8 @@ struct Header {
     cell: CellSpec,
     first: u64,
     clean_correct: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    clean_scores: Vec<f64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -82,6 +96,21 @@ impl Part {
     /// Returns the unit of the part.
     pub fn unit(&self) -> Unit {
         Unit { cell: self.cell.id(), first: self.first, count: self.trials.len() as u64 }
+    }
+
+    /// Returns true if another part has the same trials with the same faults and decoded weights, whatever the evaluator made
+    /// of them.
+    pub(crate) fn has_faults_of(&self, other: &Self) -> bool {
+        let without_outputs = |part: &Self| {
+            let mut part = Self { clean_correct: 0, clean_scores: Vec::new(), ..part.clone() };
+            for trial in &mut part.trials {
+                (trial.correct, trial.agree) = (0, 0);
+                trial.predictions_hash.clear();
+                trial.scores.clear();
+            }
+            part
+        };
+        without_outputs(self) == without_outputs(other)
     }
 
     /// Returns true if the part holds the first trials of a unit, at least one.
@@ -97,6 +126,7 @@ impl Part {
             cell: self.cell.clone(),
             first: self.first,
             clean_correct: self.clean_correct,
+            clean_scores: self.clean_scores.clone(),
         };
         let mut bytes = json_line(&header);
         for trial in &self.trials {
@@ -139,9 +169,16 @@ impl Part {
         let at = |line| move |source| PartError::Line { line, source };
         version.map_err(at(1))?;
         let header: Header = serde_json::from_slice(first_line).map_err(at(1))?;
+        let expected = header.cell.metrics.len();
+        let scores = |line, scores: &[f64]| match scores.len() {
+            found if found == expected => Ok(()),
+            found => Err(PartError::Scores { line, found, expected }),
+        };
+        scores(1, &header.clean_scores)?;
         let mut trials: Vec<TrialRecord> = Vec::new();
         for (text, line) in lines {
             let trial: TrialRecord = serde_json::from_slice(text).map_err(at(line))?;
+            scores(line, &trial.scores)?;
             // Stopping short of u64::MAX, so that one past the last trial is a number.
             let expected = header.first.saturating_add(trials.len() as u64);
             if trial.trial != expected || expected == u64::MAX {
@@ -149,7 +186,8 @@ impl Part {
             }
             trials.push(trial);
         }
-        Ok(Self { cell: header.cell, first: header.first, clean_correct: header.clean_correct, trials })
+        let Header { cell, first, clean_correct, clean_scores, .. } = header;
+        Ok(Self { cell, first, clean_correct, clean_scores, trials })
     }
 }
 

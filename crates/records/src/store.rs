@@ -5,11 +5,15 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::{
-    CellProgress, Extension, Manifest, Part, PartError, PlannedCell, TableError, TrialRow, Unit, write_trials,
+    CellProgress, Determinism, Extension, Manifest, Part, PartError, PlannedCell, TableError, TrialRow, Unit,
+    write_trials,
 };
 
 /// File name of the manifest in a run directory.
 const MANIFEST: &str = "manifest.json";
+
+/// File name of the finding about the run's evaluators.
+const DETERMINISM: &str = "determinism.json";
 
 /// Folder of the first trials of unfinished units.
 const BEGUN: &str = "begun";
@@ -72,6 +76,8 @@ pub enum StoreError {
         path: PathBuf,
         /// First differing line of both parts.
         line: String,
+        /// True if the parts have the same faults and decoded weights, and only the evaluator's outputs differ.
+        outputs_only: bool,
     },
     /// The merged table cannot be written or read.
     #[error(transparent)]
@@ -246,7 +252,11 @@ impl Store {
                     let (old, new) = (text(&there), text(&bytes));
                     let line = old.lines().zip(new.lines()).find(|(a, b)| a != b);
                     let line = line.map_or("length".into(), |(a, b)| format!("`{a}` against `{b}`"));
-                    return Err(StoreError::Contradiction { path: path.into(), line });
+                    let outputs_only = other.has_faults_of(part);
+                    if outputs_only && self.determinism()?.is_some_and(|known| !known.deterministic) {
+                        break;
+                    }
+                    return Err(StoreError::Contradiction { path: path.into(), line, outputs_only });
                 }
                 Ok(other) => aside = self.set_aside(rejected(path, Some(&unit), foreign(&other)))?,
                 Err(reason) => aside = self.set_aside(rejected(path, Some(&unit), reason))?,
@@ -395,6 +405,36 @@ impl Store {
         self.publish(trial, &folder.join(file_name(&trial.unit()))).map(|_| ())
     }
 
+    /// Returns the finding about the evaluators of the run, if one is stored.
+    ///
+    /// # Errors
+    /// When `determinism.json` cannot be read or understood.
+    pub fn determinism(&self) -> Result<Option<Determinism>, StoreError> {
+        let path = self.root.join(DETERMINISM);
+        match fs::read_to_string(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            read => Determinism::from_json(&read.map_err(at(&path))?)
+                .map(Some)
+                .map_err(|message| StoreError::Manifest { path, message }),
+        }
+    }
+
+    /// Stores a finding about the evaluators of the run. A stored finding stays, unless it is "deterministic" and the new one
+    /// is not. From then on [`Store::write`] and [`Store::compare_canary`] accept trials that differ in the evaluator's
+    /// outputs alone, and keep those that were stored first.
+    ///
+    /// # Errors
+    /// When the file system refuses, or the stored finding cannot be understood.
+    pub fn note_determinism(&self, found: &Determinism) -> Result<(), StoreError> {
+        let path = self.root.join(DETERMINISM);
+        match self.determinism()? {
+            Some(known) if !known.deterministic || found.deterministic => Ok(()),
+            Some(_) => durable::write(&path, &found.to_bytes()).map_err(at(&path)),
+            None if durable::create_new(&path, &found.to_bytes()).map_err(at(&path))? => Ok(()),
+            None => self.note_determinism(found),
+        }
+    }
+
     /// Writes `trials.parquet`, all rows that count in plan order, if every needed unit exists; otherwise
     /// writes nothing.
     ///
@@ -414,8 +454,11 @@ impl Store {
             for unit in &progress.counted {
                 let part = done.remove(unit).expect("the key was just listed");
                 // The part's labels are those of its first writing; the plan's are the ones to show.
+                let Part { clean_correct, clean_scores, trials, .. } = part;
                 rows.extend(
-                    part.trials.into_iter().map(|t| TrialRow::new(&cell.spec, part.clean_correct, t)),
+                    trials
+                        .into_iter()
+                        .map(|trial| TrialRow::new(&cell.spec, clean_correct, &clean_scores, trial)),
                 );
             }
         }

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use design::{CellSpec, FaultKind, FaultModel, ProtectionName, TrialRecord};
+use design::{CellSpec, FaultKind, FaultModel, Metric, ProtectionName, TrialRecord};
 use parquet::basic::{Compression, ConvertedType, Repetition, Type as PhysicalType};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
@@ -21,6 +21,11 @@ const TABLE_VERSION: &str = "1";
 /// Version of a table with cells of changed trials, whose rows must not be taken for ordinary trials: it has a
 /// further column, [`CHANGED_PROBABILITY`].
 const CHANGED_VERSION: &str = "2";
+/// Version of a table with metrics, whose rows must not be taken for predictions: its last columns are `clean_score:NAME` and
+/// `score:NAME` of each metric, after [`CHANGED_PROBABILITY`] if some cell has changed trials only.
+const SCORES_VERSION: &str = "3";
+/// Key of the metrics in the metadata, as JSON.
+const METRICS_KEY: &str = "zerospace.metrics";
 const VERSION_KEY: &str = "zerospace.trials";
 
 /// A trial with the conditions of its cell: one row of the table.
@@ -52,6 +57,10 @@ pub struct TrialRow {
     pub clean_correct: u64,
     /// Conditional sampling: [`CellSpec::changed_probability`].
     pub changed_probability: Option<f64>,
+    /// Metrics of the cell; none if the network gives predictions.
+    pub metrics: Arc<[Metric]>,
+    /// Scores of the fault-free network, one for each metric.
+    pub clean_scores: Vec<f64>,
     /// The trial.
     pub record: TrialRecord,
 }
@@ -82,7 +91,7 @@ pub enum TableError {
 
 impl TrialRow {
     /// Joins a trial with its cell.
-    pub fn new(cell: &CellSpec, clean_correct: u64, record: TrialRecord) -> Self {
+    pub fn new(cell: &CellSpec, clean_correct: u64, clean_scores: &[f64], record: TrialRecord) -> Self {
         Self {
             cell: cell.id().to_string(),
             model: cell.model.clone(),
@@ -93,15 +102,18 @@ impl TrialRow {
             weights: cell.stored.weights,
             data_bits: cell.stored.data_bits,
             check_bits: cell.stored.check_bits,
-            data_set: format!("{} {}", cell.evaluation.name, cell.evaluation.split),
+            data_set: format!("{} {}", cell.evaluation.name, cell.evaluation.split).trim_end().into(),
             images: cell.evaluation.images,
             clean_correct,
             changed_probability: cell.changed_probability,
+            metrics: cell.metrics.as_slice().into(),
+            clean_scores: clean_scores.to_vec(),
             record,
         }
     }
 
-    fn empty() -> Self {
+    /// A row without values, with the metrics of its table.
+    fn empty(metrics: &Arc<[Metric]>) -> Self {
         let text = String::new;
         let record = TrialRecord {
             trial: 0,
@@ -119,6 +131,7 @@ impl TrialRow {
             correct: 0,
             agree: 0,
             predictions_hash: text(),
+            scores: vec![0.0; metrics.len()],
         };
         Self {
             cell: text(),
@@ -134,12 +147,15 @@ impl TrialRow {
             images: 0,
             clean_correct: 0,
             changed_probability: None,
+            metrics: metrics.clone(),
+            clean_scores: vec![0.0; metrics.len()],
             record,
         }
     }
 }
 
 /// Accessor from a row to the field of a column.
+#[derive(Clone, Copy)]
 enum Field {
     Text(fn(&mut TrialRow) -> &mut String),
     /// A value of a checked type, as its text.
@@ -152,6 +168,8 @@ enum Field {
     Real(fn(&mut TrialRow) -> &mut f64),
     /// May be null.
     OptionalReal(fn(&mut TrialRow) -> &mut Option<f64>),
+    /// The number at a place of a list.
+    RealAt(fn(&mut TrialRow) -> &mut Vec<f64>, usize),
 }
 
 /// The columns, in file order.
@@ -203,31 +221,49 @@ const COLUMNS: &[(&str, Field)] = &[
     ("predictions_hash", Field::Text(|r| &mut r.record.predictions_hash)),
 ];
 
-/// The last column of a table with cells of changed trials; null in rows of ordinary cells.
+/// The column after these in a table with cells of changed trials; null in rows of ordinary cells.
 const CHANGED_PROBABILITY: (&str, Field) =
     ("changed_probability", Field::OptionalReal(|r| &mut r.changed_probability));
 
-/// The columns of a table, which depend on whether some cell has changed trials only.
-fn columns(changed: bool) -> impl Iterator<Item = &'static (&'static str, Field)> {
-    COLUMNS.iter().chain(changed.then_some(&CHANGED_PROBABILITY))
+/// The columns of a table, which depend on its metrics and on whether some cell has changed trials only.
+fn columns(changed: bool, metrics: &[Metric]) -> Vec<(String, Field)> {
+    let known = COLUMNS.iter().chain(changed.then_some(&CHANGED_PROBABILITY));
+    let mut columns: Vec<_> = known.map(|(name, field)| (String::from(*name), *field)).collect();
+    for (i, Metric { name, .. }) in metrics.iter().enumerate() {
+        columns.push((format!("clean_score:{name}"), Field::RealAt(|r| &mut r.clean_scores, i)));
+        columns.push((format!("score:{name}"), Field::RealAt(|r| &mut r.record.scores, i)));
+    }
+    columns
 }
 
 /// The file's bytes for `rows`; equal rows give equal bytes. Counts are stored as 64-bit integers
-/// (unsigned, so seeds above 2^63 survive), text as UTF-8, one row group. Without cells of changed trials it is a table of
-/// version 1, otherwise of version 2.
+/// (unsigned, so seeds above 2^63 survive), text as UTF-8, one row group. Without cells of changed trials and without
+/// metrics it is a table of version 1.
 ///
 /// # Errors
 /// Only when the parquet library refuses.
+///
+/// # Panics
+/// When the rows have different metrics, or another number of scores.
 pub fn write_trials(rows: &[TrialRow]) -> Result<Vec<u8>, TableError> {
     let changed = rows.iter().any(|row| row.changed_probability.is_some());
+    let metrics = rows.first().map_or(&[][..], |row| &row.metrics);
+    let alike = |row: &TrialRow| {
+        let scores = [&row.clean_scores, &row.record.scores];
+        *row.metrics == *metrics && scores.iter().all(|scores| scores.len() == metrics.len())
+    };
+    assert!(rows.iter().all(alike), "all rows have the metrics of the first, and a score of each");
+    let columns = columns(changed, metrics);
     let mut fields = Vec::new();
-    for (name, field) in columns(changed) {
+    for (name, field) in &columns {
         let (physical, converted, repetition) = match field {
             Field::Text(_) | Field::Checked { .. } => {
                 (PhysicalType::BYTE_ARRAY, ConvertedType::UTF8, Repetition::REQUIRED)
             }
             Field::Count(_) => (PhysicalType::INT64, ConvertedType::UINT_64, Repetition::REQUIRED),
-            Field::Real(_) => (PhysicalType::DOUBLE, ConvertedType::NONE, Repetition::REQUIRED),
+            Field::Real(_) | Field::RealAt(..) => {
+                (PhysicalType::DOUBLE, ConvertedType::NONE, Repetition::REQUIRED)
+            }
             Field::OptionalReal(_) => (PhysicalType::DOUBLE, ConvertedType::NONE, Repetition::OPTIONAL),
         };
         let column = Type::primitive_type_builder(name, physical)
@@ -237,16 +273,24 @@ pub fn write_trials(rows: &[TrialRow]) -> Result<Vec<u8>, TableError> {
         fields.push(Arc::new(column));
     }
     let schema = Arc::new(Type::group_type_builder("trials").with_fields(fields).build()?);
-    let version =
-        KeyValue::new(VERSION_KEY.into(), Some(if changed { CHANGED_VERSION } else { TABLE_VERSION }.into()));
+    let version = match (metrics, changed) {
+        ([], false) => TABLE_VERSION,
+        ([], true) => CHANGED_VERSION,
+        _ => SCORES_VERSION,
+    };
+    let mut pairs = vec![KeyValue::new(VERSION_KEY.into(), Some(version.into()))];
+    if !metrics.is_empty() {
+        let metrics = serde_json::to_string(metrics).expect("plain data serializes");
+        pairs.push(KeyValue::new(METRICS_KEY.into(), Some(metrics)));
+    }
     let properties = WriterProperties::builder()
         .set_compression(Compression::SNAPPY)
-        .set_key_value_metadata(Some(vec![version]))
+        .set_key_value_metadata(Some(pairs))
         .build();
     let mut file = SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties))?;
     let mut group = file.next_row_group()?;
     let mut rows = rows.to_vec();
-    for (_, field) in columns(changed) {
+    for (_, field) in &columns {
         let mut column = group.next_column()?.expect("as many columns as the schema has");
         match field {
             Field::Text(get) => {
@@ -263,6 +307,10 @@ pub fn write_trials(rows: &[TrialRow]) -> Result<Vec<u8>, TableError> {
             }
             Field::Real(get) => {
                 let values: Vec<f64> = rows.iter_mut().map(|r| *get(r)).collect();
+                column.typed::<DoubleType>().write_batch(&values, None, None)?;
+            }
+            Field::RealAt(get, i) => {
+                let values: Vec<f64> = rows.iter_mut().map(|r| get(r)[*i]).collect();
                 column.typed::<DoubleType>().write_batch(&values, None, None)?;
             }
             Field::OptionalReal(get) => {
@@ -311,7 +359,8 @@ struct Table {
     file: Arc<File>,
     file_bytes: u64,
     reader: SerializedFileReader<File>,
-    columns: Vec<&'static (&'static str, Field)>,
+    columns: Vec<(String, Field)>,
+    metrics: Arc<[Metric]>,
     /// Bytes of text that may still come.
     text_left: u64,
 }
@@ -320,17 +369,30 @@ impl Table {
     fn open(file: File, file_bytes: u64) -> Result<Self, String> {
         let reader = parquet_guard::open(&file, file_bytes).map_err(not_parquet)?;
         let metadata = reader.metadata().file_metadata();
-        let version = metadata
-            .key_value_metadata()
-            .and_then(|pairs| pairs.iter().find(|p| p.key == VERSION_KEY)?.value.clone())
-            .ok_or_else(|| format!("not a table of trials: no `{VERSION_KEY}` in its metadata"))?;
-        let changed = version == CHANGED_VERSION;
-        if version != TABLE_VERSION && !changed {
-            return Err(format!("table version {version}, expected {TABLE_VERSION} or {CHANGED_VERSION}"));
-        }
-        let expected: Vec<&(&str, Field)> = columns(changed).collect();
+        let value = |key: &str| {
+            let pairs = metadata.key_value_metadata();
+            pairs
+                .and_then(|pairs| pairs.iter().find(|p| p.key == key)?.value.clone())
+                .ok_or_else(|| format!("not a table of trials: no `{key}` in its metadata"))
+        };
         let found = metadata.schema_descr().columns();
         let names: Vec<&str> = found.iter().map(|c| c.name()).collect();
+        let (changed, metrics) = match &value(VERSION_KEY)?[..] {
+            TABLE_VERSION => (false, Vec::new()),
+            CHANGED_VERSION => (true, Vec::new()),
+            SCORES_VERSION => {
+                let metrics: Vec<Metric> = serde_json::from_str(&value(METRICS_KEY)?)
+                    .map_err(|error| format!("`{METRICS_KEY}`: {error}"))?;
+                Metric::check(&metrics).map_err(|error| format!("`{METRICS_KEY}`: {error}"))?;
+                (names.contains(&CHANGED_PROBABILITY.0), metrics)
+            }
+            version => {
+                return Err(format!(
+                    "table version {version}, expected {TABLE_VERSION}, {CHANGED_VERSION} or {SCORES_VERSION}"
+                ));
+            }
+        };
+        let expected = columns(changed, &metrics);
         if !names.iter().eq(expected.iter().map(|(name, _)| name)) {
             return Err(format!("columns {names:?} are not those of a table of trials"));
         }
@@ -342,7 +404,14 @@ impl Table {
             }
         }
         let text_left = text_limit(file_bytes);
-        Ok(Self { file: Arc::new(file), file_bytes, columns: expected, reader, text_left })
+        Ok(Self {
+            file: Arc::new(file),
+            file_bytes,
+            columns: expected,
+            metrics: metrics.into(),
+            reader,
+            text_left,
+        })
     }
 
     fn rows(mut self) -> Result<Vec<TrialRow>, String> {
@@ -367,10 +436,11 @@ impl Table {
         loop {
             let wanted = BATCH_ROWS.min(count - done);
             let first = all.len();
-            all.resize(first + wanted, TrialRow::empty());
+            all.resize(first + wanted, TrialRow::empty(&self.metrics));
             for (index, column) in readers.iter_mut().enumerate() {
-                let (name, field) = self.columns[index];
-                let read = self.read_batch(name, field, column, &mut all[first..])?;
+                let (name, field) = &self.columns[index];
+                let (name, field) = (name.clone(), *field);
+                let read = self.read_batch(&name, field, column, &mut all[first..])?;
                 if read != wanted {
                     let found = done + read;
                     return Err(format!("column {name} has {found} values, expected {count}"));
@@ -384,7 +454,7 @@ impl Table {
     }
 
     fn column(&self, group: usize, index: usize, rows: usize) -> Result<ColumnReader, String> {
-        let (name, _) = self.columns[index];
+        let (name, _) = &self.columns[index];
         let metadata = self.reader.metadata();
         let chunk = metadata.row_group(group).columns().get(index);
         let chunk = chunk.ok_or_else(|| format!("row group {group} has no column {name}"))?;
@@ -407,7 +477,7 @@ impl Table {
     fn read_batch(
         &mut self,
         name: &str,
-        field: &Field,
+        field: Field,
         column: &mut ColumnReader,
         rows: &mut [TrialRow],
     ) -> Result<usize, String> {
@@ -434,6 +504,11 @@ impl Table {
             (Field::Real(get), ColumnReader::DoubleColumnReader(column)) => {
                 let values = next_values(column, rows.len())?;
                 rows.iter_mut().zip(&values).for_each(|(row, value)| *get(row) = *value);
+                Ok(values.len())
+            }
+            (Field::RealAt(get, i), ColumnReader::DoubleColumnReader(column)) => {
+                let values = next_values(column, rows.len())?;
+                rows.iter_mut().zip(&values).for_each(|(row, value)| get(row)[i] = *value);
                 Ok(values.len())
             }
             (Field::OptionalReal(get), ColumnReader::DoubleColumnReader(column)) => {

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use design::{
-    BitErrorRate, CellSpec, EvaluationSet, FaultKind, RECORD_VERSION, StopRule, StoredBits, TrialRecord,
+    Better, BitErrorRate, CellSpec, EvaluationSet, FaultKind, Metric, RECORD_VERSION, StopRule, StoredBits,
+    TrialRecord,
 };
 use proptest::prelude::*;
 use records::{
-    Environment, ExpectedOutcomes, Extension, Manifest, Merged, Part, PartError, Store, StoreError, TrialRow,
-    Unit, read_trials, write_trials,
+    Determinism, Environment, ExpectedOutcomes, Extension, Manifest, Merged, Part, PartError, Store,
+    StoreError, TrialRow, Unit, read_trials, write_trials,
 };
 
 fn cell(rate: f64) -> CellSpec {
@@ -33,6 +34,7 @@ fn cell(rate: f64) -> CellSpec {
             ..EvaluationSet::default()
         },
         changed_probability: None,
+        metrics: vec![],
     }
 }
 
@@ -53,11 +55,18 @@ fn trial(trial: u64) -> TrialRecord {
         correct: 10,
         agree: 11,
         predictions_hash: "bb".into(),
+        scores: vec![],
     }
 }
 
 fn part(rate: f64, first: u64, count: u64) -> Part {
-    Part { cell: cell(rate), first, clean_correct: 9, trials: (first..first + count).map(trial).collect() }
+    Part {
+        cell: cell(rate),
+        first,
+        clean_correct: 9,
+        clean_scores: vec![],
+        trials: (first..first + count).map(trial).collect(),
+    }
 }
 
 /// Two cells of five trials in units of two: 2 + 2 + 1 each.
@@ -87,17 +96,17 @@ fn merging_needs_every_unit_and_gives_rows_in_plan_order() {
     let order: Vec<(f64, u64)> = rows.iter().map(|r| (r.rate, r.record.trial)).collect();
     let expected: Vec<(f64, u64)> = [0.1, 0.2].iter().flat_map(|&r| (0..5).map(move |t| (r, t))).collect();
     assert_eq!(order, expected);
-    assert_eq!(rows[7], TrialRow::new(&cell(0.2), 9, trial(2)));
+    assert_eq!(rows[7], TrialRow::new(&cell(0.2), 9, &[], trial(2)));
 }
 
 #[test]
 fn a_table_with_changed_trials_says_so_and_one_without_is_as_ever() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("t.parquet");
-    let ordinary: Vec<TrialRow> = (0..3).map(|t| TrialRow::new(&cell(0.1), 9, trial(t))).collect();
+    let ordinary: Vec<TrialRow> = (0..3).map(|t| TrialRow::new(&cell(0.1), 9, &[], trial(t))).collect();
     let conditional = CellSpec { changed_probability: Some(1.2345678901234567e-12), ..cell(0.1) };
     let mut rows = ordinary.clone();
-    rows.extend((0..3).map(|t| TrialRow::new(&conditional, 9, trial(t))));
+    rows.extend((0..3).map(|t| TrialRow::new(&conditional, 9, &[], trial(t))));
     std::fs::write(&path, write_trials(&rows).unwrap()).unwrap();
     assert_eq!(read_trials(&path).unwrap(), rows);
     let text = |rows: &[TrialRow]| String::from_utf8_lossy(&write_trials(rows).unwrap()).into_owned();
@@ -105,6 +114,99 @@ fn a_table_with_changed_trials_says_so_and_one_without_is_as_ever() {
     // A program that knows only ordinary trials reads version 1 alone.
     assert!(text(&rows).contains("zerospace.trials\u{18}\u{1}2"), "version 2");
     assert!(text(&ordinary).contains("zerospace.trials\u{18}\u{1}1"), "version 1");
+}
+
+fn scored(rate: f64) -> CellSpec {
+    let metrics = [("mAP", Better::Higher), ("loss", Better::Lower)];
+    let metrics = metrics.map(|(name, better)| Metric { name: name.into(), better });
+    CellSpec { metrics: metrics.to_vec(), ..cell(rate) }
+}
+
+fn scored_part(scores: [f64; 2]) -> Part {
+    let trials = vec![TrialRecord { scores: scores.to_vec(), ..trial(0) }];
+    Part { cell: scored(0.1), first: 0, clean_correct: 0, clean_scores: vec![0.75, -0.0], trials }
+}
+
+/// Scores come back to the last bit, and files without scores say nothing of them.
+#[test]
+fn a_part_with_scores_comes_back_and_one_without_is_as_ever() {
+    let part_with = scored_part([1.0 / 3.0, f64::MIN_POSITIVE]);
+    let text = String::from_utf8(part_with.to_bytes()).unwrap();
+    assert!(text.starts_with(r#"{"zerospace_part":1,"#), "{text}");
+    assert!(text.contains(r#""clean_scores":[0.75,-0.0]}"#), "{text}");
+    assert!(text.contains(r#""scores":[0.3333333333333333,2.2250738585072014e-308]}"#), "{text}");
+    assert_eq!(Part::from_bytes(text.as_bytes()).unwrap(), part_with);
+    let without = String::from_utf8(part(0.1, 0, 2).to_bytes()).unwrap();
+    assert!(without.starts_with(r#"{"zerospace_part":1,"#) && !without.contains("scores"), "{without}");
+
+    let mut short = part_with.clone();
+    short.trials[0].scores.pop();
+    let error = Part::from_bytes(&short.to_bytes()).unwrap_err().to_string();
+    assert_eq!(error, "line 2: 1 scores, expected 2, one for each metric");
+    let mut short = part_with;
+    short.clean_scores.pop();
+    let error = Part::from_bytes(&short.to_bytes()).unwrap_err().to_string();
+    assert_eq!(error, "line 1: 1 scores, expected 2, one for each metric");
+}
+
+#[test]
+fn a_table_with_scores_has_columns_for_them_and_its_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.parquet");
+    let row = |spec: &CellSpec, number: u64| {
+        let record = TrialRecord { scores: vec![number as f64 / 3.0, -1e300], ..trial(number) };
+        TrialRow::new(spec, 0, &[0.75, 2.0], record)
+    };
+    let mut rows: Vec<TrialRow> = (0..2000).map(|number| row(&scored(0.1), number)).collect();
+    let text = |rows: &[TrialRow]| String::from_utf8_lossy(&write_trials(rows).unwrap()).into_owned();
+    assert!(text(&rows).contains("zerospace.trials\u{18}\u{1}3") && text(&rows).contains("clean_score:loss"));
+    for changed_probability in [None, Some(0.25)] {
+        rows.push(row(&CellSpec { changed_probability, ..scored(0.2) }, 7));
+        std::fs::write(&path, write_trials(&rows).unwrap()).unwrap();
+        assert_eq!(read_trials(&path).unwrap(), rows);
+    }
+}
+
+#[test]
+fn a_manifest_has_one_list_of_metrics_and_the_version_that_knows_it() {
+    let manifest_of =
+        |cells: Vec<CellSpec>| Manifest::new("x", "", vec![], cells, 1, 1, Environment::default());
+    let folder = tempfile::tempdir().unwrap();
+    let made = Store::create(&folder.path().join("a"), manifest_of(vec![scored(0.1), scored(0.2)])).unwrap();
+    assert_eq!((made.manifest().manifest_version, made.manifest().metrics().len()), (4, 2));
+    assert_eq!(manifest_of(vec![cell(0.1)]).manifest_version, 1);
+    let error =
+        Store::create(&folder.path().join("b"), manifest_of(vec![scored(0.1), cell(0.2)])).unwrap_err();
+    assert!(error.to_string().ends_with("differ from those of the first cell, expected one list"), "{error}");
+}
+
+/// The first finding of a difference is final, and then unequal outputs are no contradiction; unequal faults still are.
+#[test]
+fn a_finding_of_nondeterminism_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let spec = scored(0.1);
+    let plan = Manifest::new("x", "", vec![], vec![spec], 1, 1, Environment::default());
+    let store = Store::create(folder.path(), plan).unwrap();
+    assert_eq!(store.determinism().unwrap(), None);
+    store.write(&scored_part([1.0, 2.0])).unwrap();
+    let other = scored_part([1.0, 3.0]);
+    store.note_determinism(&Determinism::new(true, "equal".into())).unwrap();
+    let error = store.write(&other).unwrap_err();
+    assert!(matches!(error, StoreError::Contradiction { outputs_only: true, .. }), "{error}");
+    store.note_determinism(&Determinism::new(false, "first".into())).unwrap();
+    store.note_determinism(&Determinism::new(true, "equal".into())).unwrap();
+    store.note_determinism(&Determinism::new(false, "second".into())).unwrap();
+    assert_eq!(store.determinism().unwrap(), Some(Determinism::new(false, "first".into())));
+    store.write(&other).unwrap();
+    assert_eq!(store.scan().unwrap().done.into_values().next(), Some(scored_part([1.0, 2.0])));
+    let mut faults = other;
+    faults.trials[0].flips_data += 1;
+    let error = store.write(&faults).unwrap_err();
+    assert!(matches!(error, StoreError::Contradiction { outputs_only: false, .. }), "{error}");
+
+    std::fs::write(folder.path().join("determinism.json"), "{\"determinism_version\": 2}").unwrap();
+    let error = store.determinism().unwrap_err().to_string();
+    assert!(error.ends_with("determinism.json: determinism_version is 2, expected 1"), "{error}");
 }
 
 #[test]
@@ -313,7 +415,7 @@ fn a_manifest_whose_ids_do_not_match_its_cells_is_refused() {
 fn a_damaged_table_is_refused_at_every_length_and_never_panics() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("t.parquet");
-    let rows: Vec<TrialRow> = (0..20).map(|t| TrialRow::new(&cell(0.1), 9, trial(t))).collect();
+    let rows: Vec<TrialRow> = (0..20).map(|t| TrialRow::new(&cell(0.1), 9, &[], trial(t))).collect();
     let bytes = write_trials(&rows).unwrap();
     for length in (0..bytes.len()).step_by(7) {
         std::fs::write(&path, &bytes[..length]).unwrap();
@@ -585,7 +687,7 @@ proptest! {
         let rows: Vec<TrialRow> = values
             .into_iter()
             .map(|(seed, flips, rate, model)| {
-                let mut row = TrialRow::new(&cell(0.1), 9, trial(flips));
+                let mut row = TrialRow::new(&cell(0.1), 9, &[], trial(flips));
                 (row.seed, row.model, row.rate, row.record.flips_data) = (seed, model, rate, flips);
                 row
             })
@@ -624,7 +726,7 @@ fn a_part_ends_before_the_last_number() {
 }
 
 fn table(rows: u64, model: &str) -> Vec<u8> {
-    let row = |t| TrialRow { model: model.into(), ..TrialRow::new(&cell(0.1), 9, trial(t)) };
+    let row = |t| TrialRow { model: model.into(), ..TrialRow::new(&cell(0.1), 9, &[], trial(t)) };
     write_trials(&(0..rows).map(row).collect::<Vec<_>>()).unwrap()
 }
 
@@ -648,7 +750,8 @@ fn a_table_with_an_unknown_fault_model_is_refused_by_its_name() {
 
 #[test]
 fn a_table_whose_protection_is_no_name_is_refused() {
-    let row = TrialRow { protection: "secded".parse().unwrap(), ..TrialRow::new(&cell(0.1), 9, trial(0)) };
+    let row =
+        TrialRow { protection: "secded".parse().unwrap(), ..TrialRow::new(&cell(0.1), 9, &[], trial(0)) };
     let refused = refusal(&replaced(&write_trials(&[row]).unwrap(), b"secded", b"sec ed"));
     assert!(
         refused.starts_with("column protection: protection name \"sec ed\", expected `code` or"),

@@ -3,9 +3,10 @@ use std::time::Instant;
 
 use campaign::{CellTrials, TrialsOf};
 use clap::Args;
-use design::{CellSpec, EvaluationSet, FaultKind, StopRule};
+use design::{CellSpec, EvaluationSet, FaultKind, Metric, StopRule};
 use serde::Serialize;
 
+use crate::commands::run::evaluated_on;
 use crate::terminal::document::{Document, NamedCell, Shown};
 use crate::terminal::exit::Outcome;
 use crate::terminal::machine::Machine;
@@ -15,7 +16,6 @@ use crate::terminal::progress::bar;
 use harness::Failure;
 use harness::LoadedExperiment;
 use harness::Recomputation;
-use harness::left_out;
 use harness::network_text;
 
 /// Check an experiment and show its cells without running any
@@ -84,7 +84,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
             preprocessing: network_text::preprocessing(
                 &checkpoint.preprocessing,
                 checkpoint.model.input,
-                Some(&experiment.data.set),
+                experiment.data.as_ref().map(|data| &data.set[..]),
             ),
             warning: network_text::suspicious(&checkpoint.preprocessing),
         });
@@ -97,6 +97,8 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         changed_trials_only: experiment.trials_of == TrialsOf::Changed,
         stop: experiment.stop,
         evaluation: &loaded.cells[0].evaluation,
+        metrics: &loaded.cells[0].metrics,
+        evaluated_on: evaluated_on(&loaded.cells[0]),
         pilot: arguments.pilot.map(|trials| Pilot {
             trials,
             threads,
@@ -121,6 +123,10 @@ struct Plan<'a> {
     changed_trials_only: bool,
     stop: Option<StopRule>,
     evaluation: &'a EvaluationSet,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    metrics: &'a [Metric],
+    #[serde(skip)]
+    evaluated_on: String,
     pilot: Option<Pilot>,
     cells: Vec<CellPlan>,
 }
@@ -223,19 +229,15 @@ impl Document for Plan<'_> {
             }
             None => String::new(),
         };
-        let set = self.evaluation;
         let networks: Vec<String> = self.networks.iter().map(PlannedNetwork::lines).collect();
         format!(
-            "{}\n{} cells x {} trials{changed} = {} trials{stop}, seed {}, on {} images of {} {}{}{cost}\n\n{}",
+            "{}\n{} cells x {} trials{changed} = {} trials{stop}, seed {}, {}{cost}\n\n{}",
             markdown(&columns, &self.cells.iter().map(CellPlan::row).collect::<Vec<_>>()),
             self.cells.len(),
             self.cell_trials,
             self.trials,
             self.seed,
-            set.images,
-            set.name,
-            set.split,
-            left_out(set),
+            self.evaluated_on,
             networks.join("\n"),
         )
     }
@@ -268,7 +270,8 @@ fn pilot(loaded: &LoadedExperiment, trials: u64) -> Result<Vec<Piloted>, Failure
         let started = Instant::now();
         let mut correct = Vec::new();
         for number in 0..trials {
-            correct.push(recomputation.record(cell, number, cell_trials.trial(number)).correct as f64);
+            let record = recomputation.record(cell, number, cell_trials.trial(number))?;
+            correct.push(record.correct as f64);
             bar.inc(1);
         }
         let n = trials as f64;

@@ -60,7 +60,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     let memory = recomputation.memory(cell)?;
     let trial = CellTrials::new(&memory, cell).map_err(Failure::input)?.trial(number);
     let words = memory.account(&trial.pattern);
-    let record = recomputation.record(cell, number, trial);
+    let record = recomputation.record(cell, number, trial)?;
     check(&words, &record)?;
     arguments.shown.format.show(&Replay {
         named: NamedCell::new(cell),

@@ -3,7 +3,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use campaign::{Evaluation, Experiment, NetworkUnderTest, RunError, Shard};
 use clap::Args;
-use harness::{Failure, LoadedExperiment, measure_fault_free};
+use design::{CellSpec, EvaluationSet, Metric};
+use harness::{Failure, LoadedExperiment, left_out, measure_fault_free};
 use records::{Environment, RunArguments, Store};
 
 use crate::commands::report;
@@ -121,7 +122,7 @@ pub(crate) fn run(
     bar.finish_and_clear();
     let outcome = outcome.map_err(|error| match error {
         RunError::Store(error) => Failure::from(error),
-        RunError::Cell { .. } => Failure::input(error),
+        RunError::Cell { .. } | RunError::Evaluator { .. } => Failure::input(error),
     })?;
     for aside in &outcome.set_aside {
         progress_line(&format!("set aside {}: {}", aside.path.display(), aside.reason));
@@ -153,19 +154,17 @@ pub(crate) fn run(
 
 /// Line that describes the work of a run.
 fn planned(loaded: &LoadedExperiment, shard: Option<Shard>, root: &Path) -> String {
-    let LoadedExperiment { experiment, images, cells, .. } = loaded;
+    let LoadedExperiment { experiment, cells, .. } = loaded;
     let trials = experiment.trials.saturating_mul(cells.len() as u64);
     let of_shard = shard.map_or(String::new(), |shard| format!(", of which shard {shard} is computed"));
     format!(
-        "{}: {} cells x {}{} trials = {trials} trials, in units of {}{of_shard}, on {} images of {} {}, to {}",
+        "{}: {} cells x {}{} trials = {trials} trials, in units of {}{of_shard}, {}, to {}",
         experiment.name,
         cells.len(),
         if experiment.stop.is_some() { "at most " } else { "" },
         experiment.trials,
         experiment.unit_trials,
-        images.len(),
-        images.name(),
-        images.split(),
+        evaluated_on(&cells[0]),
         root.display()
     )
 }
@@ -180,6 +179,18 @@ pub(crate) fn open(
     let loaded = LoadedExperiment::load(experiment, &machine.data(), &Terminal::default())?;
     let root = run_directory(&loaded.experiment, out);
     Ok((loaded, root))
+}
+
+/// Images of a plan's cells, or the metrics in their place: `on 40 images of cifar10 test`, `scored by mAP (higher is better)`.
+pub(crate) fn evaluated_on(cell: &CellSpec) -> String {
+    let EvaluationSet { name, split, images, .. } = &cell.evaluation;
+    match &cell.metrics[..] {
+        [] => format!("on {images} images of {name} {split}{}", left_out(&cell.evaluation)),
+        metrics => {
+            let metrics: Vec<String> = metrics.iter().map(Metric::to_string).collect();
+            format!("scored by {}", metrics.join(", "))
+        }
+    }
 }
 
 /// Run directory of an experiment: `out`, or `runs/NAME`.

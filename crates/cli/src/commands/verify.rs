@@ -78,7 +78,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         let cell_trials = CellTrials::new(&memory, cell).map_err(Failure::input)?;
         let (mut same, mut changed) = (0u64, 0u64);
         for &(_, number) in trials {
-            let computed = recomputation.record(cell, number, cell_trials.trial(number));
+            let computed = recomputation.record(cell, number, cell_trials.trial(number))?;
             let there = &stored[id.as_str()][&number];
             if computed != *there {
                 bar.finish_and_clear();

@@ -2,23 +2,26 @@
 
 use std::time::{Duration, Instant};
 
-use campaign::Evaluator;
-use graph::WeightChange;
-use harness::Int8;
+use campaign::{ChangedTrial, EvaluationError, Evaluator, Outputs};
+use harness::ReadyEvaluator;
 
 /// Longest time that the evaluation of several trials in one call may take.
 const CALL: Duration = Duration::from_secs(20);
 
 /// An evaluator that puts as many trials into a call as the last call could finish in [`CALL`].
-pub(crate) struct Paced<'a, 'b>(pub(crate) &'b mut Int8<'a>);
+pub(crate) struct Paced<'a, 'b>(pub(crate) &'b mut ReadyEvaluator<'a>);
 
 impl Evaluator for Paced<'_, '_> {
-    fn predict(&mut self, trials: &[&[WeightChange]]) -> Vec<Vec<u16>> {
+    fn evaluate(&mut self, trials: &[ChangedTrial<'_>]) -> Result<Vec<Outputs>, EvaluationError> {
         let begun = Instant::now();
-        let predictions = self.0.predict(trials);
+        let outputs = self.0.evaluate(trials);
         let seconds_a_trial = begun.elapsed().as_secs_f64() / trials.len() as f64;
         self.0.set_together((CALL.as_secs_f64() / seconds_a_trial) as usize);
-        predictions
+        outputs
+    }
+
+    fn is_deterministic(&self) -> bool {
+        self.0.is_deterministic()
     }
 
     fn together(&self) -> usize {

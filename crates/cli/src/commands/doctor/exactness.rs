@@ -40,7 +40,7 @@ pub(super) fn trials(
             .expect("the experiment has this protection");
         let memory = recomputation.memory(cell)?;
         let cell_trials = CellTrials::new(&memory, cell).map_err(Failure::input)?;
-        let record = recomputation.record(cell, 0, cell_trials.trial(0));
+        let record = recomputation.record(cell, 0, cell_trials.trial(0))?;
         trials.push(RecordedTrial { network: network.label.clone(), cell: cell.id().to_string(), record });
     }
     Ok(trials)

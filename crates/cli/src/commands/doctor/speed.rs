@@ -79,7 +79,7 @@ pub(super) fn measured(
 ) -> Result<Vec<Speed>, Failure> {
     let model = carried.experiment.models.iter().position(|model| model.label == MODEL);
     let model = model.expect("the experiment has this model");
-    let images = &carried.images;
+    let images = carried.images.as_ref().expect("the experiment has images");
     let network = CompiledNetwork::new(&carried.checkpoints[model], images).map_err(Failure::Input)?;
     let seconds = best(|| _ = black_box(network.predict(images, &|_| ())));
     let mut speeds = vec![speed(
@@ -97,7 +97,8 @@ pub(super) fn measured(
         let cell_trials = CellTrials::new(&memory, &cell).map_err(Failure::input)?;
         let seconds = best(|| {
             for number in 0..trials {
-                black_box(recomputation.record(&cell, number, cell_trials.trial(number)));
+                let record = recomputation.record(&cell, number, cell_trials.trial(number));
+                black_box(record.expect("the int8 executor evaluates every trial"));
             }
         });
         speeds.push(speed(
