@@ -59,6 +59,7 @@ pub use text::comparison::{comparison_csv, comparison_latex, comparison_markdown
 pub use text::conditions::conditions;
 pub use text::drops::{Statistic, drop_latex, drop_table};
 pub use text::large_weights::large_weights_csv;
+pub use text::markdown::{MarkdownColumn, markdown_table};
 pub use text::network_table::{network_table_csv, network_table_markdown, network_table_page};
 pub use text::sensitivity::{sensitivity_csv, sensitivity_markdown};
 pub use text::tables::{Table, table_csv, table_frame, table_markdown};

@@ -8,7 +8,7 @@ use crate::estimate::comparison::{Comparison, Contender, Family};
 use crate::text::csv::csv;
 use crate::text::escape::lines;
 use crate::text::latex::{self, LatexTable};
-use crate::text::markdown::{MarkdownColumn, markdown};
+use crate::text::markdown::{MarkdownColumn, markdown_table};
 use crate::text::number::{ABSENT, NOT_MEASURED, overhead_label};
 use crate::text::rate::common_name;
 
@@ -65,7 +65,7 @@ pub fn comparison_markdown(comparison: &Comparison) -> String {
             "**{}**, {} in %:\n\n{}",
             family.name,
             comparison.measure.word(),
-            markdown(&columns, &rows)
+            markdown_table(&columns, &rows)
         ));
     }
     lines(format!("{}\n{FRONT_NOTE}\n", sections.join("\n")))
@@ -116,7 +116,7 @@ pub fn comparison_outcomes(comparison: &Comparison) -> String {
         };
         let rows: Vec<Vec<String>> = family.contenders.iter().filter_map(row).collect();
         let label = rate_label(family.rates[rate]);
-        sections.push(format!("**{}**, at {label}:\n\n{}", family.name, markdown(&columns, &rows)));
+        sections.push(format!("**{}**, at {label}:\n\n{}", family.name, markdown_table(&columns, &rows)));
     }
     let note = "\nMeans over the trials. *Weights changed* is counted against the network's own weights, so that for a \
                 lossy protection it holds what is lost without faults.\n";

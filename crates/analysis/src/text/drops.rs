@@ -8,7 +8,7 @@ use crate::estimate::summary::CellSummary;
 use crate::text::conditions::conditions;
 use crate::text::escape::lines;
 use crate::text::latex::{self, LatexTable};
-use crate::text::markdown::{MarkdownColumn, markdown};
+use crate::text::markdown::{MarkdownColumn, markdown_table};
 use crate::text::number::{ABSENT, NOT_MEASURED, fixed, overhead_label, small};
 use crate::text::rate::heading_note;
 
@@ -65,7 +65,7 @@ pub fn drop_table(estimates: &Estimates, statistic: Statistic) -> String {
         let clean = panel.clean_percent.map_or(String::new(), |c| format!(", {} % fault-free", fixed(c, 2)));
         let rate = heading_note(panel.fault_model);
         let heading = format!("**{}**, {}{rate}{clean}:", panel.model, panel.fault_model);
-        text.push_str(&format!("{heading}\n\n{}\n", markdown(&columns, &rows)));
+        text.push_str(&format!("{heading}\n\n{}\n", markdown_table(&columns, &rows)));
     }
     lines(text + &drop_note(estimates, statistic))
 }

@@ -7,7 +7,7 @@ use crate::estimate::column::{count, displayed, real, text};
 use crate::estimate::estimates::Estimates;
 use crate::estimate::failures::{FailureEstimate, failures};
 use crate::text::csv::csv;
-use crate::text::markdown::{MarkdownColumn, markdown};
+use crate::text::markdown::{MarkdownColumn, markdown_table};
 use crate::text::rate::rate_note;
 
 /// Failures of every cell as CSV.
@@ -51,7 +51,7 @@ pub(crate) fn failures_markdown(estimates: &Estimates, stop: StopRule) -> String
          {failures}. failure comes; n counts the trials up to that failure, or all. The interval is Clopper and \
          Pearson's. Means over the trials of cells that ended so lean towards larger drops, because a failure \
          was the last to be waited for: by about 1/{failures}.\n{}",
-        markdown(&columns, &rows),
+        markdown_table(&columns, &rows),
         rate_note(estimates.cells.iter().map(|cell| &cell.key))
     )
 }

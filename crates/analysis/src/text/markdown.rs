@@ -2,24 +2,31 @@
 
 use crate::text::escape::line;
 
-/// Heading and alignment of a column.
-pub(crate) struct MarkdownColumn {
+/// Heading and alignment of a column of a Markdown table.
+#[derive(Clone, Debug)]
+pub struct MarkdownColumn {
     heading: String,
     right: bool,
 }
 
 impl MarkdownColumn {
-    pub(crate) fn text(heading: &str) -> Self {
+    /// Returns a column of texts, aligned left.
+    pub fn text(heading: &str) -> Self {
         Self { heading: heading.into(), right: false }
     }
 
-    pub(crate) fn number(heading: &str) -> Self {
+    /// Returns a column of numbers, aligned right.
+    pub fn number(heading: &str) -> Self {
         Self { heading: heading.into(), right: true }
     }
 }
 
-/// A GitHub table, padded so that it reads as plain text too.
-pub(crate) fn markdown(columns: &[MarkdownColumn], rows: &[Vec<String>]) -> String {
+/// Returns a GitHub table, padded so that it reads as plain text too. `|` is escaped, and characters without a picture
+/// are replaced.
+///
+/// # Panics
+/// When a row has fewer cells than there are columns.
+pub fn markdown_table(columns: &[MarkdownColumn], rows: &[Vec<String>]) -> String {
     let escape = |text: &str| line(text).replace('|', "\\|");
     let headings = columns.iter().map(|c| escape(&c.heading)).collect();
     let rows = rows.iter().map(|row| row.iter().map(|c| escape(c)).collect());

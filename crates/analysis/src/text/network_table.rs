@@ -5,7 +5,7 @@ use crate::estimate::column::{count, real, text};
 use crate::estimate::estimates::Measure;
 use crate::estimate::network::{MeasuredNetwork, NetworkTable};
 use crate::text::csv::csv;
-use crate::text::markdown::{MarkdownColumn, markdown};
+use crate::text::markdown::{MarkdownColumn, markdown_table};
 use crate::text::number::{fixed, grouped};
 
 /// Text in place of a number that the paper does not have, or that is not known here.
@@ -44,7 +44,7 @@ pub fn network_table_markdown(table: &NetworkTable) -> String {
     columns.extend(RANGES.map(|range| MarkdownColumn::number(&format!("{range} %"))));
     columns.extend(["weights", "violations"].map(MarkdownColumn::number));
     let rows: Vec<Vec<String>> = table.networks.iter().map(|network| row(table, network)).collect();
-    format!("{}\n{}", markdown(&columns, &rows), notes(table))
+    format!("{}\n{}", markdown_table(&columns, &rows), notes(table))
 }
 
 fn row(table: &NetworkTable, network: &MeasuredNetwork) -> Vec<String> {
@@ -127,7 +127,7 @@ pub fn network_table_page(table: &NetworkTable) -> String {
         "# Float and int8 networks, and the distribution of their weights\n\n{}\n## Where the numbers come \
          from\n\n{}",
         network_table_markdown(table),
-        markdown(&columns.map(MarkdownColumn::text), &rows.collect::<Vec<_>>())
+        markdown_table(&columns.map(MarkdownColumn::text), &rows.collect::<Vec<_>>())
     )
 }
 

@@ -5,7 +5,7 @@ use crate::estimate::column::{count, displayed, optional_count, real, text};
 use crate::estimate::sensitivity::{Entry, Ranking, Sensitivity};
 use crate::text::csv::{csv, interval_columns};
 use crate::text::escape::line;
-use crate::text::markdown::{MarkdownColumn, markdown};
+use crate::text::markdown::{MarkdownColumn, markdown_table};
 use crate::text::number::{ABSENT, INTERVAL_NOTE, fixed, interval_text};
 use crate::text::rate::heading_note;
 
@@ -73,7 +73,7 @@ pub fn sensitivity_markdown(sensitivity: &Sensitivity, most: usize) -> String {
         sections.push(format!(
             "{}:\n\n{}{left_out}",
             ranking_title(ranking, true),
-            markdown(&columns, &rows)
+            markdown_table(&columns, &rows)
         ));
     }
     format!(

@@ -10,7 +10,7 @@ use crate::estimate::estimates::{Estimates, Measure};
 use crate::estimate::summary::{CellOutcomes, CellSummary, PairedDifference};
 use crate::text::csv::{csv, interval_columns};
 use crate::text::drops::{CHANGED_NOTE, Statistic, drop_text};
-use crate::text::markdown::{MarkdownColumn, markdown};
+use crate::text::markdown::{MarkdownColumn, markdown_table};
 use crate::text::number::{ABSENT, INTERVAL_NOTE, NOT_MEASURED, fixed, interval_text, small, summary_number};
 use crate::text::rate::{note, paragraph, rate_note};
 
@@ -132,7 +132,7 @@ fn summary_markdown(summaries: &[CellSummary], measure: Measure, lossy: bool) ->
         "{}\n`drop` to `trimmed`: {word} drop in points, clean - faulty {word}. `drop` is the mean of all \
          n trials and `sd` their standard deviation (divisor n - 1{}); `trimmed` is the paper's statistic: \
          without the best and the worst trial, mean ± population standard deviation. {}{INTERVAL_NOTE}{changed_note}{}",
-        markdown(&columns, &rows),
+        markdown_table(&columns, &rows),
         if any_changed { ", but of changed trials as below" } else { "" },
         match lossy {
             true =>
@@ -186,7 +186,7 @@ fn outcomes_markdown(outcomes: &[CellOutcomes]) -> String {
          `corrected`; `detected`: declared uncorrectable (DUE); `miscorrected`: changed to a value that was not \
          stored; `silent`: passed as clean although they read back wrong (SDC of a word). `trials unchanged`: no \
          weight read back changed.{}{}\n{}",
-        markdown(&columns, &rows),
+        markdown_table(&columns, &rows),
         match outcomes.iter().any(|o| o.expected.is_some()) {
             true => " In brackets the expected number, from the code's outcomes in closed form.",
             false => "",
@@ -270,7 +270,7 @@ fn paired_markdown(paired: &[PairedDifference], measure: Measure, changed: bool)
          negative when the first loses less. `wins`: trials in which the first lost less. Sign test: exact, \
          two-sided, over the trials without ties, not corrected for the number of comparisons. \
          {INTERVAL_NOTE}",
-        markdown(&columns, &rows)
+        markdown_table(&columns, &rows)
     );
     let unlike: u64 = paired.iter().map(|p| p.pairs - p.pairs_same_flips).sum();
     if unlike > 0 {

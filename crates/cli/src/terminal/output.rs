@@ -3,6 +3,8 @@
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
+use analysis::{MarkdownColumn, markdown_table};
+
 /// Prints data to stdout. A closed pipe (`| head`) ends the program quietly.
 pub(crate) fn data(text: &str) {
     let mut stdout = std::io::stdout().lock();
@@ -31,30 +33,13 @@ pub(crate) fn lines(paths: &[PathBuf]) -> String {
     paths.join("\n")
 }
 
-/// A Markdown table, columns padded to equal width; columns whose name starts with `>` are aligned
-/// right.
+/// A Markdown table; columns whose name starts with `>` are aligned right.
 pub(crate) fn markdown(columns: &[&str], rows: &[Vec<String>]) -> String {
-    let right: Vec<bool> = columns.iter().map(|c| c.starts_with('>')).collect();
-    let names: Vec<String> = columns.iter().map(|c| c.trim_start_matches('>').to_string()).collect();
-    let width = |i: usize| {
-        let cells = rows.iter().map(|row| &row[i]).chain([&names[i]]);
-        cells.map(|text| text.chars().count()).max().unwrap_or(0).max(2)
+    let column = |name: &&str| match name.strip_prefix('>') {
+        Some(name) => MarkdownColumn::number(name),
+        None => MarkdownColumn::text(name),
     };
-    let widths: Vec<usize> = (0..names.len()).map(width).collect();
-    let line = |cells: &[String]| {
-        let mut text = String::from("|");
-        for (i, cell) in cells.iter().enumerate() {
-            let w = widths[i];
-            text += &if right[i] { format!(" {cell:>w$} |") } else { format!(" {cell:<w$} |") };
-        }
-        text + "\n"
-    };
-    let rule: Vec<String> = (0..names.len())
-        .map(|i| if right[i] { "-".repeat(widths[i] - 1) + ":" } else { "-".repeat(widths[i]) })
-        .collect();
-    let mut text = line(&names) + &line(&rule);
-    rows.iter().for_each(|row| text += &line(row));
-    text
+    markdown_table(&columns.iter().map(column).collect::<Vec<_>>(), rows)
 }
 
 /// Seconds as text in a suitable unit.
