@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use polars_core::error::PolarsError;
+
 /// Reason why records cannot be turned into a report or a figure.
 #[derive(Debug, thiserror::Error)]
 pub enum AnalysisError {
@@ -110,6 +112,9 @@ pub enum AnalysisError {
         /// The trial's number.
         trial: u64,
     },
+    /// The data frame library refused.
+    #[error("data frame: {0}")]
+    Frame(#[from] PolarsError),
     /// The figure cannot be drawn.
     #[error("figure: {0}")]
     Figure(String),

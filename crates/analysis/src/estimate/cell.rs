@@ -4,6 +4,7 @@ use std::hash::Hash;
 
 use design::{FaultModel, ProtectionName};
 use polars_core::frame::DataFrame;
+use polars_core::prelude::{GroupsIndicator, IdxSize};
 use records::TrialRow;
 
 use crate::AnalysisError;
@@ -166,20 +167,23 @@ pub(crate) fn cells(rows: &[TrialRow]) -> Result<Vec<Cell>, AnalysisError> {
     )?;
     check_agreement(
         rows,
-        conditions,
+        |r| (&r.model, &r.protection, r.fault_model.to_string(), r.rate.to_bits()),
         &[("cell", |r| r.cell.clone()), ("changed_probability", |r| format!("{:?}", r.changed_probability))],
     )?;
 
-    let mut places = HashMap::new();
-    let mut groups: Vec<Vec<TrialRow>> = Vec::new();
-    for row in rows {
-        let place = *places.entry(conditions(row)).or_insert(groups.len());
-        if place == groups.len() {
-            groups.push(Vec::new());
-        }
-        groups[place].push(row.clone());
+    let frame = trials_frame(rows);
+    let keys = ["model", "protection", "fault_model", "rate"];
+    let keys = keys.map(|name| frame.column(name).cloned()).into_iter().collect::<Result<Vec<_>, _>>()?;
+    let grouped = frame.group_by_with_series(keys, false, true)?;
+    let mut cells = Vec::new();
+    for group in grouped.get_groups().iter() {
+        let indices: Vec<IdxSize> = match group {
+            GroupsIndicator::Idx((_, indices)) => indices.to_vec(),
+            GroupsIndicator::Slice([first, count]) => (first..first + count).collect(),
+        };
+        let trials = indices.iter().map(|i| rows[*i as usize].clone()).collect();
+        cells.push(cell(trials)?);
     }
-    let mut cells = groups.into_iter().map(cell).collect::<Result<Vec<_>, _>>()?;
 
     let models = first_appearances(rows, |r| r.model.as_str());
     let protections = first_appearances(rows, |r| &r.protection);
@@ -196,12 +200,6 @@ pub(crate) fn cells(rows: &[TrialRow]) -> Result<Vec<Cell>, AnalysisError> {
         order(a).cmp(&order(b)).then(a.key.rate.total_cmp(&b.key.rate))
     });
     Ok(cells)
-}
-
-/// Conditions that make a cell of the report. The cell's id cannot stand for them: it does not hold the network's label.
-fn conditions(row: &TrialRow) -> (&str, &ProtectionName, String, u64) {
-    // 0 has two signs and is one rate.
-    (&row.model, &row.protection, row.fault_model.to_string(), (row.rate + 0.0).to_bits())
 }
 
 /// Distinct rates, ascending.
