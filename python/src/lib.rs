@@ -7,8 +7,14 @@
 
 #![cfg(feature = "extension")]
 
+mod arrays;
 mod boundary;
+mod error;
+mod faults;
+mod memory;
+mod network;
 mod program;
+mod reading;
 
 use pyo3::pymodule;
 
@@ -16,5 +22,15 @@ use pyo3::pymodule;
 #[pymodule(gil_used = false)]
 mod _zerospace {
     #[pymodule_export]
+    use crate::error::{OtherPlanError, VerificationError};
+    #[pymodule_export]
+    use crate::faults::Faults;
+    #[pymodule_export]
+    use crate::memory::Memory;
+    #[pymodule_export]
+    use crate::network::Network;
+    #[pymodule_export]
     use crate::program::program;
+    #[pymodule_export]
+    use crate::reading::{Changes, Reading};
 }

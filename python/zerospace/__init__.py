@@ -1,11 +1,34 @@
 """Fault injection into the memory of int8 neural networks, bit for bit.
 
->>> import zerospace
->>> zerospace.__version__.count(".")
-2
+A :class:`Memory` holds int8 arrays under a protection; its faults and readings are those of the program's trials.
+
+>>> import numpy as np
+>>> memory = zerospace.Memory({"conv": np.zeros((4, 2), np.int8)}, protection="secded-72-64")
+>>> memory.overhead
+0.125
 """
 
 from importlib.metadata import version as _version
 
-__all__ = ["__version__"]
+from zerospace._zerospace import (
+    Changes,
+    Faults,
+    Memory,
+    Network,
+    OtherPlanError,
+    Reading,
+    VerificationError,
+)
+
 __version__ = _version("zerospace")
+
+__all__ = [
+    "Changes",
+    "Faults",
+    "Memory",
+    "Network",
+    "OtherPlanError",
+    "Reading",
+    "VerificationError",
+    "__version__",
+]

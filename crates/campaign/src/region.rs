@@ -153,7 +153,8 @@ impl<'a> StoredRegion<'a> {
         &self.region.bytes
     }
 
-    pub(crate) fn check_plane(&self) -> Range<u64> {
+    /// Offsets of the region's bits in the check plane.
+    pub fn check_plane(&self) -> Range<u64> {
         self.check_plane.clone()
     }
 
@@ -163,7 +164,7 @@ impl<'a> StoredRegion<'a> {
     }
 
     /// Word with the check bits that faults reach.
-    pub(crate) fn exposed_word(&self) -> WordShape {
+    pub fn exposed_word(&self) -> WordShape {
         let shape = self.code.word();
         WordShape { check_bits: if self.region.check_bits_exposed { shape.check_bits } else { 0 }, ..shape }
     }

@@ -1,7 +1,8 @@
 //! The `zerospace` program: one file for each command, over the library `harness`. Only this crate prints, reads the
 //! clock, the environment and the arguments. stdout carries data (tables, paths), stderr progress and errors.
 //!
-//! The program is a library with one function, so that other starters, such as the Python package, run the same program.
+//! The program is a library, so that other starters, such as the Python package, run the same program ([`main`]), and say
+//! of a checkpoint what it says ([`inspection`]).
 
 // The one crate that may; clippy.toml bans these elsewhere.
 #![allow(clippy::disallowed_methods)]
@@ -10,4 +11,5 @@ mod commands;
 mod program;
 mod terminal;
 
+pub use commands::inspect::inspection;
 pub use program::main;

@@ -73,6 +73,12 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     Ok(Outcome::Done)
 }
 
+/// What `zerospace inspect` says about a checkpoint under the name `path`: its text, and its JSON document.
+pub fn inspection(path: &Path, checkpoint: &Checkpoint) -> (String, String) {
+    let inspection = Inspection { checkpoints: vec![Inspected::new(path, checkpoint)], written: Vec::new() };
+    (inspection.text(), document::json(&inspection))
+}
+
 /// Folder, file and architecture of a checkpoint.
 fn network(path: &Path, model: &ModelSpec) -> String {
     let text = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
