@@ -6,6 +6,7 @@
 //! | task | item |
 //! |---|---|
 //! | read images by the name of their set | [`DataSets`] |
+//! | read a float network from its file | [`FloatFile`] |
 //! | quantize a float network, measure float and int8 accuracy | [`FloatNetwork`], [`Rounding`], [`int8_top1`] |
 //! | open an experiment file with its checkpoints and images | [`LoadedExperiment`] |
 //! | evaluate trials of an int8 network | [`Int8`] |
@@ -26,6 +27,7 @@ mod evaluator;
 mod experiment;
 mod failure;
 mod fault_free;
+mod float_file;
 mod images;
 pub mod network_text;
 mod observer;
@@ -42,6 +44,7 @@ pub use evaluator::{CompiledNetwork, Int8, check_fit};
 pub use experiment::{LoadedExperiment, ReadyNetwork, provenance, stored_network};
 pub use failure::Failure;
 pub use fault_free::{FaultFree, ForeignFaultFree, measure_fault_free};
+pub use float_file::FloatFile;
 pub use images::{
     DEFAULT_SIDE, DataSets, Images, LABEL_FREE, MissingSet, SYNTHETIC, SYNTHETIC_SHORT,
     calibrated_on_synthetic, fetchable, is_folder, is_synthetic, left_out,

@@ -4,8 +4,8 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use data::{DataError, ImageSet};
 use ecc::Constraint;
-use graph::{Graph, Preprocessing, Variant};
-use zoo::{Bound, OnnxModel};
+use graph::{Preprocessing, Variant};
+use zoo::OnnxModel;
 
 use crate::terminal::exit::Outcome;
 use crate::terminal::machine::Machine;
@@ -16,7 +16,7 @@ use crate::terminal::quantization::{RoundingOptions, Within};
 use crate::terminal::signals;
 use harness::network_text;
 use harness::{
-    DEFAULT_SIDE, Failure, FloatNetwork, Ranges, agreeing, check_fit, import, int8_top1, is_folder, observed,
+    DEFAULT_SIDE, Failure, FloatFile, FloatNetwork, Ranges, agreeing, check_fit, int8_top1, is_folder, observed,
     violations,
 };
 
@@ -165,22 +165,11 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     };
     let ranges = Ranges::new(batch, training.as_ref());
     let test = data.images(set, "test", arguments.images.map(|n| n as usize), side, &observer)?.set;
-    let mut preprocessing = preprocessing(arguments, test.shape().channels).map_err(Failure::Input)?;
-    if let Some(onnx) = &onnx {
-        check_fit(&onnx.model, &test).map_err(Failure::Input)?;
-        preprocessing = onnx.arithmetic.preprocessing(&preprocessing).map_err(Failure::input)?;
-    }
-    let (graph, Bound { parameters, reading }) =
-        float_network(arguments, variant, onnx, &test).map_err(Failure::Input)?;
-
-    let network = FloatNetwork {
-        graph: &graph,
-        parameters: &parameters,
-        preprocessing: &preprocessing,
-        source: &arguments.checkpoint,
-        reading: &reading,
-    };
-    let description = network_text::description(graph.spec(), graph.layers(), &reading, &preprocessing, set);
+    let preprocessing = preprocessing(arguments, test.shape().channels).map_err(Failure::Input)?;
+    let file = float_file(arguments, variant, onnx, &test, &preprocessing).map_err(Failure::Input)?;
+    let network = file.network();
+    let FloatNetwork { graph, preprocessing, reading, .. } = network;
+    let description = network_text::description(graph.spec(), graph.layers(), reading, preprocessing, set);
     output::data(&description.join("\n"));
     progress_line("float network ...");
     let predictions =
@@ -192,7 +181,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     };
     let float = agreeing(&predictions, &test);
     progress_line("int8 network ...");
-    let warning = network_text::at_chance(float, &test, graph.spec(), &preprocessing);
+    let warning = network_text::at_chance(float, &test, graph.spec(), preprocessing);
     let mut checkpoint =
         network.quantized(arguments.rounding.rule(), &Constraint::NONE, ranges).map_err(Failure::Input)?;
     let total: usize = checkpoint.weights.iter().map(|w| w.values().len()).sum();
@@ -283,26 +272,24 @@ fn read_onnx(arguments: &Arguments) -> anyhow::Result<OnnxModel> {
 }
 
 /// Reads the network for the images of a set: the named architecture, or an ONNX model.
-fn float_network(
+fn float_file(
     arguments: &Arguments,
     variant: Option<Variant>,
     onnx: Option<OnnxModel>,
     images: &ImageSet,
-) -> anyhow::Result<(Graph, Bound)> {
+    preprocessing: &Preprocessing,
+) -> anyhow::Result<FloatFile> {
     let file = &arguments.checkpoint;
+    if let Some(onnx) = onnx {
+        check_fit(&onnx.model, images)?;
+        return FloatFile::from_onnx(file, onnx, preprocessing);
+    }
     let shape = images.shape();
     let input = [shape.channels, shape.height, shape.width];
-    if let Some(onnx) = onnx {
-        let graph =
-            zoo::build_stored(&onnx.model, &onnx.layers).with_context(|| file.display().to_string())?;
-        let parameters = zoo::bind(&graph, onnx.parameters).with_context(|| file.display().to_string())?;
-        return Ok((graph, Bound { parameters, reading: onnx.notes }));
-    }
-    let architecture = arguments.architecture.clone().expect("what is no ONNX model names its architecture");
-    let model = zoo::model(&architecture, variant, arguments.width, classes(arguments, images)?, input)?;
-    let graph = zoo::build(&model)?;
-    let bound = import(&graph, file, &arguments.within.selection())?;
-    Ok((graph, bound))
+    let architecture =
+        arguments.architecture.as_deref().expect("what is no ONNX model names its architecture");
+    let model = zoo::model(architecture, variant, arguments.width, classes(arguments, images)?, input)?;
+    FloatFile::from_state_dict(file, &model, &arguments.within.selection(), preprocessing)
 }
 
 /// Checks before the work that the folder of the output exists.
