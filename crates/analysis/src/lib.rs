@@ -55,6 +55,7 @@ pub use plot::style::{Marker, Style, style_of, styles_of};
 pub use plot::training::{large_values_figure, throttled_accuracy_figure};
 pub use report::context::{Commands, Context, Run};
 pub use report::files::{write_large_weights, write_network_table, write_report, write_trainings};
+pub use text::arrow::{ArrowTable, Values};
 pub use text::comparison::{comparison_csv, comparison_latex, comparison_markdown, comparison_outcomes};
 pub use text::conditions::conditions;
 pub use text::drops::{Statistic, drop_latex, drop_table};

@@ -226,7 +226,7 @@ fn a_report_of_changed_trials_says_so_and_pairs_nothing() {
     assert!(header.ends_with(",changed_probability"), "{header}");
     let table = drop_table(&only, Statistic::AllTrials);
     assert!(table.contains("1.0e-3 ± ") && table.contains("P(changed), m the mean"), "{table}");
-    assert_eq!(trials_frame(&rows).width(), 26);
+    assert_eq!(trials_frame(&rows).width(), 29);
 
     // Beside ordinary cells: those are still compared.
     rows.extend(cell("faulty", 1e-6, &[1, 2, 3]));
@@ -376,7 +376,7 @@ fn a_trial_recorded_twice_alike_counts_once() {
 #[test]
 fn the_frame_has_a_row_a_trial() {
     let frame = trials_frame(&cell("faulty", 1e-3, &PAPER));
-    assert_eq!(frame.shape(), (10, 25));
+    assert_eq!(frame.shape(), (10, 28));
     let drops = frame.column("drop_points").expect("a column").f64().expect("reals");
     assert_eq!(drops.get(5), Some(23.02));
 }

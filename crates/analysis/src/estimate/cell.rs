@@ -97,7 +97,7 @@ pub(crate) fn lost_points(row: &TrialRow) -> f64 {
     points(drop_in_images(row) as f64, row.images)
 }
 
-/// The trials as a data frame: the counts of the records, and `drop_points`, the accuracy drop in
+/// The trials as a data frame: the counts and hashes of the records, and `drop_points`, the accuracy drop in
 /// points (clean - faulty accuracy, each in % of images). The rows are not checked. If some cells draw only changed
 /// trials, there is a column `changed_probability`, null for the other cells.
 pub fn trials_frame(rows: &[TrialRow]) -> DataFrame {
@@ -126,6 +126,9 @@ pub fn trials_frame(rows: &[TrialRow]) -> DataFrame {
         count("padding_changed", rows, |r| r.record.padding_changed),
         count("correct", rows, |r| r.record.correct),
         count("agree", rows, |r| r.record.agree),
+        text("pattern_hash", rows, |r| &r.record.pattern_hash),
+        text("weights_hash", rows, |r| &r.record.weights_hash),
+        text("predictions_hash", rows, |r| &r.record.predictions_hash),
         real("drop_points", rows, |r| {
             Some(points(r.clean_correct as f64 - r.record.correct as f64, r.images))
         }),

@@ -1,5 +1,6 @@
 //! Estimates as text: Markdown, LaTeX and CSV.
 
+pub(crate) mod arrow;
 pub(crate) mod comparison;
 pub(crate) mod conditions;
 pub(crate) mod csv;
