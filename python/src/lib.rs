@@ -15,6 +15,8 @@ mod memory;
 mod network;
 mod program;
 mod reading;
+mod run;
+mod table;
 
 use pyo3::pymodule;
 
@@ -33,4 +35,8 @@ mod _zerospace {
     use crate::program::program;
     #[pymodule_export]
     use crate::reading::{Changes, Reading};
+    #[pymodule_export]
+    use crate::run::{Run, open_run};
+    #[pymodule_export]
+    use crate::table::Table;
 }

@@ -2,8 +2,11 @@
 
 import doctest
 import inspect
+from pathlib import Path
 
 import zerospace
+
+NAMES = {"zerospace": zerospace, "REPOSITORY": Path(__file__).resolve().parents[2]}
 
 
 def documented():
@@ -25,7 +28,7 @@ def test_everything_public_has_a_docstring():
 def test_the_examples_print_what_they_show():
     runner, found = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS), 0
     for name, text in documented():
-        example = doctest.DocTestParser().get_doctest(text, {"zerospace": zerospace}, name, None, 0)
+        example = doctest.DocTestParser().get_doctest(text, dict(NAMES), name, None, 0)
         found += len(example.examples)
         runner.run(example)
     assert runner.failures == 0 and found > 0

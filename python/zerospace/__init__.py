@@ -17,7 +17,10 @@ from zerospace._zerospace import (
     Network,
     OtherPlanError,
     Reading,
+    Run,
+    Table,
     VerificationError,
+    open_run,
 )
 
 __version__ = _version("zerospace")
@@ -29,6 +32,9 @@ __all__ = [
     "Network",
     "OtherPlanError",
     "Reading",
+    "Run",
+    "Table",
     "VerificationError",
     "__version__",
+    "open_run",
 ]

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use analysis::{
-    Commands, Context, Estimates, Measure, Run, Sensitivity, Statistic, drop_table, sensitivity_markdown,
+    Commands, Context, Estimates, Figure, Measure, Run, Sensitivity, Statistic, accuracy_figure, drop_table,
+    sensitivity_markdown,
 };
 use anyhow::anyhow;
 use records::{Manifest, Store, StoreError, read_trials};
@@ -66,17 +67,22 @@ impl<'a> RunReport<'a> {
             ),
         };
         let notes = notes(manifest);
-        let classes: Vec<u64> = manifest.networks.iter().map(|n| n.classes).collect();
-        let chance = classes.first().filter(|c| classes.iter().all(|d| d == *c) && !is_label_free(manifest));
         let context = Context {
             title: &manifest.experiment,
-            chance_percent: chance.map(|&classes| 100.0 / classes as f64),
+            chance_percent: chance_percent(manifest),
             stop: manifest.stop,
             networks: &manifest.networks,
             notes: &notes,
             run: Some(Run { manifest, commands, trials_sha256: &trials_sha256 }),
         };
         analysis::write_report(&self.estimates, &context, folder).map_err(Failure::machine)
+    }
+
+    /// The figure of accuracy against bit error rate; `None` if the run only swept tensors or bits.
+    pub fn figure(&self) -> Option<Figure> {
+        let manifest = self.store.manifest();
+        let shown = !self.estimates.panels().is_empty();
+        shown.then(|| accuracy_figure(&self.estimates, &manifest.experiment, chance_percent(manifest)))
     }
 
     /// The headline table as Markdown: accuracy drops, or the most sensitive tensors and bits of a sweep.
@@ -111,6 +117,13 @@ pub fn is_synthetic_run(manifest: &Manifest) -> bool {
 /// Returns true if the fault-free predictions stand for the labels.
 fn is_label_free(manifest: &Manifest) -> bool {
     manifest.cells.first().is_some_and(|cell| cell.spec.evaluation.label_free)
+}
+
+/// Accuracy of guessing in % of the images, if the networks share it.
+fn chance_percent(manifest: &Manifest) -> Option<f64> {
+    let mut classes = manifest.networks.iter().map(|network| network.classes);
+    let first = classes.next().filter(|_| !is_label_free(manifest))?;
+    classes.all(|other| other == first).then_some(100.0 / first as f64)
 }
 
 /// Lines on the trials, the networks and the images, for the report.

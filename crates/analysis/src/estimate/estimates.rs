@@ -152,7 +152,7 @@ impl Estimates {
     }
 
     /// Models and fault models to show side by side; in a sweep only those that are not confined to a tensor or bit.
-    pub(crate) fn panels(&self) -> Vec<(&str, &FaultModel)> {
+    pub fn panels(&self) -> Vec<(&str, &FaultModel)> {
         let swept = self.is_swept();
         let shown = |(_, fault_model): &(&str, &FaultModel)| !swept || fault_model.scope.is_whole();
         panels(&self.cells).into_iter().filter(shown).collect()

@@ -16,8 +16,8 @@ use crate::terminal::quantization::{RoundingOptions, Within};
 use crate::terminal::signals;
 use harness::network_text;
 use harness::{
-    DEFAULT_SIDE, Failure, FloatFile, FloatNetwork, Ranges, agreeing, check_fit, int8_top1, is_folder, observed,
-    violations,
+    DEFAULT_SIDE, Failure, FloatFile, FloatNetwork, Ranges, agreeing, check_fit, int8_top1, is_folder,
+    observed, violations,
 };
 
 /// Default number of classes of a network for images without labels: ImageNet's.
