@@ -5,6 +5,7 @@
 
 mod campaign;
 mod completions;
+mod corrupt;
 mod data_forms;
 mod data_sets;
 mod doctor;

@@ -21,7 +21,7 @@ fn wrong_inputs_are_named() {
 
     refuses(folder, &["plan", "no.toml"], 2, "no.toml: No such file or directory (os error 2)");
     write("typo.toml", &experiment(3).replace("seed", "sead"));
-    let known = "`name`, `title`, `seed`, `trials`, `unit_trials`, `trials_of`, `stop`, `fault_model`, `sweep`, `rates`, `protections`, `model`, `data`";
+    let known = "`name`, `title`, `seed`, `trials`, `unit_trials`, `trials_of`, `stop`, `fault_model`, `sweep`, `rates`, `protections`, `model`, `data`, `evaluator`";
     refuses(
         folder,
         &["run", "typo.toml"],
@@ -63,7 +63,7 @@ fn wrong_inputs_are_named() {
         "foreign/manifest.json: not a zerospace manifest: missing field `manifest_version` at line 1 column 2",
     );
     write("foreign/manifest.json", r#"{"manifest_version": 9, "news": 1}"#);
-    refuses(folder, &["merge", "foreign"], 2, "foreign/manifest.json: manifest version 9, newest known is 3");
+    refuses(folder, &["merge", "foreign"], 2, "foreign/manifest.json: manifest version 9, newest known is 4");
 
     // A part that a newer program has left beside ours.
     succeed(folder, &["run", "x.toml"]);

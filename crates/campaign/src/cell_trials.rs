@@ -1,4 +1,4 @@
-use design::{BitErrorRate, CellSpec, FaultKind, RateTooHigh};
+use design::{BitErrorRate, CellSpec, FaultKind, FaultModel, RateTooHigh};
 use inject::ScopedBits;
 use rayon::prelude::*;
 
@@ -48,15 +48,29 @@ impl<'a> CellTrials<'a> {
     /// trial changes anything.
     pub fn new(memory: &'a StoredNetwork<'a>, cell: &CellSpec) -> Result<Self, CellTrialsError> {
         let CellSpec { fault_model, rate, seed, .. } = cell;
-        fault_model.kind.check_rate(*rate)?;
-        let trials = match cell.changed_probability {
-            Some(_) => Trials::Changed(memory.changed_trials(*rate)?),
-            None => {
-                let bits = memory.network().bits_in(&fault_model.scope, memory.protection())?;
-                Trials::All(fault_model.kind, bits)
+        match cell.changed_probability {
+            None => Self::ordinary(memory, fault_model, *rate, *seed),
+            Some(_) => {
+                fault_model.kind.check_rate(*rate)?;
+                let trials = Trials::Changed(memory.changed_trials(*rate)?);
+                Ok(Self { memory, trials, rate: *rate, seed: *seed })
             }
-        };
-        Ok(Self { memory, trials, rate: *rate, seed: *seed })
+        }
+    }
+
+    /// Prepares the ordinary trials of a memory under a fault model: those of every cell with these conditions.
+    ///
+    /// # Errors
+    /// When the fault model has no meaning for the network or at the rate.
+    pub fn ordinary(
+        memory: &'a StoredNetwork<'a>,
+        fault_model: &FaultModel,
+        rate: BitErrorRate,
+        seed: u64,
+    ) -> Result<Self, CellTrialsError> {
+        fault_model.kind.check_rate(rate)?;
+        let bits = memory.network().bits_in(&fault_model.scope, memory.protection())?;
+        Ok(Self { memory, trials: Trials::All(fault_model.kind, bits), rate, seed })
     }
 
     /// Draws the trial of this number and reads the memory under its faults.

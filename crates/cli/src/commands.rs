@@ -1,6 +1,7 @@
 //! One file for each command.
 
 pub(crate) mod completions;
+pub(crate) mod corrupt;
 pub(crate) mod data_sets;
 pub(crate) mod doctor;
 pub(crate) mod fit;

@@ -9,8 +9,8 @@ use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, Subcomma
 use harness::Failure;
 
 use crate::commands::{
-    completions, data_sets, doctor, fit, inspect, man, merge, plan, quantize, replay, report, reproduce, run,
-    status, submit, table1, train, verify,
+    completions, corrupt, data_sets, doctor, fit, inspect, man, merge, plan, quantize, replay, report,
+    reproduce, run, status, submit, table1, train, verify,
 };
 use crate::terminal::exit::{self, Outcome};
 use crate::terminal::signals::{self, StoredWork};
@@ -62,6 +62,7 @@ enum Verb {
     Report(report::Arguments),
     Replay(replay::Arguments),
     Verify(verify::Arguments),
+    Corrupt(corrupt::Arguments),
     Fit(fit::Arguments),
     Doctor(doctor::Arguments),
     Completions(completions::Arguments),
@@ -85,6 +86,7 @@ impl Verb {
             | Self::Submit(_)
             | Self::Status(_)
             | Self::Replay(_)
+            | Self::Corrupt(_)
             | Self::Fit(_)
             | Self::Completions(_)
             | Self::Man(_) => None,
@@ -152,6 +154,7 @@ fn execute(verb: Verb, executable: io::Result<PathBuf>) -> Result<Outcome, Failu
         Verb::Report(arguments) => report::execute(&arguments),
         Verb::Replay(arguments) => replay::execute(&arguments),
         Verb::Verify(arguments) => verify::execute(&arguments),
+        Verb::Corrupt(arguments) => corrupt::execute(&arguments),
         Verb::Fit(arguments) => fit::execute(&arguments),
         Verb::Doctor(arguments) => doctor::execute(&arguments),
         Verb::Completions(arguments) => completions::execute(&arguments, &mut Arguments::command()),

@@ -7,7 +7,7 @@ use campaign::{Evaluation, EvaluatorSection, Experiment, own_evaluator_id};
 use data::ImageSet;
 use design::{CellSpec, EvaluationSet};
 use ecc::MemoryLayout;
-use quant::{Activations, Checkpoint, QuantTensor};
+use quant::{Activations, Checkpoint, QuantTensor, TensorFile};
 use records::{Environment, Manifest, NetworkEntry, TensorEntry};
 
 use crate::evaluator::evaluator;
@@ -28,6 +28,20 @@ pub fn stored_network(label: &str, checkpoint: &Checkpoint) -> campaign::Network
         label: label.into(),
         digest: checkpoint.digest(),
         evaluator: evaluator(checkpoint),
+        layout,
+        plane,
+    }
+}
+
+/// The int8 tensors of a file in memory order. They have no evaluator: its name is empty.
+pub fn stored_tensors(label: &str, file: &TensorFile) -> campaign::Network {
+    let tensors = file.tensors().iter();
+    let layout = MemoryLayout::new(tensors.clone().map(|tensor| (tensor.name.as_str(), tensor.values.len())));
+    let plane = layout.pack(tensors.map(|tensor| tensor.values.as_slice()));
+    campaign::Network {
+        label: label.into(),
+        digest: file.digest().into(),
+        evaluator: String::new(),
         layout,
         plane,
     }

@@ -41,7 +41,7 @@ mod weights_file;
 
 pub use distribution::{Distribution, violations};
 pub use evaluator::{CompiledNetwork, Int8, check_fit};
-pub use experiment::{LoadedExperiment, ReadyNetwork, provenance, stored_network};
+pub use experiment::{LoadedExperiment, ReadyNetwork, provenance, stored_network, stored_tensors};
 pub use failure::Failure;
 pub use fault_free::{FaultFree, ForeignFaultFree, measure_fault_free};
 pub use float_file::FloatFile;

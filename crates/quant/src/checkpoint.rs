@@ -302,6 +302,11 @@ impl Checkpoint {
         checkpoint.map_err(|kind| CheckpointError { path: path.into(), kind })
     }
 
+    /// True if a file with this header calls itself a checkpoint.
+    pub(crate) fn is_named_in(header: &safetensors::tensor::Metadata) -> bool {
+        header.metadata().as_ref().is_some_and(|entries| entries.contains_key(METADATA_KEY))
+    }
+
     /// The oldest version that can hold this network.
     fn version(&self) -> u32 {
         let per_channel = self.weights.iter().any(|w| matches!(w.scale(), WeightScale::Channels(_)));
@@ -544,10 +549,10 @@ fn to_json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("plain data with string keys always serializes")
 }
 
-fn as_bytes(values: &[i8]) -> Vec<u8> {
+pub(crate) fn as_bytes(values: &[i8]) -> Vec<u8> {
     values.iter().map(|&v| v as u8).collect()
 }
 
-fn le_bytes(values: &[f32]) -> Vec<u8> {
+pub(crate) fn le_bytes(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|v| v.to_le_bytes()).collect()
 }

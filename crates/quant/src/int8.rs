@@ -200,10 +200,13 @@ impl QuantTensor {
 
     /// The real values, `q / scale`.
     pub fn dequantize(&self) -> FloatTensor {
-        let scales = each(&self.scale, self.values.len());
-        let values = self.values.iter().zip(scales).map(|(&q, scale)| f32::from(q) / scale).collect();
-        FloatTensor::new(self.shape.clone(), values)
+        FloatTensor::new(self.shape.clone(), real_values(&self.values, &self.scale))
     }
+}
+
+/// The real values of a tensor's values, `q / scale`.
+pub(crate) fn real_values(values: &[i8], scale: &WeightScale) -> Vec<f32> {
+    values.iter().zip(each(scale, values.len())).map(|(&q, scale)| f32::from(q) / scale).collect()
 }
 
 /// The scale of each of a tensor's values.

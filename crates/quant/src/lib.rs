@@ -23,6 +23,7 @@ mod float;
 mod int8;
 mod levels_per_unit;
 mod provenance;
+mod tensor_file;
 mod values;
 
 pub use checkpoint::{CHECKPOINT_VERSION, Checkpoint, CheckpointError, Contents, InvalidCheckpoint};
@@ -32,4 +33,5 @@ pub use int8::{
 };
 pub use levels_per_unit::{InvalidLevelsPerUnit, LevelsPerUnit};
 pub use provenance::Provenance;
+pub use tensor_file::{FileTensor, MissingScale, TensorFile, TensorFileError, WeightsAs};
 pub use values::{ValueError, check_values};
