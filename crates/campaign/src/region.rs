@@ -46,10 +46,16 @@ impl BlockFlips {
         ones(self.check).for_each(|bit| image.flip_check(first + bit));
     }
 
-    /// Words of the block that are hit, ascending.
-    fn words_hit(&self, shape: WordShape) -> impl Iterator<Item = usize> {
-        let words = 0..BLOCK / shape.weights;
-        words.filter(move |&word| !self.of_word(word, shape).is_empty())
+    /// Bit w: word w of the block is hit.
+    fn words_hit(&self, shape: WordShape) -> u64 {
+        if shape.weights == BLOCK {
+            return 1;
+        }
+        let bytes = shape.weights.trailing_zeros();
+        let of_data = ones(self.data).fold(0, |hit, bit| hit | 1 << (bit >> 3 >> bytes));
+        // Narrow numbers divide faster.
+        let word_of_check = |bit: u64| bit as u32 / shape.check_bits as u32;
+        ones(self.check).fold(of_data, |hit, bit| hit | 1 << word_of_check(bit))
     }
 
     /// The flips in word `word` of the block alone.
@@ -214,28 +220,28 @@ impl<'a> StoredRegion<'a> {
         let data = if self.is_data_plane { pattern.data.as_slice() } else { &[] };
         let first = pattern.check.partition_point(|bit| *bit < self.check_plane.start);
         let end = pattern.check.partition_point(|bit| *bit < self.check_plane.end);
-        let check = pattern.check[first..end].iter().map(|bit| bit - self.check_plane.start);
-        let bytes_first = if self.is_data_plane { DATA_BITS } else { 0 };
-        let mut data = data.iter().map(|bit| (bit / DATA_BITS, bit % DATA_BITS)).peekable();
-        let mut check = check
-            .map(|bit| (bit / self.check_plane_bits, bytes_first + bit % self.check_plane_bits))
-            .peekable();
-        let mut flips = Vec::with_capacity(pattern.data.len() + pattern.check.len());
-        while let Some(block) =
-            [data.peek(), check.peek()].into_iter().flatten().map(|(block, _)| *block).min()
-        {
-            let mut hit = BlockFlips { block, ..BlockFlips::default() };
-            while let Some((_, bit)) = data.next_if(|(of, _)| *of == block) {
-                hit.data |= 1 << bit;
+        let check = &pattern.check[first..end];
+        let mut flips: Vec<BlockFlips> = Vec::with_capacity(data.len() + check.len());
+        let mut flip = |block: u64, data: u64, check: u64| match flips.last_mut() {
+            Some(last) if last.block == block => {
+                last.data |= data;
+                last.check |= check;
             }
-            while let Some((_, bit)) = check.next_if(|(of, _)| *of == block) {
-                match bit.checked_sub(DATA_BITS) {
-                    None => hit.data |= 1 << bit,
-                    Some(check) => hit.check |= 1 << check,
-                }
+            _ => flips.push(BlockFlips { block, data, check }),
+        };
+        let mut data = data.iter().copied().peekable();
+        for bit in check {
+            let offset = bit - self.check_plane.start;
+            let (block, bit) = (offset / self.check_plane_bits, offset % self.check_plane_bits);
+            while let Some(bit) = data.next_if(|bit| bit / DATA_BITS <= block) {
+                flip(bit / DATA_BITS, 1 << (bit % DATA_BITS), 0);
             }
-            flips.push(hit);
+            match if self.is_data_plane { Some(bit) } else { bit.checked_sub(DATA_BITS) } {
+                None => flip(block, 1 << bit, 0),
+                Some(check) => flip(block, 0, 1 << check),
+            }
         }
+        data.for_each(|bit| flip(bit / DATA_BITS, 1 << (bit % DATA_BITS), 0));
         flips
     }
 
@@ -384,6 +390,8 @@ impl<'a> StoredRegion<'a> {
         let own_words = hit.own.as_flattened().as_chunks::<N>().0;
         let as_stored_words = as_stored.as_flattened().as_chunks::<N>().0;
         let words = hit.words.iter().zip(hit.read.as_chunks::<N>().0).zip(&hit.statuses);
+        let tensors = self.layout.tensors();
+        let mut tensor = 0;
         trial.words_hit += hit.words.len() as u64;
         for ((&word, read), &status) in words {
             let right = *read == as_stored_words[word];
@@ -400,13 +408,19 @@ impl<'a> StoredRegion<'a> {
             let byte = word * N;
             let first = hit.flips[byte / BLOCK].block as usize * BLOCK + byte % BLOCK;
             losses = self.losses_up_to(first..first + N, losses, &mut trial.changes);
-            for (i, (&value, own)) in read.iter().zip(&own_words[word]).enumerate() {
+            // Words ascend, and none has bytes of two tensors.
+            while tensors.get(tensor + 1).is_some_and(|next| next.start <= first) {
+                tensor += 1;
+            }
+            let span = &tensors[tensor];
+            for (byte, (&value, own)) in (first..).zip(read.iter().zip(&own_words[word])) {
                 if value == *own {
                     continue;
                 }
-                match self.layout.locate(first + i) {
-                    Some((tensor, index)) => trial.changes.push(WeightChange { tensor, index, value }),
-                    None => trial.padding_changed += 1,
+                let index = byte - span.start;
+                match index < span.len {
+                    true => trial.changes.push(WeightChange { tensor, index, value }),
+                    false => trial.padding_changed += 1,
                 }
             }
         }
@@ -495,10 +509,13 @@ impl<'a> StoredRegion<'a> {
         // Fetched together, so that the waits for memory overlap.
         let own = self.blocks(flips);
         let mut received = self.stored(&own);
+        let words_of_block = BLOCK / shape.weights;
         let mut words = Vec::with_capacity(flips.len());
         for (number, flips) in flips.iter().enumerate() {
             flips.apply(&mut received, number, shape);
-            words.extend(flips.words_hit(shape).map(|word| number * BLOCK / shape.weights + word));
+            for word in ones(flips.words_hit(shape)) {
+                words.push(number * words_of_block + word as usize);
+            }
         }
         let mut read = vec![0; words.len() * shape.weights];
         let mut statuses = vec![WordStatus::Clean; words.len()];

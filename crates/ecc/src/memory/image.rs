@@ -24,11 +24,13 @@ impl MemoryImage {
     }
 
     /// Bytes of the weights.
+    #[inline]
     pub fn data(&self) -> &[u8] {
         &self.data
     }
 
     /// Bytes of the check bits beside the weights; empty if there are none.
+    #[inline]
     pub fn check(&self) -> &[u8] {
         &self.check
     }
@@ -47,6 +49,7 @@ impl MemoryImage {
     ///
     /// # Panics
     /// When there is no such bit.
+    #[inline]
     pub fn flip_data(&mut self, bit: u64) {
         flip(&mut self.data, bit);
     }
@@ -55,6 +58,7 @@ impl MemoryImage {
     ///
     /// # Panics
     /// When there is no such bit.
+    #[inline]
     pub fn flip_check(&mut self, bit: u64) {
         flip(&mut self.check, bit);
     }
@@ -63,6 +67,7 @@ impl MemoryImage {
     ///
     /// # Panics
     /// When there is no such block.
+    #[inline]
     pub fn block(&self, index: usize) -> u64 {
         u64::from_le_bytes(self.data.as_chunks().0[index])
     }
@@ -71,6 +76,7 @@ impl MemoryImage {
     ///
     /// # Panics
     /// When there is no such block.
+    #[inline]
     pub fn set_block(&mut self, index: usize, block: u64) {
         self.data.as_chunks_mut().0[index] = block.to_le_bytes();
     }
@@ -79,6 +85,7 @@ impl MemoryImage {
     ///
     /// # Panics
     /// When there is no such word.
+    #[inline]
     pub fn check_word(&self, word: usize, bits: usize) -> u64 {
         if bits == 0 {
             return 0;
@@ -93,6 +100,7 @@ impl MemoryImage {
     ///
     /// # Panics
     /// When there is no such word.
+    #[inline]
     pub fn set_check_word(&mut self, word: usize, bits: usize, value: u64) {
         if bits == 0 {
             return;
@@ -112,6 +120,7 @@ impl MemoryImage {
     }
 }
 
+#[inline]
 fn flip(plane: &mut [u8], bit: u64) {
     plane[usize::try_from(bit / 8).expect("planes are addressed with usize")] ^= 1 << (bit % 8);
 }

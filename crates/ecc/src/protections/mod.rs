@@ -136,9 +136,12 @@ fn word(weights: &[i8; BLOCK]) -> u64 {
 }
 
 /// Writes a block's weights.
+#[inline]
 fn store(block: u64, weights: &mut [i8]) {
-    for (weight, byte) in weights.iter_mut().zip(block.to_le_bytes()) {
-        *weight = byte.cast_signed();
+    let bytes = block.to_le_bytes().map(u8::cast_signed);
+    match <&mut [i8; BLOCK]>::try_from(&mut *weights) {
+        Ok(weights) => *weights = bytes,
+        Err(_) => weights.iter_mut().zip(bytes).for_each(|(weight, byte)| *weight = byte),
     }
 }
 
