@@ -12,6 +12,9 @@
 //! same flips of their data bits. Rates share streams too: the curves of one campaign are paired
 //! across rates as they are across protections.
 //!
+//! A user's own faults are a list of bits ([`FaultPattern::new`]), or drawn from a flip probability for every stored bit
+//! ([`FlipMap`]), such as the map of a measured chip.
+//!
 //! Conditional sampling, where faults are drawn given that some word reads back wrong, draws word by word from streams of
 //! its own ([`WordFaults`]).
 //!
@@ -22,6 +25,7 @@
 mod faults;
 mod fit;
 mod models;
+mod own_faults;
 mod pattern;
 pub mod sampling;
 mod scoped_bits;
@@ -31,6 +35,7 @@ mod word_faults;
 pub use faults::Faults;
 pub use fit::{BITS_OF_MEGABIT, FitError, FlipRate};
 pub use models::{MeanFlips, mean_flips, sample};
+pub use own_faults::{FlipMap, NoProbability, PositionError};
 pub use pattern::{FaultPattern, PlaneSizes};
 pub use scoped_bits::ScopedBits;
 pub use word_faults::WordFaults;
