@@ -1,9 +1,11 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use design::{
     BitErrorRate, FaultKind, FaultModel, FaultModelError, Metric, MetricError, ProtectionName, StopRule,
 };
+use ecc::{BLOCK, Kernel, MatrixCode, MatrixError};
 use records::MAX_UNITS;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -43,6 +45,10 @@ pub struct Experiment {
     rate_numbers: Vec<f64>,
     #[serde(skip)]
     rates: Vec<BitErrorRate>,
+    /// Protections by a parity-check matrix, which `protections` may name. Reading the file registers them
+    /// ([`ecc::register`]).
+    #[serde(default, rename = "code")]
+    pub codes: Vec<CodeSection>,
     /// Protection ids; the file may also have the paper's names.
     pub protections: Vec<ProtectionName>,
     /// The networks.
@@ -74,6 +80,57 @@ pub enum Sweep {
     Tensor,
     /// Each bit of the weights' bytes.
     Bit,
+}
+
+/// `[[code]]`: a protection by its parity-check matrix ([`ecc::MatrixCode`]).
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CodeSection {
+    /// Id of the protection.
+    pub name: String,
+    /// File of the matrix ([`ecc::ParityCheckMatrix`]); a relative path is relative to the experiment file.
+    pub matrix: PathBuf,
+    /// Number of flips in a word that are always corrected.
+    pub corrects: usize,
+    /// Weights of a word, 8 or 4. Default 8.
+    #[serde(default = "weights_of_block")]
+    pub weights: usize,
+    /// Stored bit of each column; absent: column i is stored bit i.
+    pub positions: Option<Vec<usize>>,
+    /// Stored bits that are check bits; absent: those beside the weights.
+    pub check_bits: Option<Vec<usize>>,
+}
+
+fn weights_of_block() -> usize {
+    BLOCK
+}
+
+impl CodeSection {
+    /// Makes the protection and registers it. `path` is the experiment file.
+    fn register(&self, path: &Path) -> Result<(), ExperimentError> {
+        let wrong = |error: Box<dyn std::error::Error + Send + Sync>| ExperimentError::Code {
+            path: path.into(),
+            name: self.name.clone(),
+            error,
+        };
+        let file = path.parent().unwrap_or(Path::new("")).join(&self.matrix);
+        let text = std::fs::read_to_string(&file)
+            .map_err(|source| ExperimentError::Io { path: file.clone(), source })?;
+        let matrix = text.parse().map_err(|error: MatrixError| ExperimentError::Syntax {
+            path: file,
+            message: error.to_string(),
+        })?;
+        let code = MatrixCode {
+            id: self.name.clone(),
+            matrix,
+            corrects: self.corrects,
+            weights: self.weights,
+            positions: self.positions.clone(),
+            check_bits: self.check_bits.clone(),
+        };
+        let protection = code.protection(Kernel::fastest()).map_err(|error| wrong(error.into()))?;
+        ecc::register(Arc::new(protection)).map_err(|error| wrong(error.into()))
+    }
 }
 
 /// `[[model]]`: a network.
@@ -171,6 +228,16 @@ pub enum ExperimentError {
         /// The wrong metric.
         error: MetricError,
     },
+    /// A `[[code]]` makes no protection.
+    #[error("{path}: code {name:?}: {error}", path = .path.display())]
+    Code {
+        /// The file.
+        path: PathBuf,
+        /// Name of the code.
+        name: String,
+        /// The reason: a [`ecc::MatrixCodeError`] or a [`ecc::RegistrationError`].
+        error: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A key has an impossible value.
     #[error("{path}: `{key}` is {value}, expected {expected}", path = .path.display())]
     Value {
@@ -229,13 +296,15 @@ impl Experiment {
         Ok((Self::parse(&text, path)?, text))
     }
 
-    /// Reads the text of the file `path`, which need not exist: paths of checkpoints are relative to its directory.
+    /// Reads the text of the file `path`, which need not exist: paths of checkpoints and matrices are relative to its
+    /// directory.
     ///
     /// # Errors
     /// As [`Experiment::load`].
     pub fn parse(text: &str, path: &Path) -> Result<Self, ExperimentError> {
         let mut experiment: Self =
             from_toml(text).map_err(|message| ExperimentError::Syntax { path: path.into(), message })?;
+        experiment.codes.iter().try_for_each(|code| code.register(path))?;
         experiment.check(path)?;
         let base = path.parent().unwrap_or(Path::new(""));
         for model in &mut experiment.models {

@@ -35,7 +35,8 @@ pub use cell_trials::{CellTrials, CellTrialsError};
 pub use changed::{ChangedTrials, NoChangedTrials};
 pub use evaluation::{ChangedTrial, Evaluation, EvaluationError, Evaluator, Outputs, own_evaluator_id};
 pub use experiment::{
-    DataSection, EvaluatorSection, Experiment, ExperimentError, ModelSection, Sweep, TrialsOf, WeightsForm,
+    CodeSection, DataSection, EvaluatorSection, Experiment, ExperimentError, ModelSection, Sweep, TrialsOf,
+    WeightsForm,
 };
 pub use memory::{StoredNetwork, UnknownTensor};
 pub use plan::{Network, PlanError, expected_outcomes, mean_flips, plan};

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use campaign::{Network, StoredNetwork, WordAccount};
 use design::{BitErrorRate, FaultKind};
 use ecc::{
-    BLOCK, Constraint, Dense, MemoryImage, MemoryLayout, Protection, WordShape, WordStatus, all, by_id,
+    BLOCK, Constraint, Dense, MemoryImage, MemoryLayout, Protection, Region, WordShape, WordStatus, all,
+    by_id,
 };
 use inject::FaultPattern;
 
@@ -49,6 +50,10 @@ impl Protection for Together {
         self.call().as_stored_plane(plane);
     }
 
+    fn regions<'p>(&self, plane: &'p [i8]) -> Vec<Region<'p>> {
+        self.code.regions(plane)
+    }
+
     fn encode_block(&self, _: &[i8; BLOCK], _: &mut MemoryImage, _: usize) {
         unreachable!("blocks are never alone")
     }
@@ -75,7 +80,7 @@ impl Protection for Together {
         self.code.syndrome(image, word)
     }
 
-    fn dense(&self) -> Option<Dense> {
+    fn dense(&self) -> Option<Dense<'_>> {
         None
     }
 }

@@ -19,13 +19,13 @@ use self::kernel::{GROUP_BLOCKS, bytes_before_lines};
 /// The loops handle groups of clean blocks. The protection's own block and word codecs handle all other groups, and the
 /// ends of a plane that fill no group, so the effect of a flip is decided in one place.
 #[derive(Clone, Copy, Debug)]
-pub struct Dense {
+pub struct Dense<'c> {
     kernel: Kernel,
-    code: Code,
+    code: Code<'c>,
 }
 
-impl Dense {
-    pub(crate) fn new(kernel: Kernel, code: Code) -> Self {
+impl<'c> Dense<'c> {
+    pub(crate) fn new(kernel: Kernel, code: Code<'c>) -> Self {
         Self { kernel, code }
     }
 

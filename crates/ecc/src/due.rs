@@ -166,7 +166,7 @@ impl Protection for UnderPolicy {
         }
     }
 
-    fn dense(&self) -> Option<Dense> {
+    fn dense(&self) -> Option<Dense<'_>> {
         self.code.dense()
     }
 

@@ -74,15 +74,15 @@ mod protections;
 mod registration;
 mod soundness;
 
-pub use codes::LinearCode;
 pub use codes::outcomes::{MemoryDistribution, OutcomeDistribution, Outcomes};
+pub use codes::{LinearCode, LinearCodeError, MatrixError, ParityCheckMatrix};
 pub use dense::{Dense, Kernel};
 pub use due::DuePolicy;
 pub use memory::{BLOCK, Constraint, MemoryImage, MemoryLayout, Region, TensorSpan, Violation};
 pub use protection::{Protection, StatusCounts, WordShape, WordStatus};
 pub use protections::{
-    BlockCode, Dec, Exception, Idealized, InPlace, InPlaceList, InPlaceSelfDual, ParityAverage, ParityZero,
-    SecDed, UnknownProtection, Unprotected, all, all_with, by_id,
+    BlockCode, Dec, Exception, Idealized, InPlace, InPlaceList, InPlaceSelfDual, MatrixCode, MatrixCodeError,
+    ParityAverage, ParityZero, SecDed, UnknownProtection, Unprotected, all, all_with, by_id,
 };
 pub use registration::{RegistrationError, register, registered};
 pub use soundness::{UnsoundProtection, check_protection};

@@ -199,7 +199,7 @@ pub trait Protection: Debug + Send + Sync {
     }
 
     /// Returns loops over whole memories, if there are some, with the results of the methods for blocks and words.
-    fn dense(&self) -> Option<Dense> {
+    fn dense(&self) -> Option<Dense<'_>> {
         None
     }
 

@@ -13,6 +13,57 @@
 use crate::codes::outcomes::{bounded_distance_outcomes, choose};
 use crate::{OutcomeDistribution, WordStatus};
 
+/// Most bits of a word.
+pub(crate) const MOST_BITS: usize = 96;
+/// Most check bits of a word.
+pub(crate) const MOST_CHECK_BITS: usize = 16;
+
+/// The reason for which a matrix with check bits makes no code that corrects so many flips.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LinearCodeError {
+    /// A word is too large.
+    #[error(
+        "a word has {bits} bits, {check_bits} of them check bits, expected at most {MOST_BITS} and {MOST_CHECK_BITS}"
+    )]
+    Size {
+        /// Bits of a word.
+        bits: usize,
+        /// Check bits of a word.
+        check_bits: usize,
+    },
+    /// The check bits cannot be computed from the data.
+    #[error(
+        "column {column}, of a check bit, is a sum of columns of the check bits before it, expected independent columns"
+    )]
+    Dependent {
+        /// Number of the column, from 0.
+        column: usize,
+    },
+    /// There are fewer syndromes than patterns.
+    #[error(
+        "{corrects} flips of {bits} bits cannot be corrected by {check_bits} check bits, which have too few syndromes, \
+         expected fewer flips"
+    )]
+    Syndromes {
+        /// Flips to correct.
+        corrects: usize,
+        /// Bits of a word.
+        bits: usize,
+        /// Check bits of a word.
+        check_bits: usize,
+    },
+    /// Two patterns that should be corrected have one syndrome.
+    #[error(
+        "flips of columns {first:?} and of columns {second:?} have the same syndrome, expected different ones"
+    )]
+    SameSyndrome {
+        /// Columns of a pattern; none for a word without a flip.
+        first: Vec<usize>,
+        /// Columns of another pattern.
+        second: Vec<usize>,
+    },
+}
+
 /// A binary linear code in systematic form, at most 96 bits a word and 16 check bits, with bounded-distance decoding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinearCode {
@@ -32,24 +83,40 @@ impl LinearCode {
         for (j, &bit) in check_positions.iter().enumerate() {
             assert_eq!(columns[bit], 1 << j, "check bit {bit} must have unit column {j}");
         }
-        let code = Self { columns, check_positions, radius };
-        let mut taken = vec![false; 1 << code.check_positions.len()];
-        taken[0] = true;
-        for (syndrome, pattern) in code.correctable() {
-            let again = std::mem::replace(&mut taken[usize::from(syndrome)], true);
-            assert!(!again, "another pattern has the syndrome of {pattern:x}");
-        }
-        code
+        Self { columns, check_positions, radius }.distinct().unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Makes the code from any parity-check matrix: combines its rows until the check bits have the unit columns.
     ///
     /// # Panics
-    /// As for [`LinearCode::new`], and when the check bits' columns are dependent.
-    pub fn systematic(mut columns: Vec<u16>, check_positions: Vec<usize>, radius: usize) -> Self {
+    /// On any error of [`LinearCode::checked`].
+    pub fn systematic(columns: Vec<u16>, check_positions: Vec<usize>, radius: usize) -> Self {
+        Self::checked(columns, check_positions, radius).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Makes the code as [`LinearCode::systematic`] does, of a matrix that may be wrong. No column has a row at or beyond the
+    /// number of check bits.
+    ///
+    /// # Errors
+    /// When a word is too large, the check bits' columns are dependent, or two patterns of up to `radius` flips have the same
+    /// syndrome.
+    ///
+    /// # Panics
+    /// When a check bit has no column.
+    pub fn checked(
+        mut columns: Vec<u16>,
+        check_positions: Vec<usize>,
+        radius: usize,
+    ) -> Result<Self, LinearCodeError> {
+        let (bits, check_bits) = (columns.len(), check_positions.len());
+        if bits > MOST_BITS || check_bits > MOST_CHECK_BITS {
+            return Err(LinearCodeError::Size { bits, check_bits });
+        }
         for (j, &bit) in check_positions.iter().enumerate() {
             let rest = columns[bit] >> j;
-            assert!(rest != 0, "the column of check bit {bit} depends on those before it");
+            if rest == 0 {
+                return Err(LinearCodeError::Dependent { column: bit });
+            }
             let pivot = j as u32 + rest.trailing_zeros();
             for column in &mut columns {
                 let swapped = (*column >> j ^ *column >> pivot) & 1;
@@ -61,7 +128,27 @@ impl LinearCode {
                 *column ^= if *column >> j & 1 == 1 { others } else { 0 };
             }
         }
-        Self::new(columns, check_positions, radius)
+        let patterns = (1..=radius.min(bits)).map(|flips| choose(bits, flips)).sum::<u128>();
+        if radius > bits || patterns >= 1 << check_bits {
+            return Err(LinearCodeError::Syndromes { corrects: radius, bits, check_bits });
+        }
+        Self { columns, check_positions, radius }.distinct()
+    }
+
+    /// Refuses a code in which two correctable patterns have one syndrome.
+    fn distinct(self) -> Result<Self, LinearCodeError> {
+        let mut patterns = vec![None; 1 << self.check_positions.len()];
+        patterns[0] = Some(0u128);
+        for (syndrome, pattern) in self.correctable() {
+            if let Some(other) = patterns[usize::from(syndrome)].replace(pattern) {
+                let columns = |pattern: u128| (0..self.bits()).filter(|i| pattern >> i & 1 == 1).collect();
+                return Err(LinearCodeError::SameSyndrome {
+                    first: columns(other),
+                    second: columns(pattern),
+                });
+            }
+        }
+        Ok(self)
     }
 
     /// Number of bits of a word.

@@ -4,5 +4,7 @@ pub(crate) mod fold;
 mod linear;
 pub(crate) mod matrix;
 pub(crate) mod outcomes;
+mod parity_check;
 
-pub use linear::LinearCode;
+pub use linear::{LinearCode, LinearCodeError};
+pub use parity_check::{MatrixError, ParityCheckMatrix};

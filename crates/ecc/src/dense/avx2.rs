@@ -13,7 +13,7 @@ use crate::codes::fold::{IN_PLACE_CHECKS, IN_PLACE_MASK, SECDED_MASK};
 use super::kernel::{self, Code, LINE, Line, Sweep};
 
 #[target_feature(enable = "avx2")]
-pub(super) fn run(code: Code, sweep: impl Sweep) {
+pub(super) fn run(code: Code<'_>, sweep: impl Sweep) {
     // SAFETY: this function is compiled for, and only called with, AVX2.
     unsafe { kernel::run::<[__m256i; 2]>(code, sweep) }
 }

@@ -15,7 +15,7 @@ use crate::codes::matrix::Matrix;
 use super::kernel::{self, Code, LINE, Line, Sweep};
 
 #[target_feature(enable = "avx512f,avx512bw,gfni")]
-pub(super) fn run(code: Code, sweep: impl Sweep) {
+pub(super) fn run(code: Code<'_>, sweep: impl Sweep) {
     // SAFETY: this function is compiled for, and only called with, AVX-512F, AVX-512BW and GFNI.
     unsafe { kernel::run::<__m512i>(code, sweep) }
 }

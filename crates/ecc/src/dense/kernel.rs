@@ -67,20 +67,20 @@ dispatch::forms! {
 
 /// A code that the loops know.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Code {
+pub(crate) enum Code<'c> {
     Unprotected,
     ParityZero,
     SecDed,
     InPlace,
-    Matrix(&'static Matrix),
+    Matrix(&'c Matrix),
     /// A code of more than 16 check bits, as two of at most 16: each matrix sees the other's check cells as cells
     /// without a column.
-    Matrices(&'static [Matrix; 2]),
+    Matrices(&'c [Matrix; 2]),
 }
 
 impl Kernel {
     /// Calls `dirty` with the first block of each group whose blocks are not all clean. The data are whole groups.
-    pub(crate) fn verify(self, code: Code, data: &[u8], check: &[u8], dirty: &mut dyn FnMut(usize)) {
+    pub(crate) fn verify(self, code: Code<'_>, data: &[u8], check: &[u8], dirty: &mut dyn FnMut(usize)) {
         self.run(code, Verify { data, check, dirty });
     }
 
@@ -88,7 +88,7 @@ impl Kernel {
     /// for their weights. The data are whole groups.
     pub(crate) fn decode(
         self,
-        code: Code,
+        code: Code<'_>,
         data: &[u8],
         check: &[u8],
         weights: &mut [i8],
@@ -98,11 +98,11 @@ impl Kernel {
     }
 
     /// Stores weights: whole groups.
-    pub(crate) fn encode(self, code: Code, weights: &[i8], data: &mut [u8], check: &mut [u8]) {
+    pub(crate) fn encode(self, code: Code<'_>, weights: &[i8], data: &mut [u8], check: &mut [u8]) {
         self.run(code, Encode { weights: bytes(weights), data, check });
     }
 
-    fn run(self, code: Code, sweep: impl Sweep) {
+    fn run(self, code: Code<'_>, sweep: impl Sweep) {
         match self.0 {
             Form::Portable => portable::run(code, sweep),
             #[cfg(target_arch = "x86_64")]
@@ -118,7 +118,7 @@ impl Kernel {
 /// # Safety
 /// The machine must have the instructions of `L`.
 #[inline(always)]
-pub(super) unsafe fn run<L: Line>(code: Code, sweep: impl Sweep) {
+pub(super) unsafe fn run<L: Line>(code: Code<'_>, sweep: impl Sweep) {
     // SAFETY: the caller's promise about `L` is that of `over`.
     unsafe {
         match code {

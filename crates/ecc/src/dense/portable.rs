@@ -8,7 +8,7 @@ use crate::codes::fold::{
 
 use super::kernel::{self, Code, LINE, Line, Sweep, each};
 
-pub(super) fn run(code: Code, sweep: impl Sweep) {
+pub(super) fn run(code: Code<'_>, sweep: impl Sweep) {
     // SAFETY: 64-bit arithmetic needs no instruction-set extension.
     unsafe { kernel::run::<[u64; 8]>(code, sweep) }
 }

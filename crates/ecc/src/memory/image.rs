@@ -90,6 +90,11 @@ impl MemoryImage {
         if bits == 0 {
             return 0;
         }
+        if bits.is_multiple_of(8) {
+            let mut value = [0; 8];
+            value[..bits / 8].copy_from_slice(&self.check[word * bits / 8..][..bits / 8]);
+            return u64::from_le_bytes(value);
+        }
         let range = word * bits..(word + 1) * bits;
         let bytes = self.check[range.start / 8..range.end.div_ceil(8)].iter().rev();
         let around = bytes.fold(0, |value, &byte| value << 8 | u128::from(byte));
@@ -104,6 +109,10 @@ impl MemoryImage {
     pub fn set_check_word(&mut self, word: usize, bits: usize, value: u64) {
         if bits == 0 {
             return;
+        }
+        if bits.is_multiple_of(8) {
+            let place = &mut self.check[word * bits / 8..][..bits / 8];
+            return place.copy_from_slice(&value.to_le_bytes()[..bits / 8]);
         }
         let range = word * bits..(word + 1) * bits;
         let shift = range.start % 8;

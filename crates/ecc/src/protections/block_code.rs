@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::{store, word};
 use crate::codes::matrix::Matrix;
 use crate::dense::Code;
@@ -9,19 +11,19 @@ use crate::{
 /// A code over words of several weights, decoded by tables. Its check bits are beside the weights, or replace bits of the
 /// weights that are rebuilt after decoding. A detected word is read as received, with these bits rebuilt.
 ///
-/// Other files of `src/protections/` define the codes.
-#[derive(Clone, Copy, Debug)]
+/// Other files of `src/protections/` define the codes; a [`crate::MatrixCode`] is one by a user's matrix.
+#[derive(Clone, Debug)]
 pub struct BlockCode {
-    design: &'static Design,
+    design: Arc<Design>,
     kernel: Kernel,
 }
 
 /// Tables of a code, made once.
 #[derive(Debug)]
 pub(super) struct Design {
-    id: &'static str,
+    id: String,
     /// Beginning of the definition, before the columns.
-    remark: &'static str,
+    remark: String,
     word: WordShape,
     constraint: Constraint,
     code: LinearCode,
@@ -37,11 +39,11 @@ const DETECTED: u64 = u64::MAX;
 
 impl Design {
     /// Design of a code in words of `weights` weights, 8 or 4. Bit i of the code is bit `positions[i]` of the word;
-    /// positions beyond the weights' bits are check bits beside the weights, in order. A check bit inside the weights is
+    /// positions beyond the weights' bits are check bits beside the weights, in order; then all check bits are. A check bit inside the weights is
     /// read as the sign one bit above if it is in the first mask of `signs`, as the sign two bits above if it is in the
     /// second, and otherwise as 0.
     pub(super) fn new(
-        id: &'static str,
+        id: &str,
         (weights, constraint): (usize, Constraint),
         code: LinearCode,
         positions: Vec<usize>,
@@ -51,22 +53,23 @@ impl Design {
         let mut corrections = vec![DETECTED; 1 << code.check_positions().len()];
         corrections[0] = 0;
         for (syndrome, flips) in code.correctable() {
-            let flipped = positions.iter().enumerate().filter(|(i, bit)| flips >> i & 1 == 1 && **bit < 64);
+            let flipped =
+                positions.iter().enumerate().filter(|(i, bit)| flips >> i & 1 == 1 && **bit < 8 * weights);
             corrections[usize::from(syndrome)] = flipped.fold(0, |all, (_, bit)| all | 1 << bit);
         }
         let check_bits = positions.iter().filter(|bit| **bit >= 8 * weights).count();
         let word = WordShape { weights, check_bits };
-        Self { id, remark: "", word, constraint, code, positions, matrix, corrections }
+        Self { id: id.into(), remark: String::new(), word, constraint, code, positions, matrix, corrections }
     }
 
     /// Adds a remark to the definition, which tells the code from others with the same columns.
-    pub(super) fn with_remark(self, remark: &'static str) -> Self {
-        Self { remark, ..self }
+    pub(super) fn with_remark(self, remark: &str) -> Self {
+        Self { remark: remark.into(), ..self }
     }
 }
 
 impl BlockCode {
-    pub(super) fn new(design: &'static Design, kernel: Kernel) -> Self {
+    pub(super) fn new(design: Arc<Design>, kernel: Kernel) -> Self {
         Self { design, kernel }
     }
 
@@ -98,12 +101,12 @@ impl BlockCode {
 }
 
 impl Protection for BlockCode {
-    fn id(&self) -> &'static str {
-        self.design.id
+    fn id(&self) -> &str {
+        &self.design.id
     }
 
     fn definition(&self) -> String {
-        let Design { remark, code, .. } = self.design;
+        let Design { remark, code, .. } = &*self.design;
         format!("{remark}columns {}", code.columns_hex())
     }
 
@@ -126,7 +129,7 @@ impl Protection for BlockCode {
     fn encode_block(&self, weights: &[i8; BLOCK], image: &mut MemoryImage, block: usize) {
         let matrix = &self.design.matrix;
         image.set_block(block, matrix.encode(word(weights)));
-        match self.design.word.check_bits {
+        match self.design.word.check_bits_of(BLOCK) {
             0 => {}
             bits => image.set_check_word(block, bits, matrix.syndrome(word(weights)).into()),
         }
@@ -155,7 +158,7 @@ impl Protection for BlockCode {
         Some(vec![self.design.code.outcome_distribution().with_unprotected(outside)])
     }
 
-    fn dense(&self) -> Option<Dense> {
+    fn dense(&self) -> Option<Dense<'_>> {
         // The loops handle check bits beside a block only if these are one byte.
         let inside = self.design.word.check_bits == 0;
         inside.then(|| Dense::new(self.kernel, Code::Matrix(&self.design.matrix)))

@@ -1,4 +1,4 @@
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use super::block_code::{BlockCode, Design};
 use super::powers_of_x;
@@ -10,16 +10,28 @@ const CHECKS: u64 = 0x0040_6060_6060_6060;
 const NARROW_CHECKS: u64 = 0x6060_6060_6060_6060;
 const BIT_6: u64 = 0x4040_4040_4040_4040;
 
-static DESIGN: LazyLock<Design> = LazyLock::new(|| {
+static DESIGN: LazyLock<Arc<Design>> = LazyLock::new(|| {
     let code = LinearCode::systematic(columns(13), bits_of(CHECKS), 2);
     let signs = [CHECKS & BIT_6, CHECKS & !BIT_6];
-    Design::new("in-place-dected-64-51", (BLOCK, Constraint::TWO_BIT), code, (0..64).collect(), signs)
+    Arc::new(Design::new(
+        "in-place-dected-64-51",
+        (BLOCK, Constraint::TWO_BIT),
+        code,
+        (0..64).collect(),
+        signs,
+    ))
 });
 
-static NARROW_DESIGN: LazyLock<Design> = LazyLock::new(|| {
+static NARROW_DESIGN: LazyLock<Arc<Design>> = LazyLock::new(|| {
     let code = LinearCode::systematic(columns(16), bits_of(NARROW_CHECKS), 2);
     let signs = [BIT_6, NARROW_CHECKS & !BIT_6];
-    Design::new("in-place-dected-64-48", (BLOCK, Constraint::TWO_BIT_ALL), code, (0..64).collect(), signs)
+    Arc::new(Design::new(
+        "in-place-dected-64-48",
+        (BLOCK, Constraint::TWO_BIT_ALL),
+        code,
+        (0..64).collect(),
+        signs,
+    ))
 });
 
 /// The columns (1, x, x^3) of the elements x of GF(2^6), 13 rows, and three rows of x^5, with which the bits 6 and 5 of
@@ -43,7 +55,7 @@ impl BlockCode {
     /// all 2,080 patterns of one and two flips and detects all 41,664 of three. Of the 635,376 patterns of four it
     /// miscorrects 302,400 (47.6 %) and passes none as clean; it detects the others.
     pub fn in_place_dected(kernel: Kernel) -> Self {
-        Self::new(&DESIGN, kernel)
+        Self::new(Arc::clone(&DESIGN), kernel)
     }
 
     /// DEC-TED (64,48) inside a block of eight weights that are all in [-32, 31] ([`Constraint::TWO_BIT_ALL`]).
@@ -52,6 +64,6 @@ impl BlockCode {
     /// but that no weight can read as more than 63 levels from what it was, where the free one could by 255. The three
     /// check bits more, of x^5, let the decoder detect most patterns of four flips: it miscorrects 33,600 (5.3 %).
     pub fn in_place_dected_narrow(kernel: Kernel) -> Self {
-        Self::new(&NARROW_DESIGN, kernel)
+        Self::new(Arc::clone(&NARROW_DESIGN), kernel)
     }
 }

@@ -243,7 +243,7 @@ impl Protection for InPlaceSelfDual {
         Some(vec![distribution.with_unprotected(8 * BLOCK - bits)])
     }
 
-    fn dense(&self) -> Option<Dense> {
+    fn dense(&self) -> Option<Dense<'_>> {
         Some(Dense::new(self.kernel, Code::Matrices(&self.design.matrices)))
     }
 }

@@ -64,7 +64,7 @@ impl Protection for ParityZero {
         usize::from(weights == [0])
     }
 
-    fn dense(&self) -> Option<Dense> {
+    fn dense(&self) -> Option<Dense<'_>> {
         Some(Dense::new(self.kernel, Code::ParityZero))
     }
 }

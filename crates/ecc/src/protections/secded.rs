@@ -78,7 +78,7 @@ impl Protection for SecDed {
         Some(vec![Self::code().outcome_distribution()])
     }
 
-    fn dense(&self) -> Option<Dense> {
+    fn dense(&self) -> Option<Dense<'_>> {
         Some(Dense::new(self.kernel, Code::SecDed))
     }
 }

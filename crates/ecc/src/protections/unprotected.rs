@@ -51,7 +51,7 @@ impl Protection for Unprotected {
         Some(vec![OutcomeDistribution::of_weight(self, 0)])
     }
 
-    fn dense(&self) -> Option<Dense> {
+    fn dense(&self) -> Option<Dense<'_>> {
         Some(Dense::new(self.kernel, Code::Unprotected))
     }
 }
