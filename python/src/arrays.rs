@@ -111,3 +111,24 @@ pub(crate) fn elements<'py>(object: &Bound<'py, PyAny>, dtype: &str, what: &str)
     let bytes = object.call_method0("tobytes")?.cast_into()?;
     Ok(Elements { bytes, shape: object.getattr("shape")?.extract()? })
 }
+
+/// Returns the elements of an array of integers of any width. `what` names the array in messages.
+///
+/// # Errors
+/// A `TypeError` for another object, and for an array of another type.
+pub(crate) fn integers(object: &Bound<'_, PyAny>, what: &str) -> PyResult<Vec<i64>> {
+    let numpy = numpy(object.py())?;
+    if !object.is_instance(&numpy.getattr("ndarray")?)? {
+        let found = type_name(object);
+        return Err(PyTypeError::new_err(format!(
+            "{what} is of type {found}, expected a numpy array of integers"
+        )));
+    }
+    let kind: String = object.getattr("dtype")?.getattr("kind")?.extract()?;
+    if !["i", "u"].contains(&kind.as_str()) {
+        let found = object.getattr("dtype")?.str()?.to_string();
+        return Err(PyTypeError::new_err(format!("{what} has dtype {found}, expected integers")));
+    }
+    let wide = elements(&object.call_method1("astype", ("int64",))?, "int64", what)?;
+    Ok(wide.bytes().as_chunks().0.iter().map(|bytes| i64::from_ne_bytes(*bytes)).collect())
+}

@@ -15,7 +15,7 @@ pub(crate) fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send)
 }
 
 /// The error for a panic, which is a mistake of ours.
-fn panicked(panic: &(dyn Any + Send)) -> PyErr {
+pub(crate) fn panicked(panic: &(dyn Any + Send)) -> PyErr {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref().map(String::as_str)).unwrap_or("no message");
     PyRuntimeError::new_err(format!(

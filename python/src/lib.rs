@@ -11,12 +11,14 @@ mod arrays;
 mod boundary;
 mod error;
 mod faults;
+mod images;
 mod memory;
 mod network;
 mod program;
 mod reading;
 mod run;
 mod table;
+mod work;
 
 use pyo3::pymodule;
 

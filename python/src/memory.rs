@@ -183,6 +183,29 @@ impl Memory {
         Ok(Faults::new(&self.0, pattern))
     }
 
+    /// Take the flips of a list of your own, such as those measured on a chip.
+    ///
+    /// ``offset`` has the places of the bits in their planes: bit ``offset % 8`` of byte ``offset // 8``. ``plane`` has 0 for a bit
+    /// of ``data`` and 1 for a bit of ``check``, or is None for ``data`` alone. Both are arrays of integers, in any order.
+    ///
+    /// >>> import numpy as np
+    /// >>> memory = zerospace.Memory({"fc": np.zeros(64, np.int8)}, "faulty")
+    /// >>> memory.read(memory.flips(np.array([15, 0]))).weights["fc"][:3]
+    /// array([   1, -128,    0], dtype=int8)
+    ///
+    /// Raises ``TypeError`` for other arrays, and ``ValueError`` for a bit that the memory does not have or that is listed twice.
+    #[pyo3(signature = (offset, plane = None))]
+    fn flips(&self, offset: &Bound<'_, PyAny>, plane: Option<&Bound<'_, PyAny>>) -> PyResult<Faults> {
+        let offsets = arrays::integers(offset, "offset")?;
+        let planes = match plane {
+            Some(plane) => arrays::integers(plane, "plane")?,
+            None => vec![0; offsets.len()],
+        };
+        let bits = self.0.memory().bits();
+        let pattern = listed(&offsets, &planes, [bits.data_bits, bits.check_bits]);
+        Ok(Faults::new(&self.0, pattern.map_err(PyValueError::new_err)?))
+    }
+
     /// Read the whole memory under faults of it; without faults, as it was stored.
     ///
     /// >>> import numpy as np
@@ -216,6 +239,34 @@ impl Memory {
             bits.data_bits, bits.check_bits
         )
     }
+}
+
+/// Pattern of the bits that a list names; the error is a sentence. `bits` has the sizes of the planes.
+fn listed(offsets: &[i64], planes: &[i64], bits: [u64; 2]) -> Result<FaultPattern, String> {
+    if offsets.len() != planes.len() {
+        return Err(format!("plane has {} elements, expected {}, as offset", planes.len(), offsets.len()));
+    }
+    let mut listed = [Vec::new(), Vec::new()];
+    for (number, (&offset, &plane)) in offsets.iter().zip(planes).enumerate() {
+        let of_plane = usize::try_from(plane).ok().filter(|plane| *plane < listed.len());
+        let of_plane = of_plane.ok_or_else(|| format!("plane[{number}] is {plane}, expected 0 or 1"))?;
+        let bit = u64::try_from(offset).ok().filter(|bit| *bit < bits[of_plane]);
+        let bit = bit.ok_or_else(|| {
+            format!(
+                "offset[{number}] is {offset}, expected a bit of plane {plane}, which has {}",
+                bits[of_plane]
+            )
+        })?;
+        listed[of_plane].push(bit);
+    }
+    for (plane, bits) in listed.iter_mut().enumerate() {
+        bits.sort_unstable();
+        if let Some(pair) = bits.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(format!("offset {} of plane {plane} is listed twice", pair[0]));
+        }
+    }
+    let [data, check] = listed;
+    Ok(FaultPattern { data, check })
 }
 
 impl Memory {

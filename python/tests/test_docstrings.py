@@ -32,3 +32,15 @@ def test_the_examples_print_what_they_show():
         found += len(example.examples)
         runner.run(example)
     assert runner.failures == 0 and found > 0
+
+
+def test_the_readmes_script_runs(capsys):
+    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+    script = readme.split("```python\n")[1].split("```")[0]
+    assert len(script.splitlines()) <= 25
+    exec(compile(script, "README.md", "exec"), {})
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [row[0] for row in rows] == ["faulty", "secded-72-64", "in-place-64-57"]
+    assert [row[1] for row in rows] == ["0.0%", "12.5%", "0.0%"]
+    wrong = [float(row[3]) for row in rows]
+    assert wrong[0] > 50 > 5 > max(wrong[1:]) > 0

@@ -200,6 +200,33 @@ def test_wrong_faults_are_refused_in_a_sentence(arguments, sentence):
     assert str(refused.value).startswith(sentence)
 
 
+def test_a_list_of_flips_reads_as_the_trial_it_is_from():
+    memory = zerospace.Memory(weights(), "secded-72-64")
+    drawn = memory.faults(rate=0.02, seed=4)
+    backwards = memory.flips(drawn.offset[::-1], drawn.plane[::-1])
+    assert (drawn.plane == 1).any() and (backwards.offset == drawn.offset).all()
+    assert memory.read(backwards).pattern_hash == memory.read(drawn).pattern_hash
+    assert len(memory.flips(np.array([], np.int32))) == 0
+
+
+@pytest.mark.parametrize(
+    "given, error, sentence",
+    [
+        (([1, 2],), TypeError, "offset is of type list, expected a numpy array of integers"),
+        ((np.array([0.5]),), TypeError, "offset has dtype float64, expected integers"),
+        ((np.array([3, -1]),), ValueError, "offset[1] is -1, expected a bit of plane 0, which has 1280"),
+        ((np.array([0]), np.array([1])), ValueError, "offset[0] is 0, expected a bit of plane 1, which has 0"),
+        ((np.array([0]), np.array([2])), ValueError, "plane[0] is 2, expected 0 or 1"),
+        ((np.array([0]), np.array([0, 0])), ValueError, "plane has 2 elements, expected 1, as offset"),
+        ((np.array([5, 3, 5]),), ValueError, "offset 5 of plane 0 is listed twice"),
+    ],
+)
+def test_a_wrong_list_of_flips_is_refused_in_a_sentence(given, error, sentence):
+    with pytest.raises(error) as refused:
+        zerospace.Memory(weights(), "faulty").flips(*given)
+    assert str(refused.value).startswith(sentence)
+
+
 def test_seeds_are_unsigned():
     memory = zerospace.Memory(weights(), "faulty")
     with pytest.raises(OverflowError):

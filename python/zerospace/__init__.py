@@ -10,6 +10,7 @@ A :class:`Memory` holds int8 arrays under a protection; its faults and readings 
 
 from importlib.metadata import version as _version
 
+from zerospace._quantize import from_onnx, from_safetensors, from_state_dict
 from zerospace._zerospace import (
     Changes,
     Faults,
@@ -36,5 +37,8 @@ __all__ = [
     "Table",
     "VerificationError",
     "__version__",
+    "from_onnx",
+    "from_safetensors",
+    "from_state_dict",
     "open_run",
 ]

@@ -1,6 +1,6 @@
 """The extension module. The docstrings are at run time; here are the types."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -28,6 +28,7 @@ class Memory:
     @property
     def check(self) -> NDArray[np.uint8]: ...
     def faults(self, model: str = "bernoulli", rate: float = 1e-3, seed: int = 0, trial: int = 0) -> Faults: ...
+    def flips(self, offset: NDArray[np.integer[Any]], plane: NDArray[np.integer[Any]] | None = None) -> Faults: ...
     def read(self, faults: Faults | None = None) -> Reading: ...
 
 class Faults:
@@ -79,6 +80,23 @@ class Reading:
 class Network:
     @staticmethod
     def load(path: str | PathLike[str]) -> Network: ...
+    @staticmethod
+    def _from_onnx(path: str | PathLike[str], output: str | None, options: dict[str, Any]) -> Network: ...
+    @staticmethod
+    def _from_state_dict(
+        path: str | PathLike[str],
+        arch: str,
+        variant: str | None,
+        width: float,
+        classes: int | None,
+        input: tuple[int, int, int] | None,
+        key: str | None,
+        prefix: str | None,
+        options: dict[str, Any],
+    ) -> Network: ...
+    def predict(
+        self, images: NDArray[np.uint8], progress: Callable[[int, int, str], object] | None = None
+    ) -> NDArray[np.uint16]: ...
     def save(self, path: str | PathLike[str]) -> None: ...
     @property
     def weights(self) -> dict[str, NDArray[np.int8]]: ...

@@ -65,7 +65,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("ureq", &["cli"]),
     ("signal-hook", &["cli"]),
     ("rustix", &["cli"]),
-    ("anyhow", &["cli", "harness"]),
+    ("anyhow", &["cli", "harness", "python"]),
     ("pyo3", &["python"]),
 ];
 

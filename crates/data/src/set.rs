@@ -152,7 +152,10 @@ impl ImageSet {
     }
 
     /// Makes a set without labels and classes. `pixels` holds images of `shape`, in the layout of this type.
-    pub(crate) fn without_labels(
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), for a shape that is not allowed and for pixels that are no whole number of images.
+    pub fn without_labels(
         name: impl Into<String>,
         split: Split,
         shape: ImageShape,
