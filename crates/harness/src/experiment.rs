@@ -14,6 +14,7 @@ use crate::evaluator::evaluator;
 use crate::images::{DEFAULT_SIDE, is_folder};
 use crate::own_evaluator::FaultFreeOwn;
 use crate::quantizing::agreeing;
+use crate::weights_only::is_weights_only;
 use crate::{DataSets, Failure, Images, Int8, Observer, OwnEvaluator, ReadyEvaluator, network_text};
 
 /// Bytes of clean activations that all networks of an experiment together may keep for their trials.
@@ -64,6 +65,43 @@ pub struct LoadedExperiment {
     pub cells: Vec<CellSpec>,
     /// The user's own evaluators, one for each network; none: the int8 executor.
     own: Vec<FaultFreeOwn>,
+    /// The evaluation images if only the user's own evaluators see them.
+    unseen: Option<UnseenImages>,
+}
+
+/// The images that an experiment is evaluated on.
+#[derive(Debug)]
+pub enum EvaluationImages<'a> {
+    /// The first images of the set that `[data]` names, in these data sets; none without `[data]`.
+    Named(&'a DataSets),
+    /// Images of the caller, for which `[data]` has the caller's name.
+    Given(ImageSet),
+    /// Images that only the evaluators of the user's own see, for which `[data]` has the caller's name.
+    Unseen(UnseenImages),
+}
+
+/// Images that only an evaluator of the user's own sees.
+#[derive(Debug)]
+pub struct UnseenImages {
+    /// Number of images.
+    pub images: usize,
+    /// Class of each image; `None`: the fault-free predictions stand for the labels.
+    pub labels: Option<Vec<u16>>,
+}
+
+impl UnseenImages {
+    /// The evaluation set under a name: its digest is that of the labels, two bytes each.
+    fn evaluation(&self, name: &str, split: &str) -> EvaluationSet {
+        let bytes: Vec<u8> = self.labels.iter().flatten().flat_map(|label| label.to_le_bytes()).collect();
+        EvaluationSet {
+            name: name.into(),
+            split: split.into(),
+            images: self.images as u64,
+            digest: durable::sha256_hex_of(&bytes[..]).expect("memory can be read"),
+            label_free: self.labels.is_none(),
+            ..EvaluationSet::default()
+        }
+    }
 }
 
 /// A network of an experiment, ready for trials.
@@ -99,12 +137,32 @@ impl LoadedExperiment {
         data: &DataSets,
         observer: &dyn Observer,
     ) -> Result<Self, Failure> {
-        if experiment.evaluator.is_some() {
+        if let Some(EvaluatorSection { name, version, .. }) = &experiment.evaluator {
             return Err(Failure::Input(anyhow!(
-                "`evaluator.command` is absent, expected the command of a process: the evaluator is a function of another program"
+                "`evaluator.command` is absent: evaluator {name}, version {version}, is a function of the program that began the run, \
+                 such as a Python callable, expected zerospace.run or zerospace.verify with this function there, or the command \
+                 of a process"
             )));
         }
-        Self::assembled(experiment, source, checkpoints, Vec::new(), data, observer)
+        Self::with_images(experiment, source, checkpoints, EvaluationImages::Named(data), observer)
+    }
+
+    /// Checks an experiment for the int8 executor with its checkpoints, one for each model, on images of any origin.
+    ///
+    /// # Errors
+    /// As [`LoadedExperiment::load`].
+    ///
+    /// # Panics
+    /// When the images are unseen, or the checkpoints differ in number from the models.
+    pub fn with_images(
+        experiment: Experiment,
+        source: String,
+        checkpoints: Vec<Checkpoint>,
+        images: EvaluationImages<'_>,
+        observer: &dyn Observer,
+    ) -> Result<Self, Failure> {
+        assert!(!matches!(images, EvaluationImages::Unseen(_)), "the executor sees its images");
+        Self::assembled(experiment, source, checkpoints, Vec::new(), images, observer)
     }
 
     /// Checks an experiment whose `[evaluator]` is a function of the caller, one for each model, and evaluates the networks
@@ -120,7 +178,7 @@ impl LoadedExperiment {
         source: String,
         checkpoints: Vec<Checkpoint>,
         evaluators: Vec<Box<dyn OwnEvaluator>>,
-        data: &DataSets,
+        images: EvaluationImages<'_>,
         observer: &dyn Observer,
     ) -> Result<Self, Failure> {
         assert_eq!(evaluators.len(), experiment.models.len(), "an evaluator for each model");
@@ -138,7 +196,7 @@ impl LoadedExperiment {
         };
         let own = experiment.models.iter().zip(evaluators).map(evaluate).collect::<Result<_, _>>();
         observer.end();
-        Self::assembled(experiment, source, checkpoints, own?, data, observer)
+        Self::assembled(experiment, source, checkpoints, own?, images, observer)
     }
 
     fn assembled(
@@ -146,18 +204,20 @@ impl LoadedExperiment {
         source: String,
         checkpoints: Vec<Checkpoint>,
         own: Vec<FaultFreeOwn>,
-        data: &DataSets,
+        images: EvaluationImages<'_>,
         observer: &dyn Observer,
     ) -> Result<Self, Failure> {
         assert_eq!(checkpoints.len(), experiment.models.len(), "a checkpoint for each model");
-        let (images, unreadable) = match &experiment.data {
-            None => (None, 0),
-            Some(section) => {
+        let (images, unseen, unreadable) = match (images, &experiment.data) {
+            (EvaluationImages::Named(_), None) => (None, None, 0),
+            (EvaluationImages::Named(data), Some(section)) => {
                 let side = input_side(&section.set, &checkpoints[0]).map_err(Failure::Input)?;
                 let Images { set, unreadable, .. } =
                     data.images(&section.set, &section.split, section.images, side, observer)?;
-                (Some(set), unreadable)
+                (Some(set), None, unreadable)
             }
+            (EvaluationImages::Given(set), _) => (Some(set), None, 0),
+            (EvaluationImages::Unseen(unseen), _) => (None, Some(unseen), 0),
         };
         let labelled = experiment.models.iter().zip(&checkpoints);
         let mut networks: Vec<_> = labelled.map(|(model, c)| stored_network(&model.label, c)).collect();
@@ -166,8 +226,9 @@ impl LoadedExperiment {
                 network.evaluator = own_evaluator_id(name, version, own.outputs());
             }
         }
-        let evaluation = match (&images, &experiment.evaluator) {
-            (Some(images), _) => EvaluationSet {
+        let evaluation = match (&images, &unseen, &experiment.data) {
+            (None, Some(unseen), Some(data)) => unseen.evaluation(&data.set, &data.split),
+            (Some(images), ..) => EvaluationSet {
                 name: images.name().into(),
                 split: images.split().to_string(),
                 images: images.len() as u64,
@@ -175,13 +236,13 @@ impl LoadedExperiment {
                 unreadable_files: unreadable as u64,
                 label_free: !images.is_labelled(),
             },
-            (None, own) => EvaluationSet {
-                name: own.as_ref().map_or(String::new(), |section| section.name.clone()),
+            (None, ..) => EvaluationSet {
+                name: experiment.evaluator.as_ref().map_or(String::new(), |section| section.name.clone()),
                 ..EvaluationSet::default()
             },
         };
         let cells = campaign::plan(&experiment, &networks, &evaluation).map_err(Failure::input)?;
-        let loaded = Self { experiment, source, images, checkpoints, networks, cells, own };
+        let loaded = Self { experiment, source, images, checkpoints, networks, cells, own, unseen };
         loaded.own.iter().zip(&loaded.experiment.models).try_for_each(|(own, model)| {
             let checked = loaded.own_evaluation(own).with_context(|| model.label.clone());
             checked.map(|_| ()).map_err(Failure::Input)
@@ -237,13 +298,35 @@ impl LoadedExperiment {
     /// The fault-free outputs of an evaluator of the user's own, checked against the experiment.
     fn own_evaluation(&self, own: &FaultFreeOwn) -> Result<Evaluation, campaign::EvaluationError> {
         let clean = own.outputs().clone();
-        match &self.images {
-            None => Evaluation::scores(self.experiment.metrics().to_vec(), clean),
-            Some(images) => {
+        match (&self.images, &self.unseen) {
+            (None, None) => Evaluation::scores(self.experiment.metrics().to_vec(), clean),
+            (None, Some(UnseenImages { images, labels })) => {
+                Evaluation::own_predictions(*images, labels.clone(), clean)
+            }
+            (Some(images), _) => {
                 let labels = images.is_labelled().then(|| images.labels().to_vec());
                 Evaluation::own_predictions(images.len(), labels, clean)
             }
         }
+    }
+
+    /// Writes the experiment file to `path`, and each checkpoint that is not there to the path that its `[[model]]` names.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn save(&self, path: &Path) -> Result<(), Failure> {
+        for (model, checkpoint) in self.experiment.models.iter().zip(&self.checkpoints) {
+            if model.checkpoint.exists() {
+                continue;
+            }
+            if let Some(folder) = model.checkpoint.parent() {
+                let created = durable::create_folder(folder);
+                created.with_context(|| folder.display().to_string()).map_err(Failure::Machine)?;
+            }
+            checkpoint.save(&model.checkpoint).map_err(Failure::machine)?;
+        }
+        let written = durable::write(path, self.source.as_bytes());
+        written.with_context(|| path.display().to_string()).map_err(Failure::Machine)
     }
 
     /// The manifest of a run of this experiment. `environment` says where the run begins.
@@ -312,6 +395,9 @@ fn input_side(set: &str, checkpoint: &Checkpoint) -> anyhow::Result<usize> {
 /// Origin and input of a checkpoint, a line for each step. `set` names the data set whose images it receives, if any.
 pub fn provenance(checkpoint: &Checkpoint, set: Option<&str>) -> Vec<String> {
     let p = &checkpoint.provenance;
+    if is_weights_only(&checkpoint.model) {
+        return vec![format!("weights from {}", p.source), format!("written by {}", p.written_by)];
+    }
     let mut lines = vec![format!("weights from {} (SHA-256 {})", p.source, p.source_sha256)];
     lines.extend(p.reading.iter().map(|choice| format!("read as: {choice}")));
     lines.extend([

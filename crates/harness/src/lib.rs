@@ -38,10 +38,14 @@ mod recompute;
 mod report;
 mod training_log;
 mod weights_file;
+mod weights_only;
 
 pub use distribution::{Distribution, violations};
 pub use evaluator::{CompiledNetwork, Int8, check_fit};
-pub use experiment::{LoadedExperiment, ReadyNetwork, provenance, stored_network, stored_tensors};
+pub use experiment::{
+    EvaluationImages, LoadedExperiment, ReadyNetwork, UnseenImages, provenance, stored_network,
+    stored_tensors,
+};
 pub use failure::Failure;
 pub use fault_free::{FaultFree, ForeignFaultFree, measure_fault_free};
 pub use float_file::FloatFile;
@@ -59,3 +63,4 @@ pub use recompute::{Recomputation, Records, json, stored_records};
 pub use report::{RunReport, is_synthetic_run, measure};
 pub use training_log::TrainingLog;
 pub use weights_file::find_weights;
+pub use weights_only::weights_only;

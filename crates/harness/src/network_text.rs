@@ -4,6 +4,7 @@ use data::{ImageSet, ResizeCrop};
 use graph::{Layer, ModelSpec, Preprocessing, Variant};
 
 use crate::images::is_folder;
+use crate::weights_only::is_weights_only;
 
 /// Standard deviations that separate an accuracy from that of guessing.
 const CHANCE_DEVIATIONS: f64 = 3.0;
@@ -27,6 +28,9 @@ pub fn description(
 
 /// Architecture, variant, width, input size and classes of a network.
 pub fn architecture(model: &ModelSpec, layers: &[Layer]) -> String {
+    if is_weights_only(model) {
+        return "weights for an evaluator of its own".into();
+    }
     let [c, h, w] = model.input;
     let size = match layers.len() {
         0 => format!("width {}", model.width),

@@ -48,6 +48,32 @@ impl<'a> Recomputation<'a> {
         Ok(records.pop().expect("a record for each trial"))
     }
 
+    /// Evaluates a drawn trial and compares its record with the stored one of the run directory `root`.
+    ///
+    /// # Errors
+    /// If the records differ, or the evaluator has no result.
+    pub fn compare(
+        &mut self,
+        cell: &CellSpec,
+        number: u64,
+        trial: Trial,
+        stored: &TrialRecord,
+        root: &Path,
+    ) -> Result<TrialRecord, Failure> {
+        let computed = self.record(cell, number, trial)?;
+        if computed == *stored {
+            return Ok(computed);
+        }
+        Err(Failure::Verification(anyhow!(
+            "{}: trial {number} of cell {} ({}) is stored as {} but recomputed as {}",
+            root.display(),
+            cell.id(),
+            cell.label(),
+            json(stored),
+            json(&computed)
+        )))
+    }
+
     fn number(&self, cell: &CellSpec) -> usize {
         let mut networks = self.loaded.networks.iter();
         networks

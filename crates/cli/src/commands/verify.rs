@@ -17,7 +17,7 @@ use crate::terminal::output::{markdown, progress_line};
 use crate::terminal::progress::Terminal;
 use crate::terminal::progress::bar;
 use harness::Failure;
-use harness::{Recomputation, json, stored_records};
+use harness::{Recomputation, stored_records};
 
 const HELP: &str = "\
 A record is a function of its cell and trial, so any machine must compute the same one. On a difference the command
@@ -78,18 +78,9 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         let cell_trials = CellTrials::new(&memory, cell).map_err(Failure::input)?;
         let (mut same, mut changed) = (0u64, 0u64);
         for &(_, number) in trials {
-            let computed = recomputation.record(cell, number, cell_trials.trial(number))?;
             let there = &stored[id.as_str()][&number];
-            if computed != *there {
-                bar.finish_and_clear();
-                return Err(Failure::Verification(anyhow!(
-                    "{}: trial {number} of cell {id} ({}) is stored as {} but recomputed as {}",
-                    root.display(),
-                    cell.label(),
-                    json(there),
-                    json(&computed)
-                )));
-            }
+            let compared = recomputation.compare(cell, number, cell_trials.trial(number), there, &root);
+            let computed = compared.inspect_err(|_| bar.finish_and_clear())?;
             same += 1;
             changed += u64::from(computed.weights_changed > 0);
             bar.inc(1);
