@@ -3,7 +3,7 @@
 //! Every file has one class or one task. The package in `../zerospace` gives the classes their public names and their
 //! types (`_zerospace.pyi`).
 //!
-//! Work runs without the interpreter's lock. No panic crosses the boundary: [`boundary`] turns it into a `RuntimeError`.
+//! Work runs without the interpreter's lock. No panic crosses the boundary: `boundary.rs` turns it into a `RuntimeError`.
 
 #![cfg(feature = "extension")]
 
