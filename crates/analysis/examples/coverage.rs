@@ -28,7 +28,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use analysis::{Interval, SplitMix64, points};
+use analysis::{Interval, SplitMix64, Unit, points};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 /// Samples of each size.
@@ -165,7 +165,8 @@ fn intervals(
     let studentized = if se == 0.0 { (mean, mean) } else { within((mean - high * se, mean - low * se)) };
 
     // 100 images make a point one image; equal values stand for themselves.
-    let interval = Interval::of_mean(sample, 100);
+    let interval =
+        Interval::of_mean(&sample.iter().map(|drop| *drop as f64).collect::<Vec<_>>(), Unit::Images(100));
     let bca = interval.bounds().unwrap_or((mean, mean));
     let ruled = match interval {
         Interval::AllEqual { differing_at_most: p } => (mean - p * (mean - least), mean + p * (most - mean)),

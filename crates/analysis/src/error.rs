@@ -78,6 +78,36 @@ pub enum AnalysisError {
         /// Images evaluated.
         images: u64,
     },
+    /// A trial has a score too many or too few.
+    #[error("{trial}: {field} has {scores} numbers, expected one for each metric ({metrics})")]
+    Scores {
+        /// The trial and its cell.
+        trial: String,
+        /// `clean_scores` or `scores`.
+        field: &'static str,
+        /// The number of scores found.
+        scores: usize,
+        /// The metrics, or `none`.
+        metrics: String,
+    },
+    /// A score is infinite, no number or absurd.
+    #[error("{trial}: {field} of {metric} is {score}, expected a finite number of at most 1e150 in size")]
+    Score {
+        /// The trial and its cell.
+        trial: String,
+        /// `clean_scores` or `scores`.
+        field: &'static str,
+        /// Name of the metric.
+        metric: String,
+        /// The score found.
+        score: f64,
+    },
+    /// A rule ends cells after losses in points, and the trials have scores.
+    #[error("the stop rule counts images, expected none for trials with scores of {metric}")]
+    StopWithScores {
+        /// Name of the first metric.
+        metric: String,
+    },
     /// Two trials, or checks of trainings, differ in a condition that they must share.
     #[error("{field} is {one_value} in {one}, but {other_value} in {other}")]
     Disagreement {

@@ -14,7 +14,8 @@
 //!
 //! An **accuracy drop** is clean - faulty accuracy in points, each in % of the evaluated images;
 //! negative when faults happened to help; for images without labels agreement with the fault-free network takes
-//! the place of accuracy ([`Measure`]). All trials count. The statistic of the paper (Guan et al.,
+//! the place of accuracy ([`Measure`]). If an evaluator scores the network by metrics, the score of a metric takes that
+//! place, and a drop is the amount by which faults make it worse ([`Estimates::further`]). All trials count. The statistic of the paper (Guan et al.,
 //! "In-Place Zero-Space Memory Protection for CNN", NeurIPS 2019), which drops the best and the worst
 //! trial, is computed beside it for comparison only ([`Trimmed`]).
 //!
@@ -34,13 +35,14 @@ mod report;
 mod text;
 
 pub use error::AnalysisError;
-pub use estimate::cell::{CellKey, points, rate_label, trials_frame};
+pub use estimate::cell::{CellKey, rate_label, trials_frame};
 pub use estimate::comparison::Comparison;
-pub use estimate::estimates::{Estimates, Measure};
+pub use estimate::estimates::Estimates;
 pub use estimate::failures::{FailureEstimate, failures};
 pub use estimate::interval::{INTERVAL_METHOD, Interval, SplitMix64};
 pub use estimate::large_weights::{LargeWeightCounts, LargeWeights};
 pub use estimate::lossy::LossyStorage;
+pub use estimate::measure::{Measure, Unit, points};
 pub use estimate::network::{MeasuredNetwork, NetworkTable, PUBLISHED_NETWORKS, PublishedNetwork};
 pub use estimate::sensitivity::Sensitivity;
 pub use estimate::summary::{CellOutcomes, CellSummary, DropStatistics, PairedDifference, Trimmed};

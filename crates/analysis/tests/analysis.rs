@@ -73,12 +73,12 @@ fn close(found: f64, expected: f64) {
 fn the_papers_ten_trials_give_the_papers_numbers() {
     let report = report(&cell("secded-72-64", 1e-3, &PAPER));
     let [summary] = report.summaries() else { panic!("one cell") };
-    let drop = summary.drop_points;
+    let drop = summary.drop;
     assert_eq!((summary.trials, summary.images), (10, 5_000));
-    close(summary.clean_accuracy_percent, 57.02);
+    close(summary.clean, 57.02);
     // The ten sum to 69.78 points.
     close(drop.mean, 6.978);
-    close(summary.accuracy_percent, 57.02 - 6.978);
+    close(summary.mean, 57.02 - 6.978);
     // np.std([6.00, ...], ddof=1) and np.median, numpy 2.
     close(drop.sd.expect("ten trials"), 5.691_939_329_730_538);
     close(drop.median, (5.06 + 5.70) / 2.0);
@@ -95,7 +95,7 @@ fn the_papers_ten_trials_give_the_papers_numbers() {
 #[test]
 fn one_trial_has_neither_spread_nor_interval() {
     let report = report(&cell("faulty", 1e-4, &[50]));
-    let drop = report.summaries()[0].drop_points;
+    let drop = report.summaries()[0].drop;
     assert_eq!((drop.mean, drop.sd, drop.interval, drop.trimmed), (1.0, None, Interval::Absent, None));
     let line = table_markdown(&report, Table::Summary).lines().nth(2).expect("a row").to_string();
     let cells: Vec<&str> = line.split('|').map(str::trim).collect();
@@ -108,7 +108,7 @@ fn one_trial_has_neither_spread_nor_interval() {
 #[test]
 fn equal_trials_give_a_bound_instead_of_an_interval() {
     let report = report(&cell("faulty", 1e-6, &[0; 10]));
-    let drop = report.summaries()[0].drop_points;
+    let drop = report.summaries()[0].drop;
     let Interval::AllEqual { differing_at_most } = drop.interval else { panic!("equal trials") };
     close((1.0 - differing_at_most).powi(10), 0.05);
     assert!(table_markdown(&report, Table::Summary).contains("all 10 equal (P ≤ 0.259)"));
@@ -132,7 +132,7 @@ fn order_is_that_of_first_appearance_and_rates_ascend() {
             "squeezenet secded-72-64 fixed-count 1e-3",
         ]
     );
-    assert_eq!(report.summaries()[0].drop_points.mean, 0.0);
+    assert_eq!(report.summaries()[0].drop.mean, 0.0);
     assert_eq!(
         conditions(&report),
         "squeezenet · imagenet test, 5000 images · trials a cell: 2 · faults: fixed-count · seed 7"
@@ -165,7 +165,7 @@ fn pairs_are_trials_with_the_same_number() {
         assert_eq!((pair.first.as_str(), pair.second.as_str()), ("in-place-64-57", "secded-72-64"));
         assert_eq!((pair.pairs, pair.pairs_same_flips), (5, 5));
         assert_eq!((pair.wins, pair.ties, pair.losses), (3, 1, 1));
-        assert_eq!(pair.mean_difference_points, 0.0);
+        assert_eq!(pair.mean_difference, 0.0);
         // Three to one: 2 (1 + 4) / 2^4.
         close(pair.sign_test_p, 0.625);
         let (low, high) = pair.interval.bounds().expect("the differences differ");
@@ -185,10 +185,10 @@ fn changed_trials_estimate_ordinary_ones() {
     let lost = [0, 50, 100, 200, 0];
     let given = report(&cell("in-place-64-57", 1e-6, &lost));
     let estimated = report(&changed_cell("in-place-64-57", 1e-6, 1e-3, &lost));
-    let (given, drop) = (given.summaries()[0].drop_points, estimated.summaries()[0].drop_points);
+    let (given, drop) = (given.summaries()[0].drop, estimated.summaries()[0].drop);
     close(given.mean, 1.4);
     close(drop.mean, 1.4e-3);
-    close(estimated.summaries()[0].accuracy_percent, 57.02 - 1.4e-3);
+    close(estimated.summaries()[0].mean, 57.02 - 1.4e-3);
     // Of an ordinary trial: E d^2 = (1 + 4 + 16) / 5 / 1000.
     close(drop.sd.expect("five trials"), (4.2e-3f64 - 1.4e-3 * 1.4e-3).sqrt());
     let ((low, high), (all_low, all_high)) =
@@ -200,12 +200,12 @@ fn changed_trials_estimate_ordinary_ones() {
 
     // All alike: how often an ordinary trial differs is bounded by as much less.
     let equal = report(&changed_cell("in-place-64-57", 1e-6, 1e-3, &[0; 10]));
-    let Interval::AllEqual { differing_at_most } = equal.summaries()[0].drop_points.interval else {
+    let Interval::AllEqual { differing_at_most } = equal.summaries()[0].drop.interval else {
         panic!("equal trials")
     };
     close(differing_at_most, 0.258_865_550_893_052_3e-3);
     // A probability of 1 leaves the mean and its interval as they are.
-    let certain = report(&changed_cell("in-place-64-57", 1e-6, 1.0, &lost)).summaries()[0].drop_points;
+    let certain = report(&changed_cell("in-place-64-57", 1e-6, 1.0, &lost)).summaries()[0].drop;
     assert_eq!((certain.mean, certain.interval), (given.mean, given.interval));
 }
 

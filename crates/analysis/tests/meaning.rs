@@ -139,7 +139,7 @@ fn the_standard_deviation_of_changed_trials_is_described_as_it_is_computed() {
     rows.iter_mut().for_each(|row| row.changed_probability = Some(0.25));
     let changed = report(&rows);
     // The mean of the drops is 10 points, that of their squares (0 + 100 + 400) / 3.
-    let sd = changed.summaries()[0].drop_points.sd.expect("three trials");
+    let sd = changed.summaries()[0].drop.sd.expect("three trials");
     assert!((sd - (0.25 * 500.0 / 3.0 - 2.5f64.powi(2)).sqrt()).abs() < 1e-9, "{sd}");
     let text = table_markdown(&changed, Table::Summary);
     for part in [
@@ -337,8 +337,8 @@ fn what_a_lossy_protection_leaves_without_faults_is_shown_in_every_place() {
         .with_lossy(vec![storage("lsb-64-56", Some(228))])
         .expect("nothing contradicts it");
     let [exact, lossy] = report.summaries() else { panic!("two cells") };
-    assert_eq!((exact.fault_free_percent, lossy.fault_free_percent), (Some(67.6), Some(22.8)));
-    assert_eq!(lossy.clean_accuracy_percent, 67.6);
+    assert_eq!((exact.fault_free, lossy.fault_free), (Some(67.6), Some(22.8)));
+    assert_eq!(lossy.clean, 67.6);
     let drops = drop_table(&report, Statistic::AllTrials);
     assert!(
         drops.contains("| protection         | stored overhead | fault-free |         1e-4 |"),
@@ -388,7 +388,7 @@ fn what_a_lossy_protection_leaves_without_faults_is_shown_in_every_place() {
 fn what_nobody_has_measured_is_not_shown_as_a_number() {
     let rows = with_a_lossy_one();
     let report = report(&rows).with_lossy(vec![storage("lsb-64-56", None)]).expect("good");
-    assert_eq!(report.summaries()[1].fault_free_percent, None);
+    assert_eq!(report.summaries()[1].fault_free, None);
     let drops = drop_table(&report, Statistic::AllTrials);
     assert!(drops.contains("| lsb-64-56          |               0 | not measured |"), "{drops}");
     assert!(table_markdown(&report, Table::Summary).contains("|   67.60 | not measured |"));
@@ -409,7 +409,7 @@ fn a_trial_whose_words_all_read_right_tells_what_is_left_without_faults() {
     let mut rows = with_a_lossy_one();
     rows.push(row("lsb-64-56", "bernoulli", 1e-4, 2, 0, 228));
     let known = report(&rows).with_lossy(vec![storage("lsb-64-56", None)]).expect("good");
-    assert_eq!(known.summaries()[1].fault_free_percent, Some(22.8));
+    assert_eq!(known.summaries()[1].fault_free, Some(22.8));
 
     // What was measured must agree with it, and such trials with each other.
     let contradicted =
@@ -427,6 +427,6 @@ fn a_trial_whose_words_all_read_right_tells_what_is_left_without_faults() {
     rows.truncate(2);
     rows.push(row("secded-72-64", "bernoulli", 1e-4, 2, 0, CLEAN));
     let exact = report(&rows).with_lossy(vec![storage("secded-72-64", None)]).expect("good");
-    assert_eq!(exact.summaries()[0].fault_free_percent, Some(67.6));
+    assert_eq!(exact.summaries()[0].fault_free, Some(67.6));
     assert!(!drop_table(&exact, Statistic::AllTrials).contains("| fault-free |"));
 }

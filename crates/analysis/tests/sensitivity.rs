@@ -101,7 +101,7 @@ fn the_most_sensitive_come_first() {
             .starts_with("net,bernoulli,in-place-64-57,in-place,1e-2,1,a.weight,0,100,2,10,0.0,all-equal")
     );
 
-    let text = sensitivity_markdown(&sensitivity, 3);
+    let text = sensitivity_markdown(&sensitivity, 3, "sensitivity.csv");
     assert!(text.contains("**net**, faulty, bernoulli at 1e-2:\n"), "{text}");
     assert!(text.contains("13 more in `sensitivity.csv`"), "{text}");
     assert!(text.contains("|    1 | a.weight | 7   |     100 |           5.0 |    10.500 |"), "{text}");
@@ -182,7 +182,7 @@ fn a_ranking_under_a_lossy_protection_says_what_storing_costs() {
         let lossy =
             LossyStorage { model: "net".into(), protection: "lsb-64-56".parse().expect("a name"), correct };
         let report = Estimates::from_rows(&rows).unwrap().with_lossy(vec![lossy]).unwrap();
-        let text = sensitivity_markdown(&Sensitivity::new(&report, &networks()), 5);
+        let text = sensitivity_markdown(&Sensitivity::new(&report, &networks()), 5, "sensitivity.csv");
         assert!(text.contains(told), "{text}");
         assert!(text.contains("**net**, faulty, bernoulli at 1e-2:"), "{text}");
     }

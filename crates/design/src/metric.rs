@@ -72,12 +72,19 @@ pub enum MetricError {
     Twice(String),
 }
 
+impl Better {
+    /// One word, as in files: `higher` or `lower`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Higher => "higher",
+            Self::Lower => "lower",
+        }
+    }
+}
+
 impl fmt::Display for Better {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Higher => "higher is better",
-            Self::Lower => "lower is better",
-        })
+        write!(f, "{} is better", self.word())
     }
 }
 

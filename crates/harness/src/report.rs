@@ -48,7 +48,7 @@ impl<'a> RunReport<'a> {
     /// Writes tables, figures and the report as Markdown and HTML into a folder; returns the files.
     ///
     /// # Errors
-    /// If the disk refuses.
+    /// If `determinism.json` is damaged, or the disk refuses.
     pub fn write(&self, folder: &Path) -> Result<Vec<PathBuf>, Failure> {
         let manifest = self.store.manifest();
         let arguments = manifest.latest().arguments();
@@ -66,10 +66,11 @@ impl<'a> RunReport<'a> {
                 worst.cell, worst.record.trial
             ),
         };
-        let notes = notes(manifest);
+        let (notes, determinism) = (notes(manifest), self.store.determinism()?);
         let context = Context {
             title: &manifest.experiment,
             chance_percent: chance_percent(manifest),
+            determinism: determinism.as_ref(),
             stop: manifest.stop,
             networks: &manifest.networks,
             notes: &notes,
@@ -89,7 +90,7 @@ impl<'a> RunReport<'a> {
     pub fn headline(&self) -> String {
         match Sensitivity::new(&self.estimates, &self.store.manifest().networks) {
             swept if swept.is_empty() => drop_table(&self.estimates, Statistic::AllTrials),
-            swept => sensitivity_markdown(&swept, FIRST_OF_RANKING),
+            swept => sensitivity_markdown(&swept, FIRST_OF_RANKING, "sensitivity.csv"),
         }
     }
 }
@@ -104,8 +105,11 @@ fn data_option(manifest: &Manifest) -> &'static str {
     if is_synthetic_run(manifest) { "" } else { " --data $DATA" }
 }
 
-/// Quantity that `correct` of a run's records counts.
+/// Quantity by which a run's trials are valued: the first metric, or what `correct` of the records counts.
 pub fn measure(manifest: &Manifest) -> Measure {
+    if let Some(metric) = manifest.metrics().first() {
+        return Measure::Score(metric.clone());
+    }
     if is_label_free(manifest) { Measure::Agreement } else { Measure::Accuracy }
 }
 
@@ -122,13 +126,13 @@ fn is_label_free(manifest: &Manifest) -> bool {
 /// Accuracy of guessing in % of the images, if the networks share it.
 fn chance_percent(manifest: &Manifest) -> Option<f64> {
     let mut classes = manifest.networks.iter().map(|network| network.classes);
-    let first = classes.next().filter(|_| !is_label_free(manifest))?;
+    let first = classes.next().filter(|_| measure(manifest) == Measure::Accuracy)?;
     classes.all(|other| other == first).then_some(100.0 / first as f64)
 }
 
 /// Lines on the trials, the networks and the images, for the report.
 fn notes(manifest: &Manifest) -> String {
-    let label_free = is_label_free(manifest);
+    let (label_free, metrics) = (is_label_free(manifest), manifest.metrics());
     let mut lines = Vec::new();
     if let Some(first) = manifest.extensions.first() {
         let later = manifest.extensions[1..].iter().map(|extension| extension.trials);
@@ -141,6 +145,12 @@ fn notes(manifest: &Manifest) -> String {
     }
     for network in &manifest.networks {
         let correct = match label_free {
+            _ if !metrics.is_empty() => {
+                let scores = metrics.iter().zip(&network.clean_scores);
+                let scores: Vec<String> =
+                    scores.map(|(metric, score)| format!("{metric}: {score}")).collect();
+                format!("; without faults {}", scores.join(", "))
+            }
             true => String::new(),
             false => format!("; {} images correct without faults", network.clean_correct),
         };
@@ -152,6 +162,11 @@ fn notes(manifest: &Manifest) -> String {
     }
     if let Some(cell) = manifest.cells.first() {
         let set = &cell.spec.evaluation;
+        if !metrics.is_empty() {
+            let names: Vec<String> = metrics.iter().map(ToString::to_string).collect();
+            lines.push(format!("- **evaluation**: {} by {}", names.join(", "), cell.spec.evaluator));
+            return lines.join("\n");
+        }
         if is_synthetic_run(manifest) {
             lines.push(format!("- **{SYNTHETIC}**"));
         }

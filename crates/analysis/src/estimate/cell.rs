@@ -1,14 +1,16 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
+use std::sync::Arc;
 
-use design::{FaultModel, ProtectionName};
+use design::{Better, FaultModel, Metric, ProtectionName};
 use polars_core::frame::DataFrame;
 use polars_core::prelude::{GroupsIndicator, IdxSize};
 use records::TrialRow;
 
 use crate::AnalysisError;
 use crate::estimate::column::{count, displayed, real, text};
+use crate::estimate::measure::Unit;
 
 /// A rate as all tables and CSV files write it: `1e-5`, `2.5e-4`, `0`.
 pub fn rate_label(rate: f64) -> String {
@@ -51,7 +53,9 @@ impl fmt::Display for CellKey {
 #[derive(Clone, Debug)]
 pub(crate) struct Cell {
     pub(crate) key: CellKey,
-    pub(crate) trials: Vec<TrialRow>,
+    pub(crate) trials: Arc<[TrialRow]>,
+    /// Place of the metric that values the trials; `None` if images are counted.
+    pub(crate) metric: Option<usize>,
 }
 
 impl Cell {
@@ -60,9 +64,23 @@ impl Cell {
         self.trials[0].images
     }
 
-    /// Images that the fault-free network classifies correctly.
-    pub(crate) fn clean_correct(&self) -> u64 {
-        self.trials[0].clean_correct
+    /// Unit of all values.
+    pub(crate) fn unit(&self) -> Unit {
+        unit(&self.trials[0], self.metric)
+    }
+
+    /// Value of the fault-free network: images that it classifies correctly, or its score.
+    pub(crate) fn clean(&self) -> f64 {
+        let trial = &self.trials[0];
+        self.metric.map_or(trial.clean_correct as f64, |place| trial.clean_scores[place])
+    }
+
+    /// Value after a drop from that of the fault-free network.
+    pub(crate) fn after(&self, drop: f64) -> f64 {
+        match self.metric.map(|place| self.trials[0].metrics[place].better) {
+            Some(Better::Lower) => self.clean() + drop,
+            Some(Better::Higher) | None => self.clean() - drop,
+        }
     }
 
     /// Check bits relative to data bits, %.
@@ -76,29 +94,38 @@ impl Cell {
         self.trials[0].changed_probability
     }
 
-    /// Images lost in each trial, in order of trial numbers; negative when faults helped.
-    pub(crate) fn drops_in_images(&self) -> Vec<i64> {
-        self.trials.iter().map(drop_in_images).collect()
+    /// Loss of each trial in the cell's unit, in order of trial numbers; negative when faults helped.
+    pub(crate) fn drops(&self) -> Vec<f64> {
+        self.trials.iter().map(|row| drop_of(row, self.metric)).collect()
     }
 }
 
-/// A number of images in % of all images.
-pub fn points(count: f64, images: u64) -> f64 {
-    count * 100.0 / images as f64
+/// Value of a trial: images classified correctly, or the score of a metric.
+pub(crate) fn value_of(row: &TrialRow, metric: Option<usize>) -> f64 {
+    metric.map_or(row.record.correct as f64, |place| row.record.scores[place])
 }
 
-/// Images that a trial lost; negative when faults helped. Exact, because `images` was checked.
-pub(crate) fn drop_in_images(row: &TrialRow) -> i64 {
-    row.clean_correct.cast_signed() - row.record.correct.cast_signed()
+/// Loss of a trial in images or in the unit of a metric; negative when faults helped. Counts are exact.
+pub(crate) fn drop_of(row: &TrialRow, metric: Option<usize>) -> f64 {
+    match metric {
+        None => row.clean_correct as f64 - row.record.correct as f64,
+        Some(place) => row.metrics[place].drop(row.clean_scores[place], row.record.scores[place]),
+    }
 }
 
-/// Drop of a trial in points: the share of the images that it lost.
-pub(crate) fn lost_points(row: &TrialRow) -> f64 {
-    points(drop_in_images(row) as f64, row.images)
+/// Loss of a trial as tables show it: in points, or in the unit of a metric.
+pub(crate) fn lost(row: &TrialRow, metric: Option<usize>) -> f64 {
+    unit(row, metric).shown(drop_of(row, metric))
+}
+
+fn unit(row: &TrialRow, metric: Option<usize>) -> Unit {
+    if metric.is_some() { Unit::Score } else { Unit::Images(row.images) }
 }
 
 /// The trials as a data frame: the counts and hashes of the records, and `drop_points`, the accuracy drop in
-/// points (clean - faulty accuracy, each in % of images). The rows are not checked. If some cells draw only changed
+/// points (clean - faulty accuracy, each in % of images). If an evaluator gave scores, the columns `clean_score:NAME`,
+/// `score:NAME` and `degradation:NAME` (positive if faults made it worse) of each metric take the place of those that count
+/// images. The rows are not checked. If some cells draw only changed
 /// trials, there is a column `changed_probability`, null for the other cells.
 pub fn trials_frame(rows: &[TrialRow]) -> DataFrame {
     let mut columns = vec![
@@ -112,8 +139,14 @@ pub fn trials_frame(rows: &[TrialRow]) -> DataFrame {
         count("data_bits", rows, |r| r.data_bits),
         count("check_bits", rows, |r| r.check_bits),
         text("data_set", rows, |r| &r.data_set),
-        count("images", rows, |r| r.images),
-        count("clean_correct", rows, |r| r.clean_correct),
+    ];
+    let metrics = rows.first().map_or(&[][..], |row| &row.metrics);
+    let counts_images = metrics.is_empty();
+    if counts_images {
+        columns
+            .extend([count("images", rows, |r| r.images), count("clean_correct", rows, |r| r.clean_correct)]);
+    }
+    columns.extend([
         count("trial", rows, |r| r.record.trial),
         count("flips_data", rows, |r| r.record.flips_data),
         count("flips_check", rows, |r| r.record.flips_check),
@@ -124,15 +157,30 @@ pub fn trials_frame(rows: &[TrialRow]) -> DataFrame {
         count("silent", rows, |r| r.record.silent),
         count("weights_changed", rows, |r| r.record.weights_changed),
         count("padding_changed", rows, |r| r.record.padding_changed),
-        count("correct", rows, |r| r.record.correct),
-        count("agree", rows, |r| r.record.agree),
+    ]);
+    if counts_images {
+        columns
+            .extend([count("correct", rows, |r| r.record.correct), count("agree", rows, |r| r.record.agree)]);
+    }
+    columns.extend([
         text("pattern_hash", rows, |r| &r.record.pattern_hash),
         text("weights_hash", rows, |r| &r.record.weights_hash),
         text("predictions_hash", rows, |r| &r.record.predictions_hash),
-        real("drop_points", rows, |r| {
-            Some(points(r.clean_correct as f64 - r.record.correct as f64, r.images))
-        }),
-    ];
+    ]);
+    if counts_images {
+        columns.push(real("drop_points", rows, |r| Some(lost(r, None))));
+    }
+    for (i, metric) in metrics.iter().enumerate() {
+        let (name, scores) =
+            (&metric.name, |r: &TrialRow| Some((*r.clean_scores.get(i)?, *r.record.scores.get(i)?)));
+        columns.extend([
+            real(&format!("clean_score:{name}"), rows, |r| Some(scores(r)?.0)),
+            real(&format!("score:{name}"), rows, |r| Some(scores(r)?.1)),
+            real(&format!("degradation:{name}"), rows, |r| {
+                scores(r).map(|(clean, score)| metric.drop(clean, score))
+            }),
+        ]);
+    }
     if rows.iter().any(|r| r.changed_probability.is_some()) {
         columns.push(real("changed_probability", rows, |r| r.changed_probability));
     }
@@ -148,6 +196,7 @@ pub(crate) fn cells(rows: &[TrialRow]) -> Result<Vec<Cell>, AnalysisError> {
     for row in rows {
         check_values(row)?;
     }
+    check_agreement(rows, |_| (), &[("metrics", |r| named(&r.metrics))])?;
     // One campaign has one seed, and a model one evaluation set: without that, trials cannot be paired.
     check_agreement(
         rows,
@@ -166,6 +215,7 @@ pub(crate) fn cells(rows: &[TrialRow]) -> Result<Vec<Cell>, AnalysisError> {
             ("data_bits", |r| r.data_bits.to_string()),
             ("check_bits", |r| r.check_bits.to_string()),
             ("clean_correct", |r| r.clean_correct.to_string()),
+            ("clean_scores", |r| format!("{:?}", r.clean_scores)),
         ],
     )?;
     check_agreement(
@@ -233,7 +283,8 @@ fn cell(mut trials: Vec<TrialRow>) -> Result<Cell, AnalysisError> {
     if let Some(pair) = trials.windows(2).find(|pair| pair[0].record.trial == pair[1].record.trial) {
         return Err(AnalysisError::DuplicateTrial { cell: key.to_string(), trial: pair[0].record.trial });
     }
-    Ok(Cell { key, trials })
+    let metric = (!trials[0].metrics.is_empty()).then_some(0);
+    Ok(Cell { key, trials: trials.into(), metric })
 }
 
 /// Name of a trial for messages, with its cell.
@@ -251,7 +302,10 @@ fn check_values(row: &TrialRow) -> Result<(), AnalysisError> {
     {
         return Err(AnalysisError::ChangedProbability { cell: CellKey::of(row).to_string(), probability });
     }
-    if !(1..=u64::from(u32::MAX)).contains(images) {
+    check_scores(row)?;
+    // An evaluator that gives scores need not know images.
+    let fewest = u64::from(row.metrics.is_empty());
+    if !(fewest..=u64::from(u32::MAX)).contains(images) {
         return Err(AnalysisError::Images { cell: CellKey::of(row).to_string(), images: *images });
     }
     for (field, correct) in [("clean_correct", *clean_correct), ("correct", record.correct)] {
@@ -260,6 +314,39 @@ fn check_values(row: &TrialRow) -> Result<(), AnalysisError> {
         }
     }
     Ok(())
+}
+
+/// Largest size of a score; the squares of larger ones would exceed all numbers.
+const LARGEST_SCORE: f64 = 1e150;
+
+/// Checks that a row has a finite score for each of its metrics, in the trial and without faults.
+fn check_scores(row: &TrialRow) -> Result<(), AnalysisError> {
+    for (field, scores) in [("clean_scores", &row.clean_scores), ("scores", &row.record.scores)] {
+        if scores.len() != row.metrics.len() {
+            return Err(AnalysisError::Scores {
+                trial: trial_name(row),
+                field,
+                scores: scores.len(),
+                metrics: named(&row.metrics),
+            });
+        }
+        let wrong =
+            row.metrics.iter().zip(scores).find(|(_, score)| !(0.0..=LARGEST_SCORE).contains(&score.abs()));
+        if let Some((metric, score)) = wrong {
+            let metric = metric.name.clone();
+            return Err(AnalysisError::Score { trial: trial_name(row), field, metric, score: *score });
+        }
+    }
+    Ok(())
+}
+
+/// Metrics with their directions, for messages.
+fn named(metrics: &[Metric]) -> String {
+    if metrics.is_empty() {
+        "none".into()
+    } else {
+        metrics.iter().map(Metric::to_string).collect::<Vec<_>>().join(", ")
+    }
 }
 
 type Field = (&'static str, fn(&TrialRow) -> String);

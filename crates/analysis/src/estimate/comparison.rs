@@ -5,8 +5,9 @@ use design::{FaultModel, ProtectionName};
 use records::NetworkEntry;
 
 use crate::estimate::cell::{Cell, ascending, first_appearances};
-use crate::estimate::estimates::{Estimates, Measure};
+use crate::estimate::estimates::Estimates;
 use crate::estimate::interval::Interval;
+use crate::estimate::measure::Measure;
 use crate::estimate::summary::{CellOutcomes, CellSummary};
 
 /// The families of an experiment: the networks that its plan calls versions of one.
@@ -17,6 +18,8 @@ use crate::estimate::summary::{CellOutcomes, CellSummary};
 pub struct Comparison {
     pub(crate) families: Vec<Family>,
     pub(crate) measure: Measure,
+    /// Digits after the point of a score.
+    pub(crate) decimals: usize,
     pub(crate) fault_models: Vec<FaultModel>,
     /// True if some protection changes weights by storing them.
     pub(crate) lossy: bool,
@@ -26,6 +29,8 @@ pub struct Comparison {
 #[derive(Clone, Debug)]
 pub(crate) struct Family {
     pub(crate) name: String,
+    /// True if a lower mean is better.
+    lower_is_better: bool,
     /// Ascending.
     pub(crate) rates: Vec<f64>,
     /// By stored overhead, then in the plan's order.
@@ -39,40 +44,46 @@ pub(crate) struct Contender {
     pub(crate) protection: ProtectionName,
     /// Check bits relative to data bits, %.
     pub(crate) overhead_percent: f64,
-    /// Accuracy of the version without faults, % of images.
-    pub(crate) clean_percent: f64,
-    /// Accuracy of the version as the protection stores it, without faults; `None` when that was not measured.
-    pub(crate) fault_free_percent: Option<f64>,
-    /// Mean accuracy at each rate, and its 95 % interval where there is one.
-    pub(crate) accuracies: Vec<Option<Accuracy>>,
+    /// Accuracy of the version without faults, % of images, or its score.
+    pub(crate) clean: f64,
+    /// Accuracy or score of the version as the protection stores it, without faults; `None` when that was not measured.
+    pub(crate) fault_free: Option<f64>,
+    /// Mean accuracy or score at each rate, and its 95 % interval where there is one.
+    pub(crate) means: Vec<Option<Accuracy>>,
     /// Outcomes of decoding at each rate.
     pub(crate) outcomes: Vec<Option<CellOutcomes>>,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Accuracy {
-    pub(crate) mean_percent: f64,
-    pub(crate) interval_percent: Option<(f64, f64)>,
+    pub(crate) mean: f64,
+    pub(crate) interval: Option<(f64, f64)>,
 }
 
 impl Family {
     /// True if no other contender at a rate is at least as accurate at no more overhead, and better in one of the two.
     pub(crate) fn is_on_front(&self, contender: &Contender, rate: usize) -> bool {
-        let Some(own) = contender.accuracies[rate] else { return false };
+        let Some(own) = contender.means[rate] else { return false };
         !self.contenders.iter().any(|other| {
-            other.accuracies[rate].is_some_and(|accuracy| {
+            other.means[rate].is_some_and(|accuracy| {
                 let (cheaper, better) = (
                     other.overhead_percent.total_cmp(&contender.overhead_percent),
-                    own.mean_percent.total_cmp(&accuracy.mean_percent),
+                    self.lead(accuracy.mean, own.mean).total_cmp(&0.0),
                 );
-                cheaper.is_le() && better.is_le() && (cheaper.is_lt() || better.is_lt())
+                cheaper.is_le() && better.is_ge() && (cheaper.is_lt() || better.is_gt())
             })
         })
     }
 
-    /// Accuracy of the most accurate version without faults, %.
-    pub(crate) fn best_clean_percent(&self) -> f64 {
-        self.contenders.iter().map(|c| c.clean_percent).fold(0.0, f64::max)
+    /// Returns how much better one value is than another; negative if it is worse.
+    pub(crate) fn lead(&self, one: f64, other: f64) -> f64 {
+        if self.lower_is_better { other - one } else { one - other }
+    }
+
+    /// Value of the best version without faults.
+    pub(crate) fn best_clean(&self) -> f64 {
+        let all = self.contenders.iter().map(|c| c.clean);
+        all.reduce(|best, clean| if self.lead(clean, best) > 0.0 { clean } else { best }).unwrap_or(0.0)
     }
 }
 
@@ -99,12 +110,13 @@ impl Comparison {
                     1 => name.to_string(),
                     _ => format!("{name}, {fault_model}"),
                 };
-                families.extend(family(title, members.copied().collect()));
+                families.extend(family(title, &estimates.measure, members.copied().collect()));
             }
         }
         Self {
             families,
-            measure: estimates.measure,
+            measure: estimates.measure.clone(),
+            decimals: estimates.decimals(),
             fault_models: fault_models.into_iter().cloned().collect(),
             lossy: !estimates.lossy.is_empty(),
         }
@@ -119,7 +131,7 @@ impl Comparison {
 /// A cell with its estimates.
 type Member<'a> = (&'a Cell, &'a CellSummary, &'a CellOutcomes);
 
-fn family(name: String, members: Vec<Member<'_>>) -> Option<Family> {
+fn family(name: String, measure: &Measure, members: Vec<Member<'_>>) -> Option<Family> {
     let rates = ascending(members.iter().map(|(cell, _, _)| cell.key.rate));
     let mut contenders: Vec<Contender> = Vec::new();
     for (cell, summary, outcomes) in members {
@@ -131,23 +143,28 @@ fn family(name: String, members: Vec<Member<'_>>) -> Option<Family> {
                 model: key.model.clone(),
                 protection: key.protection.clone(),
                 overhead_percent: cell.overhead_percent(),
-                clean_percent: summary.clean_accuracy_percent,
-                fault_free_percent: summary.fault_free_percent,
-                accuracies: vec![None; rates.len()],
+                clean: summary.clean,
+                fault_free: summary.fault_free,
+                means: vec![None; rates.len()],
                 outcomes: vec![None; rates.len()],
             });
         }
         let rate = rates.iter().position(|rate| *rate == key.rate).expect("gathered above");
-        let clean = summary.clean_accuracy_percent;
+        let clean = summary.clean;
         contenders[place].outcomes[rate] = Some(outcomes.clone());
-        contenders[place].accuracies[rate] = Some(Accuracy {
-            mean_percent: summary.accuracy_percent,
-            interval_percent: match summary.drop_points.interval {
-                Interval::Bca { low, high } => Some((clean - high, clean - low)),
+        contenders[place].means[rate] = Some(Accuracy {
+            mean: summary.mean,
+            interval: match summary.drop.interval {
+                Interval::Bca { low, high } => Some(measure.ends_after(clean, (low, high))),
                 Interval::Absent | Interval::AllEqual { .. } => None,
             },
         });
     }
     contenders.sort_by(|a, b| a.overhead_percent.total_cmp(&b.overhead_percent));
-    (!contenders.is_empty()).then_some(Family { name, rates, contenders })
+    (!contenders.is_empty()).then_some(Family {
+        name,
+        lower_is_better: measure.is_lower_better(),
+        rates,
+        contenders,
+    })
 }

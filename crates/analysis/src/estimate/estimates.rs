@@ -1,54 +1,19 @@
 use std::collections::BTreeMap;
 
-use design::{FaultModel, ProtectionName};
+use design::{FaultModel, Metric, ProtectionName};
 use records::{ExpectedOutcomes, TrialRow};
 
 use crate::AnalysisError;
-use crate::estimate::cell::{Cell, CellKey, ascending, cells, first_appearances, lost_points, points};
+use crate::estimate::cell::{Cell, CellKey, ascending, cells, first_appearances, lost};
 use crate::estimate::lossy::LossyStorage;
+use crate::estimate::measure::Measure;
 use crate::estimate::summary::{CellOutcomes, CellSummary, PairedDifference, outcomes, paired, summary};
-
-/// Quantity that the records count as correct.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Measure {
-    /// Images whose prediction is the label.
-    #[default]
-    Accuracy,
-    /// Images whose prediction is that of the fault-free network, for images without labels: 100 % without
-    /// faults. A drop is then the share of images on which faults change the prediction (SDC rate).
-    Agreement,
-}
-
-impl Measure {
-    /// One word, for file and column names: `accuracy` or `agreement`.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Accuracy => "accuracy",
-            Self::Agreement => "agreement",
-        }
-    }
-
-    /// The word at the beginning of a sentence.
-    pub(crate) fn capital(self) -> &'static str {
-        match self {
-            Self::Accuracy => "Accuracy",
-            Self::Agreement => "Agreement",
-        }
-    }
-
-    /// Name for titles and axes.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Accuracy => "top-1 accuracy",
-            Self::Agreement => "agreement with the fault-free network",
-        }
-    }
-}
 
 /// Largest number of scopes of one network's fault models that are shown side by side, each in a panel.
 const MOST_SCOPES: usize = 4;
 
-/// Everything that is estimated from the trials of one experiment.
+/// Everything that is estimated from the trials of one experiment: by the accuracy, or by one metric if an evaluator scored
+/// the network.
 ///
 /// Models, fault models and protections come in order of first appearance in the rows (the plan's
 /// order), rates ascend.
@@ -72,7 +37,8 @@ impl Estimates {
     ///
     /// # Errors
     /// Without trials; when a rate or a count is impossible; when a trial is recorded twice with
-    /// different content; when the trials of a cell are of different cells; when those of a model
+    /// different content; when trials have different metrics, or a score is missing or infinite; when the trials of a cell are
+    /// of different cells; when those of a model
     /// differ in data set, number of images or seed, or those of a model and protection in stored
     /// bits or fault-free accuracy. Each error names the cells.
     ///
@@ -80,20 +46,65 @@ impl Estimates {
     /// 10,000 resamples of every cell and pair: about 20 ms for 1,000 trials on one core.
     pub fn from_rows(rows: &[TrialRow]) -> Result<Self, AnalysisError> {
         let cells = cells(rows)?;
+        let metric = cells[0].trials[0].metrics.first();
         Ok(Self {
             protections: first_appearances(rows, |r| &r.protection).into_iter().cloned().collect(),
             summaries: cells.iter().map(summary).collect(),
             outcomes: cells.iter().map(outcomes).collect(),
             paired: pairs(&cells),
-            measure: Measure::default(),
+            measure: metric.cloned().map_or(Measure::Accuracy, Measure::Score),
             lossy: Vec::new(),
             cells,
         })
     }
 
-    /// Sets the measure that tables and figures name; it is [`Measure::Accuracy`] unless set here.
-    pub fn with_measure(self, measure: Measure) -> Self {
-        Self { measure, ..self }
+    /// Sets the measure that tables and figures name: [`Measure::Accuracy`] or [`Measure::Agreement`]. Estimates of scores
+    /// keep their metric.
+    pub fn with_measure(mut self, measure: Measure) -> Self {
+        if self.measure.metric().is_none() {
+            self.measure = measure;
+        }
+        self
+    }
+
+    /// The measure that tables and figures name: the first metric if trials have scores.
+    pub fn measure(&self) -> &Measure {
+        &self.measure
+    }
+
+    /// Metrics of the trials; none if images are counted.
+    pub fn metrics(&self) -> &[Metric] {
+        &self.cells[0].trials[0].metrics
+    }
+
+    /// Estimates from the same trials by each metric after the first, in order; none if images are counted.
+    pub fn further(&self) -> impl Iterator<Item = Self> {
+        let metrics = self.metrics();
+        (1..metrics.len()).map(move |place| {
+            let of_metric = |cell: &Cell| Cell { metric: Some(place), ..cell.clone() };
+            let cells: Vec<Cell> = self.cells.iter().map(of_metric).collect();
+            let mut estimates = Self {
+                protections: self.protections.clone(),
+                measure: Measure::Score(metrics[place].clone()),
+                lossy: self.lossy.clone(),
+                summaries: cells.iter().map(summary).collect(),
+                outcomes: self.outcomes.clone(),
+                paired: pairs(&cells),
+                cells,
+            };
+            estimates.value_lossy();
+            estimates
+        })
+    }
+
+    /// Digits after the point of a score in texts: four of the smallest fault-free score that is not 0.
+    pub(crate) fn decimals(&self) -> usize {
+        let sizes = |get: fn(&CellSummary) -> f64| {
+            let sizes = self.summaries.iter().map(move |summary| get(summary).abs());
+            sizes.filter(|size| *size > 0.0).min_by(f64::total_cmp)
+        };
+        let size = sizes(|summary| summary.clean).or_else(|| sizes(|summary| summary.mean));
+        (3.0 - size.unwrap_or(1.0).log10().floor()).clamp(0.0, 12.0) as usize
     }
 
     /// Adds to the outcomes of each cell the expected counts of an ordinary trial. Cells that draw only changed trials
@@ -114,14 +125,17 @@ impl Estimates {
         for storage in storages {
             self.lossy.extend(storage.checked(&self.cells)?);
         }
-        for summary in &mut self.summaries {
+        self.value_lossy();
+        Ok(self)
+    }
+
+    fn value_lossy(&mut self) {
+        for (summary, cell) in self.summaries.iter_mut().zip(&self.cells) {
             let CellKey { model, protection, .. } = &summary.key;
             if let Some(storage) = self.lossy.iter().find(|storage| storage.is_of(model, protection)) {
-                let images = summary.images;
-                summary.fault_free_percent = storage.correct.map(|correct| points(correct as f64, images));
+                summary.fault_free = storage.value(&self.cells).map(|value| cell.unit().shown(value));
             }
         }
-        Ok(self)
     }
 
     /// True if a protection may change the weights of a network by storing them.
@@ -158,7 +172,7 @@ impl Estimates {
         panels(&self.cells).into_iter().filter(shown).collect()
     }
 
-    /// Accuracy of every cell.
+    /// Accuracy, or score, of every cell.
     pub fn summaries(&self) -> &[CellSummary] {
         &self.summaries
     }
@@ -176,9 +190,14 @@ impl Estimates {
 
     /// The trial that lost most; the first one of several.
     pub fn worst_trial(&self) -> &TrialRow {
-        let trials = self.cells.iter().flat_map(|cell| &cell.trials);
+        let trials = self.cells.iter().flat_map(|cell| cell.trials.iter());
         // `max_by` would return the last one of several.
-        trials.min_by(|a, b| lost_points(b).total_cmp(&lost_points(a))).expect("estimates are of trials")
+        trials.min_by(|a, b| self.lost(b).total_cmp(&self.lost(a))).expect("estimates are of trials")
+    }
+
+    /// Drop of a trial in points, or in the unit of the metric.
+    pub(crate) fn lost(&self, trial: &TrialRow) -> f64 {
+        lost(trial, self.cells[0].metric)
     }
 }
 

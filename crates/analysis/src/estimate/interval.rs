@@ -6,14 +6,14 @@
 //! (1993), chapter 14, equations 14.9, 14.10, 14.14 and 14.15. Ties between a resampled mean and the
 //! observed one count half, and quantiles interpolate linearly, as in `scipy.stats.bootstrap`.
 //!
-//! Values are integers (images), so that sums, and with them ties, are exact. The random numbers are
-//! SplitMix64's from a fixed seed and the values are sorted first: an interval is a function of the
-//! multiset of values, and of nothing else.
+//! Values are whole multiples of a power of two (images; scores are rounded to it), so that sums, and with them ties, are
+//! exact. The random numbers are SplitMix64's from a fixed seed and the values are sorted first: an interval is a function
+//! of the multiset of values, and of nothing else.
 
 use rayon::prelude::*;
 use statrs::distribution::{ContinuousCDF, Normal};
 
-use crate::estimate::cell::points;
+use crate::estimate::measure::Unit;
 
 /// Name of the method behind every interval of a mean, for captions.
 pub const INTERVAL_METHOD: &str = "BCa bootstrap, 10,000 resamples";
@@ -61,19 +61,19 @@ pub enum Interval {
     },
     /// Bias-corrected and accelerated bootstrap.
     Bca {
-        /// Lower end, points.
+        /// Lower end, points or the unit of a metric.
         low: f64,
-        /// Upper end, points.
+        /// Upper end, in the same unit.
         high: f64,
     },
 }
 
 impl Interval {
-    /// The interval, in points, of the mean of `values` counted in images of a set of `images`.
+    /// The interval of the mean of `values`, which are finite and of this unit: in points if they count images.
     ///
     /// # Panics
     /// Without values.
-    pub fn of_mean(values: &[i64], images: u64) -> Self {
+    pub fn of_mean(values: &[f64], unit: Unit) -> Self {
         assert!(!values.is_empty(), "a cell has at least one trial");
         if values.len() == 1 {
             return Self::Absent;
@@ -82,7 +82,7 @@ impl Interval {
             return Self::AllEqual { differing_at_most: 1.0 - 0.05f64.powf(1.0 / values.len() as f64) };
         }
         let (low, high) = bca(values);
-        Self::Bca { low: points(low, images), high: points(high, images) }
+        Self::Bca { low: unit.shown(low), high: unit.shown(high) }
     }
 
     /// The interval of the mean over ordinary trials, if `self` is the interval given an event of this probability and all
@@ -97,7 +97,7 @@ impl Interval {
         }
     }
 
-    /// Both ends in points, if the interval has two.
+    /// Both ends, if the interval has two.
     pub fn bounds(self) -> Option<(f64, f64)> {
         match self {
             Self::Bca { low, high } => Some((low, high)),
@@ -115,17 +115,17 @@ impl Interval {
     }
 }
 
-fn bca(values: &[i64]) -> (f64, f64) {
-    let mut values = values.to_vec();
-    values.sort_unstable();
+fn bca(values: &[f64]) -> (f64, f64) {
+    let (mut values, step) = whole(values);
+    values.sort_unstable_by(f64::total_cmp);
     let n = values.len();
-    let observed: i64 = values.iter().sum();
-    let resample = |number: usize| -> i64 {
+    let observed: f64 = values.iter().sum();
+    let resample = |number: usize| -> f64 {
         let mut random = SplitMix64::after(SEED, number as u64 * n as u64);
         (0..n).map(|_| values[random.below(n)]).sum()
     };
-    let mut sums: Vec<i64> = (0..RESAMPLES).into_par_iter().map(resample).collect();
-    sums.sort_unstable();
+    let mut sums: Vec<f64> = (0..RESAMPLES).into_par_iter().map(resample).collect();
+    sums.sort_unstable_by(f64::total_cmp);
 
     // A resampled mean falls on each side of the observed one with a probability far above 1/RESAMPLES,
     // however skewed the values are, so z0 is finite.
@@ -136,23 +136,35 @@ fn bca(values: &[i64]) -> (f64, f64) {
 
     // Acceleration from the jackknife, which for a mean is the skewness of the values; |a| < 1/6, so
     // the denominator below stays positive.
-    let mean = observed as f64 / n as f64;
-    let deviations = values.iter().map(|v| *v as f64 - mean);
+    let mean = observed / n as f64;
+    let deviations = values.iter().map(|v| v - mean);
     let (squares, cubes) = deviations.fold((0.0, 0.0), |(s, c), d| (s + d * d, c + d * d * d));
     let acceleration = cubes / (6.0 * squares.powf(1.5));
     let end = |tail: f64| {
         let z = z0 + normal.inverse_cdf(tail);
-        quantile(&sums, normal.cdf(z0 + z / (1.0 - acceleration * z))) / n as f64
+        quantile(&sums, normal.cdf(z0 + z / (1.0 - acceleration * z))) / n as f64 * step
     };
     (end(TAIL), end(1.0 - TAIL))
 }
 
+/// Values in whole steps, and the step: 1 for counts, else the smallest power of two by which the sum of all values is exact.
+/// A score moves by less than a step, about n times its own rounding.
+fn whole(values: &[f64]) -> (Vec<f64>, f64) {
+    let most = values.iter().fold(0.0, |most: f64, v| most.max(v.abs())) * values.len() as f64;
+    let exact = most < 2f64.powi(53);
+    if exact && values.iter().all(|v| v.fract() == 0.0) {
+        return (values.to_vec(), 1.0);
+    }
+    let step = 2f64.powi((most.log2().ceil() as i32 - 53).max(-1000));
+    (values.iter().map(|v| (v / step).round()).collect(), step)
+}
+
 /// Quantile with linear interpolation between order statistics (Hyndman and Fan's type 7).
-fn quantile(sorted: &[i64], probability: f64) -> f64 {
+fn quantile(sorted: &[f64], probability: f64) -> f64 {
     let place = probability * (sorted.len() - 1) as f64;
     let (low, part) = (place as usize, place.fract());
     let high = (low + 1).min(sorted.len() - 1);
-    sorted[low] as f64 * (1.0 - part) + sorted[high] as f64 * part
+    sorted[low] * (1.0 - part) + sorted[high] * part
 }
 
 /// Random numbers of the bootstrap: G. Steele, D. Lea and C. Flood, "Fast Splittable Pseudorandom Number Generators",
@@ -190,6 +202,7 @@ impl SplitMix64 {
 #[cfg(test)]
 mod tests {
     use super::{Interval, SplitMix64};
+    use crate::estimate::measure::Unit;
 
     /// The reference implementation's first outputs for seed 1234567.
     #[test]
@@ -232,8 +245,9 @@ mod tests {
         agrees(&spatial, [24.038_461_538_461_54, 34.230_769_230_769_23], [24.1154, 34.2692], 0.15);
     }
 
-    fn agrees(values: &[i64], port: [f64; 2], scipy: [f64; 2], tolerance: f64) {
-        let (low, high) = Interval::of_mean(values, 100).bounds().expect("the values differ");
+    fn agrees(values: &[i32], port: [f64; 2], scipy: [f64; 2], tolerance: f64) {
+        let values: Vec<f64> = values.iter().map(|value| f64::from(*value)).collect();
+        let (low, high) = Interval::of_mean(&values, Unit::Images(100)).bounds().expect("the values differ");
         for (end, (port, scipy)) in [low, high].into_iter().zip(port.into_iter().zip(scipy)) {
             assert!((end - port).abs() < 1e-6, "{end}, the port says {port}");
             assert!((end - scipy).abs() < tolerance, "{end}, scipy says {scipy}");
@@ -242,14 +256,30 @@ mod tests {
 
     #[test]
     fn the_order_of_values_does_not_matter() {
-        assert_eq!(Interval::of_mean(&[3, 1, 2, 9], 10), Interval::of_mean(&[9, 2, 3, 1], 10));
+        let of_mean = |values: &[f64]| Interval::of_mean(values, Unit::Images(10));
+        assert_eq!(of_mean(&[3.0, 1.0, 2.0, 9.0]), of_mean(&[9.0, 2.0, 3.0, 1.0]));
+        assert_eq!(of_mean(&[0.3, 0.1, 0.2, 0.9]), of_mean(&[0.9, 0.2, 0.3, 0.1]));
+    }
+
+    /// A score may have any size: the interval scales with it, down to the last digits.
+    #[test]
+    fn scores_of_any_size_have_the_interval_of_counts() {
+        let counts = [3.0, 1.0, 2.0, 9.0, 2.0, 2.0];
+        let of_counts = Interval::of_mean(&counts, Unit::Score).bounds().expect("they differ");
+        for size in [1e-200, 0.1, 1.0 / 3.0, 7e3, 1e149] {
+            let scores = counts.map(|count| count * size);
+            let (low, high) = Interval::of_mean(&scores, Unit::Score).bounds().expect("they differ");
+            for (end, count) in [(low, of_counts.0), (high, of_counts.1)] {
+                assert!((end / size - count).abs() < 1e-12, "{size}: {end}, expected {count} times it");
+            }
+        }
     }
 
     /// S413 of the specification.
     #[test]
     fn one_value_and_equal_values_have_no_ends() {
-        assert_eq!(Interval::of_mean(&[4], 10), Interval::Absent);
-        let Interval::AllEqual { differing_at_most } = Interval::of_mean(&[4; 10], 10) else {
+        assert_eq!(Interval::of_mean(&[4.0], Unit::Images(10)), Interval::Absent);
+        let Interval::AllEqual { differing_at_most } = Interval::of_mean(&[4.0; 10], Unit::Images(10)) else {
             panic!("ten equal values");
         };
         // 1 - 0.05^(1/10), and (1 - p)^10 = 0.05.

@@ -4,7 +4,8 @@ use design::{ProtectionName, TrialRecord};
 use records::TrialRow;
 
 use crate::AnalysisError;
-use crate::estimate::cell::{Cell, trial_name};
+use crate::estimate::cell::{Cell, trial_name, value_of};
+use crate::estimate::summary::mean;
 
 /// A network under a protection that may change weights by storing them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,7 +14,8 @@ pub struct LossyStorage {
     pub model: String,
     /// Protection id.
     pub protection: ProtectionName,
-    /// Images that the stored network classifies correctly without faults; `None` when it was not measured.
+    /// Images that the stored network classifies correctly without faults; `None` when it was not measured, or trials have
+    /// scores.
     pub correct: Option<u64>,
 }
 
@@ -25,10 +27,13 @@ impl LossyStorage {
     /// Checks the count against the trials in which every word read back right, which also give it where it was not
     /// measured. `None` if these trials show that storing changes no weight.
     pub(crate) fn checked(mut self, cells: &[Cell]) -> Result<Option<Self>, AnalysisError> {
-        let rows = cells.iter().flat_map(|cell| &cell.trials);
+        let rows = cells.iter().flat_map(|cell| cell.trials.iter());
         let own = |row: &&TrialRow| self.is_of(&row.model, &row.protection) && reads_back_right(&row.record);
         let mut right = rows.filter(own);
         let Some(first) = right.next() else { return Ok(Some(self)) };
+        if !first.metrics.is_empty() {
+            return Ok((first.record.weights_changed != 0).then_some(Self { correct: None, ..self }));
+        }
         let correct = first.record.correct;
         if let Some(other) = right.find(|row| row.record.correct != correct) {
             return Err(AnalysisError::Disagreement {
@@ -44,6 +49,20 @@ impl LossyStorage {
         }
         self.correct = Some(correct);
         Ok((first.record.weights_changed != 0).then_some(self))
+    }
+
+    /// Value of the stored network without faults, in the unit of the cells. A score is the mean of those trials in which every
+    /// word read back right, since an evaluator may be nondeterministic.
+    pub(crate) fn value(&self, cells: &[Cell]) -> Option<f64> {
+        let own = cells.iter().filter(|cell| self.is_of(&cell.key.model, &cell.key.protection));
+        let right = own.filter(|cell| cell.metric.is_some()).flat_map(|cell| {
+            let rows = cell.trials.iter().filter(|row| reads_back_right(&row.record));
+            rows.map(|row| value_of(row, cell.metric))
+        });
+        let mut scores: Vec<f64> = right.collect();
+        scores.sort_unstable_by(f64::total_cmp);
+        let score = (!scores.is_empty()).then(|| mean(&scores));
+        self.correct.map(|correct| correct as f64).or(score)
     }
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod failures;
 pub(crate) mod interval;
 pub(crate) mod large_weights;
 pub(crate) mod lossy;
+pub(crate) mod measure;
 pub(crate) mod network;
 pub(crate) mod sensitivity;
 pub(crate) mod summary;

@@ -1,8 +1,8 @@
 //! Float and int8 networks beside the numbers of the paper's Table 1.
 
 use crate::AnalysisError;
-use crate::estimate::cell::points;
-use crate::estimate::estimates::Measure;
+use crate::estimate::measure::Measure;
+use crate::estimate::measure::points;
 
 /// Numbers of the paper for a network on ImageNet: Guan et al., "In-Place Zero-Space Memory Protection for CNN",
 /// NeurIPS 2019, Table 1.

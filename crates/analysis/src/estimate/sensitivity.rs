@@ -4,14 +4,17 @@ use design::FaultModel;
 use records::NetworkEntry;
 
 use crate::estimate::cell::CellKey;
-use crate::estimate::estimates::{Estimates, Measure};
+use crate::estimate::estimates::Estimates;
 use crate::estimate::interval::Interval;
+use crate::estimate::measure::Measure;
 
 /// The cells of a sweep over tensors or bits, as rankings: one for each model, fault model, protection and rate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sensitivity {
     pub(crate) rankings: Vec<Ranking>,
     pub(crate) measure: Measure,
+    /// Digits after the point of a score.
+    pub(crate) decimals: usize,
 }
 
 /// Tensors and bits under equal conditions.
@@ -21,7 +24,7 @@ pub(crate) struct Ranking {
     pub(crate) key: CellKey,
     /// In plan order: tensors in memory order, bits ascending.
     pub(crate) entries: Vec<Entry>,
-    /// Drop in points by storing alone, which every drop includes; `None` if the protection is lossless, `Some(None)` if it
+    /// Drop in points or in the unit of the metric by storing alone, which every drop includes; `None` if the protection is lossless, `Some(None)` if it
     /// was not measured.
     pub(crate) storing: Option<Option<f64>>,
 }
@@ -31,7 +34,7 @@ impl Ranking {
     pub(crate) fn ranked(&self) -> impl Iterator<Item = (&CellKey, u64, &Entry)> {
         let mut entries: Vec<&Entry> = self.entries.iter().collect();
         // Stable: equals stay in plan order.
-        entries.sort_by(|a, b| b.mean_drop_points.total_cmp(&a.mean_drop_points));
+        entries.sort_by(|a, b| b.mean_drop.total_cmp(&a.mean_drop));
         (1..).zip(entries).map(|(rank, entry)| (&self.key, rank, entry))
     }
 }
@@ -47,14 +50,14 @@ pub(crate) struct Entry {
     pub(crate) trials: u64,
     /// Flipped bits in all trials.
     pub(crate) flips: u64,
-    pub(crate) mean_drop_points: f64,
+    pub(crate) mean_drop: f64,
     pub(crate) interval: Interval,
 }
 
 impl Entry {
-    /// Points lost, divided by flipped bits; absent if none flipped.
+    /// Points, or units of the metric, lost, divided by flipped bits; absent if none flipped.
     pub(crate) fn drop_per_flip(&self) -> Option<f64> {
-        (self.flips > 0).then(|| self.mean_drop_points * self.trials as f64 / self.flips as f64)
+        (self.flips > 0).then(|| self.mean_drop * self.trials as f64 / self.flips as f64)
     }
 }
 
@@ -84,14 +87,13 @@ impl Sensitivity {
                 weights,
                 trials: summary.trials,
                 flips: outcomes.flips_data + outcomes.flips_check,
-                mean_drop_points: summary.drop_points.mean,
-                interval: summary.drop_points.interval,
+                mean_drop: summary.drop.mean,
+                interval: summary.drop.interval,
             };
             match rankings.iter_mut().find(|ranking| ranking.key == key) {
                 Some(ranking) => ranking.entries.push(entry),
                 None => {
-                    let cost =
-                        summary.fault_free_percent.map(|percent| summary.clean_accuracy_percent - percent);
+                    let cost = summary.fault_free.map(|value| estimates.measure.loss(summary.clean, value));
                     let storing = estimates.is_lossy(&key.model, &key.protection).then_some(cost);
                     rankings.push(Ranking { key, entries: vec![entry], storing });
                 }
@@ -109,7 +111,7 @@ impl Sensitivity {
             };
             place(&a.key).cmp(&place(&b.key)).then(a.key.rate.total_cmp(&b.key.rate))
         });
-        Self { rankings, measure: estimates.measure }
+        Self { rankings, measure: estimates.measure.clone(), decimals: estimates.decimals() }
     }
 
     /// True if nothing was swept.

@@ -4,20 +4,22 @@ use design::{FaultModel, ProtectionName, TrialRecord};
 use records::{ExpectedOutcomes, TrialRow};
 use statrs::distribution::{Binomial, DiscreteCDF};
 
-use crate::estimate::cell::{Cell, CellKey, drop_in_images, points};
+use crate::estimate::cell::{Cell, CellKey, drop_of};
 use crate::estimate::interval::Interval;
+use crate::estimate::measure::Unit;
 
 /// The paper's statistic: the best and the worst trial are dropped. For comparison with the paper
 /// only, since it hides exactly the trials that matter in a heavy tail.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Trimmed {
-    /// Mean of the other trials, points.
+    /// Mean of the other trials.
     pub mean: f64,
-    /// Population standard deviation (divisor: their number) of the other trials, points.
+    /// Population standard deviation (divisor: their number) of the other trials.
     pub population_sd: f64,
 }
 
-/// The accuracy drops of a cell, in points: clean - faulty accuracy, each in % of images.
+/// The accuracy drops of a cell, in points: clean - faulty accuracy, each in % of images. If trials have scores, the amounts by
+/// which faults make the score worse.
 ///
 /// If only trials that change something were drawn ([`CellSummary::changed_probability`]), mean, standard deviation
 /// and interval are estimates for ordinary trials, whose drop is 0 unless something changes. Median, smallest and largest
@@ -40,26 +42,26 @@ pub struct DropStatistics {
     pub trimmed: Option<Trimmed>,
 }
 
-/// Accuracy of a cell.
+/// Accuracy of a cell, or its score by one metric.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CellSummary {
     /// The cell.
     pub key: CellKey,
     /// Number of trials.
     pub trials: u64,
-    /// Images evaluated in each.
+    /// Images evaluated in each; may be 0 if trials have scores.
     pub images: u64,
-    /// Accuracy of the fault-free network, % of images. Drops are relative to it.
-    pub clean_accuracy_percent: f64,
-    /// Accuracy of the network as the protection stores it, without faults, % of images: that of the fault-free network
+    /// Accuracy of the fault-free network, % of images, or its score. Drops are relative to it.
+    pub clean: f64,
+    /// Accuracy, % of images, or score of the network as the protection stores it, without faults: that of the fault-free network
     /// unless the protection is lossy ([`crate::LossyStorage`]), and then absent when it was not measured.
-    pub fault_free_percent: Option<f64>,
-    /// Mean accuracy over the trials, % of images.
-    pub accuracy_percent: f64,
+    pub fault_free: Option<f64>,
+    /// Mean accuracy over the trials, % of images, or mean score.
+    pub mean: f64,
     /// Probability P that some stored word reads back wrong in an ordinary trial, if the cell draws only such trials. The mean over ordinary trials is then P times that over the trials drawn.
     pub changed_probability: Option<f64>,
-    /// Accuracy drop, points.
-    pub drop_points: DropStatistics,
+    /// Accuracy drop in points, or loss of score.
+    pub drop: DropStatistics,
 }
 
 /// Outcomes of decoding, summed over the trials of a cell; see [`TrialRecord`] for the terms.
@@ -112,8 +114,8 @@ pub struct PairedDifference {
     /// Pairs with equally many flipped data bits; fewer than `pairs` means that the two
     /// did not meet the same faults.
     pub pairs_same_flips: u64,
-    /// Mean of drop(first) - drop(second), points; negative when the first loses less.
-    pub mean_difference_points: f64,
+    /// Mean of drop(first) - drop(second), points or the unit of a metric; negative when the first loses less.
+    pub mean_difference: f64,
     /// 95 % interval of that mean.
     pub interval: Interval,
     /// Pairs in which the first lost less.
@@ -127,70 +129,72 @@ pub struct PairedDifference {
 }
 
 pub(crate) fn summary(cell: &Cell) -> CellSummary {
-    let (drops, images) = (cell.drops_in_images(), cell.images());
-    let (clean, changed) = (cell.clean_correct() as f64, cell.changed_probability());
+    let (mut drops, unit) = (cell.drops(), cell.unit());
+    // Sums of scores depend on their order.
+    drops.sort_unstable_by(f64::total_cmp);
+    let (clean, changed) = (unit.shown(cell.clean()), cell.changed_probability());
     CellSummary {
         key: cell.key.clone(),
         trials: drops.len() as u64,
-        images,
-        clean_accuracy_percent: points(clean, images),
-        fault_free_percent: Some(points(clean, images)),
-        accuracy_percent: points(clean - changed.unwrap_or(1.0) * mean(&drops), images),
+        images: cell.images(),
+        clean,
+        fault_free: Some(clean),
+        mean: unit.shown(cell.after(changed.unwrap_or(1.0) * mean(&drops))),
         changed_probability: changed,
-        drop_points: match changed {
-            None => drop_statistics(&drops, images),
-            Some(probability) => weighted_statistics(&drops, images, probability),
+        drop: match changed {
+            None => drop_statistics(&drops, unit),
+            Some(probability) => weighted_statistics(&drops, unit, probability),
         },
     }
 }
 
-/// Statistics of `drops`, counted in images. Integers until the last step, so that equal trials give
-/// exactly equal points.
-fn drop_statistics(drops: &[i64], images: u64) -> DropStatistics {
-    let mut sorted = drops.to_vec();
-    sorted.sort_unstable();
-    let n = sorted.len();
-    let middle = (sorted[(n - 1) / 2] + sorted[n / 2]) as f64 / 2.0;
-    let sd = (n >= 2).then(|| points((sum_of_squares(&sorted) / (n - 1) as f64).sqrt(), images));
+/// Statistics of `drops`, ascending and in this unit. They are shown in the last step, so that equal trials give exactly
+/// equal points.
+fn drop_statistics(drops: &[f64], unit: Unit) -> DropStatistics {
+    let n = drops.len();
+    let middle = (drops[(n - 1) / 2] + drops[n / 2]) / 2.0;
+    let sd = (n >= 2).then(|| unit.shown((sum_of_squares(drops) / (n - 1) as f64).sqrt()));
     let trimmed = (n >= 3).then(|| {
-        let kept = &sorted[1..n - 1];
+        let kept = &drops[1..n - 1];
         let population_sd = (sum_of_squares(kept) / kept.len() as f64).sqrt();
-        Trimmed { mean: points(mean(kept), images), population_sd: points(population_sd, images) }
+        Trimmed { mean: unit.shown(mean(kept)), population_sd: unit.shown(population_sd) }
     });
     DropStatistics {
-        mean: points(mean(&sorted), images),
+        mean: unit.shown(mean(drops)),
         sd,
-        median: points(middle, images),
-        min: points(sorted[0] as f64, images),
-        max: points(sorted[n - 1] as f64, images),
-        interval: Interval::of_mean(&sorted, images),
+        median: unit.shown(middle),
+        min: unit.shown(drops[0]),
+        max: unit.shown(drops[n - 1]),
+        interval: Interval::of_mean(drops, unit),
         trimmed,
     }
 }
 
 /// Statistics of ordinary trials from the drops of the trials that change something. `probability` is the share of these;
 /// all other trials lose nothing.
-fn weighted_statistics(drops: &[i64], images: u64, probability: f64) -> DropStatistics {
-    let drawn = drop_statistics(drops, images);
-    let square = drops.iter().map(|d| (*d as f64).powi(2)).sum::<f64>() / drops.len() as f64;
+fn weighted_statistics(drops: &[f64], unit: Unit, probability: f64) -> DropStatistics {
+    let drawn = drop_statistics(drops, unit);
+    let square = drops.iter().map(|d| d.powi(2)).sum::<f64>() / drops.len() as f64;
     let variance = probability * square - (probability * mean(drops)).powi(2);
     DropStatistics {
         mean: probability * drawn.mean,
-        sd: drawn.sd.map(|_| points(variance.max(0.0).sqrt(), images)),
+        sd: drawn.sd.map(|_| unit.shown(variance.max(0.0).sqrt())),
         interval: drawn.interval.scaled(probability),
         trimmed: None,
         ..drawn
     }
 }
 
-fn mean(values: &[i64]) -> f64 {
-    values.iter().sum::<i64>() as f64 / values.len() as f64
+/// Mean of ascending values; of equal ones exactly their value.
+pub(crate) fn mean(values: &[f64]) -> f64 {
+    let (first, last) = (values[0], values[values.len() - 1]);
+    if first == last { first } else { values.iter().sum::<f64>() / values.len() as f64 }
 }
 
-/// Sum of squared deviations from the mean.
-fn sum_of_squares(values: &[i64]) -> f64 {
+/// Sum of squared deviations from the mean of ascending values.
+fn sum_of_squares(values: &[f64]) -> f64 {
     let mean = mean(values);
-    values.iter().map(|v| (*v as f64 - mean).powi(2)).sum()
+    values.iter().map(|v| (v - mean).powi(2)).sum()
 }
 
 pub(crate) fn outcomes(cell: &Cell) -> CellOutcomes {
@@ -224,9 +228,12 @@ pub(crate) fn paired(first: &Cell, second: &Cell) -> Option<PairedDifference> {
     if pairs.is_empty() {
         return None;
     }
-    let differences: Vec<i64> = pairs.iter().map(|(a, b)| drop_in_images(a) - drop_in_images(b)).collect();
-    let count = |which: fn(&i64) -> bool| differences.iter().filter(|d| which(d)).count() as u64;
-    let (wins, ties, losses) = (count(|d| *d < 0), count(|d| *d == 0), count(|d| *d > 0));
+    let metric = first.metric;
+    let difference = |(a, b): &(&TrialRow, &TrialRow)| drop_of(a, metric) - drop_of(b, metric);
+    let mut differences: Vec<f64> = pairs.iter().map(difference).collect();
+    differences.sort_unstable_by(f64::total_cmp);
+    let count = |which: fn(&f64) -> bool| differences.iter().filter(|d| which(d)).count() as u64;
+    let (wins, ties, losses) = (count(|d| *d < 0.0), count(|d| *d == 0.0), count(|d| *d > 0.0));
     let same_flips = pairs.iter().filter(|(a, b)| a.record.flips_data == b.record.flips_data).count();
     Some(PairedDifference {
         model: first.key.model.clone(),
@@ -236,8 +243,8 @@ pub(crate) fn paired(first: &Cell, second: &Cell) -> Option<PairedDifference> {
         second: second.key.protection.clone(),
         pairs: pairs.len() as u64,
         pairs_same_flips: same_flips as u64,
-        mean_difference_points: points(mean(&differences), first.images()),
-        interval: Interval::of_mean(&differences, first.images()),
+        mean_difference: first.unit().shown(mean(&differences)),
+        interval: Interval::of_mean(&differences, first.unit()),
         wins,
         ties,
         losses,

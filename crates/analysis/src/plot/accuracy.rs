@@ -2,23 +2,22 @@
 //!
 //! The axis is unusual: logarithmic in the rate, and left of a break the position 0 of the fault-free network.
 
-use std::collections::BTreeMap;
-
 use design::FaultModel;
 use plotters::style::Color;
 
-use crate::estimate::cell::{Cell, ascending, points, rate_label};
-use crate::estimate::estimates::{Estimates, Measure};
+use crate::estimate::cell::{Cell, ascending, rate_label, value_of};
+use crate::estimate::estimates::Estimates;
 use crate::estimate::interval::{INTERVAL_METHOD, Interval};
 use crate::estimate::summary::CellSummary;
-use crate::plot::axis::AccuracyAxis;
+use crate::plot::axis::ValueAxis;
 use crate::plot::figure::{Figure, HOVER_RADIUS, Point, Spot, TEXT, color_of};
 use crate::plot::header::{Header, Key, Page};
 use crate::plot::panel::{Frame, Grid, Panel, Tick};
 use crate::plot::style::{DASHED, DOTTED, GUIDE, INK, STRIP, Style, styles_of};
 use crate::text::conditions::conditions;
-use crate::text::number::{fixed, interval_text, summary_number};
+use crate::text::number::interval_text;
 use crate::text::rate::rate_name;
+use crate::text::terms::Terms;
 
 /// Height of a panel: of a single one, and of one of several.
 const PANEL_HEIGHTS: (i32, i32) = (860, 700);
@@ -40,9 +39,9 @@ const ZERO_WIDTH: f64 = 124.0;
 struct Series {
     style: Style,
     /// Accuracy of the network without faults.
-    clean_percent: f64,
+    clean: f64,
     /// Accuracy of the network as the protection stores it; `None` when that was not measured.
-    fault_free_percent: Option<f64>,
+    fault_free: Option<f64>,
     /// Text of its marker under the pointer.
     fault_free_value: String,
     /// Rates ascending.
@@ -51,18 +50,20 @@ struct Series {
 
 struct Estimate {
     rate: f64,
-    mean_percent: f64,
+    mean: f64,
     /// Text of its marker under the pointer.
     value: String,
     /// Interval of the mean; `None` when there is none, zero width when all trials are equal.
-    band_percent: Option<(f64, f64)>,
-    /// Distinct accuracies and the number of trials with each.
-    trials_percent: Vec<(f64, usize)>,
+    band: Option<(f64, f64)>,
+    /// Distinct means and the number of trials with each.
+    trials: Vec<(f64, usize)>,
 }
 
-/// Draws accuracy, or agreement, versus the rate of faults. `chance_percent` is the accuracy of guessing, which the figure
+/// Draws accuracy, agreement or a score versus the rate of faults. `chance_percent` is the accuracy of guessing, which the figure
 /// shows if it is there.
 pub fn accuracy_figure(estimates: &Estimates, title: &str, chance_percent: Option<f64>) -> Figure {
+    // Guessing has an accuracy, but no score.
+    let chance_percent = chance_percent.filter(|_| estimates.measure.metric().is_none());
     let styles = styles_of(&estimates.protections);
     let panels = estimates.panels();
     let several = panels.iter().any(|(model, _)| panels.iter().filter(|(m, _)| m == model).count() > 1);
@@ -70,10 +71,10 @@ pub fn accuracy_figure(estimates: &Estimates, title: &str, chance_percent: Optio
         panels.iter().map(|(model, fault_model)| series(estimates, model, fault_model, &styles)).collect();
 
     let shown = all.iter().flatten();
-    let trials = shown.clone().flat_map(|s| &s.estimates).flat_map(|e| &e.trials_percent).map(|t| t.0);
-    let fault_free = shown.clone().filter_map(|s| s.fault_free_percent);
-    let values = shown.map(|s| s.clean_percent).chain(fault_free).chain(trials).chain(chance_percent);
-    let axis = AccuracyAxis::covering(values, 6.5);
+    let trials = shown.clone().flat_map(|s| &s.estimates).flat_map(|e| &e.trials).map(|t| t.0);
+    let fault_free = shown.clone().filter_map(|s| s.fault_free);
+    let values = shown.map(|s| s.clean).chain(fault_free).chain(trials).chain(chance_percent);
+    let axis = ValueAxis::covering(&estimates.measure, values, 6.5);
 
     let protections = estimates.protections.iter().zip(&styles);
     let mut entries: Vec<(Key, String)> =
@@ -97,7 +98,7 @@ pub fn accuracy_figure(estimates: &Estimates, title: &str, chance_percent: Optio
         let frame = Frame::new((x, x + grid.width - 12), (edges.1, edges.0), TEXT, &ticks);
         let rates = ascending(series.iter().flat_map(|s| &s.estimates).map(|e| e.rate).filter(|r| *r > 0.0));
         let plot = Plot::new(frame, &rates, &axis, series.len());
-        plot.axes(&mut figure, &rates, &ticks, &format!("{}, %", estimates.measure.name()));
+        plot.axes(&mut figure, &rates, &ticks, &axis.name(&estimates.measure));
         frame.name_below(&mut figure, &rate_name(panel.1));
         plot.data(&mut figure, series, chance_percent);
     }
@@ -116,7 +117,7 @@ fn explanation(estimates: &Estimates) -> Vec<String> {
         format!("Short strokes: {trials}. Strips: one rate each"),
     ];
     if !estimates.lossy.is_empty() {
-        let unmeasured = estimates.lossy.iter().any(|storage| storage.correct.is_none());
+        let unmeasured = estimates.summaries().iter().any(|summary| summary.fault_free.is_none());
         let absent = if unmeasured { "; none where that was not measured" } else { "" };
         lines.push(format!("Markers at 0: the network as each protection stores it{absent}"));
     }
@@ -134,58 +135,53 @@ fn series(estimates: &Estimates, model: &str, fault_model: &FaultModel, styles: 
         if let Some((_, summary)) = cells.first() {
             all.push(Series {
                 style: *style,
-                clean_percent: summary.clean_accuracy_percent,
-                fault_free_percent: summary.fault_free_percent,
+                clean: summary.clean,
+                fault_free: summary.fault_free,
                 fault_free_value: format!(
-                    "{}, fault-free: {} {} %",
+                    "{}, fault-free: {} {}",
                     protection.label(),
                     estimates.measure.word(),
-                    fixed(summary.fault_free_percent.unwrap_or(f64::NAN), 2)
+                    Terms::of(estimates).value(summary.fault_free.unwrap_or(f64::NAN))
                 ),
-                estimates: cells
-                    .iter()
-                    .map(|(cell, summary)| estimate(cell, summary, estimates.measure))
-                    .collect(),
+                estimates: cells.iter().map(|(cell, summary)| estimate(cell, summary, estimates)).collect(),
             });
         }
     }
     all
 }
 
-fn estimate(cell: &Cell, summary: &CellSummary, measure: Measure) -> Estimate {
-    let mut counts: BTreeMap<u64, usize> = BTreeMap::new();
-    for trial in &cell.trials {
-        *counts.entry(trial.record.correct).or_default() += 1;
-    }
-    let (clean, mean) = (summary.clean_accuracy_percent, summary.accuracy_percent);
+fn estimate(cell: &Cell, summary: &CellSummary, estimates: &Estimates) -> Estimate {
+    let mut values: Vec<f64> = cell.trials.iter().map(|row| value_of(row, cell.metric)).collect();
+    values.sort_unstable_by(f64::total_cmp);
+    let counts = values.chunk_by(|one, other| one == other);
+    let (clean, mean) = (summary.clean, summary.mean);
     Estimate {
         rate: cell.key.rate,
-        mean_percent: mean,
-        value: mean_value(summary, measure),
-        band_percent: match summary.drop_points.interval {
+        mean,
+        value: mean_value(summary, &Terms::of(estimates)),
+        band: match summary.drop.interval {
             Interval::Absent => None,
             Interval::AllEqual { .. } => Some((mean, mean)),
-            Interval::Bca { low, high } => Some((clean - high, clean - low)),
+            Interval::Bca { low, high } => Some(estimates.measure.ends_after(clean, (low, high))),
         },
-        trials_percent: counts
-            .into_iter()
-            .map(|(correct, n)| (points(correct as f64, cell.images()), n))
-            .collect(),
+        trials: counts.map(|equal| (cell.unit().shown(equal[0]), equal.len())).collect(),
     }
 }
 
 /// A mean in words: protection, rate, accuracy and drop with its interval, number of trials.
-fn mean_value(summary: &CellSummary, measure: Measure) -> String {
-    let number = summary_number(summary);
-    let (key, drop) = (&summary.key, summary.drop_points);
+fn mean_value(summary: &CellSummary, terms: &Terms) -> String {
+    let digits = terms.drop_digits(summary);
+    let (key, drop) = (&summary.key, summary.drop);
     format!(
-        "{} at {}: mean {} {} %, drop {} points, 95 % interval {}, n = {}{}",
+        "{} at {}: mean {} {}, {} {}{}, 95 % interval {}, n = {}{}",
         key.protection.label(),
         rate_label(key.rate),
-        measure.word(),
-        fixed(summary.accuracy_percent, 2),
-        number(drop.mean),
-        interval_text(drop.interval, summary.trials, number),
+        terms.word(),
+        terms.value(summary.mean),
+        terms.drop(),
+        digits.text(drop.mean),
+        terms.points(),
+        interval_text(drop.interval, summary.trials, digits),
         summary.trials,
         if summary.changed_probability.is_some() { " changed trials" } else { "" }
     )
@@ -194,7 +190,7 @@ fn mean_value(summary: &CellSummary, measure: Measure) -> String {
 /// A frame with the places of rates and protections in it.
 struct Plot<'a> {
     frame: Frame,
-    accuracy: &'a AccuracyAxis,
+    accuracy: &'a ValueAxis,
     zero_x: i32,
     /// Pixels of the smallest and the largest positive rate, and decimal logarithms of these rates.
     rates_x: (f64, f64),
@@ -206,7 +202,7 @@ struct Plot<'a> {
 }
 
 impl<'a> Plot<'a> {
-    fn new(frame: Frame, rates: &[f64], accuracy: &'a AccuracyAxis, protections: usize) -> Self {
+    fn new(frame: Frame, rates: &[f64], accuracy: &'a ValueAxis, protections: usize) -> Self {
         let count = protections as f64;
         Self {
             frame,
@@ -281,7 +277,7 @@ impl<'a> Plot<'a> {
 
     fn data(&self, figure: &mut Figure, series: &[Series], chance_percent: Option<f64>) {
         let across = |y: i32| [(self.frame.left, y), (self.frame.right, y)];
-        let mut clean: Vec<i32> = series.iter().map(|s| self.y(s.clean_percent)).collect();
+        let mut clean: Vec<i32> = series.iter().map(|s| self.y(s.clean)).collect();
         clean.sort_unstable();
         clean.dedup();
         for y in clean {
@@ -302,7 +298,7 @@ impl<'a> Plot<'a> {
         let color = color_of(series.style.rgb);
         let positive: Vec<&Estimate> = series.estimates.iter().filter(|e| e.rate > 0.0).collect();
         for pair in positive.windows(2) {
-            if let (Some(one), Some(two)) = (pair[0].band_percent, pair[1].band_percent) {
+            if let (Some(one), Some(two)) = (pair[0].band, pair[1].band) {
                 let (from, to) = (self.column(i, pair[0].rate), self.column(i, pair[1].rate));
                 let corners =
                     [(from, self.y(one.0)), (to, self.y(two.0)), (to, self.y(two.1)), (from, self.y(one.1))];
@@ -310,7 +306,7 @@ impl<'a> Plot<'a> {
             }
         }
         for estimate in &series.estimates {
-            for (accuracy, count) in &estimate.trials_percent {
+            for (accuracy, count) in &estimate.trials {
                 // As dark as `count` strokes on top of each other.
                 let alpha = 1.0 - (1.0 - TRIAL_ALPHA).powi(i32::try_from(*count).unwrap_or(i32::MAX));
                 let (x, y) = (self.column(i, estimate.rate), self.y(*accuracy));
@@ -323,11 +319,11 @@ impl<'a> Plot<'a> {
 
     fn means(&self, figure: &mut Figure, i: usize, series: &Series) {
         let (style, color) = (series.style, color_of(series.style.rgb));
-        let at = |e: &Estimate| (self.column(i, e.rate), self.y(e.mean_percent));
+        let at = |e: &Estimate| (self.column(i, e.rate), self.y(e.mean));
         let line: Vec<Point> = series.estimates.iter().filter(|e| e.rate > 0.0).map(at).collect();
         figure.patterned(&line, style.pattern, color, 4);
         for estimate in &series.estimates {
-            if let Some((low, high)) = estimate.band_percent {
+            if let Some((low, high)) = estimate.band {
                 let (x, low, high) = (self.column(i, estimate.rate), self.y(low), self.y(high));
                 figure.line(&[(x, low), (x, high)], color, 3);
                 for end in [low, high] {
@@ -337,7 +333,7 @@ impl<'a> Plot<'a> {
             figure.marker(at(estimate), style);
             figure.hover(Spot::Disc(at(estimate), HOVER_RADIUS), estimate.value.clone());
         }
-        if let Some(percent) = series.fault_free_percent {
+        if let Some(percent) = series.fault_free {
             let at = (self.column(i, 0.0), self.y(percent));
             figure.hover(Spot::Disc(at, HOVER_RADIUS), series.fault_free_value.clone());
             figure.marker(at, style);

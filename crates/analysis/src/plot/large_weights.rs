@@ -3,8 +3,8 @@
 use plotters::style::FontStyle;
 use plotters::style::text_anchor::{HPos, VPos};
 
-use crate::estimate::cell::points;
 use crate::estimate::large_weights::{BLOCK, FREE_POSITION, LargeWeightCounts, LargeWeights};
+use crate::estimate::measure::points;
 use crate::plot::axis::count_ticks;
 use crate::plot::figure::{Figure, PLAIN, Point, SUBTITLE, TextLook, color_of, line_height, text_width};
 use crate::plot::header::{Header, Key, Page, hatched};

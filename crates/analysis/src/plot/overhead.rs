@@ -6,7 +6,7 @@ use plotters::style::{Color, FontStyle};
 
 use crate::estimate::cell::rate_label;
 use crate::estimate::comparison::{Accuracy, Comparison, Contender, Family};
-use crate::plot::axis::AccuracyAxis;
+use crate::plot::axis::ValueAxis;
 use crate::plot::comparison::mean_value;
 use crate::plot::figure::{
     Figure, HOVER_RADIUS, PLAIN, Point, SUBTITLE, Spot, TextLook, color_of, text_width,
@@ -14,8 +14,9 @@ use crate::plot::figure::{
 use crate::plot::header::{Header, Page};
 use crate::plot::panel::{Frame, Grid, Panel, Tick};
 use crate::plot::style::{BEHIND, GUIDE, Marker, SOLID, Style, VERMILION};
-use crate::text::comparison::common_rate_name;
+use crate::text::comparison::{better, common_rate_name, terms};
 use crate::text::number::overhead_label;
+use crate::text::terms::Terms;
 
 /// Size of text at the axes, which are many and small.
 const SMALL: i32 = 26;
@@ -29,11 +30,12 @@ const FRONT: Style = Style { rgb: VERMILION, marker: Marker::Circle, pattern: SO
 
 /// Draws accuracy, or agreement, against stored overhead at each rate.
 pub fn overhead_figure(comparison: &Comparison, title: &str) -> Figure {
-    let word = comparison.measure.word();
+    let (word, terms) = (comparison.measure.word(), terms(comparison));
     let explanation = format!(
         "Mean {word} against stored overhead, a column for each {}. Orange: the front, where nothing with as \
-         little overhead has a higher mean; letters are explained below. Bars: 95 % intervals of the mean",
-        common_rate_name(comparison)
+         little overhead has a {} mean; letters are explained below. Bars: 95 % intervals of the mean",
+        common_rate_name(comparison),
+        better(comparison)
     );
     let header = Header::new(Page::WIDE, title, &[&explanation], Vec::new());
     let letters = letters(comparison);
@@ -46,14 +48,14 @@ pub fn overhead_figure(comparison: &Comparison, title: &str) -> Figure {
     for (i, family) in comparison.families.iter().enumerate() {
         let (x, y) = grid.corner(i, top);
         heading(family).draw(&mut figure, (x, y));
-        let means = family.contenders.iter().flat_map(|c| c.accuracies.iter().flatten());
-        let axis = AccuracyAxis::covering(means.map(|a| a.mean_percent), 6.5);
+        let means = family.contenders.iter().flat_map(|c| c.means.iter().flatten());
+        let axis = ValueAxis::covering(&comparison.measure, means.map(|a| a.mean), 6.5);
         let edges = (y + above + FRAME, y + above);
         let ticks = axis.ticks(edges);
         let all = Frame::new((x, x + grid.width), (edges.1, edges.0), SMALL, &ticks);
-        all.name_left(&mut figure, &ticks, &format!("{word}, %"));
+        all.name_left(&mut figure, &ticks, &axis.named(&terms.axis(word)));
         for (rate, frame) in all.columns(family.rates.len(), 16).into_iter().enumerate() {
-            Front { family, rate, frame, axis: &axis, letters: &letters }.draw(&mut figure, &ticks);
+            Front { family, rate, frame, axis: &axis, letters: &letters, terms }.draw(&mut figure, &ticks);
         }
     }
     for (i, (protection, version)) in letters.iter().enumerate() {
@@ -103,7 +105,8 @@ struct Front<'a> {
     family: &'a Family,
     rate: usize,
     frame: Frame,
-    axis: &'a AccuracyAxis,
+    axis: &'a ValueAxis,
+    terms: Terms<'a>,
     letters: &'a [(ProtectionName, String)],
 }
 
@@ -123,7 +126,7 @@ impl Front<'_> {
     }
 
     fn at(&self, contender: &Contender, accuracy: &Accuracy) -> Point {
-        (self.x(contender.overhead_percent), self.y(accuracy.mean_percent))
+        (self.x(contender.overhead_percent), self.y(accuracy.mean))
     }
 
     fn letter_of(&self, contender: &Contender) -> String {
@@ -134,7 +137,7 @@ impl Front<'_> {
 
     /// Text of a point: its mean and the stored overhead.
     fn value(&self, contender: &Contender, accuracy: &Accuracy) -> String {
-        let mean = mean_value(self.family, contender, self.rate, accuracy);
+        let mean = mean_value(self.family, contender, self.terms, self.rate, accuracy);
         format!("{mean}; stored overhead {}", overhead_label(contender.overhead_percent))
     }
 
@@ -150,7 +153,7 @@ impl Front<'_> {
         let mut taken =
             vec![Place { left: middle - half, top: top - 44, right: middle + half, bottom: top - 12 }];
 
-        let shown = self.family.contenders.iter().filter_map(|c| Some((c, c.accuracies[self.rate]?)));
+        let shown = self.family.contenders.iter().filter_map(|c| Some((c, c.means[self.rate]?)));
         let (front, behind): (Vec<_>, Vec<_>) =
             shown.partition(|(contender, _)| self.family.is_on_front(contender, self.rate));
         for (contender, accuracy) in &behind {
@@ -171,7 +174,7 @@ impl Front<'_> {
         let mut named: Vec<(Point, String, String)> = Vec::new();
         for (contender, accuracy) in &front {
             let at = self.at(contender, accuracy);
-            if let Some((low, high)) = accuracy.interval_percent {
+            if let Some((low, high)) = accuracy.interval {
                 figure.line(&[(at.0, self.y(low)), (at.0, self.y(high))], GUIDE, 3);
             }
             let (letter, value) = (self.letter_of(contender), self.value(contender, accuracy));

@@ -1,8 +1,9 @@
 //! The course of trainings: large values, and accuracy before and after throttling, against iterations.
 
-use crate::estimate::cell::points;
+use crate::estimate::measure::Measure;
+use crate::estimate::measure::points;
 use crate::estimate::training::{Training, TrainingCheck, Trainings};
-use crate::plot::axis::{AccuracyAxis, CountAxis, count_ticks};
+use crate::plot::axis::{CountAxis, ValueAxis, count_ticks};
 use crate::plot::figure::{Figure, NO_BREAK_SPACE, Point, SUBTITLE, color_of};
 use crate::plot::header::{Header, Key, Page};
 use crate::plot::panel::{Frame, Grid, Panel, Tick};
@@ -78,7 +79,7 @@ pub fn throttled_accuracy_figure(trainings: &Trainings) -> Figure {
     let (plotted, most_steps) = if panels.len() == 1 { (ACCURACIES.0, 6.5) } else { (ACCURACIES.1, 4.5) };
     let grid = Grid::new(Page::COLUMN, panels.len(), above + plotted + Frame::below(SUBTITLE), 1);
     let all = checks(trainings).flat_map(|check| [before_percent(check), after_percent(check)]);
-    let axis = AccuracyAxis::covering(all, most_steps);
+    let axis = ValueAxis::covering(&Measure::Accuracy, all, most_steps);
     let (mut figure, top) = header.figure(grid.height());
     for (i, (panel, (training, style))) in
         panels.iter().zip(trainings.trainings.iter().zip(styles(trainings))).enumerate()

@@ -1,5 +1,5 @@
 use design::StopRule;
-use records::{Manifest, NetworkEntry};
+use records::{Determinism, Manifest, NetworkEntry};
 
 /// Statements of a report that do not follow from its trials.
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,6 +15,8 @@ pub struct Context<'a> {
     pub networks: &'a [NetworkEntry],
     /// Markdown on the networks and the images; may be empty.
     pub notes: &'a str,
+    /// Finding about an evaluator of the user's own.
+    pub determinism: Option<&'a Determinism>,
     /// The run, if it is known: commands that repeat it, and in `report.html` its plan and its machine.
     pub run: Option<Run<'a>>,
 }

@@ -17,8 +17,9 @@ use crate::plot::sensitivity::sensitivity_figure;
 use crate::plot::training::{large_values_figure, throttled_accuracy_figure};
 use crate::report::context::Context;
 use crate::report::file::ReportFile;
+use crate::report::names::Names;
 use crate::report::page::page;
-use crate::report::sections::{figure_stem, markdown, sections};
+use crate::report::sections::{Measured, markdown, sections};
 use crate::text::comparison::{comparison_csv, comparison_latex};
 use crate::text::conditions::conditions;
 use crate::text::drops::{Statistic, drop_latex};
@@ -46,80 +47,118 @@ fn drawn(stem: &str, description: &str, figure: &Figure) -> Result<[ReportFile; 
 /// with figures and the run's plan, and needs no other file. Each file appears under its name only when it is whole;
 /// `report.md` is the last. Equal input gives equal bytes.
 ///
+/// If trials have scores, the figure is `score-vs-rate-NAME` with the name of the metric, and each metric after the first has
+/// files of its own, `summary-NAME.csv` and so on; in the names of files characters other than letters, digits and
+/// points are hyphens.
+///
 /// # Errors
-/// When a figure cannot be drawn or a file cannot be written.
+/// When a figure cannot be drawn or a file cannot be written; when there is a stop rule, which counts images, and trials have
+/// scores.
 pub fn write_report(
     estimates: &Estimates,
     context: &Context,
     dir: &Path,
 ) -> Result<Vec<PathBuf>, AnalysisError> {
-    let Context { title, networks, .. } = *context;
-    let word = estimates.measure.word();
-    let mut files = vec![
-        ReportFile::text(
-            "summary.csv",
-            "the estimates of every cell, in full precision",
-            table_csv(estimates, Table::Summary),
-        ),
-        ReportFile::text(
-            "outcomes.csv",
-            "outcomes of decoding in every cell",
-            table_csv(estimates, Table::Outcomes),
-        ),
-        ReportFile::text(
-            "paired.csv",
-            "protections compared trial by trial",
-            table_csv(estimates, Table::Paired),
-        ),
-    ];
-    if estimates.is_swept() {
-        let sensitivity = Sensitivity::new(estimates, networks);
-        files.push(ReportFile::text(
-            "sensitivity.csv",
-            "the whole ranking of tensors and bits",
-            sensitivity_csv(&sensitivity),
-        ));
-        let figure = sensitivity_figure(&sensitivity, title);
-        files.extend(drawn("sensitivity", "the heat map of tensors and bits", &figure)?);
+    if let (Some(metric), Some(_)) = (estimates.measure.metric(), context.stop) {
+        return Err(AnalysisError::StopWithScores { metric: metric.name.clone() });
     }
-    let comparison = Comparison::new(estimates, networks);
-    if !comparison.is_empty() {
-        files.extend([
-            ReportFile::text(
-                "comparison.csv",
-                "every protection on every version of the networks, at every rate",
-                comparison_csv(&comparison),
-            ),
-            ReportFile::text(
-                "comparison.tex",
-                "the same for LaTeX",
-                comparison_latex(&comparison, title, &conditions(estimates)),
-            ),
-        ]);
-        let figure = comparison_figure(&comparison, title);
-        files.extend(drawn("comparison", "the comparison as a shaded table", &figure)?);
-        let figure = overhead_figure(&comparison, title);
-        files.extend(drawn("overhead", &format!("{word} against stored overhead"), &figure)?);
+    let further: Vec<Estimates> = estimates.further().collect();
+    let names = Names::of(&estimates.measure, estimates.metrics());
+    let measured = |(estimates, names)| Measured {
+        estimates,
+        comparison: Comparison::new(estimates, context.networks),
+        names,
+    };
+    let measures: Vec<Measured<'_>> =
+        std::iter::once(estimates).chain(&further).zip(&names).map(measured).collect();
+    let mut files = Vec::new();
+    for (place, measured) in measures.iter().enumerate() {
+        files.extend(measure_files(measured, context, place == 0)?);
     }
-    if !estimates.panels().is_empty() {
-        files.push(ReportFile::text(
-            "drops.tex",
-            "the table of drops for LaTeX",
-            drop_latex(estimates, Statistic::AllTrials, title),
-        ));
-        let figure = accuracy_figure(estimates, title, context.chance_percent);
-        let description = format!("{word} against the rate of faults");
-        files.extend(drawn(&figure_stem(estimates.measure), &description, &figure)?);
-    }
-    files.extend(context.stop.map(|stop| {
-        ReportFile::text("failures.csv", "failures of trials in every cell", failures_csv(estimates, stop))
-    }));
-    let sections = sections(estimates, context, &comparison);
+    let sections = sections(&measures, context);
     let report = markdown(estimates, context, &sections);
     let report = ReportFile::text("report.md", "this report as Markdown, for version control", report);
     let html = page(estimates, context, &sections, &files, &report);
     files.extend([ReportFile::text("report.html", "", html), report]);
     write_files(dir, files)
+}
+
+/// Tables and figures of one measure; `outcomes.csv`, which all have in common, is among those of the first.
+fn measure_files(
+    measured: &Measured,
+    context: &Context,
+    first: bool,
+) -> Result<Vec<ReportFile>, AnalysisError> {
+    let Measured { estimates, comparison, names } = measured;
+    let Context { title, networks, .. } = *context;
+    let word = estimates.measure.word();
+    let of = estimates.measure.metric().map_or(String::new(), |metric| format!(", {metric}"));
+    let mut files = vec![ReportFile::text(
+        &names.csv("summary"),
+        &format!("the estimates of every cell, in full precision{of}"),
+        table_csv(estimates, Table::Summary),
+    )];
+    if first {
+        files.push(ReportFile::text(
+            "outcomes.csv",
+            "outcomes of decoding in every cell",
+            table_csv(estimates, Table::Outcomes),
+        ));
+    }
+    files.push(ReportFile::text(
+        &names.csv("paired"),
+        &format!("protections compared trial by trial{of}"),
+        table_csv(estimates, Table::Paired),
+    ));
+    if estimates.is_swept() {
+        let sensitivity = Sensitivity::new(estimates, networks);
+        files.push(ReportFile::text(
+            &names.csv("sensitivity"),
+            &format!("the whole ranking of tensors and bits{of}"),
+            sensitivity_csv(&sensitivity),
+        ));
+        let figure = sensitivity_figure(&sensitivity, title);
+        let description = format!("the heat map of tensors and bits{of}");
+        files.extend(drawn(&names.stem("sensitivity"), &description, &figure)?);
+    }
+    if !comparison.is_empty() {
+        files.extend([
+            ReportFile::text(
+                &names.csv("comparison"),
+                &format!("every protection on every version of the networks, at every rate{of}"),
+                comparison_csv(comparison),
+            ),
+            ReportFile::text(
+                &names.latex("comparison"),
+                "the same for LaTeX",
+                comparison_latex(comparison, title, &conditions(estimates)),
+            ),
+        ]);
+        let figure = comparison_figure(comparison, title);
+        let description = format!("the comparison as a shaded table{of}");
+        files.extend(drawn(&names.stem("comparison"), &description, &figure)?);
+        let figure = overhead_figure(comparison, title);
+        let description = format!("{word} against stored overhead");
+        files.extend(drawn(&names.stem("overhead"), &description, &figure)?);
+    }
+    if !estimates.panels().is_empty() {
+        let description = match estimates.measure.metric() {
+            None => "the table of drops for LaTeX".to_string(),
+            Some(metric) => format!("the table of degradations for LaTeX, {metric}"),
+        };
+        files.push(ReportFile::text(
+            &names.latex("drops"),
+            &description,
+            drop_latex(estimates, Statistic::AllTrials, title),
+        ));
+        let figure = accuracy_figure(estimates, title, context.chance_percent);
+        let description = format!("{word} against the rate of faults");
+        files.extend(drawn(&names.figure, &description, &figure)?);
+    }
+    files.extend(context.stop.map(|stop| {
+        ReportFile::text("failures.csv", "failures of trials in every cell", failures_csv(estimates, stop))
+    }));
+    Ok(files)
 }
 
 /// Writes `large-values` and `throttled-accuracy`, each as `.svg` and `.png`, into `dir`, which is created if missing. Each

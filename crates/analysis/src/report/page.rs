@@ -7,7 +7,7 @@
 use design::CellSpec;
 use records::Manifest;
 
-use crate::estimate::cell::{ascending, first_appearances, lost_points, rate_label};
+use crate::estimate::cell::{ascending, first_appearances, rate_label};
 use crate::estimate::estimates::Estimates;
 use crate::report::context::{Context, Run};
 use crate::report::file::ReportFile;
@@ -15,8 +15,8 @@ use crate::report::rendering::Rendering;
 use crate::report::sections::Section;
 use crate::text::conditions::conditions;
 use crate::text::escape::escape;
-use crate::text::number::fixed;
 use crate::text::rate::{common_name, rate_name};
+use crate::text::terms::Terms;
 
 const STYLE: &str = include_str!("page.css");
 
@@ -54,7 +54,10 @@ pub(crate) fn page(
         }
     }
     if !context.notes.trim().is_empty() {
-        page.heading("Networks and images");
+        page.heading(match estimates.measure.metric() {
+            None => "Networks and images",
+            Some(_) => "Networks and evaluation",
+        });
         page.rendering.markdown(context.notes);
     }
     if let Some(run) = context.run {
@@ -69,8 +72,8 @@ pub(crate) fn page(
 
 struct Page<'a> {
     rendering: Rendering<'a>,
-    /// Headings of the sections so far.
-    contents: Vec<String>,
+    /// Headings of the sections so far, with their ids.
+    contents: Vec<(String, String)>,
     /// The sections before the one that is being rendered.
     body: String,
 }
@@ -79,8 +82,8 @@ impl Page<'_> {
     /// Begins a section.
     fn heading(&mut self, heading: &str) {
         self.end_section(heading);
-        let id = anchor(heading);
-        self.contents.push(heading.into());
+        let id = anchor(heading, &self.contents);
+        self.contents.push((heading.into(), id.clone()));
         self.rendering.raw(&format!("<h2 id=\"{id}\">{}</h2>\n", escape(heading)));
     }
 
@@ -211,6 +214,11 @@ impl Page<'_> {
         self.preformatted(commands.replay);
         let worst = estimates.worst_trial();
         let record = &worst.record;
+        let terms = Terms::of(estimates);
+        let (lost, hashed) = match terms.metric() {
+            None => ("lost, points".to_string(), "hash of all predictions"),
+            Some(metric) => (format!("degradation of {metric}"), "hash of all scores"),
+        };
         self.facts(
             "this trial",
             &[
@@ -220,9 +228,9 @@ impl Page<'_> {
                 (&rate_name(&worst.fault_model), rate_label(worst.rate)),
                 ("flipped bits, data and check", format!("{} and {}", record.flips_data, record.flips_check)),
                 ("weights changed", record.weights_changed.to_string()),
-                ("lost, points", fixed(lost_points(worst), 2)),
+                (&lost, terms.number(estimates.lost(worst))),
                 ("hash of the flips", record.pattern_hash.clone()),
-                ("hash of all predictions", record.predictions_hash.clone()),
+                (hashed, record.predictions_hash.clone()),
             ],
         );
     }
@@ -266,7 +274,7 @@ impl Page<'_> {
         let contents: Vec<String> = self
             .contents
             .iter()
-            .map(|heading| format!("<li><a href=\"#{}\">{}</a></li>", anchor(heading), escape(heading)))
+            .map(|(heading, id)| format!("<li><a href=\"#{id}\">{}</a></li>", escape(heading)))
             .collect();
         format!(
             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -283,7 +291,11 @@ impl Page<'_> {
     }
 }
 
-/// The id of a section.
-fn anchor(heading: &str) -> String {
-    heading.to_lowercase().replace(' ', "-")
+/// The id of a section, which no earlier one has: letters, digits and hyphens.
+fn anchor(heading: &str, earlier: &[(String, String)]) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let id: String = heading.chars().map(plain).collect();
+    let numbered = (2..).map(|number| format!("{id}-{number}"));
+    let free = |id: &String| earlier.iter().all(|(_, taken)| taken != id);
+    std::iter::once(id.clone()).chain(numbered).find(free).expect("some number is free")
 }

@@ -1,18 +1,25 @@
 //! Sections of a report in order: `report.md` joins them, `report.html` renders them.
 
+use design::CellSpec;
+
+use crate::estimate::cell::first_appearances;
 use crate::estimate::comparison::Comparison;
-use crate::estimate::estimates::{Estimates, Measure};
+use crate::estimate::estimates::Estimates;
 use crate::estimate::interval::INTERVAL_METHOD;
+use crate::estimate::measure::Measure;
 use crate::estimate::sensitivity::Sensitivity;
 use crate::report::context::Context;
+use crate::report::names::Names;
 use crate::text::comparison::{comparison_markdown, comparison_outcomes};
 use crate::text::conditions::conditions;
 use crate::text::drops::{Statistic, drop_table};
 use crate::text::escape::{line, lines};
 use crate::text::failures::failures_markdown;
+use crate::text::markdown::{MarkdownColumn, markdown_table};
 use crate::text::rate::common_rate_name;
 use crate::text::sensitivity::sensitivity_markdown;
 use crate::text::tables::{Table, table_markdown};
+use crate::text::terms::Terms;
 
 /// A piece of a report, below its title and conditions.
 pub(crate) enum Section {
@@ -31,16 +38,75 @@ pub(crate) enum Section {
     },
 }
 
-/// File name, without its ending, of the figure of a report that is no sweep.
-pub(crate) fn figure_stem(measure: Measure) -> String {
-    format!("{}-vs-rate", measure.word())
+/// The estimates by one measure, and the names of the files that they are in.
+pub(crate) struct Measured<'a> {
+    pub(crate) estimates: &'a Estimates,
+    pub(crate) comparison: Comparison,
+    pub(crate) names: &'a Names,
 }
 
-/// All sections between a report's opening and the run's own sections in `report.html`.
-pub(crate) fn sections(estimates: &Estimates, context: &Context, comparison: &Comparison) -> Vec<Section> {
-    let measure = estimates.measure;
-    let (word, capital, figure) = (measure.word(), measure.capital(), figure_stem(measure));
+/// All sections between a report's opening and the run's own sections in `report.html`. The first measure is the headline.
+pub(crate) fn sections(measures: &[Measured], context: &Context) -> Vec<Section> {
     let mut sections = Sections(Vec::new());
+    for (place, measured) in measures.iter().enumerate() {
+        add_measure(&mut sections, measured, context, place == 0);
+    }
+    let headline = measures[0].estimates;
+    if let Some(evaluator) = evaluator(headline, context) {
+        sections.heading("Evaluator");
+        sections.text(evaluator);
+    }
+    sections.closed(headline)
+}
+
+/// Identity of an evaluator of the user's own, its determinism and the scores of each network without faults; `None` if the
+/// program evaluates.
+fn evaluator(estimates: &Estimates, context: &Context) -> Option<String> {
+    let metrics = estimates.metrics();
+    if metrics.is_empty() && context.determinism.is_none() {
+        return None;
+    }
+    let mut lines = Vec::new();
+    if let Some(run) = context.run {
+        let cells: Vec<&CellSpec> = run.manifest.cells.iter().map(|cell| &cell.spec).collect();
+        let names = first_appearances(&cells, |cell| cell.evaluator.as_str());
+        let identity = "name, version and hash of the results without faults";
+        lines.extend(names.iter().map(|name| format!("- **evaluator**: `{name}` ({identity})")));
+    }
+    lines.push(match context.determinism {
+        None => "- **deterministic**: not tested".into(),
+        Some(found) if found.deterministic => format!("- **deterministic**: yes; {}", found.evidence),
+        Some(found) => format!(
+            "- **deterministic**: no; {}. The intervals then also cover the randomness of the evaluator, and another run may \
+             find other values",
+            found.evidence
+        ),
+    });
+    let mut text = lines.join("\n") + "\n";
+    if !metrics.is_empty() {
+        let mut columns = vec![MarkdownColumn::text("network"), MarkdownColumn::text("protection")];
+        columns.extend(metrics.iter().map(|metric| MarkdownColumn::number(&metric.to_string())));
+        let mut rows: Vec<Vec<String>> = Vec::new();
+        for cell in &estimates.cells {
+            let names = [cell.key.model.clone(), cell.key.protection.label()];
+            if !rows.iter().any(|row| row[..2] == names) {
+                let scores = cell.trials[0].clean_scores.iter().map(f64::to_string);
+                rows.push(names.into_iter().chain(scores).collect());
+            }
+        }
+        text.push_str(&format!("\nScores without faults:\n\n{}", markdown_table(&columns, &rows)));
+    }
+    Some(text)
+}
+
+/// Adds figures and tables of one measure.
+fn add_measure(sections: &mut Sections, measured: &Measured, context: &Context, first: bool) {
+    let Measured { estimates, comparison, names } = measured;
+    let (measure, terms) = (&estimates.measure, Terms::of(estimates));
+    let (word, capital, figure) = (measure.word(), measure.capital(), &names.figure);
+    // Sections of several metrics differ in their headings.
+    let of = measure.metric().map_or(String::new(), |metric| format!(" of {}", metric.name));
+    let by = measure.metric().map_or(String::new(), |metric| format!(" Vertical axis: {metric}."));
     let (some_changed, all_changed) = estimates.has_changed_trials();
     let points = match some_changed {
         true => {
@@ -53,34 +119,42 @@ pub(crate) fn sections(estimates: &Estimates, context: &Context, comparison: &Co
     if swept {
         let sensitivity = Sensitivity::new(estimates, context.networks);
         sections.figure(
-            "sensitivity",
-            format!("Mean {word} drop by tensor and bit: {}", context.title),
-            "Each field: mean drop in points of all trials in which only bits of that tensor and position could flip. The \
-             same figure as [PNG](sensitivity.png)."
-                .into(),
+            &names.stem("sensitivity"),
+            format!("Mean {word} {} by tensor and bit: {}", terms.drop(), context.title),
+            format!(
+                "Each field: mean {} of all trials in which only bits of that tensor and position could flip. The \
+                 same figure as [PNG]({}.png).",
+                match measure.metric() {
+                    None => "drop in points".into(),
+                    Some(_) => terms.drop_in_units(),
+                },
+                names.stem("sensitivity")
+            ),
         );
-        sections.heading("Sensitivity");
-        sections.text(sensitivity_markdown(&sensitivity, FIRST_OF_RANKING));
+        sections.heading(&format!("Sensitivity{of}"));
+        sections.text(sensitivity_markdown(&sensitivity, FIRST_OF_RANKING, &names.csv("sensitivity")));
     }
     if !comparison.is_empty() {
         sections.figure(
-            "comparison",
+            &names.stem("comparison"),
             format!("{capital} of every protection at every rate: {}", context.title),
-            "The same figure as [PNG](comparison.png).".into(),
+            format!("The same figure as [PNG]({}.png).", names.stem("comparison")),
         );
-        sections.heading("Comparison");
+        sections.heading(&format!("Comparison{of}"));
         sections.text(comparison_markdown(comparison));
         sections.figure(
-            "overhead",
+            &names.stem("overhead"),
             format!("{capital} against stored overhead: {}", context.title),
-            "The same figure as [PNG](overhead.png).".into(),
+            format!("The same figure as [PNG]({}.png).", names.stem("overhead")),
         );
-        sections.heading("Outcomes");
-        sections.text(comparison_outcomes(comparison));
+        if first {
+            sections.heading("Outcomes");
+            sections.text(comparison_outcomes(comparison));
+        }
     }
     if estimates.panels().is_empty() {
-        sections.text(EVERY_CELL.into());
-        return sections.closed(estimates, some_changed);
+        sections.text(every_cell(names));
+        return;
     }
     let compared = !comparison.is_empty();
     let at_zero = match estimates.lossy.is_empty() {
@@ -91,14 +165,14 @@ pub(crate) fn sections(estimates: &Estimates, context: &Context, comparison: &Co
     };
     if !compared {
         let caption = format!(
-            "{points} Band and bars: 95 % interval of the mean. Dashed grey line: fault-free {word}{at_zero}. Each shaded \
+            "{points}{by} Band and bars: 95 % interval of the mean. Dashed grey line: fault-free {word}{at_zero}. Each shaded \
              strip is one rate; protections are shifted within it by a few pixels so that they do not hide each other. The \
              same figure as [PNG]({figure}.png)."
         );
         let shows = format!("{capital} versus {}: {}", common_rate_name(estimates), context.title);
-        sections.figure(&figure, shows, caption);
+        sections.figure(figure, shows, caption);
     }
-    sections.heading(&format!("{capital} drop"));
+    sections.heading(&format!("{capital} {}", terms.drop()));
     if compared {
         sections.text(format!(
             "Every version with its protections in a panel of its own, all trials: [SVG]({figure}.svg), [PNG]({figure}.png)."
@@ -114,22 +188,21 @@ pub(crate) fn sections(estimates: &Estimates, context: &Context, comparison: &Co
         sections.text(drop_table(estimates, Statistic::Trimmed));
     }
     if swept {
-        sections.text(EVERY_CELL.into());
-        return sections.closed(estimates, some_changed);
+        sections.text(every_cell(names));
+        return;
     }
-    sections.heading("Summary");
-    sections.table(estimates, Table::Summary, compared);
+    sections.heading(&format!("Summary{of}"));
+    sections.table(measured, Table::Summary, compared);
     if let Some(stop) = context.stop {
         sections.heading("Failures");
         sections.text(failures_markdown(estimates, stop));
     }
-    if !compared {
+    if !compared && first {
         sections.heading("Outcomes");
         sections.text(table_markdown(estimates, Table::Outcomes));
     }
-    sections.heading("Paired differences");
-    sections.table(estimates, Table::Paired, compared);
-    sections.closed(estimates, some_changed)
+    sections.heading(&format!("Paired differences{of}"));
+    sections.table(measured, Table::Paired, compared);
 }
 
 struct Sections(Vec<Section>);
@@ -144,11 +217,12 @@ impl Sections {
     }
 
     /// A table of a report; in a comparison of many versions, a long table is replaced by the name of its file.
-    fn table(&mut self, estimates: &Estimates, table: Table, compared: bool) {
+    fn table(&mut self, measured: &Measured, table: Table, compared: bool) {
+        let Measured { estimates, names, .. } = measured;
         let (rows, of, file) = match table {
-            Table::Summary => (estimates.summaries().len(), "cells", "summary.csv"),
-            Table::Outcomes => (estimates.outcomes().len(), "cells", "outcomes.csv"),
-            Table::Paired => (estimates.paired().len(), "comparisons", "paired.csv"),
+            Table::Summary => (estimates.summaries().len(), "cells", names.csv("summary")),
+            Table::Outcomes => (estimates.outcomes().len(), "cells", "outcomes.csv".into()),
+            Table::Paired => (estimates.paired().len(), "comparisons", names.csv("paired")),
         };
         self.text(match compared && rows > MOST_ROWS {
             false => table_markdown(estimates, table),
@@ -161,15 +235,25 @@ impl Sections {
     }
 
     /// The sections, ended by those on method.
-    fn closed(mut self, estimates: &Estimates, some_changed: bool) -> Vec<Section> {
+    fn closed(mut self, estimates: &Estimates) -> Vec<Section> {
         self.heading("Method and limits");
+        let measure = &estimates.measure;
+        let (data, drop, drops, value) = match measure.metric() {
+            None => ("images", "drop", format!("{} drops", measure.capital()), measure.word()),
+            Some(_) => ("data", "degradation", "Degradations".into(), "score"),
+        };
         self.text(
             METHOD
                 .replace("{method}", INTERVAL_METHOD)
-                .replace("{word}", estimates.measure.word())
-                .replace("{Word}", estimates.measure.capital()),
+                .replace("{data}", data)
+                .replace("{drop}", drop)
+                .replace("{Drops}", &drops)
+                .replace("{value}", value),
         );
-        if some_changed {
+        if measure.metric().is_some() {
+            self.text(DEGRADATION.into());
+        }
+        if estimates.has_changed_trials().0 {
             self.text(CHANGED.into());
         }
         if estimates.measure == Measure::Agreement {
@@ -218,25 +302,32 @@ const FIRST_OF_RANKING: usize = 40;
 /// Most rows of a table of cells or pairs that the report of a comparison shows.
 const MOST_ROWS: usize = 200;
 
-const EVERY_CELL: &str = "Every cell is in `summary.csv`, `outcomes.csv` and `paired.csv`.";
+fn every_cell(names: &Names) -> String {
+    format!("Every cell is in `{}`, `outcomes.csv` and `{}`.", names.csv("summary"), names.csv("paired"))
+}
 
 const METHOD: &str = "\
 The unit of observation is a trial: one random set of bit flips in the stored weights, evaluated on a fixed \
-set of images. All trials count; none is discarded, except in the statistic marked as the paper's. The \
-intervals describe the randomness of the faults only. They do not cover the choice of images, nor that of the \
+set of {data}. All trials count; none is discarded, except in the statistic marked as the paper's. The \
+intervals describe the randomness of the faults only. They do not cover the choice of {data}, nor that of the \
 trained weights: both are fixed here, and a difference between networks needs more than one network.
 
-Intervals: {method}. {Word} drops have heavy tails, and every interval from few trials is then too short: a \
+Intervals: {method}. {Drops} have heavy tails, and every interval from few trials is then too short: a \
 collapse that happens in one trial of ten is missed by a third of all samples of ten trials, and no method \
 can see it in those. In simulations the nominal 95 % was 62 to 90 % with 10 trials, 90 to 94 % with 30 and \
 91 to 96 % with 100. Read intervals from fewer than 30 trials as a lower bound on the uncertainty, and see \
-the largest drop beside the mean.
+the largest {drop} beside the mean.
 
 Protections are compared in pairs: trials with the same number meet the same faults in the data plane, so \
 the paired difference is usually more precise than the two intervals side by side suggest. If a protection has \
 check bits, these are hit as well, with faults of their own. The sign test asks only which of the two \
 loses less more often; its p values are not corrected for the number of comparisons. If a protection runs on \
-retrained weights, its fault-free {word} differs, and drops are relative to its own.";
+retrained weights, its fault-free {value} differs, and {drop}s are relative to its own.";
+
+const DEGRADATION: &str = "\
+The evaluator is the user's own: the program knows its scores and the direction in which each is better. A degradation is \
+the amount by which faults make a score worse, in the unit of the score; it is negative if faults helped. Scores have no \
+common scale, so that degradations of different metrics or data cannot be compared.";
 
 const CHANGED: &str = "\
 Changed trials: conditional sampling. If a cell has a P(changed), its trials are drawn from those in which some stored \

@@ -11,8 +11,23 @@ use crate::text::latex::{self, LatexTable};
 use crate::text::markdown::{MarkdownColumn, markdown_table};
 use crate::text::number::{ABSENT, NOT_MEASURED, overhead_label};
 use crate::text::rate::common_name;
+use crate::text::terms::Terms;
 
-const FRONT_NOTE: &str = "Bold: no protection with as little stored overhead has a higher mean at that rate.";
+/// Explanation of bold numbers.
+fn front_note(comparison: &Comparison) -> String {
+    let better = better(comparison);
+    format!("Bold: no protection with as little stored overhead has a {better} mean at that rate.")
+}
+
+/// The better direction of a mean: `higher` or `lower`.
+pub(crate) fn better(comparison: &Comparison) -> &'static str {
+    if comparison.measure.is_lower_better() { "lower" } else { "higher" }
+}
+
+/// Terms of the means of a comparison.
+pub(crate) fn terms(comparison: &Comparison) -> Terms<'_> {
+    Terms::new(&comparison.measure, comparison.decimals)
+}
 
 /// A row for each protection on each version of each network, with a column for each rate.
 fn columns(comparison: &Comparison) -> Vec<Column> {
@@ -21,25 +36,30 @@ fn columns(comparison: &Comparison) -> Vec<Column> {
         .families
         .iter()
         .flat_map(|f| f.contenders.iter().flat_map(move |c| (0..f.rates.len()).map(move |r| Row(f, c, r))))
-        .filter(|Row(_, c, rate)| c.accuracies[*rate].is_some())
+        .filter(|Row(_, c, rate)| c.means[*rate].is_some())
         .collect();
-    let accuracy = |row: &Row<'_>| row.1.accuracies[row.2];
-    let percent = format!("{}_percent", comparison.measure.word());
+    let accuracy = |row: &Row<'_>| row.1.means[row.2];
+    let terms = terms(comparison);
+    let percent = |name: &str| match comparison.measure.metric() {
+        None => format!("{name}_percent"),
+        Some(_) => name.to_string(),
+    };
     let mut columns = vec![
         text("family", &rows, |r| &r.0.name),
         text("model", &rows, |r| &r.1.model),
         text("protection", &rows, |r| &r.1.protection),
         real("stored_overhead_percent", &rows, |r| Some(r.1.overhead_percent)),
-        real(&format!("clean_{percent}"), &rows, |r| Some(r.1.clean_percent)),
+        real(&terms.value_column("clean_"), &rows, |r| Some(r.1.clean)),
         real("rate", &rows, |r| Some(r.0.rates[r.2])),
-        real(&percent, &rows, |r| Some(accuracy(r)?.mean_percent)),
-        real("interval_low_percent", &rows, |r| Some(accuracy(r)?.interval_percent?.0)),
-        real("interval_high_percent", &rows, |r| Some(accuracy(r)?.interval_percent?.1)),
+        real(&terms.value_column(""), &rows, |r| Some(accuracy(r)?.mean)),
+        real(&percent("interval_low"), &rows, |r| Some(accuracy(r)?.interval?.0)),
+        real(&percent("interval_high"), &rows, |r| Some(accuracy(r)?.interval?.1)),
         text("on_front", &rows, |r| if r.0.is_on_front(r.1, r.2) { "yes" } else { "no" }),
     ];
     if comparison.lossy {
-        columns.push(real(&format!("fault_free_{percent}"), &rows, |r| r.1.fault_free_percent));
+        columns.push(real(&terms.value_column("fault_free_"), &rows, |r| r.1.fault_free));
     }
+    columns.extend(terms.metric_columns(&rows));
     columns
 }
 
@@ -59,16 +79,16 @@ pub fn comparison_markdown(comparison: &Comparison) -> String {
             MarkdownColumn::number("fault-free"),
         ];
         columns.extend(family.rates.iter().map(|rate| MarkdownColumn::number(&rate_label(*rate))));
-        let row = |contender| row(family, contender, "", |mean| format!("**{mean}**"));
+        let row = |contender| row(family, contender, terms(comparison), "", |mean| format!("**{mean}**"));
         let rows: Vec<Vec<String>> = family.contenders.iter().map(row).collect();
         sections.push(format!(
-            "**{}**, {} in %:\n\n{}",
+            "**{}**, {}:\n\n{}",
             family.name,
-            comparison.measure.word(),
+            terms(comparison).values(),
             markdown_table(&columns, &rows)
         ));
     }
-    lines(format!("{}\n{FRONT_NOTE}\n", sections.join("\n")))
+    lines(format!("{}\n{}\n", sections.join("\n"), front_note(comparison)))
 }
 
 /// The tables of [`comparison_markdown`] as LaTeX: a `table` for each family, for the package booktabs, with the
@@ -79,7 +99,8 @@ pub fn comparison_latex(comparison: &Comparison, title: &str, conditions: &str) 
         heads.extend(family.rates.iter().map(|rate| latex::number(&rate_label(*rate))));
         let row = |contender| {
             let absent = latex::escaped(ABSENT);
-            let mut row = row(family, contender, &absent, |mean| format!("\\textbf{{{mean}}}"));
+            let mut row =
+                row(family, contender, terms(comparison), &absent, |mean| format!("\\textbf{{{mean}}}"));
             // The names; numbers need no escape.
             row[..3].iter_mut().for_each(|name| *name = latex::escaped(name));
             row
@@ -87,8 +108,12 @@ pub fn comparison_latex(comparison: &Comparison, title: &str, conditions: &str) 
         LatexTable {
             title: &format!("{title}: {}", family.name),
             caption: latex::escaped(&format!(
-                "{} in %, mean over the trials. {FRONT_NOTE} {conditions}.",
-                comparison.measure.capital()
+                "{}, mean over the trials. {} {conditions}.",
+                match comparison.measure.metric() {
+                    None => format!("{} in %", comparison.measure.capital()),
+                    Some(_) => terms(comparison).values(),
+                },
+                front_note(comparison)
             )),
             text_columns: 2,
             heads,
@@ -125,16 +150,22 @@ pub fn comparison_outcomes(comparison: &Comparison) -> String {
 
 /// Row of a contender: protection, version, overhead, accuracy without faults and at each rate, which
 /// `bold` marks where it is on the front.
-fn row(family: &Family, contender: &Contender, absent: &str, bold: fn(String) -> String) -> Vec<String> {
+fn row(
+    family: &Family,
+    contender: &Contender,
+    terms: Terms,
+    absent: &str,
+    bold: fn(String) -> String,
+) -> Vec<String> {
     let mut row = vec![
         contender.protection.label(),
         contender.model.clone(),
         overhead_label(contender.overhead_percent),
-        contender.fault_free_percent.map_or(NOT_MEASURED.into(), |percent| format!("{percent:.2}")),
+        contender.fault_free.map_or(NOT_MEASURED.into(), |value| terms.number(value)),
     ];
-    row.extend(contender.accuracies.iter().enumerate().map(|(rate, accuracy)| {
+    row.extend(contender.means.iter().enumerate().map(|(rate, accuracy)| {
         let Some(accuracy) = accuracy else { return absent.into() };
-        let mean = format!("{:.2}", accuracy.mean_percent);
+        let mean = terms.number(accuracy.mean);
         if family.is_on_front(contender, rate) { bold(mean) } else { mean }
     }));
     row

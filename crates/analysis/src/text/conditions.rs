@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use crate::estimate::cell::{Cell, first_appearances};
 use crate::estimate::estimates::Estimates;
+use crate::estimate::measure::Measure;
 use crate::text::escape::line;
 
 /// Conditions of an experiment in one line: models, data sets, images, trials, fault models, seeds.
 pub fn conditions(estimates: &Estimates) -> String {
-    let trials = estimates.cells.iter().flat_map(|c| &c.trials);
+    let trials = estimates.cells.iter().flat_map(|c| c.trials.iter());
     let images: BTreeSet<u64> = trials.clone().map(|r| r.images).collect();
     let seeds: BTreeSet<u64> = trials.map(|r| r.seed).collect();
     let counts: BTreeSet<usize> = estimates.cells.iter().map(|c| c.trials.len()).collect();
@@ -28,7 +29,10 @@ pub fn conditions(estimates: &Estimates) -> String {
     };
     let conditions = [
         rows(|c| c.key.model.as_str()),
-        format!("{}, {} images", rows(|c| c.trials[0].data_set.as_str()), range(&images)),
+        match &estimates.measure {
+            Measure::Score(metric) => format!("{}, {metric}", rows(|c| c.trials[0].data_set.as_str())),
+            _ => format!("{}, {} images", rows(|c| c.trials[0].data_set.as_str()), range(&images)),
+        },
         format!("trials a cell: {}{changed}", range(&counts)),
         format!("faults: {faults}"),
         format!("seed {}", seeds.join(", ")),

@@ -6,6 +6,7 @@ use polars_core::prelude::{AnyValue, Column};
 use crate::estimate::cell::rate_label;
 use crate::estimate::column::{real, text};
 use crate::estimate::interval::Interval;
+use crate::text::terms::Terms;
 
 /// Columns of one length and with distinct names as CSV (RFC 4180).
 pub(crate) fn csv(columns: Vec<Column>) -> String {
@@ -30,15 +31,20 @@ pub(crate) fn csv(columns: Vec<Column>) -> String {
     text
 }
 
-pub(crate) fn interval_columns<T>(items: &[T], interval: impl Fn(&T) -> Interval) -> Vec<Column> {
+/// The columns of intervals, in the unit of drops.
+pub(crate) fn interval_columns<T>(
+    terms: &Terms,
+    items: &[T],
+    interval: impl Fn(&T) -> Interval,
+) -> Vec<Column> {
     let differing = |item: &T| match interval(item) {
         Interval::AllEqual { differing_at_most } => Some(differing_at_most),
         Interval::Absent | Interval::Bca { .. } => None,
     };
     vec![
         text("interval_method", items, |i| interval(i).method()),
-        real("interval_low_points", items, |i| interval(i).bounds().map(|(low, _)| low)),
-        real("interval_high_points", items, |i| interval(i).bounds().map(|(_, high)| high)),
+        real(&terms.points_column("interval_low"), items, |i| interval(i).bounds().map(|(low, _)| low)),
+        real(&terms.points_column("interval_high"), items, |i| interval(i).bounds().map(|(_, high)| high)),
         real("differing_at_most", items, differing),
     ]
 }

@@ -3,14 +3,16 @@
 use design::FaultModel;
 
 use crate::estimate::cell::{ascending, rate_label};
-use crate::estimate::estimates::{Estimates, Measure};
+use crate::estimate::estimates::Estimates;
+use crate::estimate::measure::Measure;
 use crate::estimate::summary::CellSummary;
 use crate::text::conditions::conditions;
 use crate::text::escape::lines;
 use crate::text::latex::{self, LatexTable};
 use crate::text::markdown::{MarkdownColumn, markdown_table};
-use crate::text::number::{ABSENT, NOT_MEASURED, fixed, overhead_label, small};
+use crate::text::number::{ABSENT, NOT_MEASURED, overhead_label, small};
 use crate::text::rate::heading_note;
+use crate::text::terms::Terms;
 
 /// Statistic of the accuracy drops that [`drop_table`] shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,11 +27,12 @@ pub enum Statistic {
 struct Panel<'a> {
     model: &'a str,
     fault_model: &'a FaultModel,
-    /// Accuracy without faults, % of images; `None` if protections differ in it, as versions of a network may.
-    clean_percent: Option<f64>,
+    /// Accuracy without faults, % of images, or score; `None` if protections differ in it, as versions of a network may.
+    clean: Option<f64>,
     /// Ascending.
     rates: Vec<f64>,
     rows: Vec<Row>,
+    terms: Terms<'a>,
 }
 
 struct Row {
@@ -42,7 +45,7 @@ struct Row {
     drops: Vec<String>,
 }
 
-/// The accuracy drops in points, laid out as the paper's Table 2: for each model and fault model a heading and a
+/// The accuracy drops in points, or the degradations of a score, laid out as the paper's Table 2: for each model and fault model a heading and a
 /// table with a row for each protection, its check bits in % of the data bits, and a column for each rate.
 pub fn drop_table(estimates: &Estimates, statistic: Statistic) -> String {
     let mut text = String::new();
@@ -62,9 +65,10 @@ pub fn drop_table(estimates: &Estimates, statistic: Statistic) -> String {
                 cells
             })
             .collect();
-        let clean = panel.clean_percent.map_or(String::new(), |c| format!(", {} % fault-free", fixed(c, 2)));
+        let clean = panel.clean.map_or(String::new(), |c| format!(", {} fault-free", panel.terms.value(c)));
         let rate = heading_note(panel.fault_model);
-        let heading = format!("**{}**, {}{rate}{clean}:", panel.model, panel.fault_model);
+        let metric = panel.terms.metric().map_or(String::new(), |metric| format!(", {metric}"));
+        let heading = format!("**{}**, {}{rate}{metric}{clean}:", panel.model, panel.fault_model);
         text.push_str(&format!("{heading}\n\n{}\n", markdown_table(&columns, &rows)));
     }
     lines(text + &drop_note(estimates, statistic))
@@ -82,7 +86,7 @@ pub fn drop_latex(estimates: &Estimates, statistic: Statistic, title: &str) -> S
     }
     heads.extend(rates.iter().map(|rate| latex::number(&rate_label(*rate))));
     let group = |panel: &Panel| {
-        let clean = panel.clean_percent.map(|c| format!(", {}\\,\\% fault-free", fixed(c, 2)));
+        let clean = panel.clean.map(|c| format!(", {} fault-free", latex::escaped(&panel.terms.value(c))));
         let heading = format!(
             "\\textbf{{{}}}, {}{}{}",
             latex::escaped(panel.model),
@@ -96,8 +100,10 @@ pub fn drop_latex(estimates: &Estimates, statistic: Statistic, title: &str) -> S
                 None => latex::escaped(ABSENT),
             };
             let names = [row.label.clone(), overhead_label(row.overhead_percent)];
-            let fault_free =
-                row.fault_free.as_ref().map_or(latex::number("0.00"), |drop| latex::number(drop));
+            let fault_free = row
+                .fault_free
+                .as_ref()
+                .map_or(latex::number(&panel.terms.number(0.0)), |drop| latex::number(drop));
             let fault_free = lossy.then_some(fault_free);
             let names = names.iter().map(|name| latex::escaped(name));
             names.chain(fault_free).chain(rates.iter().map(drop)).collect()
@@ -116,7 +122,7 @@ pub fn drop_latex(estimates: &Estimates, statistic: Statistic, title: &str) -> S
 }
 
 fn drop_panels(estimates: &Estimates, statistic: Statistic) -> Vec<Panel<'_>> {
-    let mut panels = Vec::new();
+    let (mut panels, terms) = (Vec::new(), Terms::of(estimates));
     for (model, fault_model) in estimates.panels() {
         let cells = || {
             let all = estimates.cells.iter().zip(estimates.summaries());
@@ -129,20 +135,20 @@ fn drop_panels(estimates: &Estimates, statistic: Statistic) -> Vec<Panel<'_>> {
             let own = || cells().filter(|(_, s)| s.key.protection == *protection);
             let Some((cell, _)) = own().next() else { continue };
             let drop = |rate: &f64| match own().find(|(_, s)| s.key.rate == *rate) {
-                Some((_, summary)) => drop_text(summary, statistic),
+                Some((_, summary)) => drop_text(summary, statistic, &terms),
                 None => ABSENT.into(),
             };
             rows.push(Row {
                 label: protection.label(),
                 overhead_percent: cell.overhead_percent(),
-                fault_free: lossy.then(|| fault_free_text(own().next().expect("found above").1)),
+                fault_free: lossy.then(|| fault_free_text(estimates, own().next().expect("found above").1)),
                 drops: rates.iter().map(drop).collect(),
             });
         }
-        let mut clean = cells().map(|(_, s)| s.clean_accuracy_percent);
+        let mut clean = cells().map(|(_, s)| s.clean);
         let first = clean.next();
-        let clean_percent = first.filter(|first| clean.all(|other| other == *first));
-        panels.push(Panel { model, fault_model, clean_percent, rates, rows });
+        let clean = first.filter(|first| clean.all(|other| other == *first));
+        panels.push(Panel { model, fault_model, clean, rates, rows, terms });
     }
     panels
 }
@@ -152,6 +158,7 @@ fn drop_note(estimates: &Estimates, statistic: Statistic) -> String {
     let drop = match estimates.measure {
         Measure::Accuracy => "Accuracy drop in points",
         Measure::Agreement => "Images whose prediction is not that of the fault-free network, in %",
+        Measure::Score(_) => &Terms::of(estimates).drop_in_units(),
     };
     let estimated = match estimates.has_changed_trials() {
         (_, true) => CHANGED_NOTE,
@@ -160,7 +167,11 @@ fn drop_note(estimates: &Estimates, statistic: Statistic) -> String {
         }
         _ => "",
     };
-    let fault_free = if estimates.lossy.is_empty() { "" } else { FAULT_FREE_NOTE };
+    let fault_free = match (estimates.lossy.is_empty(), estimates.measure.metric()) {
+        (true, _) => String::new(),
+        (false, None) => FAULT_FREE_NOTE.into(),
+        (false, Some(_)) => FAULT_FREE_NOTE.replace("drop", "degradation"),
+    };
     let statistic = match statistic {
         Statistic::AllTrials if !estimated.is_empty() => {
             format!("{drop}: mean ± standard deviation of all trials. {estimated}")
@@ -184,8 +195,9 @@ impl Panel<'_> {
 }
 
 /// Text of the drop without faults.
-fn fault_free_text(summary: &CellSummary) -> String {
-    let drop = summary.fault_free_percent.map(|percent| fixed(summary.clean_accuracy_percent - percent, 2));
+fn fault_free_text(estimates: &Estimates, summary: &CellSummary) -> String {
+    let loss = |value| Terms::of(estimates).number(estimates.measure.loss(summary.clean, value));
+    let drop = summary.fault_free.map(loss);
     drop.unwrap_or_else(|| NOT_MEASURED.into())
 }
 
@@ -195,8 +207,9 @@ pub(crate) const CHANGED_NOTE: &str = "Only trials in which some stored word rea
      of their squares.\n";
 
 /// Text of a cell's drop, `mean ± deviation`.
-pub(crate) fn drop_text(summary: &CellSummary, statistic: Statistic) -> String {
-    let drop = summary.drop_points;
+pub(crate) fn drop_text(summary: &CellSummary, statistic: Statistic, terms: &Terms) -> String {
+    let plus_minus = |mean, sd| format!("{} ± {}", terms.number(mean), terms.number(sd));
+    let drop = summary.drop;
     match statistic {
         Statistic::AllTrials => match drop.sd {
             Some(sd) if summary.changed_probability.is_some() => {
@@ -204,14 +217,10 @@ pub(crate) fn drop_text(summary: &CellSummary, statistic: Statistic) -> String {
             }
             Some(sd) => plus_minus(drop.mean, sd),
             None if summary.changed_probability.is_some() => small(drop.mean),
-            None => fixed(drop.mean, 2),
+            None => terms.number(drop.mean),
         },
         Statistic::Trimmed => drop.trimmed.map_or(ABSENT.into(), |t| plus_minus(t.mean, t.population_sd)),
     }
-}
-
-fn plus_minus(mean: f64, sd: f64) -> String {
-    format!("{} ± {}", fixed(mean, 2), fixed(sd, 2))
 }
 
 /// Note below a table with a column `fault-free`.

@@ -15,3 +15,4 @@ pub(crate) mod number;
 pub(crate) mod rate;
 pub(crate) mod sensitivity;
 pub(crate) mod tables;
+pub(crate) mod terms;

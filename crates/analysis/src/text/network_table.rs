@@ -1,8 +1,8 @@
 //! The paper's Table 1: how good float and int8 networks are, and how large their weights.
 
-use crate::estimate::cell::points;
 use crate::estimate::column::{count, real, text};
-use crate::estimate::estimates::Measure;
+use crate::estimate::measure::Measure;
+use crate::estimate::measure::points;
 use crate::estimate::network::{MeasuredNetwork, NetworkTable};
 use crate::text::csv::csv;
 use crate::text::markdown::{MarkdownColumn, markdown_table};
@@ -35,11 +35,11 @@ count it.";
 /// The table as Markdown, and below it the meaning of its numbers and the differences of the protocols.
 pub fn network_table_markdown(table: &NetworkTable) -> String {
     let mut columns = vec![MarkdownColumn::text("network")];
-    columns.extend(match table.measure {
-        Measure::Accuracy => {
+    columns.extend(match table.measure == Measure::Accuracy {
+        true => {
             vec![MarkdownColumn::number("float top-1 %"), MarkdownColumn::number("int8 top-1 %")]
         }
-        Measure::Agreement => vec![MarkdownColumn::number("int8 agrees with float %")],
+        false => vec![MarkdownColumn::number("int8 agrees with float %")],
     });
     columns.extend(RANGES.map(|range| MarkdownColumn::number(&format!("{range} %"))));
     columns.extend(["weights", "violations"].map(MarkdownColumn::number));
@@ -55,12 +55,12 @@ fn row(table: &NetworkTable, network: &MeasuredNetwork) -> Vec<String> {
     };
     let top1 = |correct: u64| points(correct as f64, network.images);
     let mut row = vec![network.architecture.clone()];
-    match table.measure {
-        Measure::Accuracy => {
+    match table.measure == Measure::Accuracy {
+        true => {
             row.push(beside(top1(network.float_correct), published.map(|p| p.float_percent)));
             row.push(beside(top1(network.int8_correct), published.map(|p| p.int8_percent)));
         }
-        Measure::Agreement => row.push(fixed(top1(network.int8_correct), 2)),
+        false => row.push(fixed(top1(network.int8_correct), 2)),
     }
     let range = |range| beside(network.magnitude_percent(range), network.published_magnitude(range));
     row.extend((0..RANGES.len()).map(range));
@@ -81,12 +81,12 @@ fn notes(table: &NetworkTable) -> String {
     if table.networks.iter().any(|network| network.scales_per_channel) {
         notes.push(SCALES_DIFFER.into());
     }
-    notes.push(match table.measure {
-        Measure::Accuracy => format!(
+    notes.push(match table.measure == Measure::Accuracy {
+        true => format!(
             "Our accuracies are of {}.",
             each(&table.networks, evaluated)
         ),
-        Measure::Agreement => format!(
+        false => format!(
             "The images have no labels, so that there is no accuracy: agreement is the share, of {}, on which \
              the int8 network predicts what the float network does.",
             each(&table.networks, evaluated)
@@ -137,9 +137,9 @@ pub fn network_table_csv(table: &NetworkTable) -> String {
     let all = &table.networks[..];
     let labelled = table.measure == Measure::Accuracy;
     let top1 = |n: &MeasuredNetwork, correct: u64| Some(points(correct as f64, n.images));
-    let int8 = match table.measure {
-        Measure::Accuracy => "int8_top1_percent",
-        Measure::Agreement => "int8_agreement_percent",
+    let int8 = match table.measure == Measure::Accuracy {
+        true => "int8_top1_percent",
+        false => "int8_agreement_percent",
     };
     let mut columns = vec![
         text("network", all, |n| &n.architecture),

@@ -1,7 +1,6 @@
 //! Numbers, intervals and overheads as text.
 
 use crate::estimate::interval::Interval;
-use crate::estimate::summary::CellSummary;
 
 /// Text in place of a statistic that does not exist.
 pub(crate) const ABSENT: &str = "–";
@@ -15,11 +14,31 @@ pub(crate) fn fixed(value: f64, decimals: usize) -> String {
     if text.contains(|c: char| ('1'..='9').contains(&c)) { text } else { text.replace('-', "") }
 }
 
-/// Format of a cell's drops in points: drops of rare events may be far below fixed decimals.
-pub(crate) fn summary_number(summary: &CellSummary) -> fn(f64) -> String {
-    match summary.changed_probability {
-        None => |value| fixed(value, 3),
-        Some(_) => small,
+/// Format of a column of numbers.
+#[derive(Clone, Copy)]
+pub(crate) enum Digits {
+    /// Decimals of a number in % or in points.
+    Fixed(usize),
+    /// Decimals of a score; a score with more than nine digits before the point has four in all.
+    Score(usize),
+    /// Two digits in all: the number may be far below fixed decimals.
+    Small,
+}
+
+impl Digits {
+    pub(crate) fn text(self, value: f64) -> String {
+        match self {
+            Self::Score(_) if value.abs() >= 1e9 => format!("{value:.3e}"),
+            Self::Fixed(decimals) | Self::Score(decimals) => fixed(value, decimals),
+            Self::Small => small(value),
+        }
+    }
+
+    fn probability(self, probability: f64) -> String {
+        match self {
+            Self::Score(_) => fixed(probability, 3),
+            Self::Fixed(_) | Self::Small => self.text(probability),
+        }
     }
 }
 
@@ -28,14 +47,14 @@ pub(crate) fn small(value: f64) -> String {
     if value == 0.0 { "0".into() } else { format!("{value:.1e}") }
 }
 
-/// Text of an interval; `number` writes an end in points, or a bound on a probability.
-pub(crate) fn interval_text(interval: Interval, trials: u64, number: fn(f64) -> String) -> String {
+/// Text of an interval.
+pub(crate) fn interval_text(interval: Interval, trials: u64, digits: Digits) -> String {
     match interval {
         Interval::Absent => ABSENT.into(),
         Interval::AllEqual { differing_at_most } => {
-            format!("all {trials} equal (P ≤ {})", number(differing_at_most))
+            format!("all {trials} equal (P ≤ {})", digits.probability(differing_at_most))
         }
-        Interval::Bca { low, high } => format!("[{}, {}]", number(low), number(high)),
+        Interval::Bca { low, high } => format!("[{}, {}]", digits.text(low), digits.text(high)),
     }
 }
 

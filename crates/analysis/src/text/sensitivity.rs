@@ -8,6 +8,7 @@ use crate::text::escape::line;
 use crate::text::markdown::{MarkdownColumn, markdown_table};
 use crate::text::number::{ABSENT, INTERVAL_NOTE, fixed, interval_text};
 use crate::text::rate::heading_note;
+use crate::text::terms::Terms;
 
 /// All rankings, one after another.
 fn ranked(sensitivity: &Sensitivity) -> Vec<(&CellKey, u64, &Entry)> {
@@ -17,7 +18,7 @@ fn ranked(sensitivity: &Sensitivity) -> Vec<(&CellKey, u64, &Entry)> {
 /// The rankings as CSV (RFC 4180), one after another: `flips` in all trials, drops in points, `bit` and `tensor`
 /// empty where a fault model was not confined in that way.
 pub fn sensitivity_csv(sensitivity: &Sensitivity) -> String {
-    let ranked = ranked(sensitivity);
+    let (ranked, terms) = (ranked(sensitivity), terms(sensitivity));
     let mut columns = vec![
         text("model", &ranked, |(key, ..)| &key.model),
         displayed("fault_model", &ranked, |(key, ..)| &key.fault_model),
@@ -30,15 +31,18 @@ pub fn sensitivity_csv(sensitivity: &Sensitivity) -> String {
         optional_count("weights", &ranked, |(.., entry)| entry.weights),
         count("trials", &ranked, |(.., entry)| entry.trials),
         count("flips", &ranked, |(.., entry)| entry.flips),
-        real("mean_drop_points", &ranked, |(.., entry)| Some(entry.mean_drop_points)),
+        real(&terms.drop_column("mean_drop"), &ranked, |(.., entry)| Some(entry.mean_drop)),
     ];
-    columns.extend(interval_columns(&ranked, |(.., entry)| entry.interval));
-    columns.push(real("drop_per_flip_points", &ranked, |(.., entry)| entry.drop_per_flip()));
+    columns.extend(interval_columns(&terms, &ranked, |(.., entry)| entry.interval));
+    columns.push(real(&terms.drop_column("drop_per_flip"), &ranked, |(.., entry)| entry.drop_per_flip()));
+    columns.extend(terms.metric_columns(&ranked));
     csv(columns)
 }
 
-/// The first `most` entries of each ranking as Markdown tables.
-pub fn sensitivity_markdown(sensitivity: &Sensitivity, most: usize) -> String {
+/// The first `most` entries of each ranking as Markdown tables; the others are in `file`.
+pub fn sensitivity_markdown(sensitivity: &Sensitivity, most: usize, file: &str) -> String {
+    let terms = terms(sensitivity);
+    let drop = terms.drop();
     let mut sections = Vec::new();
     for ranking in &sensitivity.rankings {
         let entries = &ranking.entries;
@@ -48,9 +52,9 @@ pub fn sensitivity_markdown(sensitivity: &Sensitivity, most: usize) -> String {
             MarkdownColumn::text("bit"),
             MarkdownColumn::number("weights"),
             MarkdownColumn::number("flips a trial"),
-            MarkdownColumn::number("mean drop"),
+            MarkdownColumn::number(&format!("mean {drop}")),
             MarkdownColumn::number("95 % interval"),
-            MarkdownColumn::number("drop per flip"),
+            MarkdownColumn::number(&format!("{drop} per flip")),
         ];
         let rows = ranking.ranked().take(most).map(|(_, rank, entry)| {
             let absent = || ABSENT.to_string();
@@ -60,39 +64,48 @@ pub fn sensitivity_markdown(sensitivity: &Sensitivity, most: usize) -> String {
                 entry.bit.map_or("all".into(), |bit| bit.to_string()),
                 entry.weights.map_or_else(absent, |weights| weights.to_string()),
                 fixed(entry.flips as f64 / entry.trials as f64, 1),
-                fixed(entry.mean_drop_points, 3),
-                interval_text(entry.interval, entry.trials, |value| fixed(value, 3)),
-                entry.drop_per_flip().map_or_else(absent, |drop| fixed(drop, 4)),
+                terms.digits(3).text(entry.mean_drop),
+                interval_text(entry.interval, entry.trials, terms.digits(3)),
+                entry.drop_per_flip().map_or_else(absent, |drop| terms.digits(4).text(drop)),
             ]
         });
         let rows: Vec<Vec<String>> = rows.collect();
         let left_out = match entries.len() - rows.len() {
             0 => String::new(),
-            more => format!("\n{more} more in `sensitivity.csv`.\n"),
+            more => format!("\n{more} more in `{file}`.\n"),
         };
         sections.push(format!(
             "{}:\n\n{}{left_out}",
-            ranking_title(ranking, true),
+            ranking_title(ranking, &terms, true),
             markdown_table(&columns, &rows)
         ));
     }
     format!(
-        "{}\n`mean drop`: {} drop in points, mean of all trials. `drop per flip`: all points lost divided by all flipped \
+        "{}\n`mean {drop}`: {}, mean of all trials. `{drop} per flip`: all {} lost divided by all flipped \
          bits. {INTERVAL_NOTE}",
         sections.join("\n"),
-        sensitivity.measure.word(),
+        terms.drop_in_units(),
+        if sensitivity.measure.metric().is_some() { terms.word() } else { "points" },
     )
 }
 
+/// Terms of the drops of a sweep.
+pub(crate) fn terms(sensitivity: &Sensitivity) -> Terms<'_> {
+    Terms::new(&sensitivity.measure, sensitivity.decimals)
+}
+
 /// Title of a ranking: model, protection, fault model and rate, as Markdown or plain text.
-pub(crate) fn ranking_title(ranking: &Ranking, markdown: bool) -> String {
+pub(crate) fn ranking_title(ranking: &Ranking, terms: &Terms, markdown: bool) -> String {
     let key = &ranking.key;
     let storing = match ranking.storing {
         None => String::new(),
         Some(Some(points)) => {
-            format!("; {} points of every drop come from storing alone", fixed(points, 2))
+            let amount = terms.number(points) + terms.points();
+            format!("; {amount} of every {} come from storing alone", terms.drop())
         }
-        Some(None) => "; every drop includes what storing alone costs, not measured".into(),
+        Some(None) => {
+            format!("; every {} includes what storing alone costs, not measured", terms.drop())
+        }
     };
     let (star, name) = (if markdown { "**" } else { "" }, key.protection.label());
     let (rate, at) = (heading_note(&key.fault_model), rate_label(key.rate));

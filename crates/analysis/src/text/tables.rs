@@ -6,13 +6,14 @@ use records::ExpectedOutcomes;
 
 use crate::estimate::cell::{CellKey, rate_label};
 use crate::estimate::column::{count, displayed, real, text};
-use crate::estimate::estimates::{Estimates, Measure};
+use crate::estimate::estimates::Estimates;
 use crate::estimate::summary::{CellOutcomes, CellSummary, PairedDifference};
 use crate::text::csv::{csv, interval_columns};
 use crate::text::drops::{CHANGED_NOTE, Statistic, drop_text};
 use crate::text::markdown::{MarkdownColumn, markdown_table};
-use crate::text::number::{ABSENT, INTERVAL_NOTE, NOT_MEASURED, fixed, interval_text, small, summary_number};
+use crate::text::number::{ABSENT, INTERVAL_NOTE, NOT_MEASURED, fixed, interval_text, small};
 use crate::text::rate::{note, paragraph, rate_note};
+use crate::text::terms::Terms;
 
 /// The tables of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub enum Table {
     Paired,
 }
 
-/// A table with all its columns: points and % as 64-bit reals, counts as unsigned integers, null
+/// A table with all its columns: points and % (or scores, with columns `metric` and `better`) as 64-bit reals, counts as unsigned integers, null
 /// where a statistic does not exist. `interval_method` is `bca`, `all-equal` or empty; for `all-equal`
 /// `differing_at_most` has the bound that [`crate::Interval::AllEqual`] explains. `changed_probability` is there when some
 /// cell draws only changed trials, `fault_free_..._percent` when some protection is lossy (null when it was not
@@ -38,10 +39,10 @@ pub fn table_frame(estimates: &Estimates, table: Table) -> DataFrame {
 fn table_columns(estimates: &Estimates, table: Table) -> Vec<Column> {
     match table {
         Table::Summary => {
-            summary_columns(estimates.summaries(), estimates.measure, !estimates.lossy.is_empty())
+            summary_columns(estimates.summaries(), Terms::of(estimates), !estimates.lossy.is_empty())
         }
         Table::Outcomes => outcome_columns(estimates.outcomes()),
-        Table::Paired => paired_columns(estimates.paired()),
+        Table::Paired => paired_columns(estimates.paired(), Terms::of(estimates)),
     }
 }
 
@@ -55,17 +56,17 @@ pub fn table_csv(estimates: &Estimates, table: Table) -> String {
 pub fn table_markdown(estimates: &Estimates, table: Table) -> String {
     match table {
         Table::Summary => {
-            summary_markdown(estimates.summaries(), estimates.measure, !estimates.lossy.is_empty())
+            summary_markdown(estimates.summaries(), Terms::of(estimates), !estimates.lossy.is_empty())
         }
         Table::Outcomes => outcomes_markdown(estimates.outcomes()),
         Table::Paired => {
-            paired_markdown(estimates.paired(), estimates.measure, estimates.has_changed_trials().0)
+            paired_markdown(estimates.paired(), Terms::of(estimates), estimates.has_changed_trials().0)
         }
     }
 }
 
-fn summary_markdown(summaries: &[CellSummary], measure: Measure, lossy: bool) -> String {
-    let word = measure.word();
+fn summary_markdown(summaries: &[CellSummary], terms: Terms, lossy: bool) -> String {
+    let (word, drop_word) = (terms.word(), terms.drop());
     let any_changed = summaries.iter().any(|s| s.changed_probability.is_some());
     let mut columns = vec![
         MarkdownColumn::text("model"),
@@ -73,9 +74,9 @@ fn summary_markdown(summaries: &[CellSummary], measure: Measure, lossy: bool) ->
         MarkdownColumn::text("protection"),
         MarkdownColumn::number("rate"),
         MarkdownColumn::number("n"),
-        MarkdownColumn::number("clean %"),
-        MarkdownColumn::number(&format!("{word} %")),
-        MarkdownColumn::number("drop"),
+        MarkdownColumn::number(&terms.heading("clean")),
+        MarkdownColumn::number(&terms.heading(word)),
+        MarkdownColumn::number(drop_word),
         MarkdownColumn::number("95 % interval"),
         MarkdownColumn::number("sd"),
         MarkdownColumn::number("median"),
@@ -84,7 +85,7 @@ fn summary_markdown(summaries: &[CellSummary], measure: Measure, lossy: bool) ->
         MarkdownColumn::number("trimmed"),
     ];
     if lossy {
-        columns.insert(6, MarkdownColumn::number("fault-free %"));
+        columns.insert(6, MarkdownColumn::number(&terms.heading("fault-free")));
     }
     if any_changed {
         columns.insert(5, MarkdownColumn::number("P(changed)"));
@@ -92,26 +93,26 @@ fn summary_markdown(summaries: &[CellSummary], measure: Measure, lossy: bool) ->
     let rows: Vec<Vec<String>> = summaries
         .iter()
         .map(|s| {
-            let drop = s.drop_points;
-            let number = summary_number(s);
+            let drop = s.drop;
+            let digits = terms.drop_digits(s);
             let mut row = vec![
                 s.key.model.clone(),
                 s.key.fault_model.to_string(),
                 s.key.protection.label(),
                 rate_label(s.key.rate),
                 s.trials.to_string(),
-                fixed(s.clean_accuracy_percent, 2),
-                fixed(s.accuracy_percent, 2),
-                number(drop.mean),
-                interval_text(drop.interval, s.trials, number),
-                drop.sd.map_or(ABSENT.into(), number),
-                fixed(drop.median, 3),
-                fixed(drop.min, 3),
-                fixed(drop.max, 3),
-                drop_text(s, Statistic::Trimmed),
+                terms.number(s.clean),
+                terms.number(s.mean),
+                digits.text(drop.mean),
+                interval_text(drop.interval, s.trials, digits),
+                drop.sd.map_or(ABSENT.into(), |sd| digits.text(sd)),
+                terms.digits(3).text(drop.median),
+                terms.digits(3).text(drop.min),
+                terms.digits(3).text(drop.max),
+                drop_text(s, Statistic::Trimmed, &terms),
             ];
             if lossy {
-                let percent = s.fault_free_percent.map(|percent| fixed(percent, 2));
+                let percent = s.fault_free.map(|value| terms.number(value));
                 row.insert(6, percent.unwrap_or_else(|| NOT_MEASURED.into()));
             }
             if any_changed {
@@ -129,15 +130,22 @@ fn summary_markdown(summaries: &[CellSummary], measure: Measure, lossy: bool) ->
         false => String::new(),
     };
     format!(
-        "{}\n`drop` to `trimmed`: {word} drop in points, clean - faulty {word}. `drop` is the mean of all \
+        "{}\n`{drop_word}` to `trimmed`: {}. `{drop_word}` is the mean of all \
          n trials and `sd` their standard deviation (divisor n - 1{}); `trimmed` is the paper's statistic: \
          without the best and the worst trial, mean ± population standard deviation. {}{INTERVAL_NOTE}{changed_note}{}",
         markdown_table(&columns, &rows),
+        match terms.metric() {
+            None => format!("{}, {}", terms.drop_in_units(), terms.difference()),
+            Some(_) => terms.drop_in_units(),
+        },
         if any_changed { ", but of changed trials as below" } else { "" },
         match lossy {
-            true =>
-                "`clean %` is of the network, `fault-free %` of the network as its protection stores it. ",
-            false => "",
+            true => format!(
+                "`{}` is of the network, `{}` of the network as its protection stores it. ",
+                terms.heading("clean"),
+                terms.heading("fault-free")
+            ),
+            false => String::new(),
         },
         rate_note(summaries.iter().map(|s| &s.key))
     )
@@ -221,7 +229,7 @@ fn expectation(count: f64) -> String {
     }
 }
 
-fn paired_markdown(paired: &[PairedDifference], measure: Measure, changed: bool) -> String {
+fn paired_markdown(paired: &[PairedDifference], terms: Terms, changed: bool) -> String {
     let unpaired = match changed {
         true => {
             "Cells that draw only changed trials meet faults of their own: they are not compared in pairs.\n"
@@ -231,7 +239,6 @@ fn paired_markdown(paired: &[PairedDifference], measure: Measure, changed: bool)
     if changed && paired.is_empty() {
         return unpaired.into();
     }
-    let word = measure.word();
     let columns = [
         MarkdownColumn::text("model"),
         MarkdownColumn::text("fault model"),
@@ -256,8 +263,8 @@ fn paired_markdown(paired: &[PairedDifference], measure: Measure, changed: bool)
                 p.first.label(),
                 p.second.label(),
                 p.pairs.to_string(),
-                fixed(p.mean_difference_points, 3),
-                interval_text(p.interval, p.pairs, |value| fixed(value, 3)),
+                terms.digits(3).text(p.mean_difference),
+                interval_text(p.interval, p.pairs, terms.digits(3)),
                 p.wins.to_string(),
                 p.ties.to_string(),
                 p.losses.to_string(),
@@ -266,11 +273,15 @@ fn paired_markdown(paired: &[PairedDifference], measure: Measure, changed: bool)
         })
         .collect();
     let mut text = format!(
-        "{}\n`first - second`: mean difference of the {word} drops in points over the trials that both have; \
+        "{}\n`first - second`: mean difference of the {} over the trials that both have; \
          negative when the first loses less. `wins`: trials in which the first lost less. Sign test: exact, \
          two-sided, over the trials without ties, not corrected for the number of comparisons. \
          {INTERVAL_NOTE}",
-        markdown_table(&columns, &rows)
+        markdown_table(&columns, &rows),
+        match terms.metric() {
+            None => format!("{} drops in points", terms.word()),
+            Some(_) => terms.drop_in_units(),
+        }
     );
     let unlike: u64 = paired.iter().map(|p| p.pairs - p.pairs_same_flips).sum();
     if unlike > 0 {
@@ -286,32 +297,35 @@ fn paired_markdown(paired: &[PairedDifference], measure: Measure, changed: bool)
     text
 }
 
-fn summary_columns(summaries: &[CellSummary], measure: Measure, lossy: bool) -> Vec<Column> {
-    let percent = format!("{}_percent", measure.word());
-    let clean_percent = format!("clean_{percent}");
+fn summary_columns(summaries: &[CellSummary], terms: Terms, lossy: bool) -> Vec<Column> {
     let mut columns = key_columns(summaries, |s| &s.key);
+    columns.push(count("trials", summaries, |s| s.trials));
+    if terms.metric().is_none() {
+        columns.push(count("images", summaries, |s| s.images));
+    }
     columns.extend([
-        count("trials", summaries, |s| s.trials),
-        count("images", summaries, |s| s.images),
-        real(&clean_percent, summaries, |s| Some(s.clean_accuracy_percent)),
-        real(&percent, summaries, |s| Some(s.accuracy_percent)),
-        real("drop_mean_points", summaries, |s| Some(s.drop_points.mean)),
-        real("drop_sd_points", summaries, |s| s.drop_points.sd),
-        real("drop_median_points", summaries, |s| Some(s.drop_points.median)),
-        real("drop_min_points", summaries, |s| Some(s.drop_points.min)),
-        real("drop_max_points", summaries, |s| Some(s.drop_points.max)),
+        real(&terms.value_column("clean_"), summaries, |s| Some(s.clean)),
+        real(&terms.value_column(""), summaries, |s| Some(s.mean)),
+        real(&terms.drop_column("drop_mean"), summaries, |s| Some(s.drop.mean)),
+        real(&terms.drop_column("drop_sd"), summaries, |s| s.drop.sd),
+        real(&terms.drop_column("drop_median"), summaries, |s| Some(s.drop.median)),
+        real(&terms.drop_column("drop_min"), summaries, |s| Some(s.drop.min)),
+        real(&terms.drop_column("drop_max"), summaries, |s| Some(s.drop.max)),
     ]);
-    columns.extend(interval_columns(summaries, |s| s.drop_points.interval));
+    columns.extend(interval_columns(&terms, summaries, |s| s.drop.interval));
     columns.extend([
-        real("trimmed_mean_points", summaries, |s| s.drop_points.trimmed.map(|t| t.mean)),
-        real("trimmed_population_sd_points", summaries, |s| s.drop_points.trimmed.map(|t| t.population_sd)),
+        real(&terms.points_column("trimmed_mean"), summaries, |s| s.drop.trimmed.map(|t| t.mean)),
+        real(&terms.points_column("trimmed_population_sd"), summaries, |s| {
+            s.drop.trimmed.map(|t| t.population_sd)
+        }),
     ]);
     if summaries.iter().any(|s| s.changed_probability.is_some()) {
         columns.push(real("changed_probability", summaries, |s| s.changed_probability));
     }
     if lossy {
-        columns.push(real(&format!("fault_free_{percent}"), summaries, |s| s.fault_free_percent));
+        columns.push(real(&terms.value_column("fault_free_"), summaries, |s| s.fault_free));
     }
+    columns.extend(terms.metric_columns(summaries));
     columns
 }
 
@@ -337,7 +351,7 @@ fn outcome_columns(outcomes: &[CellOutcomes]) -> Vec<Column> {
     columns
 }
 
-fn paired_columns(paired: &[PairedDifference]) -> Vec<Column> {
+fn paired_columns(paired: &[PairedDifference], terms: Terms) -> Vec<Column> {
     let mut columns = vec![
         text("model", paired, |p| &p.model),
         displayed("fault_model", paired, |p| &p.fault_model),
@@ -346,15 +360,16 @@ fn paired_columns(paired: &[PairedDifference]) -> Vec<Column> {
         text("second", paired, |p| &p.second),
         count("pairs", paired, |p| p.pairs),
         count("pairs_same_flips", paired, |p| p.pairs_same_flips),
-        real("mean_difference_points", paired, |p| Some(p.mean_difference_points)),
+        real(&terms.points_column("mean_difference"), paired, |p| Some(p.mean_difference)),
     ];
-    columns.extend(interval_columns(paired, |p| p.interval));
+    columns.extend(interval_columns(&terms, paired, |p| p.interval));
     columns.extend([
         count("wins", paired, |p| p.wins),
         count("ties", paired, |p| p.ties),
         count("losses", paired, |p| p.losses),
         real("sign_test_p", paired, |p| Some(p.sign_test_p)),
     ]);
+    columns.extend(terms.metric_columns(paired));
     columns
 }
 

@@ -1,8 +1,8 @@
 use std::path::{Path, PathBuf};
 
-use analysis::{CellSummary, Interval, Measure};
+use analysis::{CellSummary, Estimates, Interval, Measure};
 use clap::Args;
-use design::{FaultModel, ProtectionName};
+use design::{Better, FaultModel, Metric, ProtectionName};
 use harness::{
     Failure, LoadedExperiment, RunReport, SYNTHETIC, is_synthetic_run, measure, measure_fault_free,
 };
@@ -102,7 +102,8 @@ fn report(store: &Store, out: &Path, format: Format) -> Result<Outcome, Failure>
         experiment: &manifest.experiment,
         measure: measure(manifest),
         synthetic: is_synthetic_run(manifest),
-        cells: run.estimates.summaries().iter().map(ReportedCell::new).collect(),
+        cells: cells(&run.estimates),
+        scores: scores(&run.estimates),
         written: paths(&written),
         table: run.headline(),
     });
@@ -117,9 +118,79 @@ struct Reported<'a> {
     measure: Measure,
     synthetic: bool,
     cells: Vec<ReportedCell<'a>>,
+    /// Cells by each metric, in place of `cells`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    scores: Vec<ReportedScore>,
     written: Vec<String>,
     #[serde(skip)]
     table: String,
+}
+
+/// A cell by one metric. Degradations are in the unit of the score, positive if faults made it worse.
+#[derive(Serialize)]
+struct ReportedScore {
+    metric: String,
+    better: Better,
+    model: String,
+    protection: ProtectionName,
+    fault_model: FaultModel,
+    rate: f64,
+    trials: u64,
+    changed_probability: Option<f64>,
+    clean_score: f64,
+    fault_free_score: Option<f64>,
+    mean_score: f64,
+    degradation_mean: f64,
+    degradation_sd: Option<f64>,
+    degradation_median: f64,
+    degradation_min: f64,
+    degradation_max: f64,
+    interval_low: Option<f64>,
+    interval_high: Option<f64>,
+}
+
+impl ReportedScore {
+    fn new(metric: &Metric, summary: &CellSummary) -> Self {
+        let drop = &summary.drop;
+        let interval = drop.interval.bounds();
+        Self {
+            metric: metric.name.clone(),
+            better: metric.better,
+            model: summary.key.model.clone(),
+            protection: summary.key.protection.clone(),
+            fault_model: summary.key.fault_model.clone(),
+            rate: summary.key.rate,
+            trials: summary.trials,
+            changed_probability: summary.changed_probability,
+            clean_score: summary.clean,
+            fault_free_score: summary.fault_free,
+            mean_score: summary.mean,
+            degradation_mean: drop.mean,
+            degradation_sd: drop.sd,
+            degradation_median: drop.median,
+            degradation_min: drop.min,
+            degradation_max: drop.max,
+            interval_low: interval.map(|(low, _)| low),
+            interval_high: interval.map(|(_, high)| high),
+        }
+    }
+}
+
+/// Cells whose images are counted; none if trials have scores.
+fn cells(estimates: &Estimates) -> Vec<ReportedCell<'_>> {
+    let counted = estimates.metrics().is_empty();
+    estimates.summaries().iter().filter(|_| counted).map(ReportedCell::new).collect()
+}
+
+/// Cells by the first metric, then by each further one.
+fn scores(estimates: &Estimates) -> Vec<ReportedScore> {
+    let of = |estimates: &Estimates| -> Vec<ReportedScore> {
+        let Some(metric) = estimates.measure().metric() else { return Vec::new() };
+        estimates.summaries().iter().map(|summary| ReportedScore::new(metric, summary)).collect()
+    };
+    let mut scores = of(estimates);
+    scores.extend(estimates.further().flat_map(|further| of(&further)));
+    scores
 }
 
 /// Columns of summary.csv for a cell; percentages are of the images.
@@ -146,7 +217,7 @@ struct ReportedCell<'a> {
 
 impl<'a> ReportedCell<'a> {
     fn new(summary: &'a CellSummary) -> Self {
-        let drop = &summary.drop_points;
+        let drop = &summary.drop;
         let (interval_low_points, interval_high_points) = match drop.interval {
             Interval::Bca { low, high } => (Some(low), Some(high)),
             Interval::Absent | Interval::AllEqual { .. } => (None, None),
@@ -159,9 +230,9 @@ impl<'a> ReportedCell<'a> {
             trials: summary.trials,
             images: summary.images,
             changed_probability: summary.changed_probability,
-            clean_percent: summary.clean_accuracy_percent,
-            fault_free_percent: summary.fault_free_percent,
-            mean_percent: summary.accuracy_percent,
+            clean_percent: summary.clean,
+            fault_free_percent: summary.fault_free,
+            mean_percent: summary.mean,
             drop_mean_points: drop.mean,
             drop_sd_points: drop.sd,
             drop_median_points: drop.median,
