@@ -9,6 +9,8 @@
 
 mod arrays;
 mod boundary;
+mod callable;
+mod campaign;
 mod error;
 mod faults;
 mod images;
@@ -25,6 +27,8 @@ use pyo3::pymodule;
 /// The extension module.
 #[pymodule(gil_used = false)]
 mod _zerospace {
+    #[pymodule_export]
+    use crate::campaign::{Campaign, checkpoint_tensors, network_tensors, quantized};
     #[pymodule_export]
     use crate::error::{OtherPlanError, VerificationError};
     #[pymodule_export]

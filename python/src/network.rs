@@ -218,6 +218,13 @@ fn predict(
     Ok(predictions)
 }
 
+impl Network {
+    /// The network's weights, scales and layers.
+    pub(crate) fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+}
+
 #[pymethods]
 impl Network {
     /// Quantize an ONNX model. The package's ``from_onnx`` names the options.

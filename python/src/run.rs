@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use analysis::{ArrowTable, Estimates, Table as Kind};
+use campaign::Experiment;
 use harness::{Failure, RunReport};
 use pyo3::prelude::*;
 use records::{Store, StoreError, read_trials};
@@ -59,6 +60,16 @@ impl Run {
     #[getter]
     fn directory(&self) -> PathBuf {
         self.store.root().to_owned()
+    }
+
+    /// True if the evaluator gives equal results for equal weights: the int8 executor does, another one was tested with a trial of each
+    /// network, evaluated twice. ``None`` if no trial changed a weight.
+    #[getter]
+    fn deterministic(&self) -> PyResult<Option<bool>> {
+        let found = self.store.determinism().map_err(|error| raised(&error.into()))?;
+        let own = Experiment::parse(&self.store.manifest().source, self.store.root());
+        let exact = own.is_ok_and(|experiment| experiment.evaluator.is_none());
+        Ok(found.map(|found| found.deterministic).or(exact.then_some(true)))
     }
 
     /// Every trial with its conditions, the counts and hashes of its record, and its accuracy drop in points.

@@ -23,6 +23,8 @@ from zerospace._zerospace import (
     VerificationError,
     open_run,
 )
+from zerospace._from_torch import quantize
+from zerospace._run import run, verify
 
 __version__ = _version("zerospace")
 
@@ -41,4 +43,16 @@ __all__ = [
     "from_safetensors",
     "from_state_dict",
     "open_run",
+    "quantize",
+    "run",
+    "verify",
 ]
+
+
+def __getattr__(name):
+    """``zerospace.torch`` is imported, and torch with it, at its first use."""
+    if name == "torch":
+        from importlib import import_module
+
+        return import_module("zerospace.torch")
+    raise AttributeError(f"module 'zerospace' has no attribute {name!r}")

@@ -12,4 +12,5 @@ mod program;
 mod terminal;
 
 pub use commands::inspect::inspection;
+pub use commands::run::environment;
 pub use program::main;

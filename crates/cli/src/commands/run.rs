@@ -199,7 +199,7 @@ pub(crate) fn run_directory(experiment: &Experiment, out: Option<&Path>) -> Path
 }
 
 /// Program, platform and time of this process.
-pub(crate) fn environment(threads: usize) -> Environment {
+pub fn environment(threads: usize) -> Environment {
     let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let cpu = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     Environment {

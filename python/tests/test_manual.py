@@ -1,0 +1,24 @@
+"""The Python blocks of the manual's chapters run, page by page."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MANUAL = Path(__file__).resolve().parents[2] / "docs" / "src"
+PAGES = ["python-first-campaign.md", "python-torch.md", "python-evaluator.md"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_blocks_of_a_page_run(page, tmp_path):
+    blocks = re.findall("^```python\n(.*?)^```$", (MANUAL / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert blocks
+    if any("import torch" in block for block in blocks):
+        pytest.importorskip("onnx", reason="NOT INSTALLED: torch, onnx; a page of the manual is not executed")
+        pytest.importorskip("torch", reason="NOT INSTALLED: torch, onnx; a page of the manual is not executed")
+    script = tmp_path / "page.py"
+    script.write_text("\n".join(blocks), encoding="utf-8")
+    ran = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
