@@ -18,6 +18,7 @@ mod manual;
 mod markdown;
 mod messages;
 mod onnx;
+mod own_evaluator;
 mod page;
 mod program;
 mod quantize;

@@ -56,6 +56,9 @@ pub struct Experiment {
     pub models: Vec<ModelSection>,
     /// Images that they are evaluated on; absent with metrics, which are the evaluator's own.
     pub data: Option<DataSection>,
+    /// Folder of the file, in which the process of an evaluator runs.
+    #[serde(skip)]
+    pub folder: PathBuf,
     /// The user's own evaluator; absent: the exact int8 executor.
     pub evaluator: Option<EvaluatorSection>,
 }
@@ -307,6 +310,7 @@ impl Experiment {
         experiment.codes.iter().try_for_each(|code| code.register(path))?;
         experiment.check(path)?;
         let base = path.parent().unwrap_or(Path::new(""));
+        experiment.folder = base.into();
         for model in &mut experiment.models {
             model.checkpoint = base.join(&model.checkpoint);
         }

@@ -13,6 +13,7 @@ use records::{Environment, Manifest, NetworkEntry, TensorEntry};
 use crate::evaluator::evaluator;
 use crate::images::{DEFAULT_SIDE, is_folder};
 use crate::own_evaluator::FaultFreeOwn;
+use crate::process::ProcessEvaluator;
 use crate::quantizing::agreeing;
 use crate::weights_only::is_weights_only;
 use crate::{DataSets, Failure, Images, Int8, Observer, OwnEvaluator, ReadyEvaluator, network_text};
@@ -137,7 +138,27 @@ impl LoadedExperiment {
         data: &DataSets,
         observer: &dyn Observer,
     ) -> Result<Self, Failure> {
-        if let Some(EvaluatorSection { name, version, .. }) = &experiment.evaluator {
+        if let Some(section) = &experiment.evaluator {
+            if let Some(words) = &section.command {
+                let start = |(model, checkpoint): (&campaign::ModelSection, &Checkpoint)| {
+                    let folder = &experiment.folder;
+                    let started = ProcessEvaluator::start(
+                        section,
+                        words,
+                        folder,
+                        &model.label,
+                        &model.checkpoint,
+                        checkpoint,
+                    );
+                    started.map(|process| Box::new(process) as Box<dyn OwnEvaluator>)
+                };
+                let evaluators: anyhow::Result<_> =
+                    experiment.models.iter().zip(&checkpoints).map(start).collect();
+                let evaluators = evaluators.map_err(Failure::Input)?;
+                let images = EvaluationImages::Named(data);
+                return Self::with_evaluators(experiment, source, checkpoints, evaluators, images, observer);
+            }
+            let EvaluatorSection { name, version, .. } = section;
             return Err(Failure::Input(anyhow!(
                 "`evaluator.command` is absent: evaluator {name}, version {version}, is a function of the program that began the run, \
                  such as a Python callable, expected zerospace.run or zerospace.verify with this function there, or the command \

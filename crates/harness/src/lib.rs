@@ -32,6 +32,7 @@ mod images;
 pub mod network_text;
 mod observer;
 mod own_evaluator;
+mod process;
 mod quantizing;
 mod recipe;
 mod recompute;

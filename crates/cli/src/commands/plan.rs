@@ -210,7 +210,9 @@ impl Document for Plan<'_> {
         let mut columns = [&NamedCell::COLUMNS[..], &more].concat();
         let mut cost = String::new();
         if let Some(pilot) = &self.pilot {
-            columns.extend([">ms a trial", ">interval, points"]);
+            let interval =
+                if self.metrics.is_empty() { ">interval, points" } else { ">interval, in the first metric" };
+            columns.extend([">ms a trial", interval]);
             cost = format!(
                 "\n{}{} on {} threads of this machine, by a pilot of {} trials a cell",
                 if self.stop.is_some() { "at most " } else { "" },
@@ -271,13 +273,13 @@ fn pilot(loaded: &LoadedExperiment, trials: u64) -> Result<Vec<Piloted>, Failure
         let mut correct = Vec::new();
         for number in 0..trials {
             let record = recomputation.record(cell, number, cell_trials.trial(number))?;
-            correct.push(record.correct as f64);
+            correct.push(record.scores.first().copied().unwrap_or(record.correct as f64));
             bar.inc(1);
         }
         let n = trials as f64;
         let mean = correct.iter().sum::<f64>() / n;
         let variance = correct.iter().map(|correct| (correct - mean).powi(2)).sum::<f64>() / (n - 1.0);
-        let points = 100.0 / cell.evaluation.images as f64;
+        let points = if cell.metrics.is_empty() { 100.0 / cell.evaluation.images as f64 } else { 1.0 };
         piloted.push(Piloted {
             seconds: started.elapsed().as_secs_f64() / n,
             deviation: cell.changed_probability.unwrap_or(1.0) * points * variance.sqrt(),

@@ -7,7 +7,8 @@ use design::{CellSpec, EvaluationSet, Metric};
 use harness::{Failure, LoadedExperiment, left_out, measure_fault_free};
 use records::{Environment, RunArguments, Store};
 
-use crate::commands::report;
+use crate::commands::{merge, report};
+use crate::terminal::document::Format;
 use crate::terminal::exit::Outcome;
 use crate::terminal::machine::Machine;
 use crate::terminal::output::progress_line;
@@ -149,7 +150,12 @@ pub(crate) fn run(
         return Ok(Outcome::Done);
     }
     progress_line(&counts);
-    report::merge_and_report(&Store::open(&root)?, &root)
+    let store = Store::open(&root)?;
+    match store.manifest().metrics().is_empty() {
+        true => report::merge_and_report(&store, &root),
+        // A report counts images.
+        false => merge::merge(&store, Format::Text),
+    }
 }
 
 /// Line that describes the work of a run.
