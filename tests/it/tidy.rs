@@ -64,7 +64,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("indicatif", &["cli"]),
     ("ureq", &["cli"]),
     ("signal-hook", &["cli"]),
-    ("rustix", &["cli"]),
+    ("rustix", &["cli", "harness"]),
     ("anyhow", &["cli", "harness", "python"]),
     ("pyo3", &["python"]),
 ];

@@ -13,6 +13,7 @@ use anyhow::{Context, anyhow};
 use campaign::{ChangedTrial, EvaluationError, Evaluator, EvaluatorSection, Outputs, WeightsForm};
 use graph::WeightChange;
 use quant::{Checkpoint, TensorFile, WeightsAs};
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
@@ -294,11 +295,12 @@ impl OwnEvaluator for ProcessEvaluator {
 }
 
 impl Drop for ProcessEvaluator {
-    /// Closes the standard input, at whose end the process should end, and kills it if it does not.
+    /// Closes the standard input, at whose end the process should end, and kills it, with the processes that it started,
+    /// if it does not.
     fn drop(&mut self) {
         self.questions = None;
         if self.exit().is_empty() {
-            let _ = self.child.kill();
+            let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
             let _ = self.child.wait();
         }
     }
