@@ -7,8 +7,7 @@ use design::{CellSpec, EvaluationSet, Metric};
 use harness::{Failure, LoadedExperiment, left_out, measure_fault_free};
 use records::{Environment, RunArguments, Store};
 
-use crate::commands::{merge, report};
-use crate::terminal::document::Format;
+use crate::commands::report;
 use crate::terminal::exit::Outcome;
 use crate::terminal::machine::Machine;
 use crate::terminal::output::progress_line;
@@ -150,12 +149,7 @@ pub(crate) fn run(
         return Ok(Outcome::Done);
     }
     progress_line(&counts);
-    let store = Store::open(&root)?;
-    match store.manifest().metrics().is_empty() {
-        true => report::merge_and_report(&store, &root),
-        // A report counts images.
-        false => merge::merge(&store, Format::Text),
-    }
+    report::merge_and_report(&Store::open(&root)?, &root)
 }
 
 /// Line that describes the work of a run.
