@@ -101,7 +101,7 @@ impl<'a> ChangedTrials<'a> {
         if drawn.hazard > 0.0 { Ok(drawn) } else { Err(NoChangedTrials::Never { rate: rate.get() }) }
     }
 
-    /// Draws the trial of this number: a function of the arguments and of the memory.
+    /// Draws the trial of this number. It depends on the arguments and the memory alone.
     ///
     /// # Cost
     /// The cost of an ordinary trial, and a few microseconds for the first wrong word. If a word reads right with

@@ -232,8 +232,8 @@ impl Op {
     /// Shape of the output for inputs of these shapes.
     ///
     /// # Errors
-    /// A sentence that lacks its subject, the layer: a number of inputs, shapes or fields that do not fit the
-    /// operation.
+    /// If the number of inputs, their shapes or the fields do not fit the operation. The message is the rest of a sentence
+    /// that begins with the layer's name.
     pub fn output(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, String> {
         let wanted = match self {
             Op::Input => false,

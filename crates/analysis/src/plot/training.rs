@@ -12,7 +12,7 @@ use crate::text::number::grouped;
 
 /// Height of the frame of large values.
 const LARGE_VALUES: i32 = 530;
-/// Height of a frame of accuracies: of a single one, and of one of several.
+/// Height of a frame of accuracies if it is the only one, and if there are several.
 const ACCURACIES: (i32, i32) = (480, 290);
 /// Room in a frame beside the first and the last iteration, and below 0 large values.
 const INNER: i32 = 24;
