@@ -1,6 +1,7 @@
 """The notebooks run from top to bottom."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -31,7 +32,7 @@ def test_a_notebook_runs(notebook, tmp_path):
     (tmp_path / "experiments").symlink_to(PYTHON.parent / "experiments")
     script = folder / "notebook.py"
     script.write_text("\n".join(code), encoding="utf-8")
-    environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
     ran = subprocess.run([sys.executable, script], cwd=folder, capture_output=True, text=True, env=environment)
     assert ran.returncode == 0, ran.stderr
 
