@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use campaign::{CellTrials, Evaluation, Experiment, NetworkUnderTest, RunControl, RunError, Shard};
+use campaign::{CellTrials, Experiment, NetworkUnderTest, RunControl, RunError, Shard};
 use data::{ImageSet, ImageShape, Split};
 use harness::{
-    DataSets, EvaluationImages, Failure, LoadedExperiment, Observer, OwnEvaluator, Recomputation, RunReport,
-    UnseenImages, measure_fault_free, stored_records, weights_only,
+    DataSets, EvaluationImages, Failure, LoadedExperiment, Observer, OwnEvaluator, ReadyNetwork,
+    Recomputation, RunReport, UnseenImages, measure_fault_free, stored_records, weights_only,
 };
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -263,14 +263,14 @@ impl Campaign {
         store.remove_leftovers(SystemTime::now()).map_err(Failure::from)?;
         loaded.save(&root.join(EXPERIMENT))?;
 
-        let (mut evaluators, evaluations): (Vec<_>, Vec<&Evaluation>) =
-            ready.iter_mut().map(|network| (&mut network.evaluator, &network.evaluation)).unzip();
-        let mut subjects: Vec<NetworkUnderTest<'_>> = Vec::new();
-        for ((network, evaluator), evaluation) in
-            loaded.networks.iter().zip(evaluators.iter_mut()).zip(evaluations)
-        {
-            subjects.push(NetworkUnderTest { network, evaluator: &mut **evaluator, evaluation });
-        }
+        let under_test = loaded.networks.iter().zip(&mut ready);
+        let mut subjects: Vec<NetworkUnderTest<'_>> = under_test
+            .map(|(network, ReadyNetwork { evaluator, evaluation })| NetworkUnderTest {
+                network,
+                evaluator,
+                evaluation,
+            })
+            .collect();
         let watch = Watch::new(&self.raised, progress);
         let outcome = campaign::run(
             &store,
@@ -285,11 +285,9 @@ impl Campaign {
                 Ended::Trial(format!("in cell {cell}, {trial}"), raised)
             }
             (_, Some(raised)) => Ended::Raised(raised),
-            (RunError::Store(error), None) => Ended::Failed(Failure::from(error)),
-            (error, None) => Ended::Failed(Failure::input(error)),
+            (error, None) => Ended::Failed(error.into()),
         })?;
         drop(subjects);
-        drop(evaluators);
         if let Some(error) = self.raised.take() {
             return Err(Ended::Raised(error));
         }

@@ -1,6 +1,7 @@
 use std::fmt;
 
 use anyhow::Error;
+use campaign::RunError;
 use records::{StoreError, TableError};
 
 /// Error of the harness, by the party that has to act.
@@ -58,6 +59,15 @@ impl From<StoreError> for Failure {
             | StoreError::Newer { .. }
             | StoreError::Table(TableError::Schema { .. }) => Self::input(error),
             StoreError::Contradiction { .. } => Self::Verification(error.into()),
+        }
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Store(error) => error.into(),
+            RunError::Cell { .. } | RunError::Evaluator { .. } => Self::input(error),
         }
     }
 }

@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use campaign::{Evaluation, Experiment, NetworkUnderTest, RunError, Shard};
+use campaign::{Evaluation, Experiment, NetworkUnderTest, Shard};
 use clap::Args;
 use design::{CellSpec, EvaluationSet, Metric};
 use harness::{Failure, LoadedExperiment, left_out, measure_fault_free};
@@ -120,10 +120,7 @@ pub(crate) fn run(
         })
     });
     bar.finish_and_clear();
-    let outcome = outcome.map_err(|error| match error {
-        RunError::Store(error) => Failure::from(error),
-        RunError::Cell { .. } | RunError::Evaluator { .. } => Failure::input(error),
-    })?;
+    let outcome = outcome?;
     for aside in &outcome.set_aside {
         progress_line(&format!("set aside {}: {}", aside.path.display(), aside.reason));
     }
