@@ -1,6 +1,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
-use campaign::{ChangedTrial, EvaluationError, Evaluator, Outputs};
+use campaign::{EvaluationError, Outputs};
 use graph::WeightChange;
 use harness::OwnEvaluator;
 use pyo3::prelude::*;
@@ -38,8 +38,8 @@ enum Answer<'py> {
     Scores(Vec<f64>),
 }
 
-impl Callable {
-    fn outputs(&self, trial: Option<u64>, changes: &[WeightChange]) -> Result<Outputs, EvaluationError> {
+impl OwnEvaluator for Callable {
+    fn outputs(&mut self, trial: Option<u64>, changes: &[WeightChange]) -> Result<Outputs, EvaluationError> {
         Python::attach(|py| {
             let tensors: Vec<_> = changes
                 .chunk_by(|a, b| a.tensor == b.tensor)
@@ -65,17 +65,5 @@ impl Callable {
                 }
             }
         })
-    }
-}
-
-impl Evaluator for Callable {
-    fn evaluate(&mut self, trials: &[ChangedTrial<'_>]) -> Result<Vec<Outputs>, EvaluationError> {
-        trials.iter().map(|trial| self.outputs(Some(trial.number), trial.changes)).collect()
-    }
-}
-
-impl OwnEvaluator for Callable {
-    fn fault_free(&mut self) -> Result<Outputs, EvaluationError> {
-        self.outputs(None, &[])
     }
 }

@@ -98,7 +98,7 @@ impl UnseenImages {
             name: name.into(),
             split: split.into(),
             images: self.images as u64,
-            digest: durable::sha256_hex_of(&bytes[..]).expect("memory can be read"),
+            digest: durable::sha256_hex(&bytes),
             label_free: self.labels.is_none(),
             ..EvaluationSet::default()
         }
@@ -138,34 +138,25 @@ impl LoadedExperiment {
         data: &DataSets,
         observer: &dyn Observer,
     ) -> Result<Self, Failure> {
-        if let Some(section) = &experiment.evaluator {
-            if let Some(words) = &section.command {
-                let start = |(model, checkpoint): (&campaign::ModelSection, &Checkpoint)| {
-                    let folder = &experiment.folder;
-                    let started = ProcessEvaluator::start(
-                        section,
-                        words,
-                        folder,
-                        &model.label,
-                        &model.checkpoint,
-                        checkpoint,
-                    );
-                    started.map(|process| Box::new(process) as Box<dyn OwnEvaluator>)
-                };
-                let evaluators: anyhow::Result<_> =
-                    experiment.models.iter().zip(&checkpoints).map(start).collect();
-                let evaluators = evaluators.map_err(Failure::Input)?;
-                let images = EvaluationImages::Named(data);
-                return Self::with_evaluators(experiment, source, checkpoints, evaluators, images, observer);
-            }
+        let images = EvaluationImages::Named(data);
+        let Some(section) = &experiment.evaluator else {
+            return Self::with_images(experiment, source, checkpoints, images, observer);
+        };
+        let Some(words) = &section.command else {
             let EvaluatorSection { name, version, .. } = section;
             return Err(Failure::Input(anyhow!(
                 "`evaluator.command` is absent: evaluator {name}, version {version}, is a function of the program that began the run, \
                  such as a Python callable, expected zerospace.run or zerospace.verify with this function there, or the command \
                  of a process"
             )));
-        }
-        Self::with_images(experiment, source, checkpoints, EvaluationImages::Named(data), observer)
+        };
+        let start = |(model, checkpoint): (&campaign::ModelSection, &Checkpoint)| {
+            let process = ProcessEvaluator::start(section, words, &experiment.folder, model, checkpoint)?;
+            Ok(Box::new(process) as Box<dyn OwnEvaluator>)
+        };
+        let evaluators: anyhow::Result<_> = experiment.models.iter().zip(&checkpoints).map(start).collect();
+        let evaluators = evaluators.map_err(Failure::Input)?;
+        Self::with_evaluators(experiment, source, checkpoints, evaluators, images, observer)
     }
 
     /// Checks an experiment for the int8 executor with its checkpoints, one for each model, on images of any origin.

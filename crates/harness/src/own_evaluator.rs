@@ -1,19 +1,20 @@
 //! Evaluators of the user's own.
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use campaign::{ChangedTrial, EvaluationError, Evaluator, Outputs};
+use graph::WeightChange;
 
 use crate::Int8;
 
-/// An evaluator of the user's own: one for each network of an experiment.
-pub trait OwnEvaluator: Evaluator + fmt::Debug + Send {
-    /// Evaluates the network without faults.
+/// An evaluator of the user's own: one for each network of an experiment. It may be nondeterministic.
+pub trait OwnEvaluator: fmt::Debug + Send {
+    /// Evaluates the network with changed weights in a trial; without a number it has no faults and no changes.
     ///
     /// # Errors
-    /// If there is no result; the trial of the error is `None`.
-    fn fault_free(&mut self) -> Result<Outputs, EvaluationError>;
+    /// If there is no result; the error names the trial.
+    fn outputs(&mut self, trial: Option<u64>, changes: &[WeightChange]) -> Result<Outputs, EvaluationError>;
 }
 
 /// An evaluator of the user's own with its fault-free outputs.
@@ -25,7 +26,7 @@ pub struct FaultFreeOwn {
 
 impl FaultFreeOwn {
     pub(crate) fn new(mut evaluator: Box<dyn OwnEvaluator>) -> Result<Self, EvaluationError> {
-        let outputs = evaluator.fault_free()?;
+        let outputs = evaluator.outputs(None, &[])?;
         Ok(Self { evaluator: Mutex::new(evaluator), outputs })
     }
 
@@ -34,8 +35,9 @@ impl FaultFreeOwn {
         &self.outputs
     }
 
-    fn evaluator(&self) -> MutexGuard<'_, Box<dyn OwnEvaluator>> {
-        self.evaluator.lock().unwrap_or_else(PoisonError::into_inner)
+    fn evaluate(&self, trials: &[ChangedTrial<'_>]) -> Result<Vec<Outputs>, EvaluationError> {
+        let mut evaluator = self.evaluator.lock().unwrap_or_else(PoisonError::into_inner);
+        trials.iter().map(|trial| evaluator.outputs(Some(trial.number), trial.changes)).collect()
     }
 }
 
@@ -61,21 +63,21 @@ impl Evaluator for ReadyEvaluator<'_> {
     fn evaluate(&mut self, trials: &[ChangedTrial<'_>]) -> Result<Vec<Outputs>, EvaluationError> {
         match self {
             Self::Int8(int8) => int8.evaluate(trials),
-            Self::Own(own) => own.evaluator().evaluate(trials),
+            Self::Own(own) => own.evaluate(trials),
         }
     }
 
     fn together(&self) -> usize {
         match self {
             Self::Int8(int8) => int8.together(),
-            Self::Own(own) => own.evaluator().together(),
+            Self::Own(_) => 1,
         }
     }
 
     fn is_deterministic(&self) -> bool {
         match self {
             Self::Int8(int8) => int8.is_deterministic(),
-            Self::Own(own) => own.evaluator().is_deterministic(),
+            Self::Own(_) => false,
         }
     }
 }

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use campaign::{ChangedTrial, EvaluationError, Evaluator, EvaluatorSection, Outputs, WeightsForm};
+use campaign::{EvaluationError, EvaluatorSection, ModelSection, Outputs, WeightsForm};
 use graph::WeightChange;
 use quant::{Checkpoint, TensorFile, WeightsAs};
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -101,8 +101,7 @@ impl ProcessEvaluator {
         section: &EvaluatorSection,
         words: &[String],
         folder: &Path,
-        label: &str,
-        checkpoint_path: &Path,
+        model: &ModelSection,
         checkpoint: &Checkpoint,
     ) -> anyhow::Result<Self> {
         let command = words.join(" ");
@@ -159,7 +158,9 @@ impl ProcessEvaluator {
             form: section.weights,
             file,
         };
-        started.greet(label, &std::path::absolute(checkpoint_path)?).map_err(|wrong| anyhow!(wrong))?;
+        started
+            .greet(&model.label, &std::path::absolute(&model.checkpoint)?)
+            .map_err(|wrong| anyhow!(wrong))?;
         Ok(started)
     }
 
@@ -232,7 +233,9 @@ impl ProcessEvaluator {
         let more = if quoted.len() < text.len() { "..." } else { "" };
         format!("evaluator `{}` answered `{quoted}{more}`, expected {expected}", self.command)
     }
+}
 
+impl OwnEvaluator for ProcessEvaluator {
     fn outputs(&mut self, trial: Option<u64>, changes: &[WeightChange]) -> Result<Outputs, EvaluationError> {
         let failed = |message: String| EvaluationError::new(trial, message);
         let expected = match &self.metrics[..] {
@@ -249,15 +252,16 @@ impl ProcessEvaluator {
             std::fs::write(file.path(), bytes)
                 .map_err(|error| failed(format!("{}: {error}", file.path().display())))?;
         }
-        let path = self.file.as_ref().map(|file| file.path().to_path_buf());
-        let names: Vec<String> = self.tensors.tensors().iter().map(|tensor| tensor.name.clone()).collect();
         let mut listed: BTreeMap<&str, Vec<(usize, i8)>> = BTreeMap::new();
-        for change in changes {
-            listed.entry(&names[change.tensor]).or_default().push((change.index, change.value));
+        let file = self.file.as_ref().map(NamedTempFile::path);
+        if file.is_none() {
+            for change in changes {
+                let name = &self.tensors.tensors()[change.tensor].name;
+                listed.entry(name).or_default().push((change.index, change.value));
+            }
         }
-        let changes = path.is_none().then_some(listed);
-        let question = Question { trial, changes, file: path.as_deref() };
-        let answer = self.ask(line(&question), &expected).map_err(failed)?;
+        let question = line(&Question { trial, changes: file.is_none().then_some(listed), file });
+        let answer = self.ask(question, &expected).map_err(failed)?;
         match self.metrics.is_empty() {
             true => match serde_json::from_slice(&answer) {
                 Ok(Predictions { predictions }) => Ok(Outputs::Predictions(predictions)),
@@ -280,18 +284,6 @@ fn line(value: &impl Serialize) -> Vec<u8> {
     let mut line = serde_json::to_vec(value).expect("plain data serializes");
     line.push(b'\n');
     line
-}
-
-impl Evaluator for ProcessEvaluator {
-    fn evaluate(&mut self, trials: &[ChangedTrial<'_>]) -> Result<Vec<Outputs>, EvaluationError> {
-        trials.iter().map(|trial| self.outputs(Some(trial.number), trial.changes)).collect()
-    }
-}
-
-impl OwnEvaluator for ProcessEvaluator {
-    fn fault_free(&mut self) -> Result<Outputs, EvaluationError> {
-        self.outputs(None, &[])
-    }
 }
 
 impl Drop for ProcessEvaluator {
