@@ -192,7 +192,7 @@ pub enum WeightsForm {
     Changes,
     /// A safetensors file with all weights as int8.
     File,
-    /// A safetensors file with all weights as floats: the integers times the scales of the checkpoint.
+    /// A safetensors file with all weights as floats: the integers divided by the levels per unit of the checkpoint.
     FileFloat,
 }
 
