@@ -38,7 +38,7 @@ pub use experiment::{
     CodeSection, DataSection, EvaluatorSection, Experiment, ExperimentError, ModelSection, Sweep, TrialsOf,
     WeightsForm,
 };
-pub use memory::{StoredNetwork, UnknownTensor};
+pub use memory::{StoredNetwork, UnknownTensor, UnstorableNetwork};
 pub use plan::{Network, PlanError, expected_outcomes, mean_flips, plan};
 pub use region::StoredRegion;
 pub use run::{NetworkUnderTest, Progress, RunControl, RunError, RunOutcome, run};

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use design::{BitErrorRate, FaultKind, Scope};
-use ecc::{Protection, Violation};
+use ecc::{Protection, UnsoundProtection, Violation};
 use graph::WeightChange;
 use inject::{FaultPattern, Faults, PlaneSizes, ScopedBits};
 
@@ -23,6 +23,17 @@ pub struct UnknownTensor {
     pub tensor: String,
     /// Names of the network's tensors.
     pub known: String,
+}
+
+/// The reason for which a network cannot be stored under a protection.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnstorableNetwork {
+    /// A weight is outside the range of the protection.
+    #[error(transparent)]
+    Violation(#[from] Violation),
+    /// The protection breaks a rule with these weights.
+    #[error(transparent)]
+    Unsound(#[from] UnsoundProtection),
 }
 
 impl Network {
@@ -71,23 +82,23 @@ impl<'a> StoredNetwork<'a> {
     /// storage alone changes.
     ///
     /// # Errors
-    /// The first weight that the protection cannot store.
-    ///
-    /// # Panics
-    /// When other weights are read back than [`Protection::as_stored`] says, or padding is.
-    pub fn new(network: &'a Network, protection: Arc<dyn Protection>) -> Result<Self, Violation> {
+    /// The first weight that the protection cannot store, or the first block that is read back otherwise than
+    /// [`Protection::as_stored`] says.
+    pub fn new(network: &'a Network, protection: Arc<dyn Protection>) -> Result<Self, UnstorableNetwork> {
         protection.constraint().check(&network.layout, &network.plane)?;
         let mut regions: Vec<StoredRegion<'_>> = Vec::new();
         for region in protection.regions(&network.plane) {
             let weights = regions.is_empty().then_some(&network.layout);
             let check_start = regions.last().map_or(0, |before| before.check_plane().end);
-            regions.push(StoredRegion::new(region, &protection, weights, check_start));
+            regions.push(StoredRegion::new(region, &protection, weights, check_start)?);
         }
-        assert!(
-            regions.len() == 1 || regions.iter().all(|region| region.losses().is_empty()),
-            "{} has several regions and loses bytes by storing them",
-            protection.id()
-        );
+        if regions.len() > 1 && regions.iter().any(|region| !region.losses().is_empty()) {
+            return Err(UnstorableNetwork::Unsound(UnsoundProtection {
+                id: protection.id().into(),
+                found: "one of several regions loses bytes by storing them".into(),
+                expected: "regions that lose nothing".into(),
+            }));
+        }
         Ok(Self { network, protection, regions, classes: OnceLock::new() })
     }
 

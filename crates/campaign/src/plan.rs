@@ -4,11 +4,11 @@ use std::ops::Range;
 use design::{
     CellSpec, EvaluationSet, FaultKind, FaultModel, ProtectionName, RECORD_VERSION, Scope, StoredBits,
 };
-use ecc::{BLOCK, MemoryDistribution, MemoryLayout, UnknownProtection, Violation};
+use ecc::{BLOCK, MemoryDistribution, MemoryLayout, UnknownProtection};
 use inject::{MeanFlips, PlaneSizes};
 use records::{ExpectedOutcomes, MAX_UNITS};
 
-use crate::{Experiment, NoChangedTrials, StoredNetwork, Sweep, TrialsOf, UnknownTensor};
+use crate::{Experiment, NoChangedTrials, StoredNetwork, Sweep, TrialsOf, UnknownTensor, UnstorableNetwork};
 
 /// A network as a memory stores it.
 #[derive(Clone, Debug)]
@@ -69,14 +69,14 @@ pub enum PlanError {
     #[error(transparent)]
     Protection(#[from] UnknownProtection),
     /// A protection cannot store a network.
-    #[error("{protection} cannot store {model}: {violation}")]
+    #[error("{protection} cannot store {model}: {reason}")]
     Unstorable {
         /// Protection id.
         protection: ProtectionName,
         /// Network label.
         model: String,
-        /// The first weight outside its range.
-        violation: Violation,
+        /// The first weight outside its range, or the rule that the protection breaks.
+        reason: UnstorableNetwork,
     },
     /// The experiment asks for changed trials only, and they cannot be drawn.
     #[error("{model} under {protection}: {source}")]
@@ -110,8 +110,8 @@ pub enum PlanError {
 }
 
 impl PlanError {
-    fn unstorable(protection: &ProtectionName, model: &str, violation: Violation) -> Self {
-        Self::Unstorable { protection: protection.clone(), model: model.into(), violation }
+    fn unstorable(protection: &ProtectionName, model: &str, reason: impl Into<UnstorableNetwork>) -> Self {
+        Self::Unstorable { protection: protection.clone(), model: model.into(), reason: reason.into() }
     }
 }
 
@@ -243,7 +243,7 @@ pub fn mean_flips(networks: &[Network], cell: &CellSpec) -> Result<f64, PlanErro
         MeanFlips::OfMemory(flips) => Ok(flips),
         MeanFlips::OfBit { zero, one } => {
             let memory = StoredNetwork::new(network, protection)
-                .map_err(|violation| PlanError::unstorable(&cell.protection, &cell.model, violation))?;
+                .map_err(|reason| PlanError::unstorable(&cell.protection, &cell.model, reason))?;
             let ones = memory.ones_in(scope)?;
             let zeros = sizes.data_bits + sizes.check_bits - ones;
             Ok(one * ones as f64 + zero * zeros as f64)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use ecc::{BLOCK, MemoryImage, MemoryLayout, Protection, Region, WordShape, WordStatus};
+use ecc::{BLOCK, MemoryImage, MemoryLayout, Protection, Region, UnsoundProtection, WordShape, WordStatus};
 use inject::FaultPattern;
 
 use crate::account::{WordAccount, WordOutcome};
@@ -124,14 +124,14 @@ impl<'a> StoredRegion<'a> {
     /// Stores a region and reads it back. Its bits in the check plane begin at `check_start`; the first region of a
     /// network, whose bytes are laid out as its weights, has that layout.
     ///
-    /// # Panics
+    /// # Errors
     /// When other bytes are read back than [`Protection::as_stored`] says, or padding is.
     pub(crate) fn new(
         mut region: Region<'a>,
         protection: &Arc<dyn Protection>,
         weights: Option<&'a MemoryLayout>,
         check_start: u64,
-    ) -> Self {
+    ) -> Result<Self, UnsoundProtection> {
         let code = region.code.take().unwrap_or_else(|| Arc::clone(protection));
         let is_data_plane = weights.is_some();
         let layout = weights.map_or_else(
@@ -141,8 +141,8 @@ impl<'a> StoredRegion<'a> {
         let check_plane_bits = check_plane_bits(&region, &*code, is_data_plane);
         let blocks = (region.bytes.len() / BLOCK) as u64;
         let check_plane = check_start..check_start + blocks * check_plane_bits;
-        let losses = losses(&region.bytes, &layout, &*code);
-        Self { region, layout, code, check_plane, check_plane_bits, is_data_plane, losses }
+        let losses = losses(&region.bytes, &layout, &*code)?;
+        Ok(Self { region, layout, code, check_plane, check_plane_bits, is_data_plane, losses })
     }
 
     /// Names of the region's bytes: the network's tensors, or one name for all.
@@ -540,7 +540,11 @@ struct Hit<'f> {
 }
 
 /// Stores all bytes, reads them back, and returns those that differ.
-fn losses(bytes: &[i8], layout: &MemoryLayout, code: &dyn Protection) -> Vec<WeightChange> {
+fn losses(
+    bytes: &[i8],
+    layout: &MemoryLayout,
+    code: &dyn Protection,
+) -> Result<Vec<WeightChange>, UnsoundProtection> {
     let mut memory = MemoryImage::blank(code.word(), READ_BACK);
     let mut read = vec![0; READ_BACK];
     let mut losses = Vec::new();
@@ -556,12 +560,26 @@ fn losses(bytes: &[i8], layout: &MemoryLayout, code: &dyn Protection) -> Vec<Wei
         }
         let mut as_stored = part.to_vec();
         code.as_stored_plane(&mut as_stored);
-        assert!(read == as_stored, "{} reads other weights than it has stored", code.id());
+        if let Some(i) = (0..part.len()).find(|&i| read[i] != as_stored[i]) {
+            let block = i / BLOCK * BLOCK..i / BLOCK * BLOCK + BLOCK;
+            return Err(UnsoundProtection {
+                id: code.id().into(),
+                found: format!(
+                    "block {:?} is read as {:?} without a flip",
+                    &part[block.clone()],
+                    &read[block.clone()]
+                ),
+                expected: format!("{:?}, as it is stored", &as_stored[block]),
+            });
+        }
         for (i, (&value, _)) in read.iter().zip(part).enumerate().filter(|(_, (value, own))| value != own) {
-            let place = layout.locate(first + i);
-            let (tensor, index) = place.unwrap_or_else(|| panic!("{} changes padding", code.id()));
+            let (tensor, index) = layout.locate(first + i).ok_or_else(|| UnsoundProtection {
+                id: code.id().into(),
+                found: format!("padding is stored as {value}"),
+                expected: "0".into(),
+            })?;
             losses.push(WeightChange { tensor, index, value });
         }
     }
-    losses
+    Ok(losses)
 }

@@ -84,5 +84,5 @@ pub use protections::{
     BlockCode, Dec, Exception, Idealized, InPlace, InPlaceList, InPlaceSelfDual, MatrixCode, MatrixCodeError,
     ParityAverage, ParityZero, SecDed, UnknownProtection, Unprotected, all, all_with, by_id,
 };
-pub use registration::{RegistrationError, register, registered};
+pub use registration::{RegistrationError, register, registered, replace};
 pub use soundness::{UnsoundProtection, check_protection};

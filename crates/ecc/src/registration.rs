@@ -39,6 +39,20 @@ pub enum RegistrationError {
 /// # Errors
 /// When a built-in protection has the id, a registered one has it with other parameters, or a check fails.
 pub fn register(protection: Arc<dyn Protection>) -> Result<(), RegistrationError> {
+    make_known(protection, false)
+}
+
+/// Registers a protection as [`register`] does, and in place of one with the same id and other parameters too. A memory that
+/// stores weights under the other one keeps it; the caller sees to it that no campaign under that one is running, since a
+/// campaign asks for its protections by their ids.
+///
+/// # Errors
+/// When a built-in protection has the id, or a check fails.
+pub fn replace(protection: Arc<dyn Protection>) -> Result<(), RegistrationError> {
+    make_known(protection, true)
+}
+
+fn make_known(protection: Arc<dyn Protection>, in_place_of_others: bool) -> Result<(), RegistrationError> {
     let id = protection.id().to_owned();
     // The paper's names of built-in protections too.
     let built_in = ProtectionName::new(id.as_str())
@@ -49,15 +63,16 @@ pub fn register(protection: Arc<dyn Protection>) -> Result<(), RegistrationError
     check_protection(&*protection)?;
     let parameters = protection.parameters();
     let mut registered = REGISTERED.write().unwrap_or_else(PoisonError::into_inner);
+    let entry = (protection, parameters);
     match registered.iter_mut().find(|(known, _)| known.id() == id) {
-        None => registered.push((protection, parameters)),
-        Some((known, same)) if *same == parameters => {
-            let replaced = std::mem::replace(known, protection);
+        None => registered.push(entry),
+        Some(known) if in_place_of_others || known.1 == entry.1 => {
+            let replaced = std::mem::replace(known, entry);
             drop(registered);
             drop(replaced);
         }
         Some((_, known)) => {
-            return Err(RegistrationError::Taken { id, known: known.clone(), found: parameters });
+            return Err(RegistrationError::Taken { id, known: known.clone(), found: entry.1 });
         }
     }
     Ok(())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ecc::{
     BLOCK, Constraint, DuePolicy, MemoryImage, OutcomeDistribution, Protection, RegistrationError, WordShape,
-    WordStatus, all, by_id, check_protection, register, registered,
+    WordStatus, all, by_id, check_protection, register, registered, replace,
 };
 
 /// A rule that a protection breaks.
@@ -282,7 +282,8 @@ fn a_registered_protection_is_found_by_its_id() {
         Err(RegistrationError::Unsound(_))
     ));
     assert!(by_id("x").is_err());
-    let error = register(Arc::new(Renamed(by_id("ecc").unwrap(), id))).unwrap_err().to_string();
+    let renamed = Arc::new(Renamed(by_id("ecc").unwrap(), id));
+    let error = register(renamed.clone()).unwrap_err().to_string();
     assert!(
         error.starts_with(
             "the id of the protection is `sign-zero-of-the-user`, which is registered with the parameters \"copy of bit 7 due \
@@ -290,6 +291,15 @@ fn a_registered_protection_is_found_by_its_id() {
         ),
         "{error}"
     );
+    assert_eq!(by_id(id).unwrap().parameters(), "copy of bit 7 due keep");
+
+    replace(renamed.clone()).unwrap();
+    assert_eq!(by_id(id).unwrap().parameters(), renamed.parameters());
+    assert_eq!(found.parameters(), "copy of bit 7 due keep", "who has the other one keeps it");
+    register(renamed).unwrap();
+    assert_eq!(replace(sound("ecc")), Err(RegistrationError::BuiltIn("ecc".into())));
+    let unsound = Arc::new(SignZero::named(id, Breach::Status));
+    assert!(matches!(replace(unsound), Err(RegistrationError::Unsound(_))));
 }
 
 /// A built-in protection under another id.

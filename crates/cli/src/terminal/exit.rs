@@ -1,4 +1,4 @@
-use campaign::PlanError;
+use campaign::{PlanError, UnstorableNetwork};
 use data::DataError;
 use harness::{Failure, ForeignFaultFree, MissingSet};
 use records::StoreError;
@@ -38,7 +38,9 @@ pub(crate) fn code(failure: &Failure) -> u8 {
 /// The failure in one line, with the option or command that helps where there is one.
 pub(crate) fn explained(failure: &Failure) -> String {
     const CHOOSE: &str = "choose the directory of data sets with --data DIR or ZEROSPACE_DATA";
-    if let Some(PlanError::Unstorable { protection, .. }) = failure.error().downcast_ref() {
+    if let Some(PlanError::Unstorable { protection, reason: UnstorableNetwork::Violation(_), .. }) =
+        failure.error().downcast_ref()
+    {
         return format!("{failure} (throttle the checkpoint: `zerospace quantize --throttle={protection}`)");
     }
     if failure.error().is::<ForeignFaultFree>() {
