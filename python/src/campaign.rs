@@ -23,6 +23,7 @@ use crate::boundary::detached;
 use crate::callable::{Callable, Raised};
 use crate::error::raised;
 use crate::network::Network;
+use crate::protection::{fixed, given};
 
 /// Time after which finished trials of a unit in work are stored.
 const KEPT_EVERY: Duration = Duration::from_secs(10);
@@ -253,6 +254,7 @@ impl Campaign {
         shard: Option<Shard>,
         progress: Option<&Py<PyAny>>,
     ) -> Result<Ran, Ended> {
+        let _fixed = fixed();
         let remarks = Remarks::default();
         let loaded = parts.loaded(&remarks).map_err(|failure| self.ended(failure))?;
         let mut ready = loaded.ready(&remarks)?;
@@ -304,6 +306,7 @@ impl Campaign {
     }
 
     fn verified(&self, parts: Parts, root: &Path, most: u64) -> Result<u64, Ended> {
+        let _fixed = fixed();
         let remarks = Remarks::default();
         let loaded = parts.loaded(&remarks).map_err(|failure| self.ended(failure))?;
         let stored = stored_records(&loaded, root)?;
@@ -415,9 +418,9 @@ pub(crate) fn quantized<'py>(
     name: &str,
     shape: Vec<usize>,
     values: &[u8],
-    protection: &str,
+    protection: &Bound<'py, PyAny>,
 ) -> PyResult<(Bound<'py, PyBytes>, f32, usize)> {
-    let protection = ecc::by_id(protection).map_err(|error| PyValueError::new_err(error.to_string()))?;
+    let protection = given(protection)?;
     let floats: Vec<f32> = values.as_chunks().0.iter().map(|value| f32::from_ne_bytes(*value)).collect();
     if floats.len() != shape.iter().product::<usize>() {
         return Err(PyTypeError::new_err(format!(

@@ -13,10 +13,13 @@ mod callable;
 mod campaign;
 mod error;
 mod faults;
+mod flip_map;
 mod images;
+mod linear_code;
 mod memory;
 mod network;
 mod program;
+mod protection;
 mod reading;
 mod run;
 mod table;
@@ -34,11 +37,17 @@ mod _zerospace {
     #[pymodule_export]
     use crate::faults::Faults;
     #[pymodule_export]
+    use crate::flip_map::FlipMap;
+    #[pymodule_export]
+    use crate::linear_code::{LinearCode, OutcomesOfWord, linear_code};
+    #[pymodule_export]
     use crate::memory::Memory;
     #[pymodule_export]
     use crate::network::Network;
     #[pymodule_export]
     use crate::program::program;
+    #[pymodule_export]
+    use crate::protection::register_protection;
     #[pymodule_export]
     use crate::reading::{Changes, Reading};
     #[pymodule_export]

@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use campaign::{Network, StoredNetwork, UnknownTensor};
 use design::{BitErrorRate, FaultModel, RateError};
-use ecc::{MemoryLayout, TensorSpan};
-use inject::{FaultPattern, Faults as Drawn};
+use ecc::{InPlace, Kernel, MemoryLayout, TensorSpan};
+use inject::{FaultPattern, Faults as Drawn, PlaneSizes};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyMapping;
@@ -12,6 +12,8 @@ use self_cell::self_cell;
 use crate::arrays;
 use crate::boundary::detached;
 use crate::faults::Faults;
+use crate::flip_map::FlipMap;
+use crate::protection::given;
 use crate::reading::Reading;
 
 self_cell! {
@@ -55,7 +57,7 @@ impl Contents {
 /// ``weights`` maps names to int8 arrays of any shape; the order of the mapping is the order in memory. Each tensor is stored
 /// row by row and padded with zero weights to a multiple of 8. ``protection`` is the id of a protection, such as ``faulty``
 /// (none), ``secded-72-64`` or ``in-place-64-57``, with a policy on detected words if there is one
-/// (``secded-72-64+zero-word``).
+/// (``secded-72-64+zero-word``); or one of your own, a :class:`Protection` or a :class:`LinearCode`.
 ///
 /// >>> import numpy as np
 /// >>> weights = {"conv": np.arange(-8, 8, dtype=np.int8).reshape(4, 4), "fc": np.ones(3, np.int8)}
@@ -77,9 +79,16 @@ pub(crate) struct Memory(Arc<Contents>);
 #[pymethods]
 impl Memory {
     #[new]
-    #[pyo3(signature = (weights, protection = "in-place-64-57"))]
-    fn new(py: Python<'_>, weights: &Bound<'_, PyAny>, protection: &str) -> PyResult<Self> {
-        let protection = ecc::by_id(protection).map_err(|error| PyValueError::new_err(error.to_string()))?;
+    #[pyo3(signature = (weights, protection = None), text_signature = "(weights, protection='in-place-64-57')")]
+    fn new(
+        py: Python<'_>,
+        weights: &Bound<'_, PyAny>,
+        protection: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let protection = match protection {
+            Some(protection) => given(protection)?,
+            None => Arc::new(InPlace::new(Kernel::fastest())),
+        };
         let mut tensors = Vec::new();
         let mapping = weights.cast::<PyMapping>().map_err(|_| {
             PyTypeError::new_err(format!(
@@ -114,7 +123,7 @@ impl Memory {
         };
         let stored =
             detached(py, || Stored::try_new(network, |network| StoredNetwork::new(network, protection)))?;
-        let stored = stored.map_err(|violation| PyValueError::new_err(violation.to_string()))?;
+        let stored = stored.map_err(|reason| PyValueError::new_err(reason.to_string()))?;
         Ok(Self(Arc::new(Contents { stored, shapes })))
     }
 
@@ -169,16 +178,50 @@ impl Memory {
     /// is the bit error rate. Equal arguments give equal flips, on any machine; protections of one network meet the same
     /// flips in their data bits.
     ///
+    /// ``map`` gives every stored bit a probability of its own, in place of ``model`` and ``rate``: a :class:`FlipMap`, a float array
+    /// with an element for each bit of ``data``, or a tuple of such arrays for ``data`` and ``check``.
+    ///
     /// >>> import numpy as np
     /// >>> memory = zerospace.Memory({"fc": np.zeros(64, np.int8)}, "faulty")
     /// >>> faults = memory.faults("fixed-count", rate=0.01, seed=3)
     /// >>> len(faults), faults.index.dtype
     /// (5, dtype('int64'))
+    /// >>> weak = np.zeros((64, 8)); weak[9, 7] = 1
+    /// >>> faults = memory.faults(map=weak)
+    /// >>> faults.index.tolist(), faults.bit.tolist()
+    /// ([9], [7])
     ///
-    /// Raises ``ValueError`` for an unknown model or tensor and for a rate outside its range.
-    #[pyo3(signature = (model = "bernoulli", rate = 1e-3, seed = 0, trial = 0))]
-    fn faults(&self, py: Python<'_>, model: &str, rate: f64, seed: u64, trial: u64) -> PyResult<Faults> {
-        let pattern = detached(py, || self.draw(model, rate, seed, trial))?;
+    /// Raises ``ValueError`` for an unknown model or tensor, for a rate outside its range, and for the map of another memory.
+    #[pyo3(
+        signature = (model = None, rate = None, seed = 0, trial = 0, map = None),
+        text_signature = "($self, model='bernoulli', rate=0.001, seed=0, trial=0, map=None)"
+    )]
+    fn faults(
+        &self,
+        py: Python<'_>,
+        model: Option<&str>,
+        rate: Option<f64>,
+        seed: u64,
+        trial: u64,
+        map: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Faults> {
+        let pattern = match map {
+            None => {
+                let (model, rate) = (model.unwrap_or("bernoulli"), rate.unwrap_or(1e-3));
+                detached(py, || self.draw(model, rate, seed, trial))?
+            }
+            Some(_) if model.is_some() || rate.is_some() => {
+                let given = if model.is_some() { "model" } else { "rate" };
+                Err(format!(
+                    "{given} and map are given, expected one: a map has the probability of every bit"
+                ))
+            }
+            Some(map) => {
+                let map = FlipMap::given(map)?;
+                let map = map.get();
+                self.fits(map.sizes()).and(Ok(detached(py, || map.sample(seed, trial))?))
+            }
+        };
         let pattern = pattern.map_err(PyValueError::new_err)?;
         Ok(Faults::new(&self.0, pattern))
     }
@@ -270,6 +313,18 @@ fn listed(offsets: &[i64], planes: &[i64], bits: [u64; 2]) -> Result<FaultPatter
 }
 
 impl Memory {
+    /// Refuses a map of another number of bits; the error is a sentence.
+    fn fits(&self, map: PlaneSizes) -> Result<(), String> {
+        let bits = self.0.memory().bits();
+        match map == bits {
+            true => Ok(()),
+            false => Err(format!(
+                "map has {} bits of the data plane and {} of the check plane, expected {} and {}, as the memory",
+                map.data_bits, map.check_bits, bits.data_bits, bits.check_bits
+            )),
+        }
+    }
+
     /// The bits that flip in a trial; the error is a sentence.
     fn draw(&self, model: &str, rate: f64, seed: u64, trial: u64) -> Result<FaultPattern, String> {
         let FaultModel { kind, scope } =

@@ -96,7 +96,7 @@ pub(crate) fn long<T: Send + 'static>(
         }
     };
     told.warn(py)?;
-    result.map_err(|panic| panicked(&*panic))?.map_err(|failure| raised(&failure))
+    result.map_err(panicked)?.map_err(|failure| raised(&failure))
 }
 
 impl Told {

@@ -17,7 +17,8 @@ def documented():
         yield f"zerospace.{name}", inspect.getdoc(item)
         if inspect.isclass(item):
             for method, member in vars(item).items():
-                if not method.startswith("_"):
+                # Plain values, such as those of Protection, are described with their class.
+                if not method.startswith("_") and (inspect.isroutine(member) or inspect.isdatadescriptor(member)):
                     yield f"zerospace.{name}.{method}", inspect.getdoc(member)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 MANUAL = Path(__file__).resolve().parents[2] / "docs" / "src"
-PAGES = ["python-first-campaign.md", "python-torch.md", "python-evaluator.md"]
+PAGES = ["python-first-campaign.md", "python-torch.md", "python-evaluator.md", "python-protection.md"]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -14,16 +14,21 @@ from zerospace._quantize import from_onnx, from_safetensors, from_state_dict
 from zerospace._zerospace import (
     Changes,
     Faults,
+    FlipMap,
+    LinearCode,
     Memory,
     Network,
     OtherPlanError,
+    Outcomes,
     Reading,
     Run,
     Table,
     VerificationError,
+    linear_code,
     open_run,
 )
 from zerospace._from_torch import quantize
+from zerospace._protection import Protection, register
 from zerospace._run import run, verify
 
 __version__ = _version("zerospace")
@@ -31,9 +36,13 @@ __version__ = _version("zerospace")
 __all__ = [
     "Changes",
     "Faults",
+    "FlipMap",
+    "LinearCode",
     "Memory",
     "Network",
     "OtherPlanError",
+    "Outcomes",
+    "Protection",
     "Reading",
     "Run",
     "Table",
@@ -42,8 +51,10 @@ __all__ = [
     "from_onnx",
     "from_safetensors",
     "from_state_dict",
+    "linear_code",
     "open_run",
     "quantize",
+    "register",
     "run",
     "verify",
 ]

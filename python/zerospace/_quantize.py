@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from zerospace._protection import id_of
 from zerospace._zerospace import Network
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def from_onnx(
     std: Sequence[float] = _STD,
     per_channel: bool = False,
     scale: Literal["largest", "least-error"] = "largest",
-    throttle: str | None = None,
+    throttle: Any = None,
     batch: int | None = None,
     progress: Progress | None = None,
 ) -> Network:
@@ -48,7 +49,7 @@ def from_onnx(
     images instead, as in the paper.
 
     Pixels are divided by 255; then ``mean`` is subtracted and ``std`` divides, for each channel. ``throttle`` clamps the weights
-    into the range of a protection, such as ``"in-place-64-57"``. ``output`` names the output of the model that holds the logits,
+    into the range of a protection, such as ``"in-place-64-57"`` or one of your own. ``output`` names the output of the model that holds the logits,
     if it has several. ``progress`` is called as ``progress(done, total, unit)``; remarks are warnings.
 
     Raises ``OSError`` if a file cannot be read, ``TypeError`` and ``ValueError`` if an argument or a file is wrong.
@@ -77,7 +78,7 @@ def from_state_dict(
     std: Sequence[float] = _STD,
     per_channel: bool = False,
     scale: Literal["largest", "least-error"] = "largest",
-    throttle: str | None = None,
+    throttle: Any = None,
     batch: int | None = None,
     progress: Progress | None = None,
 ) -> Network:
@@ -116,11 +117,12 @@ def _options(
     std: Sequence[float],
     per_channel: bool,
     scale: str,
-    throttle: str | None,
+    throttle: Any,
     batch: int | None,
     progress: Progress | None,
 ) -> dict[str, Any]:
     """The options of quantization under the names that the extension reads."""
+    throttle = throttle if throttle is None else id_of(throttle)
     return dict(locals())
 
 

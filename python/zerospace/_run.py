@@ -16,12 +16,13 @@ from typing import Any
 
 from zerospace._evaluate import ArrayWeights, Evaluator, ReadWeights
 from zerospace._progress import reporter
-from zerospace._zerospace import Campaign, Network, checkpoint_tensors, network_tensors, open_run
+from zerospace._protection import Protection, id_of
+from zerospace._zerospace import Campaign, LinearCode, Network, checkpoint_tensors, network_tensors, open_run
 
 
 def run(
     networks: Mapping[str, Any],
-    protections: Iterable[str],
+    protections: Iterable[Any],
     rates: Iterable[float],
     trials: int,
     *,
@@ -51,7 +52,8 @@ def run(
     A larger number of trials extends a run.
 
     ``networks`` maps labels to a :class:`Network`, a path of an int8 checkpoint, a mapping from names to int8 arrays, or a
-    ``torch.nn.Module`` or ``zerospace.torch.QuantizedModule``.
+    ``torch.nn.Module`` or ``zerospace.torch.QuantizedModule``. ``protections`` are ids, or protections of your own: a
+    :class:`Protection` or a :class:`LinearCode`.
 
     **With an evaluator.** ``evaluator(weights, trial)`` is called for each trial in which a weight changed, and once without
     faults, with ``trial=None``. It returns a number, a dict of numbers, or an array of class predictions. It gets
@@ -137,13 +139,17 @@ def verify(
     labels: Any = None,
     data: str | os.PathLike[str] = "data",
     trials: int = 2,
+    protections: Iterable[Any] = (),
 ) -> int:
     """Recompute the first ``trials`` trials of every cell of a run of :func:`run` and compare the records.
 
-    ``networks``, ``evaluator``, ``images`` and ``labels`` are those of the run. Returns the number of compared trials.
+    ``networks``, ``evaluator``, ``images`` and ``labels`` are those of the run; ``protections`` are those of your own that it has, if
+    they are not registered yet. Returns the number of compared trials.
 
     Raises ``VerificationError`` if a record differs, and ``OtherPlanError`` if the networks or the fault-free outputs do.
     """
+    for protection in protections:
+        id_of(protection)
     root = Path(directory)
     source = (root / "experiment.toml").read_text(encoding="utf-8")
     weights = _weights(networks, evaluator is not None)
@@ -327,8 +333,7 @@ def _fault_free(evaluator, label, root):
 def _experiment(*, evaluator, section, evaluator_name, version, metrics, name, title, labels, protections, rates, trials,
                 fault_model, sweep, trials_of, stop, seed, unit_trials):
     """The text of the experiment file."""
-    if isinstance(protections, str):
-        protections = [protections]
+    protections = [protections] if isinstance(protections, (str, type, Protection, LinearCode)) else protections
     models = [fault_model] if isinstance(fault_model, str) else list(fault_model)
     sweep = [sweep] if isinstance(sweep, str) else list(sweep)
     lines = ["# Written by zerospace.run of the Python package."]
@@ -344,7 +349,7 @@ def _experiment(*, evaluator, section, evaluator_name, version, metrics, name, t
         f"fault_model = {_toml(models)}",
         f"sweep = {_toml(sweep)}",
         f"rates = {_toml([float(rate) for rate in ([rates] if isinstance(rates, (int, float)) else rates)])}",
-        f"protections = {_toml(list(protections))}",
+        f"protections = {_toml([id_of(protection) for protection in protections])}",
     ]
     for label in labels:
         lines += ["", "[[model]]", f"label = {_toml(label)}", f"checkpoint = {_toml(f'networks/{label}.safetensors')}"]

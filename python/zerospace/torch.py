@@ -48,7 +48,7 @@ class QuantizedModule:
     def __init__(
         self,
         module: torch.nn.Module,
-        protection: str | None = None,
+        protection: Any = None,
         weights: Iterable[str] | Callable[[str, torch.nn.Parameter], bool] | None = None,
     ) -> None:
         if not isinstance(module, torch.nn.Module):
