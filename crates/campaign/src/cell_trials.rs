@@ -8,8 +8,16 @@ use crate::{ChangedTrials, NoChangedTrials, StoredNetwork, Trial, UnknownTensor}
 /// including the weights that it changes.
 const FLIPS_TOGETHER: f64 = (1 << 21) as f64;
 
-/// Fewest trials that a thread draws or records at a time: distributing them then costs little.
-pub(crate) const FEWEST_FOR_A_THREAD: usize = 16;
+/// Fewest trials, without flips, that a thread draws or records at a time: distributing them then costs little.
+const FEWEST_FOR_A_THREAD: usize = 16;
+
+/// Number of flips whose trials are enough for a thread at a time.
+const FLIPS_FOR_A_THREAD: f64 = 512.0;
+
+/// Fewest trials with `flips` flips each that a thread draws or records at a time.
+pub(crate) fn fewest_for_a_thread(flips: f64) -> usize {
+    ((FLIPS_FOR_A_THREAD / (1.0 + flips)) as usize).clamp(1, FEWEST_FOR_A_THREAD)
+}
 
 /// The trials of a cell, before any network is run.
 #[derive(Debug)]
@@ -97,6 +105,9 @@ impl<'a> CellTrials<'a> {
         let losses = self.memory.losses().len() as f64;
         let count = ((FLIPS_TOGETHER / (1.0 + flips + losses)) as u64).clamp(1, most);
         let offsets = (0..usize::try_from(count).expect("64-bit")).into_par_iter();
-        offsets.with_min_len(FEWEST_FOR_A_THREAD).map(|offset| self.trial(first + offset as u64)).collect()
+        offsets
+            .with_min_len(fewest_for_a_thread(flips + losses))
+            .map(|offset| self.trial(first + offset as u64))
+            .collect()
     }
 }

@@ -3,7 +3,7 @@ use graph::WeightChange;
 use rayon::prelude::*;
 
 use crate::Trial;
-use crate::cell_trials::FEWEST_FOR_A_THREAD;
+use crate::cell_trials::fewest_for_a_thread;
 use crate::trial::hash;
 
 /// A trial in which a weight changed, as an evaluator gets it.
@@ -216,20 +216,20 @@ impl Evaluation {
         trials: Vec<Trial>,
         evaluator: &mut dyn Evaluator,
     ) -> Result<Vec<TrialRecord>, EvaluationError> {
-        match self.records_before_error(first, trials, evaluator) {
+        match self.records_before_error((first..).zip(trials).collect(), evaluator) {
             (records, None) => Ok(records),
             (_, Some(error)) => Err(error),
         }
     }
 
-    /// Makes the records of consecutive trials, of those before the first without a result, and the reason for that.
+    /// Makes the records of trials with their numbers, of those before the first without a result, and the reason for that.
     pub(crate) fn records_before_error(
         &self,
-        first: u64,
-        trials: Vec<Trial>,
+        numbered: Vec<(u64, Trial)>,
         evaluator: &mut dyn Evaluator,
     ) -> (Vec<TrialRecord>, Option<EvaluationError>) {
-        let numbered: Vec<(u64, Trial)> = (first..).zip(trials).collect();
+        let flips =
+            numbered.iter().map(|(_, trial)| trial.flips()).sum::<usize>() as f64 / numbered.len() as f64;
         let changed: Vec<ChangedTrial<'_>> = numbered
             .iter()
             .filter(|(_, trial)| !trial.changes.is_empty())
@@ -261,7 +261,7 @@ impl Evaluation {
             Ok(trial.record(number, score))
         };
         let results: Vec<Result<TrialRecord, EvaluationError>> =
-            with_outputs.into_par_iter().with_min_len(FEWEST_FOR_A_THREAD).map(record).collect();
+            with_outputs.into_par_iter().with_min_len(fewest_for_a_thread(flips)).map(record).collect();
         let mut records = Vec::with_capacity(results.len());
         for result in results {
             match result {

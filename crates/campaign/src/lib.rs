@@ -29,6 +29,7 @@ mod run;
 mod shard;
 mod syntax;
 mod trial;
+mod work;
 
 pub use account::{WordAccount, WordOutcome};
 pub use cell_trials::{CellTrials, CellTrialsError};

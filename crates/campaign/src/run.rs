@@ -2,8 +2,10 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use design::{CellId, CellSpec, ProtectionName, TrialRecord};
+use rayon::prelude::*;
 use records::{Determinism, Part, PlannedCell, Rejected, Store, StoreError, Unit};
 
+use crate::work::{OpenUnit, Work};
 use crate::{CellTrials, Evaluation, EvaluationError, Evaluator, Network, Shard, StoredNetwork};
 
 /// Number of trials among which a run looks for one with changed weights, to test an evaluator with it.
@@ -19,8 +21,8 @@ pub struct NetworkUnderTest<'a> {
     pub evaluation: &'a Evaluation,
 }
 
-/// Progress of a call of [`run`], reported before the first trial, after every trial or every group of trials that were
-/// evaluated together, and after every stored unit.
+/// Progress of a call of [`run`], reported before the first trial and after every group of trials that were evaluated
+/// together.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress<'a> {
     /// Trials of this call's share that are stored or computed.
@@ -31,11 +33,11 @@ pub struct Progress<'a> {
     pub units: usize,
     /// Computed trials that are not on the disk yet.
     pub unkept: u64,
-    /// The current cell.
+    /// The cell of the last unit that was stored with these trials, or the current cell.
     pub cell: &'a PlannedCell,
 }
 
-/// Instruction to a run, requested before every unit and between trials.
+/// Instruction to a run, requested before every group of trials that are evaluated together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunControl {
     /// Continue.
@@ -137,73 +139,89 @@ pub fn run(
     let cells: BTreeMap<&CellId, &PlannedCell> = manifest.cells.iter().map(|c| (&c.id, c)).collect();
     let mut memories = Memories::default();
     let mut stops = Stops { store, known: scan.done };
-    let (mut compared, mut told) = (false, false);
-    for unit in missing {
-        if control() == RunControl::Stop {
-            break;
-        }
-        let first_trials = begun.remove(unit);
-        if stops.before(unit)? {
-            outcome.spared += 1;
-            outcome.left -= 1;
-            done += unit.count - first_trials.map_or(0, |part| part.trials.len() as u64);
-            continue;
-        }
-        if !compared {
-            for cell in canaries(&manifest.cells) {
-                compare_canary(store, cell, &mut memories, subjects)?;
-            }
-            compared = true;
-        }
-        let cell = cells[&unit.cell];
-        let (memory, subject) = memories.of(&cell.spec, subjects)?;
-        let cell_trials = CellTrials::new(memory, &cell.spec).map_err(|e| RunError::of(&cell.spec, e))?;
-        if !told {
-            told = true;
-            on_progress(Progress { done, total, units: 0, unkept: 0, cell });
-        }
-        let mut records: Vec<TrialRecord> = first_trials.map_or(Vec::new(), |part| part.trials);
-        let mut kept = records.len();
-        while (records.len() as u64) < unit.count {
-            let drawn = records.len() as u64;
-            let mut ahead = cell_trials.trials(unit.first + drawn, unit.count - drawn);
-            while !ahead.is_empty() {
-                let control = control();
-                if control != RunControl::Continue && records.len() > kept {
-                    kept = records.len();
-                    store.keep(&part(cell, unit.first, subject, records.clone()))?;
-                }
-                if control == RunControl::Stop {
-                    outcome.begun = Some((kept as u64, unit.count));
+    let mut missing = missing.into_iter().peekable();
+    let mut work = Work::default();
+    let (mut compared, mut together) = (false, 1);
+    loop {
+        while !work.is_drawn(together) {
+            let cell = if let Some(open) = work.undrawn() {
+                open.cell
+            } else {
+                let Some(unit) = missing.peek() else { break };
+                let cell = cells[&unit.cell];
+                if let Some(OpenUnit { cell: current, .. }) = work.current() {
+                    // A stop rule needs the results of the units before this one.
+                    if manifest.stop.is_some() || current.spec.network != cell.spec.network {
+                        break;
+                    }
+                } else if control() == RunControl::Stop {
                     return Ok(outcome);
                 }
-                let mut changed = (0..ahead.len()).filter(|&trial| !ahead[trial].changes.is_empty());
-                let most = subject.evaluator.together().max(1);
-                let together = changed.nth(most - 1).map_or(ahead.len(), |last| last + 1);
-                let rest = ahead.split_off(together);
-                let first = unit.first + records.len() as u64;
-                let (new, failed) = subject.evaluation.records_before_error(first, ahead, subject.evaluator);
-                records.extend(new);
+                let unit = missing.next().expect("a unit was seen");
+                let records = begun.remove(unit).map_or(Vec::new(), |part| part.trials);
+                if stops.before(unit)? {
+                    outcome.spared += 1;
+                    outcome.left -= 1;
+                    done += unit.count - records.len() as u64;
+                    continue;
+                }
+                if !compared {
+                    for cell in canaries(&manifest.cells) {
+                        compare_canary(store, cell, &mut memories, subjects)?;
+                    }
+                    compared = true;
+                    on_progress(Progress { done, total, units: 0, unkept: 0, cell });
+                }
+                work.open(unit, cell, records);
+                cell
+            };
+            let (memory, subject) = memories.of(&cell.spec, subjects)?;
+            together = subject.evaluator.together().max(1);
+            work.draw(&CellTrials::new(memory, &cell.spec).map_err(|e| RunError::of(&cell.spec, e))?);
+        }
+
+        let Some(OpenUnit { unit, cell, records, kept, .. }) = work.current() else { return Ok(outcome) };
+        let (_, subject) = memories.of(&cell.spec, subjects)?;
+        let control = control();
+        if control != RunControl::Continue && records.len() > *kept {
+            store.keep(&part(cell, unit.first, subject, records.clone()))?;
+            *kept = records.len();
+        }
+        if control == RunControl::Stop {
+            outcome.begun = (*kept > 0).then_some((*kept as u64, unit.count));
+            return Ok(outcome);
+        }
+        let (new, failed) = subject.evaluation.records_before_error(work.take(together), subject.evaluator);
+        done += new.len() as u64;
+        work.add(new);
+        let parts: Vec<(&PlannedCell, Part)> = work
+            .finished()
+            .into_iter()
+            .map(|open| (open.cell, part(open.cell, open.unit.first, subject, open.records)))
+            .collect();
+        let written: Result<Vec<_>, StoreError> =
+            parts.par_iter().map(|(_, part)| store.write(part)).collect();
+        outcome.set_aside.extend(written?.into_iter().flatten());
+        outcome.computed += parts.len();
+        outcome.left -= parts.len();
+        let last = parts.last().map(|(cell, _)| *cell);
+        parts.into_iter().for_each(|(_, part)| stops.know(part));
+
+        let unkept = match work.current() {
+            None => 0,
+            Some(OpenUnit { unit, cell, records, kept, .. }) => {
                 if let Some(error) = failed {
-                    if records.len() > kept {
-                        store.keep(&part(cell, unit.first, subject, records))?;
+                    if records.len() > *kept {
+                        store.keep(&part(cell, unit.first, subject, std::mem::take(records)))?;
                     }
                     return Err(RunError::evaluator(&cell.spec, error));
                 }
-                ahead = rest;
-                done += together as u64;
-                let unkept = (records.len() - kept) as u64;
-                on_progress(Progress { done, total, units: outcome.computed, unkept, cell });
+                (records.len() - *kept) as u64
             }
-        }
-        let part = part(cell, unit.first, subject, records);
-        outcome.set_aside.extend(store.write(&part)?);
-        outcome.computed += 1;
-        outcome.left -= 1;
-        on_progress(Progress { done, total, units: outcome.computed, unkept: 0, cell });
-        stops.know(part);
+        };
+        let cell = last.or(work.current().map(|open| open.cell)).expect("a trial was taken from a unit");
+        on_progress(Progress { done, total, units: outcome.computed, unkept, cell });
     }
-    Ok(outcome)
 }
 
 fn part(cell: &PlannedCell, first: u64, subject: &NetworkUnderTest<'_>, trials: Vec<TrialRecord>) -> Part {

@@ -27,6 +27,11 @@ pub struct Trial {
 }
 
 impl Trial {
+    /// Number of flips and of changed weights: the size of the trial.
+    pub(crate) fn flips(&self) -> usize {
+        self.pattern.data.len() + self.pattern.check.len() + self.changes.len()
+    }
+
     /// First 16 hex digits of the SHA-256 of the flipped offsets, as records have it.
     pub fn pattern_hash(&self) -> String {
         let [data, check] =

@@ -58,7 +58,7 @@ impl CompiledNetwork {
     }
 }
 
-/// Fewest trials for which one call is cheaper than a call for each.
+/// Fewest trials for which one call is cheaper than a call for each, if the activations of some images are not kept.
 const FEWEST_TOGETHER: usize = 3;
 
 /// An int8 network on the images of a set: the [`Evaluator`] of a campaign.
@@ -100,7 +100,7 @@ impl<'a> Int8<'a> {
             CompiledNetwork::Static(network) => {
                 let inputs = network.prepare(images.pixels())?;
                 let baseline = Baseline::new(network, inputs, memory, done);
-                Kind::Static { baseline, together: FEWEST_TOGETHER }
+                Kind::Static { baseline, together: rayon::current_num_threads() }
             }
             CompiledNetwork::Dynamic(network) => {
                 let inputs = network.prepare(images.pixels())?;
@@ -125,11 +125,20 @@ impl<'a> Int8<'a> {
         }
     }
 
-    /// Sets the number of trials that a call evaluates together, where that is cheaper; at least 3. A caller with a
-    /// clock bounds the time of a call with it. Predictions do not depend on it.
+    /// Sets the number of trials that a call evaluates together; the initial number is that of the threads of the rayon pool.
+    /// A caller with a clock bounds the time of a call with it. Predictions do not depend on it.
     pub fn set_together(&mut self, trials: usize) {
         if let Kind::Static { together, .. } = &mut self.0 {
-            *together = trials.max(FEWEST_TOGETHER);
+            *together = trials;
+        }
+    }
+
+    /// True if the fault-free activations of all images are kept. If not, each call computes those of the others again, so
+    /// long calls with many trials pay.
+    pub fn keeps_all_images(&self) -> bool {
+        match &self.0 {
+            Kind::Static { baseline, .. } => baseline.images_kept() == baseline.clean().len(),
+            Kind::Dynamic { .. } => true,
         }
     }
 }
@@ -152,10 +161,9 @@ impl Evaluator for Int8<'_> {
 
     fn together(&self) -> usize {
         match &self.0 {
-            Kind::Static { baseline, together } if baseline.images_kept() < baseline.clean().len() => {
-                *together
-            }
-            Kind::Static { .. } | Kind::Dynamic { .. } => 1,
+            Kind::Static { together, .. } if self.keeps_all_images() => *together,
+            Kind::Static { together, .. } => (*together).max(FEWEST_TOGETHER),
+            Kind::Dynamic { .. } => 1,
         }
     }
 }

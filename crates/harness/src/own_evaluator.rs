@@ -57,6 +57,14 @@ impl ReadyEvaluator<'_> {
             int8.set_together(trials);
         }
     }
+
+    /// True unless the int8 executor keeps the activations of some images only ([`Int8::keeps_all_images`]).
+    pub fn keeps_all_images(&self) -> bool {
+        match self {
+            Self::Int8(int8) => int8.keeps_all_images(),
+            Self::Own(_) => true,
+        }
+    }
 }
 
 impl Evaluator for ReadyEvaluator<'_> {

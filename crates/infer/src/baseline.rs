@@ -18,10 +18,17 @@
 //! Memory is bounded: levels are kept for as many images as fit. If a call has several trials, it also keeps
 //! the levels of the other images temporarily, as many at once as fit. A call with few trials runs these
 //! images in full.
+//!
+//! # Threads
+//!
+//! A call with several trials runs as many at the same time as the rayon pool has threads, each with a copy of the
+//! weights, which it changes. All share the kept levels: a batch is locked while a trial runs on it, and a trial takes
+//! the batches in whatever order finds them unlocked. A thread without a trial of its own takes batches of a trial
+//! that runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
 use rayon::prelude::*;
 
@@ -49,7 +56,8 @@ const TRIALS_THAT_PAY: usize = 3;
 /// A network, its images, and the levels that the clean network computes on them.
 #[derive(Debug)]
 pub struct Baseline<'a> {
-    network: Network,
+    /// The network, and copies for further threads, from the first call that can use them on.
+    networks: Vec<Network>,
     inputs: Inputs<'a>,
     /// Logits of the clean network, image by image.
     logits: Vec<f32>,
@@ -77,10 +85,13 @@ enum State {
     Dense,
 }
 
-/// The changed weights of a trial: for each step and panel, the offsets in a window of the inputs that the
-/// changed weights read.
+/// The changed weights of a trial.
 struct Changed {
-    steps: Vec<BTreeMap<usize, Vec<u32>>>,
+    /// For each step, true if a weight of it changed.
+    any: Vec<bool>,
+    /// For each step before `dense_from` and each panel, the offsets in a window of the inputs that the changed weights
+    /// read.
+    places: Vec<BTreeMap<usize, Vec<u32>>>,
     /// Index from which on steps with changed weights are computed completely.
     dense_from: usize,
     /// Last step with a changed weight.
@@ -99,7 +110,7 @@ impl<'a> Baseline<'a> {
         let batch = network.batch(images);
         let bytes: usize = network.compiled.steps.iter().map(|step| kept_bytes(step, batch)).sum();
         let mut baseline = Self {
-            network,
+            networks: vec![network],
             inputs,
             logits: vec![0.0; images * classes],
             clean: vec![0; images],
@@ -111,9 +122,9 @@ impl<'a> Baseline<'a> {
         let kept = 0..images.div_ceil(batch).min(baseline.batches_in_memory);
         let others = baseline.images_of(&kept).end..images;
         baseline.keep(kept, done);
-        let Self { network, inputs, logits, clean, .. } = &mut baseline;
-        network.logits_of(inputs, others.clone(), &mut logits[others.start * classes..], done);
-        network.classify(logits, clean);
+        let Self { networks, inputs, logits, clean, .. } = &mut baseline;
+        networks[0].logits_of(inputs, others.clone(), &mut logits[others.start * classes..], done);
+        networks[0].classify(logits, clean);
         baseline
     }
 
@@ -155,20 +166,22 @@ impl<'a> Baseline<'a> {
         outputs: &mut [Vec<T>],
         finish: impl Fn(&Network, &[f32], &mut [T]) + Sync,
     ) {
+        let threads = rayon::current_num_threads();
+        while self.networks.len() < threads.min(trials.len()) {
+            self.networks.push(self.networks[0].copy());
+        }
+        let all = 0..self.inputs.len().div_ceil(self.batch);
+        if trials.len() < TRIALS_THAT_PAY || self.batches_in_memory < threads {
+            return self.run_batches(trials, outputs, all, &finish);
+        }
         // Runs the kept batches first, before other batches replace them.
         let kept = self.kept_batches.clone();
-        let others = [0..kept.start, kept.end..self.inputs.len().div_ceil(self.batch)];
-        self.run_kept(trials, outputs, &finish);
-        let worth_keeping =
-            trials.len() >= TRIALS_THAT_PAY && self.batches_in_memory >= rayon::current_num_threads();
-        for part in others.into_iter().filter(|part| !part.is_empty()) {
-            if worth_keeping {
-                for first in part.clone().step_by(self.batches_in_memory) {
-                    self.keep(first..(first + self.batches_in_memory).min(part.end), &|_| ());
-                    self.run_kept(trials, outputs, &finish);
-                }
-            } else {
-                self.run_whole(trials, outputs, &part, &finish);
+        let others = [0..kept.start, kept.end..all.end];
+        self.run_batches(trials, outputs, kept, &finish);
+        for part in others {
+            for first in part.clone().step_by(self.batches_in_memory) {
+                self.keep(first..(first + self.batches_in_memory).min(part.end), &|_| ());
+                self.run_batches(trials, outputs, self.kept_batches.clone(), &finish);
             }
         }
     }
@@ -184,7 +197,8 @@ impl<'a> Baseline<'a> {
         let images = self.images_of(&batches);
         self.batches.resize_with(batches.len(), || Mutex::new(Batch { levels: Vec::new() }));
         self.kept_batches = batches;
-        let Self { network, inputs, batch, batches, logits, .. } = self;
+        let Self { networks, inputs, batch, batches, logits, .. } = self;
+        let network = &networks[0];
         let (steps, classes) = (&network.compiled.steps, network.classes());
         let logits = logits[images.start * classes..images.end * classes].par_chunks_mut(*batch * classes);
         batches.par_iter_mut().zip(logits).enumerate().for_each(|(index, (kept, logits))| {
@@ -207,53 +221,87 @@ impl<'a> Baseline<'a> {
         });
     }
 
-    /// Runs trials on the batches whose levels are kept.
-    fn run_kept<T: Send>(
+    /// Runs trials on some batches: from the kept levels where these are kept, in full where not.
+    fn run_batches<T: Send>(
         &mut self,
         trials: &[&[WeightChange]],
         outputs: &mut [Vec<T>],
+        batches: Range<usize>,
         finish: &(impl Fn(&Network, &[f32], &mut [T]) + Sync),
     ) {
-        let images = self.images_of(&self.kept_batches);
-        let Self { network, inputs, batch, batches, logits: clean, .. } = self;
-        let classes = network.classes();
-        for (changes, output) in trials.iter().zip(outputs) {
-            let changed = Changed::new(&network.compiled, changes);
-            let size = output.len() / inputs.len().max(1);
-            let output =
-                output[images.start * size..images.end * size].par_chunks_mut((*batch * size).max(1));
-            network.changed(changes, |network| {
-                batches.par_iter().zip(output).enumerate().for_each(|(index, (kept, output))| {
-                    let images = batch_of(index, *batch, &images);
-                    let mut kept = kept.lock().expect("no thread panics while it holds the lock");
-                    let clean = &clean[images.start * classes..images.end * classes];
-                    let mut trial = Trial::new(network, &changed, &mut kept, inputs.pixels_of(images), clean);
-                    trial.run();
-                    finish(network, &trial.logits, output);
-                    trial.finish();
-                });
-            });
-        }
-    }
+        let images = self.images_of(&batches);
+        let Self { networks, inputs, batch, kept_batches, batches: kept, logits: clean, .. } = self;
+        let (kept_batches, clean, classes) = (&*kept_batches, &*clean, networks[0].classes());
+        let kept = |index: &usize| kept_batches.contains(index).then(|| &kept[*index - kept_batches.start]);
+        let run = |network: &Network, changed: &Changed, Task { index, output, levels }: Task<'_, T>| {
+            let images = batch_of(index, *batch, &(0..inputs.len()));
+            let pixels = inputs.pixels_of(images.clone());
+            let Some(mut levels) = levels else {
+                return network.run_batch(pixels, |_, _, _| {}, |logits| finish(network, logits, output));
+            };
+            let clean = &clean[images.start * classes..images.end * classes];
+            let mut trial = Trial::new(network, changed, &mut levels, pixels, clean);
+            trial.run();
+            finish(network, &trial.logits, output);
+            trial.finish();
+        };
 
-    /// Runs trials on some batches with full passes.
-    fn run_whole<T: Send>(
-        &mut self,
-        trials: &[&[WeightChange]],
-        outputs: &mut [Vec<T>],
-        batches: &Range<usize>,
-        finish: &(impl Fn(&Network, &[f32], &mut [T]) + Sync),
-    ) {
-        let images = self.images_of(batches);
-        let Self { network, inputs, .. } = self;
-        let mut logits = vec![0.0; images.len() * network.classes()];
-        for (changes, output) in trials.iter().zip(outputs) {
-            network
-                .changed(changes, |network| network.logits_of(inputs, images.clone(), &mut logits, &|_| ()));
-            let size = output.len() / inputs.len();
-            finish(network, &logits, &mut output[images.start * size..images.end * size]);
-        }
+        let threads = networks.len().min(trials.len());
+        let waiting = Mutex::new(trials.iter().zip(outputs));
+        networks[..threads].par_iter_mut().enumerate().with_max_len(1).for_each(|(thread, network)| {
+            loop {
+                let next = locked(&waiting).next();
+                let Some((changes, output)) = next else { break };
+                let changed = Changed::new(&network.compiled, changes);
+                let size = output.len() / inputs.len().max(1);
+                let parts = output[images.start * size..images.end * size].chunks_mut((*batch * size).max(1));
+                let mut left: VecDeque<(usize, &mut [T])> = batches.clone().zip(parts).collect();
+                let count = left.len();
+                left.rotate_left(thread * count / threads);
+                let left = Mutex::new(left);
+                network.changed(changes, |network| {
+                    let tasks = (0..count).into_par_iter().with_max_len(1);
+                    tasks.for_each(|_| run(network, &changed, Task::next(&left, kept)));
+                });
+            }
+        });
     }
+}
+
+/// A trial on a batch of images.
+struct Task<'a, T> {
+    /// The batch.
+    index: usize,
+    /// The batch's part of the trial's output.
+    output: &'a mut [T],
+    /// The batch's levels, locked, if they are kept.
+    levels: Option<MutexGuard<'a, Batch>>,
+}
+
+impl<'a, T> Task<'a, T> {
+    /// Takes one of the batches that are left of a trial, if possible one that no other trial runs on.
+    fn next(
+        left: &Mutex<VecDeque<(usize, &'a mut [T])>>,
+        kept: impl Fn(&usize) -> Option<&'a Mutex<Batch>>,
+    ) -> Self {
+        let mut tasks = locked(left);
+        for place in 0..tasks.len() {
+            let levels = match kept(&tasks[place].0).map(Mutex::try_lock) {
+                None => None,
+                Some(Ok(levels)) => Some(levels),
+                Some(Err(_)) => continue,
+            };
+            let (index, output) = tasks.remove(place).expect("a place of the queue");
+            return Self { index, output, levels };
+        }
+        let (index, output) = tasks.pop_front().expect("a task for each call");
+        drop(tasks);
+        Self { index, output, levels: kept(&index).map(locked) }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("no thread panics while it holds the lock")
 }
 
 /// Returns the images of batch `index` within `images`.
@@ -272,17 +320,23 @@ fn kept_bytes(step: &Step, images: usize) -> usize {
 
 impl Changed {
     fn new(compiled: &Compiled, changes: &[WeightChange]) -> Self {
-        let mut steps = vec![BTreeMap::<_, Vec<_>>::new(); compiled.steps.len()];
-        for change in changes {
-            let (panel, place) = compiled.layer(change.tensor).input_of(change.index);
-            steps[compiled.layers[change.tensor]].entry(panel).or_default().push(place);
-        }
         let layers = &compiled.layers;
-        let is_many = |step: &usize| steps[*step].values().map(Vec::len).sum::<usize>() > MANY_CHANGES;
-        let many = layers.iter().position(is_many);
+        let mut counts = vec![0; layers.len()];
+        changes.iter().for_each(|change| counts[change.tensor] += 1);
+        let many = counts.iter().position(|&count| count > MANY_CHANGES);
         let dense_from = many.map_or(usize::MAX, |layer| layers[layer.saturating_sub(WORTH_A_TRY)]);
-        let last_changed = steps.iter().rposition(|panels| !panels.is_empty()).unwrap_or(0);
-        Self { steps, dense_from, last_changed }
+        let (mut any, mut places) =
+            (vec![false; compiled.steps.len()], vec![BTreeMap::new(); compiled.steps.len()]);
+        for (&step, &count) in layers.iter().zip(&counts) {
+            any[step] = count > 0;
+        }
+        for change in changes.iter().filter(|change| layers[change.tensor] < dense_from) {
+            let (panel, place) = compiled.layer(change.tensor).input_of(change.index);
+            let panels: &mut BTreeMap<usize, Vec<u32>> = &mut places[layers[change.tensor]];
+            panels.entry(panel).or_default().push(place);
+        }
+        let last_changed = any.iter().rposition(|any| *any).unwrap_or(0);
+        Self { any, places, dense_from, last_changed }
     }
 }
 
@@ -404,19 +458,19 @@ impl<'a> Trial<'a> {
     /// Runs a step on the part of a tile that changes reach.
     fn step(&mut self, index: usize, tile: Tile) -> State {
         let step = &self.network.compiled.steps[index];
-        let changed = &self.changed.steps[index];
+        let changed = self.changed.any[index];
         let inputs = || step.inputs.iter().map(|input| self.states[input.source]);
-        if changed.is_empty() && inputs().all(|state| state == State::Clean) {
+        if !changed && inputs().all(|state| state == State::Clean) {
             return State::Clean;
         }
         let last = step.target == Target::Logits;
-        let whole = !changed.is_empty() && (index >= self.changed.dense_from || last);
+        let whole = changed && (index >= self.changed.dense_from || last);
         if whole || inputs().any(|state| state == State::Dense) {
             return self.dense(index, tile);
         }
         let marks = self.reached(step, tile);
         let reached: Vec<u32> = marked(&marks).map(|at| at as u32).collect();
-        if reached.is_empty() && changed.is_empty() {
+        if reached.is_empty() && !changed {
             return State::Clean;
         }
         if reached.len() as f64 > DENSE * marks.len() as f64 || last {
@@ -516,7 +570,7 @@ impl<'a> Trial<'a> {
         let step = &network.compiled.steps[index];
         let frame = step.frame;
         let Target::Slot(slot) = step.target else { unreachable!("the last step is never sparse") };
-        let changed = &self.changed.steps[index];
+        let changed = &self.changed.places[index];
         let Self { kept, states, differs, journal, arena, .. } = self;
 
         let mut output = std::mem::take(&mut arena.slots[slot]);

@@ -99,7 +99,7 @@ pub(crate) struct Slot {
 }
 
 /// A compiled network, as plain data.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Compiled {
     pub(crate) steps: Vec<Step>,
     pub(crate) segments: Vec<Segment>,

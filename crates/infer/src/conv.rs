@@ -58,7 +58,7 @@ impl ConvShape {
 }
 
 /// The runs of a window: the offset of each from the start of the window, and the number of quads in each.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Runs {
     begins: Vec<u32>,
     quads: usize,
@@ -75,7 +75,7 @@ struct Place {
 }
 
 /// A convolution with its packed weights and its requantization.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Conv {
     packing: Packing,
     bounds: Bounds,
@@ -89,7 +89,7 @@ pub(crate) struct Conv {
 }
 
 /// The layout of weights in panels.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Packing {
     shape: ConvShape,
     /// One entry for all panels, or one for each panel.
@@ -100,7 +100,7 @@ struct Packing {
     limit: Option<i8>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct PanelData {
     weights: Vec<QuadWeights>,
     /// Excess of the weights beyond the limit, ascending by position.

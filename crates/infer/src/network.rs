@@ -106,6 +106,11 @@ impl Network {
         Ok(Self { compiled: compile(graph, checkpoint, kernel)?, kernel, arenas: Mutex::new(Vec::new()) })
     }
 
+    /// Returns a copy, whose weights may be changed independently.
+    pub(crate) fn copy(&self) -> Self {
+        Self { compiled: self.compiled.clone(), kernel: self.kernel, arenas: Mutex::new(Vec::new()) }
+    }
+
     /// Number of classes: the number of logits of an image.
     pub fn classes(&self) -> usize {
         self.compiled.classes

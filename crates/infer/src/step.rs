@@ -27,7 +27,7 @@ pub(crate) struct Operand {
 }
 
 /// One step, which reads slots and writes its target.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Step {
     /// Name of the node whose output the step computes.
     pub(crate) name: String,
@@ -62,7 +62,7 @@ impl Step {
 }
 
 /// The computation of a step.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Work {
     /// Converts pixels to bytes of levels, with a table for each channel.
     Input(Vec<[u8; 256]>),

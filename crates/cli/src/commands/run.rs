@@ -24,11 +24,11 @@ computes one share of the plan; the shares K = 0 to N-1 have equal work. `zerosp
 report` finish the run when all shards are done. Shards may run at the same time, on several machines that
 share the run directory. N may change between calls, and two processes may compute the same unit.
 
-SIGUSR1 and SIGTERM (exit code 75) and Ctrl-C (130) stop a run after the trial in work, and all finished
+SIGUSR1 and SIGTERM (exit code 75) and Ctrl-C (130) stop a run after the trials in work, and all finished
 trials are stored; a second SIGTERM or Ctrl-C stops it at once. The last line on stderr is then the command
-that resumes. A kill loses the trial in work and at most half a minute before it. (`unit_trials` of the
-experiment is the number of trials in one file. If the activations of all images do not fit into memory,
-several trials are in work together, for about 20 s.)
+that resumes. A kill loses the trials in work and at most half a minute before them. (`unit_trials` of the
+experiment is the number of trials in one file. As many trials are in work together as take about a second,
+or 20 s if the activations of all images do not fit into memory.)
 
 You may raise `trials` of an experiment that has run, also beside a `[stop]` rule: the same command then
 computes the new trials, and the records equal those of a run that had this number from the start. The
@@ -108,7 +108,7 @@ pub(crate) fn run(
             bar.set_message(progress.cell.spec.label());
             match units.replace(progress.units) {
                 None => bar.begin_at(progress.done),
-                Some(0) if progress.units == 1 => log_line(&format!(
+                Some(0) if progress.units > 0 => log_line(&format!(
                     "{} of {} trials; the first unit was stored after {}: {}",
                     progress.done,
                     progress.total,

@@ -5,10 +5,13 @@ use std::time::{Duration, Instant};
 use campaign::{ChangedTrial, EvaluationError, Evaluator, Outputs};
 use harness::ReadyEvaluator;
 
-/// Longest time that the evaluation of several trials in one call may take.
-const CALL: Duration = Duration::from_secs(20);
+/// Longest time of a call that evaluates several trials.
+const CALL: Duration = Duration::from_secs(1);
 
-/// An evaluator that puts as many trials into a call as the last call could finish in [`CALL`].
+/// Longest time of such a call if each computes fault-free activations again.
+const CALL_WITH_ACTIVATIONS: Duration = Duration::from_secs(20);
+
+/// An evaluator that puts as many trials into a call as the last call could finish in the longest time.
 pub(crate) struct Paced<'a, 'b>(pub(crate) &'b mut ReadyEvaluator<'a>);
 
 impl Evaluator for Paced<'_, '_> {
@@ -16,7 +19,8 @@ impl Evaluator for Paced<'_, '_> {
         let begun = Instant::now();
         let outputs = self.0.evaluate(trials);
         let seconds_a_trial = begun.elapsed().as_secs_f64() / trials.len() as f64;
-        self.0.set_together((CALL.as_secs_f64() / seconds_a_trial) as usize);
+        let longest = if self.0.keeps_all_images() { CALL } else { CALL_WITH_ACTIVATIONS };
+        self.0.set_together(((longest.as_secs_f64() / seconds_a_trial) as usize).max(1));
         outputs
     }
 

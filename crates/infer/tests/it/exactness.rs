@@ -167,7 +167,11 @@ fn trials_on_a_baseline_equal_full_passes() {
                 let logits = baseline.logits(trial);
                 assert_eq!(&logits, expected, "{name:?}, {memory} bytes, {} changes", trial.len());
             }
-            assert_eq!(baseline.predict(&trials), classes, "{name:?}, {memory} bytes");
+            for threads in [1, 3] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let found = pool.install(|| baseline.predict(&trials));
+                assert_eq!(found, classes, "{name:?}, {memory} bytes, {threads} threads");
+            }
             assert_eq!(
                 baseline.logits(trials[0]),
                 expected[0],
