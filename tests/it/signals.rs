@@ -114,9 +114,9 @@ fn a_run_stopped_in_its_middle_goes_on_by_the_printed_command() {
     let run = folder.join("run");
     let program = env!("CARGO_BIN_EXE_zerospace");
     let until = [
-        "after the trial in work",
-        "after the trial in work; once more: at once",
-        "after the trial in work; once more: at once",
+        "after the trials in work",
+        "after the trials in work; once more: at once",
+        "after the trials in work; once more: at once",
     ];
     let mut resume = String::new();
     for ((signal, code), until) in SIGNALS.into_iter().zip(until) {
@@ -210,10 +210,10 @@ fn a_stop_in_a_long_unit_loses_no_finished_trial() {
         assert!(status.code == 5 && status.stdout.ends_with(&counted), "{}", status.stdout);
         before = kept;
     }
-    // A second signal does not wait, but where the trial in work is quicker; what it loses is said.
+    // A second signal does not wait, but where the trials in work are quicker; what it loses is said.
     let (_, last) = strike(&["INT", "INT"], 130);
     let at_once =
-        last.starts_with("stopped by SIGINT at once: the trial in work ") && last.contains(" lost; ");
+        last.starts_with("stopped by SIGINT at once: the trials in work ") && last.contains(" lost; ");
     assert!(at_once || last.contains(", no finished trial is lost; resume with: "), "{last}");
     assert!(begun(&run) >= before);
 }

@@ -5,7 +5,7 @@
 //!
 //! | work | effect |
 //! |---|---|
-//! | trials of a campaign ([`polled`]) | the campaign ends after the trial in work, which is stored |
+//! | trials of a campaign ([`polled`]) | the campaign ends after the trials in work, which are stored |
 //! | files are being written ([`whole`]) | the program ends when the files are complete |
 //! | the last files are being written ([`last`]) | none: the program is about to end |
 //! | anything else | the program ends at once |
@@ -28,7 +28,7 @@ use crate::terminal::exit::Outcome;
 use crate::terminal::output::progress_line;
 use harness::Failure;
 
-/// Interval at which the finished trials of a unit in work are stored. A kill loses the trial in work and at most this
+/// Interval at which the finished trials of a unit in work are stored. A kill loses the trials in work and at most this
 /// time.
 const KEPT_EVERY: Duration = Duration::from_secs(30);
 
@@ -100,8 +100,8 @@ fn receive(signal: i32) {
     state.received = signal;
     let until = match state.work {
         Work::Writing => "when its files are written; once more: at once",
-        _ if urgent => "after the trial in work; once more: at once",
-        _ => "after the trial in work",
+        _ if urgent => "after the trials in work; once more: at once",
+        _ => "after the trials in work",
     };
     progress_line(&format!("{}: stopping {until}", name(signal)));
 }
@@ -114,8 +114,8 @@ impl State {
         progress_line(&match self.stored {
             StoredWork::Resumable if self.work == Work::Polled => {
                 let lost = match self.unkept {
-                    0 => "the trial in work is lost".into(),
-                    trials => format!("the trial in work and {trials} finished before it are lost"),
+                    0 => "the trials in work are lost".into(),
+                    trials => format!("the trials in work and {trials} finished before them are lost"),
                 };
                 format!("stopped by {by} at once: {lost}; resume with: {command}")
             }
