@@ -27,8 +27,8 @@ share the run directory. N may change between calls, and two processes may compu
 SIGUSR1 and SIGTERM (exit code 75) and Ctrl-C (130) stop a run after the trials in work, and all finished
 trials are stored; a second SIGTERM or Ctrl-C stops it at once. The last line on stderr is then the command
 that resumes. A kill loses the trials in work and at most half a minute before them. (`unit_trials` of the
-experiment is the number of trials in one file. As many trials are in work together as take about a second,
-or 20 s if the activations of all images do not fit into memory.)
+experiment is the number of trials in one file. As many trials are in work together as take about half a
+second, or 20 s if the activations of all images do not fit into memory.)
 
 You may raise `trials` of an experiment that has run, also beside a `[stop]` rule: the same command then
 computes the new trials, and the records equal those of a run that had this number from the start. The

@@ -6,7 +6,7 @@ use campaign::{ChangedTrial, EvaluationError, Evaluator, Outputs};
 use harness::ReadyEvaluator;
 
 /// Longest time of a call that evaluates several trials.
-const CALL: Duration = Duration::from_secs(1);
+const CALL: Duration = Duration::from_millis(500);
 
 /// Longest time of such a call if each computes fault-free activations again.
 const CALL_WITH_ACTIVATIONS: Duration = Duration::from_secs(20);
