@@ -148,16 +148,16 @@ class Idealized(Code):  # S219
 class Linear(Code):
     """A linear code by its columns, with bounded-distance decoding (S221 to S226)."""
 
-    def __init__(self, columns, weights, radius, check=0, cells=None, copies_sign=True):
+    def __init__(self, columns, weights, radius, check=0, cells=None, check_cells=None):
         self.weights, self.check, self.radius = weights, check, radius
         self.columns = np.array(columns)
         self.cells = np.arange(len(columns)) if cells is None else np.array(cells)
         self.rows = int(self.columns.max()).bit_length()
         self.matrix = (self.columns[:, None] >> np.arange(self.rows) & 1).astype(np.uint8)
         units = [columns.index(1 << j) for j in range(self.rows)]
-        self.check_cells = self.cells[units]
-        self.inside = self.check_cells[self.check_cells < 8 * weights]
-        self.copies_sign = copies_sign
+        self.check_cells = self.cells[units] if check_cells is None else np.array(check_cells)
+        inside = self.check_cells[self.check_cells < 8 * weights]
+        self.signs, self.lost = inside[inside % 8 >= 5], inside[inside % 8 < 5]
         self.correct = {}
         for flips in range(radius + 1):
             for cells in itertools.combinations(range(len(columns)), flips):
@@ -184,7 +184,7 @@ class Linear(Code):
 
     def read(self, word):
         word, status = self.corrected(word)
-        word[:, self.inside] = word[:, self.inside | 7] if self.copies_sign else 0
+        word[:, self.signs], word[:, self.lost] = word[:, self.signs | 7], 0
         return weights_of(word[:, : 8 * self.weights]), status
 
 
@@ -321,12 +321,16 @@ def protection(name, parameters):
     words = parameters.split()
     columns = [words[i + 1] for i, word in enumerate(words) if word == "columns"]
     if policy:
-        return UnderPolicy(protection(name, parameters), policy, NARROW.get(name, 64))
+        code = protection(name, parameters)
+        narrow = words[0] == "matrix" and (code.signs % 8 == 5).any()
+        return UnderPolicy(code, policy, 32 if narrow else NARROW.get(name, 64))
     if name in OTHERS:
         return OTHERS[name]()
     if name == "in-place-list":
         inner, outer = [f"columns {c}" for c in columns]
         return List(protection("in-place-64-57", inner), protection("secded-72-64", outer))
+    if words[0] == "matrix":
+        return by_matrix(parameters)
     if words[0] == "double":
         return DoubleCirculant(int(words[2], 16), len(words[2]) // 2)
     if name == "dec-64-50":
@@ -334,7 +338,20 @@ def protection(name, parameters):
     weights, check, radius = LINEAR[name]
     cells = [8 * w + bit for w in range(weights) for bit in range(4, 8)] if words[0] == "bits" else None
     columns = split_columns(columns[0], 4 * weights if cells else 8 * weights + check)
-    return Linear(columns, weights, radius, check, cells, copies_sign=name != "lsb-64-56")
+    return Linear(columns, weights, radius, check, cells)
+
+
+def by_matrix(parameters):
+    """A code by its matrix (S231)."""
+    _, weights, radius, cells, check_cells, columns = [part.split() for part in parameters.split(", ")]
+    cells, check_cells, weights = numbers(cells[1:]), numbers(check_cells[2:]), int(weights[0])
+    beside = sum(cell >= 8 * weights for cell in check_cells)
+    return Linear(split_columns(columns[1], len(cells)), weights, int(radius[0]), beside, cells, check_cells)
+
+
+def numbers(runs):
+    ends = [[int(end) for end in run.split("-")] for run in runs]
+    return [number for end in ends for number in range(end[0], end[-1] + 1)]
 
 
 def split_columns(text, count):

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use campaign::{ChangedTrial, Evaluation, EvaluationError, Evaluator, Outputs, Trial};
 use design::{BitErrorRate, FaultModel};
-use ecc::{BLOCK, Constraint, MemoryImage, Protection};
+use ecc::{BLOCK, Constraint, Kernel, MatrixCode, MemoryImage, Protection};
 use graph::WeightChange;
 use inject::{FaultPattern, Faults, PlaneSizes, ScopedBits};
 use quant::{Checkpoint, Contents, QuantTensor, WeightScale};
@@ -173,6 +173,49 @@ fn the_words_of_the_page_are_stored() {
         }
         let bits = (0..shape.check_bits_of(BLOCK)).map(|i| image.check()[i / 8] >> (i % 8) & 1);
         assert_eq!(bits.map(|bit| bit.to_string()).collect::<String>(), row[2], "{}", row[0]);
+    }
+}
+
+/// Matrices of the codes that the page shows, their rows combined, with their flips, weights, positions and check bits.
+fn codes_of_the_page() -> [MatrixCode; 3] {
+    let code =
+        |matrix: &str, corrects, weights, positions: Option<&[usize]>, check_bits: Option<&[usize]>| {
+            MatrixCode {
+                id: "code".into(),
+                matrix: matrix.parse().unwrap(),
+                corrects,
+                weights,
+                positions: positions.map(<[usize]>::to_vec),
+                check_bits: check_bits.map(<[usize]>::to_vec),
+            }
+        };
+    let signs = [7, 15, 23, 31, 39, 47, 55, 63, 6, 14, 22, 30];
+    let lowest: Vec<usize> = (0..64).filter(|bit| bit % 8 != 1).collect();
+    let parities = (0..3).map(|row| {
+        let bit = |bit: &usize| if bit / 8 % 3 == row { "1" } else { "0" };
+        lowest.iter().map(bit).collect::<String>() + "\n"
+    });
+    [
+        code("011110001100\n101010110100\n011110110011\n110011101001", 1, 8, Some(&signs), Some(&signs[8..])),
+        code(&"1".repeat(33), 0, 4, None, None),
+        code(&parities.collect::<String>(), 0, 8, Some(&lowest), Some(&[0, 8, 16])),
+    ]
+}
+
+/// S231: the codes that the page shows have its parameters, and store its words.
+#[test]
+fn the_codes_by_matrix_of_the_page_are_stored() {
+    let rows = table(&page(PAGES[1]), "parameters");
+    assert_eq!(rows.len(), 3);
+    let weights: [i8; BLOCK] = [1, -2, 3, -4, 5, -6, 7, -8];
+    for (row, code) in rows.iter().zip(codes_of_the_page()) {
+        let protection = code.protection(Kernel::fastest()).unwrap();
+        let mut image = MemoryImage::blank(protection.word(), BLOCK);
+        protection.encode_block(&weights, &mut image, 0);
+        let bytes: Vec<String> = image.data().iter().map(|byte| format!("{byte:02x}")).collect();
+        let bits = (0..protection.word().check_bits_of(BLOCK)).map(|i| image.check()[i / 8] >> (i % 8) & 1);
+        let shown = [protection.parameters(), bytes.join(" "), bits.map(|bit| bit.to_string()).collect()];
+        assert_eq!(*row, shown);
     }
 }
 
@@ -519,7 +562,7 @@ fn a_strangers_program_computes_published_records() {
     }
 }
 
-/// S301, S302, S303, S304 and all that a record of a new run depends on, on images in CIFAR-10's binary form.
+/// S231, S301, S302, S303, S304 and all that a record of a new run depends on, on images in CIFAR-10's binary form.
 #[test]
 fn a_strangers_program_computes_a_new_run() {
     let Some(recompute) = recompute() else { return };
@@ -533,8 +576,18 @@ fn a_strangers_program_computes_a_new_run() {
         .replace("rates = [0.0, 1e-5, 1e-3, 1e-2]", "rates = [2e-3]")
         .replace(
             "\"faulty\", \"zero\", \"ecc\", \"in-place\"",
-            "\"in-place-list\", \"lsb-64-56+range-clamp\"",
+            "\"in-place-list\", \"lsb-64-56+range-clamp\", \"signs\", \"parity+range-clamp\"",
         );
+    // A code of signs, on bits 6, and one beside four weights.
+    let places = "positions = [7, 15, 23, 31, 6, 14, 22, 30]\ncheck_bits = [6, 14, 22, 30]";
+    let matrix = "1101 1000\n1011 0100\n0111 0010\n1110 0001";
+    std::fs::write(folder.join("parity.txt"), "1".repeat(33)).unwrap();
+    std::fs::write(folder.join("signs.txt"), matrix).unwrap();
+    let codes = format!(
+        "\n[[code]]\nname = \"signs\"\nmatrix = \"signs.txt\"\ncorrects = 1\n{places}\n\n[[code]]\nname = \"parity\"\nmatrix = \
+         \"parity.txt\"\ncorrects = 0\nweights = 4\n"
+    );
+    let toml = toml + &codes;
     std::fs::write(folder.join("x.toml"), toml).unwrap();
     succeed(folder, &["run", "x.toml", "--out", "run"]);
     let images = folder.join("data/cifar10/test_batch.bin");
@@ -542,6 +595,8 @@ fn a_strangers_program_computes_a_new_run() {
     let said = recompute(&folder.join("run"), &[folder.join("net.safetensors")], &arguments);
     assert!(said.contains("in-place-list, accumulate: 2 trials\n"), "{said}");
     assert!(said.contains("lsb-64-56+range-clamp, fixed-count: 2 trials\n"), "{said}");
+    assert!(said.contains("signs, bernoulli: 2 trials\n"), "{said}");
+    assert!(said.contains("parity+range-clamp, bernoulli: 2 trials\n"), "{said}");
 }
 
 /// A network of most of the layers that a checkpoint can list, with made-up weights.
