@@ -177,7 +177,7 @@ impl Quantization {
         let warnings = [form.flatten(), network_text::suspicious(network.preprocessing)];
         warnings.iter().flatten().for_each(|warning| told.remark(warning));
         let ranges = Ranges::new(self.batch, images);
-        network.quantized(self.rounding, &self.constraint, ranges).map_err(Failure::Input)
+        network.quantized(self.rounding, &self.constraint, ranges, told).map_err(Failure::Input)
     }
 }
 

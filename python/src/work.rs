@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::ffi::CString;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,7 +43,11 @@ impl Observer for Told {
         *locked(&self.progress) = Progress { done: 0, total, unit: unit.into() };
     }
 
+    /// Ends the work, by an unwinding to its thread, if nobody waits for the result any more.
     fn advance(&self, steps: u64) {
+        if self.is_stopped() {
+            resume_unwind(Box::new("nobody waits"));
+        }
         locked(&self.progress).done += steps;
     }
 
@@ -64,7 +68,7 @@ impl Told {
 ///
 /// # Errors
 /// The failure of the work, a `RuntimeError` if it panics, and the exceptions of signal handlers (`KeyboardInterrupt`) and of
-/// `progress`. After these the work ends at the next step that looks at [`Told::is_stopped`].
+/// `progress`. After these the work ends at its next step.
 pub(crate) fn long<T: Send + 'static>(
     py: Python<'_>,
     progress: Option<&Bound<'_, PyAny>>,

@@ -136,6 +136,34 @@ network.predict(numpy.zeros((40000, 32, 32, 3), numpy.uint8))
     assert said.rstrip().endswith("KeyboardInterrupt") and running.returncode != 0
 
 
+def test_ctrl_c_ends_a_calibration_and_its_threads(tmp_path):
+    told = []
+    zerospace.from_onnx(ONNX, calibration=np.zeros((8, 3, 32, 32), np.uint8), progress=lambda *step: told.append(step))
+    assert told[-1] == (8, 8, "images")
+    code = f"""
+import numpy, time, zerospace
+images = numpy.zeros((60_000, 3, 32, 32), numpy.uint8)
+begun = []
+def progress(done, total, unit):
+    if done and not begun:
+        begun.append(print("ready", flush=True))
+try:
+    zerospace.from_onnx({str(ONNX)!r}, calibration=images, progress=progress)
+except KeyboardInterrupt:
+    for _ in range(40):
+        used = time.process_time()
+        time.sleep(0.5)
+        if time.process_time() - used < 0.05:
+            print("ended")
+            break
+"""
+    running = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert running.stdout.readline() == "ready\n"
+    running.send_signal(signal.SIGINT)
+    ended, said = running.communicate(timeout=120)
+    assert ended == "ended\n", said
+
+
 @pytest.mark.parametrize(
     "given, error, sentence",
     [

@@ -105,7 +105,7 @@ pub struct Rounded {
 }
 
 impl FloatNetwork<'_> {
-    /// Rounds the weights, clamps them into a constraint, and fixes the activation ranges.
+    /// Rounds the weights, clamps them into a constraint, and fixes the activation ranges; `observer` advances by images.
     ///
     /// # Errors
     /// If a weight is not finite, the source file cannot be read, or calibration fails.
@@ -114,8 +114,9 @@ impl FloatNetwork<'_> {
         rounding: Rounding,
         constraint: &Constraint,
         ranges: Ranges<'_>,
+        observer: &dyn Observer,
     ) -> anyhow::Result<Checkpoint> {
-        self.rounded(rounding, constraint)?.with_ranges(ranges)
+        self.rounded(rounding, constraint)?.with_ranges(ranges, observer)
     }
 
     /// Rounds the weights and clamps them into a constraint.
@@ -197,11 +198,11 @@ impl FloatNetwork<'_> {
 }
 
 impl Rounded {
-    /// Fixes the activation ranges.
+    /// Fixes the activation ranges; `observer` advances by the images of calibration.
     ///
     /// # Errors
     /// If the float network computes a value that is not finite, or does not take the images.
-    pub fn with_ranges(self, ranges: Ranges<'_>) -> anyhow::Result<Checkpoint> {
+    pub fn with_ranges(self, ranges: Ranges<'_>, observer: &dyn Observer) -> anyhow::Result<Checkpoint> {
         let Self { graph, mut contents, .. } = self;
         let provenance = &mut contents.provenance;
         match ranges {
@@ -214,8 +215,12 @@ impl Rounded {
                     if images.is_in_turns() { " of all classes in turns" } else { "" }
                 );
                 provenance.calibration_digest = images.digest();
-                let weights = contents.dequantized();
-                let scales = zoo::calibrate(&graph, &weights, &contents.preprocessing, images.pixels())?;
+                let (weights, preprocessing) = (contents.dequantized(), &contents.preprocessing);
+                let done = |images: usize| observer.advance(images as u64);
+                observer.begin(images.len() as u64, "images");
+                let scales =
+                    zoo::calibrate_observed(&graph, &weights, preprocessing, images.pixels(), &done)?;
+                observer.end();
                 contents.activations = Activations::Static(scales);
             }
             Ranges::Batches(batch) => {

@@ -28,6 +28,21 @@ pub fn calibrate(
     preprocessing: &Preprocessing,
     pixels: &[u8],
 ) -> Result<BTreeMap<String, ActivationScale>, ZooError> {
+    calibrate_observed(graph, parameters, preprocessing, pixels, &|_| ())
+}
+
+/// Determines the scales as [`calibrate`] does. Before every batch it calls `done` with 0, and after it with the number of its
+/// images, from several threads. An unwinding of `done` ends the work.
+///
+/// # Errors
+/// As [`calibrate`].
+pub fn calibrate_observed(
+    graph: &Graph,
+    parameters: &Parameters,
+    preprocessing: &Preprocessing,
+    pixels: &[u8],
+    done: &(dyn Fn(usize) + Sync),
+) -> Result<BTreeMap<String, ActivationScale>, ZooError> {
     let [channels, height, width] = graph.spec().input;
     let image = channels * height * width;
     if !pixels.len().is_multiple_of(image) {
@@ -40,10 +55,12 @@ pub fn calibrate(
     let float_network = FloatNetwork::from_parameters(graph, parameters)?;
 
     let observe = |batch: &[u8]| -> Result<Vec<Range>, ZooError> {
+        done(0);
         let values = preprocessing.values(batch, height * width);
         let shape = vec![batch.len() / image, channels, height, width];
         let mut ranges = vec![Range::EMPTY; graph.nodes().len()];
         float_network.observe(&FloatTensor::new(shape, values), &mut ranges)?;
+        done(batch.len() / image);
         Ok(ranges)
     };
     let ranges: Vec<Vec<Range>> = pixels.par_chunks(BATCH * image).map(observe).collect::<Result<_, _>>()?;

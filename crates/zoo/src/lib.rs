@@ -39,7 +39,7 @@ mod import;
 
 pub use architectures::{ARCHITECTURES, build, build_stored, model, variant, variant_layers, variants};
 pub use bind::{MismatchError, Misshaped, bind};
-pub use calibrate::calibrate;
+pub use calibrate::{calibrate, calibrate_observed};
 pub use error::ZooError;
 pub use float::{FloatNetwork, Range};
 pub use import::{

@@ -182,8 +182,9 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     let float = agreeing(&predictions, &test);
     progress_line("int8 network ...");
     let warning = network_text::at_chance(float, &test, graph.spec(), preprocessing);
-    let mut checkpoint =
-        network.quantized(arguments.rounding.rule(), &Constraint::NONE, ranges).map_err(Failure::Input)?;
+    let mut checkpoint = network
+        .quantized(arguments.rounding.rule(), &Constraint::NONE, ranges, &())
+        .map_err(Failure::Input)?;
     let total: usize = checkpoint.weights.iter().map(|w| w.values().len()).sum();
     let mut rows = vec![row("float", float, float, test.len())];
     rows.push(row(
@@ -196,7 +197,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         (Some(constraint), Some(protection)) if *constraint != Constraint::NONE => {
             let rounded = network.rounded(arguments.rounding.rule(), constraint).map_err(Failure::Input)?;
             let clamped = rounded.clamped;
-            checkpoint = rounded.with_ranges(ranges).map_err(Failure::Input)?;
+            checkpoint = rounded.with_ranges(ranges, &()).map_err(Failure::Input)?;
             let throttled = int8_top1(&checkpoint, &test, &observer).map_err(Failure::Input)?;
             rows.push(row("int8, throttled", throttled, float, test.len()));
             format!(

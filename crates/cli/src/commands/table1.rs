@@ -313,7 +313,7 @@ impl<'a> Measurement<'a> {
             None => Some(self.images(|part| &part.calibration, side)?),
         };
         let ranges = Ranges::new(batch, calibration.as_ref());
-        let (checkpoint, ranges_seconds) = timed(|| rounded.with_ranges(ranges))?;
+        let (checkpoint, ranges_seconds) = timed(|| rounded.with_ranges(ranges, &()))?;
         drop(calibration);
         let images = self.images(|part| &part.evaluation, side)?;
         let images_digest = images.digest();

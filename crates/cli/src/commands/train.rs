@@ -196,8 +196,12 @@ impl<'a> Job<'a> {
             source: self.recipe.network.import.as_deref().unwrap_or(file),
             reading: &reading,
         };
-        let int8 =
-            float.quantized(Rounding::default(), &Constraint::NONE, Ranges::Calibration(&calibration))?;
+        let int8 = float.quantized(
+            Rounding::default(),
+            &Constraint::NONE,
+            Ranges::Calibration(&calibration),
+            &(),
+        )?;
         signals::whole(|| int8.save(&self.out.join("int8.safetensors")))?;
 
         let (images, observer) = (test.len(), Terminal::default());
