@@ -1,6 +1,7 @@
 """Torch modules in memories."""
 
 import copy
+import time
 
 import numpy as np
 import pytest
@@ -146,6 +147,37 @@ def test_an_evaluator_that_trains_is_found(tmp_path):
 
     with pytest.raises(ValueError, match="0.weight was changed by the program"):
         zerospace.run({"net": network()}, ["faulty"], [1e-2], 2, evaluator=train, out=tmp_path / "run", progress=False)
+
+
+def test_an_evaluator_that_writes_to_data_is_found_in_its_trial_or_soon_after(tmp_path):
+    called = []
+
+    def write(module, trial):
+        time.sleep(0.01)
+        called.append(trial)
+        if len(called) == 6:
+            module[0].weight.data[0] += 1
+        return 1.0
+
+    with pytest.raises(ValueError, match="0.weight was changed by the program, expected that only trials"):
+        zerospace.run({"net": network()}, ["faulty"], [1e-2], 100, evaluator=write, out=tmp_path / "run", progress=False)
+    assert 6 <= len(called) < 20
+
+
+def test_a_module_that_is_moved_between_trials_is_tested_as_it_is():
+    q = zerospace.torch.QuantizedModule(network())
+    for kind in (torch.float64, torch.float16, torch.bfloat16, torch.float32):
+        try:
+            q.module.to(kind)
+            with q.reading({}):
+                pass
+        except ValueError as lossy:
+            assert kind in (torch.float16, torch.bfloat16, torch.float32) and "has changed" in str(lossy)
+            break
+    q = zerospace.torch.QuantizedModule(network())
+    q.module.double()
+    with pytest.raises(ValueError, match="was changed by the program"), q.reading({}):
+        q.module[0].weight.data[0] += 1
 
 
 def test_quantize_makes_a_network_that_the_executor_runs(tmp_path):

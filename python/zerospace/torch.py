@@ -19,6 +19,7 @@ This module imports torch; the rest of the package does not.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -28,6 +29,10 @@ import torch
 from zerospace._zerospace import quantized
 
 __all__ = ["QuantizedModule"]
+
+#: Share of the time of evaluations that tests of the bits may take.
+_TESTED = 0.02
+_INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 class QuantizedModule:
@@ -73,7 +78,14 @@ class QuantizedModule:
         with torch.no_grad():
             for (name, array), parameter in zip(self._weights.items(), self._parameters):
                 parameter.copy_(self._real(name, array, parameter))
+        self._notice()
+        # Seconds in the blocks of `reading`, and in tests of the bits after them.
+        self._used, self._tested = 0.0, 0.0
+
+    def _notice(self) -> None:
+        """Take the parameters as they are for those without faults."""
         self._seen = [_state(parameter) for parameter in self._parameters]
+        self._sums = [_sum(parameter) for parameter in self._parameters]
 
     @property
     def weights(self) -> dict[str, np.ndarray]:
@@ -106,6 +118,8 @@ class QuantizedModule:
         if any(_state(parameter) != seen for parameter, seen in zip(self._parameters, self._seen)):
             # Moved, converted, or written to: the values decide.
             self.check()
+            self._notice()
+        begun = time.perf_counter()
         try:
             with torch.no_grad():
                 for tensor, indices, values in changes:
@@ -122,6 +136,20 @@ class QuantizedModule:
                 for parameter, place, before in undo:
                     parameter[place] = before
             self._seen = [_state(parameter) for parameter in self._parameters]
+        self._used += time.perf_counter() - begun
+        if self._tested <= _TESTED * self._used:
+            self._test()
+
+    def _test(self) -> None:
+        """Compare the bits with those without faults: writes to ``parameter.data`` leave no other trace."""
+        begun = time.perf_counter()
+        for name, parameter, expected in zip(self._weights, self._parameters, self._sums):
+            if _sum(parameter) != expected:
+                raise ValueError(
+                    f"{name} was changed by the program, expected that only trials change the weights: trials since the last test, "
+                    "which are seldom more than a few, are wrong"
+                )
+        self._tested += time.perf_counter() - begun
 
     def check(self) -> None:
         """Check that the module has its weights without faults.
@@ -190,6 +218,12 @@ def _place(parameter, indices):
     """Index of elements that are numbered row by row, in a parameter of any layout."""
     numbers = torch.from_numpy(np.array(indices)).to(parameter.device)
     return torch.unravel_index(numbers, parameter.shape)
+
+
+def _sum(parameter):
+    """Sum of the bits of a parameter, read as integers."""
+    integers = parameter.detach().view(_INTEGERS[parameter.element_size()])
+    return int(integers.sum(dtype=torch.int64))
 
 
 def _state(parameter):
