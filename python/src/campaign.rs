@@ -89,6 +89,8 @@ struct Parts {
     evaluators: Option<Vec<Box<dyn OwnEvaluator>>>,
     images: Option<ImagesInMemory>,
     data: DataSets,
+    /// Arguments that are objects of the calling program.
+    objects: Vec<String>,
 }
 
 enum ImagesInMemory {
@@ -98,7 +100,7 @@ enum ImagesInMemory {
 
 impl Parts {
     fn loaded(self, observer: &dyn Observer) -> Result<LoadedExperiment, Failure> {
-        let Self { experiment, source, checkpoints, evaluators, images, data } = self;
+        let Self { experiment, source, checkpoints, evaluators, images, data, .. } = self;
         let images = match images {
             None => EvaluationImages::Named(&data),
             Some(ImagesInMemory::Seen(set)) => EvaluationImages::Given(set),
@@ -172,8 +174,9 @@ impl Ended {
 #[pymethods]
 impl Campaign {
     /// `experiment` is the text of an experiment file for the run directory `root`. `networks` and `evaluators` are one for each
-    /// `[[model]]`.
+    /// `[[model]]`. `objects` names the arguments, beside the networks, that the program `zerospace` cannot have.
     #[new]
+    #[allow(clippy::too_many_arguments)]
     fn new(
         experiment: String,
         root: PathBuf,
@@ -181,6 +184,7 @@ impl Campaign {
         evaluators: Option<Vec<Py<PyAny>>>,
         images: Option<GivenImages<'_>>,
         data: PathBuf,
+        objects: Vec<String>,
     ) -> PyResult<Self> {
         let path = root.join(EXPERIMENT);
         let parsed = Experiment::parse(&experiment, &path).map_err(|error| raised(&Failure::input(error)))?;
@@ -198,6 +202,7 @@ impl Campaign {
             evaluators: evaluators.map(|all| all.into_iter().map(own).collect()),
             images,
             data: DataSets::new(data),
+            objects,
             experiment: parsed,
         };
         Ok(Self { parts: Mutex::new(Some(parts)), raised: raised_by })
@@ -231,6 +236,14 @@ impl Campaign {
         let verified = detached(py, || self.verified(parts, &root, most))?;
         verified.map_err(|ended| ended.exception(py))
     }
+
+    /// Recompute a trial flip by flip, and compare its record with the stored one; returns the text and the JSON document of
+    /// `zerospace replay`.
+    fn replay(&self, py: Python<'_>, root: PathBuf, cell: String, trial: u64) -> PyResult<(String, String)> {
+        let parts = self.parts()?;
+        let replayed = detached(py, || self.replayed(parts, &root, &cell, trial))?;
+        replayed.map_err(|ended| ended.exception(py))
+    }
 }
 
 impl Campaign {
@@ -256,10 +269,13 @@ impl Campaign {
     ) -> Result<Ran, Ended> {
         let _fixed = fixed();
         let remarks = Remarks::default();
+        let arguments = Some(match parts.objects.is_empty() {
+            true => RunArguments::run(Path::new(EXPERIMENT)),
+            false => RunArguments::Python { objects: parts.objects.clone() },
+        });
         let loaded = parts.loaded(&remarks).map_err(|failure| self.ended(failure))?;
         let mut ready = loaded.ready(&remarks)?;
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let arguments = Some(RunArguments::run(Path::new(EXPERIMENT)));
         let manifest = loaded.manifest(&ready, Environment { arguments, ..cli::environment(threads) });
         let store = Store::create(root, manifest).map_err(Failure::from)?;
         store.remove_leftovers(SystemTime::now()).map_err(Failure::from)?;
@@ -303,6 +319,12 @@ impl Campaign {
             RunReport::new(&store)?.write(root)?;
         }
         Ok((outcome.computed, outcome.left, merged, remarks.all()))
+    }
+
+    fn replayed(&self, parts: Parts, root: &Path, cell: &str, trial: u64) -> Result<(String, String), Ended> {
+        let _fixed = fixed();
+        let loaded = parts.loaded(&Remarks::default()).map_err(|failure| self.ended(failure))?;
+        cli::replay(&loaded, root, cell, trial).map_err(|failure| self.ended(failure))
     }
 
     fn verified(&self, parts: Parts, root: &Path, most: u64) -> Result<u64, Ended> {

@@ -165,6 +165,61 @@ def test_verify_recomputes_trials(tmp_path):
         zerospace.verify(tmp_path / "run", {"small": WEIGHTS}, evaluator=other)
 
 
+def test_verify_evaluates_predictions(tmp_path):
+    def predict(weights, trial):
+        return np.argmax(weights["fc"][:, :8].astype(int), axis=0)
+
+    for name, settings in [("free", {}), ("labelled", {"labels": np.arange(8)})]:
+        campaign(tmp_path / name, predict, metrics=None, **settings)
+        assert zerospace.verify(tmp_path / name, {"small": WEIGHTS}, evaluator=predict, **settings) == 12
+    with pytest.raises(TypeError, match="evaluator is absent, expected the evaluator of the run"):
+        zerospace.verify(tmp_path / "free", {"small": WEIGHTS}, images="synthetic")
+    with pytest.raises(ValueError, match=r"networks is \['other'\], expected a mapping from \['small'\]"):
+        zerospace.verify(tmp_path / "free", {"other": WEIGHTS}, evaluator=predict)
+
+
+def test_replay_shows_a_trial_flip_by_flip(tmp_path):
+    run = campaign(tmp_path / "run")
+    trials = run.trials().to_dict()
+    row = max(range(len(trials["trial"])), key=lambda row: trials["words_hit"][row])
+    where = (tmp_path / "run", {"small": WEIGHTS}, trials["cell"][row], trials["trial"][row])
+    replayed = zerospace.replay(*where, evaluator=loss, format="json")
+    assert replayed["format"] == "zerospace.replay/1" and replayed["record"] == replayed["stored"]
+    assert len(replayed["flips"]) == trials["flips_data"][row] + trials["flips_check"][row]
+    assert len(replayed["words"]) == trials["words_hit"][row]
+    text = zerospace.replay(*where, evaluator=loss)
+    assert text.startswith(f"cell {trials['cell'][row]} (small ") and "conv[" in text
+    with pytest.raises(ValueError, match="no cell's id begins with"):
+        zerospace.replay(tmp_path / "run", {"small": WEIGHTS}, "xyz", 0, evaluator=loss)
+    with pytest.raises(ValueError, match="format is 'html', expected"):
+        zerospace.replay(*where, evaluator=loss, format="html")
+    with pytest.raises(zerospace.VerificationError, match="the stored record is another"):
+        other = lambda weights, trial: {**loss(weights, trial), "ten": 10 + (trial is not None)}  # noqa: E731
+        zerospace.replay(*where, evaluator=other)
+
+
+def test_the_report_says_how_to_compute_the_run_again(tmp_path):
+    campaign(tmp_path / "run")
+    report, page = ((tmp_path / "run" / name).read_text() for name in ("report.md", "report.html"))
+    assert "`zerospace.run(networks, ..., evaluator=evaluator)`, in the Python program that has these objects" in report
+    assert "zerospace.verify(&quot;DIR&quot;, networks, evaluator=evaluator)" in page
+    assert "zerospace.replay(&quot;DIR&quot;, networks, &quot;" in page and "zerospace run" not in page
+
+
+def test_the_program_refuses_what_only_python_has(tmp_path):
+    network = zerospace.Network.load(NETWORKS / "squeezenet-synthetic.safetensors")
+    images = np.random.default_rng(3).integers(0, 256, (20, 3, 32, 32), dtype=np.uint8)
+    zerospace.run({"squeezenet": network}, ["faulty"], [1e-2], 2, images=images, out=tmp_path / "run", progress=False)
+    for command in (["verify", tmp_path / "run" / "experiment.toml"], ["replay", tmp_path / "run" / "experiment.toml", "0", "0"]):
+        said = program(*command, "--out", tmp_path / "run")
+        assert said.returncode == 2 and '`data.set` is "arrays"' in said.stderr and "zerospace.replay with these images" in said.stderr
+    cell = zerospace.open_run(tmp_path / "run").trials().to_dict()["cell"][0]
+    assert "squeezenet" in zerospace.replay(tmp_path / "run", {"squeezenet": network}, cell, 1, images=images)
+    campaign(tmp_path / "scores")
+    said = program("report", tmp_path / "scores", "--fault-free", tmp_path / "scores" / "experiment.toml")
+    assert said.returncode == 2 and "--fault-free: the trials of" in said.stderr and "(loss, ...)" in said.stderr
+
+
 def test_another_campaign_in_the_directory_is_refused(tmp_path):
     campaign(tmp_path / "run")
     with pytest.raises(zerospace.OtherPlanError, match="loss 1 "):

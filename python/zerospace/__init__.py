@@ -29,7 +29,7 @@ from zerospace._zerospace import (
 )
 from zerospace._from_torch import quantize
 from zerospace._protection import Protection, register
-from zerospace._run import run, verify
+from zerospace._run import replay, run, verify
 
 __version__ = _version("zerospace")
 
@@ -55,6 +55,7 @@ __all__ = [
     "open_run",
     "quantize",
     "register",
+    "replay",
     "run",
     "verify",
 ]

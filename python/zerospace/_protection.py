@@ -252,6 +252,11 @@ def _source(protection, name):
     return digest.hexdigest()[:16]
 
 
+def is_own(name: str) -> bool:
+    """True for the id of a protection that this process has registered, also with a policy on detected words."""
+    return name.partition("+")[0] in _registered
+
+
 def id_of(protection: Any) -> Any:
     """The id of a protection, which is registered if it is one of the user's own."""
     return protection if isinstance(protection, str) else register(protection)

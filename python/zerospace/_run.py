@@ -16,7 +16,7 @@ from typing import Any
 
 from zerospace._evaluate import ArrayWeights, Evaluator, ReadWeights
 from zerospace._progress import reporter
-from zerospace._protection import Protection, id_of
+from zerospace._protection import Protection, id_of, is_own
 from zerospace._zerospace import Campaign, LinearCode, Network, checkpoint_tensors, network_tensors, open_run
 
 
@@ -148,19 +148,59 @@ def verify(
 
     Raises ``VerificationError`` if a record differs, and ``OtherPlanError`` if the networks or the fault-free outputs do.
     """
+    campaign = _stored_campaign(Path(directory), networks, evaluator, images, labels, data, protections)
+    return campaign.verify(Path(directory), trials)
+
+
+def replay(
+    directory: str | os.PathLike[str],
+    networks: Mapping[str, Any],
+    cell: str,
+    trial: int,
+    *,
+    evaluator: Callable[..., Any] | None = None,
+    images: Any = None,
+    labels: Any = None,
+    data: str | os.PathLike[str] = "data",
+    protections: Iterable[Any] = (),
+    format: str = "text",
+) -> Any:
+    """Recompute one trial of a run of :func:`run`, flip by flip and word by word, and compare its record with the stored one.
+
+    ``cell`` is the cell's id, which ``trials()`` and the report have, or its first digits. ``networks`` and the others are those of the
+    run, as for :func:`verify`. Returns what ``zerospace replay`` prints: its tables (``format="text"``), or the dict of its
+    JSON document (``format="json"``).
+
+    Raises ``VerificationError`` if the stored record is another, ``ValueError`` for an unknown cell, and ``OtherPlanError`` if the networks
+    or the fault-free outputs differ.
+    """
+    if format not in ("text", "json"):
+        raise ValueError(f"format is {format!r}, expected \"text\" or \"json\"")
+    campaign = _stored_campaign(Path(directory), networks, evaluator, images, labels, data, protections)
+    text, document = campaign.replay(Path(directory), cell, _whole("trial", trial))
+    return text if format == "text" else json.loads(document)
+
+
+def _stored_campaign(root, networks, evaluator, images, labels, data, protections):
+    """The campaign of a run directory, with the objects of the user that it needs."""
     for protection in protections:
         id_of(protection)
-    root = Path(directory)
     source = (root / "experiment.toml").read_text(encoding="utf-8")
+    expected = _stored_labels(source)
+    if not isinstance(networks, Mapping) or list(networks) != expected:
+        found = list(networks) if isinstance(networks, Mapping) else _shown(networks)
+        raise ValueError(f"networks is {found}, expected a mapping from {expected} to the networks of the run, in this order")
+    if evaluator is None and re.search(r"^\[evaluator\]$", source, re.MULTILINE):
+        raise TypeError("evaluator is absent, expected the evaluator of the run")
     weights = _weights(networks, evaluator is not None)
     own = None
     if evaluator is not None:
         own = [Evaluator(evaluator, weights[label], _stored_metrics(source), labels) for label in networks]
         images = None
+        for label, one in zip(networks, own):
+            one.fault_free(label)
     given = _unseen(own, labels) if own else _images(images, labels)
-    sources = [weights[label].source for label in networks]
-    campaign = Campaign(source, root, sources, own, given, Path(data))
-    return campaign.verify(root, trials)
+    return Campaign(source, root, [weights[label].source for label in networks], own, given, Path(data), [])
 
 
 def _campaign(*, networks, protections, rates, trials, evaluator, metrics, name, version, images, labels, image_count, data, title,
@@ -169,6 +209,8 @@ def _campaign(*, networks, protections, rates, trials, evaluator, metrics, name,
         raise TypeError(f"networks is {_shown(networks)}, expected a mapping from labels to networks, with at least one")
     if evaluator is not None and not callable(evaluator):
         raise TypeError(f"evaluator is of type {type(evaluator).__name__}, expected a callable of weights and trial")
+    protections = [protections] if isinstance(protections, (str, type, Protection, LinearCode)) else protections
+    protections = [id_of(protection) for protection in protections]
     evaluator_name = _name(evaluator, name)
     root = Path("runs") / evaluator_name if out is None else Path(out)
     weights = _weights(networks, evaluator is not None)
@@ -210,7 +252,14 @@ def _campaign(*, networks, protections, rates, trials, evaluator, metrics, name,
     if evaluator is not None:
         _tell_of_changed_source(root, source)
     sources = [weights[label].source for label in networks]
-    return Campaign(source, root, sources, evaluators or None, given, Path(data)), root, evaluators
+    objects = {
+        "evaluator": evaluator is not None,
+        "images": evaluator is None and not isinstance(images, str),
+        "labels": labels is not None,
+        "protections": any(map(is_own, protections)),
+    }
+    objects = [name for name, is_object in objects.items() if is_object]
+    return Campaign(source, root, sources, evaluators or None, given, Path(data), objects), root, evaluators
 
 
 def _shown(value):
@@ -333,7 +382,6 @@ def _fault_free(evaluator, label, root):
 def _experiment(*, evaluator, section, evaluator_name, version, metrics, name, title, labels, protections, rates, trials,
                 fault_model, sweep, trials_of, stop, seed, unit_trials):
     """The text of the experiment file."""
-    protections = [protections] if isinstance(protections, (str, type, Protection, LinearCode)) else protections
     models = [fault_model] if isinstance(fault_model, str) else list(fault_model)
     sweep = [sweep] if isinstance(sweep, str) else list(sweep)
     lines = ["# Written by zerospace.run of the Python package."]
@@ -349,7 +397,7 @@ def _experiment(*, evaluator, section, evaluator_name, version, metrics, name, t
         f"fault_model = {_toml(models)}",
         f"sweep = {_toml(sweep)}",
         f"rates = {_toml([float(rate) for rate in ([rates] if isinstance(rates, (int, float)) else rates)])}",
-        f"protections = {_toml([id_of(protection) for protection in protections])}",
+        f"protections = {_toml(protections)}",
     ]
     for label in labels:
         lines += ["", "[[model]]", f"label = {_toml(label)}", f"checkpoint = {_toml(f'networks/{label}.safetensors')}"]
@@ -407,6 +455,11 @@ def _tell_of_changed_source(root, source):
             f"the evaluator's source has changed since {root} was begun: raise its version if its results have changed too",
             stacklevel=4,
         )
+
+
+def _stored_labels(source):
+    """The labels of the networks of an experiment file that :func:`run` wrote."""
+    return [json.loads(label) for label in re.findall(r'^\[\[model\]\]\nlabel = (".*")$', source, re.MULTILINE)]
 
 
 def _stored_metrics(source):

@@ -2,7 +2,7 @@
 //! clock, the environment and the arguments. stdout carries data (tables, paths), stderr progress and errors.
 //!
 //! The program is a library, so that other starters, such as the Python package, run the same program ([`main`]), and say
-//! of a checkpoint what it says ([`inspection`]).
+//! of a checkpoint and of a trial what it says ([`inspection`], [`replay`]).
 
 // The one crate that may; clippy.toml bans these elsewhere.
 #![allow(clippy::disallowed_methods)]
@@ -12,5 +12,6 @@ mod program;
 mod terminal;
 
 pub use commands::inspect::inspection;
+pub use commands::replay::replay;
 pub use commands::run::environment;
 pub use program::main;

@@ -11,7 +11,7 @@ use quant::{Activations, Checkpoint, QuantTensor, TensorFile};
 use records::{Environment, Manifest, NetworkEntry, TensorEntry};
 
 use crate::evaluator::evaluator;
-use crate::images::{DEFAULT_SIDE, is_folder};
+use crate::images::{ARRAYS, DEFAULT_SIDE, is_folder};
 use crate::own_evaluator::FaultFreeOwn;
 use crate::process::ProcessEvaluator;
 use crate::quantizing::agreeing;
@@ -139,6 +139,12 @@ impl LoadedExperiment {
         observer: &dyn Observer,
     ) -> Result<Self, Failure> {
         let images = EvaluationImages::Named(data);
+        if experiment.evaluator.is_none() && experiment.data.as_ref().is_some_and(|data| data.set == ARRAYS) {
+            return Err(Failure::Input(anyhow!(
+                "`data.set` is {ARRAYS:?}: the images are arrays of the Python program that began the run, expected zerospace.run, \
+                 zerospace.verify or zerospace.replay with these images there"
+            )));
+        }
         let Some(section) = &experiment.evaluator else {
             return Self::with_images(experiment, source, checkpoints, images, observer);
         };
@@ -146,8 +152,8 @@ impl LoadedExperiment {
             let EvaluatorSection { name, version, .. } = section;
             return Err(Failure::Input(anyhow!(
                 "`evaluator.command` is absent: evaluator {name}, version {version}, is a function of the program that began the run, \
-                 such as a Python callable, expected zerospace.run or zerospace.verify with this function there, or the command \
-                 of a process"
+                 such as a Python callable, expected zerospace.run, zerospace.verify or zerospace.replay with this function \
+                 there, or the command of a process"
             )));
         };
         let start = |(model, checkpoint): (&campaign::ModelSection, &Checkpoint)| {

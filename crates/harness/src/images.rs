@@ -57,6 +57,9 @@ pub fn left_out(set: &EvaluationSet) -> String {
     }
 }
 
+/// Name of a set that is no files but arrays of a Python program.
+pub(crate) const ARRAYS: &str = "arrays";
+
 /// Returns true if the set is a folder of image files, which are cut to the network's input size.
 pub fn is_folder(set: &str) -> bool {
     FolderSource::named(set).is_some()

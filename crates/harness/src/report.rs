@@ -8,7 +8,7 @@ use analysis::{
     sensitivity_markdown,
 };
 use anyhow::anyhow;
-use records::{Manifest, Store, StoreError, read_trials};
+use records::{Manifest, RunArguments, Store, StoreError, read_trials};
 
 use crate::Failure;
 use crate::fault_free::lossy_storages;
@@ -42,7 +42,7 @@ impl<'a> RunReport<'a> {
     /// The command that computes the run again, on any machine.
     pub fn command(&self) -> String {
         let manifest = self.store.manifest();
-        format!("zerospace {}{}", manifest.latest().arguments(), data_option(manifest))
+        format!("{}{}", manifest.latest().arguments(), data_option(manifest))
     }
 
     /// Writes tables, figures and the report as Markdown and HTML into a folder; returns the files.
@@ -58,13 +58,14 @@ impl<'a> RunReport<'a> {
         let trials_sha256 = File::open(&trials)
             .and_then(durable::sha256_hex_of)
             .map_err(|error| Failure::Machine(anyhow!("{}: {error}", trials.display())))?;
+        let (cell, trial) = (&worst.cell, worst.record.trial);
+        let verify = arguments.python_call("verify", &[]);
+        let replay = arguments.python_call("replay", &[&format!("\"{cell}\""), &trial.to_string()]);
         let commands = Commands {
             repeat: &self.command(),
-            verify: &format!("zerospace verify {experiment} --out DIR{data}"),
-            replay: &format!(
-                "zerospace replay {experiment} {} {} --out DIR{data}",
-                worst.cell, worst.record.trial
-            ),
+            verify: &verify.unwrap_or_else(|| format!("zerospace verify {experiment} --out DIR{data}")),
+            replay: &replay
+                .unwrap_or_else(|| format!("zerospace replay {experiment} {cell} {trial} --out DIR{data}")),
         };
         let (notes, determinism) = (notes(manifest), self.store.determinism()?);
         let context = Context {
@@ -100,9 +101,11 @@ fn trials(store: &Store) -> PathBuf {
     store.root().join("trials.parquet")
 }
 
-/// Option of a command that computes a run again: the folder of the data sets, unless the program draws the images.
+/// Option of a command that computes a run again: the folder of the data sets, unless the program draws the images, or a Python
+/// program has them.
 fn data_option(manifest: &Manifest) -> &'static str {
-    if is_synthetic_run(manifest) { "" } else { " --data $DATA" }
+    let in_python = matches!(manifest.latest().arguments(), RunArguments::Python { .. });
+    if is_synthetic_run(manifest) || in_python { "" } else { " --data $DATA" }
 }
 
 /// Quantity by which a run's trials are valued: the first metric, or what `correct` of the records counts.

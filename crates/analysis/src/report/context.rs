@@ -32,8 +32,8 @@ pub struct Run<'a> {
     pub trials_sha256: &'a str,
 }
 
-/// Command lines of the program, in which `$DATA` stands for the folder of the image sets and `DIR` for the folder with
-/// `manifest.json` and `trials.parquet`.
+/// Command lines of the program, or calls in Python, in which `$DATA` stands for the folder of the image sets and `DIR` for the
+/// folder with `manifest.json` and `trials.parquet`.
 #[derive(Clone, Copy, Debug)]
 pub struct Commands<'a> {
     /// Repeats the run.
@@ -45,8 +45,14 @@ pub struct Commands<'a> {
 }
 
 impl Commands<'_> {
-    /// Clause after a command that explains `$DATA`, if the run needs it.
+    /// Clause after a command that explains `$DATA`, or the arguments of a call in Python.
     pub(crate) fn explanation(&self) -> &'static str {
-        if self.repeat.contains("$DATA") { ", where `$DATA` is the folder of the image sets" } else { "" }
+        match self.repeat {
+            repeat if repeat.starts_with("zerospace.run(") => {
+                ", in the Python program that has these objects"
+            }
+            repeat if repeat.contains("$DATA") => ", where `$DATA` is the folder of the image sets",
+            _ => "",
+        }
     }
 }

@@ -193,7 +193,7 @@ impl Page<'_> {
                 ("platform", environment.platform.clone()),
                 ("CPU", environment.cpu.clone()),
                 ("threads", environment.threads.to_string()),
-                ("command", format!("zerospace {}", environment.arguments())),
+                ("command", environment.arguments().to_string()),
             ],
         );
     }

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use campaign::{CellTrials, StoredNetwork, WordAccount, WordOutcome};
@@ -7,14 +7,12 @@ use design::{CellSpec, TrialRecord};
 use serde::Serialize;
 
 use crate::commands::run;
-use crate::terminal::document::{Document, NamedCell, Shown};
+use crate::terminal::document::{self, Document, NamedCell, Shown};
 use crate::terminal::exit::Outcome;
 use crate::terminal::machine::Machine;
 use crate::terminal::output::{markdown, progress_line};
 use crate::terminal::progress::Terminal;
-use harness::Failure;
-use harness::LoadedExperiment;
-use harness::{Recomputation, json, stored_records};
+use harness::{Failure, LoadedExperiment, Observer, Recomputation, json, stored_records};
 
 const HELP: &str = "\
 The command prints every flipped bit with the stored byte before and after the flip; every code word with a flip,
@@ -56,41 +54,37 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         false => None,
     };
 
-    let mut recomputation = Recomputation::new(&loaded, &Terminal::default())?;
-    let memory = recomputation.memory(cell)?;
-    let trial = CellTrials::new(&memory, cell).map_err(Failure::input)?.trial(number);
-    let words = memory.account(&trial.pattern);
-    let record = recomputation.record(cell, number, trial)?;
-    check(&words, &record)?;
-    arguments.shown.format.show(&Replay {
-        named: NamedCell::new(cell),
-        trial: number,
-        seed: cell.seed,
-        losses: memory.losses().len(),
-        flips: flips(&memory, &words),
-        words: words.iter().map(|word| ReplayedWord::new(&memory, word)).collect(),
-        record: &record,
-        stored: stored.as_ref(),
-        label: cell.label(),
+    let replayed = Replay::new(&loaded, cell, number, stored, &Terminal::default())?;
+    arguments.shown.format.show(&replayed);
+    replayed.compare(&root)?;
+    progress_line(&match replayed.stored {
+        None => format!("{}: no record of this trial to compare with", root.display()),
+        Some(_) => format!("{}: the stored record is the same", root.display()),
     });
-    match stored {
-        None => progress_line(&format!("{}: no record of this trial to compare with", root.display())),
-        Some(stored) if stored == record => {
-            progress_line(&format!("{}: the stored record is the same", root.display()));
-        }
-        Some(stored) => {
-            return Err(Failure::Verification(anyhow!(
-                "{}: the stored record is another: {}",
-                root.display(),
-                json(&stored)
-            )));
-        }
-    }
     Ok(Outcome::Done)
 }
 
+/// Computes a trial again, flip by flip and word by word, and compares its record with that of the run directory `root`, if this has
+/// one. `cell` is the id of the cell, or its first digits. Returns the text and the JSON document of `zerospace replay`.
+///
+/// # Errors
+/// If there is no such cell or the trial cannot be computed, and if the stored record is another.
+pub fn replay(
+    loaded: &LoadedExperiment,
+    root: &Path,
+    cell: &str,
+    trial: u64,
+) -> Result<(String, String), Failure> {
+    let cell = find(loaded, cell)?;
+    let mut stored = stored_records(loaded, root)?;
+    let stored = stored.remove(cell.id().as_str()).and_then(|mut trials| trials.remove(&trial));
+    let replayed = Replay::new(loaded, cell, trial, stored, &())?;
+    replayed.compare(root)?;
+    Ok((replayed.text(), document::json(&replayed)))
+}
+
 #[derive(Serialize)]
-struct Replay<'a> {
+struct Replay {
     #[serde(flatten)]
     named: NamedCell,
     trial: u64,
@@ -99,9 +93,9 @@ struct Replay<'a> {
     losses: usize,
     flips: Vec<Flip>,
     words: Vec<ReplayedWord>,
-    record: &'a TrialRecord,
+    record: TrialRecord,
     /// The run directory's record of the trial.
-    stored: Option<&'a TrialRecord>,
+    stored: Option<TrialRecord>,
     #[serde(skip)]
     label: String,
 }
@@ -127,7 +121,47 @@ struct ReplayedWord {
     read: Vec<i8>,
 }
 
-impl Document for Replay<'_> {
+impl Replay {
+    fn new(
+        loaded: &LoadedExperiment,
+        cell: &CellSpec,
+        trial: u64,
+        stored: Option<TrialRecord>,
+        observer: &dyn Observer,
+    ) -> Result<Self, Failure> {
+        let mut recomputation = Recomputation::new(loaded, observer)?;
+        let memory = recomputation.memory(cell)?;
+        let drawn = CellTrials::new(&memory, cell).map_err(Failure::input)?.trial(trial);
+        let words = memory.account(&drawn.pattern);
+        let record = recomputation.record(cell, trial, drawn)?;
+        check(&words, &record)?;
+        Ok(Self {
+            named: NamedCell::new(cell),
+            trial,
+            seed: cell.seed,
+            losses: memory.losses().len(),
+            flips: flips(&memory, &words),
+            words: words.iter().map(|word| ReplayedWord::new(&memory, word)).collect(),
+            record,
+            stored,
+            label: cell.label(),
+        })
+    }
+
+    /// Refuses a stored record that is another one.
+    fn compare(&self, root: &Path) -> Result<(), Failure> {
+        match &self.stored {
+            Some(stored) if *stored != self.record => Err(Failure::Verification(anyhow!(
+                "{}: the stored record is another: {}",
+                root.display(),
+                json(stored)
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Document for Replay {
     const FORMAT: &'static str = "zerospace.replay/1";
 
     fn text(&self) -> String {
@@ -149,7 +183,7 @@ impl Document for Replay<'_> {
             self.seed,
             markdown(&[">word", "cell of", ">bit", ">stored", ">after the flip"], &flips),
             markdown(&columns, &words),
-            json(self.record),
+            json(&self.record),
         )
     }
 }

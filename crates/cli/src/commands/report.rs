@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use analysis::{CellSummary, Estimates, Interval, Measure};
+use anyhow::anyhow;
 use clap::Args;
 use design::{Better, FaultModel, Metric, ProtectionName};
 use harness::{
@@ -68,6 +69,14 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     let store = Store::open(run)?;
     let format = arguments.shown.format;
     if let Some(experiment) = &arguments.fault_free {
+        if let Some(metric) = store.manifest().metrics().first() {
+            return Err(Failure::Input(anyhow!(
+                "--fault-free: the trials of {} have scores ({}, ...), which are compared with those that the run has of each \
+                 network, expected a run with predictions",
+                run.display(),
+                metric.name
+            )));
+        }
         arguments.machine.start()?;
         let observer = Terminal::default();
         let loaded = LoadedExperiment::load(experiment, &arguments.machine.data(), &observer)?;
