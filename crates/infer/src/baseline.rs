@@ -33,8 +33,8 @@ use std::sync::{Mutex, MutexGuard};
 use rayon::prelude::*;
 
 use crate::compile::{Compiled, Tile};
-use crate::conv::{Conv, Layers};
-use crate::kernel::{LANES, QUAD};
+use crate::conv::{Conv, Layers, Pixels};
+use crate::kernel::{LANES, SLACK};
 use graph::WeightChange;
 
 use crate::network::{Arena, Inputs, Network};
@@ -313,7 +313,7 @@ fn batch_of(index: usize, batch: usize, images: &Range<usize>) -> Range<usize> {
 /// Returns the number of bytes of a step's levels for a batch of images.
 fn kept_bytes(step: &Step, images: usize) -> usize {
     match step.target {
-        Target::Slot(_) => images * step.frame.len() + QUAD,
+        Target::Slot(_) => images * step.frame.len() + SLACK,
         Target::Logits => 0,
     }
 }
@@ -598,7 +598,9 @@ impl<'a> Trial<'a> {
         parts.extend(own.iter().map(|(panel, pixels)| (panel.clone(), pixels.as_slice())));
         for (panels, at) in &parts {
             let gather = |values: &[u32]| -> Vec<u32> { at.iter().map(|&at| values[at as usize]).collect() };
-            conv.run(network.kernel, panels.clone(), input, (&gather(begins), &gather(pixels)), computed);
+            let (begins, pixels) = (gather(begins), gather(pixels));
+            let some = Pixels::Some { begins: &begins, pixels: &pixels };
+            conv.run(network.kernel, panels.clone(), input, some, computed);
         }
 
         let places = || {
@@ -622,7 +624,7 @@ impl<'a> Trial<'a> {
         let state = match count {
             0 => State::Clean,
             _ if count as f64 > DENSE * pixels.len() as f64 => {
-                conv.run(network.kernel, 0..conv.panels(), input, (begins, pixels), computed);
+                conv.run(network.kernel, 0..conv.panels(), input, Pixels::Of(tile.images), computed);
                 computed.chunks_exact_mut(frame.len()).for_each(|image| frame.fill_border(image));
                 State::Dense
             }

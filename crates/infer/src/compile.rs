@@ -34,7 +34,7 @@ use crate::InferError;
 use crate::check;
 use crate::conv::{Conv, ConvShape, Frames, Layers};
 use crate::frame::Frame;
-use crate::kernel::{Kernel, QUAD};
+use crate::kernel::{Kernel, SLACK};
 use crate::requantize::{Affine, Bounds};
 use crate::step::{Operand, Step, Target, Work};
 
@@ -461,9 +461,9 @@ impl<'a> Compiler<'a> {
                         slots.push(Slot { bytes: 0, carried });
                         slots.len() - 1
                     });
-                    // A run whose length is no multiple of a quad reads up to three bytes beyond the last image.
+                    // The inner loop may read bytes beyond the last image.
                     let images = if carried { batch } else { *tile };
-                    slots[slot].bytes = slots[slot].bytes.max(images * step.frame.len() + QUAD);
+                    slots[slot].bytes = slots[slot].bytes.max(images * step.frame.len() + SLACK);
                     (slot_of[node], step_of[node]) = (slot, index);
                     step.target = Target::Slot(slot);
                 }

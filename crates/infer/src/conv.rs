@@ -2,19 +2,26 @@
 //!
 //! A linear layer is a convolution of a 1x1 image by a 1x1 kernel. A window of a channels-last image with a
 //! border ([`Frame`]) never leaves it, and a row of the window is one run of consecutive bytes, which the
-//! inner loop reads in place. If the length of a run is no multiple of four, the loop reads up to three bytes
+//! inner loop reads in place. If the length of a run is no multiple of the loop's step, the loop reads a few bytes
 //! more and multiplies them by weights of zero.
+//!
+//! A form of the loop that multiplies i16 reads a copy of the input in i16, of whole images, or of single windows if
+//! these are few. Convolutions of whole images by 3x3 kernels take a shorter way ([`winograd`]).
 //!
 //! In a grouped convolution a panel reads only the channels of its own groups: one run for each position of
 //! the window, with zero weights where two groups share a panel. In a dilated convolution, too, each position
-//! of the window is a run.
+//! of the window is a run. A depthwise convolution has an inner loop of its own.
+
+use std::cell::RefCell;
+use std::ops::Range;
 
 use graph::{Dims, Window};
 use rayon::prelude::*;
 
 use crate::frame::Frame;
-use crate::kernel::{Kernel, LANES, Panel, QUAD, QuadWeights, Windows};
+use crate::kernel::{Bytes, Depthwise, Finish, Format, Kernel, LANES, Panel, StepWeights, Windows, Words};
 use crate::requantize::{Affine, Bounds, Element};
+use crate::winograd;
 use graph::WeightChange;
 
 /// The shape of a convolution.
@@ -57,11 +64,11 @@ impl ConvShape {
     }
 }
 
-/// The runs of a window: the offset of each from the start of the window, and the number of quads in each.
+/// The runs of a window: the offset of each from the start of the window, and the number of steps in each.
 #[derive(Clone, Debug)]
 struct Runs {
     begins: Vec<u32>,
-    quads: usize,
+    steps: usize,
     /// First channel of the runs; 0 if they read all channels.
     first_channel: usize,
 }
@@ -96,16 +103,43 @@ struct Packing {
     runs: Vec<Runs>,
     /// Byte of level 0 in the input.
     zero: u8,
-    /// Largest magnitude of a weight for the inner loop; the excess beyond it is stored separately.
-    limit: Option<i8>,
+    way: Way,
+}
+
+/// The way in which a convolution is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Bytes,
+    Words,
+    /// Like `Words`, but whole images by [`winograd`].
+    Winograd,
+    Depthwise,
 }
 
 #[derive(Clone, Debug)]
 struct PanelData {
-    weights: Vec<QuadWeights>,
-    /// Excess of the weights beyond the limit, ascending by position.
-    excess: Vec<(u32, QuadWeights)>,
+    weights: PanelWeights,
     lanes: Lanes,
+}
+
+/// The weights of a panel, step by step.
+#[derive(Clone, Debug)]
+enum PanelWeights {
+    Bytes(Vec<<Bytes as Format>::Weights>),
+    /// `transformed` is empty unless the panel is computed by [`winograd`].
+    Words {
+        plain: Vec<<Words as Format>::Weights>,
+        transformed: Vec<<Words as Format>::Weights>,
+    },
+}
+
+/// Output pixels of a tile of images.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Pixels<'a> {
+    /// All pixels of this number of images.
+    Of(usize),
+    /// Some pixels, by the starts of their windows in the input, and their own starts in the output.
+    Some { begins: &'a [u32], pixels: &'a [u32] },
 }
 
 /// Requantization of the sums of a panel, by lane.
@@ -145,8 +179,9 @@ impl Conv {
     ) -> Self {
         assert_eq!(weights.len(), shape.weights(), "{shape:?} got the wrong number of weights");
         let channels = shape.output.channels;
-        let runs = runs(&shape, &frames.input);
-        let packing = Packing { shape, runs, zero: frames.input.zero, limit: kernel.limit() };
+        let way = Way::of(&shape, kernel);
+        let runs = runs(&shape, &frames.input, way.step());
+        let packing = Packing { shape, runs, zero: frames.input.zero, way };
         let panels = (0..channels.div_ceil(LANES)).into_par_iter().map(|panel| {
             let first = panel * LANES;
             let lanes = LANES.min(channels - first);
@@ -154,10 +189,8 @@ impl Conv {
             multiplier[..lanes].copy_from_slice(&affine.multiplier[first..][..lanes]);
             let mut offset = [0.0; LANES];
             offset[..lanes].copy_from_slice(&affine.offset[first..][..lanes]);
-            let Runs { begins, quads, .. } = packing.runs_of(panel);
-            let packed = vec![[[0; QUAD]; LANES]; begins.len() * quads];
             let lanes_of = Lanes { start: [0; LANES], multiplier, offset };
-            let mut data = PanelData { weights: packed, excess: Vec::new(), lanes: lanes_of };
+            let mut data = PanelData { weights: packing.empty(panel), lanes: lanes_of };
             let own = first * shape.terms()..(first + lanes) * shape.terms();
             for (index, &weight) in own.clone().zip(&weights[own]) {
                 data.set(&packing, &packing.place(index), weight);
@@ -237,65 +270,209 @@ impl Conv {
         Requantization { lanes: lanes.collect(), bounds }
     }
 
-    /// Computes the channels of some panels at some output pixels. `pixels` are the starts of the output
-    /// pixels, `begins` those of their windows.
+    /// Computes the channels of some panels at some output pixels.
     pub(crate) fn run<E: Element>(
         &self,
         kernel: Kernel,
-        panels: std::ops::Range<usize>,
+        panels: Range<usize>,
         input: &[u8],
-        windows: (&[u32], &[u32]),
+        pixels: Pixels<'_>,
         output: &mut [E],
     ) {
         let own = |panel: usize| (&self.panels[panel].lanes, self.bounds);
-        self.run_panels(kernel, panels, own, input, windows, output);
+        self.run_panels(kernel, panels, own, input, pixels, output);
     }
 
-    /// Computes like [`Conv::run`], but all panels, with another requantization.
+    /// Computes like [`Conv::run`], but all panels of whole images, with another requantization.
     pub(crate) fn run_as<E: Element>(
         &self,
         requantization: &Requantization,
         kernel: Kernel,
         input: &[u8],
-        windows: (&[u32], &[u32]),
+        images: usize,
         output: &mut [E],
     ) {
         let other = |panel: usize| (&requantization.lanes[panel], requantization.bounds);
-        self.run_panels(kernel, 0..self.panels(), other, input, windows, output);
+        self.run_panels(kernel, 0..self.panels(), other, input, Pixels::Of(images), output);
     }
 
     fn run_panels<'a, E: Element>(
         &'a self,
         kernel: Kernel,
-        panels: std::ops::Range<usize>,
+        panels: Range<usize>,
         requantization: impl Fn(usize) -> (&'a Lanes, Bounds),
         input: &[u8],
-        (begins, pixels): (&[u32], &[u32]),
+        at: Pixels<'_>,
         output: &mut [E],
     ) {
-        let together = if self.packing.runs.len() == 1 { panels.len() } else { 1 };
-        let indexes: Vec<usize> = panels.collect();
-        for indexes in indexes.chunks(together.max(1)) {
-            let panels: Vec<Panel<'_>> =
-                indexes.iter().map(|&index| self.panel(index, requantization(index))).collect();
-            let runs = self.packing.runs_of(indexes[0]);
-            let windows = Windows::new(&input[runs.first_channel..], begins, &runs.begins, runs.quads);
-            kernel.run(&windows, &panels, pixels, output);
+        let finish = |panel: usize| self.finish(panel, requantization(panel));
+        let (begins, pixels) = match at {
+            Pixels::Of(images) => self.windows(images),
+            Pixels::Some { begins, pixels } => (begins, pixels),
+        };
+        match (self.packing.way, at) {
+            (Way::Winograd, Pixels::Of(images)) => {
+                let panels: Vec<_> =
+                    panels.map(|panel| (self.panels[panel].weights.transformed(), finish(panel))).collect();
+                let Frames { input: from, output: to } = &self.frames;
+                let layer = winograd::Layer { shape: self.shape(), input: from, output: to };
+                winograd::run(kernel, layer, &panels, (images, input), output);
+            }
+            (Way::Depthwise, _) => {
+                for panel in panels {
+                    let Runs { begins: runs, first_channel, .. } = self.packing.runs_of(panel);
+                    let windows = Windows::<Depthwise>::new(&input[*first_channel..], begins, runs, 1);
+                    let weights = self.panels[panel].weights.words();
+                    kernel.run_depthwise(&windows, &Panel { weights, finish: finish(panel) }, pixels, output);
+                }
+            }
+            (Way::Words | Way::Winograd, _) => {
+                self.packing.widened(input, begins, |input, begins, gathered| {
+                    for panels in self.packing.alike(panels) {
+                        let Runs { begins: runs, steps, first_channel } = self.packing.runs_of(panels.start);
+                        let runs = gathered.unwrap_or(runs);
+                        let windows = Windows::<Words>::new(&input[*first_channel..], begins, runs, *steps);
+                        let weights = |panel: usize| self.panels[panel].weights.words();
+                        let panels: Vec<_> = panels
+                            .map(|panel| Panel { weights: weights(panel), finish: finish(panel) })
+                            .collect();
+                        kernel.run_words(&windows, &panels, pixels, output);
+                    }
+                });
+            }
+            (Way::Bytes, _) => {
+                for panels in self.packing.alike(panels) {
+                    let Runs { begins: runs, steps, first_channel } = self.packing.runs_of(panels.start);
+                    let windows = Windows::<Bytes>::new(&input[*first_channel..], begins, runs, *steps);
+                    let weights = |panel: usize| self.panels[panel].weights.bytes();
+                    let panels: Vec<_> = panels
+                        .map(|panel| Panel { weights: weights(panel), finish: finish(panel) })
+                        .collect();
+                    kernel.run_bytes(&windows, &panels, pixels, output);
+                }
+            }
         }
     }
 
-    fn panel<'a>(&'a self, index: usize, (lanes, bounds): (&'a Lanes, Bounds)) -> Panel<'a> {
-        let PanelData { weights, excess, .. } = &self.panels[index];
+    fn finish<'a>(&self, panel: usize, (lanes, bounds): (&'a Lanes, Bounds)) -> Finish<'a> {
         let Lanes { start, multiplier, offset } = lanes;
-        let channel = index * LANES;
+        let channel = panel * LANES;
         let lanes = LANES.min(self.shape().output.channels - channel);
-        Panel { weights, excess, start, multiplier, offset, bounds, channel, lanes }
+        Finish { start, multiplier, offset, bounds, channel, lanes }
+    }
+}
+
+impl Way {
+    fn of(shape: &ConvShape, kernel: Kernel) -> Self {
+        let ConvShape { input, output, groups, .. } = *shape;
+        if groups > 1 && groups == input.channels && groups == output.channels {
+            return Way::Depthwise;
+        }
+        match kernel.multiplies_words() {
+            true if winograd::applies(shape) => Way::Winograd,
+            true => Way::Words,
+            false => Way::Bytes,
+        }
+    }
+
+    /// Number of neighbouring inputs in a step of a run.
+    fn step(self) -> usize {
+        match self {
+            Way::Bytes => Bytes::STEP,
+            Way::Words | Way::Winograd => Words::STEP,
+            Way::Depthwise => Depthwise::STEP,
+        }
+    }
+}
+
+impl PanelWeights {
+    fn bytes(&self) -> &[<Bytes as Format>::Weights] {
+        match self {
+            PanelWeights::Bytes(weights) => weights,
+            PanelWeights::Words { .. } => unreachable!("a convolution in bytes has its weights in bytes"),
+        }
+    }
+
+    fn words(&self) -> &[<Words as Format>::Weights] {
+        match self {
+            PanelWeights::Words { plain, .. } => plain,
+            PanelWeights::Bytes(_) => unreachable!("a convolution in words has its weights in words"),
+        }
+    }
+
+    fn transformed(&self) -> &[<Words as Format>::Weights] {
+        match self {
+            PanelWeights::Words { transformed, .. } => transformed,
+            PanelWeights::Bytes(_) => unreachable!("a convolution in words has its weights in words"),
+        }
     }
 }
 
 impl Packing {
     fn runs_of(&self, panel: usize) -> &Runs {
         &self.runs[panel.min(self.runs.len() - 1)]
+    }
+
+    /// Divides panels into ranges that have the same runs.
+    fn alike(&self, panels: Range<usize>) -> impl Iterator<Item = Range<usize>> + use<> {
+        let together = if self.runs.len() == 1 { panels.len().max(1) } else { 1 };
+        panels.clone().step_by(together).map(move |first| first..(first + together).min(panels.end))
+    }
+
+    /// Returns weights of zero for a panel.
+    fn empty(&self, panel: usize) -> PanelWeights {
+        let Runs { begins, steps, .. } = self.runs_of(panel);
+        let words = |steps: usize| vec![StepWeights([[0; 2]; LANES]); steps];
+        match self.way {
+            Way::Bytes => PanelWeights::Bytes(vec![StepWeights([[0; 4]; LANES]); begins.len() * steps]),
+            Way::Words => PanelWeights::Words { plain: words(begins.len() * steps), transformed: Vec::new() },
+            Way::Winograd => {
+                let transformed = words(winograd::steps(self.shape.input.channels));
+                PanelWeights::Words { plain: words(begins.len() * steps), transformed }
+            }
+            Way::Depthwise => {
+                PanelWeights::Words { plain: words(begins.len().div_ceil(2)), transformed: Vec::new() }
+            }
+        }
+    }
+
+    /// Calls `run` with the input in i16, the starts of windows in it, and the starts of runs in a window if they
+    /// differ from those in the input.
+    fn widened(&self, input: &[u8], begins: &[u32], run: impl FnOnce(&[i16], &[u32], Option<&[u32]>)) {
+        thread_local! {
+            static WORDS: RefCell<Vec<i16>> = const { RefCell::new(Vec::new()) };
+        }
+        let Some(first) = begins.iter().min() else { return };
+        let largest = |values: &[u32]| values.iter().fold(0, |most, &value| most.max(value)) as usize;
+        let ends = self
+            .runs
+            .iter()
+            .map(|runs| runs.first_channel + largest(&runs.begins) + runs.steps * Words::STEP);
+        let all = *first as usize..largest(begins) + ends.max().expect("a convolution has runs");
+        let Runs { begins: runs, steps, .. } = &self.runs[0];
+        let length = steps * Words::STEP;
+        WORDS.with_borrow_mut(|words| {
+            words.clear();
+            if self.runs.len() == 1 && begins.len() * runs.len() * length < all.len() {
+                for begin in begins {
+                    for offset in runs {
+                        let run = &input[(begin + offset) as usize..][..length];
+                        words.extend(run.iter().map(|&byte| i16::from(byte)));
+                    }
+                }
+                let places = |count: usize, length: usize| -> Vec<u32> {
+                    (0..count).map(|i| (i * length) as u32).collect()
+                };
+                let runs = places(runs.len(), length);
+                run(words, &places(begins.len(), runs.len() * length), Some(&runs));
+            } else {
+                words.extend(input[all].iter().map(|&byte| i16::from(byte)));
+                match first {
+                    0 => run(words, begins, None),
+                    _ => run(words, &begins.iter().map(|begin| begin - first).collect::<Vec<_>>(), None),
+                }
+            }
+        });
     }
 
     /// Returns the position of the weight with a row-major index.
@@ -320,28 +497,27 @@ impl Packing {
 impl PanelData {
     /// Sets a weight; returns the old value.
     fn set(&mut self, packing: &Packing, place: &Place, value: i8) -> i8 {
-        let Place { panel, run, in_run, lane } = *place;
-        let Runs { begins, quads, .. } = packing.runs_of(panel);
-        let (quad, at) = (in_run / QUAD, in_run % QUAD);
-        let weight = &mut self.weights[run * quads + quad][lane][at];
-        let mut old = *weight;
-        *weight = packing.limit.map_or(value, |limit| value.clamp(-limit, limit));
-        if packing.limit.is_some() {
-            let excess = value - *weight;
-            let place = begins[run] + (quad * QUAD) as u32;
-            match self.excess.binary_search_by_key(&place, |(place, _)| *place) {
-                Ok(found) => {
-                    old += self.excess[found].1[lane][at];
-                    self.excess[found].1[lane][at] = excess;
-                }
-                Err(_) if excess == 0 => {}
-                Err(before) => {
-                    let mut weights = [[0; QUAD]; LANES];
-                    weights[lane][at] = excess;
-                    self.excess.insert(before, (place, weights));
-                }
+        let Place { run, in_run, lane, .. } = *place;
+        let step = |size: usize| run * packing.runs_of(place.panel).steps + in_run / size;
+        let old = match &mut self.weights {
+            PanelWeights::Bytes(weights) => {
+                let weight = &mut weights[step(Bytes::STEP)].0[lane][in_run % Bytes::STEP];
+                std::mem::replace(weight, value)
             }
-        }
+            PanelWeights::Words { plain, transformed } => {
+                let weight = match packing.way {
+                    Way::Depthwise => &mut plain[run / 2].0[lane][run % 2],
+                    _ => &mut plain[step(Words::STEP)].0[lane][in_run % Words::STEP],
+                };
+                let old = std::mem::replace(weight, value.into());
+                if packing.way == Way::Winograd {
+                    let channels = packing.shape.input.channels;
+                    let at = [run, in_run / channels];
+                    winograd::add(transformed, at, (in_run % channels, lane), i16::from(value) - old);
+                }
+                old as i8
+            }
+        };
         self.lanes.start[lane] -= i32::from(packing.zero) * (i32::from(value) - i32::from(old));
         old
     }
@@ -385,21 +561,21 @@ pub(crate) trait Layers {
     }
 }
 
-/// Returns one set of runs for all panels, or one for each panel of a grouped convolution.
-fn runs(shape: &ConvShape, input: &Frame) -> Vec<Runs> {
+/// Returns one set of runs of steps of `step` inputs for all panels, or one for each panel of a grouped convolution.
+fn runs(shape: &ConvShape, input: &Frame, step: usize) -> Vec<Runs> {
     let [rows, columns] = shape.kernel;
     let [down, right] = shape.dilation;
     let offset =
         |row: usize, column: usize| (row * down * input.row() + column * right * shape.input.channels) as u32;
     let places = || (0..rows).flat_map(|row| (0..columns).map(move |column| offset(row, column))).collect();
     if shape.groups == 1 && right > 1 {
-        return vec![Runs { begins: places(), quads: shape.input.channels.div_ceil(QUAD), first_channel: 0 }];
+        return vec![Runs { begins: places(), steps: shape.input.channels.div_ceil(step), first_channel: 0 }];
     }
     if shape.groups == 1 {
         let begins = (0..rows).map(|row| offset(row, 0)).collect();
         return vec![Runs {
             begins,
-            quads: (columns * shape.input.channels).div_ceil(QUAD),
+            steps: (columns * shape.input.channels).div_ceil(step),
             first_channel: 0,
         }];
     }
@@ -408,7 +584,7 @@ fn runs(shape: &ConvShape, input: &Frame) -> Vec<Runs> {
         let groups = first / shape.group_outputs()..last / shape.group_outputs() + 1;
         Runs {
             begins: places(),
-            quads: (groups.len() * shape.group_inputs()).div_ceil(QUAD),
+            steps: (groups.len() * shape.group_inputs()).div_ceil(step),
             first_channel: groups.start * shape.group_inputs(),
         }
     };
@@ -420,6 +596,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::kernel::SLACK;
 
     /// Computes the sums of one image by nested loops, from row-major levels and OIHW weights to row-major
     /// sums.
@@ -477,7 +654,16 @@ mod tests {
             prop_oneof![3 => Just(1usize), 1 => 2..=3usize],
             prop_oneof![3 => Just(1usize), 1 => 2..=3usize],
         ];
-        (channels, windows, dilations).prop_filter_map("the window must fit", |(c, w, dilation)| {
+        let any = (channels, windows, dilations.clone());
+        let padding = 0usize..=2;
+        let three = (1usize..=9, 1usize..=9, Just(3), Just(3), Just(1), Just(1), padding.clone(), padding);
+        let transformed =
+            ((prop_oneof![Just(16), Just(32), Just(48)], 1usize..=35, Just(1)), three, [Just(1), Just(1)]);
+        let (w, k) = (1usize..=9, 1usize..=5);
+        let depthwise = (w.clone(), w, k.clone(), k, 1usize..=3, 1usize..=2, 0usize..=3, 0usize..=2);
+        let depthwise = ((Just(1), Just(1), 2usize..=40), depthwise, dilations);
+        let all = prop_oneof![2 => any, 1 => transformed, 1 => depthwise];
+        all.prop_filter_map("the window must fit", |(c, w, dilation)| {
             let ((inputs, outputs, groups), (height, width, kh, kw, sh, sw, ph, pw)) = (c, w);
             let output = |size: usize, k: usize, d: usize, s: usize, p: usize| {
                 Some((size + 2 * p).checked_sub((k - 1) * d + 1)? / s + 1)
@@ -552,18 +738,18 @@ mod tests {
                 }
             }
             // Bytes after the last image are read and multiplied by weights of zero.
-            bytes.extend([99; QUAD]);
+            bytes.extend([99; SLACK]);
             for kernel in Kernel::available() {
                 let mut changed = conv(kernel, logits, unrounded, &clean);
                 let before: Vec<i8> = changes.iter().map(|&(index, value)| changed.set(index, value)).collect();
                 let mut output = vec![f32::NAN; expected.len()];
                 let all = 0..changed.panels();
-                changed.run(kernel, all.clone(), &bytes, changed.windows(images), &mut output);
+                changed.run(kernel, all.clone(), &bytes, Pixels::Of(images), &mut output);
                 prop_assert_eq!(&output, &expected, "{:?}", kernel);
 
                 let packed = conv(kernel, stored, rounded, &weights);
                 let mut output = vec![3u8; images * stored.len()];
-                packed.run(kernel, all.clone(), &bytes, packed.windows(images), &mut output);
+                packed.run(kernel, all.clone(), &bytes, Pixels::Of(images), &mut output);
                 for (pixel, expected) in expected.chunks(channels).enumerate() {
                     let (image, pixel) = (pixel / shape.output.pixels(), pixel % shape.output.pixels());
                     let [row, column] = [pixel / shape.output.width, pixel % shape.output.width];
@@ -578,9 +764,9 @@ mod tests {
                     changed.set(index, before);
                 }
                 let (mut undone, mut fresh) = (vec![0f32; expected.len()], vec![1f32; expected.len()]);
-                changed.run(kernel, all.clone(), &bytes, changed.windows(images), &mut undone);
+                changed.run(kernel, all.clone(), &bytes, Pixels::Of(images), &mut undone);
                 let packed = conv(kernel, logits, unrounded, &clean);
-                packed.run(kernel, all, &bytes, packed.windows(images), &mut fresh);
+                packed.run(kernel, all, &bytes, Pixels::Of(images), &mut fresh);
                 prop_assert_eq!(undone, fresh, "undone, {:?}", kernel);
             }
         }
@@ -607,7 +793,7 @@ mod tests {
             let mut conv = Conv::new(shape, frames, &vec![-128; 65_793], &affine, bounds, kernel);
             conv.place_windows(1);
             let mut output = [0f32];
-            conv.run(kernel, 0..1, &vec![255; 65_793 + QUAD], conv.windows(1), &mut output);
+            conv.run(kernel, 0..1, &vec![255; 65_793 + SLACK], Pixels::Of(1), &mut output);
             assert_eq!(output, [(65_793i64 * 255 * -128) as f32], "{kernel:?}");
         }
     }

@@ -12,7 +12,7 @@ use crate::check;
 use crate::compile::{affine, check_terms, conv_shape, parameter, tile_of};
 use crate::conv::{Conv, Frames, Layers};
 use crate::frame::Frame;
-use crate::kernel::{Kernel, QUAD};
+use crate::kernel::{Kernel, SLACK};
 use graph::WeightChange;
 
 use crate::network::{Inputs, largest};
@@ -420,9 +420,9 @@ impl Batch<'_> {
         let ranges = images.into_par_iter().map(|image| largest_magnitude(&self.value(input, image)));
         let scale_in = scale(ranges.reduce(|| 0.0, f32::max));
 
-        // A run whose length is no multiple of a quad reads up to three bytes beyond the last image.
+        // The inner loop may read bytes beyond the last image.
         let frame = layer.input.len();
-        let mut frames = vec![0; self.images() * frame + QUAD];
+        let mut frames = vec![0; self.images() * frame + SLACK];
         frames.par_chunks_mut(frame).take(self.images()).enumerate().for_each(|(image, bytes)| {
             layer.input.fill_border(bytes);
             value::quantize(&self.value(input, image), scale_in.levels_per_unit.get(), &layer.input, bytes);
@@ -453,8 +453,7 @@ impl Layer {
             .map(|first| {
                 let images = tile_images(first);
                 let mut values = vec![0f32; images * output];
-                let windows = self.conv.windows(images);
-                self.conv.run_as(&sums, kernel, &frames[first * input..], windows, &mut values);
+                self.conv.run_as(&sums, kernel, &frames[first * input..], images, &mut values);
                 value::largest_magnitudes(&values, channels)
             })
             .reduce(
@@ -476,8 +475,7 @@ impl Layer {
         let mut bytes = vec![0; images * output];
         bytes.par_chunks_mut(self.tile * output).enumerate().for_each(|(tile, bytes)| {
             let first = tile * self.tile;
-            let windows = self.conv.windows(tile_images(first));
-            self.conv.run_as(&levels, kernel, &frames[first * input..], windows, bytes);
+            self.conv.run_as(&levels, kernel, &frames[first * input..], tile_images(first), bytes);
         });
         Kept::Levels { bytes, levels_per_unit }
     }

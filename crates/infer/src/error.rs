@@ -102,6 +102,12 @@ pub enum InferError {
         /// Number of classes.
         found: usize,
     },
+    /// The machine does not support a form of the inner loop.
+    #[error("kernel form {found} is not one of this machine, expected one of {}", crate::kernel_forms().join(", "))]
+    KernelForm {
+        /// Id of the form.
+        found: String,
+    },
     /// The pixels are not a whole number of images.
     #[error("{found} pixel values, expected a multiple of {image}, the size of one image")]
     PixelCount {

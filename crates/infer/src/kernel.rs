@@ -1,19 +1,26 @@
 //! The inner loop: dot products of panels of weights with many input windows.
 //!
 //! A *panel* is the weights of [`LANES`] output channels. An output pixel reads a window of the channels-last
-//! input, which is a few *runs* of consecutive bytes, read four at a time. The loop broadcasts four
-//! neighbouring bytes to all lanes, and lane l adds `x0 * w[l][0] + ... + x3 * w[l][3]` to its sum: the
-//! operation of `vpdpbusd` (AVX-512 VNNI, AVX-VNNI) and of `vpmaddubsw` (AVX2). Several pixels are computed
-//! side by side, so that they share each load of weights and enough independent sums hide the latency. If
-//! there are enough registers, two panels are also computed side by side and share each broadcast. LLVM does
-//! not find these instructions in plain loops, so the code names them.
+//! input, which is a few *runs* of consecutive values, read a *step* at a time. The loop broadcasts a step to all
+//! lanes, and lane l adds the products of these neighbours with its own weights to its sum. A form of the loop
+//! multiplies in one of two [`Format`]s:
+//!
+//! - **[`Bytes`]**: a step is four bytes. Lane l adds `x0 * w[l][0] + ... + x3 * w[l][3]`, the operation of
+//!   `vpdpbusd` (AVX-512 VNNI, AVX-VNNI).
+//! - **[`Words`]**: a step is two i16. The operation is `vpmaddwd` and an addition, which AVX2 and AVX-512 without
+//!   VNNI have. AVX2 also has `vpmaddubsw`, which multiplies bytes but adds two products in i16, where 2 * 255 * 127
+//!   saturates. The detour that this needs costs as many multiplications as i16 does, and more if faults make
+//!   weights large; i16 costs the same for all weights.
+//!
+//! Several pixels are computed side by side, so that they share each load of weights and enough independent sums
+//! hide the latency. If there are enough registers, two panels are also computed side by side and share each
+//! broadcast. LLVM does not find these instructions in plain loops, so the code names them.
+//!
+//! In a depthwise convolution a lane reads its own channel. There is nothing to broadcast: the loop interleaves the
+//! channels of two positions of the window, and `vpmaddwd` multiplies both with their weights.
 //!
 //! All forms compute the same i32 sums. Compilation checks that a complete sum fits into i32, so no order of
-//! additions wraps. Only `vpmaddubsw` could saturate, because it adds two products in i16. It cannot saturate
-//! if both weights lie in [-64, 64], since 2 * 255 * 64 = 32,640. Nearly all weights do: all but every eighth
-//! weight of a network trained for in-place protection. The excess of a weight beyond this range is stored in
-//! a sparse second panel ([`Panel::excess`]) and added by the same instruction. The tests compare every form
-//! that the machine supports with nested loops.
+//! additions wraps. The tests compare every form that the machine supports with nested loops.
 //!
 //! This is the only module with `unsafe`, for two reasons: calling a function compiled for instructions that
 //! were detected at run time, and the loads of the inner loop, whose bounds [`Windows::new`] checks once for
@@ -22,9 +29,10 @@
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
-    __m256i, __m512i, _mm256_add_epi32, _mm256_dpbusd_avx_epi32, _mm256_loadu_si256, _mm256_madd_epi16,
-    _mm256_maddubs_epi16, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_storeu_si256, _mm512_dpbusd_epi32,
-    _mm512_loadu_si512, _mm512_set1_epi32, _mm512_storeu_si512,
+    __m256i, __m512i, _mm_loadu_si128, _mm_unpackhi_epi8, _mm_unpacklo_epi8, _mm256_add_epi32,
+    _mm256_cvtepu8_epi16, _mm256_dpbusd_avx_epi32, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_set1_epi32,
+    _mm256_storeu_si256, _mm512_add_epi32, _mm512_dpbusd_epi32, _mm512_loadu_si512, _mm512_madd_epi16,
+    _mm512_set1_epi32, _mm512_storeu_si512,
 };
 
 use crate::requantize::{Bounds, Element};
@@ -32,45 +40,85 @@ use crate::requantize::{Bounds, Element};
 /// Number of output channels in a panel.
 pub(crate) const LANES: usize = 16;
 
-/// Number of neighbouring bytes of a window that are multiplied in one step.
-pub(crate) const QUAD: usize = 4;
+/// Number of bytes after the images of a tile that the loop may read; it multiplies them by weights of zero.
+pub(crate) const SLACK: usize = 16;
+const _: () = assert!(SLACK >= Bytes::STEP && SLACK >= Words::STEP && SLACK >= LANES);
 
-/// The weights of one quad of neighbouring inputs, for each lane.
-pub(crate) type QuadWeights = [[i8; QUAD]; LANES];
+/// Weights of all lanes for one step, aligned to a cache line.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub(crate) struct StepWeights<T>(pub(crate) T);
 
-/// Input windows of equal shape.
-pub(crate) struct Windows<'a> {
-    input: &'a [u8],
-    begins: &'a [u32],
-    runs: &'a [u32],
-    run_quads: usize,
-    /// Length of a window in bytes, from its start to its end.
-    extent: usize,
+/// The number format of products.
+pub(crate) trait Format {
+    /// An input value.
+    type Input: Copy;
+    /// The weights of one step, for each lane.
+    type Weights: Copy;
+    /// Number of neighbouring input values that are multiplied in one step.
+    const STEP: usize;
 }
 
-impl<'a> Windows<'a> {
+/// Products of four u8 inputs and i8 weights in a step.
+pub(crate) struct Bytes;
+
+impl Format for Bytes {
+    type Input = u8;
+    type Weights = StepWeights<[[i8; 4]; LANES]>;
+    const STEP: usize = 4;
+}
+
+/// Products of two i16 in a step.
+pub(crate) struct Words;
+
+impl Format for Words {
+    type Input = i16;
+    type Weights = StepWeights<[[i16; 2]; LANES]>;
+    const STEP: usize = 2;
+}
+
+/// Products of a depthwise convolution: a run is one position of the window, with a u8 input for each lane. Its
+/// weights are i16, two positions in a step.
+pub(crate) struct Depthwise;
+
+impl Format for Depthwise {
+    type Input = u8;
+    type Weights = <Words as Format>::Weights;
+    const STEP: usize = LANES;
+}
+
+/// Input windows of equal shape.
+pub(crate) struct Windows<'a, F: Format> {
+    input: &'a [F::Input],
+    begins: &'a [u32],
+    runs: &'a [u32],
+    run_steps: usize,
+}
+
+impl<'a, F: Format> Windows<'a, F> {
     /// `begins` are the starts of the windows in `input`; `runs` are the starts of the runs in a window; a
-    /// run is `run_quads` quads of bytes.
+    /// run is `run_steps` steps.
     ///
     /// # Panics
     /// Panics if a window leaves the input.
-    pub(crate) fn new(input: &'a [u8], begins: &'a [u32], runs: &'a [u32], run_quads: usize) -> Self {
+    pub(crate) fn new(input: &'a [F::Input], begins: &'a [u32], runs: &'a [u32], run_steps: usize) -> Self {
         let largest = |values: &[u32]| values.iter().fold(0, |most, &value| most.max(value)) as usize;
-        let extent = largest(runs) + run_quads * QUAD;
-        let end = largest(begins) + extent;
+        let end = largest(begins) + largest(runs) + run_steps * F::STEP;
         assert!(begins.is_empty() || end <= input.len(), "a window ends at {end} of {}", input.len());
-        Self { input, begins, runs, run_quads, extent }
+        Self { input, begins, runs, run_steps }
     }
 }
 
 /// The weights of output channels that are computed together, and the requantization of their sums.
+pub(crate) struct Panel<'a, F: Format> {
+    /// Weights run by run; each run has as many steps as a run of the windows.
+    pub(crate) weights: &'a [F::Weights],
+    pub(crate) finish: Finish<'a>,
+}
+
+/// The requantization of a panel's sums.
 #[derive(Clone, Copy)]
-pub(crate) struct Panel<'a> {
-    /// Weights run by run; each run has as many quads as a run of the windows.
-    pub(crate) weights: &'a [QuadWeights],
-    /// Excess of weights beyond [-64, 64], with the byte of the window at which their quad begins; ascending.
-    /// Only for forms with [`Kernel::limit`].
-    pub(crate) excess: &'a [(u32, QuadWeights)],
+pub(crate) struct Finish<'a> {
     /// Initial value of each lane's sum.
     pub(crate) start: &'a [i32; LANES],
     pub(crate) multiplier: &'a [f32; LANES],
@@ -82,7 +130,29 @@ pub(crate) struct Panel<'a> {
     pub(crate) lanes: usize,
 }
 
-/// Ids of the forms of the inner loop that this machine supports: `portable`, `avx2`, `avx-vnni`,
+impl Finish<'_> {
+    /// Requantizes the complete sums of one pixel and writes them to their channels.
+    #[inline(always)]
+    pub(crate) fn write<E: Element>(&self, sums: &[i32; LANES], pixel: &mut [E]) {
+        let mut values = [E::default(); LANES];
+        for (lane, value) in values.iter_mut().enumerate() {
+            *value = self.bounds.finish(sums[lane] as f32 * self.multiplier[lane] + self.offset[lane]);
+        }
+        let channels = &mut pixel[self.channel..];
+        match channels.first_chunk_mut::<LANES>() {
+            Some(full) if self.lanes == LANES => *full = values,
+            _ => copy_some(&mut channels[..self.lanes], &values),
+        }
+    }
+}
+
+/// A function apart from [`Finish::write`], so that there the values of all lanes stay one vector.
+#[inline(never)]
+fn copy_some<E: Element>(channels: &mut [E], values: &[E; LANES]) {
+    channels.copy_from_slice(&values[..channels.len()]);
+}
+
+/// Ids of the forms of the inner loop that this machine supports: `portable`, `avx2`, `avx512`, `avx-vnni`,
 /// `avx512-vnni`. The last one is used. All give the same results.
 pub fn kernel_forms() -> Vec<&'static str> {
     Kernel::available().into_iter().map(Kernel::id).collect()
@@ -92,12 +162,27 @@ dispatch::forms! {
     /// A form of the inner loop that this machine supports.
     pub(crate) Kernel {
         Avx2 = "avx2" if "avx2";
+        Avx512 = "avx512" if "avx2", "avx512f", "avx512bw";
         AvxVnni = "avx-vnni" if "avx2", "avxvnni";
         Avx512Vnni = "avx512-vnni" if "avx2", "avx512f", "avx512vnni";
     }
 }
 
 impl Kernel {
+    /// Returns the form with an id, if this machine supports it.
+    pub(crate) fn of(id: &str) -> Option<Self> {
+        Self::available().into_iter().find(|kernel| kernel.id() == id)
+    }
+
+    /// True if the form multiplies [`Words`], false if [`Bytes`].
+    pub(crate) fn multiplies_words(self) -> bool {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Form::AvxVnni | Form::Avx512Vnni => false,
+            _ => true,
+        }
+    }
+
     /// Runs a plain loop compiled for this machine's vector instructions. Rust neither contracts nor reorders
     /// float operations, so the results are the same in every form.
     pub(crate) fn vectorize<L: Loop>(self, work: L) {
@@ -109,33 +194,43 @@ impl Kernel {
         }
     }
 
-    /// Largest magnitude of a weight in [`Panel::weights`]; a larger one could saturate.
-    pub(crate) fn limit(self) -> Option<i8> {
-        match self.0 {
-            #[cfg(target_arch = "x86_64")]
-            Form::Avx2 => Some(64),
-            _ => None,
-        }
-    }
-
     /// Computes the panels' channels for every window, and writes them to `output` at the window's position
     /// in `pixels`.
     ///
     /// # Panics
-    /// Panics if panels and windows differ in size, or if a pixel lies outside the output.
-    pub(crate) fn run<E: Element>(
+    /// Panics if the form multiplies words, if panels and windows differ in size, or if a pixel lies outside the
+    /// output.
+    pub(crate) fn run_bytes<E: Element>(
         self,
-        windows: &Windows<'_>,
-        panels: &[Panel<'_>],
+        windows: &Windows<'_, Bytes>,
+        panels: &[Panel<'_, Bytes>],
         pixels: &[u32],
         output: &mut [E],
     ) {
-        assert_eq!(windows.begins.len(), pixels.len(), "a pixel for each window");
-        let quads = windows.runs.len() * windows.run_quads;
-        assert!(panels.iter().all(|panel| panel.weights.len() == quads), "weights for each quad of a window");
-        let last = panels.iter().filter_map(|panel| panel.excess.iter().map(|(place, _)| *place).max()).max();
-        let inside = last.is_none_or(|place| place as usize + QUAD <= windows.extent);
-        assert!(inside, "an excess at {last:?} of a window of {} bytes", windows.extent);
+        check(windows, panels, pixels, windows.runs.len() * windows.run_steps);
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `available` made this form, so the machine has AVX2 and AVX-VNNI; panels were measured above.
+            Form::AvxVnni => unsafe { sweep_avxvnni(windows, panels, pixels, output) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `available` made this form, so the machine has AVX-512F and VNNI; as above.
+            Form::Avx512Vnni => unsafe { sweep_avx512vnni(windows, panels, pixels, output) },
+            form => unreachable!("{form:?} multiplies words"),
+        }
+    }
+
+    /// Computes like [`Kernel::run_bytes`].
+    ///
+    /// # Panics
+    /// Panics if the form multiplies bytes; and as [`Kernel::run_bytes`] does.
+    pub(crate) fn run_words<E: Element>(
+        self,
+        windows: &Windows<'_, Words>,
+        panels: &[Panel<'_, Words>],
+        pixels: &[u32],
+        output: &mut [E],
+    ) {
+        check(windows, panels, pixels, windows.runs.len() * windows.run_steps);
         match self.0 {
             // SAFETY: plain arithmetic needs no instruction-set extension; panels were measured above.
             Form::Portable => unsafe { sweep_all::<[i32; LANES], E, 4>(windows, panels, pixels, output) },
@@ -143,13 +238,63 @@ impl Kernel {
             // SAFETY: `available` made this form, so the machine has AVX2; panels were measured above.
             Form::Avx2 => unsafe { sweep_avx2(windows, panels, pixels, output) },
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: `available` made this form, so the machine has AVX2 and AVX-VNNI; as above.
-            Form::AvxVnni => unsafe { sweep_avxvnni(windows, panels, pixels, output) },
+            // SAFETY: `available` made this form, so the machine has AVX-512F and AVX-512BW; as above.
+            Form::Avx512 => unsafe { sweep_avx512(windows, panels, pixels, output) },
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: `available` made this form, so the machine has AVX-512F and VNNI; as above.
-            Form::Avx512Vnni => unsafe { sweep_avx512vnni(windows, panels, pixels, output) },
+            form => unreachable!("{form:?} multiplies bytes"),
         }
     }
+
+    /// Multiplies rows of i16 by the weights of a panel: `sums[t]` becomes the dot products of row t, modulo 2^32.
+    /// A row has two values for each of `weights`.
+    ///
+    /// # Panics
+    /// Panics if the form multiplies bytes, or if there is no row for each of `sums`.
+    pub(crate) fn multiply(
+        self,
+        rows: &[i16],
+        weights: &[<Words as Format>::Weights],
+        sums: &mut [[i32; LANES]],
+    ) {
+        assert_eq!(rows.len(), sums.len() * weights.len() * Words::STEP, "a row for each sum");
+        match self.0 {
+            // SAFETY: plain arithmetic needs no instruction-set extension; rows were measured above.
+            Form::Portable => unsafe { multiply::<[i32; LANES], 4>(rows, weights, sums) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `available` made this form, so the machine has AVX2; rows were measured above.
+            Form::Avx2 => unsafe { multiply_avx2(rows, weights, sums) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `available` made this form, so the machine has AVX-512F and AVX-512BW; as above.
+            Form::Avx512 => unsafe { multiply_avx512(rows, weights, sums) },
+            #[cfg(target_arch = "x86_64")]
+            form => unreachable!("{form:?} multiplies bytes"),
+        }
+    }
+
+    /// Computes a panel of a depthwise convolution like [`Kernel::run_bytes`].
+    ///
+    /// # Panics
+    /// Panics as [`Kernel::run_bytes`] does.
+    pub(crate) fn run_depthwise<E: Element>(
+        self,
+        windows: &Windows<'_, Depthwise>,
+        panel: &Panel<'_, Depthwise>,
+        pixels: &[u32],
+        output: &mut [E],
+    ) {
+        check(windows, std::slice::from_ref(panel), pixels, windows.runs.len().div_ceil(2));
+        match self.0 {
+            Form::Portable => depthwise_portable(windows, panel, pixels, output),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `available` made this form, and each but the portable one needs AVX2; panels were measured above.
+            _ => unsafe { depthwise_avx2(windows, panel, pixels, output) },
+        }
+    }
+}
+
+fn check<F: Format>(windows: &Windows<'_, F>, panels: &[Panel<'_, F>], pixels: &[u32], steps: usize) {
+    assert_eq!(windows.begins.len(), pixels.len(), "a pixel for each window");
+    assert!(panels.iter().all(|panel| panel.weights.len() == steps), "weights for each step of a window");
 }
 
 /// A loop for [`Kernel::vectorize`]. `run` must be inlined, so that it is compiled for the vector
@@ -165,58 +310,95 @@ fn vectorize_avx2<L: Loop>(work: L) {
 }
 
 /// # Safety
-/// Every panel must have a weight for each quad of a window, and its excess inside.
+/// Every panel must have a weight for each step of a window.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-unsafe fn sweep_avx2<E: Element>(w: &Windows<'_>, panels: &[Panel<'_>], pixels: &[u32], output: &mut [E]) {
+unsafe fn sweep_avx2<E: Element>(
+    w: &Windows<'_, Words>,
+    panels: &[Panel<'_, Words>],
+    pixels: &[u32],
+    output: &mut [E],
+) {
     // SAFETY: compiled for, and only called with, AVX2; the caller's promise is this function's own.
-    unsafe { sweep_all::<Saturating, E, 4>(w, panels, pixels, output) }
+    unsafe { sweep_all::<WordHalves, E, 6>(w, panels, pixels, output) }
 }
 
 /// # Safety
-/// Every panel must have a weight for each quad of a window, and its excess inside.
+/// Every panel must have a weight for each step of a window.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn sweep_avx512<E: Element>(
+    w: &Windows<'_, Words>,
+    panels: &[Panel<'_, Words>],
+    pixels: &[u32],
+    output: &mut [E],
+) {
+    // SAFETY: compiled for, and only called with, AVX-512F and AVX-512BW; the caller's promise is this function's own.
+    unsafe { sweep_pairs::<Word512, E, 8>(w, panels, pixels, output) }
+}
+
+/// # Safety
+/// Every panel must have a weight for each step of a window.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,avxvnni")]
-unsafe fn sweep_avxvnni<E: Element>(w: &Windows<'_>, panels: &[Panel<'_>], pixels: &[u32], output: &mut [E]) {
+unsafe fn sweep_avxvnni<E: Element>(
+    w: &Windows<'_, Bytes>,
+    panels: &[Panel<'_, Bytes>],
+    pixels: &[u32],
+    output: &mut [E],
+) {
     // SAFETY: compiled for, and only called with, AVX2 and AVX-VNNI; the caller's promise is this function's own.
-    unsafe { sweep_all::<[__m256i; 2], E, 4>(w, panels, pixels, output) }
+    unsafe { sweep_all::<ByteHalves, E, 4>(w, panels, pixels, output) }
 }
 
 /// # Safety
-/// Every panel must have a weight for each quad of a window, and its excess inside.
+/// Every panel must have a weight for each step of a window.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512vnni")]
 unsafe fn sweep_avx512vnni<E: Element>(
-    w: &Windows<'_>,
-    panels: &[Panel<'_>],
+    w: &Windows<'_, Bytes>,
+    panels: &[Panel<'_, Bytes>],
+    pixels: &[u32],
+    output: &mut [E],
+) {
+    // SAFETY: compiled for, and only called with, AVX-512F and VNNI; the caller's promise is this function's own.
+    unsafe { sweep_pairs::<Byte512, E, 8>(w, panels, pixels, output) }
+}
+
+/// Computes all panels, two at a time.
+///
+/// # Safety
+/// See [`sweep_all`].
+#[inline(always)]
+unsafe fn sweep_pairs<S: Sums, E: Element, const P: usize>(
+    w: &Windows<'_, S::Format>,
+    panels: &[Panel<'_, S::Format>],
     pixels: &[u32],
     output: &mut [E],
 ) {
     let (pairs, single) = panels.as_chunks::<2>();
     for pair in pairs {
-        // SAFETY: compiled for, and only called with, AVX-512F and VNNI; the caller's promise is this
-        // function's own.
-        unsafe { sweep::<__m512i, E, 8, 2>(w, pair, pixels, output) };
+        // SAFETY: the caller's promises are this function's own.
+        unsafe { sweep::<S, E, P, 2>(w, pair, pixels, output) };
     }
     // SAFETY: as above.
-    unsafe { sweep_all::<__m512i, E, 8>(w, single, pixels, output) };
+    unsafe { sweep_all::<S, E, P>(w, single, pixels, output) };
 }
 
 /// Computes all panels, one after the other.
 ///
 /// # Safety
-/// The machine must have the instructions of `S`; every panel must have a weight for each quad of a window,
-/// and its excess inside.
+/// The machine must have the instructions of `S`; every panel must have a weight for each step of a window.
 #[inline(always)]
 unsafe fn sweep_all<S: Sums, E: Element, const P: usize>(
-    w: &Windows<'_>,
-    panels: &[Panel<'_>],
+    w: &Windows<'_, S::Format>,
+    panels: &[Panel<'_, S::Format>],
     pixels: &[u32],
     output: &mut [E],
 ) {
     for panel in panels {
         // SAFETY: the caller's promises are this function's own.
-        unsafe { sweep::<S, E, P, 1>(w, &[*panel], pixels, output) };
+        unsafe { sweep::<S, E, P, 1>(w, std::array::from_ref(panel), pixels, output) };
     }
 }
 
@@ -226,8 +408,8 @@ unsafe fn sweep_all<S: Sums, E: Element, const P: usize>(
 /// See [`sweep_all`].
 #[inline(always)]
 unsafe fn sweep<S: Sums, E: Element, const P: usize, const N: usize>(
-    w: &Windows<'_>,
-    panels: &[Panel<'_>; N],
+    w: &Windows<'_, S::Format>,
+    panels: &[Panel<'_, S::Format>; N],
     pixels: &[u32],
     output: &mut [E],
 ) {
@@ -245,95 +427,56 @@ unsafe fn sweep<S: Sums, E: Element, const P: usize, const N: usize>(
 /// See [`sweep_all`].
 #[inline(always)]
 unsafe fn together<S: Sums, E: Element, const P: usize, const N: usize>(
-    w: &Windows<'_>,
-    panels: &[Panel<'_>; N],
+    w: &Windows<'_, S::Format>,
+    panels: &[Panel<'_, S::Format>; N],
     first: usize,
     pixels: &[u32],
     output: &mut [E],
 ) -> usize {
     let begins = w.begins[first..].as_chunks::<P>().0;
+    let weights = panels.each_ref().map(|panel| panel.weights);
+    let start = panels.each_ref().map(|panel| panel.finish.start);
     for (begins, pixels) in begins.iter().zip(pixels[first..].as_chunks::<P>().0) {
         // SAFETY: the caller's promises are this function's own, and `begins` are of `w`.
-        let sums = unsafe { dot::<S, P, N>(w, panels, begins) };
+        let sums = unsafe { dot::<S, P, N>(w, weights, start, begins) };
         for (sums, &pixel) in sums.into_iter().zip(pixels) {
-            // SAFETY: as above.
-            unsafe { finish(sums, panels, &mut output[pixel as usize..]) };
+            for (sums, panel) in sums.into_iter().zip(panels) {
+                // SAFETY: as above.
+                let sums = unsafe { sums.to_array() };
+                panel.finish.write(&sums, &mut output[pixel as usize..]);
+            }
         }
     }
     first + begins.len() * P
 }
 
-/// Requantizes the sums of one pixel and writes them to their channels.
-///
-/// # Safety
-/// The machine must have the instructions of `S`.
-#[inline(always)]
-unsafe fn finish<S: Sums, E: Element, const N: usize>(
-    sums: [S; N],
-    panels: &[Panel<'_>; N],
-    pixel: &mut [E],
-) {
-    for (sums, panel) in sums.into_iter().zip(panels) {
-        // SAFETY: the caller's promise is this function's own.
-        let sums = unsafe { sums.to_array() };
-        let mut values = [E::default(); LANES];
-        for (lane, value) in values.iter_mut().enumerate() {
-            *value = panel.bounds.finish(sums[lane] as f32 * panel.multiplier[lane] + panel.offset[lane]);
-        }
-        let channels = &mut pixel[panel.channel..];
-        match channels.first_chunk_mut::<LANES>() {
-            Some(full) if panel.lanes == LANES => *full = values,
-            _ => copy_some(&mut channels[..panel.lanes], &values),
-        }
-    }
-}
-
-/// A function apart from [`finish`], so that in `finish` the values of all lanes stay one vector.
-#[inline(never)]
-fn copy_some<E: Element>(channels: &mut [E], values: &[E; LANES]) {
-    channels.copy_from_slice(&values[..channels.len()]);
-}
-
-/// Returns the sums of `N` panels for `P` windows.
+/// Returns the sums of `N` panels for `P` windows, which begin with `start`.
 ///
 /// # Safety
 /// See [`sweep_all`]; `begins` must be starts of windows.
 #[inline(always)]
 unsafe fn dot<S: Sums, const P: usize, const N: usize>(
-    w: &Windows<'_>,
-    panels: &[Panel<'_>; N],
+    w: &Windows<'_, S::Format>,
+    weights: [&[<S::Format as Format>::Weights]; N],
+    start: [&[i32; LANES]; N],
     begins: &[u32; P],
 ) -> [[S; N]; P] {
     // SAFETY: the caller's promise about `S` is this function's own.
-    let mut sums = [panels.map(|panel| unsafe { S::start(panel.start) }); P];
+    let mut sums = [start.map(|start| unsafe { S::start(start) }); P];
     let begins = begins.map(|begin| begin as usize);
     for (run, &offset) in w.runs.iter().enumerate() {
         // SAFETY: `Windows::new` found every run of every window inside the input.
         let base = begins.map(|begin| unsafe { w.input.as_ptr().add(begin + offset as usize) });
-        for quad in 0..w.run_quads {
-            let weights = panels.map(|panel| {
-                // SAFETY: the caller promises a weight for each quad of a run.
-                unsafe { S::load(panel.weights.get_unchecked(run * w.run_quads + quad)) }
+        for step in 0..w.run_steps {
+            let weights = weights.map(|weights| {
+                // SAFETY: the caller promises a weight for each step of a run.
+                unsafe { S::load(weights.get_unchecked(run * w.run_steps + step)) }
             });
             for (sums, base) in sums.iter_mut().zip(base) {
-                // SAFETY: the quad lies in the run, which is inside the input.
-                let x = unsafe { base.add(quad * QUAD).cast::<[u8; QUAD]>().read() };
                 for (sum, weights) in sums.iter_mut().zip(weights) {
-                    // SAFETY: the caller's promise about `S` is this function's own.
-                    *sum = unsafe { sum.add_products(x, weights) };
-                }
-            }
-        }
-    }
-    for (n, panel) in panels.iter().enumerate() {
-        for (offset, weights) in panel.excess {
-            // SAFETY: the caller's promise about `S` is this function's own.
-            let weights = unsafe { S::load(weights) };
-            for (sums, begin) in sums.iter_mut().zip(begins) {
-                // SAFETY: `Kernel::run` found the quad inside the window, which is inside the input; as above.
-                unsafe {
-                    let x = w.input.as_ptr().add(begin + *offset as usize).cast::<[u8; QUAD]>().read();
-                    sums[n] = sums[n].add_products(x, weights);
+                    // SAFETY: the step lies in the run, which is inside the input; the caller's promise about `S` is
+                    // this function's own.
+                    *sum = unsafe { sum.add_products(base.add(step * S::Format::STEP), weights) };
                 }
             }
         }
@@ -341,20 +484,130 @@ unsafe fn dot<S: Sums, const P: usize, const N: usize>(
     sums
 }
 
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+unsafe fn multiply_avx2(rows: &[i16], weights: &[<Words as Format>::Weights], sums: &mut [[i32; LANES]]) {
+    // SAFETY: compiled for, and only called with, AVX2.
+    unsafe { multiply::<WordHalves, 6>(rows, weights, sums) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn multiply_avx512(rows: &[i16], weights: &[<Words as Format>::Weights], sums: &mut [[i32; LANES]]) {
+    // SAFETY: compiled for, and only called with, AVX-512F and AVX-512BW.
+    unsafe { multiply::<Word512, 12>(rows, weights, sums) }
+}
+
+/// Multiplies rows by the weights of a panel: `P` at a time, then 4, then one by one.
+///
+/// # Safety
+/// The machine must have the instructions of `S`; there must be a row for each of `sums`.
+#[inline(always)]
+unsafe fn multiply<S: Sums<Format = Words>, const P: usize>(
+    rows: &[i16],
+    weights: &[<Words as Format>::Weights],
+    sums: &mut [[i32; LANES]],
+) {
+    let windows = Windows { input: rows, begins: &[], runs: &[0], run_steps: weights.len() };
+    // SAFETY: the caller's promises are this function's own.
+    unsafe {
+        let done = multiply_some::<S, P>(&windows, weights, 0, sums);
+        let done = multiply_some::<S, 4>(&windows, weights, done, sums);
+        multiply_some::<S, 1>(&windows, weights, done, sums);
+    }
+}
+
+/// Multiplies the rows from `first` on, `P` at a time. Returns the index of the first row that is left.
+///
+/// # Safety
+/// See [`multiply`].
+#[inline(always)]
+unsafe fn multiply_some<S: Sums<Format = Words>, const P: usize>(
+    windows: &Windows<'_, Words>,
+    weights: &[<Words as Format>::Weights],
+    first: usize,
+    sums: &mut [[i32; LANES]],
+) -> usize {
+    let row = weights.len() * Words::STEP;
+    let chunks = sums[first..].as_chunks_mut::<P>().0;
+    let count = chunks.len();
+    for (chunk, sums) in chunks.iter_mut().enumerate() {
+        let begins = std::array::from_fn(|i| ((first + chunk * P + i) * row) as u32);
+        // SAFETY: the caller promises a row for each of the sums.
+        let found = unsafe { dot::<S, P, 1>(windows, [weights], [&[0; LANES]], &begins) };
+        for (to, [sums]) in sums.iter_mut().zip(found) {
+            // SAFETY: the caller's promise about `S` is this function's own.
+            *to = unsafe { sums.to_array() };
+        }
+    }
+    first + count * P
+}
+
+fn depthwise_portable<E: Element>(
+    w: &Windows<'_, Depthwise>,
+    panel: &Panel<'_, Depthwise>,
+    pixels: &[u32],
+    output: &mut [E],
+) {
+    for (&begin, &pixel) in w.begins.iter().zip(pixels) {
+        let mut sums = *panel.finish.start;
+        for (position, &run) in w.runs.iter().enumerate() {
+            let x = &w.input[begin as usize + run as usize..][..LANES];
+            let weights = &panel.weights[position / 2].0;
+            for ((sum, x), weights) in sums.iter_mut().zip(x).zip(weights) {
+                *sum += i32::from(*x) * i32::from(weights[position % 2]);
+            }
+        }
+        panel.finish.write(&sums, &mut output[pixel as usize..]);
+    }
+}
+
+/// # Safety
+/// The panel must have a weight for each two runs of a window.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+unsafe fn depthwise_avx2<E: Element>(
+    w: &Windows<'_, Depthwise>,
+    panel: &Panel<'_, Depthwise>,
+    pixels: &[u32],
+    output: &mut [E],
+) {
+    for (&begin, &pixel) in w.begins.iter().zip(pixels) {
+        // SAFETY: compiled for, and only called with, AVX2; `Windows::new` found every run of every window inside
+        // the input, and the caller promises the weights. Without a second position its weights are zero.
+        let sums = unsafe {
+            let base = w.input.as_ptr().add(begin as usize);
+            let load = |run: u32| _mm_loadu_si128(base.add(run as usize).cast());
+            let mut sums = WordHalves::start(panel.finish.start);
+            for (runs, weights) in w.runs.chunks(2).zip(panel.weights) {
+                let (a, b) = (load(runs[0]), load(runs[runs.len() - 1]));
+                let [low, high] = WordHalves::load(weights);
+                let low = _mm256_madd_epi16(_mm256_cvtepu8_epi16(_mm_unpacklo_epi8(a, b)), low);
+                let high = _mm256_madd_epi16(_mm256_cvtepu8_epi16(_mm_unpackhi_epi8(a, b)), high);
+                sums.0 = [_mm256_add_epi32(sums.0[0], low), _mm256_add_epi32(sums.0[1], high)];
+            }
+            sums.to_array()
+        };
+        panel.finish.write(&sums, &mut output[pixel as usize..]);
+    }
+}
+
 /// The i32 sums of all lanes for one pixel.
 ///
 /// The methods are unsafe because an implementation may need instructions that the machine lacks.
 trait Sums: Copy {
-    type Weights: Copy;
+    type Format: Format;
+    type Loaded: Copy;
     unsafe fn start(values: &[i32; LANES]) -> Self;
-    unsafe fn load(weights: &QuadWeights) -> Self::Weights;
-    /// Adds the products of `x` with each lane's weights.
-    unsafe fn add_products(self, x: [u8; QUAD], weights: Self::Weights) -> Self;
+    unsafe fn load(weights: &<Self::Format as Format>::Weights) -> Self::Loaded;
+    /// Adds the products of the step at `x` with each lane's weights.
+    unsafe fn add_products(self, x: *const <Self::Format as Format>::Input, weights: Self::Loaded) -> Self;
     unsafe fn to_array(self) -> [i32; LANES];
 }
 
 impl Sums for [i32; LANES] {
-    type Weights = QuadWeights;
+    type Format = Words;
+    type Loaded = <Words as Format>::Weights;
 
     #[inline(always)]
     unsafe fn start(values: &[i32; LANES]) -> Self {
@@ -362,14 +615,17 @@ impl Sums for [i32; LANES] {
     }
 
     #[inline(always)]
-    unsafe fn load(weights: &QuadWeights) -> QuadWeights {
+    unsafe fn load(weights: &Self::Loaded) -> Self::Loaded {
         *weights
     }
 
     #[inline(always)]
-    unsafe fn add_products(mut self, x: [u8; QUAD], weights: QuadWeights) -> Self {
-        for (sum, w) in self.iter_mut().zip(weights) {
-            *sum += x.iter().zip(w).map(|(&x, w)| i32::from(x) * i32::from(w)).sum::<i32>();
+    unsafe fn add_products(mut self, x: *const i16, weights: Self::Loaded) -> Self {
+        // SAFETY: the caller promises a step of two values.
+        let [x, y] = unsafe { x.cast::<[i16; 2]>().read() };
+        for (sum, [w, v]) in self.iter_mut().zip(weights.0) {
+            let pair = i32::from(x) * i32::from(w) + i32::from(y) * i32::from(v);
+            *sum = sum.wrapping_add(pair);
         }
         self
     }
@@ -401,14 +657,24 @@ unsafe fn store_halves(halves: [__m256i; 2]) -> [i32; LANES] {
     out
 }
 
-/// Sums with AVX2. Products of two neighbours are added in i16, so weights must be in [-64, 64].
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn store_512(sums: __m512i) -> [i32; LANES] {
+    let mut out = [0; LANES];
+    // SAFETY: the caller promises AVX-512F; `out` is 64 bytes, one unaligned vector.
+    unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), sums) };
+    out
+}
+
+/// Sums with AVX2.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
-struct Saturating([__m256i; 2]);
+struct WordHalves([__m256i; 2]);
 
 #[cfg(target_arch = "x86_64")]
-impl Sums for Saturating {
-    type Weights = [__m256i; 2];
+impl Sums for WordHalves {
+    type Format = Words;
+    type Loaded = [__m256i; 2];
 
     #[inline(always)]
     unsafe fn start(values: &[i32; LANES]) -> Self {
@@ -417,22 +683,19 @@ impl Sums for Saturating {
     }
 
     #[inline(always)]
-    unsafe fn load(weights: &QuadWeights) -> [__m256i; 2] {
+    unsafe fn load(weights: &<Words as Format>::Weights) -> [__m256i; 2] {
         // SAFETY: the caller promises AVX2; `weights` is 64 bytes.
-        unsafe { load_halves(weights.as_ptr().cast()) }
+        unsafe { load_halves(weights.0.as_ptr().cast()) }
     }
 
     #[inline(always)]
-    unsafe fn add_products(self, x: [u8; QUAD], weights: [__m256i; 2]) -> Self {
-        let add = |sums: __m256i, weights: __m256i| {
-            // SAFETY: the caller promises AVX2.
-            unsafe {
-                let x = _mm256_set1_epi32(i32::from_le_bytes(x));
-                let pairs = _mm256_maddubs_epi16(x, weights);
-                _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
-            }
-        };
-        Self([add(self.0[0], weights[0]), add(self.0[1], weights[1])])
+    unsafe fn add_products(self, x: *const i16, weights: [__m256i; 2]) -> Self {
+        // SAFETY: the caller promises AVX2 and a step of two values.
+        unsafe {
+            let x = _mm256_set1_epi32(x.cast::<i32>().read_unaligned());
+            let add = |sums, weights| _mm256_add_epi32(sums, _mm256_madd_epi16(x, weights));
+            Self([add(self.0[0], weights[0]), add(self.0[1], weights[1])])
+        }
     }
 
     #[inline(always)]
@@ -442,67 +705,118 @@ impl Sums for Saturating {
     }
 }
 
+/// Sums with AVX-512BW.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy)]
+struct Word512(__m512i);
+
+#[cfg(target_arch = "x86_64")]
+impl Sums for Word512 {
+    type Format = Words;
+    type Loaded = __m512i;
+
+    #[inline(always)]
+    unsafe fn start(values: &[i32; LANES]) -> Self {
+        // SAFETY: the caller promises AVX-512F; `values` is 64 bytes.
+        Self(unsafe { _mm512_loadu_si512(values.as_ptr().cast()) })
+    }
+
+    #[inline(always)]
+    unsafe fn load(weights: &<Words as Format>::Weights) -> __m512i {
+        // SAFETY: the caller promises AVX-512F; `weights` is 64 bytes.
+        unsafe { _mm512_loadu_si512(weights.0.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_products(self, x: *const i16, weights: __m512i) -> Self {
+        // SAFETY: the caller promises AVX-512F, AVX-512BW and a step of two values.
+        unsafe {
+            let x = _mm512_set1_epi32(x.cast::<i32>().read_unaligned());
+            Self(_mm512_add_epi32(self.0, _mm512_madd_epi16(x, weights)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn to_array(self) -> [i32; LANES] {
+        // SAFETY: the caller promises AVX-512F.
+        unsafe { store_512(self.0) }
+    }
+}
+
 /// Sums with AVX-VNNI.
 #[cfg(target_arch = "x86_64")]
-impl Sums for [__m256i; 2] {
-    type Weights = [__m256i; 2];
+#[derive(Clone, Copy)]
+struct ByteHalves([__m256i; 2]);
+
+#[cfg(target_arch = "x86_64")]
+impl Sums for ByteHalves {
+    type Format = Bytes;
+    type Loaded = [__m256i; 2];
 
     #[inline(always)]
     unsafe fn start(values: &[i32; LANES]) -> Self {
         // SAFETY: the caller promises AVX2; `values` is 64 bytes.
-        unsafe { load_halves(values.as_ptr().cast()) }
+        Self(unsafe { load_halves(values.as_ptr().cast()) })
     }
 
     #[inline(always)]
-    unsafe fn load(weights: &QuadWeights) -> [__m256i; 2] {
+    unsafe fn load(weights: &<Bytes as Format>::Weights) -> [__m256i; 2] {
         // SAFETY: the caller promises AVX2; `weights` is 64 bytes.
-        unsafe { load_halves(weights.as_ptr().cast()) }
+        unsafe { load_halves(weights.0.as_ptr().cast()) }
     }
 
     #[inline(always)]
-    unsafe fn add_products(self, x: [u8; QUAD], weights: [__m256i; 2]) -> Self {
-        // SAFETY: the caller promises AVX2 and AVX-VNNI.
+    unsafe fn add_products(self, x: *const u8, weights: [__m256i; 2]) -> Self {
+        // SAFETY: the caller promises AVX2, AVX-VNNI and a step of four bytes.
         unsafe {
-            let x = _mm256_set1_epi32(i32::from_le_bytes(x));
-            [_mm256_dpbusd_avx_epi32(self[0], x, weights[0]), _mm256_dpbusd_avx_epi32(self[1], x, weights[1])]
+            let x = _mm256_set1_epi32(x.cast::<i32>().read_unaligned());
+            let add = |sums, weights| _mm256_dpbusd_avx_epi32(sums, x, weights);
+            Self([add(self.0[0], weights[0]), add(self.0[1], weights[1])])
         }
     }
 
     #[inline(always)]
     unsafe fn to_array(self) -> [i32; LANES] {
         // SAFETY: the caller promises AVX2.
-        unsafe { store_halves(self) }
+        unsafe { store_halves(self.0) }
     }
 }
 
+/// Sums with AVX-512 VNNI.
 #[cfg(target_arch = "x86_64")]
-impl Sums for __m512i {
-    type Weights = __m512i;
+#[derive(Clone, Copy)]
+struct Byte512(__m512i);
+
+#[cfg(target_arch = "x86_64")]
+impl Sums for Byte512 {
+    type Format = Bytes;
+    type Loaded = __m512i;
 
     #[inline(always)]
     unsafe fn start(values: &[i32; LANES]) -> Self {
         // SAFETY: the caller promises AVX-512F; `values` is 64 bytes.
-        unsafe { _mm512_loadu_si512(values.as_ptr().cast()) }
+        Self(unsafe { _mm512_loadu_si512(values.as_ptr().cast()) })
     }
 
     #[inline(always)]
-    unsafe fn load(weights: &QuadWeights) -> __m512i {
+    unsafe fn load(weights: &<Bytes as Format>::Weights) -> __m512i {
         // SAFETY: the caller promises AVX-512F; `weights` is 64 bytes.
-        unsafe { _mm512_loadu_si512(weights.as_ptr().cast()) }
+        unsafe { _mm512_loadu_si512(weights.0.as_ptr().cast()) }
     }
 
     #[inline(always)]
-    unsafe fn add_products(self, x: [u8; QUAD], weights: __m512i) -> Self {
-        // SAFETY: the caller promises AVX-512F and VNNI.
-        unsafe { _mm512_dpbusd_epi32(self, _mm512_set1_epi32(i32::from_le_bytes(x)), weights) }
+    unsafe fn add_products(self, x: *const u8, weights: __m512i) -> Self {
+        // SAFETY: the caller promises AVX-512F, VNNI and a step of four bytes.
+        unsafe {
+            let x = _mm512_set1_epi32(x.cast::<i32>().read_unaligned());
+            Self(_mm512_dpbusd_epi32(self.0, x, weights))
+        }
     }
 
     #[inline(always)]
     unsafe fn to_array(self) -> [i32; LANES] {
-        let mut out = [0; LANES];
-        // SAFETY: the caller promises AVX-512F; `out` is 64 bytes, one unaligned vector.
-        unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), self) };
-        out
+        // SAFETY: the caller promises AVX-512F.
+        unsafe { store_512(self.0) }
     }
 }
 
@@ -513,11 +827,11 @@ mod tests {
     #[test]
     #[should_panic(expected = "a window ends at 25 of 24")]
     fn a_window_outside_is_a_bug() {
-        Windows::new(&[0; 24], &[0, 3, 1], &[0, 10], 3);
+        Windows::<Bytes>::new(&[0; 24], &[0, 3, 1], &[0, 10], 3);
     }
 
     #[test]
     fn no_windows_need_no_input() {
-        Windows::new(&[], &[], &[0, 10], 3);
+        Windows::<Bytes>::new(&[], &[], &[0, 10], 3);
     }
 }

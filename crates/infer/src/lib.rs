@@ -68,6 +68,7 @@ mod network;
 mod requantize;
 mod step;
 mod value;
+mod winograd;
 
 pub use baseline::Baseline;
 pub use dynamic::{DYNAMIC_EVALUATOR, DynamicNetwork};

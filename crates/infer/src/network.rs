@@ -14,7 +14,7 @@ use rayon::prelude::*;
 
 use crate::InferError;
 use crate::compile::{Compiled, Tile, compile};
-use crate::conv::{Conv, Layers};
+use crate::conv::{Conv, Layers, Pixels};
 use crate::kernel::{Kernel, Loop};
 use crate::requantize::Element;
 use crate::step::{Operand, Step, Target, Work};
@@ -102,7 +102,20 @@ impl Network {
     /// misshaped, not finite or not positive; a running variance is -epsilon or less; or the exact sum of a
     /// layer may overflow i32.
     pub fn new(graph: &Graph, checkpoint: &Checkpoint) -> Result<Self, InferError> {
-        let kernel = Kernel::fastest();
+        Self::with(graph, checkpoint, Kernel::fastest())
+    }
+
+    /// Compiles like [`Network::new`], for a form of the inner loop by its id in
+    /// [`kernel_forms`](crate::kernel_forms). All give the same results; this is for measuring and testing them.
+    ///
+    /// # Errors
+    /// The machine does not support this form; or an error of [`Network::new`].
+    pub fn with_kernel_form(graph: &Graph, checkpoint: &Checkpoint, form: &str) -> Result<Self, InferError> {
+        let kernel = Kernel::of(form).ok_or_else(|| InferError::KernelForm { found: form.into() })?;
+        Self::with(graph, checkpoint, kernel)
+    }
+
+    fn with(graph: &Graph, checkpoint: &Checkpoint, kernel: Kernel) -> Result<Self, InferError> {
         Ok(Self { compiled: compile(graph, checkpoint, kernel)?, kernel, arenas: Mutex::new(Vec::new()) })
     }
 
@@ -361,7 +374,7 @@ impl Network {
                 }
             }
             Work::Conv(conv) => {
-                conv.run(self.kernel, 0..conv.panels(), inputs[0], conv.windows(images), output);
+                conv.run(self.kernel, 0..conv.panels(), inputs[0], Pixels::Of(images), output);
             }
             _ => self.kernel.vectorize(Rows { step, inputs, output }),
         }
