@@ -12,6 +12,7 @@ use crate::{BLOCK, MemoryImage, Protection, StatusCounts};
 
 pub(crate) use self::kernel::Code;
 pub use self::kernel::Kernel;
+pub(crate) use self::kernel::Loop;
 use self::kernel::{GROUP_BLOCKS, bytes_before_lines};
 
 /// A code's loops over whole memories, at the speed of memory where nearly all words are clean.

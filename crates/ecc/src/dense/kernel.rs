@@ -102,6 +102,19 @@ impl Kernel {
         self.run(code, Encode { weights: bytes(weights), data, check });
     }
 
+    /// Runs a plain loop compiled for this machine's vector instructions.
+    pub(crate) fn vectorize<L: Loop>(self, work: L) {
+        match self.0 {
+            Form::Portable => work.run(),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `available` made this form, so the machine has AVX2.
+            Form::Avx2 => unsafe { vectorize_avx2(work) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `available` made this form, so the machine has AVX-512F and AVX-512BW.
+            Form::Avx512 => unsafe { vectorize_avx512(work) },
+        }
+    }
+
     fn run(self, code: Code<'_>, sweep: impl Sweep) {
         match self.0 {
             Form::Portable => portable::run(code, sweep),
@@ -113,6 +126,23 @@ impl Kernel {
             Form::Avx512 => unsafe { avx512::run(code, sweep) },
         }
     }
+}
+
+/// A loop for [`Kernel::vectorize`]. `run` must be inlined, so that it is compiled for the vector instructions.
+pub(crate) trait Loop {
+    fn run(self);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn vectorize_avx2<L: Loop>(work: L) {
+    work.run();
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn vectorize_avx512<L: Loop>(work: L) {
+    work.run();
 }
 
 /// # Safety

@@ -27,19 +27,18 @@ impl WeightCode for Cep {
     }
 
     /// Bit 1 for the upper chunk, bit 0 for the lower.
+    #[inline(always)]
     fn syndrome(byte: u8, _: u8) -> u8 {
         (byte ^ parities(byte)) & 0b11
     }
 
+    #[inline(always)]
     fn read(byte: u8, syndrome: u8) -> (i8, WordStatus) {
-        let (kept, status) = match syndrome {
-            0 => (byte, WordStatus::Clean),
-            0b10 => (byte & LOWER, WordStatus::Detected),
-            0b01 => (byte & UPPER, WordStatus::Detected),
-            _ => (0, WordStatus::Detected),
-        };
-        let magnitude = (kept & 0x7f & (UPPER | LOWER)).cast_signed();
-        (if kept & 0x80 == 0 { magnitude } else { -magnitude }, status)
+        let upper = if syndrome & 0b10 == 0 { byte & UPPER } else { 0 };
+        let lower = if syndrome & 0b01 == 0 { byte & LOWER } else { 0 };
+        let status = if syndrome == 0 { WordStatus::Clean } else { WordStatus::Detected };
+        let magnitude = (upper & 0x7f | lower).cast_signed();
+        (if upper & 0x80 == 0 { magnitude } else { -magnitude }, status)
     }
 
     fn class_of(weight: i8) -> usize {
@@ -49,6 +48,7 @@ impl WeightCode for Cep {
 }
 
 /// Parities of both chunks, at their bits.
+#[inline(always)]
 fn parities(byte: u8) -> u8 {
     parity(byte & UPPER) << 1 | parity(byte & LOWER)
 }

@@ -17,10 +17,12 @@ impl WeightCode for MsbTmr {
     }
 
     /// Copies that differ from bit 7.
+    #[inline(always)]
     fn syndrome(byte: u8, checks: u8) -> u8 {
         checks ^ (0b11 * (byte >> 7))
     }
 
+    #[inline(always)]
     fn read(byte: u8, syndrome: u8) -> (i8, WordStatus) {
         // Both copies differ from the bit, and outvote it.
         let flip = if syndrome == 0b11 { 0x80 } else { 0 };

@@ -20,10 +20,12 @@ impl WeightCode for Mset {
     }
 
     /// Copies that differ from bit 7.
+    #[inline(always)]
     fn syndrome(byte: u8, _: u8) -> u8 {
         (byte ^ (COPIES * (byte >> 7))) & COPIES
     }
 
+    #[inline(always)]
     fn read(byte: u8, syndrome: u8) -> (i8, WordStatus) {
         // Both copies differ from the bit, and outvote it.
         let flip = if syndrome == 0b11 { 0x80 } else { 0 };

@@ -2,9 +2,16 @@ use std::fmt::Debug;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use crate::{BLOCK, Constraint, MemoryImage, OutcomeDistribution, Protection, WordShape, WordStatus};
+use crate::dense::Loop;
+use crate::{
+    BLOCK, Constraint, Kernel, MemoryImage, OutcomeDistribution, Protection, StatusCounts, WordShape,
+    WordStatus,
+};
 
 /// A code whose word stores one weight, in a byte and in check bits beside it. Any weight can be stored.
+///
+/// Whole memories are read [`TOGETHER`] words at a time, in a loop that the compiler vectorizes. So `syndrome` and `read`
+/// are inlined, and have no branch that is more than a choice between two values.
 pub(super) trait WeightCode: Debug + Send + Sync {
     /// Name in experiments and records.
     const ID: &'static str;
@@ -35,11 +42,70 @@ pub(super) trait WeightCode: Debug + Send + Sync {
 
 /// Protection of each weight by itself.
 #[derive(Debug)]
-pub(super) struct PerWeight<C>(PhantomData<C>);
+pub(super) struct PerWeight<C> {
+    kernel: Kernel,
+    code: PhantomData<C>,
+}
 
 impl<C: WeightCode> PerWeight<C> {
-    pub(super) fn shared() -> Arc<Self> {
-        Arc::new(Self(PhantomData))
+    pub(super) fn shared(kernel: Kernel) -> Arc<Self> {
+        Arc::new(Self { kernel, code: PhantomData })
+    }
+}
+
+/// Number of words that are read together, whole bytes of check bits.
+const TOGETHER: usize = 64;
+
+/// Reads a whole memory.
+struct Read<'a, C> {
+    code: PhantomData<C>,
+    data: &'a [u8],
+    check: &'a [u8],
+    plane: &'a mut [i8],
+    counts: &'a mut StatusCounts,
+}
+
+impl<C: WeightCode> Read<'_, C> {
+    #[inline(always)]
+    fn read<const N: usize>(data: &[u8; N], check: &[u8], weights: &mut [i8; N], counts: &mut StatusCounts) {
+        let mut checks = [0; N];
+        if let Some(words) = 8usize.checked_div(C::CHECK_BITS) {
+            for (checks, byte) in checks.chunks_exact_mut(words).zip(check) {
+                for (i, checks) in checks.iter_mut().enumerate() {
+                    *checks = byte >> (i * C::CHECK_BITS) & (u8::MAX >> (8 - C::CHECK_BITS));
+                }
+            }
+        }
+        let mut statuses = [0; N];
+        for i in 0..N {
+            let (weight, status) = C::read(data[i], C::syndrome(data[i], checks[i]));
+            (weights[i], statuses[i]) = (weight, status as u8);
+        }
+        if statuses != [WordStatus::Clean as u8; N] {
+            let number = |status| statuses.iter().filter(|found| **found == status as u8).count() as u64;
+            counts.corrected += number(WordStatus::Corrected);
+            counts.detected += number(WordStatus::Detected);
+        }
+    }
+}
+
+impl<C: WeightCode> Loop for Read<'_, C> {
+    #[inline(always)]
+    fn run(self) {
+        let Self { data, check, plane, counts, .. } = self;
+        let (most, rest) = data.as_chunks::<TOGETHER>();
+        let (weights, weights_rest) = plane.as_chunks_mut::<TOGETHER>();
+        let (check, check_rest) = check.split_at(most.len() * TOGETHER * C::CHECK_BITS / 8);
+        let checks =
+            (0..).map(|i| &check[i * TOGETHER * C::CHECK_BITS / 8..][..TOGETHER * C::CHECK_BITS / 8]);
+        for ((data, check), weights) in most.iter().zip(checks).zip(weights) {
+            Self::read(data, check, weights, counts);
+        }
+        // A block has whole bytes of check bits.
+        let blocks = rest.as_chunks::<BLOCK>().0.iter().zip(weights_rest.as_chunks_mut::<BLOCK>().0);
+        for (i, (data, weights)) in blocks.enumerate() {
+            Self::read(data, &check_rest[i * C::CHECK_BITS..][..C::CHECK_BITS], weights, counts);
+        }
     }
 }
 
@@ -80,6 +146,15 @@ impl<C: WeightCode> Protection for PerWeight<C> {
         status
     }
 
+    fn decode(&self, image: &MemoryImage, plane: &mut [i8]) -> StatusCounts {
+        assert_eq!(plane.len(), image.data().len(), "the plane and the memory differ in length");
+        let words = plane.len() as u64;
+        let mut counts = StatusCounts::default();
+        let (data, check, code) = (image.data(), image.check(), self.code);
+        self.kernel.vectorize(Read::<C> { code, data, check, plane, counts: &mut counts });
+        counts.with_clean(words)
+    }
+
     fn syndrome(&self, image: &MemoryImage, word: usize) -> u64 {
         C::syndrome(image.data()[word], image.check_word(word, C::CHECK_BITS) as u8).into()
     }
@@ -94,6 +169,53 @@ impl<C: WeightCode> Protection for PerWeight<C> {
 }
 
 /// Even parity of a byte.
+#[inline(always)]
 pub(super) fn parity(byte: u8) -> u8 {
     byte.count_ones() as u8 & 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cep::Cep;
+    use super::super::msb_tmr::MsbTmr;
+    use super::super::mset::Mset;
+    use super::super::vote::Vote;
+    use super::super::weight_nulling::WeightNulling;
+    use super::*;
+
+    /// Reads memories of many lengths with every received word, and compares with the words one by one.
+    fn check<C: WeightCode>() {
+        for kernel in Kernel::available() {
+            let protection = PerWeight::<C>::shared(kernel);
+            for blocks in [0, 1, 7, 8, 9, 200] {
+                let mut image = MemoryImage::blank(protection.word(), blocks * BLOCK);
+                for block in 0..blocks {
+                    let byte = |i: usize| ((block * BLOCK + i) * 151 + 3 * block) as u8;
+                    image.set_block(block, u64::from_le_bytes(std::array::from_fn(byte)));
+                    let checks = (block as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                    let bits = BLOCK * C::CHECK_BITS;
+                    if bits > 0 {
+                        image.set_check_word(block, bits, checks >> (64 - bits));
+                    }
+                }
+                let (mut together, mut alone) = (vec![1; blocks * BLOCK], vec![2; blocks * BLOCK]);
+                let found = protection.decode(&image, &mut together);
+                let mut counts = StatusCounts::default();
+                for (word, weight) in alone.chunks_exact_mut(1).enumerate() {
+                    counts += protection.decode_word(&image, word, weight);
+                }
+                assert_eq!((&together, found), (&alone, counts), "{} {kernel:?}, {blocks} blocks", C::ID);
+                assert!(blocks < 200 || counts.clean > 0 && counts.corrected + counts.detected > 0);
+            }
+        }
+    }
+
+    #[test]
+    fn whole_memories_read_as_their_words() {
+        check::<Vote>();
+        check::<WeightNulling>();
+        check::<MsbTmr>();
+        check::<Cep>();
+        check::<Mset>();
+    }
 }

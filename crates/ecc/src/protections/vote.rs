@@ -23,11 +23,13 @@ impl WeightCode for Vote {
     }
 
     /// Pairs 5, 6 and 6, 7 of bits that differ although the flag is set.
+    #[inline(always)]
     fn syndrome(byte: u8, checks: u8) -> u8 {
         let top = byte >> 5;
         checks * ((top ^ top >> 1) & 0b11)
     }
 
+    #[inline(always)]
     fn read(byte: u8, syndrome: u8) -> (i8, WordStatus) {
         if syndrome == 0 {
             return (byte.cast_signed(), WordStatus::Clean);

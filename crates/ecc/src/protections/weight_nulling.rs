@@ -18,10 +18,12 @@ impl WeightCode for WeightNulling {
         (byte ^ parity(byte), 0)
     }
 
+    #[inline(always)]
     fn syndrome(byte: u8, _: u8) -> u8 {
         parity(byte)
     }
 
+    #[inline(always)]
     fn read(byte: u8, syndrome: u8) -> (i8, WordStatus) {
         match syndrome {
             0 => (byte.cast_signed(), WordStatus::Clean),
