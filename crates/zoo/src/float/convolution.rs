@@ -2,6 +2,9 @@
 //!
 //! Candle's own convolution unfolds windows value by value, in strides of its tile. It takes 2 to 57 times the time, one
 //! stride and one padding for both axes, and its gradient fails on some images that are not square.
+//!
+//! In a depthwise convolution each product would be of a single row. Where no gradient is wanted, it adds a multiple of
+//! the input for each position of the window instead.
 
 use std::ops::Range;
 
@@ -41,6 +44,14 @@ impl Module for Convolution {
         let Self { weight, bias, window, groups } = self;
         let (n, channels, height, width) = x.dims4()?;
         let [rows, columns] = window.output(height, width);
+        if weight.rank() == 3 && !x.track_op() && *groups == channels && weight.dims3()?.1 == 1 {
+            let op = Depthwise {
+                window: *window,
+                weights: flat(weight)?,
+                bias: bias.as_ref().map(flat).transpose()?,
+            };
+            return x.contiguous()?.apply_op1_no_bwd(&op);
+        }
         let unfolded = match *window == Window::square(1, 1, 0) {
             true => x.reshape((n * groups, channels / groups, height * width))?,
             false => x.contiguous()?.apply_op1(Unfold { window: *window, groups: *groups })?,
@@ -62,6 +73,48 @@ impl Module for Convolution {
 /// Weights OIHW as one matrix a group: `[groups, O / groups, H * W * I]`.
 fn matrices(weight: &Tensor, groups: usize) -> Result<Tensor> {
     weight.permute((0, 2, 3, 1))?.reshape((groups, weight.dim(0)? / groups, ()))
+}
+
+/// A depthwise convolution: `[n, c, h, w]` to `[n, c, rows, columns]`.
+struct Depthwise {
+    window: Window,
+    /// The kernels of the channels, one after the other.
+    weights: Vec<f32>,
+    /// A summand for each channel.
+    bias: Option<Vec<f32>>,
+}
+
+impl CustomOp1 for Depthwise {
+    fn name(&self) -> &'static str {
+        "depthwise"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (n, channels, height, width) = layout.shape().dims4()?;
+        let [rows, columns] = self.window.output(height, width);
+        let (right, terms) = (self.window.stride[1], self.window.kernel.iter().product::<usize>());
+        let mut planes = vec![0.0; n * channels * rows * columns];
+        let images = values(storage, layout)?.chunks_exact(height * width);
+        for (i, (values, plane)) in images.zip(planes.chunks_exact_mut(rows * columns)).enumerate() {
+            let channel = i % channels;
+            if let Some(bias) = &self.bias {
+                plane.fill(bias[channel]);
+            }
+            let weights = &self.weights[channel * terms..][..terms];
+            Unfold { window: self.window, groups: 1 }.each_run([1, height, width], |first, places| {
+                let weight = weights[places.start / (rows * columns)];
+                let sums = &mut plane[places.start % (rows * columns)..][..places.len()];
+                if right == 1 {
+                    let read = &values[first..][..sums.len()];
+                    sums.iter_mut().zip(read).for_each(|(sum, value)| *sum += weight * value);
+                } else {
+                    let read = values[first..].iter().step_by(right);
+                    sums.iter_mut().zip(read).for_each(|(sum, value)| *sum += weight * value);
+                }
+            });
+        }
+        Ok((CpuStorage::F32(planes), (n, channels, rows, columns).into()))
+    }
 }
 
 /// `[n, c, h, w]` to `[n * groups, kernel * c / groups, rows * columns]`: for each place in a window, and each

@@ -82,6 +82,8 @@ fn convolution() {
         ([4, 6, 5], 8, Window::square(1, 1, 1), 1, false),
         ([4, 8, 9], 6, Window::square(3, 1, 1), 2, true),
         ([4, 8, 9], 4, Window::square(3, 2, 0), 4, true),
+        ([5, 9, 8], 5, Window::square(5, 1, 2), 5, false),
+        ([2, 7, 9], 4, Window::square(3, 1, 1), 2, true),
         ([3, 8, 9], 6, window([1, 7], [1, 1], [0, 3]), 3, true),
         ([2, 8, 9], 3, window([5, 3], [1, 2], [2, 1]), 1, true),
         ([2, 8, 9], 3, window([3, 2], [3, 1], [0, 1]), 1, false),
