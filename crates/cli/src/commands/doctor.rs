@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use self::exactness::{Comparison, RecordedTrial};
 use self::places::{DataRoot, Place};
-use self::speed::{Compared, Speed};
+use self::speed::{Compared, Loops, Speed};
 use crate::commands::{reproduce, run};
 use crate::terminal::document::{Document, Shown};
 use crate::terminal::exit::Outcome;
@@ -98,6 +98,13 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     }
     let recorded: Record = serde_json::from_str(RECORD).expect("a test reads the record");
     let data_root = &arguments.machine.data_root;
+    let speeds: Vec<Compared> =
+        speeds.into_iter().map(|speed| Compared::new(speed, &recorded.speeds)).collect();
+    let loops = Loops {
+        inference: [taken(&about.inference_kernels), &recorded.inference_kernel],
+        codec: [taken(&about.codec_kernels), &recorded.codec_kernel],
+    };
+    let slow = speeds.iter().filter_map(|speed| speed.slowness(&loops)).collect();
     let mut diagnosis = Diagnosis {
         about,
         places: vec![
@@ -106,7 +113,8 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         ],
         data: DataRoot::examine(data_root),
         recorded_cpu: recorded.cpu,
-        speeds: speeds.into_iter().map(|speed| Compared::new(speed, &recorded.speeds)).collect(),
+        speeds,
+        slow,
         trials: trials.into_iter().map(|trial| Comparison::new(trial, &recorded.trials)).collect(),
         to_mend: Vec::new(),
         ready: false,
@@ -193,6 +201,8 @@ struct Diagnosis {
     /// The machine of the recorded speeds.
     recorded_cpu: String,
     speeds: Vec<Compared>,
+    /// A sentence for each speed that is far below the recorded one.
+    slow: Vec<String>,
     trials: Vec<Comparison>,
     /// A sentence each.
     to_mend: Vec<String>,
@@ -243,9 +253,16 @@ impl Document for Diagnosis {
                 format!("{}to mend:{list}", if self.ready { "ready, but " } else { "" })
             }
         };
+        let slow = match &self.slow[..] {
+            [] => String::new(),
+            slow => format!(
+                "slow:\n{}\n",
+                slow.iter().map(|sentence| format!("- {sentence}\n")).collect::<String>()
+            ),
+        };
         let columns = ["speed of one thread", ">here", &format!(">{}", self.recorded_cpu), ">ratio"];
         format!(
-            "{}\n\n{}\n{}\n{}\n{}\n{end}",
+            "{}\n\n{}\n{}\n{}\n{slow}{}\n{end}",
             self.about.text(),
             markdown(&["place", "path", "writable", ">free"], &places),
             self.data.text(),

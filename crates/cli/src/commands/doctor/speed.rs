@@ -20,6 +20,9 @@ const MODEL: &str = "resnet18";
 /// Measured protection.
 pub(super) const PROTECTION: &str = "in-place-64-57";
 
+/// Unit of the speeds of the codec.
+const CODEC_UNIT: &str = "GB/s";
+
 /// Bytes of weights for the codec: more than most caches hold.
 const CODEC_BYTES: usize = 64 << 20;
 
@@ -30,6 +33,9 @@ const LONG_ENOUGH: Duration = Duration::from_millis(800);
 
 /// Rates of the measured trials, and the trials in one pass.
 const RATES: [(f64, u64); 2] = [(1e-6, 4_000), (1e-3, 20)];
+
+/// Ratio to the recorded speed below which the machine is called slow.
+const SLOW: f64 = 0.5;
 
 /// Amount of work per second.
 #[derive(Serialize, Deserialize)]
@@ -48,11 +54,33 @@ pub(super) struct Compared {
     ratio: Option<f64>,
 }
 
+/// The forms of the loops that ran here and on the machine of the recorded speeds.
+pub(super) struct Loops<'a> {
+    /// Of int8 inference: here, recorded.
+    pub(super) inference: [&'a str; 2],
+    /// Of the codecs: here, recorded.
+    pub(super) codec: [&'a str; 2],
+}
+
 impl Compared {
     pub(super) fn new(speed: Speed, recorded: &[Speed]) -> Self {
         let recorded = recorded.iter().find(|there| there.name == speed.name).map(|there| there.value);
         let ratio = recorded.map(|recorded| speed.value / recorded);
         Self { speed, recorded, ratio }
+    }
+
+    /// Says that the speed is far below the recorded one, and why.
+    pub(super) fn slowness(&self, loops: &Loops<'_>) -> Option<String> {
+        let ratio = self.ratio.filter(|ratio| *ratio < SLOW)?;
+        let of_inference = self.speed.unit != CODEC_UNIT;
+        let [here, recorded] = if of_inference { loops.inference } else { loops.codec };
+        let reason = match here == recorded {
+            true => {
+                format!("it ran the same loops ({here}), so the cores are slower, or other work shared them")
+            }
+            false => format!("it ran the loops for {here}, the recorded machine those for {recorded}"),
+        };
+        Some(format!("{} at {ratio:.2} of the recorded speed: {reason}", self.speed.name))
     }
 
     pub(super) fn row(&self) -> Vec<String> {
@@ -125,7 +153,7 @@ fn codec() -> [Speed; 3] {
     let verify = rate(best(|| _ = black_box(protection.verify(&image))));
     assert!(read == weights, "a memory without faults reads as it was stored");
     [("encode", encode), ("decode", decode), ("verify", verify)]
-        .map(|(verb, rate)| speed(&format!("{PROTECTION} {verb}"), "GB/s", rate))
+        .map(|(verb, rate)| speed(&format!("{PROTECTION} {verb}"), CODEC_UNIT, rate))
 }
 
 fn speed(name: &str, unit: &str, value: f64) -> Speed {
@@ -150,4 +178,24 @@ fn best(mut pass: impl FnMut()) -> f64 {
 fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::try_from(time).expect("a time that has passed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_speed_far_below_the_recorded_one_has_a_reason() {
+        let recorded = [speed("inference", "images/s", 100.0), speed("decode", CODEC_UNIT, 10.0)];
+        let compared = |name: &str, unit, value| Compared::new(speed(name, unit, value), &recorded);
+        let loops = Loops { inference: ["avx2", "avx512-vnni"], codec: ["avx2", "avx2"] };
+        let said = compared("inference", "images/s", 11.0).slowness(&loops);
+        let reason = "it ran the loops for avx2, the recorded machine those for avx512-vnni";
+        assert_eq!(said, Some(format!("inference at 0.11 of the recorded speed: {reason}")));
+        let said = compared("decode", CODEC_UNIT, 4.0).slowness(&loops);
+        let reason = "it ran the same loops (avx2), so the cores are slower, or other work shared them";
+        assert_eq!(said, Some(format!("decode at 0.40 of the recorded speed: {reason}")));
+        assert_eq!(compared("inference", "images/s", 50.0).slowness(&loops), None);
+        assert_eq!(compared("verify", CODEC_UNIT, 0.1).slowness(&loops), None, "nothing is recorded");
+    }
 }
