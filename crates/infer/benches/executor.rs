@@ -1,9 +1,11 @@
 //! Measures images per second and multiply-adds per second of the executor, and of the plain reference in the
-//! same run: `cargo bench -p zerospace-infer -- THREADS [ARCHITECTURE SIDE IMAGES [FORMS [RATE]]]`, by default
-//! one thread on ResNet-20 for CIFAR-10 and 1,024 images of 32 pixels per side. Weights are random unless
-//! ARCHITECTURE is a checkpoint file. FORMS are forms of the inner loop separated by commas, measured in turns, by
+//! same run: `cargo bench -p zerospace-infer -- THREADS [ARCHITECTURE SIDE IMAGES [FORMS [RATE [turns]]]]`, by default
+//! one thread on ResNet-20 for CIFAR-10 and 1,024 images of 32 pixels per side. ARCHITECTURE is one of the program's, a
+//! checkpoint file, or an ONNX file; weights are random unless it is a checkpoint. FORMS are forms of the inner loop separated by commas, measured in turns, by
 //! default the fastest; at a bit error RATE every bit of a weight flips with this probability.
-//! `pytorch_onnxruntime.py` beside this file is the same benchmark for other executors.
+//! One thread is measured in processor time. With `turns`, every line of the standard input starts a round.
+//! `pytorch_onnxruntime.py` beside this file is the same benchmark for other executors, and calls this one in turns
+//! with them.
 
 // A bench reads the clock and its arguments.
 #![allow(clippy::disallowed_methods)]
@@ -16,7 +18,9 @@ mod random;
 #[path = "../tests/it/reference.rs"]
 mod reference;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
 
 const ROUNDS: usize = 5;
 
@@ -31,12 +35,19 @@ fn main() {
     let architecture = arguments.get(1).map_or("resnet20", String::as_str);
 
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool");
-    let (graph, checkpoint) = match architecture.ends_with(".safetensors") {
-        true => {
+    let extension = std::path::Path::new(architecture).extension().and_then(|extension| extension.to_str());
+    let (graph, checkpoint) = match extension {
+        Some("safetensors") => {
             let checkpoint = quant::Checkpoint::load(architecture.as_ref()).expect("a checkpoint");
             (zoo::build_stored(&checkpoint.model, &checkpoint.layers).expect("its graph"), checkpoint)
         }
-        false => {
+        Some("onnx") => {
+            let onnx = zoo::read_onnx(architecture.as_ref(), None).expect("an ONNX model");
+            let graph = zoo::build_stored(&onnx.model, &onnx.layers).expect("its graph");
+            let checkpoint = random::checkpoint(&graph, 1);
+            (graph, checkpoint)
+        }
+        _ => {
             let graph = zoo::build(&random::spec(architecture, 1.0, side)).expect("a known architecture");
             let checkpoint = random::checkpoint(&graph, 1);
             (graph, checkpoint)
@@ -52,14 +63,22 @@ fn main() {
     let checkpoint = flip(checkpoint, rate);
     let networks = forms.iter().map(|form| infer::Network::with_kernel_form(&graph, &checkpoint, form));
     let mut networks: Vec<_> = networks.map(|network| network.expect("a whole checkpoint")).collect();
+    let clock = Clock { processor: threads == 1, begin: Instant::now() };
+    let measure = |network: &infer::Network| {
+        let inputs = network.prepare(&pixels).expect("whole images");
+        let start = clock.time();
+        std::hint::black_box(pool.install(|| network.predict_clean(&inputs)));
+        images as f64 / (clock.time() - start).as_secs_f64()
+    };
+    if arguments.get(6).is_some_and(|mode| mode == "turns") {
+        for _ in std::io::stdin().lines() {
+            forms.iter().zip(&networks).for_each(|(form, network)| println!("{form} {}", measure(network)));
+        }
+        return;
+    }
     let mut best = vec![0f64; forms.len()];
     for _ in 0..ROUNDS {
-        for (network, best) in networks.iter().zip(&mut best) {
-            let inputs = network.prepare(&pixels).expect("whole images");
-            let start = Instant::now();
-            std::hint::black_box(pool.install(|| network.predict_clean(&inputs)));
-            *best = best.max(images as f64 / start.elapsed().as_secs_f64());
-        }
+        networks.iter().zip(&mut best).for_each(|(network, best)| *best = best.max(measure(network)));
     }
     for (form, rate) in forms.iter().zip(best) {
         println!(
@@ -77,6 +96,23 @@ fn main() {
     let start = Instant::now();
     assert_eq!(reference::run(&graph, &checkpoint, &levels, one).logits, logits);
     println!("reference   {:9.1} images/s, 1 thread", 1.0 / start.elapsed().as_secs_f64());
+}
+
+/// Processor time of the process, or the time of day.
+struct Clock {
+    processor: bool,
+    begin: Instant,
+}
+
+impl Clock {
+    fn time(&self) -> Duration {
+        match self.processor {
+            true => {
+                Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).expect("a time that has passed")
+            }
+            false => self.begin.elapsed(),
+        }
+    }
 }
 
 /// Returns the multiply-adds of all convolutions and linear layers for one image.
