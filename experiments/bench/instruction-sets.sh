@@ -2,13 +2,14 @@
 # Measures forms of the executor's inner loop beside PyTorch and ONNX Runtime, in turns, on one thread: first with all
 # instructions of the machine, then with PyTorch restricted to AVX2. ONNX Runtime cannot be restricted.
 #
-#   experiments/bench/instruction-sets.sh FORMS > results/bench/DATE-CPU/instruction-sets.md
+#   experiments/bench/instruction-sets.sh FORMS [EXECUTOR] > results/bench/DATE-CPU/instruction-sets.md
 #
-# FORMS are separated by commas. python3 must have torch, torchvision, onnx and onnxruntime.
+# FORMS are separated by commas. EXECUTOR is the built benchmark; without it, cargo builds it. python3 must have torch, torchvision, onnx and onnxruntime.
 set -eu
 . experiments/bench/page.sh
 forms=$1
-executor=$(cargo bench -p zerospace-infer --bench executor --no-run 2>&1 | sed -n 's/.*(\(.*executor.*\))/\1/p')
+built() { cargo bench -p zerospace-infer --bench executor --no-run 2>&1 | sed -n 's/.*(\(.*executor.*\))/\1/p'; }
+executor=${2:-$(built)}
 
 head_of_page "Forms of the inner loop" instruction-sets.sh
 printf '## All instructions\n\n'

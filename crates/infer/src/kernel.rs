@@ -131,17 +131,17 @@ pub(crate) struct Finish<'a> {
 }
 
 impl Finish<'_> {
-    /// Requantizes the complete sums of one pixel and writes them to their channels.
+    /// Requantizes the complete sums of one pixel and writes them to their channels; `pixel` is its start in `output`.
     #[inline(always)]
-    pub(crate) fn write<E: Element>(&self, sums: &[i32; LANES], pixel: &mut [E]) {
+    pub(crate) fn write<E: Element>(&self, sums: &[i32; LANES], output: &mut [E], pixel: usize) {
         let mut values = [E::default(); LANES];
         for (lane, value) in values.iter_mut().enumerate() {
             *value = self.bounds.finish(sums[lane] as f32 * self.multiplier[lane] + self.offset[lane]);
         }
-        let channels = &mut pixel[self.channel..];
-        match channels.first_chunk_mut::<LANES>() {
-            Some(full) if self.lanes == LANES => *full = values,
-            _ => copy_some(&mut channels[..self.lanes], &values),
+        let begin = pixel + self.channel;
+        match self.lanes {
+            LANES => output[begin..][..LANES].copy_from_slice(&values),
+            lanes => copy_some(&mut output[begin..][..lanes], &values),
         }
     }
 }
@@ -443,7 +443,7 @@ unsafe fn together<S: Sums, E: Element, const P: usize, const N: usize>(
             for (sums, panel) in sums.into_iter().zip(panels) {
                 // SAFETY: as above.
                 let sums = unsafe { sums.to_array() };
-                panel.finish.write(&sums, &mut output[pixel as usize..]);
+                panel.finish.write(&sums, output, pixel as usize);
             }
         }
     }
@@ -558,7 +558,7 @@ fn depthwise_portable<E: Element>(
                 *sum += i32::from(*x) * i32::from(weights[position % 2]);
             }
         }
-        panel.finish.write(&sums, &mut output[pixel as usize..]);
+        panel.finish.write(&sums, output, pixel as usize);
     }
 }
 
@@ -572,23 +572,55 @@ unsafe fn depthwise_avx2<E: Element>(
     pixels: &[u32],
     output: &mut [E],
 ) {
-    for (&begin, &pixel) in w.begins.iter().zip(pixels) {
-        // SAFETY: compiled for, and only called with, AVX2; `Windows::new` found every run of every window inside
-        // the input, and the caller promises the weights. Without a second position its weights are zero.
-        let sums = unsafe {
-            let base = w.input.as_ptr().add(begin as usize);
-            let load = |run: u32| _mm_loadu_si128(base.add(run as usize).cast());
-            let mut sums = WordHalves::start(panel.finish.start);
-            for (runs, weights) in w.runs.chunks(2).zip(panel.weights) {
-                let (a, b) = (load(runs[0]), load(runs[runs.len() - 1]));
-                let [low, high] = WordHalves::load(weights);
+    // Without a second position, its weights are zero.
+    let pair = |runs: &[u32]| [runs[0], runs[runs.len() - 1]].map(|run| run as usize);
+    let pairs: Vec<[usize; 2]> = w.runs.chunks(2).map(pair).collect();
+    let (begins, last_begins) = w.begins.as_chunks::<4>();
+    let (pixels, last_pixels) = pixels.as_chunks::<4>();
+    for (begins, pixels) in begins.iter().zip(pixels) {
+        // SAFETY: compiled for, and only called with, AVX2; pairs and begins are of `w`, and the caller promises the
+        // weights.
+        unsafe { depthwise_some(w, &pairs, panel, begins, pixels, output) };
+    }
+    for (&begin, &pixel) in last_begins.iter().zip(last_pixels) {
+        // SAFETY: as above.
+        unsafe { depthwise_some(w, &pairs, panel, &[begin], &[pixel], output) };
+    }
+}
+
+/// Computes `P` windows of a depthwise convolution, two positions at a time.
+///
+/// # Safety
+/// The machine must have AVX2; `pairs` and `begins` must be runs and starts of windows, and the panel must have a weight
+/// for each of `pairs`.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn depthwise_some<E: Element, const P: usize>(
+    w: &Windows<'_, Depthwise>,
+    pairs: &[[usize; 2]],
+    panel: &Panel<'_, Depthwise>,
+    begins: &[u32; P],
+    pixels: &[u32; P],
+    output: &mut [E],
+) {
+    // SAFETY: `Windows::new` found every run of every window inside the input; the caller promises AVX2.
+    let sums = unsafe {
+        let base = begins.map(|begin| w.input.as_ptr().add(begin as usize));
+        let mut sums = [WordHalves::start(panel.finish.start); P];
+        for (&[first, second], weights) in pairs.iter().zip(panel.weights) {
+            let [low, high] = WordHalves::load(weights);
+            for (sums, base) in sums.iter_mut().zip(base) {
+                let (a, b) =
+                    (_mm_loadu_si128(base.add(first).cast()), _mm_loadu_si128(base.add(second).cast()));
                 let low = _mm256_madd_epi16(_mm256_cvtepu8_epi16(_mm_unpacklo_epi8(a, b)), low);
                 let high = _mm256_madd_epi16(_mm256_cvtepu8_epi16(_mm_unpackhi_epi8(a, b)), high);
                 sums.0 = [_mm256_add_epi32(sums.0[0], low), _mm256_add_epi32(sums.0[1], high)];
             }
-            sums.to_array()
-        };
-        panel.finish.write(&sums, &mut output[pixel as usize..]);
+        }
+        sums.map(|sums| sums.to_array())
+    };
+    for (sums, &pixel) in sums.iter().zip(pixels) {
+        panel.finish.write(sums, output, pixel as usize);
     }
 }
 

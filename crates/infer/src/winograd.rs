@@ -233,7 +233,7 @@ impl<E: Element> Loop for TransformSums<'_, E> {
                             *to = (sum >> 2) + start;
                         }
                         let pixel = image * frame.len() + frame.pixel(row + i, column + j);
-                        finish.write(&complete, &mut output[pixel..]);
+                        finish.write(&complete, output, pixel);
                     }
                 }
             }
