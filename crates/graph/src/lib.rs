@@ -24,6 +24,7 @@
 mod builder;
 mod dims;
 mod error;
+mod function;
 mod listed;
 mod network;
 mod op;
@@ -36,6 +37,7 @@ mod window;
 pub use builder::GraphBuilder;
 pub use dims::Dims;
 pub use error::GraphError;
+pub use function::Function;
 pub use listed::{Layer, MAX_LAYERS};
 pub use network::{BATCH_NORM_EPSILON, Graph, Node, NodeId, ParameterSpec};
 pub use op::{AvgPool, Conv, MaxPool, Op};

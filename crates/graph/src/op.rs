@@ -1,10 +1,13 @@
 use serde::de::value::StrDeserializer;
 use serde::{Deserialize, Serialize};
 
-use crate::Window;
+use crate::{Function, Window};
 
 /// Largest kernel, stride, dilation and padding of a layer.
 const MAX_EXTENT: usize = 4096;
+
+/// Largest number of channels that are normalized together; sums of squares of so many levels are exact in f64.
+const MAX_NORMALIZED: usize = 1 << 16;
 
 /// Operation of a layer, as checkpoints list it. Images are `[channels, height, width]`; sizes, strides and paddings
 /// are given in the order height, width. Semantics are PyTorch's.
@@ -67,6 +70,32 @@ pub enum Op {
     LeakyRelu {
         /// Slope for negative x, in 0..=1.
         slope: f32,
+    },
+    /// A function of each value.
+    Function(Function),
+    /// x where it is positive, elsewhere x times a slope of each channel; parameter `<name>.weight`.
+    PRelu,
+    /// Product of two inputs of one shape, or of an image and one factor for each of its channels, which is the second
+    /// input: `[channels]` or `[channels, 1, 1]`.
+    Mul,
+    /// Consecutive channels of an image or of features.
+    ChannelSlice {
+        /// First channel.
+        first: usize,
+        /// Number of channels.
+        channels: usize,
+    },
+    /// Channels of `groups` groups interleaved: with c channels, output channel i is input channel
+    /// (i mod groups) (c / groups) + floor(i / groups).
+    ChannelShuffle {
+        /// Number of groups; divides the channels.
+        groups: usize,
+    },
+    /// Normalization over the channels of each pixel, (x - mean) / sqrt(variance + epsilon) weight + bias, with the
+    /// variance of the population; parameters `<name>.weight` and `<name>.bias`.
+    LayerNorm {
+        /// Summand of the variance, in 0..=1.
+        epsilon: f64,
     },
 }
 
@@ -214,6 +243,8 @@ impl Op {
             Op::Linear { features } => {
                 vec![("weight", vec![*features, input[0]]), ("bias", vec![*features])]
             }
+            Op::PRelu => vec![("weight", vec![input[0]])],
+            Op::LayerNorm { .. } => vec![("weight", vec![input[0]]), ("bias", vec![input[0]])],
             Op::Input
             | Op::Relu
             | Op::ClippedRelu { .. }
@@ -225,7 +256,11 @@ impl Op {
             | Op::Concat
             | Op::Pad { .. }
             | Op::PadShortcut { .. }
-            | Op::LeakyRelu { .. } => vec![],
+            | Op::LeakyRelu { .. }
+            | Op::Function(_)
+            | Op::Mul
+            | Op::ChannelSlice { .. }
+            | Op::ChannelShuffle { .. } => vec![],
         }
     }
 
@@ -237,7 +272,7 @@ impl Op {
     pub fn output(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, String> {
         let wanted = match self {
             Op::Input => false,
-            Op::Add => inputs.len() == 2,
+            Op::Add | Op::Mul => inputs.len() == 2,
             Op::Concat => !inputs.is_empty(),
             _ => inputs.len() == 1,
         };
@@ -270,7 +305,22 @@ impl Op {
             Op::ClippedRelu { max } if !(max.is_finite() && *max > 0.0) => {
                 return Err(format!("max is {max}, expected a finite positive number"));
             }
-            Op::BatchNorm { .. } | Op::Relu | Op::LeakyRelu { .. } | Op::ClippedRelu { .. } => first.to_vec(),
+            Op::LayerNorm { epsilon } if !(0.0..=1.0).contains(epsilon) => {
+                return Err(format!("epsilon is {epsilon}, expected 0..=1"));
+            }
+            Op::LayerNorm { .. } if first[0] > MAX_NORMALIZED => {
+                return Err(format!("normalizes {} channels, expected at most {MAX_NORMALIZED}", first[0]));
+            }
+            Op::Function(function) => {
+                function.check()?;
+                first.to_vec()
+            }
+            Op::BatchNorm { .. }
+            | Op::Relu
+            | Op::LeakyRelu { .. }
+            | Op::ClippedRelu { .. }
+            | Op::PRelu
+            | Op::LayerNorm { .. } => first.to_vec(),
             Op::MaxPool(pool) => pooled(pool.window(), image()?)?,
             Op::AvgPool(pool) => {
                 if pool.count_include_pad && (pool.ceil || pool.after.is_some()) {
@@ -290,6 +340,34 @@ impl Op {
                 return Err(format!("adds {first:?} and {:?}, expected equal shapes", inputs[1]));
             }
             Op::Add => first.to_vec(),
+            Op::Mul => {
+                let factors = inputs[1];
+                let is_one_each = first.len() == 3 && (factors == [first[0]] || factors == [first[0], 1, 1]);
+                if factors != first && !is_one_each {
+                    return Err(format!(
+                        "multiplies {first:?} by {factors:?}, expected an equal shape, or one factor for each channel"
+                    ));
+                }
+                first.to_vec()
+            }
+            &Op::ChannelSlice { first: begin, channels } => {
+                if channels == 0 || begin.checked_add(channels).is_none_or(|end| end > first[0]) {
+                    return Err(format!(
+                        "takes {channels} channels from {begin} on, expected at least one, of {}",
+                        first[0]
+                    ));
+                }
+                [&[channels], &first[1..]].concat()
+            }
+            &Op::ChannelShuffle { groups } => {
+                if groups == 0 || !first[0].is_multiple_of(groups) {
+                    return Err(format!(
+                        "shuffles {groups} groups, expected a divisor of {} channels",
+                        first[0]
+                    ));
+                }
+                first.to_vec()
+            }
             Op::Concat => {
                 let [_, height, width] = image()?;
                 let fits = |other: &&[usize]| other.len() == 3 && other[1..] == [height, width];

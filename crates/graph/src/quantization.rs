@@ -30,9 +30,18 @@ fn output(op: &Op) -> Output {
         | Op::ClippedRelu { .. }
         | Op::AvgPool(_)
         | Op::GlobalAvgPool
-        | Op::Concat => Output::Rounded,
+        | Op::Concat
+        | Op::Function(_)
+        | Op::PRelu
+        | Op::Mul
+        | Op::LayerNorm { .. } => Output::Rounded,
         Op::Relu => Output::Clipped,
-        Op::MaxPool(_) | Op::Flatten | Op::Pad { .. } | Op::PadShortcut { .. } => Output::Levels,
+        Op::MaxPool(_)
+        | Op::Flatten
+        | Op::Pad { .. }
+        | Op::PadShortcut { .. }
+        | Op::ChannelSlice { .. }
+        | Op::ChannelShuffle { .. } => Output::Levels,
     }
 }
 
@@ -47,8 +56,8 @@ fn finishes(next: &Op, op: &Op) -> bool {
 
 impl Graph {
     /// Points where an 8-bit network rounds its activations: the input, and the end of every fused chain
-    /// `conv [-> batch norm] [-> relu]`, `linear [-> batch norm] [-> relu]`, `add [-> relu]`, every mean, every leaky
-    /// ReLU and every concatenation. A chain is fused if no other node reads its inner values, and a clipped ReLU
+    /// `conv [-> batch norm] [-> relu]`, `linear [-> batch norm] [-> relu]`, `add [-> relu]`, every mean, function, leaky
+    /// or parametric ReLU, product, concatenation and normalization of channels. A chain is fused if no other node reads its inner values, and a clipped ReLU
     /// ends one like a ReLU; on its own it rounds too, since its bound need not be a level. All other nodes move or
     /// compare levels and keep the scale of their input; the logits stay unrounded.
     pub fn quantization_points(&self) -> Vec<QuantizationPoint> {
@@ -80,7 +89,13 @@ impl Graph {
         for node in self.nodes() {
             negative.push(match node.op {
                 Op::Relu | Op::ClippedRelu { .. } => false,
-                Op::Input | Op::Conv(_) | Op::BatchNorm { .. } | Op::Linear { .. } | Op::Add => true,
+                Op::Input
+                | Op::Conv(_)
+                | Op::BatchNorm { .. }
+                | Op::Linear { .. }
+                | Op::Add
+                | Op::LayerNorm { .. } => true,
+                Op::Function(function) => function.can_be_negative(negative[node.inputs[0]]),
                 Op::LeakyRelu { .. }
                 | Op::MaxPool(_)
                 | Op::AvgPool(_)
@@ -88,7 +103,11 @@ impl Graph {
                 | Op::Flatten
                 | Op::Concat
                 | Op::Pad { .. }
-                | Op::PadShortcut { .. } => node.inputs.iter().any(|&i| negative[i]),
+                | Op::PadShortcut { .. }
+                | Op::PRelu
+                | Op::Mul
+                | Op::ChannelSlice { .. }
+                | Op::ChannelShuffle { .. } => node.inputs.iter().any(|&i| negative[i]),
             });
         }
         negative

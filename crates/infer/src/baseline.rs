@@ -504,11 +504,11 @@ impl<'a> Trial<'a> {
 
     /// Marks the output pixels of a tile that depend on a differing pixel of an input.
     fn reached(&self, step: &Step, tile: Tile) -> Vec<bool> {
-        let window = step.window();
         let to = step.frame.dims;
         let mut marks = vec![false; tile.images * to.pixels()];
-        for operand in step.inputs.iter().filter(|input| self.states[input.source] == State::Sparse) {
-            let from = operand.frame.dims;
+        let sparse = |(_, input): &(usize, &Operand)| self.states[input.source] == State::Sparse;
+        for (i, operand) in step.inputs.iter().enumerate().filter(sparse) {
+            let (window, from) = (step.window(i), operand.frame.dims);
             let differs = &self.differs[operand.source][tile.first * from.pixels()..];
             for at in marked(&differs[..tile.images * from.pixels()]) {
                 let (image, pixel) = (at / from.pixels(), at % from.pixels());

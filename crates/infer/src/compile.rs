@@ -4,7 +4,8 @@
 //! layer, batch norm or sum that is no quantization point opens a *chain*. The following nodes extend the
 //! chain until one is a quantization point, and the chain becomes one step. The last node of the graph ends a
 //! chain without rounding; its step writes the logits. Every other node is a separate step and keeps the
-//! scale of its input, except that means, concatenations, leaky ReLUs and separate clipped ReLUs also round.
+//! scale of its input, except that means, concatenations, functions, products, normalizations and separate
+//! clipped ReLUs also round.
 //!
 //! Let s be levels per unit, g = gamma / sqrt(variance + epsilon) (or 1 without a batch norm), and s_out = 1
 //! for logits. The integer sum of a chain becomes its output by
@@ -13,8 +14,8 @@
 //! multiplier = s_out * g / (s_in * s_weight)        offset = ((bias - mean) * g + beta) * s_out
 //! ```
 //!
-//! in f64, in this order, each rounded to f32 once. A leaky ReLU is a table indexed by the input level:
-//! f(level / s_in) * s_out, in f64, rounded to f32 once.
+//! in f64, in this order, each rounded to f32 once. A function of one value is a table indexed by the input
+//! level: f(level / s_in) * s_out, in f64, rounded to f32 once.
 //!
 //! # Segments
 //!
@@ -36,7 +37,7 @@ use crate::conv::{Conv, ConvShape, Frames, Layers};
 use crate::frame::Frame;
 use crate::kernel::{Kernel, SLACK};
 use crate::requantize::{Affine, Bounds};
-use crate::step::{Operand, Step, Target, Work};
+use crate::step::{LayerNorm, Operand, Step, Target, Work};
 
 /// The smallest number of products of a level (up to 255) and a weight (down to -128) whose sum may overflow
 /// i32.
@@ -361,16 +362,43 @@ impl<'a> Compiler<'a> {
                 Work::AvgPool { window, multipliers, bounds }
             }
             Op::LeakyRelu { slope } => {
+                let slope = f64::from(*slope);
+                self.table(id, |x| if x > 0.0 { x } else { x * slope })?
+            }
+            Op::Function(function) => self.table(id, |x| function.value(x))?,
+            Op::PRelu => {
                 let (out, bounds) = self.output(id, None);
-                let (input, slope) = (node.inputs[0], f64::from(*slope));
-                let frame = self.frame(input);
-                let value = |byte: u8| {
-                    let x = f64::from(frame.level(byte)) / self.levels_per_unit(input);
-                    ((if x > 0.0 { x } else { x * slope }) * out) as f32
+                let factor = out / self.levels_per_unit(node.inputs[0]);
+                let slopes = parameter(&self.checkpoint.parameters, &node.name, "weight");
+                let negative: Vec<f32> =
+                    slopes.iter().map(|&slope| (f64::from(slope) * factor) as f32).collect();
+                let positive = factor as f32;
+                self.check_multipliers(id, &[positive])?;
+                self.check_multipliers(id, &negative)?;
+                Work::PRelu { positive, negative, bounds }
+            }
+            Op::Mul => {
+                let (out, bounds) = self.output(id, None);
+                let scale = |i: usize| self.levels_per_unit(node.inputs[i]);
+                let multiplier = (out / (scale(0) * scale(1))) as f32;
+                self.check_multipliers(id, &[multiplier])?;
+                Work::Mul(multiplier, bounds)
+            }
+            Op::LayerNorm { epsilon } => {
+                let (out, bounds) = self.output(id, None);
+                let scaled = |suffix: &str| -> Vec<f32> {
+                    let values = parameter(&self.checkpoint.parameters, &node.name, suffix).iter();
+                    values.map(|&value| (f64::from(value) * out) as f32).collect()
                 };
-                let table: [f32; 256] = std::array::from_fn(|byte| value(byte as u8));
-                self.check_multipliers(id, &table)?;
-                Work::Table(Box::new(table), bounds)
+                let (multiplier, offset) = (scaled("weight"), scaled("bias"));
+                self.check_multipliers(id, &multiplier)?;
+                self.check_multipliers(id, &offset)?;
+                let spread = self.levels_per_unit(node.inputs[0]) * multiplier.len() as f64;
+                let epsilon = epsilon * (spread * spread);
+                Work::LayerNorm(
+                    Box::new(LayerNorm { epsilon, affine: Affine { multiplier, offset } }),
+                    bounds,
+                )
             }
             Op::Concat => {
                 let (out, bounds) = self.output(id, None);
@@ -384,6 +412,20 @@ impl<'a> Compiler<'a> {
         Ok(())
     }
 
+    /// Returns the table of a function of one value.
+    fn table(&self, id: NodeId, function: impl Fn(f64) -> f64) -> Result<Work, InferError> {
+        let (out, bounds) = self.output(id, None);
+        let input = self.nodes[id].inputs[0];
+        let frame = self.frame(input);
+        let value = |byte: u8| {
+            let x = f64::from(frame.level(byte)) / self.levels_per_unit(input);
+            (function(x) * out) as f32
+        };
+        let table: [f32; 256] = std::array::from_fn(|byte| value(byte as u8));
+        self.check_multipliers(id, &table)?;
+        Ok(Work::Table(Box::new(table), bounds))
+    }
+
     /// Makes a node that moves or compares levels, and keeps their scale, a step.
     fn keep(&mut self, id: NodeId, op: &Op) -> Result<(), InferError> {
         let work = match op {
@@ -392,6 +434,8 @@ impl<'a> Compiler<'a> {
             Op::Flatten => Work::Flatten,
             Op::Pad { before, .. } => Work::Pad { before: *before },
             Op::PadShortcut { stride, before, .. } => Work::PadShortcut { stride: *stride, before: *before },
+            Op::ChannelSlice { first, .. } => Work::ChannelSlice { first: *first },
+            Op::ChannelShuffle { groups } => Work::ChannelShuffle { groups: *groups },
             Op::Input
             | Op::Conv(_)
             | Op::BatchNorm { .. }
@@ -401,7 +445,11 @@ impl<'a> Compiler<'a> {
             | Op::AvgPool(_)
             | Op::GlobalAvgPool
             | Op::Add
-            | Op::Concat => unreachable!("{op:?} has a scale of its own"),
+            | Op::Concat
+            | Op::Function(_)
+            | Op::PRelu
+            | Op::Mul
+            | Op::LayerNorm { .. } => unreachable!("{op:?} has a scale of its own"),
         };
         let inputs = &self.nodes[id].inputs;
         self.scales[id] = self.scales[inputs[0]];

@@ -70,10 +70,13 @@ const LARGEST_PRODUCT: usize = 1 << 14;
 /// | input | `Preprocessing::value(channel, pixel)` |
 /// | batch norm | `x * g + o`: g = gamma / sqrt(variance + epsilon), o = beta - mean * g, each computed in f64 and rounded once |
 /// | ReLU, clipped ReLU, max pooling | the larger or smaller value; padding never wins |
-/// | leaky ReLU | x if it is positive, `x * slope` otherwise |
+/// | leaky and parametric ReLU | x if it is positive, `x * slope` otherwise |
+/// | function | [`graph::Function::value`] in f64, rounded once |
+/// | product | `a * b` |
+/// | layer norm | `(x - mean) * r`, rounded once, then `* weight + bias`; mean = sum / n and r = 1 / sqrt(sum of (x - mean)^2 / n + epsilon), in f64, channel by channel |
 /// | mean | sum in f64, row by row, divided in f64 by the count, rounded once |
 /// | sum | `a + b` |
-/// | concatenation, flattening, padding, padded shortcut | values moved |
+/// | concatenation, flattening, padding, padded shortcut, slice and shuffle of channels | values moved |
 ///
 /// The logits are the values of the last node. If it is a linear layer, they are levels of one scale too, so
 /// that two classes can be equal; the lower one is predicted.
@@ -117,6 +120,12 @@ pub struct DynamicNetwork {
 enum Plan {
     Layer(Box<Layer>),
     BatchNorm(Affine),
+    LayerNorm {
+        epsilon: f64,
+        affine: Affine,
+    },
+    /// The slope of each channel.
+    PRelu(Vec<f32>),
     /// The node's own operation, without stored data.
     Plain,
 }
@@ -219,6 +228,12 @@ impl DynamicNetwork {
                     |_| 1.0,
                     1.0,
                 )?),
+                Op::LayerNorm { epsilon } => {
+                    let values = |suffix| parameter(&checkpoint.parameters, &node.name, suffix).to_vec();
+                    let affine = Affine { multiplier: values("weight"), offset: values("bias") };
+                    Plan::LayerNorm { epsilon, affine }
+                }
+                Op::PRelu => Plan::PRelu(parameter(&checkpoint.parameters, &node.name, "weight").to_vec()),
                 _ => Plan::Plain,
             });
         }
@@ -379,6 +394,14 @@ impl Batch<'_> {
         let values = match (&node.op, &self.network.plans[id]) {
             (Op::Input, _) => value::pixels(&self.pixels[image * len..][..len], &self.network.pixels, to),
             (_, Plan::BatchNorm(affine)) => value::affine(input(0).0.into_owned(), affine),
+            (_, Plan::LayerNorm { epsilon, affine }) => {
+                value::layer_norm(input(0).0.into_owned(), *epsilon, affine)
+            }
+            (_, Plan::PRelu(slopes)) => value::parametric(input(0).0.into_owned(), slopes),
+            (Op::Function(function), _) => value::function(input(0).0.into_owned(), *function),
+            (Op::Mul, _) => value::multiply(input(0).0.into_owned(), &input(1).0),
+            (Op::ChannelSlice { first, .. }, _) => value::channel_slice(input(0), to, *first),
+            (Op::ChannelShuffle { groups }, _) => value::channel_shuffle(input(0), *groups),
             (Op::Relu, _) => value::clip(input(0).0.into_owned(), f32::INFINITY),
             (Op::LeakyRelu { slope }, _) => value::leaky(input(0).0.into_owned(), *slope),
             (Op::ClippedRelu { max }, _) => value::clip(input(0).0.into_owned(), *max),
@@ -392,7 +415,14 @@ impl Batch<'_> {
             (Op::PadShortcut { stride, before, .. }, _) => {
                 value::pad_shortcut(input(0), to, *stride, *before)
             }
-            (op @ (Op::Conv(_) | Op::Linear { .. } | Op::BatchNorm { .. }), _) => {
+            (
+                op @ (Op::Conv(_)
+                | Op::Linear { .. }
+                | Op::BatchNorm { .. }
+                | Op::PRelu
+                | Op::LayerNorm { .. }),
+                _,
+            ) => {
                 unreachable!("{op:?} has a plan of its own")
             }
         };

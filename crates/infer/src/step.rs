@@ -45,14 +45,29 @@ impl Step {
         (&inputs[i][image * frame.len()..][..frame.len()], frame)
     }
 
-    /// Returns the input window of an output pixel, in whole pixels even if the step reads fewer values.
-    pub(crate) fn window(&self) -> Window {
+    /// Returns the window of the i-th input that an output pixel reads, in whole pixels even if the step reads
+    /// fewer values.
+    pub(crate) fn window(&self, i: usize) -> Window {
         let one = Window::square(1, 1, 0);
         let whole = |operand: &Operand| [operand.frame.dims.height, operand.frame.dims.width];
         match &self.work {
             Work::Input(_) => unreachable!("an input reads no step"),
             Work::Conv(conv) => conv.shape().window(),
-            Work::Affine(..) | Work::Add(..) | Work::Concat(..) | Work::Relu | Work::Table(..) => one,
+            Work::Mul(..) if self.inputs[i].frame.dims != self.frame.dims => {
+                // Each output pixel reads the only pixel.
+                let Dims { height, width, .. } = self.frame.dims;
+                Window::of([height, width], [1, 1], [height - 1, width - 1])
+            }
+            Work::Affine(..)
+            | Work::Add(..)
+            | Work::Concat(..)
+            | Work::Relu
+            | Work::Table(..)
+            | Work::PRelu { .. }
+            | Work::Mul(..)
+            | Work::LayerNorm(..)
+            | Work::ChannelSlice { .. }
+            | Work::ChannelShuffle { .. } => one,
             Work::Mean(..) | Work::Flatten => Window { kernel: whole(&self.inputs[0]), ..one },
             Work::MaxPool(window) | Work::AvgPool { window, .. } => *window,
             Work::Pad { before } => Window { padding: *before, ..one },
@@ -81,6 +96,16 @@ pub(crate) enum Work {
     Relu,
     /// A table of the unrounded value for each byte of a level.
     Table(Box<[f32; 256]>, Bounds),
+    /// Levels times `positive` where they are positive, elsewhere times the `negative` multiplier of their channel.
+    PRelu {
+        positive: f32,
+        negative: Vec<f32>,
+        bounds: Bounds,
+    },
+    /// `a * b`, an exact integer, times the multiplier; b may have one level for each channel.
+    Mul(f32, Bounds),
+    /// Normalization over the channels of a pixel.
+    LayerNorm(Box<LayerNorm>, Bounds),
     MaxPool(Window),
     /// Sum over the part of a window inside the input, times the multiplier for the number of its values.
     /// `multipliers` begins with that for a single value.
@@ -88,6 +113,14 @@ pub(crate) enum Work {
         window: Window,
         multipliers: Vec<f32>,
         bounds: Bounds,
+    },
+    /// Takes the channels from `first` on.
+    ChannelSlice {
+        first: usize,
+    },
+    /// Interleaves the channels of groups.
+    ChannelShuffle {
+        groups: usize,
     },
     /// Converts channels-last to row-major [channels, height, width], the order of a linear layer's weights.
     Flatten,
@@ -100,6 +133,42 @@ pub(crate) enum Work {
         stride: usize,
         before: usize,
     },
+}
+
+/// Normalization over n channels. With the exact sums S of the levels and Q of their squares, a level l becomes
+///
+/// ```text
+/// r = 1 / sqrt(n Q - S S + epsilon)              in f64; 0 if the root is 0
+/// value = f32((n l - S) r) multiplier + offset     the product in f64, then f32
+/// ```
+///
+/// which is (x - mean) / sqrt(variance + e): n cancels, and `epsilon` is e (n s_in)^2.
+#[derive(Debug)]
+pub(crate) struct LayerNorm {
+    pub(crate) epsilon: f64,
+    pub(crate) affine: Affine,
+}
+
+impl LayerNorm {
+    /// Normalizes one pixel.
+    #[inline(always)]
+    fn run<E: Element>(&self, x: &[u8], from: &Frame, bounds: Bounds, out: &mut [E]) {
+        let zero = i64::from(from.zero);
+        let (mut sum, mut squares) = (0, 0);
+        for &x in x {
+            let level = i64::from(x) - zero;
+            sum += level;
+            squares += level * level;
+        }
+        let n = x.len() as i64;
+        let root = ((n * squares - sum * sum) as f64 + self.epsilon).sqrt();
+        let reciprocal = if root > 0.0 { 1.0 / root } else { 0.0 };
+        let scales = self.affine.multiplier.iter().zip(&self.affine.offset);
+        for ((out, x), (multiplier, offset)) in out.iter_mut().zip(x).zip(scales) {
+            let centred = n * (i64::from(*x) - zero) - sum;
+            *out = bounds.finish((centred as f64 * reciprocal) as f32 * multiplier + offset);
+        }
+    }
 }
 
 /// Number of channels whose sums are computed at once.
@@ -166,6 +235,53 @@ impl Work {
             Work::Table(table, bounds) => {
                 for (out, x) in output.iter_mut().zip(same((x, from))) {
                     *out = bounds.finish(table[usize::from(*x)]);
+                }
+            }
+            Work::PRelu { positive, negative, bounds } => {
+                for (x, out) in same((x, from)).chunks_exact(channels).zip(output.chunks_exact_mut(channels))
+                {
+                    for ((out, x), negative) in out.iter_mut().zip(x).zip(negative) {
+                        let level = from.level(*x);
+                        *out = bounds.finish(level * if level > 0.0 { *positive } else { *negative });
+                    }
+                }
+            }
+            Work::Mul(multiplier, bounds) => {
+                let (y, second) = input(1);
+                let product = |x: u8, y: u8| bounds.finish(from.level(x) * second.level(y) * multiplier);
+                let x = same((x, from));
+                if second.dims == to.dims {
+                    for ((out, x), y) in output.iter_mut().zip(x).zip(same((y, second))) {
+                        *out = product(*x, *y);
+                    }
+                } else {
+                    let factors = &y[second.pixel(0, 0)..][..channels];
+                    for (x, out) in x.chunks_exact(channels).zip(output.chunks_exact_mut(channels)) {
+                        for ((out, x), y) in out.iter_mut().zip(x).zip(factors) {
+                            *out = product(*x, *y);
+                        }
+                    }
+                }
+            }
+            Work::LayerNorm(norm, bounds) => {
+                for (x, out) in same((x, from)).chunks_exact(channels).zip(output.chunks_exact_mut(channels))
+                {
+                    norm.run(x, &from, *bounds, out);
+                }
+            }
+            Work::ChannelSlice { first } => {
+                let pixels = same((x, from)).chunks_exact(from.dims.channels);
+                for (x, out) in pixels.zip(output.chunks_exact_mut(channels)) {
+                    copy(&x[*first..], &from, out);
+                }
+            }
+            Work::ChannelShuffle { groups } => {
+                for (x, out) in same((x, from)).chunks_exact(channels).zip(output.chunks_exact_mut(channels))
+                {
+                    for (group, x) in x.chunks_exact(channels / groups).enumerate() {
+                        let out = out[group..].iter_mut().step_by(*groups);
+                        out.zip(x).for_each(|(out, x)| *out = E::from_byte(*x, from.zero));
+                    }
                 }
             }
             Work::MaxPool(window) => {

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use graph::{Dims, Window};
+use graph::{Dims, Function, Window};
 
 use crate::frame::Frame;
 use crate::requantize::{Affine, Bounds};
@@ -41,6 +41,57 @@ pub(crate) fn clip(mut values: Vec<f32>, high: f32) -> Vec<f32> {
 pub(crate) fn leaky(mut values: Vec<f32>, slope: f32) -> Vec<f32> {
     values.iter_mut().filter(|value| **value <= 0.0).for_each(|value| *value *= slope);
     values
+}
+
+/// Computes a parametric ReLU, with a slope for each channel.
+pub(crate) fn parametric(mut values: Vec<f32>, slopes: &[f32]) -> Vec<f32> {
+    for pixel in values.chunks_exact_mut(slopes.len()) {
+        let negative = pixel.iter_mut().zip(slopes).filter(|(value, _)| **value <= 0.0);
+        negative.for_each(|(value, slope)| *value *= slope);
+    }
+    values
+}
+
+pub(crate) fn function(mut values: Vec<f32>, function: Function) -> Vec<f32> {
+    values.iter_mut().for_each(|x| *x = function.value(f64::from(*x)) as f32);
+    values
+}
+
+/// Multiplies by values of the same size, or by one factor for each channel.
+pub(crate) fn multiply(mut a: Vec<f32>, b: &[f32]) -> Vec<f32> {
+    for pixels in a.chunks_exact_mut(b.len()) {
+        pixels.iter_mut().zip(b).for_each(|(a, b)| *a *= b);
+    }
+    a
+}
+
+/// Normalizes over the channels of each pixel.
+pub(crate) fn layer_norm(mut values: Vec<f32>, epsilon: f64, affine: &Affine) -> Vec<f32> {
+    let channels = affine.multiplier.len();
+    for pixel in values.chunks_exact_mut(channels) {
+        let mean = pixel.iter().map(|&x| f64::from(x)).sum::<f64>() / channels as f64;
+        let square = |&x: &f32| (f64::from(x) - mean) * (f64::from(x) - mean);
+        let root = (pixel.iter().map(square).sum::<f64>() / channels as f64 + epsilon).sqrt();
+        let reciprocal = if root > 0.0 { 1.0 / root } else { 0.0 };
+        let scales = affine.multiplier.iter().zip(&affine.offset);
+        for (x, (multiplier, offset)) in pixel.iter_mut().zip(scales) {
+            *x = ((f64::from(*x) - mean) * reciprocal) as f32 * multiplier + offset;
+        }
+    }
+    values
+}
+
+pub(crate) fn channel_slice((x, from): Image<'_>, to: Dims, first: usize) -> Vec<f32> {
+    x.chunks_exact(from.channels).flat_map(|pixel| &pixel[first..][..to.channels]).copied().collect()
+}
+
+/// Interleaves the channels of groups.
+pub(crate) fn channel_shuffle((x, from): Image<'_>, groups: usize) -> Vec<f32> {
+    let size = from.channels / groups;
+    let channel = |i: usize| i % groups * size + i / groups;
+    x.chunks_exact(from.channels)
+        .flat_map(|pixel| (0..from.channels).map(move |i| pixel[channel(i)]))
+        .collect()
 }
 
 pub(crate) fn add(mut a: Vec<f32>, b: &[f32]) -> Vec<f32> {

@@ -483,7 +483,14 @@ fn has_newer(layers: &[Layer]) -> bool {
             Op::MaxPool(pool) => pool.after.is_some(),
             Op::AvgPool(pool) => pool.ceil || pool.after.is_some(),
             Op::BatchNorm { .. } => reads_flat,
-            Op::PadShortcut { .. } | Op::LeakyRelu { .. } => true,
+            Op::PadShortcut { .. }
+            | Op::LeakyRelu { .. }
+            | Op::Function(_)
+            | Op::PRelu
+            | Op::Mul
+            | Op::ChannelSlice { .. }
+            | Op::ChannelShuffle { .. }
+            | Op::LayerNorm { .. } => true,
             Op::Input
             | Op::Relu
             | Op::ClippedRelu { .. }

@@ -286,7 +286,16 @@ impl Network {
             Op::PadShortcut { stride, before, after } => {
                 Work::Shortcut(PadShortcut::new(from(), *stride, *before, *after))
             }
-            op @ (Op::LeakyRelu { .. } | Op::ClippedRelu { .. } | Op::AvgPool(_) | Op::Pad { .. }) => {
+            op @ (Op::LeakyRelu { .. }
+            | Op::ClippedRelu { .. }
+            | Op::AvgPool(_)
+            | Op::Pad { .. }
+            | Op::Function(_)
+            | Op::PRelu
+            | Op::Mul
+            | Op::ChannelSlice { .. }
+            | Op::ChannelShuffle { .. }
+            | Op::LayerNorm { .. }) => {
                 unreachable!("the trainer refuses {op:?}")
             }
         }
@@ -609,6 +618,12 @@ pub(crate) fn check_trainable(graph: &Graph) -> Result<(), WotError> {
             Op::ClippedRelu { .. } => "clipped ReLU".into(),
             Op::AvgPool(_) => "average pooling".into(),
             Op::Pad { .. } => "padding".into(),
+            Op::Function(function) => format!("the function {function:?}"),
+            Op::PRelu => "parametric ReLU".into(),
+            Op::Mul => "product".into(),
+            Op::ChannelSlice { .. } => "slice of channels".into(),
+            Op::ChannelShuffle { .. } => "shuffle of channels".into(),
+            Op::LayerNorm { .. } => "layer norm".into(),
             Op::Input
             | Op::Conv(_)
             | Op::BatchNorm { .. }

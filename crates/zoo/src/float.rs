@@ -16,8 +16,11 @@ mod activation;
 mod batch_norm;
 mod convolution;
 mod layer;
+mod layer_norm;
+mod parametric;
 mod per_channel;
 mod pooling;
+mod product;
 mod sum;
 
 use layer::Layer;
@@ -225,6 +228,7 @@ impl FloatNetwork {
                 Layer::Input => images.clone(),
                 Layer::Module(module) => module.forward_t(&inputs[0], train)?,
                 Layer::Add => sum::sum(&inputs[0], &inputs[1])?,
+                Layer::Mul => product::product(&inputs[0], &inputs[1])?,
                 Layer::Concat => Tensor::cat(&inputs, 1)?,
             };
             outputs[id] = Some(hook(id, output)?);

@@ -110,6 +110,48 @@ fn run(graph: &Graph, checkpoint: &Contents, levels: &[Vec<i8>], pixels: &[u8]) 
             Op::LeakyRelu { slope } => {
                 each(&|x| x.iter().map(|&x| if x > 0.0 { x } else { x * slope }).collect())
             }
+            Op::Function(function) => {
+                each(&|x| x.iter().map(|&x| function.value(f64::from(x)) as f32).collect())
+            }
+            Op::PRelu => {
+                let slopes = parameter("weight").unwrap();
+                let value = |(i, &x): (usize, &f32)| if x > 0.0 { x } else { x * slopes[i / plane] };
+                each(&|x| x.iter().enumerate().map(value).collect())
+            }
+            Op::Mul => {
+                let pairs = values[node.inputs[0]].iter().zip(&values[node.inputs[1]]);
+                let product = |a: &[f32], b: &[f32]| {
+                    let shared = a.len() / b.len();
+                    a.iter().enumerate().map(|(i, a)| a * b[i / shared]).collect()
+                };
+                pairs.map(|(a, b)| product(a, b)).collect()
+            }
+            Op::ChannelSlice { first, channels } => {
+                each(&|x| x[first * plane..(first + channels) * plane].to_vec())
+            }
+            Op::ChannelShuffle { groups } => each(&|x| {
+                let size = node.shape[0] / groups;
+                let from = |i: usize| (i / plane % groups * size + i / plane / groups) * plane + i % plane;
+                (0..x.len()).map(|i| x[from(i)]).collect()
+            }),
+            Op::LayerNorm { epsilon } => {
+                let [weight, bias] = ["weight", "bias"].map(|suffix| parameter(suffix).unwrap());
+                each(&|x| {
+                    let mut y = vec![0.0; x.len()];
+                    for pixel in 0..plane {
+                        let channels = || (0..node.shape[0]).map(|c| f64::from(x[c * plane + pixel]));
+                        let n = node.shape[0] as f64;
+                        let mean = channels().sum::<f64>() / n;
+                        let square = |x: f64| (x - mean) * (x - mean);
+                        let r = 1.0 / (channels().map(square).sum::<f64>() / n + epsilon).sqrt();
+                        for (c, x) in channels().enumerate() {
+                            let x = if r.is_finite() { (x - mean) * r } else { 0.0 };
+                            y[c * plane + pixel] = x as f32 * weight[c] + bias[c];
+                        }
+                    }
+                    y
+                })
+            }
             Op::ClippedRelu { max } => each(&|x| x.iter().map(|x| x.max(0.0).min(*max)).collect()),
             Op::MaxPool(pool) => each(&|x| {
                 let windows = windows(x, shape(0), &node.shape, &pool.window()).into_iter();
@@ -169,7 +211,7 @@ fn run(graph: &Graph, checkpoint: &Contents, levels: &[Vec<i8>], pixels: &[u8]) 
 /// Rule S317 of the specification.
 #[test]
 fn logits_equal_nested_loops() {
-    for i in 0..=exactness::NETWORKS.len() {
+    for i in 0..exactness::COUNT {
         let name = exactness::NETWORKS.get(i);
         let (graph, mut checkpoint, _) = exactness::network(i, 300 + i as u64);
         if i % 2 == 1 {

@@ -1,8 +1,9 @@
 //! A network of listed layers that reaches every operation that no architecture has: clipped ReLUs inside and
 //! outside chains, grouped, depthwise and dilated convolution, window means with either divisor, unequal
-//! borders, padding, leaky ReLUs, batch norms of features.
+//! borders, padding, leaky ReLUs, batch norms of features. And one with the operations of later networks:
+//! functions, squeeze and excitation, channels that are sliced and shuffled, normalization over channels.
 
-use graph::{AvgPool, Conv, Graph, Layer, MaxPool, ModelSpec, Op};
+use graph::{AvgPool, Conv, Function, Graph, Layer, MaxPool, ModelSpec, Op};
 
 pub(crate) fn graph() -> Graph {
     let conv = |channels, groups, bias, kernel, stride, padding| {
@@ -82,8 +83,69 @@ pub(crate) fn graph() -> Graph {
         // The last layer clips the logits.
         ("cut", vec![32], Op::ClippedRelu { max: 0.5 }),
     ];
+    build("listed", layers.into())
+}
+
+fn build(name: &str, layers: Vec<(&str, Vec<usize>, Op)>) -> Graph {
     let layers: Vec<Layer> =
         layers.into_iter().map(|(name, inputs, op)| Layer { name: name.into(), inputs, op }).collect();
-    let model = ModelSpec::new("listed", 10, [3, 13, 11]);
+    let model = ModelSpec::new(name, 10, [3, 13, 11]);
     zoo::build_stored(&model, &layers).unwrap()
+}
+
+pub(crate) fn modern() -> Graph {
+    let conv = |channels, groups, kernel: usize, stride| {
+        Op::Conv(Conv {
+            channels,
+            groups,
+            bias: true,
+            kernel: [kernel; 2],
+            stride: [stride; 2],
+            padding: [kernel / 2; 2],
+            dilation: [1, 1],
+        })
+    };
+    let function = Op::Function;
+    let largest =
+        Op::MaxPool(MaxPool { kernel: [7, 6], stride: [1, 1], padding: [0, 0], ceil: false, after: None });
+    let layers = vec![
+        ("stem", vec![0], conv(12, 1, 3, 2)),
+        ("swish", vec![1], function(Function::HardSwish)),
+        // Squeeze and excitation, with the factors as features.
+        ("squeeze", vec![2], Op::GlobalAvgPool),
+        ("reduce", vec![3], Op::Linear { features: 5 }),
+        ("silu", vec![4], function(Function::Silu)),
+        ("expand", vec![5], Op::Linear { features: 12 }),
+        ("sigmoid", vec![6], function(Function::Sigmoid)),
+        ("excited", vec![2, 7], Op::Mul),
+        // Two branches, shuffled.
+        ("first", vec![8], Op::ChannelSlice { first: 0, channels: 5 }),
+        ("second", vec![8], Op::ChannelSlice { first: 5, channels: 7 }),
+        ("depthwise", vec![10], conv(7, 7, 3, 1)),
+        ("both", vec![9, 11], Op::Concat),
+        ("shuffle", vec![12], Op::ChannelShuffle { groups: 3 }),
+        // A block of ConvNeXt.
+        ("norm", vec![13], Op::LayerNorm { epsilon: 1e-6 }),
+        ("pointwise", vec![14], conv(17, 1, 1, 1)),
+        ("gelu", vec![15], function(Function::Gelu)),
+        ("back", vec![16], conv(12, 1, 1, 1)),
+        ("sum", vec![17, 13], Op::Add),
+        ("prelu", vec![18], Op::PRelu),
+        ("clip", vec![18], function(Function::Clip { min: -0.5, max: 0.75 })),
+        ("squares", vec![19, 20], Op::Mul),
+        // Factors from the largest values, which are an image of one pixel.
+        ("largest", vec![21], largest),
+        ("gate", vec![22], function(Function::HardSigmoid { slope: 0.2, offset: 0.5 })),
+        ("gated", vec![21, 23], Op::Mul),
+        ("mean", vec![24], Op::GlobalAvgPool),
+        ("features_norm", vec![25], Op::LayerNorm { epsilon: 0.0 }),
+        ("features_prelu", vec![26], Op::PRelu),
+        ("tanh", vec![27], function(Function::Tanh)),
+        ("part", vec![28], Op::ChannelSlice { first: 1, channels: 10 }),
+        ("mixed", vec![29], Op::ChannelShuffle { groups: 5 }),
+        ("logits", vec![30], Op::Linear { features: 10 }),
+        // The last layer gives the logits unrounded.
+        ("mish", vec![31], function(Function::Mish)),
+    ];
+    build("modern", layers)
 }

@@ -135,6 +135,68 @@ pub(crate) fn run(graph: &Graph, checkpoint: &Contents, levels: &[Vec<i8>], pixe
                 };
                 Value::Units { values: x.into_iter().map(leaky).collect(), levels_per_unit: out }
             }
+            Op::Function(function) => {
+                let (x, scale) = levels(0);
+                let out = scale_of_output(id, nodes.len(), checkpoint, node);
+                let value = |level: i64| {
+                    (function.value(level as f64 / f64::from(scale.levels_per_unit)) * out) as f32
+                };
+                Value::Units { values: x.into_iter().map(value).collect(), levels_per_unit: out }
+            }
+            Op::PRelu => {
+                let (x, scale) = levels(0);
+                let out = scale_of_output(id, nodes.len(), checkpoint, node);
+                let (slopes, plane) = (parameter(node, "weight"), x.len() / node.shape[0]);
+                let factor = out / f64::from(scale.levels_per_unit);
+                let value = |(i, &level): (usize, &i64)| {
+                    let slope = if level > 0 { 1.0 } else { slopes[i / plane] };
+                    level as f32 * (slope * factor) as f32
+                };
+                Value::Units { values: x.iter().enumerate().map(value).collect(), levels_per_unit: out }
+            }
+            Op::Mul => {
+                let ((a, a_scale), (b, b_scale)) = (levels(0), levels(1));
+                let out = scale_of_output(id, nodes.len(), checkpoint, node);
+                let scales = f64::from(a_scale.levels_per_unit) * f64::from(b_scale.levels_per_unit);
+                let shared = a.len() / b.len();
+                let value = |(i, a): (usize, &i64)| (a * b[i / shared]) as f32 * (out / scales) as f32;
+                Value::Units { values: a.iter().enumerate().map(value).collect(), levels_per_unit: out }
+            }
+            Op::LayerNorm { epsilon } => {
+                let (x, scale) = levels(0);
+                let out = scale_of_output(id, nodes.len(), checkpoint, node);
+                let (gamma, beta) = (parameter(node, "weight"), parameter(node, "bias"));
+                let (n, plane) = (node.shape[0], x.len() / node.shape[0]);
+                let e = f64::from(scale.levels_per_unit) * n as f64;
+                let mut values = vec![0.0; x.len()];
+                for pixel in 0..plane {
+                    let pixels = || (0..n).map(|c| x[c * plane + pixel]);
+                    let (sum, squares) = (pixels().sum::<i64>(), pixels().map(|l| l * l).sum::<i64>());
+                    let root = ((n as i64 * squares - sum * sum) as f64 + epsilon * (e * e)).sqrt();
+                    for (c, level) in pixels().enumerate() {
+                        let r = if root == 0.0 { 0.0 } else { 1.0 / root };
+                        let normal = ((n as i64 * level - sum) as f64 * r) as f32;
+                        values[c * plane + pixel] = normal * (gamma[c] * out) as f32 + (beta[c] * out) as f32;
+                    }
+                }
+                Value::Units { values, levels_per_unit: out }
+            }
+            Op::ChannelSlice { first, channels } => {
+                let (x, scale) = levels(0);
+                let plane = x.len() / shape(0)[0];
+                Value::Levels { levels: x[first * plane..(first + channels) * plane].to_vec(), scale }
+            }
+            Op::ChannelShuffle { groups } => {
+                let (x, scale) = levels(0);
+                let (size, plane) = (node.shape[0] / groups, x.len() / node.shape[0]);
+                let mut y = Vec::new();
+                for i in 0..size {
+                    for group in 0..*groups {
+                        y.extend_from_slice(&x[(group * size + i) * plane..][..plane]);
+                    }
+                }
+                Value::Levels { levels: y, scale }
+            }
             Op::ClippedRelu { max } => {
                 let bound = f64::from(*max);
                 match values[node.inputs[0]].clone() {

@@ -1,4 +1,5 @@
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use graph::Function;
 
 use super::{flat, values};
 
@@ -12,6 +13,8 @@ pub(super) enum Activation {
     Leaky { slope: f32 },
     /// min(max(x, 0), max).
     Clipped { max: f32 },
+    /// Any other, in f64 and rounded once.
+    Function(Function),
 }
 
 impl Activation {
@@ -27,6 +30,7 @@ impl Activation {
                 }
             }
             Self::Clipped { max } => f32::from(x > 0.0 && x < max),
+            Self::Function(function) => function.derivative(x.into()) as f32,
         }
     }
 }
@@ -42,6 +46,7 @@ impl CustomOp1 for Activation {
             Self::Relu => x.map(|x| x.max(0.0)).collect(),
             Self::Leaky { slope } => x.map(|&x| if x > 0.0 { x } else { x * slope }).collect(),
             Self::Clipped { max } => x.map(|x| x.max(0.0).min(max)).collect(),
+            Self::Function(function) => x.map(|&x| function.value(x.into()) as f32).collect(),
         };
         Ok((CpuStorage::F32(y), layout.shape().clone()))
     }

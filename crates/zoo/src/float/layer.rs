@@ -18,12 +18,14 @@
 //! Ranges of activations are stored in checkpoints, so last bits must stay.
 
 use candle_core::{CustomOp1, Result};
-use candle_nn::{ModuleT, VarBuilder, batch_norm, func, linear};
+use candle_nn::{Init, ModuleT, VarBuilder, batch_norm, func, linear};
 use graph::{Node, Op, Window};
 
 use super::activation::Activation;
 use super::batch_norm::BatchNorm;
 use super::convolution::{Convolution, Unfold};
+use super::layer_norm::layer_norm;
+use super::parametric::parametric;
 use super::pooling::{AvgPool, MaxPool};
 
 /// Operation of a node.
@@ -34,6 +36,8 @@ pub(super) enum Layer {
     Module(Box<dyn ModuleT + Send + Sync>),
     /// The sum of two tensors.
     Add,
+    /// The product of two tensors, of which the second may have one value for each channel.
+    Mul,
     /// The channels of all tensors, one after the other.
     Concat,
 }
@@ -43,6 +47,7 @@ pub(super) fn layer(node: &Node, inputs: &[&[usize]], variables: VarBuilder) -> 
     let module: Box<dyn ModuleT + Send + Sync> = match &node.op {
         Op::Input => return Ok(Layer::Input),
         Op::Add => return Ok(Layer::Add),
+        Op::Mul => return Ok(Layer::Mul),
         Op::Concat => return Ok(Layer::Concat),
         Op::Conv(conv) => Box::new(Convolution::new(inputs[0][0], conv, variables)?),
         &Op::BatchNorm { epsilon } => Box::new(BatchNorm(batch_norm(node.shape[0], epsilon, variables)?)),
@@ -50,6 +55,22 @@ pub(super) fn layer(node: &Node, inputs: &[&[usize]], variables: VarBuilder) -> 
         Op::Relu => custom(Activation::Relu),
         &Op::LeakyRelu { slope } => custom(Activation::Leaky { slope }),
         &Op::ClippedRelu { max } => custom(Activation::Clipped { max }),
+        &Op::Function(function) => custom(Activation::Function(function)),
+        Op::PRelu => {
+            let slope = variables.get_with_hints(node.shape[0], "weight", Init::Const(0.25))?;
+            Box::new(func(move |x| parametric(x, &slope)))
+        }
+        &Op::LayerNorm { epsilon } => {
+            let weight = variables.get_with_hints(node.shape[0], "weight", Init::Const(1.0))?;
+            let bias = variables.get_with_hints(node.shape[0], "bias", Init::Const(0.0))?;
+            Box::new(func(move |x| layer_norm(x, epsilon, &weight, &bias)))
+        }
+        &Op::ChannelSlice { first, channels } => Box::new(func(move |x| x.narrow(1, first, channels))),
+        &Op::ChannelShuffle { groups } => Box::new(func(move |x| {
+            let (n, channels, rest) = (x.dim(0)?, x.dim(1)?, x.dims()[2..].iter().product::<usize>());
+            let divided = x.reshape((n, groups, channels / groups, rest))?;
+            divided.transpose(1, 2)?.reshape(x.shape())
+        })),
         Op::MaxPool(pool) => custom(MaxPool(pool.window())),
         Op::AvgPool(pool) => {
             custom(AvgPool { window: pool.window(), count_include_pad: pool.count_include_pad })

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::{Module, Optimizer, SGD, VarBuilder, VarMap, loss};
-use graph::{Conv, Graph, GraphBuilder, ModelSpec, NodeId, Op, Window};
+use graph::{Conv, Function, Graph, GraphBuilder, ModelSpec, NodeId, Op, Window};
 
 use super::{N, graph, noise, parameters, small_network};
 use crate::{FloatNetwork, ZooError};
@@ -160,6 +160,8 @@ fn activations() {
         (Op::Relu, [0.0, 0.0, 1.0, 1.0, 1.0]),
         (Op::LeakyRelu { slope: 0.25 }, [0.25, 0.25, 1.0, 1.0, 1.0]),
         (Op::ClippedRelu { max: 6.0 }, [0.0, 0.0, 1.0, 0.0, 0.0]),
+        (Op::Function(Function::Clip { min: 0.0, max: 6.0 }), [0.0, 0.0, 1.0, 0.0, 0.0]),
+        (Op::Function(Function::HardSwish), [1.0 / 6.0, 0.5, 7.0 / 6.0, 1.0, 1.0]),
     ] {
         let graph = graph([1, 1, 5], |g| g.push("activation", op, &[INPUT]));
         let network = network(&graph, &VarMap::new());
@@ -182,6 +184,30 @@ fn layers_without_parameters() {
         let x = g.global_avg_pool("mean", INPUT);
         g.linear("fc", x, 4)
     });
+}
+
+#[test]
+fn products_and_channels() {
+    check([4, 3, 2], false, |g| {
+        let factors = g.global_avg_pool("mean", INPUT);
+        let factors = g.push("sigmoid", Op::Function(Function::Sigmoid), &[factors]);
+        let scaled = g.push("scaled", Op::Mul, &[INPUT, factors]);
+        let squares = g.push("squares", Op::Mul, &[scaled, INPUT]);
+        let shuffled = g.push("shuffled", Op::ChannelShuffle { groups: 2 }, &[squares]);
+        g.push("slice", Op::ChannelSlice { first: 1, channels: 2 }, &[shuffled])
+    });
+}
+
+#[test]
+fn layer_norm_and_parametric_relu() {
+    for train in [false, true] {
+        check([5, 2, 3], train, |g| {
+            let x = g.push("norm", Op::LayerNorm { epsilon: 0.125 }, &[INPUT]);
+            let x = g.push("relu", Op::PRelu, &[x]);
+            let x = g.global_avg_pool("mean", x);
+            g.push("features_norm", Op::LayerNorm { epsilon: 0.5 }, &[x])
+        });
+    }
 }
 
 #[test]
