@@ -99,18 +99,24 @@ def windows(x, takes, pad):
 
 def convolution(x, weights, takes):
     """The exact sums of level times weight."""
-    groups = takes["groups"]
-    sums = []
-    for part, kernel in zip(np.split(x, groups, 1), np.split(weights, groups)):
-        view = windows(part, takes, 0).transpose(0, 2, 3, 1, 4, 5)
-        rows = view.reshape(-1, kernel[0].size).astype(np.float64)  # exact: all sums are below 2^53
-        flat = rows @ kernel.reshape(len(kernel), -1).T.astype(np.float64)
-        sums.append(flat.reshape(*view.shape[:3], -1).transpose(0, 3, 1, 2))
-    return np.concatenate(sums, 1)
+    groups, x = takes["groups"], x.astype(np.float64)  # exact: all sums are below 2^53
+    view = windows(x, takes, 0)
+    n, channels, rows, columns, *kernel = view.shape
+    parts = weights.astype(np.float64).reshape(groups, -1, channels // groups, *kernel)
+    sums = 0.0
+    for at in np.ndindex(*kernel):
+        values = view[(..., *at)].reshape(n, groups, channels // groups, rows * columns)
+        sums = sums + np.ascontiguousarray(parts[(..., *at)]) @ values
+    return sums.reshape(n, -1, rows, columns)
 
 
 def predictions(checkpoint, weights, images):
-    """The class of each image (S301 to S315). `weights` are tensors by name."""
+    """The class of each image (S315). `weights` are tensors by name."""
+    return logits(checkpoint, weights, images).argmax(1).astype("<u2")
+
+
+def logits(checkpoint, weights, images):
+    """The logits of each image (S301 to S314, S318 to S321)."""
     if "activations" not in checkpoint.meta:
         raise SystemExit("dynamic ranges (S317) are not written down here")
     nodes = layers_of(checkpoint)
@@ -154,8 +160,9 @@ def predictions(checkpoint, weights, images):
             chains[i] = chain
         elif chain:
             value, ceiling = chain.value(out), chain.ceiling
-        elif out is not None and op in ("global_avg_pool", "avg_pool", "concat", "leaky_relu"):
-            value, ceiling = rescaled(op, [kept[n] for n in inputs], takes, out), None
+        elif out is not None and op in ROUNDED:
+            values = {which: checkpoint.parameters.get(f"{name}.{which}") for which in ("weight", "bias")}
+            value, ceiling = rescaled(op, [kept[n] for n in inputs], takes, out, values), None
         else:
             if "beside" in takes:  # the shortcut of resnet20
                 missing = len(weights[takes["beside"]]) - x.shape[1]
@@ -163,13 +170,13 @@ def predictions(checkpoint, weights, images):
             kept[i] = moved(op, x, takes), s
             value, ceiling = (kept[i][0].astype(f32) * f32(1 / s), None) if i == last else (None, None)
         if i == last:
-            logits = value if ceiling is None else value.clip(0, f32(ceiling))
+            found = value if ceiling is None else value.clip(0, f32(ceiling))
         elif i not in kept and i not in chains:
             kept[i] = levels(value, activations[name], ceiling), out
         for n in inputs:
             if last_reader[n] == i:
                 kept.pop(n, None)
-    return logits.reshape(len(images), -1).argmax(1).astype("<u2")
+    return found.reshape(len(images), -1)
 
 
 def levels(value, activation, ceiling=None):
@@ -201,12 +208,39 @@ class Chain:
         return sums * per_channel(out * self.g / self.scale) + per_channel(offset)
 
 
-def rescaled(op, inputs, takes, out):
-    """Means, concatenations and leaky ReLUs (S310 to S312)."""
+ROUNDED = ("global_avg_pool", "avg_pool", "concat", "leaky_relu", "function", "mul", "p_relu", "layer_norm")
+
+
+def rescaled(op, inputs, takes, out, parameters):
+    """Operations that round (S310 to S312, S318 to S321)."""
     (x, s), *_ = inputs
+
+    def channels(values):
+        return values.reshape(-1, *[1] * (x.ndim - 2))
+
     if op == "leaky_relu":
         real = x / s
         return (np.where(real > 0, real, real * float(f32(takes["slope"]))) * out).astype(f32)
+    if op == "function":
+        name, fields = (takes, {}) if isinstance(takes, str) else next(iter(takes.items()))
+        fields = {key: float(f32(value)) for key, value in fields.items()}
+        table = {level: f32(function(name, fields, level / s) * out) for level in np.unique(x).tolist()}
+        return np.array([table.get(level, 0) for level in range(-127, 256)], f32)[x + 127]
+    if op == "mul":
+        y, other = inputs[1]
+        y = y.reshape(*y.shape[:2], *[1] * (x.ndim - 2)) if y[0].size != x[0].size else y
+        return (x * y).astype(f32) * f32(out / (s * other))
+    if op == "p_relu":
+        slopes = (parameters["weight"].astype(float) * (out / s)).astype(f32)
+        return x.astype(f32) * np.where(x > 0, f32(out / s), channels(slopes))
+    if op == "layer_norm":
+        n, level = x.shape[1], x.astype(np.int64)
+        sums, squares = level.sum(1, keepdims=True), (level * level).sum(1, keepdims=True)
+        spread = s * float(n)
+        root = np.sqrt((n * squares - sums * sums).astype(float) + float(takes["epsilon"]) * (spread * spread))
+        r = np.divide(1.0, root, out=np.zeros_like(root), where=root > 0)
+        weight, bias = ((parameters[which].astype(float) * out).astype(f32) for which in ("weight", "bias"))
+        return ((n * level - sums).astype(float) * r).astype(f32) * channels(weight) + channels(bias)
     if op == "concat":
         return np.concatenate([x.astype(f32) * f32(out / s) for x, s in inputs], 1)
     if op == "global_avg_pool":
@@ -214,6 +248,39 @@ def rescaled(op, inputs, takes, out):
     inside = windows(np.ones_like(x[:1, :1]), takes, 0).sum((4, 5))
     count = np.full_like(inside, math.prod(takes["kernel"])) if takes["count_include_pad"] else inside
     return windows(x, takes, 0).sum((4, 5)).astype(f32) * (out / (s * count.astype(float))).astype(f32)
+
+
+def function(name, fields, x):
+    """A function of one value (S318)."""
+    def sigmoid(x):
+        return 1 / (1 + math.exp(-x)) if x > -700 else 0.0
+
+    def softplus(x):
+        return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
+
+    if name == "sigmoid":
+        return sigmoid(x)
+    if name == "hard_sigmoid":
+        return min(max(fields["slope"] * x + fields["offset"], 0.0), 1.0)
+    if name == "hard_swish":
+        return x * min(max(x + 3, 0.0), 6.0) / 6
+    if name == "silu":
+        return x / (1 + math.exp(-x)) if x > -700 else 0.0
+    if name == "tanh":
+        return math.tanh(x)
+    if name == "elu":
+        return x if x > 0 else fields["alpha"] * math.expm1(x)
+    if name == "gelu":
+        return x * (1 + math.erf(x * math.sqrt(0.5))) / 2
+    if name == "gelu_tanh":
+        return x * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x))) / 2
+    if name == "mish":
+        return x * math.tanh(softplus(x))
+    if name == "softplus":
+        return softplus(x)
+    if name == "clip":
+        return min(max(x, fields["min"]), fields["max"])
+    raise SystemExit(f"{name}: this function is not written down here")
 
 
 def moved(op, x, takes):
@@ -229,4 +296,8 @@ def moved(op, x, takes):
     if op == "pad_shortcut":
         step = takes["stride"]
         return np.pad(x[:, :, ::step, ::step], ((0, 0), (takes["before"], takes["after"]), (0, 0), (0, 0)))
+    if op == "channel_slice":
+        return x[:, takes["first"] : takes["first"] + takes["channels"]]
+    if op == "channel_shuffle":
+        return x.reshape(len(x), takes["groups"], -1, *x.shape[2:]).swapaxes(1, 2).reshape(x.shape)
     raise SystemExit(f"{op}: this operation is not written down here")

@@ -62,7 +62,7 @@ impl Function {
             Self::Sigmoid => sigmoid(x),
             Self::HardSigmoid { slope, offset } => (f64::from(slope) * x + f64::from(offset)).clamp(0.0, 1.0),
             Self::HardSwish => x * (x + 3.0).clamp(0.0, 6.0) / 6.0,
-            Self::Silu => x * sigmoid(x),
+            Self::Silu => x / (1.0 + libm::exp(-x)),
             Self::Tanh => libm::tanh(x),
             Self::Elu { alpha } => {
                 if x > 0.0 {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use graph::{AvgPool, Conv, Layer, MaxPool, ModelSpec, Op, Preprocessing, Variant};
+use graph::{AvgPool, Conv, Function, Layer, MaxPool, ModelSpec, Op, Preprocessing, Variant};
 use quant::{
     ActivationScale, Activations, Checkpoint, Contents, FloatTensor, InvalidCheckpoint, LevelsPerUnit,
     Parameters, Provenance, QuantTensor, WeightScale,
@@ -242,6 +242,9 @@ fn newer_layers_are_written_as_version_4() {
         (3, Op::BatchNorm { epsilon: 0.5 }, 4),
         (1, Op::PadShortcut { stride: 2, before: 1, after: 0 }, 4),
         (1, Op::LeakyRelu { slope: 0.5 }, 4),
+        (1, Op::Function(Function::HardSwish), 4),
+        (1, Op::Function(Function::Elu { alpha: 0.5 }), 4),
+        (1, Op::ChannelShuffle { groups: 1 }, 4),
     ] {
         let network = changed(&listed(), |c| c.layers[place].op = op);
         let folder = tempfile::tempdir().unwrap();

@@ -24,6 +24,7 @@ mod message;
 mod operators;
 mod place;
 mod reshape;
+mod scalar;
 mod tensor;
 #[cfg(test)]
 mod tests;
@@ -106,23 +107,30 @@ pub(super) enum OnnxProblem {
     Foreign { what: String },
     #[error("{what} of the model {problem}")]
     Graph { what: &'static str, problem: String },
-    #[error("node {node} has operator {operator}{instead}, expected one of {}", operators::names())]
-    Operator { node: String, operator: String, instead: &'static str },
+    #[error(
+        "node {node} has operator {operator} of operator set {opset}{instead}, expected one of {}",
+        operators::names()
+    )]
+    Operator { node: String, operator: String, opset: i64, instead: &'static str },
     #[error("node {node} ({operator}): {problem}")]
     Node { node: String, operator: String, problem: String },
 }
 
 /// Reads a CNN from an ONNX file (operator sets 7 to 28).
 ///
-/// **Operators**: `Conv` (also grouped and dilated), `Gemm`, `MatMul`, `BatchNormalization` of channels or
-/// features, `Relu`, `LeakyRelu`, `Clip` from 0, `Max` with 0, `Min`, `MaxPool`, `AveragePool`,
-/// `GlobalMaxPool`, `GlobalAveragePool`, `ReduceMean` over height and width, `Add` and `Sum` of two values,
-/// `Concat` of channels, `Pad` with zeros around an image or of channels (before a `MaxPool` also with a
-/// smaller value), `Slice` of every n-th row and column; `Add`, `Sub`, `Mul` and `Div` with a constant for
-/// all values or for each channel; `Flatten`, `Reshape`, `Squeeze`, `Unsqueeze` and `Transpose`; `Identity`,
-/// `Dropout`, `Cast` between floats, and a `Softmax` or `LogSoftmax` at the end, which is dropped because it
-/// keeps the order of the classes. Nodes of constants alone are computed. Nodes that the output does not need
-/// are ignored. Every attribute and input of a node is supported, or refused by name.
+/// **Operators**: `Conv` (also grouped and dilated), `Gemm`, `MatMul` (also of the channels of an image, if they are
+/// last), `BatchNormalization` of channels or features, `LayerNormalization` over channels, `Relu`, `LeakyRelu`,
+/// `PRelu`, `Clip`, `Max` and `Min` with a number, the functions `Sigmoid`, `HardSigmoid`, `HardSwish`, `Tanh`, `Elu`,
+/// `Gelu`, `Mish`, `Softplus` and `Swish`, also where `Erf`, `Pow`, `Mul` and `Add` spell one of them, `MaxPool`,
+/// `AveragePool`, `GlobalMaxPool`, `GlobalAveragePool`, `ReduceMean` and `ReduceMax` over height and width, `Add`,
+/// `Sub`, `Sum` and `Mul` of two values, `Mul` of an image and one factor for each channel, `Concat` of channels,
+/// `Split`, `Slice` and `Gather` of consecutive channels, channels shuffled by `Reshape`, `Transpose` and `Reshape`,
+/// `Pad` with zeros around an image or of channels (before a `MaxPool` also with a smaller value), `Slice` of every
+/// n-th row and column; `Add`, `Sub`, `Mul` and `Div` with a constant for all values or for each channel; `Flatten`,
+/// `Reshape`, `Squeeze`, `Unsqueeze` and `Transpose`; `Identity`, `Dropout`, `Cast` between floats, and a `Softmax` or
+/// `LogSoftmax` at the end, which is dropped because it keeps the order of the classes. Nodes of constants alone are
+/// computed. Nodes that the output does not need are ignored. Every attribute and input of a node is supported, or
+/// refused by name.
 ///
 /// **The input** is `[batch, channels, height, width]`, or has the channels last if the file itself moves
 /// them to the front. The batch size is free or fixed. Elements are floats, or bytes that a `Cast` turns into

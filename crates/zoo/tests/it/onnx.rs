@@ -370,14 +370,16 @@ fn what_cannot_be_expressed_is_named() {
         nodes.splice(replaced..=replaced, [node]);
         outcome(&model(17, 1, &nodes, &weights)).unwrap_err()
     };
-    let message = with(0, node("HardSwish", "body/act", &["x"], "m", &[]));
-    assert!(message.starts_with("node body/act has operator HardSwish, expected one of Add, AveragePool, "));
+    let message = with(0, node("Resize", "body/up", &["x"], "m", &[]));
+    assert!(message.starts_with(
+        "node body/up has operator Resize of operator set 17, expected one of Abs, Add, AveragePool, "
+    ));
     let message = with(0, node("DequantizeLinear", "dq", &["x"], "m", &[]));
-    let expected = "node dq has operator DequantizeLinear of integer networks (pass the float model that it was \
+    let expected = "node dq has operator DequantizeLinear of operator set 17 of integer networks (pass the float model that it was \
                     made from; zerospace quantizes it), expected one of ";
     assert!(message.starts_with(expected), "{message}");
-    let unnamed = with(0, node("Sigmoid", "", &["x"], "m", &[]));
-    assert!(unnamed.starts_with("node m has operator Sigmoid, expected one of"), "{unnamed}");
+    let unnamed = with(0, node("Det", "", &["x"], "m", &[]));
+    assert!(unnamed.starts_with("node m has operator Det of operator set 17, expected one of"), "{unnamed}");
     for (replaced, node, message) in [
         (
             0,
@@ -418,8 +420,14 @@ fn what_cannot_be_expressed_is_named() {
         ),
         (
             0,
-            node("Mul", "m", &["x", "x"], "m", &[]),
-            "node m (Mul): is of two computed values, expected one of them to be constant",
+            node("Div", "m", &["x", "x"], "m", &[]),
+            "node m (Div): divides computed values, expected a constant divisor",
+        ),
+        (
+            0,
+            node("Erf", "e", &["x"], "m", &[]),
+            "node f (Flatten): reads the output of e, which is no known function, expected one of Sigmoid, \
+             HardSigmoid { slope: 0.16666667, offset: 0.5 }, HardSwish, Silu, Tanh, Gelu, GeluTanh, Mish, Softplus",
         ),
         (
             0,

@@ -17,6 +17,7 @@ use super::fold::shape_part;
 use super::input::{Image, input};
 use super::message::{Graph, Node, Tensor};
 use super::place::Place;
+use super::scalar::Scalar;
 use super::tensor::{Constant, Held, MAX_INTEGERS, held, read, type_name};
 use super::{InputArithmetic, OnnxModel, OnnxProblem, operators};
 use crate::import::shown;
@@ -37,6 +38,10 @@ pub(super) enum Value<'a> {
     Capped { place: Place, most: f32 },
     /// Every `step`-th row or column of a place, along one of ONNX's axes, which no layer selects yet.
     Skipped { place: Place, axis: usize, step: usize },
+    /// A function of each value of a place, which may become a part of another one.
+    Scalar(Scalar),
+    /// The features of a batch of one image as a list without the batch.
+    Listed(Place),
     /// The class probabilities, which no node may read.
     Probabilities(Place),
     /// A tensor of the file, read on demand.
@@ -123,9 +128,13 @@ pub(super) fn convert<'a>(source: Source<'a>, output: &'a str) -> Result<Convert
     let value = converter.values.get(output).cloned();
     let last = match value {
         Some(Value::Place(place)) => place,
+        Some(Value::Scalar(scalar)) => converter.settle(&scalar).map_err(problem)?,
         Some(Value::Probabilities(place)) => {
             converter.note("the softmax at the end is left out: it keeps the order of the classes".into());
             place
+        }
+        Some(Value::Listed(_)) => {
+            return Err(problem(format!("{} lacks the batch, expected [batch, classes]", shown(output))));
         }
         Some(Value::Padded { .. } | Value::Capped { .. } | Value::Skipped { .. }) => {
             return Err(problem(format!("{} is padded, clipped or sliced, expected logits", shown(output))));
@@ -244,10 +253,15 @@ impl<'a> Converter<'a> {
         let Some(known) = known else {
             let domain = shown(&node.domain);
             let full = if is_standard(&node.domain) { operator } else { format!("{domain}.{operator}") };
-            return Err(OnnxProblem::Operator { node: label(node), operator: full, instead: instead(node) });
+            let (opset, instead) = (self.opset, instead(node));
+            return Err(OnnxProblem::Operator { node: label(node), operator: full, opset, instead });
         };
-        let value = known.check(node, self.opset).and_then(|()| self.value(node));
-        let value = value.map_err(|problem| OnnxProblem::Node { node: label(node), operator, problem })?;
+        let checked = known.check(node, self.opset);
+        let problem = |problem| OnnxProblem::Node { node: label(node), operator, problem };
+        if node.op_type == "Split" {
+            return checked.and_then(|()| self.split(node)).map_err(problem);
+        }
+        let value = checked.and_then(|()| self.value(node)).map_err(problem)?;
         let mut outputs = node.output.iter();
         if let Some(first) = outputs.next() {
             self.values.insert(first, value);
@@ -256,6 +270,16 @@ impl<'a> Converter<'a> {
             self.values.insert(further, Value::Further(label(node)));
         }
         Ok(())
+    }
+
+    /// Sets the value of an output, unless nothing reads it.
+    pub(super) fn set_output(&mut self, name: &'a str, value: Value<'a>) {
+        self.values.insert(name, value);
+    }
+
+    /// True if a node that is needed, or the caller, reads this name.
+    pub(super) fn is_read(&self, name: &str) -> bool {
+        self.readers.contains_key(name)
     }
 
     fn value(&mut self, node: &'a Node) -> Done<Value<'a>> {
@@ -267,6 +291,16 @@ impl<'a> Converter<'a> {
             "Dropout" => return self.dropout(node),
             "Cast" => return self.cast(node),
             "Constant" => return constant(node),
+            "Reshape" => {
+                if let Some(list) = self.listed(node)? {
+                    return Ok(list);
+                }
+            }
+            "Gather" => {
+                if let Some(place) = self.restored(node)? {
+                    return Ok(Value::Place(place));
+                }
+            }
             "Shape" => {
                 let dims = self.any_place(node, 0)?.dims;
                 return Ok(Value::Constant(shape_part(node, &dims)?, None));
@@ -275,10 +309,10 @@ impl<'a> Converter<'a> {
             "Pad" => return self.pad(node),
             "Slice" => return self.slice(node),
             "Min" => return self.minimum(node),
-            "Relu" | "Clip" | "Max" => {
-                let place = self.clipped(node)?;
-                return Ok(Value::Place(place));
-            }
+            "Relu" | "Clip" | "Max" => return self.clipped(node),
+            "Add" | "Sub" | "Mul" | "Div" | "Sum" => return self.arithmetic(node),
+            "Sigmoid" | "HardSigmoid" | "HardSwish" | "Tanh" | "Elu" | "Gelu" | "Mish" | "Softplus"
+            | "Swish" | "Erf" | "Pow" | "Greater" | "Less" | "Where" => return self.function(node),
             _ => {}
         }
         let place = match node.op_type.as_str() {
@@ -287,14 +321,13 @@ impl<'a> Converter<'a> {
             "BatchNormalization" => self.batch_norm(node),
             "MaxPool" => self.max_pool(node),
             "GlobalMaxPool" => self.largest(node),
+            "LayerNormalization" => self.layer_norm(node),
+            "PRelu" => self.parametric_relu(node),
+            "Gather" => self.gather(node),
             "AveragePool" => self.average_pool(node),
-            "GlobalAveragePool" | "ReduceMean" => self.mean(node),
-            "Add" | "Sub" | "Mul" | "Div" | "Sum" => self.arithmetic(node),
+            "GlobalAveragePool" | "ReduceMean" | "ReduceMax" => self.mean(node),
             "Concat" => self.concat(node),
-            "LeakyRelu" => {
-                let x = self.place(node, 0)?;
-                self.push_alike(label(node), Op::LeakyRelu { slope: float(node, "alpha", 0.01) }, &x)
-            }
+            "LeakyRelu" => self.leaky_relu(node),
             "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" | "Transpose" => self.reshape(node),
             _ => Err("is computed of the image here, expected of constants only".into()),
         };
@@ -391,8 +424,18 @@ impl<'a> Converter<'a> {
         }
     }
 
+    /// Makes the layers of an input that is an expression, once for all its readers.
+    fn settled(&mut self, node: &'a Node, i: usize) -> Done<()> {
+        let Some(Value::Scalar(scalar)) = self.value_of(node, i) else { return Ok(()) };
+        let scalar = scalar.clone();
+        let place = self.settle(&scalar)?;
+        self.values.insert(node.input[i].as_str(), Value::Place(place));
+        Ok(())
+    }
+
     /// Returns the place of an input and its border, if it has one.
-    pub(super) fn padded(&self, node: &'a Node, i: usize) -> Done<(Place, Border, f32)> {
+    pub(super) fn padded(&mut self, node: &'a Node, i: usize) -> Done<(Place, Border, f32)> {
+        self.settled(node, i)?;
         let name = || shown(&node.input[i]);
         let (place, border, fill) = match self.lookup(node, i)? {
             Value::Place(place) => (place, Border::default(), 0.0),
@@ -407,6 +450,9 @@ impl<'a> Converter<'a> {
                     name()
                 ));
             }
+            Value::Listed(_) => {
+                return Err(format!("input {} lacks the batch, expected it in front", name()));
+            }
             Value::Probabilities(_) => {
                 return Err(format!("input {} is a Softmax's output, expected it at the end only", name()));
             }
@@ -414,9 +460,16 @@ impl<'a> Converter<'a> {
                 return Err(format!("input {} is a constant, expected the output of another node", name()));
             }
             Value::Further(_) => unreachable!("refused by the lookup"),
+            Value::Scalar(_) => unreachable!("it has become layers"),
         };
         if place.bytes {
             return Err(format!("input {} holds bytes, expected a Cast to float before it", name()));
+        }
+        if place.is_divided() {
+            return Err(format!(
+                "reads {:?}, channels divided into groups, expected a shuffle of channels: Reshape, Transpose and Reshape",
+                place.dims
+            ));
         }
         Ok((place, border, fill))
     }
@@ -430,6 +483,7 @@ impl<'a> Converter<'a> {
     /// Returns the place of an input like [`Converter::place`], for nodes that only move values, which may be
     /// bytes.
     pub(super) fn any_place(&mut self, node: &'a Node, i: usize) -> Done<Place> {
+        self.settled(node, i)?;
         match self.lookup(node, i)? {
             Value::Place(place) => Ok(place),
             _ => self.place(node, i),
@@ -618,7 +672,16 @@ fn instead(node: &Node) -> &'static str {
     }
     match node.domain.as_str() {
         "com.microsoft" => " of ONNX Runtime's optimizer (pass the model before optimization)",
-        domain if is_standard(domain) => "",
+        domain if is_standard(domain) => match operator {
+            "InstanceNormalization" | "GroupNormalization" => {
+                " (its statistics are those of each image; batch and layer norms are supported)"
+            }
+            "Selu" | "Celu" | "ThresholdedRelu" => " (Elu and LeakyRelu are the nearest that are supported)",
+            "If" | "Loop" | "Scan" => " (export the model without control flow)",
+            "LSTM" | "GRU" | "RNN" => " (networks of images are supported)",
+            "LRN" => " (a local response norm has no exact int8 form here)",
+            _ => "",
+        },
         _ => " of another domain (inline its functions first)",
     }
 }

@@ -10,21 +10,31 @@ use super::tensor::{BOOL, Constant, Held, MAX_INTEGERS, held, read, type_name};
 
 /// Operators that [`Converter::fold`] computes.
 const FOLDED: &[&str] = &[
+    "Abs",
     "Add",
     "Cast",
+    "Ceil",
     "Concat",
     "ConstantOfShape",
     "Div",
     "Equal",
+    "Exp",
     "Expand",
+    "Floor",
     "Gather",
+    "Greater",
+    "Less",
     "Max",
     "Min",
+    "Mod",
     "Mul",
     "Neg",
+    "Pow",
     "Range",
+    "Reciprocal",
     "Reshape",
     "Shape",
+    "Size",
     "Slice",
     "Sqrt",
     "Squeeze",
@@ -75,7 +85,10 @@ impl<'a> Converter<'a> {
     fn folded(&self, node: &'a Node) -> Done<Constant> {
         let x = || self.constant(node, 0);
         match node.op_type.as_str() {
-            "Add" | "Sub" | "Mul" | "Div" | "Equal" => {
+            "Mod" if int(node, "fmod", 0) != 0 => {
+                Err("fmod is not 0, expected the remainder of integers".into())
+            }
+            "Add" | "Sub" | "Mul" | "Div" | "Equal" | "Greater" | "Less" | "Mod" | "Pow" => {
                 let (a, b) = (x()?, self.constant(node, 1)?);
                 self.elementwise(&node.op_type, &a, &b)
             }
@@ -87,18 +100,32 @@ impl<'a> Converter<'a> {
                 }
                 Ok(all)
             }
-            "Neg" | "Sqrt" => match x()? {
-                Constant::Float(tensor) => {
-                    let function = if node.op_type == "Neg" { |v: f32| -v } else { f32::sqrt };
-                    let values = tensor.values().iter().map(|&v| function(v)).collect();
-                    Ok(Constant::Float(FloatTensor::new(tensor.shape().to_vec(), values)))
+            "Abs" | "Ceil" | "Exp" | "Floor" | "Neg" | "Reciprocal" | "Sqrt" => {
+                match (x()?, node.op_type.as_str()) {
+                    (Constant::Float(tensor), operator) => {
+                        let function = match operator {
+                            "Abs" => f32::abs,
+                            "Ceil" => f32::ceil,
+                            "Exp" => |v: f32| libm::exp(v.into()) as f32,
+                            "Floor" => f32::floor,
+                            "Neg" => |v: f32| -v,
+                            "Reciprocal" => |v: f32| 1.0 / v,
+                            _ => f32::sqrt,
+                        };
+                        let values = tensor.values().iter().map(|&v| function(v)).collect();
+                        Ok(Constant::Float(FloatTensor::new(tensor.shape().to_vec(), values)))
+                    }
+                    (Constant::Int { shape, values }, operator @ ("Abs" | "Neg")) => {
+                        let function = if operator == "Neg" { i64::wrapping_neg } else { i64::wrapping_abs };
+                        Ok(Constant::Int { shape, values: values.into_iter().map(function).collect() })
+                    }
+                    _ => Err("takes integers, expected floats".into()),
                 }
-                Constant::Int { shape, values } if node.op_type == "Neg" => {
-                    let values = values.into_iter().map(i64::wrapping_neg).collect();
-                    Ok(Constant::Int { shape, values })
-                }
-                Constant::Int { .. } => Err("takes the root of integers, expected floats".into()),
-            },
+            }
+            "Size" => {
+                let count = x()?.shape().iter().product::<usize>() as i64;
+                Ok(Constant::Int { shape: vec![], values: vec![count] })
+            }
             "Cast" => cast(x()?, int(node, "to", 0)),
             "Shape" => {
                 let shape = x()?.shape().to_vec();
@@ -267,10 +294,16 @@ impl<'a> Converter<'a> {
         match (self.spread(a, &shape)?, self.spread(b, &shape)?) {
             (Constant::Float(a), Constant::Float(b)) => {
                 let pairs = a.values().iter().zip(b.values());
-                if operator == "Equal" {
+                let compared = match operator {
+                    "Equal" => Some(f32::eq as fn(&f32, &f32) -> bool),
+                    "Greater" => Some(f32::gt as fn(&f32, &f32) -> bool),
+                    "Less" => Some(f32::lt as fn(&f32, &f32) -> bool),
+                    _ => None,
+                };
+                if let Some(compared) = compared {
                     return Ok(Constant::Int {
                         shape,
-                        values: pairs.map(|(a, b)| (a == b).into()).collect(),
+                        values: pairs.map(|(a, b)| compared(a, b).into()).collect(),
                     });
                 }
                 let function = match operator {
@@ -279,6 +312,8 @@ impl<'a> Converter<'a> {
                     "Mul" => |a: f32, b: f32| a * b,
                     "Div" => |a: f32, b: f32| a / b,
                     "Max" => f32::max,
+                    "Mod" => return Err("takes the remainder of floats, expected integers".into()),
+                    "Pow" => |a: f32, b: f32| libm::pow(a.into(), b.into()) as f32,
                     _ => f32::min,
                 };
                 let values = pairs.map(|(&a, &b)| function(a, b)).collect();
@@ -292,6 +327,14 @@ impl<'a> Converter<'a> {
                     "Div" => i64::checked_div,
                     "Max" => |a: i64, b: i64| Some(a.max(b)),
                     "Equal" => |a: i64, b: i64| Some((a == b).into()),
+                    "Greater" => |a: i64, b: i64| Some((a > b).into()),
+                    "Less" => |a: i64, b: i64| Some((a < b).into()),
+                    // The sign is that of the divisor.
+                    "Mod" => |a: i64, b: i64| {
+                        let rest = a.checked_rem(b)?;
+                        if rest != 0 && (rest < 0) != (b < 0) { Some(rest + b) } else { Some(rest) }
+                    },
+                    "Pow" => |a: i64, b: i64| a.checked_pow(u32::try_from(b).ok()?),
                     _ => |a: i64, b: i64| Some(a.min(b)),
                 };
                 let values: Option<Vec<i64>> = a.iter().zip(b).map(|(&a, b)| function(a, b)).collect();

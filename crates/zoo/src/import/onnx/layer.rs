@@ -5,15 +5,16 @@ use quant::FloatTensor;
 
 use super::attribute::{flag, float, int, pair};
 use super::border::{Border, border};
-use super::convert::{Converter, Done, label};
+use super::convert::{Converter, Done, Value, label};
+use super::fold::axis_of;
 use super::message::Node;
 use super::place::Place;
 use crate::import::shown;
 
 /// `x * scale + offset`, with one factor and one offset for each channel or feature.
-struct Affine {
-    scale: Vec<f64>,
-    offset: Vec<f64>,
+pub(super) struct Affine {
+    pub(super) scale: Vec<f64>,
+    pub(super) offset: Vec<f64>,
 }
 
 fn widened(values: &[f32]) -> Vec<f64> {
@@ -110,6 +111,9 @@ impl<'a> Converter<'a> {
         let x = self.place(node, 0)?;
         let rank = x.dims.len();
         let features = x.dims[rank - 1];
+        if !gemm && self.shapes[x.place].len() == 3 && rank == 4 && x.channel_axis() == Some(3) {
+            return self.pointwise(node, x);
+        }
         let all: usize = x.sizes.iter().product();
         if rank < 2 || (gemm && rank != 2) || features != all {
             return Err(format!("reads {:?}, expected [batch, {all} features]", x.dims));
@@ -147,6 +151,31 @@ impl<'a> Converter<'a> {
         Ok(place.reshaped([batch_and_ones, vec![out]].concat()))
     }
 
+    /// Converts a product of a matrix and the channels of each pixel, which are last, to a 1x1 convolution.
+    fn pointwise(&mut self, node: &'a Node, x: Place) -> Done<Place> {
+        let x = x.transposed(&[0, 3, 1, 2])?;
+        let [channels, ..] = x.image()?;
+        let (weight, name) = self.weight(node, 1, 2)?;
+        let weight = transposed(&weight);
+        let [out, inputs] = *weight.shape() else { unreachable!("two dimensions") };
+        if inputs != channels {
+            return Err(format!("weight takes {inputs} channels, expected {channels}"));
+        }
+        let op = Op::Conv(Conv {
+            channels: out,
+            groups: 1,
+            bias: false,
+            kernel: [1, 1],
+            stride: [1, 1],
+            padding: [0, 0],
+            dilation: [1, 1],
+        });
+        let place = self.push_plain(name, op, &[&x])?;
+        let weight = FloatTensor::new(vec![out, inputs, 1, 1], weight.values().to_vec());
+        self.set(place.place, "weight", weight);
+        place.transposed(&[0, 2, 3, 1])
+    }
+
     pub(super) fn batch_norm(&mut self, node: &'a Node) -> Done<Place> {
         let x = self.place(node, 0)?;
         let is_training = node.output[1..].iter().any(|name| !name.is_empty());
@@ -163,9 +192,7 @@ impl<'a> Converter<'a> {
         let channels = x.dims[1];
         let layer = node.input.get(1).and_then(|name| name.strip_suffix(".weight"));
         let name = layer.filter(|layer| !layer.is_empty()).map_or_else(|| label(node), shown);
-        // Recovers the intended decimal, 1e-5; the nearest f32 is 0.00000999999974...
-        let epsilon = float(node, "epsilon", 1e-5).to_string();
-        let epsilon = epsilon.parse().expect("a float prints as a float");
+        let epsilon = epsilon(node);
         let suffixes = ["weight", "bias", "running_mean", "running_var"];
         let mut values = Vec::new();
         for (i, suffix) in (1..).zip(suffixes) {
@@ -191,49 +218,158 @@ impl<'a> Converter<'a> {
         }
     }
 
-    /// Converts sums of two places, and arithmetic of one place with a constant.
-    pub(super) fn arithmetic(&mut self, node: &'a Node) -> Done<Place> {
+    /// Returns the number of channels or features of a place.
+    pub(super) fn channels(&self, x: &Place) -> usize {
+        self.feature_count(x).unwrap_or(x.sizes[0])
+    }
+
+    /// Converts sums and products of two places, and arithmetic of one place with a constant.
+    pub(super) fn arithmetic(&mut self, node: &'a Node) -> Done<Value<'a>> {
         let operator = node.op_type.as_str();
         let [first, second] = match node.input.len() {
             2 => [self.is_constant(node, 0), self.is_constant(node, 1)],
             n => return Err(format!("has {n} inputs, expected two")),
         };
         if !first && !second {
-            if !["Add", "Sum"].contains(&operator) {
-                return Err("is of two computed values, expected one of them to be constant".into());
-            }
-            let [a, b] = [self.place(node, 0)?, self.place(node, 1)?];
-            if a.dims != b.dims || a.order != b.order || a.sizes != b.sizes {
-                return Err(format!("adds {:?} and {:?}, expected equal shapes", a.dims, b.dims));
-            }
-            let sum = self.push(label(node), Op::Add, &[&a, &b])?;
-            return Ok(Place { place: sum, shared: false, ..a });
+            return match self.combined(node)? {
+                Some(value) => Ok(value),
+                None => self.of_two(node).map(Value::Place),
+            };
         }
-        let x = self.place(node, usize::from(first))?;
+        let read = usize::from(first);
         let constant = self.floats(node, usize::from(second))?;
-        let values = widened(&x.per_channel(&constant, self.feature_count(&x))?);
-        let (ones, zeros) = (vec![1.0; values.len()], vec![0.0; values.len()]);
-        let negative = || values.iter().map(|value| -value).collect::<Vec<f64>>();
-        let affine = match (operator, first) {
-            ("Add" | "Sum", _) => Affine { scale: ones, offset: values },
-            ("Sub", false) => Affine { scale: ones, offset: negative() },
-            ("Sub", true) => Affine { scale: vec![-1.0; values.len()], offset: values },
-            ("Mul", _) => Affine { scale: values, offset: zeros },
-            ("Div", false) => {
-                Affine { scale: values.iter().map(|value| 1.0 / value).collect(), offset: zeros }
-            }
-            _ => return Err("divides a constant by computed values, expected the other way round".into()),
+        let affine = |values: Vec<f64>| {
+            let (ones, zeros) = (vec![1.0; values.len()], vec![0.0; values.len()]);
+            Ok(match (operator, first) {
+                ("Add" | "Sum", _) => Affine { scale: ones, offset: values },
+                ("Sub", false) => Affine { scale: ones, offset: values.iter().map(|value| -value).collect() },
+                ("Sub", true) => Affine { scale: vec![-1.0; values.len()], offset: values },
+                ("Mul", _) => Affine { scale: values, offset: zeros },
+                ("Div", false) => {
+                    Affine { scale: values.iter().map(|value| 1.0 / value).collect(), offset: zeros }
+                }
+                _ => return Err("divides a constant by computed values, expected the other way round"),
+            })
         };
-        let numbers = || affine.scale.iter().chain(&affine.offset);
-        if let Some(wrong) = numbers().find(|value| !(**value as f32).is_finite()) {
-            return Err(format!("scales or shifts by {wrong}, expected a finite number"));
+        let checked = |affine: Affine| {
+            let mut numbers = affine.scale.iter().chain(&affine.offset);
+            match numbers.find(|value| !(**value as f32).is_finite()) {
+                Some(wrong) => Err(format!("scales or shifts by {wrong}, expected a finite number")),
+                None => Ok(affine),
+            }
+        };
+        if let [value] = *constant.values() {
+            let Affine { scale, offset } = checked(affine(vec![value.into()])?)?;
+            if let Some(value) = self.scaled(node, read, scale[0], offset[0])? {
+                return Ok(value);
+            }
         }
-        self.affine(node, x, affine)
+        let x = self.place(node, read)?;
+        let values = widened(&x.per_channel(&constant, self.feature_count(&x))?);
+        let affine = checked(affine(values)?)?;
+        self.affine(label(node), x, affine).map(Value::Place)
+    }
+
+    /// Converts a sum, difference or product of two computed values.
+    fn of_two(&mut self, node: &'a Node) -> Done<Place> {
+        let operator = node.op_type.as_str();
+        let [a, b] = [self.place(node, 0)?, self.place(node, 1)?];
+        let is_equal = a.dims == b.dims && a.order == b.order && a.sizes == b.sizes;
+        let (op, a, b) = match operator {
+            "Mul" if is_equal => (Op::Mul, a, b),
+            "Mul" => {
+                let [a, b] = if a.sizes.len() < b.sizes.len()
+                    || a.dims[1..].contains(&1) && !b.dims[1..].contains(&1)
+                {
+                    [b, a]
+                } else {
+                    [a, b]
+                };
+                if !a.takes_factors(&b) {
+                    return Err(format!(
+                        "multiplies {:?} by {:?}, expected equal shapes, or one factor for each channel",
+                        a.dims, b.dims
+                    ));
+                }
+                (Op::Mul, a, b)
+            }
+            _ if !is_equal => {
+                let adds = if operator == "Div" { "divides" } else { "adds" };
+                return Err(format!("{adds} {:?} and {:?}, expected equal shapes", a.dims, b.dims));
+            }
+            "Add" | "Sum" => (Op::Add, a, b),
+            "Sub" => {
+                let channels = self.channels(&b);
+                let negative = Affine { scale: vec![-1.0; channels], offset: vec![0.0; channels] };
+                let b = self.affine(format!("{}.negative", label(node)), b, negative)?;
+                (Op::Add, a, b)
+            }
+            _ => return Err("divides computed values, expected a constant divisor".into()),
+        };
+        let place = self.push(label(node), op, &[&a, &b])?;
+        Ok(Place { place, shared: false, ..a })
+    }
+
+    /// Converts a normalization over channels.
+    pub(super) fn layer_norm(&mut self, node: &'a Node) -> Done<Place> {
+        let x = self.place(node, 0)?;
+        let rank = x.dims.len();
+        let axis = axis_of(int(node, "axis", -1), rank)?;
+        let channels = self.channels(&x);
+        let is_over_channels = match x.sizes.len() {
+            3 if self.shapes[x.place].len() == 3 => x.channel_axis() == Some(axis),
+            _ => !x.is_moved(),
+        };
+        if axis + 1 != rank || x.dims[axis] != channels || !is_over_channels {
+            return Err(format!(
+                "normalizes from axis {axis} of {:?} on, expected the channels alone: the last axis",
+                x.dims
+            ));
+        }
+        let further = node.output.iter().skip(1).find(|name| self.is_read(name));
+        if let Some(name) = further {
+            return Err(format!("gives {} beside the normalized values, expected these alone", shown(name)));
+        }
+        let weight = self.vector(node, 1, channels)?;
+        let bias = match self.has(node, 2) {
+            true => self.vector(node, 2, channels)?,
+            false => FloatTensor::new(vec![channels], vec![0.0; channels]),
+        };
+        let layer = node.input.get(1).and_then(|name| name.strip_suffix(".weight"));
+        let name = layer.filter(|layer| !layer.is_empty()).map_or_else(|| label(node), shown);
+        let place = self.push_alike(name, Op::LayerNorm { epsilon: epsilon(node) }, &x)?;
+        self.set(place.place, "weight", weight);
+        self.set(place.place, "bias", bias);
+        Ok(place)
+    }
+
+    /// Converts a leaky ReLU; a slope that no leaky ReLU has is that of a parametric one.
+    pub(super) fn leaky_relu(&mut self, node: &'a Node) -> Done<Place> {
+        let x = self.place(node, 0)?;
+        let slope = float(node, "alpha", 0.01);
+        if (0.0..=1.0).contains(&slope) || !slope.is_finite() {
+            return self.push_alike(label(node), Op::LeakyRelu { slope }, &x);
+        }
+        let slopes = vec![slope; self.channels(&x)];
+        self.with_slopes(label(node), &x, slopes)
+    }
+
+    pub(super) fn parametric_relu(&mut self, node: &'a Node) -> Done<Place> {
+        let x = self.place(node, 0)?;
+        let slopes = x.per_channel(&self.floats(node, 1)?, self.feature_count(&x))?;
+        let layer = node.input[1].strip_suffix(".weight").filter(|layer| !layer.is_empty());
+        self.with_slopes(layer.map_or_else(|| label(node), shown), &x, slopes)
+    }
+
+    fn with_slopes(&mut self, name: String, x: &Place, slopes: Vec<f32>) -> Done<Place> {
+        let place = self.push_alike(name, Op::PRelu, x)?;
+        self.set(place.place, "weight", FloatTensor::new(vec![slopes.len()], slopes));
+        Ok(place)
     }
 
     /// Scales and shifts a place: inside the layer that computes it if possible, and in the preprocessing for
     /// the image.
-    fn affine(&mut self, node: &'a Node, x: Place, affine: Affine) -> Done<Place> {
+    pub(super) fn affine(&mut self, name: String, x: Place, affine: Affine) -> Done<Place> {
         let Affine { scale, offset } = affine;
         let is_shift = scale.iter().all(|&value| value == 1.0);
         if x.place == 0 && !x.shared && self.layers.iter().all(|layer| !layer.inputs.contains(&0)) {
@@ -276,13 +412,19 @@ impl<'a> Converter<'a> {
             }
         }
         let channels = scale.len();
-        let place = self.push_alike(label(node), Op::BatchNorm { epsilon: 0.0 }, &x)?;
+        let place = self.push_alike(name, Op::BatchNorm { epsilon: 0.0 }, &x)?;
         self.set(place.place, "weight", rounded(scale.into_iter()));
         self.set(place.place, "bias", rounded(offset.into_iter()));
         self.set(place.place, "running_mean", FloatTensor::new(vec![channels], vec![0.0; channels]));
         self.set(place.place, "running_var", FloatTensor::new(vec![channels], vec![1.0; channels]));
         Ok(place)
     }
+}
+
+/// Returns the intended decimal, such as 1e-5; the nearest f32 is 0.00000999999974...
+fn epsilon(node: &Node) -> f64 {
+    let epsilon = float(node, "epsilon", 1e-5).to_string();
+    epsilon.parse().expect("a float prints as a float")
 }
 
 pub(super) fn transposed(matrix: &FloatTensor) -> FloatTensor {

@@ -101,6 +101,7 @@ const AXES_AS_INPUT: &[Inputs] = &[since(1, 1, &["data"]), since(13, 1, &["data"
 
 /// The operators, sorted by name.
 pub(super) static OPERATORS: &[Operator] = &[
+    operator("Abs", &[], &[since(6, 1, &["X"])]),
     operator("Add", &[], TWO),
     operator(
         "AveragePool",
@@ -132,6 +133,7 @@ pub(super) static OPERATORS: &[Operator] = &[
         &[int("to").required(), int("saturate").since(19).idle(), string("round_mode").since(24).idle()],
         ONE,
     ),
+    operator("Ceil", &[], &[since(6, 1, &["X"])]),
     operator(
         "Clip",
         &[float("min").until(10), float("max").until(10)],
@@ -169,10 +171,15 @@ pub(super) static OPERATORS: &[Operator] = &[
         &[float("ratio").until(11).idle(), int("seed").since(12).idle()],
         &[since(7, 1, &["data"]), since(12, 1, &["data", "ratio", "training_mode"])],
     ),
+    operator("Elu", &[float("alpha")], &[since(6, 1, &["X"])]),
     operator("Equal", &[], TWO),
+    operator("Erf", &[], &[since(9, 1, &["input"])]),
+    operator("Exp", &[], &[since(6, 1, &["input"])]),
     operator("Expand", &[], &[since(8, 2, &["input", "shape"])]),
     operator("Flatten", &[int("axis")], ONE),
+    operator("Floor", &[], &[since(6, 1, &["X"])]),
     operator("Gather", &[int("axis")], &[since(1, 2, &["data", "indices"])]),
+    operator("Gelu", &[string("approximate")], &[since(20, 1, &["X"])]),
     operator(
         "Gemm",
         &[float("alpha"), float("beta"), int("transA"), int("transB")],
@@ -180,8 +187,18 @@ pub(super) static OPERATORS: &[Operator] = &[
     ),
     operator("GlobalAveragePool", &[], ONE),
     operator("GlobalMaxPool", &[], ONE),
+    operator("Greater", &[], TWO),
+    operator("HardSigmoid", &[float("alpha"), float("beta")], &[since(6, 1, &["X"])]),
+    operator("HardSwish", &[], &[since(14, 1, &["X"])]),
     operator("Identity", &[], ONE),
+    // Type in which halves are normalized; everything computes in f32 or wider here.
+    operator(
+        "LayerNormalization",
+        &[int("axis"), float("epsilon"), int("stash_type").idle()],
+        &[since(17, 2, &["X", "Scale", "B"])],
+    ),
     operator("LeakyRelu", &[float("alpha")], &[since(6, 1, &["X"])]),
+    operator("Less", &[], TWO),
     operator("LogSoftmax", &[int("axis")], ONE),
     operator("MatMul", &[], &[since(1, 2, &["A", "B"])]),
     operator("Max", &[], MANY),
@@ -200,8 +217,11 @@ pub(super) static OPERATORS: &[Operator] = &[
         ONE,
     ),
     operator("Min", &[], MANY),
+    operator("Mish", &[], &[since(18, 1, &["X"])]),
+    operator("Mod", &[int("fmod")], &[since(10, 2, &["A", "B"])]),
     operator("Mul", &[], TWO),
     operator("Neg", &[], &[since(6, 1, &["X"])]),
+    operator("PRelu", &[], &[since(7, 2, &["X", "slope"])]),
     operator(
         "Pad",
         &[string("mode"), ints("pads").since(2).until(10).required(), float("value").until(10)],
@@ -211,8 +231,15 @@ pub(super) static OPERATORS: &[Operator] = &[
             since(18, 2, &["data", "pads", "constant_value", "axes"]),
         ],
     ),
+    operator("Pow", &[], &[since(7, 2, &["X", "Y"])]),
     // Type in which a range of halves is summed; it does not apply to integers.
     operator("Range", &[int("stash_type").since(27).idle()], &[since(11, 3, &["start", "limit", "delta"])]),
+    operator("Reciprocal", &[], &[since(6, 1, &["X"])]),
+    operator(
+        "ReduceMax",
+        &[ints("axes").until(17), int("keepdims"), int("noop_with_empty_axes").since(18)],
+        &[since(1, 1, &["data"]), since(18, 1, &["data", "axes"])],
+    ),
     operator(
         "ReduceMean",
         &[ints("axes").until(17), int("keepdims"), int("noop_with_empty_axes").since(18)],
@@ -221,16 +248,26 @@ pub(super) static OPERATORS: &[Operator] = &[
     operator("Relu", &[], &[since(6, 1, &["X"])]),
     operator("Reshape", &[int("allowzero").since(14)], &[since(5, 2, &["data", "shape"])]),
     operator("Shape", &[int("end").since(15), int("start").since(15)], ONE),
+    operator("Sigmoid", &[], &[since(6, 1, &["X"])]),
+    operator("Size", &[], ONE),
     operator(
         "Slice",
         &[ints("axes").until(9), ints("ends").until(9).required(), ints("starts").until(9).required()],
         &[since(1, 1, &["data"]), since(10, 3, &["data", "starts", "ends", "axes", "steps"])],
     ),
     operator("Softmax", &[int("axis")], ONE),
+    operator("Softplus", &[], ONE),
+    operator(
+        "Split",
+        &[int("axis"), int("num_outputs").since(18), ints("split").until(12)],
+        &[since(2, 1, &["input"]), since(13, 1, &["input", "split"])],
+    ),
     operator("Sqrt", &[], &[since(6, 1, &["X"])]),
     operator("Squeeze", &[ints("axes").until(12)], AXES_AS_INPUT),
     operator("Sub", &[], TWO),
     operator("Sum", &[], MANY),
+    operator("Swish", &[float("alpha")], &[since(24, 1, &["X"])]),
+    operator("Tanh", &[], &[since(6, 1, &["input"])]),
     operator("Transpose", &[ints("perm")], ONE),
     operator(
         "Unsqueeze",

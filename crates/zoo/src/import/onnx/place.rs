@@ -72,6 +72,72 @@ impl Place {
         left.next().is_none().then_some(axes)
     }
 
+    /// True if this image can be multiplied by `factors`, one for each channel, as ONNX broadcasts them.
+    pub(super) fn takes_factors(&self, factors: &Self) -> bool {
+        let [channels, ..] = *self.sizes else { return false };
+        let is_one_each = *factors.sizes == [channels] || *factors.sizes == [channels, 1, 1];
+        let Some(axis) = self.channel_axis().filter(|_| self.sizes.len() == 3 && is_one_each) else {
+            return false;
+        };
+        let expected: Vec<usize> =
+            (0..self.dims.len()).map(|i| if i == axis { channels } else { 1 }).collect();
+        factors.dims.len() == self.dims.len() && factors.dims[1..] == expected[1..]
+    }
+
+    /// True if the channels are divided into groups, as in the middle of a shuffle.
+    pub(super) fn is_divided(&self) -> bool {
+        self.sizes.len() == 4
+    }
+
+    /// Divides the channels of an image, or the features, into groups if the shape does.
+    pub(super) fn divided(self) -> Self {
+        if self.axes().is_some() || self.sizes.len() == 4 {
+            return self;
+        }
+        let [channels, height, width] = match *self.sizes {
+            [features] => [features, 1, 1],
+            [channels, height, width] => [channels, height, width],
+            _ => return self,
+        };
+        let axis = self.dims[1..]
+            .iter()
+            .position(|&size| size > 1 && size < channels && channels.is_multiple_of(size));
+        let divided = axis.into_iter().flat_map(|axis| self.dims[1 + axis..].iter()).find_map(|&groups| {
+            if groups == 0 || !channels.is_multiple_of(groups) {
+                return None;
+            }
+            let sizes = vec![groups, channels / groups, height, width];
+            let order =
+                self.order.iter().flat_map(|&axis| if axis == 0 { vec![0, 1] } else { vec![axis + 1] });
+            let order = order.filter(|&axis| sizes[axis] != 1).collect();
+            let place = Self { sizes, order, ..self.clone() };
+            place.axes().is_some().then_some(place)
+        });
+        divided.unwrap_or(self)
+    }
+
+    /// Unites channels that [`Place::divided`] has divided, if the shape does. Returns the place, in which the groups are
+    /// interleaved if there are several.
+    pub(super) fn united(self, own: &[usize]) -> (Self, Option<usize>) {
+        if !self.is_divided() {
+            return (self, None);
+        }
+        let [groups, size, ..] = *self.sizes else { unreachable!("divided places have four sizes") };
+        let at = |axis| self.order.iter().position(|&other| other == axis);
+        let (first, second) = (at(0), at(1));
+        let shuffle = match (first, second) {
+            (Some(first), Some(second)) if first + 1 == second => None,
+            (Some(first), Some(second)) if second + 1 == first => Some(groups),
+            (None, _) | (_, None) => None,
+            _ => return (self, None),
+        };
+        debug_assert!(groups * size == own[0]);
+        let mut order: Vec<usize> = self.order.iter().map(|&axis| axis.max(1) - 1).collect();
+        order.dedup();
+        let place = Self { sizes: own.to_vec(), order, ..self.clone() };
+        if place.axes().is_some() { (place, shuffle) } else { (self, None) }
+    }
+
     /// Permutes ONNX's axes.
     pub(super) fn transposed(self, perm: &[usize]) -> Done<Self> {
         let dims: Vec<usize> = perm.iter().map(|&axis| self.dims[axis]).collect();
@@ -116,6 +182,18 @@ impl Place {
         }
         let axes = self.axes()?;
         axes.iter().position(|own| own == &[0])
+    }
+
+    /// Returns ONNX's axis of an image's channels, or of features, of which no other axis divides a part.
+    pub(super) fn channel_axis_of_any(&self) -> Option<usize> {
+        match *self.sizes {
+            [_, _, _] => self.channel_axis(),
+            [features] => {
+                let mut long = (1..self.dims.len()).filter(|&axis| self.dims[axis] != 1);
+                long.next().filter(|&axis| self.dims[axis] == features)
+            }
+            _ => None,
+        }
     }
 
     /// Returns the position in the layers' order of ONNX's i-th value of an image.
@@ -188,8 +266,19 @@ mod tests {
         let back = last.transposed(&[0, 3, 1, 2]).unwrap();
         assert_eq!(back.image().unwrap(), [8, 4, 5]);
         // A channel shuffle divides the channel axis.
-        let divided = image.reshaped(vec![2, 2, 4, 4, 5]);
-        assert_eq!(divided.axes(), None);
-        assert!(divided.transposed(&[0, 2, 1, 3, 4]).is_err());
+        let groups = image.clone().reshaped(vec![2, 2, 4, 4, 5]);
+        assert_eq!(groups.axes(), None);
+        assert!(groups.clone().transposed(&[0, 2, 1, 3, 4]).is_err());
+        let moved = groups.divided().transposed(&[0, 2, 1, 3, 4]).unwrap();
+        assert!(moved.is_divided() && moved.order == [1, 0, 2, 3]);
+        let (united, groups) = moved.clone().reshaped(vec![2, 8, 4, 5]).united(&[8, 4, 5]);
+        assert_eq!((united.image().unwrap(), groups), ([8, 4, 5], Some(2)));
+        assert!(moved.reshaped(vec![2, 4, 10, 4]).united(&[8, 4, 5]).0.is_divided());
+        let (same, groups) =
+            image.reshaped(vec![2, 4, 2, 4, 5]).divided().reshaped(vec![2, 8, 20]).united(&[8, 4, 5]);
+        assert_eq!(
+            (same.dims.as_slice(), same.sizes.as_slice(), groups),
+            (&[2, 8, 20][..], &[8, 4, 5][..], None)
+        );
     }
 }

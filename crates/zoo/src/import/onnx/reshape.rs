@@ -3,11 +3,11 @@
 use graph::Op;
 
 use super::attribute::{flag, int, ints};
-use super::convert::{Converter, Done, label};
+use super::convert::{Converter, Done, Value, label};
 use super::fold::axis_of;
 use super::message::Node;
 use super::place::Place;
-use super::tensor::MAX_INTEGERS;
+use super::tensor::{Constant, MAX_INTEGERS, read_at_most};
 
 impl<'a> Converter<'a> {
     pub(super) fn reshape(&mut self, node: &'a Node) -> Done<Place> {
@@ -36,14 +36,49 @@ impl<'a> Converter<'a> {
             ));
         }
         let is_flat = dims.len() <= 2;
-        let place = x.reshaped(dims);
+        let own = self.shapes[x.place].clone();
+        let (mut place, groups) = x.reshaped(dims).divided().united(&own);
+        if let Some(groups) = groups {
+            let shuffled = self.push(label(node), Op::ChannelShuffle { groups }, &[&place])?;
+            place = Place { place: shuffled, shared: false, ..place };
+        }
         if is_flat { self.flattened(place, &label(node)) } else { Ok(place) }
     }
 
-    /// Returns the axes of a `Squeeze`, an `Unsqueeze` or a `ReduceMean`: an attribute, or an input in later
+    /// Converts a reshape of features that drops a batch of 1. PyTorch writes an `as_strided` so, and a `Gather` that
+    /// restores the batch.
+    pub(super) fn listed(&mut self, node: &'a Node) -> Done<Option<Value<'a>>> {
+        let x = self.any_place(node, 0)?;
+        let dims = self.new_shape(node, &x.dims)?;
+        let is_list = x.dims[0] == 1 && dims.len() == 1 && dims[0] > 1 && self.shapes[x.place].len() == 1;
+        Ok((is_list && !x.is_moved()).then_some(Value::Listed(x)))
+    }
+
+    /// Converts a `Gather` that takes all values of a list in their order, in a shape with a batch of 1.
+    pub(super) fn restored(&mut self, node: &'a Node) -> Done<Option<Place>> {
+        let (Some(Value::Listed(x)), Some(Value::Tensor(tensor))) =
+            (self.value_of(node, 0), self.value_of(node, 1))
+        else {
+            return Ok(None);
+        };
+        let (x, features) = (x.clone(), self.shapes[x.place][0]);
+        self.spend(2 * tensor.bytes())?;
+        let Constant::Int { shape, values } = read_at_most(tensor, self.folder(), features)? else {
+            return Err("has floats as indices, expected integers".into());
+        };
+        let is_whole = values.into_iter().eq(0..features as i64);
+        if !is_whole || shape[0] != 1 || shape.len() > MAX_INTEGERS || int(node, "axis", 0) != 0 {
+            return Err(format!(
+                "takes values of a list of {features}, expected all in their order, with a batch of 1 in front"
+            ));
+        }
+        Ok(Some(x.reshaped(shape)))
+    }
+
+    /// Returns the axes of a `Squeeze`, an `Unsqueeze` or a reduction: an attribute, or an input in later
     /// operator sets.
     pub(super) fn axes(&self, node: &'a Node) -> Done<Option<Vec<i64>>> {
-        let as_input = if node.op_type == "ReduceMean" { 18 } else { 13 };
+        let as_input = if node.op_type.starts_with("Reduce") { 18 } else { 13 };
         if self.opset() < as_input {
             return Ok(ints(node, "axes").map(<[i64]>::to_vec));
         }

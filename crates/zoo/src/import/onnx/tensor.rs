@@ -112,6 +112,11 @@ pub(super) fn type_name(data_type: i32) -> String {
 
 /// Reads the values of a tensor, which may lie in a file in `folder`.
 pub(super) fn read(tensor: &Tensor, folder: &Path) -> Result<Constant, String> {
+    read_at_most(tensor, folder, MAX_INTEGERS)
+}
+
+/// Reads the values of a tensor like [`read`], with another largest number of integers.
+pub(super) fn read_at_most(tensor: &Tensor, folder: &Path, integers: usize) -> Result<Constant, String> {
     let name = &shown(&tensor.name);
     let mut shape = Vec::new();
     for &size in &tensor.dims {
@@ -132,10 +137,10 @@ pub(super) fn read(tensor: &Tensor, folder: &Path) -> Result<Constant, String> {
         }
     };
     if let Held::Int { .. } = held
-        && count > MAX_INTEGERS
+        && count > integers
     {
         return Err(format!(
-            "tensor {name} has {count} integers, expected at most {MAX_INTEGERS}, a shape: give a model with float \
+            "tensor {name} has {count} integers, expected at most {integers}, a shape: give a model with float \
              weights"
         ));
     }

@@ -54,6 +54,10 @@ fn integers(name: &str, values: &[i64]) -> Tensor {
     Tensor { name: name.into(), dims, data_type: 7, int64_data: values.to_vec(), ..Tensor::default() }
 }
 
+fn number(name: &str, value: f32) -> Tensor {
+    Tensor { name: name.into(), data_type: 1, float_data: vec![value], ..Tensor::default() }
+}
+
 /// A boolean scalar.
 fn truth(name: &str, value: i32) -> Tensor {
     Tensor { name: name.into(), data_type: 9, int32_data: vec![value], ..Tensor::default() }
@@ -85,6 +89,10 @@ fn model(opset: i64, nodes: Vec<Node>) -> Model {
         integers("flat_shape", &[0, -1]),
         integers("pads", &[0, 0, 1, 1, 0, 0, 1, 1]),
         truth("yes", 1),
+        number("root", std::f32::consts::SQRT_2),
+        number("unit", 1.0),
+        number("half", 0.5),
+        number("square_exponent", 2.0),
     ];
     let graph = Graph {
         node: nodes,
@@ -229,11 +237,27 @@ fn base(operator: &str, opset: i64, attribute: &str) -> Vec<Node> {
             classifier("x")[..2].to_vec(),
             vec![node("MatMul", &["features", "square"], "t", vec![]), node(operator, &["t"], "y", vec![])],
         ]),
+        "Abs" => then(node(operator, &["shape"], "t", vec![]), as_shape("t")),
+        "Ceil" | "Floor" => several(vec![
+            vec![node("Cast", &["shape"], "f", vec![int("to", 1)]), node(operator, &["f"], "t", vec![])],
+            vec![node("Cast", &["t"], "u", vec![int("to", 7)])],
+            as_shape("u"),
+        ]),
+        "Greater" | "Less" | "Mod" | "Size" => {
+            let inputs: &[&str] = match operator {
+                "Greater" => &["ends", "zero"],
+                "Less" => &["zero", "ends"],
+                "Mod" => &["second", "ends"],
+                _ => &["zero"],
+            };
+            let target = node(operator, inputs, "t", vec![]);
+            several(vec![vec![target, node("Mul", &["t", "shape"], "u", vec![])], as_shape("u")])
+        }
         "Neg" => several(vec![
             vec![node(operator, &["shape"], "t", vec![]), node("Neg", &["t"], "u", vec![])],
             as_shape("u"),
         ]),
-        "Sqrt" => several(vec![
+        "Exp" | "Reciprocal" | "Sqrt" => several(vec![
             vec![node(operator, &["one"], "t", vec![]), node("Mul", &["x", "t"], "u", vec![])],
             classifier("u"),
         ]),
@@ -246,7 +270,7 @@ fn base(operator: &str, opset: i64, attribute: &str) -> Vec<Node> {
             vec![node("Gather", &["shape", "t"], "u", vec![])],
             as_shape("u"),
         ]),
-        "ReduceMean" => {
+        "ReduceMean" | "ReduceMax" => {
             let inputs: &[&str] =
                 if opset < 18 || attribute == "noop_with_empty_axes" { &["x"] } else { &["x", "space"] };
             let axes = if opset < 18 { vec![ints("axes", &[2, 3])] } else { vec![] };
@@ -257,6 +281,26 @@ fn base(operator: &str, opset: i64, attribute: &str) -> Vec<Node> {
                 vec![node("MatMul", &["t", "square"], "y", vec![])]
             };
             then(node(operator, inputs, "t", [axes, kept].concat()), rest)
+        }
+        "Erf" => several(vec![
+            vec![node("Relu", &["x"], "r", vec![]), node("Div", &["r", "root"], "d", vec![])],
+            vec![node(operator, &["d"], "e", vec![]), node("Add", &["e", "unit"], "a", vec![])],
+            vec![node("Mul", &["r", "a"], "m", vec![]), node("Mul", &["m", "half"], "t", vec![])],
+            classifier("t"),
+        ]),
+        "LayerNormalization" => several(vec![
+            vec![node("Transpose", &["x"], "last", vec![ints("perm", &[0, 2, 3, 1])])],
+            vec![node(operator, &["last", "two"], "n", vec![])],
+            vec![node("Transpose", &["n"], "t", vec![ints("perm", &[0, 3, 1, 2])])],
+            classifier("t"),
+        ]),
+        "PRelu" => then(node(operator, &["x", "image_bias"], "t", vec![]), classifier("t")),
+        "Pow" => then(node(operator, &["x", "square_exponent"], "t", vec![]), classifier("t")),
+        "Split" => {
+            let mut split = node(operator, &["x"], "first", vec![int("axis", 1)]);
+            split.output.push("second_half".into());
+            let joined = node("Concat", &["second_half", "first"], "t", vec![int("axis", 1)]);
+            then(split, several(vec![vec![joined], classifier("t")]))
         }
         "Reshape" => vec![
             node(operator, &["x", "flat_shape"], "f", vec![]),
@@ -301,6 +345,9 @@ fn base(operator: &str, opset: i64, attribute: &str) -> Vec<Node> {
 fn other(operator: &str, attribute: &str) -> Attribute {
     match (operator, attribute) {
         (_, "auto_pad") => string(attribute, "SAME_UPPER"),
+        (_, "approximate") => string(attribute, "tanh"),
+        ("HardSigmoid", "beta") => float(attribute, 0.25),
+        ("Split", "split") => ints(attribute, &[2]),
         (_, "mode") => string(attribute, "reflect"),
         (_, "round_mode") => string(attribute, "nearest"),
         (_, "kernel_shape") => ints(attribute, &[2, 2]),
@@ -329,7 +376,7 @@ fn other(operator: &str, attribute: &str) -> Attribute {
         ("Gather", "axis") => int(attribute, 1),
         (_, "axis") => int(attribute, 0),
         (_, "group") => int(attribute, 2),
-        ("ReduceMean", "keepdims") => int(attribute, 1),
+        ("ReduceMean" | "ReduceMax", "keepdims") => int(attribute, 1),
         ("Shape", "end") => int(attribute, 2),
         (_, "spatial") => int(attribute, 0),
         (_, "epsilon" | "alpha" | "beta" | "momentum" | "ratio" | "min" | "max") => float(attribute, 0.5),
@@ -462,9 +509,12 @@ fn every_optional_input_is_understood_or_refused() {
         ("Gemm", 2, ""),
         ("Pad", 2, "one"),
         ("Pad", 3, "space"),
+        ("LayerNormalization", 2, "two"),
+        ("ReduceMax", 1, "second"),
         ("ReduceMean", 1, "second"),
         ("Slice", 3, "second"),
         ("Slice", 4, "two_steps"),
+        ("Split", 1, "two_steps"),
         ("Squeeze", 1, "second"),
     ] {
         let (mut model, at) = around(operator, 18, "");
@@ -537,7 +587,7 @@ fn unsupported_parts_of_a_model_are_refused_by_name() {
         (&|m| graph(m).node[0].overload = "a".into(), "asks for the overload a, expected none"),
         (
             &|m| graph(m).node[0].domain = "mine".into(),
-            "has operator mine.GlobalAveragePool of another domain",
+            "has operator mine.GlobalAveragePool of operator set 13 of another domain",
         ),
         (&|m| graph(m).input[0].r#type = None, "input of the model x is no tensor"),
     ] {

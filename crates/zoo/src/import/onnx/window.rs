@@ -1,7 +1,7 @@
 //! Converts nodes without weights that combine, clip or move values: pools, means, bounds, borders, slices,
 //! and concatenation of channels.
 
-use graph::{AvgPool, Layer, MaxPool, Op, Window};
+use graph::{AvgPool, Function, Layer, MaxPool, Op, Window};
 
 use super::attribute::{MAX_EXTENT, extent, flag, float, int, ints, pool, string};
 use super::border::{Border, border};
@@ -9,6 +9,7 @@ use super::convert::{Converter, Done, Value, label};
 use super::fold::{Steps, axis_of};
 use super::message::Node;
 use super::place::Place;
+use super::tensor::Constant;
 
 impl<'a> Converter<'a> {
     /// Returns the padding of a window over an image with a border of zeros: one padding for both sides if
@@ -60,10 +61,100 @@ impl<'a> Converter<'a> {
     /// Converts a pool that takes the largest value of each channel.
     pub(super) fn largest(&mut self, node: &'a Node) -> Done<Place> {
         let x = self.place(node, 0)?;
+        self.push_largest(label(node), &x)
+    }
+
+    fn push_largest(&mut self, name: String, x: &Place) -> Done<Place> {
         let [_, height, width] = x.image()?;
         let (kernel, stride, padding) = ([height, width], [1, 1], [0, 0]);
         let op = Op::MaxPool(MaxPool { kernel, stride, padding, ceil: false, after: None });
-        self.push_plain(label(node), op, &[&x])
+        self.push_plain(name, op, &[x])
+    }
+
+    /// Returns an image with channels first.
+    fn in_plain_order(&self, x: Place) -> Done<Place> {
+        if x.channel_axis() == Some(3) && x.dims.len() == 4 { x.transposed(&[0, 3, 1, 2]) } else { Ok(x) }
+    }
+
+    /// Takes consecutive channels along ONNX's axis of them.
+    fn channels_from(
+        &mut self,
+        name: String,
+        x: &Place,
+        axis: usize,
+        first: usize,
+        channels: usize,
+    ) -> Done<Place> {
+        if x.channel_axis_of_any() != Some(axis) {
+            return Err(format!(
+                "takes a part of axis {axis} of {:?}, expected that of channels or features",
+                x.dims
+            ));
+        }
+        if channels == x.dims[axis] {
+            return Ok(x.clone());
+        }
+        let place = self.push(name, Op::ChannelSlice { first, channels }, &[x])?;
+        let mut dims = x.dims.clone();
+        dims[axis] = channels;
+        let sizes = self.shapes[place].clone();
+        let order = x.order.iter().copied().filter(|&axis| sizes[axis] != 1).collect();
+        Ok(Place { place, dims, sizes, order, shared: false, bytes: false })
+    }
+
+    /// Converts a `Split` along channels: a slice for each output that is read.
+    pub(super) fn split(&mut self, node: &'a Node) -> Done<()> {
+        let x = self.place(node, 0)?;
+        let axis = axis_of(int(node, "axis", 0), x.dims.len())?;
+        let outputs = node.output.len();
+        let given = match self.opset() {
+            ..13 => ints(node, "split").map(<[i64]>::to_vec),
+            _ => self.has(node, 1).then(|| self.integers(node, 1)).transpose()?,
+        };
+        let number = int(node, "num_outputs", outputs as i64);
+        if number != outputs as i64 || outputs == 0 {
+            return Err(format!("num_outputs is {number}, expected that of its outputs, {outputs}"));
+        }
+        let size = x.dims[axis];
+        let each = size.div_ceil(outputs) as i64;
+        let sizes =
+            given.unwrap_or_else(|| (0..outputs as i64).map(|i| each.min(size as i64 - i * each)).collect());
+        let sum = sizes.iter().try_fold(0i64, |sum, &n| if n > 0 { sum.checked_add(n) } else { None });
+        if sizes.len() != outputs || sum != Some(size as i64) {
+            return Err(format!("splits {size} into {sizes:?}, expected {outputs} positive parts"));
+        }
+        let mut first = 0;
+        for (name, part) in node.output.iter().zip(sizes) {
+            let part = part as usize;
+            if self.is_read(name) {
+                let place = self.channels_from(format!("{}.{first}", label(node)), &x, axis, first, part)?;
+                self.set_output(name, Value::Place(place));
+            }
+            first += part;
+        }
+        Ok(())
+    }
+
+    /// Converts a `Gather` of one channel, or of consecutive ones.
+    pub(super) fn gather(&mut self, node: &'a Node) -> Done<Place> {
+        let x = self.place(node, 0)?;
+        let axis = axis_of(int(node, "axis", 0), x.dims.len())?;
+        let Constant::Int { shape, values } = self.constant(node, 1)? else {
+            return Err("has floats as indices, expected integers".into());
+        };
+        let places = values.iter().map(|&index| axis_of(index, x.dims[axis]));
+        let places = places.collect::<Done<Vec<usize>>>()?;
+        let is_run = places.windows(2).all(|pair| pair[0] + 1 == pair[1]);
+        let first = places.first().filter(|_| is_run && shape.len() <= 1);
+        let first = first.ok_or_else(|| {
+            format!("takes {values:?} along axis {axis}, expected consecutive channels, or one")
+        })?;
+        let place = self.channels_from(label(node), &x, axis, *first, places.len())?;
+        let mut dims = place.dims.clone();
+        if shape.is_empty() {
+            dims.remove(axis);
+        }
+        Ok(place.reshaped(dims))
     }
 
     pub(super) fn average_pool(&mut self, node: &'a Node) -> Done<Place> {
@@ -146,8 +237,14 @@ impl<'a> Converter<'a> {
         if !is_image {
             return Ok(x.reshaped(dims));
         }
-        let place = self.push_plain(label(node), Op::GlobalAvgPool, &[&x])?;
-        Ok(place.reshaped(dims))
+        let place = if node.op_type == "ReduceMax" {
+            let x = self.in_plain_order(x)?;
+            let largest = self.push_largest(label(node), &x)?;
+            self.flattened(largest, &format!("{}.flat", label(node)))?
+        } else {
+            self.push_plain(label(node), Op::GlobalAvgPool, &[&x])?
+        };
+        Ok(Place { sizes: self.shapes[place.place].clone(), ..place }.reshaped(dims))
     }
 
     /// True if no value of a place can be negative.
@@ -156,21 +253,27 @@ impl<'a> Converter<'a> {
         while place > 0 {
             let layer = &self.layers[place - 1];
             match layer.op {
-                Op::Relu | Op::ClippedRelu { .. } => return true,
+                Op::Relu
+                | Op::ClippedRelu { .. }
+                | Op::Function(Function::Sigmoid | Function::HardSigmoid { .. } | Function::Softplus) => {
+                    return true;
+                }
                 Op::MaxPool(_)
                 | Op::AvgPool(_)
                 | Op::GlobalAvgPool
                 | Op::Flatten
                 | Op::Pad { .. }
-                | Op::PadShortcut { .. } => place = layer.inputs[0],
+                | Op::PadShortcut { .. }
+                | Op::ChannelSlice { .. }
+                | Op::ChannelShuffle { .. } => place = layer.inputs[0],
                 _ => return false,
             }
         }
         false
     }
 
-    /// Converts `Relu`, `Clip` and `Max` with 0: bounds whose lower one is 0.
-    pub(super) fn clipped(&mut self, node: &'a Node) -> Done<Place> {
+    /// Converts `Relu`, `Clip`, and `Max` with a number.
+    pub(super) fn clipped(&mut self, node: &'a Node) -> Done<Value<'a>> {
         let bound = |i: usize, name: &str, absent: f32| -> Done<f32> {
             if self.opset() < 11 {
                 return Ok(float(node, name, absent));
@@ -184,6 +287,9 @@ impl<'a> Converter<'a> {
             "Relu" => low = 0.0,
             _ => (read, low) = self.one_number(node)?,
         }
+        if let Some(value) = self.limited(node, read, [low, high])? {
+            return Ok(value);
+        }
         let x = match self.capped(node, read) {
             Some((x, most)) => {
                 high = high.min(most);
@@ -191,22 +297,32 @@ impl<'a> Converter<'a> {
             }
             None => self.place(node, read)?,
         };
-        if high.is_infinite() && low.is_infinite() && low < high {
+        self.clip(label(node), x, low, high).map(Value::Place)
+    }
+
+    /// Bounds a place.
+    pub(super) fn clip(&mut self, name: String, x: Place, mut low: f32, high: f32) -> Done<Place> {
+        // Exporters write the largest floats for a bound that is absent.
+        if low <= f32::MIN && high >= f32::MAX {
             return Ok(x);
         }
         if low <= 0.0 && self.is_never_negative(&x) {
             low = 0.0;
         }
-        if low != 0.0 || high <= 0.0 || high.is_nan() {
-            return Err(format!("clips to min {low} and max {high}, expected 0 and a positive number"));
+        if low == 0.0 && high > 0.0 {
+            return self.bounded(name, x, high);
         }
-        self.bounded(label(node), x, high)
+        let [min, max] = [low.max(f32::MIN), high.min(f32::MAX)];
+        self.push_alike(name, Op::Function(Function::Clip { min, max }), &x)
     }
 
     /// Converts `Min` with a number: an upper bound, whose lower bound comes from the node before or after
     /// it.
     pub(super) fn minimum(&mut self, node: &'a Node) -> Done<Value<'a>> {
         let (read, most) = self.one_number(node)?;
+        if let Some(value) = self.limited(node, read, [f32::NEG_INFINITY, most])? {
+            return Ok(value);
+        }
         let place = self.place(node, read)?;
         if most.is_nan() || most <= 0.0 {
             return Err(format!("clips to at most {most}, expected a positive number"));
@@ -387,6 +503,13 @@ impl<'a> Converter<'a> {
             dims[axis] = dims[axis].div_ceil(step);
         }
         let steps = self.steps(node, &dims)?;
+        if let [Steps { axis, first, step: 1, count }] = *steps
+            && skipped.is_none()
+            && x.channel_axis_of_any() == Some(axis)
+            && count > 0
+        {
+            return self.channels_from(label(node), &x, axis, first, count).map(Value::Place);
+        }
         let mut all: Vec<(usize, usize)> = skipped.into_iter().collect();
         for Steps { axis, first, step, count } in steps {
             if (first, step, count) == (0, 1, dims[axis]) {

@@ -461,6 +461,58 @@ def halves(g):
 
 
 # What PyTorch writes of padding: by both exporters, with a batch of one and of any size.
+# Modern blocks.
+class Excited(nn.Module):
+    """Squeeze and excitation with each activation."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.down, self.up, self.fc = nn.Conv2d(2, 6, 3), nn.Conv2d(6, 3, 1), nn.Conv2d(3, 6, 1), nn.Linear(6, 5)
+        self.prelu = nn.PReLU(6, init=0.3)
+        with torch.no_grad():
+            self.prelu.weight.copy_(torch.linspace(-0.2, 0.4, 6))
+
+    def forward(self, x):
+        x = F.hardswish(self.conv(x))
+        x = x * torch.sigmoid(self.up(F.silu(self.down(F.adaptive_avg_pool2d(x, 1)))))
+        x = F.mish(self.prelu(x)) - 0.3 * torch.tanh(x)
+        x = x * F.hardsigmoid(torch.amax(x, (2, 3), keepdim=True)) + F.softplus(x) * F.elu(x, 0.7)
+        return self.fc(F.hardtanh(x, -0.2, 0.9).mean((2, 3)))
+
+
+class Shuffled(nn.Module):
+    """A unit of ShuffleNet."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.branch, self.fc = nn.Conv2d(2, 12, 3), nn.Conv2d(6, 6, 3, 1, 1, groups=6), nn.Linear(12, 5)
+
+    def forward(self, x):
+        x = F.relu(self.conv(x))
+        a, b = x.chunk(2, 1)
+        x = torch.cat([a, self.branch(b)], 1)
+        n, c, h, w = x.shape
+        x = x.view(n, 3, c // 3, h, w).transpose(1, 2).contiguous().view(n, c, h, w)
+        x = torch.cat([x[:, 4:], x[:, :4]], 1)
+        return self.fc(x.mean((2, 3)))
+
+
+class Normalized(nn.Module):
+    """A block of ConvNeXt."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm, self.last = nn.Conv2d(2, 8, 3), nn.LayerNorm(8, 1e-6), nn.LayerNorm(8)
+        self.up, self.down, self.fc = nn.Linear(8, 16), nn.Linear(16, 8), nn.Linear(8, 5)
+        self.scale = nn.Parameter(torch.linspace(0.5, 1.5, 8).view(8, 1, 1))
+
+    def forward(self, x):
+        x = F.gelu(self.conv(x))
+        y = self.down(F.gelu(self.up(self.norm(x.permute(0, 2, 3, 1))), approximate="tanh"))
+        x = x + self.scale * y.permute(0, 3, 1, 2)
+        return self.fc(self.last(x.mean((2, 3))))
+
+
 class Padded(nn.Module):
     def __init__(self):
         super().__init__()
@@ -483,7 +535,7 @@ class OptionA(nn.Module):
         return self.fc(F.avg_pool2d(x, (3, 4)).view(x.size(0), -1))
 
 
-def exported(module, dynamo, dynamic):
+def exported(module, dynamo, dynamic, opset=17):
     torch.manual_seed(3)
     model, x = module().eval(), torch.zeros(SHAPE)
     file = io.BytesIO()
@@ -492,7 +544,7 @@ def exported(module, dynamo, dynamic):
         torch.onnx.export(model, torch.zeros(2 if dynamic else 1, *SHAPE[1:]), file, dynamo=True, dynamic_shapes=shapes, verbose=False)
     else:
         axes = {"x": {0: "batch"}} if dynamic else None
-        torch.onnx.export(model, x, file, dynamo=False, input_names=["x"], dynamic_axes=axes, opset_version=17)
+        torch.onnx.export(model, x, file, dynamo=False, input_names=["x"], dynamic_axes=axes, opset_version=opset)
     return onnx.load_from_string(file.getvalue())
 
 
@@ -501,6 +553,11 @@ for module in [Padded, OptionA]:
         for dynamic in [False, True]:
             name = f"{module.__name__}_{'dynamo' if dynamo else 'traced'}_{'dynamic' if dynamic else 'fixed'}".lower()
             keep(name, exported(module, dynamo, dynamic))
+
+for module, opsets in [(Excited, (9, 13, 17, 18)), (Shuffled, (9, 13, 17, 18)), (Normalized, (17, 20))]:
+    for opset in opsets:
+        keep(f"{module.__name__.lower()}_traced_{opset}", exported(module, False, True, opset))
+    keep(f"{module.__name__.lower()}_dynamo", exported(module, True, True))
 
 with open("kinds.json", "w") as file:
     json.dump(KINDS, file, indent=0)
