@@ -684,7 +684,8 @@ fn listed() -> Checkpoint {
     Checkpoint::new(contents).unwrap()
 }
 
-/// S301, S303, S304, S308 to S314 and S318 to S321 on layers that a checkpoint lists.
+/// S301, S303, S304, S308, S309, S310, S311, S312, S313, S314, S318, S319, S320 and S321 on layers that a checkpoint
+/// lists.
 #[test]
 fn a_strangers_program_runs_listed_layers() {
     let Some(recompute) = recompute() else { return };

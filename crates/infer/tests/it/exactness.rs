@@ -75,7 +75,7 @@ pub(crate) fn changed(checkpoint: &Checkpoint, changes: &[WeightChange]) -> Vec<
     weights
 }
 
-/// Rules S305 to S314 and S318 to S321 of the specification.
+/// Rules S305, S306, S307, S308, S309, S310, S312, S313, S314, S318, S319, S320 and S321 of the specification.
 #[test]
 fn levels_and_logits_equal_the_plain_reference() {
     for i in 0..COUNT {
