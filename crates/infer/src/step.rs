@@ -143,7 +143,7 @@ pub(crate) enum Work {
 /// ```
 ///
 /// which is (x - mean) / sqrt(variance + e): n cancels, and `epsilon` is e (n s_in)^2.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct LayerNorm {
     pub(crate) epsilon: f64,
     pub(crate) affine: Affine,
