@@ -17,6 +17,7 @@ const FLOAT: usize = 2;
 /// Images that calibrate the activations.
 const CALIBRATION: usize = 4;
 
+#[allow(clippy::disallowed_methods)] // An example is a program.
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [model, images, folder] = arguments.as_slice() else {
