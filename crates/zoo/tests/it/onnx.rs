@@ -426,7 +426,7 @@ fn what_cannot_be_expressed_is_named() {
         (
             0,
             node("Erf", "e", &["x"], "m", &[]),
-            "node f (Flatten): reads the output of e, which is no known function, expected one of Sigmoid, \
+            "node flat (Flatten): reads the output of e, which is no known function, expected one of Sigmoid, \
              HardSigmoid { slope: 0.16666667, offset: 0.5 }, HardSwish, Silu, Tanh, Gelu, GeluTanh, Mish, Softplus",
         ),
         (
