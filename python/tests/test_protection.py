@@ -194,6 +194,14 @@ def test_a_fresh_process_reports_a_run_that_it_cannot_recompute(tmp_path):
     assert said.returncode == 0 and said.stdout.startswith("2 ["), said.stderr
 
 
+def test_a_fresh_process_knows_that_the_executor_is_deterministic(tmp_path):
+    network = Path(__file__).resolve().parents[2] / "experiments" / "networks" / "squeezenet-synthetic.safetensors"
+    zerospace.run({"x": network}, [SignZero], [1e-3], 1, images="synthetic", image_count=10, out=tmp_path / "run", progress=False)
+    code = f"import zerospace; print(zerospace.open_run({str(tmp_path / 'run')!r}).deterministic)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "True\n"
+    assert "zerospace.run(networks, ..., protections=protections)" in (tmp_path / "run" / "report.md").read_text()
+
+
 def test_what_a_class_computes_and_its_source_are_in_its_definition(tmp_path, fresh):
     def parameters(protection):
         out = tmp_path / zerospace.register(protection)
