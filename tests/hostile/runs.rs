@@ -52,6 +52,7 @@ fn trial(trial: u64) -> TrialRecord {
         agree: 11,
         predictions_hash: format!("{trial:016x}"),
         scores: vec![],
+        block: None,
     }
 }
 

@@ -583,3 +583,62 @@ fn a_cell_can_end_with_a_number_of_failures() {
     assert!(csv.lines().any(|line| line.split(',').nth(5) == Some("2")), "{csv}");
     assert!(std::fs::read_to_string(folder.join("run/report.md")).unwrap().contains("## Failures"));
 }
+
+/// Trials that each see a block of the images, from the file to the report; the faults are those of the fixed design.
+#[test]
+fn trials_that_see_blocks_of_images_run_verify_and_report() {
+    let workshop = workshop();
+    let folder = workshop.path();
+    prepare(folder, 9);
+    let text = std::fs::read_to_string(folder.join("x.toml")).unwrap();
+    let drawn = text.replace("images = 40", "images = 40\nimages_per_trial = 12");
+    assert_ne!(drawn, text);
+    std::fs::write(folder.join("d.toml"), &drawn).unwrap();
+    for threads in ["1", "2"] {
+        succeed(folder, &["run", "d.toml", "--out", threads, "--threads", threads]);
+    }
+    assert_eq!(merged(&folder.join("1")), merged(&folder.join("2")));
+    succeed(folder, &["run", "x.toml", "--out", "fixed"]);
+    let rows = |run: &str| records::read_trials(&folder.join(run).join("trials.parquet")).unwrap();
+    let (fixed, found) = (rows("fixed"), rows("1"));
+    assert_eq!(fixed.len(), found.len());
+    for (fixed, found) in fixed.iter().zip(&found) {
+        assert_eq!(fixed.record.weights_hash, found.record.weights_hash);
+        assert_eq!((found.images, found.images_per_trial), (40, Some(12)));
+        assert!(found.record.correct <= 12 && found.record.block.is_some());
+        assert!(fixed.record.block.is_none());
+    }
+    // All protections and rates have the same blocks.
+    let clean = |trial: u64| {
+        let of_trial = found.iter().filter(move |row| row.record.trial == trial);
+        let counts: std::collections::BTreeSet<u64> =
+            of_trial.map(|row| row.record.block.unwrap().clean_correct).collect();
+        counts
+    };
+    assert!((0..9).all(|trial| clean(trial).len() == 1));
+    let verified = zerospace(folder, &["verify", "d.toml", "--out", "1", "--sample", "60"]);
+    assert_eq!(verified.code, 0, "{}", verified.stderr);
+    succeed(folder, &["replay", "d.toml", &found[7].cell, "1", "--out", "1"]);
+    let report = std::fs::read_to_string(folder.join("1/report.md")).unwrap();
+    for shown in ["40 images, 12 drawn for each trial", "## Variance", "12 of 40", "Images drawn per trial:"]
+    {
+        assert!(report.contains(shown), "expected {shown} in {report}");
+    }
+    assert!(!report.contains("Guan et al., NeurIPS 2019, Table 2), for comparison"), "{report}");
+    let csv = std::fs::read_to_string(folder.join("1/summary.csv")).unwrap();
+    assert!(csv.lines().next().unwrap().contains(",set_images,between_trials_sd_points,"), "{csv}");
+    // A run of one design does not go on with another.
+    let other = zerospace(folder, &["run", "x.toml", "--out", "1"]);
+    assert!(other.code == 4 && other.stderr.contains("images_per_trial of cell"), "{}", other.stderr);
+    // A pilot on blocks plans both designs.
+    for file in ["x.toml", "d.toml"] {
+        let plan = succeed(folder, &["plan", file, "--pilot", "4", "--half-width", "5"]);
+        for shown in
+            ["± 5 points for all 40 images", "drawn: trials = ", "fixed: trials = ", "sd of an image"]
+        {
+            assert!(plan.contains(shown), "expected {shown} in {plan}");
+        }
+    }
+    let said = zerospace(folder, &["plan", "x.toml", "--pilot", "4", "--half-width", "0"]);
+    assert!(said.code == 2 && said.stderr.contains("more than 0 and at most 100"), "{}", said.stderr);
+}

@@ -78,6 +78,12 @@ pub enum AnalysisError {
         /// Images evaluated.
         images: u64,
     },
+    /// A trial has counts of a block of images, and its row names no number of images a trial, or the other way round.
+    #[error("{trial}: counts of a block and images_per_trial, expected both or neither")]
+    Block {
+        /// The trial and its cell.
+        trial: String,
+    },
     /// A trial has a score too many or too few.
     #[error("{trial}: {field} has {scores} numbers, expected one for each metric ({metrics})")]
     Scores {

@@ -37,6 +37,7 @@ mod text;
 pub use error::AnalysisError;
 pub use estimate::cell::{CellKey, rate_label, trials_frame};
 pub use estimate::comparison::Comparison;
+pub use estimate::drawn::{DrawnImages, FEWEST_TRIALS, PilotedCell, SampleSize, VarianceComponents};
 pub use estimate::estimates::Estimates;
 pub use estimate::failures::{FailureEstimate, failures};
 pub use estimate::interval::{INTERVAL_METHOD, Interval, SplitMix64};

@@ -29,6 +29,7 @@ fn row(protection: &str, rate: f64, trial: u64, lost: i64) -> TrialRow {
         data_set: "imagenet test".into(),
         images: IMAGES,
         clean_correct: CLEAN,
+        images_per_trial: None,
         changed_probability: None,
         metrics: [].into(),
         clean_scores: vec![],
@@ -49,6 +50,7 @@ fn row(protection: &str, rate: f64, trial: u64, lost: i64) -> TrialRow {
             agree: 0,
             predictions_hash: "h".into(),
             scores: vec![],
+            block: None,
         },
     }
 }

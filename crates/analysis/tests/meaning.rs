@@ -28,6 +28,7 @@ fn row(protection: &str, fault_model: &str, rate: f64, trial: u64, wrong: u64, c
         data_set: "cifar10 test".into(),
         images: IMAGES,
         clean_correct: CLEAN,
+        images_per_trial: None,
         changed_probability: None,
         metrics: [].into(),
         clean_scores: vec![],
@@ -48,6 +49,7 @@ fn row(protection: &str, fault_model: &str, rate: f64, trial: u64, wrong: u64, c
             agree: 0,
             predictions_hash: "h".into(),
             scores: vec![],
+            block: None,
         },
     }
 }

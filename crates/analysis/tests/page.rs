@@ -23,6 +23,7 @@ fn row(model: &str, protection: &str, trial: u64, lost: u64) -> TrialRow {
         data_set: "cifar10 test".into(),
         images: 1_000,
         clean_correct: 900,
+        images_per_trial: None,
         changed_probability: None,
         metrics: [].into(),
         clean_scores: vec![],
@@ -43,6 +44,7 @@ fn row(model: &str, protection: &str, trial: u64, lost: u64) -> TrialRow {
             agree: 900,
             predictions_hash: "h".into(),
             scores: vec![],
+            block: None,
         },
     }
 }

@@ -28,6 +28,7 @@ fn row(protection: &str, rate: f64, trial: u64, scores: [f64; 2]) -> TrialRow {
         data_set: "detector".into(),
         images: 0,
         clean_correct: 0,
+        images_per_trial: None,
         changed_probability: None,
         metrics: metrics.into(),
         clean_scores: CLEAN.to_vec(),
@@ -48,6 +49,7 @@ fn row(protection: &str, rate: f64, trial: u64, scores: [f64; 2]) -> TrialRow {
             agree: 0,
             predictions_hash: "h".into(),
             scores: scores.to_vec(),
+            block: None,
         },
     }
 }

@@ -25,6 +25,7 @@ fn row(protection: &str, fault_model: &str, trial: u64, flips: u64, lost: u64) -
         data_set: "cifar10 test".into(),
         images: IMAGES,
         clean_correct: CLEAN,
+        images_per_trial: None,
         changed_probability: None,
         metrics: [].into(),
         clean_scores: vec![],
@@ -45,6 +46,7 @@ fn row(protection: &str, fault_model: &str, trial: u64, flips: u64, lost: u64) -
             agree: 0,
             predictions_hash: "h".into(),
             scores: vec![],
+            block: None,
         },
     }
 }

@@ -1,5 +1,8 @@
-use design::{Metric, TrialRecord};
+use std::sync::Arc;
+
+use design::{BlockCounts, Metric, TrialRecord};
 use graph::WeightChange;
+use inject::ImageBlocks;
 use rayon::prelude::*;
 
 use crate::Trial;
@@ -13,12 +16,15 @@ pub struct ChangedTrial<'a> {
     pub number: u64,
     /// Changed weights, at least one, in memory order.
     pub changes: &'a [WeightChange],
+    /// Indices of the images that the trial sees, ascending; `None`: all images. Only a campaign with
+    /// [`design::EvaluationSet::images_per_trial`] has blocks of images.
+    pub images: Option<&'a [u32]>,
 }
 
 /// Result of evaluating a network.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outputs {
-    /// Top-1 class of every image, in order.
+    /// Top-1 class of every image of the trial, in order.
     Predictions(Vec<u16>),
     /// Score of each metric of the cell, in order.
     Scores(Vec<f64>),
@@ -91,8 +97,10 @@ pub trait Evaluator {
 #[derive(Clone, Debug)]
 pub struct Evaluation {
     reference: Reference,
-    /// Fields of the record of a trial in which no weight changed.
+    /// Fields of the record of a trial in which no weight changed and that sees all images.
     clean: Score,
+    /// The images of each trial; `None`: all.
+    blocks: Option<Arc<ImageBlocks>>,
 }
 
 #[derive(Clone, Debug)]
@@ -108,10 +116,36 @@ pub(crate) struct Score {
     pub(crate) agree: u64,
     pub(crate) hash: String,
     pub(crate) scores: Vec<f64>,
+    pub(crate) block: Option<BlockCounts>,
 }
 
 impl Reference {
-    /// Checks and counts outputs; the error says what was expected.
+    /// Checks and counts outputs on a block of the images, or on all; the error says what was expected.
+    fn score_on(&self, block: Option<&[u32]>, outputs: Outputs) -> Result<Score, String> {
+        let (Self::Predictions { labels, clean }, Some(block)) = (self, block) else {
+            return self.score(outputs);
+        };
+        let of_block = |all: &[u16]| block.iter().map(|&image| all[image as usize]).collect::<Vec<u16>>();
+        let Outputs::Predictions(classes) = &outputs else { return self.score(outputs) };
+        let (labels, clean) = (of_block(labels), of_block(clean));
+        let both = classes.iter().zip(&labels).zip(&clean).filter(|((a, b), c)| a == b && b == c);
+        let counts =
+            BlockCounts { clean_correct: agreement(&labels, &clean), both_correct: both.count() as u64 };
+        let score = Self::Predictions { labels, clean }.score(outputs)?;
+        Ok(Score { block: Some(counts), ..score })
+    }
+
+    /// Outputs of the network without faults on a block of the images; `None` with metrics.
+    fn clean_on(&self, block: &[u32]) -> Option<Outputs> {
+        match self {
+            Self::Predictions { clean, .. } => {
+                Some(Outputs::Predictions(block.iter().map(|&image| clean[image as usize]).collect()))
+            }
+            Self::Scores(_) => None,
+        }
+    }
+
+    /// Checks and counts outputs on all images.
     fn score(&self, outputs: Outputs) -> Result<Score, String> {
         let hash = outputs.hash();
         match (self, outputs) {
@@ -119,14 +153,14 @@ impl Reference {
                 if classes.len() == labels.len() =>
             {
                 let (correct, agree) = (agreement(&classes, labels), agreement(&classes, clean));
-                Ok(Score { correct, agree, hash, scores: Vec::new() })
+                Ok(Score { correct, agree, hash, scores: Vec::new(), block: None })
             }
             (Self::Predictions { labels, .. }, outputs) => {
                 Err(format!("{}, expected {} predictions", outputs.described(), labels.len()))
             }
             (Self::Scores(metrics), Outputs::Scores(scores)) if scores.len() == metrics.len() => {
                 match scores.iter().zip(metrics).find(|(score, _)| !score.is_finite()) {
-                    None => Ok(Score { correct: 0, agree: 0, hash, scores }),
+                    None => Ok(Score { correct: 0, agree: 0, hash, scores, block: None }),
                     Some((score, Metric { name, .. })) => {
                         Err(format!("the score of {name} is {score}, expected a finite number"))
                     }
@@ -191,7 +225,29 @@ impl Evaluation {
 
     fn with(reference: Reference, clean: Outputs) -> Result<Self, EvaluationError> {
         let clean = reference.score(clean).map_err(|message| EvaluationError::new(None, message))?;
-        Ok(Self { reference, clean })
+        Ok(Self { reference, clean, blocks: None })
+    }
+
+    /// The same evaluation for trials that see blocks of the images: those of [`ImageBlocks`] for this seed and number of
+    /// images a trial. `None` leaves all images to every trial.
+    ///
+    /// # Panics
+    /// When a block has no images or more than there are, or the evaluator gives scores.
+    pub fn in_blocks(self, seed: u64, images_per_trial: Option<u64>) -> Self {
+        let blocks = images_per_trial.map(|block| {
+            let Reference::Predictions { labels, .. } = &self.reference else {
+                panic!("an evaluator with metrics has no images")
+            };
+            let images = u32::try_from(labels.len()).expect("images have 32-bit indices");
+            let block = u32::try_from(block).expect("a block has at most all images");
+            Arc::new(ImageBlocks::new(seed, images, block))
+        });
+        Self { blocks, ..self }
+    }
+
+    /// Number of images that each trial sees; `None`: all.
+    pub fn images_per_trial(&self) -> Option<u64> {
+        self.blocks.as_ref().map(|blocks| blocks.len() as u64)
     }
 
     /// Number of images that the fault-free network classifies correctly; 0 with metrics.
@@ -230,10 +286,17 @@ impl Evaluation {
     ) -> (Vec<TrialRecord>, Option<EvaluationError>) {
         let flips =
             numbered.iter().map(|(_, trial)| trial.flips()).sum::<usize>() as f64 / numbered.len() as f64;
+        let block = |number| self.blocks.as_ref().map(|blocks| blocks.block(number));
+        let numbered: Vec<(u64, Option<Vec<u32>>, Trial)> =
+            numbered.into_iter().map(|(number, trial)| (number, block(number), trial)).collect();
         let changed: Vec<ChangedTrial<'_>> = numbered
             .iter()
-            .filter(|(_, trial)| !trial.changes.is_empty())
-            .map(|(number, trial)| ChangedTrial { number: *number, changes: &trial.changes })
+            .filter(|(_, _, trial)| !trial.changes.is_empty())
+            .map(|(number, images, trial)| ChangedTrial {
+                number: *number,
+                changes: &trial.changes,
+                images: images.as_deref(),
+            })
             .collect();
         let (outputs, mut error) = match changed.is_empty() {
             true => (Vec::new(), None),
@@ -246,16 +309,20 @@ impl Evaluation {
             },
         };
         let mut outputs = outputs.into_iter();
-        let with_outputs = numbered.into_iter().map_while(|(number, trial)| match trial.changes.is_empty() {
-            true => Some((number, trial, None)),
-            false => outputs.next().map(|outputs| (number, trial, Some(outputs))),
+        let with_outputs = numbered.into_iter().map_while(|(number, images, trial)| {
+            let given = match trial.changes.is_empty() {
+                true => images.as_ref().and_then(|images| self.reference.clean_on(images)),
+                false => Some(outputs.next()?),
+            };
+            Some((number, images, trial, given))
         });
-        let with_outputs: Vec<(u64, Trial, Option<Outputs>)> = with_outputs.collect();
-        let record = |(number, trial, outputs): (u64, Trial, Option<Outputs>)| {
+        let with_outputs: Vec<(u64, Option<Vec<u32>>, Trial, Option<Outputs>)> = with_outputs.collect();
+        let record = |(number, images, trial, outputs): (u64, Option<Vec<u32>>, Trial, Option<Outputs>)| {
             let score = match outputs {
                 None => self.clean.clone(),
                 Some(outputs) => {
-                    self.reference.score(outputs).map_err(|message| EvaluationError::new(number, message))?
+                    let score = self.reference.score_on(images.as_deref(), outputs);
+                    score.map_err(|message| EvaluationError::new(number, message))?
                 }
             };
             Ok(trial.record(number, score))

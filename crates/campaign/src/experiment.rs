@@ -160,6 +160,8 @@ pub struct DataSection {
     pub split: String,
     /// Number of images, from the first; absent: all.
     pub images: Option<usize>,
+    /// Number of images that each trial sees, a balanced block of the set; absent: all.
+    pub images_per_trial: Option<u64>,
 }
 
 /// `[evaluator]`: an evaluator of the user's own, in place of the exact int8 executor.
@@ -330,6 +332,11 @@ impl Experiment {
     /// Returns the metrics of the evaluator; none if networks give predictions.
     pub fn metrics(&self) -> &[Metric] {
         self.evaluator.as_ref().map_or(&[], |evaluator| &evaluator.metrics)
+    }
+
+    /// Returns the number of images that each trial sees; `None`: all.
+    pub fn images_per_trial(&self) -> Option<u64> {
+        self.data.as_ref().and_then(|data| data.images_per_trial)
     }
 
     /// Returns the number of units of the plan. `tensors` is the number of tensors of each model, for sweeps.
@@ -514,6 +521,21 @@ impl Experiment {
                 return wrong("data.images", "0".into(), "at least 1");
             }
             _ => {}
+        }
+        if let Some(DataSection { images, images_per_trial: Some(block), .. }) = &self.data {
+            let key = "data.images_per_trial";
+            if *block == 0 || images.is_some_and(|images| *block > images as u64) {
+                let most = images.map_or("the number of images".into(), |images| images.to_string());
+                return wrong(key, block.to_string(), &format!("1 to {most}"));
+            }
+            if self.evaluator.is_some() {
+                let expected = "no key with an `[evaluator]`, which sees all images in every trial";
+                return wrong(key, block.to_string(), expected);
+            }
+            if self.stop.is_some() {
+                let expected = "no key with `[stop]`: a trial's loss is known on its own images only";
+                return wrong(key, block.to_string(), expected);
+            }
         }
         if self.stop.is_some() && !self.metrics().is_empty() {
             let expected = "no section with `evaluator.metrics`: its `drop_points` are percent of images";

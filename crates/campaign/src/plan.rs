@@ -97,6 +97,14 @@ pub enum PlanError {
         /// Number of units.
         units: u64,
     },
+    /// A trial sees more images than there are.
+    #[error("`data.images_per_trial` is {asked}, expected 1 to {images}, the number of images")]
+    ImagesPerTrial {
+        /// Images a trial that the experiment asks for.
+        asked: u64,
+        /// Images of the evaluation set.
+        images: u64,
+    },
     /// Two labels stand for one network, and their cells would be the same.
     #[error("models {first} and {second} are the same network (content hash {digest})")]
     SameNetwork {
@@ -120,12 +128,19 @@ impl PlanError {
 ///
 /// # Errors
 /// When a protection is unknown or cannot store a network, two networks are one, a network lacks the tensor of a fault
-/// model, there are too many units, or the experiment asks for changed trials that cannot be drawn.
+/// model, there are too many units, the experiment asks for changed trials that cannot be drawn, or for more images a trial
+/// than there are.
 pub fn plan(
     experiment: &Experiment,
     networks: &[Network],
     evaluation: &EvaluationSet,
 ) -> Result<Vec<CellSpec>, PlanError> {
+    let evaluation = &EvaluationSet { images_per_trial: experiment.images_per_trial(), ..evaluation.clone() };
+    if let Some(asked) = evaluation.images_per_trial
+        && !(1..=evaluation.images).contains(&asked)
+    {
+        return Err(PlanError::ImagesPerTrial { asked, images: evaluation.images });
+    }
     let mut cells = Vec::new();
     for (i, (network, model)) in networks.iter().zip(&experiment.models).enumerate() {
         if let Some(twin) = networks[..i].iter().find(|n| n.digest == network.digest) {

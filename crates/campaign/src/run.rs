@@ -308,6 +308,13 @@ impl<'a> Memories<'a> {
                         RunError::of(spec, format!("no network has the content hash {}", spec.network))
                     })?;
                 let protection = ecc::by_id(&spec.protection).map_err(|e| RunError::of(spec, e))?;
+                let sees =
+                    [spec.evaluation.images_per_trial, subjects[subject].evaluation.images_per_trial()];
+                if sees[0] != sees[1] {
+                    let [planned, given] = sees.map(|images| images.map_or("all".into(), |n| n.to_string()));
+                    let reason = format!("the evaluation gives a trial {given} images, expected {planned}");
+                    return Err(RunError::of(spec, reason));
+                }
                 let memory = StoredNetwork::new(subjects[subject].network, protection);
                 place.insert((memory.map_err(|e| RunError::of(spec, e))?, subject))
             }

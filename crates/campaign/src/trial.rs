@@ -51,7 +51,7 @@ impl Trial {
     }
 
     pub(crate) fn record(self, trial: u64, score: Score) -> TrialRecord {
-        let Score { correct, agree, hash: predictions_hash, scores } = score;
+        let Score { correct, agree, hash: predictions_hash, scores, block } = score;
         let (pattern_hash, weights_hash) = (self.pattern_hash(), self.weights_hash());
         TrialRecord {
             trial,
@@ -70,6 +70,7 @@ impl Trial {
             agree,
             predictions_hash,
             scores,
+            block,
         }
     }
 }

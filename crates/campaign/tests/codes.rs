@@ -59,6 +59,7 @@ fn a_code_of_the_experiment_file_has_cells_and_trials() {
         digest: "e".into(),
         unreadable_files: 0,
         label_free: false,
+        images_per_trial: None,
     };
     let cells = plan(&experiment, std::slice::from_ref(&network), &evaluation).unwrap();
     assert_eq!(cells.len(), 2);

@@ -26,6 +26,17 @@ pub struct EvaluationSet {
     /// that of a set with labels. Absent in JSON when false.
     #[serde(default, skip_serializing_if = "is_false")]
     pub label_free: bool,
+    /// Images that each trial is evaluated on, 1 to `images`: a balanced block of the set that depends on the seed and the
+    /// trial's number alone. Absent, also in JSON and from the identity, if every trial sees all images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images_per_trial: Option<u64>,
+}
+
+impl EvaluationSet {
+    /// Number of images that one trial is evaluated on.
+    pub fn images_of_trial(&self) -> u64 {
+        self.images_per_trial.unwrap_or(self.images)
+    }
 }
 
 fn is_false(flag: &bool) -> bool {
@@ -103,13 +114,22 @@ impl CellSpec {
             self.evaluation.images,
             &self.evaluation.digest,
         );
-        let text = match (self.changed_probability, &self.metrics[..]) {
-            (None, []) => serde_json::to_string(&content),
-            (Some(_), []) => serde_json::to_string(&(content, "changed")),
-            (None, metrics) => serde_json::to_string(&(content, "metrics", metrics)),
-            (Some(_), metrics) => serde_json::to_string(&(content, "changed", "metrics", metrics)),
+        let content = serde_json::to_string(&content).expect("plain data serializes");
+        let mut further = Vec::new();
+        if self.changed_probability.is_some() {
+            further.push(r#""changed""#.into());
+        }
+        if !self.metrics.is_empty() {
+            let metrics = serde_json::to_string(&self.metrics).expect("plain data serializes");
+            further.push(format!(r#""metrics",{metrics}"#));
+        }
+        if let Some(images) = self.evaluation.images_per_trial {
+            further.push(format!(r#""images_per_trial",{images}"#));
+        }
+        let text = match &further[..] {
+            [] => content,
+            further => format!("[{content},{}]", further.join(",")),
         };
-        let text = text.expect("plain data serializes");
         let digest = Sha256::digest(text.as_bytes());
         CellId(digest[..8].iter().map(|b| format!("{b:02x}")).collect())
     }
@@ -162,6 +182,7 @@ mod tests {
                 digest: "cd".into(),
                 unreadable_files: 0,
                 label_free: false,
+                images_per_trial: None,
             },
             changed_probability: None,
             metrics: Vec::new(),
@@ -209,6 +230,26 @@ mod tests {
         }
     }
 
+    /// The number of images of a trial is part of the identity and of the JSON, only if there is one.
+    #[test]
+    fn a_cell_of_drawn_images_has_an_id_of_its_own() {
+        let of = |images_per_trial| {
+            let evaluation = EvaluationSet { images_per_trial, ..spec().evaluation };
+            CellSpec { evaluation, ..spec() }
+        };
+        let drawn = of(Some(3));
+        let json = serde_json::to_string(&drawn).unwrap();
+        assert!(json.contains(r#""digest":"cd","images_per_trial":3}"#), "{json}");
+        assert_eq!(serde_json::from_str::<CellSpec>(&json).unwrap(), drawn);
+        assert!(!serde_json::to_string(&of(None)).unwrap().contains("images_per_trial"));
+        assert_eq!(of(None).id(), spec().id());
+        let changed = CellSpec { changed_probability: Some(0.5), ..drawn.clone() };
+        let ids = [spec(), of(Some(2)), drawn, of(Some(7)), changed].map(|cell| cell.id());
+        assert_eq!(std::collections::BTreeSet::from(ids.clone()).len(), 5, "{ids:?}");
+        // Changing this value orphans every stored record of the design.
+        assert_eq!(ids[2].as_str(), "c01ee81babf2ffbd");
+    }
+
     /// Every metric is part of the identity with its direction, in order; without metrics nothing of them shows.
     #[test]
     fn a_cell_with_metrics_has_an_id_of_its_own() {
@@ -254,7 +295,7 @@ mod tests {
     #[test]
     fn every_condition_changes_the_id() {
         type Edit = fn(&mut CellSpec);
-        let edits: [Edit; 13] = [
+        let edits: [Edit; 14] = [
             |c| c.record_version += 1,
             |c| c.evaluator.push('x'),
             |c| c.network.push('x'),
@@ -267,6 +308,7 @@ mod tests {
             |c| c.evaluation.images += 1,
             |c| c.evaluation.digest.push('x'),
             |c| c.changed_probability = Some(0.5),
+            |c| c.evaluation.images_per_trial = Some(3),
             |c| c.metrics.push(Metric { name: "mAP".into(), better: Better::Higher }),
         ];
         let mut ids = std::collections::BTreeSet::from([spec().id()]);

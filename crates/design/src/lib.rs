@@ -28,4 +28,4 @@ pub use protection::{ProtectionName, ProtectionNameError};
 pub use rate::{BitErrorRate, RateError};
 pub use scope::Scope;
 pub use stop::StopRule;
-pub use trial::{RECORD_VERSION, TrialRecord};
+pub use trial::{BlockCounts, RECORD_VERSION, TrialRecord};

@@ -37,13 +37,27 @@ pub struct TrialRecord {
     pub padding_changed: u64,
     /// First 16 hex digits of the SHA-256 of the changed weights and their values.
     pub weights_hash: String,
-    /// Images whose top-1 prediction is the label; 0 in a cell with metrics.
+    /// Images of the trial whose top-1 prediction is the label; 0 in a cell with metrics.
     pub correct: u64,
-    /// Images whose top-1 prediction is that of the fault-free network; 0 in a cell with metrics.
+    /// Images of the trial whose top-1 prediction is that of the fault-free network; 0 in a cell with metrics.
     pub agree: u64,
-    /// First 16 hex digits of the SHA-256 of all top-1 predictions in order; with metrics, of the scores.
+    /// First 16 hex digits of the SHA-256 of the top-1 predictions of the trial's images in order; with metrics, of the
+    /// scores.
     pub predictions_hash: String,
     /// Score of each metric of the cell, in order. Absent in JSON for cells without metrics.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scores: Vec<f64>,
+    /// Counts on the trial's block of images. Absent, also in JSON, if every trial sees all images of the evaluation set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block: Option<BlockCounts>,
+}
+
+/// Counts of a trial that sees a block of the evaluation set ([`crate::EvaluationSet::images_per_trial`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BlockCounts {
+    /// Images of the block that the fault-free network classifies correctly.
+    pub clean_correct: u64,
+    /// Images of the block that are classified correctly both without faults and in the trial.
+    pub both_correct: u64,
 }

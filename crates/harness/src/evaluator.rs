@@ -4,7 +4,7 @@ use anyhow::anyhow;
 use campaign::{ChangedTrial, Evaluation, EvaluationError, Evaluator, Outputs};
 use data::ImageSet;
 use graph::{ModelSpec, WeightChange};
-use infer::{Baseline, DynamicNetwork, Inputs, Network};
+use infer::{Baseline, BlockBaseline, DynamicNetwork, Inputs, Network};
 use quant::{Activations, Checkpoint};
 
 /// A compiled int8 network.
@@ -58,6 +58,20 @@ impl CompiledNetwork {
     }
 }
 
+/// Checks that trials on blocks of images have a meaning for a checkpoint.
+///
+/// # Errors
+/// If its activation ranges are those of batches, of which blocks would be others.
+pub(crate) fn check_blocks(checkpoint: &Checkpoint) -> anyhow::Result<()> {
+    match checkpoint.activations {
+        Activations::Static(_) => Ok(()),
+        Activations::Dynamic { batch } => Err(anyhow!(
+            "`data.images_per_trial` with the activation ranges of batches of {batch} images, expected static ranges: a \
+             block has other batches, and so other ranges"
+        )),
+    }
+}
+
 /// Fewest trials for which one call is cheaper than a call for each, if the activations of some images are not kept.
 const FEWEST_TOGETHER: usize = 3;
 
@@ -71,6 +85,8 @@ enum Kind<'a> {
         baseline: Baseline<'a>,
         together: usize,
     },
+    /// Each trial sees a block of the images.
+    Blocks(BlockBaseline<'a>),
     /// Each trial is a full pass: a change reaches every image of its batch through the ranges.
     Dynamic {
         network: DynamicNetwork,
@@ -109,10 +125,32 @@ impl<'a> Int8<'a> {
         }))
     }
 
+    /// Compiles a checkpoint for trials that each see a block of the images, and computes its fault-free predictions on all.
+    /// `memory` limits the clean activations of blocks that are kept, in bytes; `done` is as for [`Int8::new`].
+    ///
+    /// # Errors
+    /// As [`Int8::new`]; if the activation ranges are those of batches, of which blocks would be others.
+    pub fn in_blocks(
+        checkpoint: &Checkpoint,
+        images: &'a ImageSet,
+        memory: usize,
+        done: &(dyn Fn(usize) + Sync),
+    ) -> anyhow::Result<Self> {
+        check_blocks(checkpoint)?;
+        match CompiledNetwork::new(checkpoint, images)? {
+            CompiledNetwork::Static(network) => {
+                let inputs = network.prepare(images.pixels())?;
+                Ok(Self(Kind::Blocks(BlockBaseline::new(network, inputs, memory, done))))
+            }
+            CompiledNetwork::Dynamic(_) => unreachable!("checked above"),
+        }
+    }
+
     /// The fault-free predictions, one class for each image.
     pub fn clean(&self) -> &[u16] {
         match &self.0 {
             Kind::Static { baseline, .. } => baseline.clean(),
+            Kind::Blocks(baseline) => baseline.clean(),
             Kind::Dynamic { clean, .. } => clean,
         }
     }
@@ -138,7 +176,7 @@ impl<'a> Int8<'a> {
     pub fn keeps_all_images(&self) -> bool {
         match &self.0 {
             Kind::Static { baseline, .. } => baseline.images_kept() == baseline.clean().len(),
-            Kind::Dynamic { .. } => true,
+            Kind::Blocks(_) | Kind::Dynamic { .. } => true,
         }
     }
 }
@@ -148,6 +186,13 @@ impl Evaluator for Int8<'_> {
         let changes: Vec<&[WeightChange]> = trials.iter().map(|trial| trial.changes).collect();
         let predictions: Vec<Vec<u16>> = match &mut self.0 {
             Kind::Static { baseline, .. } => baseline.predict(&changes),
+            Kind::Blocks(baseline) => {
+                let block = |trial: &ChangedTrial<'_>| {
+                    let images = trial.images.expect("the evaluation has blocks of images");
+                    baseline.predict(images, trial.changes)
+                };
+                trials.iter().map(block).collect()
+            }
             Kind::Dynamic { network, inputs, .. } => {
                 changes.iter().map(|changes| network.predict(inputs, changes)).collect()
             }
@@ -163,7 +208,7 @@ impl Evaluator for Int8<'_> {
         match &self.0 {
             Kind::Static { together, .. } if self.keeps_all_images() => *together,
             Kind::Static { together, .. } => (*together).max(FEWEST_TOGETHER),
-            Kind::Dynamic { .. } => 1,
+            Kind::Blocks(_) | Kind::Dynamic { .. } => 1,
         }
     }
 }

@@ -10,7 +10,7 @@ use ecc::MemoryLayout;
 use quant::{Activations, Checkpoint, QuantTensor, TensorFile};
 use records::{Environment, Manifest, NetworkEntry, TensorEntry};
 
-use crate::evaluator::evaluator;
+use crate::evaluator::{check_blocks, evaluator};
 use crate::images::{ARRAYS, DEFAULT_SIDE, is_folder};
 use crate::own_evaluator::FaultFreeOwn;
 use crate::process::ProcessEvaluator;
@@ -238,6 +238,11 @@ impl LoadedExperiment {
             (EvaluationImages::Unseen(unseen), _) => (None, Some(unseen), 0),
         };
         let labelled = experiment.models.iter().zip(&checkpoints);
+        if experiment.images_per_trial().is_some() {
+            for (model, checkpoint) in labelled.clone() {
+                check_blocks(checkpoint).with_context(|| model.label.clone()).map_err(Failure::Input)?;
+            }
+        }
         let mut networks: Vec<_> = labelled.map(|(model, c)| stored_network(&model.label, c)).collect();
         if let Some(EvaluatorSection { name, version, .. }) = &experiment.evaluator {
             for (network, own) in networks.iter_mut().zip(&own) {
@@ -253,6 +258,7 @@ impl LoadedExperiment {
                 digest: images.digest(),
                 unreadable_files: unreadable as u64,
                 label_free: !images.is_labelled(),
+                images_per_trial: None,
             },
             (None, ..) => EvaluationSet {
                 name: experiment.evaluator.as_ref().map_or(String::new(), |section| section.name.clone()),
@@ -266,6 +272,26 @@ impl LoadedExperiment {
             checked.map(|_| ()).map_err(Failure::Input)
         })?;
         Ok(loaded)
+    }
+
+    /// The same experiment with this number of images a trial.
+    ///
+    /// # Errors
+    /// If the set has fewer images, or trials cannot see blocks of it: with an evaluator of the user's own, or with activation ranges
+    /// of batches.
+    pub fn with_images_per_trial(mut self, images: u64) -> Result<Self, Failure> {
+        let data = self.experiment.data.as_mut().filter(|_| self.experiment.evaluator.is_none());
+        let Some(data) = data else {
+            let expected = "expected the int8 executor: an `[evaluator]` sees all images in every trial";
+            return Err(Failure::Input(anyhow!("{images} images a trial with an `[evaluator]`, {expected}")));
+        };
+        data.images_per_trial = Some(images);
+        for (model, checkpoint) in self.experiment.models.iter().zip(&self.checkpoints) {
+            check_blocks(checkpoint).with_context(|| model.label.clone()).map_err(Failure::Input)?;
+        }
+        let evaluation = self.cells[0].evaluation.clone();
+        self.cells = campaign::plan(&self.experiment, &self.networks, &evaluation).map_err(Failure::input)?;
+        Ok(self)
     }
 
     /// Compiles the networks and computes their fault-free predictions. The user's own evaluators have done it already.
@@ -296,16 +322,20 @@ impl LoadedExperiment {
         let ready = |(model, checkpoint): (&campaign::ModelSection, &Checkpoint)| {
             observer.subject(&format!("{}, fault-free", model.label));
             let done = |images| observer.advance(images as u64);
-            let evaluator = Int8::new(checkpoint, images, memory, &done)
-                .with_context(|| model.checkpoint.display().to_string())
-                .map_err(Failure::Input)?;
+            let blocks = self.experiment.images_per_trial();
+            let made = match blocks {
+                None => Int8::new(checkpoint, images, memory, &done),
+                Some(_) => Int8::in_blocks(checkpoint, images, memory, &done),
+            };
+            let evaluator =
+                made.with_context(|| model.checkpoint.display().to_string()).map_err(Failure::Input)?;
             let correct = agreeing(evaluator.clean(), images);
             if let Some(warning) =
                 network_text::at_chance(correct, images, &checkpoint.model, &checkpoint.preprocessing)
             {
                 observer.remark(&format!("{}: {warning}", model.label));
             }
-            let evaluation = evaluator.evaluation(images);
+            let evaluation = evaluator.evaluation(images).in_blocks(self.experiment.seed, blocks);
             Ok(ReadyNetwork { evaluator: ReadyEvaluator::Int8(Box::new(evaluator)), evaluation })
         };
         let ready = self.experiment.models.iter().zip(&self.checkpoints).map(ready).collect();

@@ -176,8 +176,12 @@ fn notes(manifest: &Manifest) -> String {
         if label_free {
             lines.push(format!("- **{LABEL_FREE}**"));
         }
+        let drawn = match set.images_per_trial {
+            Some(block) => format!("each trial on a block of {block} of the "),
+            None => String::new(),
+        };
         lines.push(format!(
-            "- **evaluation**: first {} images of {} {}{}, SHA-256 of the decoded images `{}`",
+            "- **evaluation**: {drawn}first {} images of {} {}{}, SHA-256 of the decoded images `{}`",
             set.images,
             set.name,
             set.split,

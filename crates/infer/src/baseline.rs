@@ -72,9 +72,33 @@ pub struct Baseline<'a> {
 }
 
 /// The clean levels of a batch of images, one vector for each step.
-#[derive(Debug)]
-struct Batch {
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
     levels: Vec<Vec<u8>>,
+}
+
+impl Batch {
+    /// Runs the clean network on the images of a batch and keeps their levels. `found` gets the logits.
+    pub(crate) fn clean(network: &Network, pixels: &[u8], found: impl FnOnce(&[f32])) -> Self {
+        let mut batch = Self::default();
+        batch.fill(network, pixels, found);
+        batch
+    }
+
+    /// Replaces the levels by those that the clean network computes on other images. `found` gets the logits.
+    fn fill(&mut self, network: &Network, pixels: &[u8], found: impl FnOnce(&[f32])) {
+        let (steps, levels) = (&network.compiled.steps, &mut self.levels);
+        let images = pixels.len() / network.compiled.input.len();
+        levels.resize_with(steps.len(), Vec::new);
+        for (levels, step) in levels.iter_mut().zip(steps) {
+            levels.resize(kept_bytes(step, images), 0);
+        }
+        let keep = |step: usize, tile: Tile, images: &[u8]| {
+            let begin = tile.first * steps[step].frame.len();
+            levels[step][begin..][..images.len()].copy_from_slice(images);
+        };
+        network.run_batch(pixels, keep, found);
+    }
 }
 
 /// The place of a step's levels: kept, kept with differences, or in the arena.
@@ -86,7 +110,7 @@ enum State {
 }
 
 /// The changed weights of a trial.
-struct Changed {
+pub(crate) struct Changed {
     /// For each step, true if a weight of it changed.
     any: Vec<bool>,
     /// For each step before `dense_from` and each panel, the offsets in a window of the inputs that the changed weights
@@ -195,28 +219,17 @@ impl<'a> Baseline<'a> {
     /// Runs the clean network on some batches and stores its logits. Its levels replace the kept ones.
     fn keep(&mut self, batches: Range<usize>, done: &(dyn Fn(usize) + Sync)) {
         let images = self.images_of(&batches);
-        self.batches.resize_with(batches.len(), || Mutex::new(Batch { levels: Vec::new() }));
+        self.batches.resize_with(batches.len(), || Mutex::new(Batch::default()));
         self.kept_batches = batches;
         let Self { networks, inputs, batch, batches, logits, .. } = self;
         let network = &networks[0];
-        let (steps, classes) = (&network.compiled.steps, network.classes());
+        let classes = network.classes();
         let logits = logits[images.start * classes..images.end * classes].par_chunks_mut(*batch * classes);
         batches.par_iter_mut().zip(logits).enumerate().for_each(|(index, (kept, logits))| {
-            let Batch { levels } = kept.get_mut().expect("no thread panics while it holds the lock");
+            let kept = kept.get_mut().expect("no thread panics while it holds the lock");
             let images = batch_of(index, *batch, &images);
-            levels.resize_with(steps.len(), Vec::new);
-            for (levels, step) in levels.iter_mut().zip(steps) {
-                levels.resize(kept_bytes(step, images.len()), 0);
-            }
             let count = images.len();
-            network.run_batch(
-                inputs.pixels_of(images),
-                |step, tile, images| {
-                    let begin = tile.first * steps[step].frame.len();
-                    levels[step][begin..][..images.len()].copy_from_slice(images);
-                },
-                |found| logits.copy_from_slice(found),
-            );
+            kept.fill(network, inputs.pixels_of(images), |found| logits.copy_from_slice(found));
             done(count);
         });
     }
@@ -311,7 +324,7 @@ fn batch_of(index: usize, batch: usize, images: &Range<usize>) -> Range<usize> {
 }
 
 /// Returns the number of bytes of a step's levels for a batch of images.
-fn kept_bytes(step: &Step, images: usize) -> usize {
+pub(crate) fn kept_bytes(step: &Step, images: usize) -> usize {
     match step.target {
         Target::Slot(_) => images * step.frame.len() + SLACK,
         Target::Logits => 0,
@@ -319,7 +332,7 @@ fn kept_bytes(step: &Step, images: usize) -> usize {
 }
 
 impl Changed {
-    fn new(compiled: &Compiled, changes: &[WeightChange]) -> Self {
+    pub(crate) fn new(compiled: &Compiled, changes: &[WeightChange]) -> Self {
         let layers = &compiled.layers;
         let mut counts = vec![0; layers.len()];
         changes.iter().for_each(|change| counts[change.tensor] += 1);
@@ -338,10 +351,15 @@ impl Changed {
         let last_changed = any.iter().rposition(|any| *any).unwrap_or(0);
         Self { any, places, dense_from, last_changed }
     }
+
+    /// True if all layers are computed completely, so that clean levels save nothing.
+    pub(crate) fn is_dense(&self, compiled: &Compiled) -> bool {
+        compiled.layers.first().is_some_and(|&first| self.dense_from <= first)
+    }
 }
 
 /// One trial on one batch of images.
-struct Trial<'a> {
+pub(crate) struct Trial<'a> {
     network: &'a Network,
     changed: &'a Changed,
     kept: &'a mut Batch,
@@ -368,7 +386,7 @@ struct Journal {
 }
 
 impl<'a> Trial<'a> {
-    fn new(
+    pub(crate) fn new(
         network: &'a Network,
         changed: &'a Changed,
         kept: &'a mut Batch,
@@ -391,7 +409,12 @@ impl<'a> Trial<'a> {
         }
     }
 
-    fn run(&mut self) {
+    /// Logits of the images, once the trial has run.
+    pub(crate) fn logits(&self) -> &[f32] {
+        &self.logits
+    }
+
+    pub(crate) fn run(&mut self) {
         let compiled = &self.network.compiled;
         for segment in &compiled.segments {
             let carried: Vec<usize> = segment.steps.clone().filter(|&index| self.is_carried(index)).collect();
@@ -411,7 +434,7 @@ impl<'a> Trial<'a> {
     }
 
     /// Restores the kept levels and returns the arena.
-    fn finish(self) {
+    pub(crate) fn finish(self) {
         let Journal { entries, bytes } = &self.journal;
         let mut end = bytes.len();
         for &(step, place, len) in entries.iter().rev() {

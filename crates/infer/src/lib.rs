@@ -57,6 +57,7 @@
 //! ```
 
 mod baseline;
+mod block_baseline;
 mod check;
 mod compile;
 mod conv;
@@ -71,6 +72,7 @@ mod value;
 mod winograd;
 
 pub use baseline::Baseline;
+pub use block_baseline::BlockBaseline;
 pub use dynamic::{DYNAMIC_EVALUATOR, DynamicNetwork};
 pub use error::InferError;
 pub use kernel::kernel_forms;

@@ -54,6 +54,15 @@ impl<'a> Inputs<'a> {
         self.pixels.is_empty()
     }
 
+    /// Copies the pixels of the images with these indices.
+    ///
+    /// # Panics
+    /// Panics if there is no image of an index.
+    pub(crate) fn gathered(&self, images: &[u32]) -> Vec<u8> {
+        let image = |&image: &u32| self.pixels_of(image as usize..image as usize + 1);
+        images.iter().flat_map(image).copied().collect()
+    }
+
     /// Returns the pixels of some images.
     pub(crate) fn pixels_of(&self, images: Range<usize>) -> &'a [u8] {
         &self.pixels[images.start * self.image..images.end * self.image]

@@ -18,12 +18,15 @@
 //! Conditional sampling, where faults are drawn given that some word reads back wrong, draws word by word from streams of
 //! its own ([`WordFaults`]).
 //!
+//! If a trial sees a block of the evaluation set only, [`ImageBlocks`] has the images of each trial, from streams of its own.
+//!
 //! **Stability.** The offsets for given arguments are part of this crate's interface: they are fixed
 //! by tests, and depend on no floating-point routine of the platform (logarithms come from `libm`). The draws behind
 //! them are public in [`sampling`], equally fixed.
 
 mod faults;
 mod fit;
+mod image_blocks;
 mod models;
 mod own_faults;
 mod pattern;
@@ -34,6 +37,7 @@ mod word_faults;
 
 pub use faults::Faults;
 pub use fit::{BITS_OF_MEGABIT, FitError, FlipRate};
+pub use image_blocks::ImageBlocks;
 pub use models::{MeanFlips, mean_flips, sample};
 pub use own_faults::{FlipMap, NoProbability, PositionError};
 pub use pattern::{FaultPattern, PlaneSizes};

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::RunArguments;
 
 /// Newest version of `manifest.json`; a manifest has the oldest version that can hold it ([`Manifest::oldest_version`]).
-const MANIFEST_VERSION: u32 = 4;
+const MANIFEST_VERSION: u32 = 5;
 
 /// Most units of a plan, each of which is a file: 2^20.
 pub const MAX_UNITS: u64 = 1 << 20;
@@ -178,9 +178,8 @@ impl Manifest {
     ) -> Self {
         let cells: Vec<PlannedCell> =
             cells.into_iter().map(|spec| PlannedCell { id: spec.id(), spec }).collect();
-        let scored = cells.iter().any(|cell| !cell.spec.metrics.is_empty());
-        Self {
-            manifest_version: if scored { MANIFEST_VERSION } else { 1 },
+        let mut manifest = Self {
+            manifest_version: 1,
             experiment: experiment.into(),
             source: source.into(),
             networks,
@@ -191,7 +190,9 @@ impl Manifest {
             stop: None,
             extensions: Vec::new(),
             environment,
-        }
+        };
+        manifest.manifest_version = manifest.version_of_cells();
+        manifest
     }
 
     /// Returns all units, interleaved over the cells: the first unit of every cell, then the second, so that an early look
@@ -223,11 +224,26 @@ impl Manifest {
         self.cells.first().map_or(&[], |cell| &cell.spec.metrics)
     }
 
+    /// Returns the number of images that each trial sees; `None`: all images of its evaluation set.
+    pub fn images_per_trial(&self) -> Option<u64> {
+        self.cells.first().and_then(|cell| cell.spec.evaluation.images_per_trial)
+    }
+
+    /// Returns the oldest format version that can hold the cells: 4 has metrics, 5 has blocks of images.
+    fn version_of_cells(&self) -> u32 {
+        match (self.images_per_trial(), self.metrics()) {
+            (Some(_), _) => 5,
+            (None, [_, ..]) => 4,
+            (None, []) => 1,
+        }
+    }
+
     /// Returns the oldest format version that can hold the manifest: 2 has extensions, 3 has
-    /// arguments instead of command lines, 4 has metrics.
+    /// arguments instead of command lines, 4 has metrics, 5 has blocks of images.
     pub(crate) fn oldest_version(&self) -> u32 {
-        if !self.metrics().is_empty() {
-            return 4;
+        let of_cells = self.version_of_cells();
+        if of_cells > 1 {
+            return of_cells;
         }
         let mut environments =
             self.extensions.iter().map(|extension| &extension.by).chain([&self.environment]);
@@ -287,6 +303,13 @@ impl Manifest {
         if let Some(cell) = self.cells.iter().find(|cell| cell.spec.metrics != metrics) {
             return Err(format!(
                 "the metrics of cell {} differ from those of the first cell, expected one list",
+                cell.spec.label()
+            ));
+        }
+        let images = self.images_per_trial();
+        if let Some(cell) = self.cells.iter().find(|cell| cell.spec.evaluation.images_per_trial != images) {
+            return Err(format!(
+                "images_per_trial of cell {} differs from that of the first cell, expected one number",
                 cell.spec.label()
             ));
         }

@@ -3,12 +3,12 @@
 //! The first line is a header; each following line is a trial; the last line is the SHA-256 of all bytes before it.
 //! Text, so that standard tools can read, search and compare records.
 
-use design::{CellSpec, TrialRecord};
+use design::{BlockCounts, CellSpec, TrialRecord};
 use serde::{Deserialize, Serialize};
 
 use crate::Unit;
 
-/// Version of the part format. Scores need no other: only a manifest of version 4 plans them.
+/// Version of the part format. Scores and blocks of images need no other: only manifests of versions 4 and 5 plan them.
 const PART_VERSION: u32 = 1;
 
 /// A finished unit.
@@ -63,6 +63,16 @@ pub enum PartError {
         /// Number of metrics.
         expected: usize,
     },
+    /// A trial has counts of a block of images and its cell draws none, or the other way round; or impossible counts.
+    #[error("line {line}: counts of a block are {found}, expected {expected}")]
+    Block {
+        /// Line number, from 1.
+        line: usize,
+        /// The counts found.
+        found: String,
+        /// Counts that are possible.
+        expected: String,
+    },
     /// The part is whole, but belongs to another plan, or has the name of another unit.
     #[error("contains trials {first}..{end} of cell {cell}, which do not match its file name or the plan")]
     Foreign {
@@ -107,6 +117,7 @@ impl Part {
                 (trial.correct, trial.agree) = (0, 0);
                 trial.predictions_hash.clear();
                 trial.scores.clear();
+                trial.block = None;
             }
             part
         };
@@ -179,6 +190,7 @@ impl Part {
         for (text, line) in lines {
             let trial: TrialRecord = serde_json::from_slice(text).map_err(at(line))?;
             scores(line, &trial.scores)?;
+            check_block(line, &trial, header.cell.evaluation.images_per_trial)?;
             // Stopping short of u64::MAX, so that one past the last trial is a number.
             let expected = header.first.saturating_add(trials.len() as u64);
             if trial.trial != expected || expected == u64::MAX {
@@ -188,6 +200,30 @@ impl Part {
         }
         let Header { cell, first, clean_correct, clean_scores, .. } = header;
         Ok(Self { cell, first, clean_correct, clean_scores, trials })
+    }
+}
+
+/// Checks that a trial has possible counts of a block of this number of images, and none without blocks.
+fn check_block(line: usize, trial: &TrialRecord, images: Option<u64>) -> Result<(), PartError> {
+    let wrong = |expected: &str| {
+        let found = trial.block.map_or("absent".into(), |BlockCounts { clean_correct, both_correct }| {
+            format!("clean_correct {clean_correct} and both_correct {both_correct}")
+        });
+        Err(PartError::Block { line, found, expected: expected.into() })
+    };
+    match (trial.block, images) {
+        (None, None) => Ok(()),
+        (Some(BlockCounts { clean_correct, both_correct }), Some(images)) => {
+            let possible = clean_correct.max(trial.correct) <= images
+                && both_correct <= clean_correct.min(trial.correct)
+                && clean_correct - both_correct <= images - trial.correct;
+            match possible {
+                true => Ok(()),
+                false => wrong(&format!("counts of {images} images, {} of them correct", trial.correct)),
+            }
+        }
+        (Some(_), None) => wrong("absent, because every trial of the cell sees all images"),
+        (None, Some(images)) => wrong(&format!("counts of {images} images")),
     }
 }
 

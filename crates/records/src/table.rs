@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use design::{CellSpec, FaultKind, FaultModel, Metric, ProtectionName, TrialRecord};
+use design::{BlockCounts, CellSpec, FaultKind, FaultModel, Metric, ProtectionName, TrialRecord};
 use parquet::basic::{Compression, ConvertedType, Repetition, Type as PhysicalType};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
@@ -24,6 +24,9 @@ const CHANGED_VERSION: &str = "2";
 /// Version of a table with metrics, whose rows must not be taken for predictions: its last columns are `clean_score:NAME` and
 /// `score:NAME` of each metric, after [`CHANGED_PROBABILITY`] if some cell has changed trials only.
 const SCORES_VERSION: &str = "3";
+/// Version of a table whose trials see blocks of the evaluation set, so that `correct` and `agree` count the images of a block:
+/// its last columns are [`BLOCK_COLUMNS`], after [`CHANGED_PROBABILITY`] if some cell has changed trials only.
+const BLOCKS_VERSION: &str = "4";
 /// Key of the metrics in the metadata, as JSON.
 const METRICS_KEY: &str = "zerospace.metrics";
 const VERSION_KEY: &str = "zerospace.trials";
@@ -51,10 +54,12 @@ pub struct TrialRow {
     pub check_bits: u64,
     /// Name of the evaluation set.
     pub data_set: String,
-    /// Images evaluated.
+    /// Images of the evaluation set.
     pub images: u64,
-    /// Images that the fault-free network classifies correctly.
+    /// Images of the evaluation set that the fault-free network classifies correctly.
     pub clean_correct: u64,
+    /// Images that each trial sees, if not all; the record then has the counts of the trial's block.
+    pub images_per_trial: Option<u64>,
     /// Conditional sampling: [`CellSpec::changed_probability`].
     pub changed_probability: Option<f64>,
     /// Metrics of the cell; none if the network gives predictions.
@@ -105,6 +110,7 @@ impl TrialRow {
             data_set: format!("{} {}", cell.evaluation.name, cell.evaluation.split).trim_end().into(),
             images: cell.evaluation.images,
             clean_correct,
+            images_per_trial: cell.evaluation.images_per_trial,
             changed_probability: cell.changed_probability,
             metrics: cell.metrics.as_slice().into(),
             clean_scores: clean_scores.to_vec(),
@@ -112,8 +118,8 @@ impl TrialRow {
         }
     }
 
-    /// A row without values, with the metrics of its table.
-    fn empty(metrics: &Arc<[Metric]>) -> Self {
+    /// A row without values, with the metrics of its table, and with counts of a block if its trials see blocks.
+    fn empty(metrics: &Arc<[Metric]>, blocks: bool) -> Self {
         let text = String::new;
         let record = TrialRecord {
             trial: 0,
@@ -132,6 +138,7 @@ impl TrialRow {
             agree: 0,
             predictions_hash: text(),
             scores: vec![0.0; metrics.len()],
+            block: blocks.then(BlockCounts::default),
         };
         Self {
             cell: text(),
@@ -146,6 +153,7 @@ impl TrialRow {
             data_set: text(),
             images: 0,
             clean_correct: 0,
+            images_per_trial: blocks.then_some(0),
             changed_probability: None,
             metrics: metrics.clone(),
             clean_scores: vec![0.0; metrics.len()],
@@ -225,9 +233,18 @@ const COLUMNS: &[(&str, Field)] = &[
 const CHANGED_PROBABILITY: (&str, Field) =
     ("changed_probability", Field::OptionalReal(|r| &mut r.changed_probability));
 
-/// The columns of a table, which depend on its metrics and on whether some cell has changed trials only.
-fn columns(changed: bool, metrics: &[Metric]) -> Vec<(String, Field)> {
-    let known = COLUMNS.iter().chain(changed.then_some(&CHANGED_PROBABILITY));
+/// The last columns of a table whose trials see blocks of the evaluation set.
+const BLOCK_COLUMNS: [(&str, Field); 3] = [
+    ("images_per_trial", Field::Count(|r| r.images_per_trial.get_or_insert_default())),
+    ("block_clean_correct", Field::Count(|r| &mut r.record.block.get_or_insert_default().clean_correct)),
+    ("block_both_correct", Field::Count(|r| &mut r.record.block.get_or_insert_default().both_correct)),
+];
+
+/// The columns of a table, which depend on its metrics, on whether some cell has changed trials only, and on whether trials
+/// see blocks of images.
+fn columns(changed: bool, metrics: &[Metric], blocks: bool) -> Vec<(String, Field)> {
+    let of_blocks = BLOCK_COLUMNS.iter().filter(|_| blocks);
+    let known = COLUMNS.iter().chain(changed.then_some(&CHANGED_PROBABILITY)).chain(of_blocks);
     let mut columns: Vec<_> = known.map(|(name, field)| (String::from(*name), *field)).collect();
     for (i, Metric { name, .. }) in metrics.iter().enumerate() {
         columns.push((format!("clean_score:{name}"), Field::RealAt(|r| &mut r.clean_scores, i)));
@@ -237,14 +254,14 @@ fn columns(changed: bool, metrics: &[Metric]) -> Vec<(String, Field)> {
 }
 
 /// The file's bytes for `rows`; equal rows give equal bytes. Counts are stored as 64-bit integers
-/// (unsigned, so seeds above 2^63 survive), text as UTF-8, one row group. Without cells of changed trials and without
-/// metrics it is a table of version 1.
+/// (unsigned, so seeds above 2^63 survive), text as UTF-8, one row group. Without cells of changed trials, metrics and blocks
+/// of images it is a table of version 1.
 ///
 /// # Errors
 /// Only when the parquet library refuses.
 ///
 /// # Panics
-/// When the rows have different metrics, or another number of scores.
+/// When the rows have different metrics, or another number of scores; when some trials see blocks of images and others do not.
 pub fn write_trials(rows: &[TrialRow]) -> Result<Vec<u8>, TableError> {
     let changed = rows.iter().any(|row| row.changed_probability.is_some());
     let metrics = rows.first().map_or(&[][..], |row| &row.metrics);
@@ -253,7 +270,11 @@ pub fn write_trials(rows: &[TrialRow]) -> Result<Vec<u8>, TableError> {
         *row.metrics == *metrics && scores.iter().all(|scores| scores.len() == metrics.len())
     };
     assert!(rows.iter().all(alike), "all rows have the metrics of the first, and a score of each");
-    let columns = columns(changed, metrics);
+    let blocks = rows.first().is_some_and(|row| row.images_per_trial.is_some());
+    let in_blocks =
+        |row: &TrialRow| [row.images_per_trial.is_some(), row.record.block.is_some()] == [blocks; 2];
+    assert!(rows.iter().all(in_blocks), "all trials see blocks of images, or none does");
+    let columns = columns(changed, metrics, blocks);
     let mut fields = Vec::new();
     for (name, field) in &columns {
         let (physical, converted, repetition) = match field {
@@ -274,6 +295,7 @@ pub fn write_trials(rows: &[TrialRow]) -> Result<Vec<u8>, TableError> {
     }
     let schema = Arc::new(Type::group_type_builder("trials").with_fields(fields).build()?);
     let version = match (metrics, changed) {
+        _ if blocks => BLOCKS_VERSION,
         ([], false) => TABLE_VERSION,
         ([], true) => CHANGED_VERSION,
         _ => SCORES_VERSION,
@@ -361,6 +383,8 @@ struct Table {
     reader: SerializedFileReader<File>,
     columns: Vec<(String, Field)>,
     metrics: Arc<[Metric]>,
+    /// True if the trials see blocks of images.
+    blocks: bool,
     /// Bytes of text that may still come.
     text_left: u64,
 }
@@ -377,22 +401,22 @@ impl Table {
         };
         let found = metadata.schema_descr().columns();
         let names: Vec<&str> = found.iter().map(|c| c.name()).collect();
-        let (changed, metrics) = match &value(VERSION_KEY)?[..] {
-            TABLE_VERSION => (false, Vec::new()),
-            CHANGED_VERSION => (true, Vec::new()),
+        let changes = names.contains(&CHANGED_PROBABILITY.0);
+        let (changed, metrics, blocks) = match &value(VERSION_KEY)?[..] {
+            TABLE_VERSION => (false, Vec::new(), false),
+            CHANGED_VERSION => (true, Vec::new(), false),
+            BLOCKS_VERSION => (changes, Vec::new(), true),
             SCORES_VERSION => {
                 let metrics: Vec<Metric> = serde_json::from_str(&value(METRICS_KEY)?)
                     .map_err(|error| format!("`{METRICS_KEY}`: {error}"))?;
                 Metric::check(&metrics).map_err(|error| format!("`{METRICS_KEY}`: {error}"))?;
-                (names.contains(&CHANGED_PROBABILITY.0), metrics)
+                (changes, metrics, false)
             }
             version => {
-                return Err(format!(
-                    "table version {version}, expected {TABLE_VERSION}, {CHANGED_VERSION} or {SCORES_VERSION}"
-                ));
+                return Err(format!("table version {version}, expected {TABLE_VERSION} to {BLOCKS_VERSION}"));
             }
         };
-        let expected = columns(changed, &metrics);
+        let expected = columns(changed, &metrics, blocks);
         if !names.iter().eq(expected.iter().map(|(name, _)| name)) {
             return Err(format!("columns {names:?} are not those of a table of trials"));
         }
@@ -409,6 +433,7 @@ impl Table {
             file_bytes,
             columns: expected,
             metrics: metrics.into(),
+            blocks,
             reader,
             text_left,
         })
@@ -436,7 +461,7 @@ impl Table {
         loop {
             let wanted = BATCH_ROWS.min(count - done);
             let first = all.len();
-            all.resize(first + wanted, TrialRow::empty(&self.metrics));
+            all.resize(first + wanted, TrialRow::empty(&self.metrics, self.blocks));
             for (index, column) in readers.iter_mut().enumerate() {
                 let (name, field) = &self.columns[index];
                 let (name, field) = (name.clone(), *field);

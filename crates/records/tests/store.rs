@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use design::{
-    Better, BitErrorRate, CellSpec, EvaluationSet, FaultKind, Metric, RECORD_VERSION, StopRule, StoredBits,
-    TrialRecord,
+    Better, BitErrorRate, BlockCounts, CellSpec, EvaluationSet, FaultKind, Metric, RECORD_VERSION, StopRule,
+    StoredBits, TrialRecord,
 };
 use proptest::prelude::*;
 use records::{
@@ -56,6 +56,7 @@ fn trial(trial: u64) -> TrialRecord {
         agree: 11,
         predictions_hash: "bb".into(),
         scores: vec![],
+        block: None,
     }
 }
 
@@ -164,6 +165,79 @@ fn a_table_with_scores_has_columns_for_them_and_its_version() {
         rows.push(row(&CellSpec { changed_probability, ..scored(0.2) }, 7));
         std::fs::write(&path, write_trials(&rows).unwrap()).unwrap();
         assert_eq!(read_trials(&path).unwrap(), rows);
+    }
+}
+
+fn in_blocks(rate: f64, images_per_trial: u64) -> CellSpec {
+    let mut cell = cell(rate);
+    cell.evaluation.images_per_trial = Some(images_per_trial);
+    cell
+}
+
+fn block_trial(number: u64, counts: [u64; 3]) -> TrialRecord {
+    let [clean_correct, correct, both_correct] = counts;
+    TrialRecord { correct, block: Some(BlockCounts { clean_correct, both_correct }), ..trial(number) }
+}
+
+/// Counts of blocks come back; parts and tables without them are as ever.
+#[test]
+fn records_of_blocks_come_back_and_others_say_nothing_of_them() {
+    let of =
+        |trials| Part { cell: in_blocks(0.1, 4), first: 0, clean_correct: 9, clean_scores: vec![], trials };
+    let part_with = of(vec![block_trial(0, [4, 1, 1]), block_trial(1, [3, 2, 1])]);
+    let text = String::from_utf8(part_with.to_bytes()).unwrap();
+    assert!(text.starts_with(r#"{"zerospace_part":1,"#), "{text}");
+    assert!(text.contains(r#","block":{"clean_correct":4,"both_correct":1}}"#), "{text}");
+    assert_eq!(Part::from_bytes(text.as_bytes()).unwrap(), part_with);
+    let without = String::from_utf8(part(0.1, 0, 2).to_bytes()).unwrap();
+    assert!(!without.contains("block") && !without.contains("images_per_trial"), "{without}");
+
+    let refused = |part: Part| Part::from_bytes(&part.to_bytes()).unwrap_err().to_string();
+    assert_eq!(
+        refused(of(vec![trial(0)])),
+        "line 2: counts of a block are absent, expected counts of 4 images"
+    );
+    for counts in [[5, 1, 1], [4, 5, 4], [4, 1, 2], [1, 2, 2], [4, 2, 1]] {
+        let [clean, correct, both] = counts;
+        assert_eq!(
+            refused(of(vec![block_trial(0, counts)])),
+            format!(
+                "line 2: counts of a block are clean_correct {clean} and both_correct {both}, expected counts of 4 images, \
+                 {correct} of them correct"
+            )
+        );
+    }
+    let plain = Part { cell: cell(0.1), ..of(vec![block_trial(0, [4, 1, 1])]) };
+    assert!(refused(plain).ends_with("expected absent, because every trial of the cell sees all images"));
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.parquet");
+    let row = |cell: &CellSpec, number| TrialRow::new(cell, 9, &[], block_trial(number, [4, 1, 1]));
+    let mut rows: Vec<TrialRow> = (0..2000).map(|number| row(&in_blocks(0.1, 4), number)).collect();
+    for changed_probability in [None, Some(0.25)] {
+        rows.push(row(&CellSpec { changed_probability, ..in_blocks(0.2, 4) }, 7));
+        let bytes = write_trials(&rows).unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(text.contains("zerospace.trials\u{18}\u{1}4") && text.contains("block_both_correct"));
+        std::fs::write(&path, &bytes).unwrap();
+        assert_eq!(read_trials(&path).unwrap(), rows);
+    }
+    let ordinary = write_trials(&[TrialRow::new(&cell(0.1), 9, &[], trial(0))]).unwrap();
+    assert!(!String::from_utf8_lossy(&ordinary).contains("block"));
+}
+
+#[test]
+fn a_manifest_has_one_number_of_images_a_trial_and_the_version_that_knows_it() {
+    let manifest_of =
+        |cells: Vec<CellSpec>| Manifest::new("x", "", vec![], cells, 1, 1, Environment::default());
+    let folder = tempfile::tempdir().unwrap();
+    let both = manifest_of(vec![in_blocks(0.1, 4), in_blocks(0.2, 4)]);
+    let made = Store::create(&folder.path().join("a"), both).unwrap();
+    assert_eq!((made.manifest().manifest_version, made.manifest().images_per_trial()), (5, Some(4)));
+    for other in [cell(0.2), in_blocks(0.2, 5)] {
+        let plan = manifest_of(vec![in_blocks(0.1, 4), other]);
+        let error = Store::create(&folder.path().join("b"), plan).unwrap_err();
+        assert!(error.to_string().ends_with("from that of the first cell, expected one number"), "{error}");
     }
 }
 

@@ -61,7 +61,12 @@ pub(crate) struct Cell {
 impl Cell {
     /// Images evaluated in every trial.
     pub(crate) fn images(&self) -> u64 {
-        self.trials[0].images
+        images_of_trial(&self.trials[0])
+    }
+
+    /// Unit of a value on the whole evaluation set.
+    pub(crate) fn unit_of_set(&self) -> Unit {
+        if self.metric.is_some() { Unit::Score } else { Unit::Images(self.trials[0].images) }
     }
 
     /// Unit of all values.
@@ -69,10 +74,16 @@ impl Cell {
         unit(&self.trials[0], self.metric)
     }
 
-    /// Value of the fault-free network: images that it classifies correctly, or its score.
-    pub(crate) fn clean(&self) -> f64 {
+    /// Value of the fault-free network on the whole evaluation set, in the unit of the set: images that it classifies
+    /// correctly, or its score.
+    pub(crate) fn clean_of_set(&self) -> f64 {
         let trial = &self.trials[0];
         self.metric.map_or(trial.clean_correct as f64, |place| trial.clean_scores[place])
+    }
+
+    /// Value of the fault-free network on the whole evaluation set, in the unit of the trials.
+    fn clean(&self) -> f64 {
+        clean_of(&self.trials[0], self.metric)
     }
 
     /// Value after a drop from that of the fault-free network.
@@ -100,15 +111,37 @@ impl Cell {
     }
 }
 
-/// Value of a trial: images classified correctly, or the score of a metric.
+/// Images that a trial sees.
+fn images_of_trial(row: &TrialRow) -> u64 {
+    row.images_per_trial.unwrap_or(row.images)
+}
+
+/// Value of the fault-free network, in the unit of the trials: of the images of a block as many as of the whole set.
+fn clean_of(row: &TrialRow, metric: Option<usize>) -> f64 {
+    match (metric, row.images_per_trial) {
+        (Some(place), _) => row.clean_scores[place],
+        (None, None) => row.clean_correct as f64,
+        (None, Some(block)) => row.clean_correct as f64 * block as f64 / row.images as f64,
+    }
+}
+
+/// Value of a trial: images classified correctly, or the score of a metric. On a block of images it is the value that its drop
+/// leaves of the fault-free value on the whole set, so that blocks that are easy by chance do not show.
 pub(crate) fn value_of(row: &TrialRow, metric: Option<usize>) -> f64 {
-    metric.map_or(row.record.correct as f64, |place| row.record.scores[place])
+    match (metric, row.record.block) {
+        (Some(place), _) => row.record.scores[place],
+        (None, None) => row.record.correct as f64,
+        (None, Some(_)) => clean_of(row, None) - drop_of(row, None),
+    }
 }
 
 /// Loss of a trial in images or in the unit of a metric; negative when faults helped. Counts are exact.
 pub(crate) fn drop_of(row: &TrialRow, metric: Option<usize>) -> f64 {
     match metric {
-        None => row.clean_correct as f64 - row.record.correct as f64,
+        None => {
+            let clean = row.record.block.map_or(row.clean_correct, |block| block.clean_correct);
+            clean as f64 - row.record.correct as f64
+        }
         Some(place) => row.metrics[place].drop(row.clean_scores[place], row.record.scores[place]),
     }
 }
@@ -119,11 +152,12 @@ pub(crate) fn lost(row: &TrialRow, metric: Option<usize>) -> f64 {
 }
 
 fn unit(row: &TrialRow, metric: Option<usize>) -> Unit {
-    if metric.is_some() { Unit::Score } else { Unit::Images(row.images) }
+    if metric.is_some() { Unit::Score } else { Unit::Images(images_of_trial(row)) }
 }
 
 /// The trials as a data frame: the counts and hashes of the records, and `drop_points`, the accuracy drop in
-/// points (clean - faulty accuracy, each in % of images). If an evaluator gave scores, the columns `clean_score:NAME`,
+/// points (clean - faulty accuracy, each in % of the trial's images). If trials see blocks of the evaluation set, the
+/// columns `images_per_trial`, `block_clean_correct` and `block_both_correct` follow `agree`. If an evaluator gave scores, the columns `clean_score:NAME`,
 /// `score:NAME` and `degradation:NAME` (positive if faults made it worse) of each metric take the place of those that count
 /// images. The rows are not checked. If some cells draw only changed
 /// trials, there is a column `changed_probability`, null for the other cells.
@@ -162,6 +196,14 @@ pub fn trials_frame(rows: &[TrialRow]) -> DataFrame {
         columns
             .extend([count("correct", rows, |r| r.record.correct), count("agree", rows, |r| r.record.agree)]);
     }
+    if rows.first().is_some_and(|row| row.images_per_trial.is_some()) {
+        let block = |r: &TrialRow| r.record.block.unwrap_or_default();
+        columns.extend([
+            count("images_per_trial", rows, |r| images_of_trial(r)),
+            count("block_clean_correct", rows, |r| block(r).clean_correct),
+            count("block_both_correct", rows, |r| block(r).both_correct),
+        ]);
+    }
     columns.extend([
         text("pattern_hash", rows, |r| &r.record.pattern_hash),
         text("weights_hash", rows, |r| &r.record.weights_hash),
@@ -196,7 +238,8 @@ pub(crate) fn cells(rows: &[TrialRow]) -> Result<Vec<Cell>, AnalysisError> {
     for row in rows {
         check_values(row)?;
     }
-    check_agreement(rows, |_| (), &[("metrics", |r| named(&r.metrics))])?;
+    let per_trial = |r: &TrialRow| r.images_per_trial.map_or("all".into(), |images| images.to_string());
+    check_agreement(rows, |_| (), &[("metrics", |r| named(&r.metrics)), ("images_per_trial", per_trial)])?;
     // One campaign has one seed, and a model one evaluation set: without that, trials cannot be paired.
     check_agreement(
         rows,
@@ -308,10 +351,25 @@ fn check_values(row: &TrialRow) -> Result<(), AnalysisError> {
     if !(fewest..=u64::from(u32::MAX)).contains(images) {
         return Err(AnalysisError::Images { cell: CellKey::of(row).to_string(), images: *images });
     }
-    for (field, correct) in [("clean_correct", *clean_correct), ("correct", record.correct)] {
-        if correct > *images {
-            return Err(AnalysisError::Correct { place: trial_name(row), field, correct, images: *images });
+    let place = || trial_name(row);
+    let block = row.images_per_trial.unwrap_or(*images);
+    if !(fewest..=*images).contains(&block) {
+        return Err(AnalysisError::Images { cell: place(), images: block });
+    }
+    let counts = record.block.unwrap_or_default();
+    let both = record.correct.min(counts.clean_correct);
+    for (field, correct, images) in [
+        ("clean_correct", *clean_correct, *images),
+        ("correct", record.correct, block),
+        ("block_clean_correct", counts.clean_correct, block),
+        ("block_both_correct", counts.both_correct, both),
+    ] {
+        if correct > images {
+            return Err(AnalysisError::Correct { place: place(), field, correct, images });
         }
+    }
+    if record.block.is_some() != row.images_per_trial.is_some() {
+        return Err(AnalysisError::Block { trial: place() });
     }
     Ok(())
 }

@@ -133,7 +133,7 @@ impl Estimates {
         for (summary, cell) in self.summaries.iter_mut().zip(&self.cells) {
             let CellKey { model, protection, .. } = &summary.key;
             if let Some(storage) = self.lossy.iter().find(|storage| storage.is_of(model, protection)) {
-                summary.fault_free = storage.value(&self.cells).map(|value| cell.unit().shown(value));
+                summary.fault_free = storage.value(&self.cells).map(|value| cell.unit_of_set().shown(value));
             }
         }
     }
@@ -147,6 +147,11 @@ impl Estimates {
     pub(crate) fn has_changed_trials(&self) -> (bool, bool) {
         let mut changed = self.summaries.iter().map(|s| s.changed_probability.is_some());
         (changed.clone().any(|c| c), changed.all(|c| c))
+    }
+
+    /// True if each trial sees a block of the evaluation set.
+    pub(crate) fn has_drawn_images(&self) -> bool {
+        self.cells.iter().any(|cell| cell.trials[0].images_per_trial.is_some())
     }
 
     /// True if a fault model was swept over more tensors or bits than can be shown as one curve each.

@@ -28,7 +28,11 @@ impl LossyStorage {
     /// measured. `None` if these trials show that storing changes no weight.
     pub(crate) fn checked(mut self, cells: &[Cell]) -> Result<Option<Self>, AnalysisError> {
         let rows = cells.iter().flat_map(|cell| cell.trials.iter());
-        let own = |row: &&TrialRow| self.is_of(&row.model, &row.protection) && reads_back_right(&row.record);
+        // A trial on a block of images does not have the value on the whole set.
+        let own = |row: &&TrialRow| {
+            let whole = row.images_per_trial.is_none();
+            whole && self.is_of(&row.model, &row.protection) && reads_back_right(&row.record)
+        };
         let mut right = rows.filter(own);
         let Some(first) = right.next() else { return Ok(Some(self)) };
         if !first.metrics.is_empty() {

@@ -3,6 +3,7 @@
 pub(crate) mod cell;
 pub(crate) mod column;
 pub(crate) mod comparison;
+pub(crate) mod drawn;
 pub(crate) mod estimates;
 pub(crate) mod failures;
 pub(crate) mod interval;

@@ -5,6 +5,7 @@ use records::{ExpectedOutcomes, TrialRow};
 use statrs::distribution::{Binomial, DiscreteCDF};
 
 use crate::estimate::cell::{Cell, CellKey, drop_of};
+use crate::estimate::drawn::DrawnImages;
 use crate::estimate::interval::Interval;
 use crate::estimate::measure::Unit;
 
@@ -51,6 +52,9 @@ pub struct CellSummary {
     pub trials: u64,
     /// Images evaluated in each; may be 0 if trials have scores.
     pub images: u64,
+    /// The evaluation set and the sources of variance, if each trial sees a block of the set. Accuracies and the mean drop are
+    /// then estimates for the whole set; median, smallest and largest drop are those of blocks, and the paper's statistic is absent.
+    pub drawn: Option<DrawnImages>,
     /// Accuracy of the fault-free network, % of images, or its score. Drops are relative to it.
     pub clean: f64,
     /// Accuracy, % of images, or score of the network as the protection stores it, without faults: that of the fault-free network
@@ -132,16 +136,19 @@ pub(crate) fn summary(cell: &Cell) -> CellSummary {
     let (mut drops, unit) = (cell.drops(), cell.unit());
     // Sums of scores depend on their order.
     drops.sort_unstable_by(f64::total_cmp);
-    let (clean, changed) = (unit.shown(cell.clean()), cell.changed_probability());
+    let (clean, changed) = (cell.unit_of_set().shown(cell.clean_of_set()), cell.changed_probability());
+    let drawn = DrawnImages::of(cell);
     CellSummary {
         key: cell.key.clone(),
         trials: drops.len() as u64,
         images: cell.images(),
+        drawn,
         clean,
         fault_free: Some(clean),
         mean: unit.shown(cell.after(changed.unwrap_or(1.0) * mean(&drops))),
         changed_probability: changed,
         drop: match changed {
+            None if drawn.is_some() => DropStatistics { trimmed: None, ..drop_statistics(&drops, unit) },
             None => drop_statistics(&drops, unit),
             Some(probability) => weighted_statistics(&drops, unit, probability),
         },

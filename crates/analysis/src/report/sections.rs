@@ -18,7 +18,7 @@ use crate::text::failures::failures_markdown;
 use crate::text::markdown::{MarkdownColumn, markdown_table};
 use crate::text::rate::common_rate_name;
 use crate::text::sensitivity::sensitivity_markdown;
-use crate::text::tables::{Table, table_markdown};
+use crate::text::tables::{Table, table_markdown, variance_markdown};
 use crate::text::terms::Terms;
 
 /// A piece of a report, below its title and conditions.
@@ -179,7 +179,7 @@ fn add_measure(sections: &mut Sections, measured: &Measured, context: &Context, 
         ));
     }
     sections.text(drop_table(estimates, Statistic::AllTrials));
-    if !all_changed {
+    if !all_changed && !estimates.has_drawn_images() {
         sections.text(
             "The same with the paper's statistic (Guan et al., NeurIPS 2019, Table 2), for comparison with the \
              paper only:"
@@ -193,6 +193,10 @@ fn add_measure(sections: &mut Sections, measured: &Measured, context: &Context, 
     }
     sections.heading(&format!("Summary{of}"));
     sections.table(measured, Table::Summary, compared);
+    if estimates.has_drawn_images() {
+        sections.heading("Variance");
+        sections.text(variance_markdown(estimates));
+    }
     if let Some(stop) = context.stop {
         sections.heading("Failures");
         sections.text(failures_markdown(estimates, stop));
@@ -252,6 +256,9 @@ impl Sections {
         );
         if measure.metric().is_some() {
             self.text(DEGRADATION.into());
+        }
+        if estimates.has_drawn_images() {
+            self.text(DRAWN.into());
         }
         if estimates.has_changed_trials().0 {
             self.text(CHANGED.into());
@@ -328,6 +335,15 @@ const DEGRADATION: &str = "\
 The evaluator is the user's own: the program knows its scores and the direction in which each is better. A degradation is \
 the amount by which faults make a score worse, in the unit of the score; it is negative if faults helped. Scores have no \
 common scale, so that degradations of different metrics or data cannot be compared.";
+
+const DRAWN: &str = "\
+Images drawn per trial: each trial sees a block of the evaluation set, not the fixed set that the first paragraph speaks of. The \
+blocks are cut from random orders of the set, so that over a cell all images are used equally often, and the trials of a number \
+have the same block under every protection and at every rate. The drop of a trial is the difference between the fault-free and the \
+faulty network on its block. The mean drop estimates the drop on the whole set without bias, and its interval covers the \
+choice of the blocks beside the randomness of the faults. Balanced blocks make the mean more precise than independent ones; the \
+interval does not count on that, and is too wide where faults always lose the same images. Accuracies are those of the \
+fault-free network on the whole set less the mean drop. Strokes, median, smallest and largest drop are of single blocks.";
 
 const CHANGED: &str = "\
 Changed trials: conditional sampling. If a cell has a P(changed), its trials are drawn from those in which some stored \

@@ -19,6 +19,10 @@ pub fn conditions(estimates: &Estimates) -> String {
         (true, _) => ", in some cells only changed ones",
         _ => "",
     };
+    let drawn = match estimates.cells[0].trials[0].images_per_trial {
+        Some(block) => format!(", {block} drawn for each trial"),
+        None => String::new(),
+    };
     let rows = |get: fn(&Cell) -> &str| first_appearances(&estimates.cells, get).join(", ");
     let faults = match estimates.is_swept() {
         false => listed(&first_appearances(&estimates.cells, |c| &c.key.fault_model)),
@@ -31,7 +35,7 @@ pub fn conditions(estimates: &Estimates) -> String {
         rows(|c| c.key.model.as_str()),
         match &estimates.measure {
             Measure::Score(metric) => format!("{}, {metric}", rows(|c| c.trials[0].data_set.as_str())),
-            _ => format!("{}, {} images", rows(|c| c.trials[0].data_set.as_str()), range(&images)),
+            _ => format!("{}, {} images{drawn}", rows(|c| c.trials[0].data_set.as_str()), range(&images)),
         },
         format!("trials a cell: {}{changed}", range(&counts)),
         format!("faults: {faults}"),

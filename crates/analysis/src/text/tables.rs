@@ -6,6 +6,7 @@ use records::ExpectedOutcomes;
 
 use crate::estimate::cell::{CellKey, rate_label};
 use crate::estimate::column::{count, displayed, real, text};
+use crate::estimate::drawn::DrawnImages;
 use crate::estimate::estimates::Estimates;
 use crate::estimate::summary::{CellOutcomes, CellSummary, PairedDifference};
 use crate::text::csv::{csv, interval_columns};
@@ -148,6 +149,47 @@ fn summary_markdown(summaries: &[CellSummary], terms: Terms, lossy: bool) -> Str
             false => String::new(),
         },
         rate_note(summaries.iter().map(|s| &s.key))
+    )
+}
+
+/// The sources of the variance of drops, if each trial sees a block of the evaluation set; empty otherwise.
+pub(crate) fn variance_markdown(estimates: &Estimates) -> String {
+    let drawn: Vec<(&CellSummary, DrawnImages)> =
+        estimates.summaries().iter().filter_map(|s| Some((s, s.drawn?))).collect();
+    if drawn.is_empty() {
+        return String::new();
+    }
+    let columns = [
+        MarkdownColumn::text("model"),
+        MarkdownColumn::text("fault model"),
+        MarkdownColumn::text("protection"),
+        MarkdownColumn::number("rate"),
+        MarkdownColumn::number("n"),
+        MarkdownColumn::number("images a trial"),
+        MarkdownColumn::number("sd between trials"),
+        MarkdownColumn::number("sd of an image"),
+        MarkdownColumn::number("share of images"),
+    ];
+    let row = |(summary, drawn): &(&CellSummary, DrawnImages)| {
+        let text = |value: Option<f64>, text: fn(f64) -> String| value.map_or(ABSENT.into(), text);
+        vec![
+            summary.key.model.clone(),
+            summary.key.fault_model.to_string(),
+            summary.key.protection.label(),
+            rate_label(summary.key.rate),
+            summary.trials.to_string(),
+            format!("{} of {}", summary.images, drawn.set),
+            text(drawn.between_sd(), |sd| fixed(sd, 3)),
+            text(drawn.within_sd(), |sd| fixed(sd, 3)),
+            text(drawn.sampling_share(summary.images), |share| format!("{:.0} %", 100.0 * share)),
+        ]
+    };
+    format!(
+        "{}\n`sd between trials`: standard deviation of the drop on all images of the set, from trial to trial, in points. `sd of \
+         an image`: standard deviation of the loss of one image within a trial, in points; a lost image counts 100. `share of \
+         images`: part of the variance of a trial's drop that comes from the choice of its images. Where it is small, more \
+         images a trial gain nothing; where it is large, more images gain as much as more trials.\n",
+        markdown_table(&columns, &drawn.iter().map(row).collect::<Vec<_>>())
     )
 }
 
@@ -324,6 +366,13 @@ fn summary_columns(summaries: &[CellSummary], terms: Terms, lossy: bool) -> Vec<
     }
     if lossy {
         columns.push(real(&terms.value_column("fault_free_"), summaries, |s| s.fault_free));
+    }
+    if summaries.iter().any(|s| s.drawn.is_some()) {
+        columns.extend([
+            count("set_images", summaries, |s| s.drawn.map_or(s.images, |drawn| drawn.set)),
+            real("between_trials_sd_points", summaries, |s| s.drawn.and_then(|drawn| drawn.between_sd())),
+            real("within_trial_sd_points", summaries, |s| s.drawn.and_then(|drawn| drawn.within_sd())),
+        ]);
     }
     columns.extend(terms.metric_columns(summaries));
     columns

@@ -1,9 +1,12 @@
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use analysis::{FEWEST_TRIALS, PilotedCell, SampleSize, VarianceComponents};
+use anyhow::anyhow;
 use campaign::{CellTrials, TrialsOf};
 use clap::Args;
-use design::{CellSpec, EvaluationSet, FaultKind, Metric, StopRule};
+use design::{CellSpec, EvaluationSet, FaultKind, Metric, StopRule, TrialRecord};
 use serde::Serialize;
 
 use crate::commands::run::evaluated_on;
@@ -32,6 +35,11 @@ use harness::network_text;
 /// width of the 95 % interval of each mean drop: 1.96 standard deviations of the pilot's drops divided by the root of the
 /// number of trials. Drops have heavy tails, so a small pilot usually underestimates the width. `?` means that all drops
 /// were equal.
+///
+/// With `--half-width` the trials of the pilot see blocks of images (`images_per_trial` of `[data]`, or 200), from which it
+/// estimates the variance between trials and within a trial. It then shows the number of trials, and of images a trial, at which every
+/// cell's interval for the whole evaluation set has at most this half width at the least cost, beside the cost if every trial saw all
+/// images.
 #[derive(Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Arguments {
@@ -40,6 +48,9 @@ pub(crate) struct Arguments {
     /// Run this number of trials of each cell to estimate time and intervals
     #[arg(long, value_name = "TRIALS", value_parser = clap::value_parser!(u64).range(2..))]
     pilot: Option<u64>,
+    /// Show the cheapest trials and images a trial for intervals of this half width, in points
+    #[arg(long, value_name = "POINTS", requires = "pilot", value_parser = half_width)]
+    half_width: Option<f64>,
     #[command(flatten)]
     shown: Shown,
     #[command(flatten)]
@@ -49,17 +60,33 @@ pub(crate) struct Arguments {
 const HELP: &str = "\
 Examples:
   zerospace plan experiments/resnet20-cifar10.toml
-  zerospace plan experiments/resnet20-cifar10.toml --pilot 5";
+  zerospace plan experiments/resnet20-cifar10.toml --pilot 5
+  zerospace plan experiments/resnet20-cifar10.toml --pilot 30 --half-width 0.5";
+
+/// Images of a trial of a pilot that estimates variances, unless the experiment has its own number.
+const PILOT_IMAGES: u64 = 200;
+
+fn half_width(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(points) if points > 0.0 && points <= 100.0 => Ok(points),
+        _ => Err("expected points, more than 0 and at most 100".into()),
+    }
+}
 
 pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     let threads = arguments.machine.start()?;
     let loaded =
         LoadedExperiment::load(&arguments.experiment, &arguments.machine.data(), &Terminal::default())?;
     let experiment = &loaded.experiment;
-    let piloted = match arguments.pilot {
-        Some(trials) => pilot(&loaded, trials)?,
-        None => Vec::new(),
+    let piloted = match (arguments.pilot, arguments.half_width) {
+        (None, _) => Vec::new(),
+        (Some(trials), None) => pilot(&loaded, trials, loaded.cells[0].evaluation.images_of_trial())?,
+        (Some(trials), Some(_)) => {
+            pilot(&in_blocks(arguments)?, trials, loaded.cells[0].evaluation.images_of_trial())?
+        }
     };
+    let design =
+        arguments.half_width.map(|half_width| Design::new(half_width, &loaded, &piloted)).transpose()?;
     let expected = campaign::expected_outcomes(&loaded.networks, &loaded.cells);
     let mut piloted = piloted.into_iter();
     let cell = |cell: &CellSpec| -> Result<CellPlan, Failure> {
@@ -73,6 +100,9 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
             pilot: piloted.next().map(|found| CellPilot {
                 seconds_a_trial: found.seconds,
                 interval_points: found.interval(experiment.trials),
+                variance: found.cell.zip(arguments.half_width).map(|(piloted, half_width)| {
+                    CellVariance::new(piloted, half_width, cell.evaluation.images)
+                }),
             }),
         })
     };
@@ -108,6 +138,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
                 .map(|cell| cell.seconds_a_trial * experiment.trials as f64)
                 .sum(),
         }),
+        design,
         cells,
     });
     Ok(Outcome::Done)
@@ -128,7 +159,75 @@ struct Plan<'a> {
     #[serde(skip)]
     evaluated_on: String,
     pilot: Option<Pilot>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    design: Option<Design>,
     cells: Vec<CellPlan>,
+}
+
+/// Sample sizes for intervals of a half width for the whole evaluation set.
+#[derive(Serialize)]
+struct Design {
+    half_width_points: f64,
+    images: u64,
+    drawn: DesignCost,
+    fixed: DesignCost,
+}
+
+/// A sample size and the image evaluations of all cells.
+#[derive(Serialize)]
+struct DesignCost {
+    trials: u64,
+    images_per_trial: u64,
+    image_evaluations: u64,
+}
+
+impl DesignCost {
+    fn of(size: SampleSize, cells: u64) -> Self {
+        Self {
+            trials: size.trials,
+            images_per_trial: size.images_per_trial,
+            image_evaluations: size.image_evaluations().saturating_mul(cells),
+        }
+    }
+
+    /// `n x M` for a table.
+    fn product(&self) -> String {
+        format!("{} x {}", self.trials, self.images_per_trial)
+    }
+}
+
+impl Design {
+    fn new(half_width_points: f64, loaded: &LoadedExperiment, piloted: &[Piloted]) -> Result<Self, Failure> {
+        let cells: Option<Vec<PilotedCell>> = piloted.iter().map(|found| found.cell).collect();
+        let cells = cells.ok_or_else(|| {
+            let expected = "expected at least 2, which show the variance within a trial";
+            Failure::Input(anyhow!("`--half-width` with 1 image a trial, {expected}"))
+        })?;
+        let images = loaded.cells[0].evaluation.images;
+        let cost = |size| DesignCost::of(size, cells.len() as u64);
+        Ok(Self {
+            half_width_points,
+            images,
+            drawn: cost(SampleSize::cheapest(&cells, half_width_points, images)),
+            fixed: cost(SampleSize::fixed(&cells, half_width_points, images)),
+        })
+    }
+
+    fn text(&self) -> String {
+        let Self { half_width_points, images, drawn, fixed } = self;
+        format!(
+            "\n\n95 % intervals of ± {half_width_points} points for all {images} images in every cell, by the variances of the \
+             pilot and at least {FEWEST_TRIALS} trials:\n\
+             drawn: trials = {}, images_per_trial = {}: {} image evaluations\n\
+             fixed: trials = {}, all images in each: {} image evaluations, {:.1} times as many",
+            drawn.trials,
+            drawn.images_per_trial,
+            drawn.image_evaluations,
+            fixed.trials,
+            fixed.image_evaluations,
+            fixed.image_evaluations as f64 / drawn.image_evaluations as f64
+        )
+    }
 }
 
 #[derive(Serialize)]
@@ -171,6 +270,31 @@ struct CellPilot {
     seconds_a_trial: f64,
     /// Half width of the interval; `None` if all drops were equal.
     interval_points: Option<f64>,
+    #[serde(flatten)]
+    variance: Option<CellVariance>,
+}
+
+/// Sources of the variance of a cell's drops, of ordinary trials or times the weight of changed ones.
+#[derive(Serialize)]
+struct CellVariance {
+    between_trials_sd_points: f64,
+    within_trial_sd_points: f64,
+    overhead_images: f64,
+    /// The cheapest sample size for this cell alone.
+    drawn: DesignCost,
+    fixed: DesignCost,
+}
+
+impl CellVariance {
+    fn new(cell: PilotedCell, half_width: f64, images: u64) -> Self {
+        Self {
+            between_trials_sd_points: cell.variance.between.sqrt(),
+            within_trial_sd_points: cell.variance.within.sqrt(),
+            overhead_images: cell.overhead_images,
+            drawn: DesignCost::of(SampleSize::cheapest(&[cell], half_width, images), 1),
+            fixed: DesignCost::of(SampleSize::fixed(&[cell], half_width, images), 1),
+        }
+    }
 }
 
 impl CellPlan {
@@ -193,6 +317,15 @@ impl CellPlan {
         if let Some(pilot) = &self.pilot {
             let interval = pilot.interval_points.map_or("?".into(), |points| format!("± {points:.2e}"));
             row.extend([format!("{:.3}", 1e3 * pilot.seconds_a_trial), interval]);
+            if let Some(variance) = &pilot.variance {
+                row.extend([
+                    format!("{:.3}", variance.between_trials_sd_points),
+                    format!("{:.3}", variance.within_trial_sd_points),
+                    format!("{:.1}", variance.overhead_images),
+                    variance.drawn.product(),
+                    variance.fixed.product(),
+                ]);
+            }
         }
         row
     }
@@ -213,6 +346,15 @@ impl Document for Plan<'_> {
             let interval =
                 if self.metrics.is_empty() { ">interval, points" } else { ">interval, in the first metric" };
             columns.extend([">ms a trial", interval]);
+            if self.design.is_some() {
+                columns.extend([
+                    ">sd between trials",
+                    ">sd of an image",
+                    ">overhead, images",
+                    ">drawn",
+                    ">fixed",
+                ]);
+            }
             cost = format!(
                 "\n{}{} on {} threads of this machine, by a pilot of {} trials a cell",
                 if self.stop.is_some() { "at most " } else { "" },
@@ -233,13 +375,14 @@ impl Document for Plan<'_> {
         };
         let networks: Vec<String> = self.networks.iter().map(PlannedNetwork::lines).collect();
         format!(
-            "{}\n{} cells x {} trials{changed} = {} trials{stop}, seed {}, {}{cost}\n\n{}",
+            "{}\n{} cells x {} trials{changed} = {} trials{stop}, seed {}, {}{cost}{}\n\n{}",
             markdown(&columns, &self.cells.iter().map(CellPlan::row).collect::<Vec<_>>()),
             self.cells.len(),
             self.cell_trials,
             self.trials,
             self.seed,
             self.evaluated_on,
+            self.design.as_ref().map_or(String::new(), Design::text),
             networks.join("\n"),
         )
     }
@@ -251,6 +394,8 @@ struct Piloted {
     seconds: f64,
     /// Standard deviation of the drops in points, times the weight of the trials.
     deviation: f64,
+    /// Variances and overhead, if trials see blocks of at least two images.
+    cell: Option<PilotedCell>,
 }
 
 impl Piloted {
@@ -260,31 +405,80 @@ impl Piloted {
     }
 }
 
-/// Runs the first `trials` trials of each cell.
-fn pilot(loaded: &LoadedExperiment, trials: u64) -> Result<Vec<Piloted>, Failure> {
+/// The experiment of a pilot that estimates variances: its trials see blocks of images.
+fn in_blocks(arguments: &Arguments) -> Result<LoadedExperiment, Failure> {
+    let loaded =
+        LoadedExperiment::load(&arguments.experiment, &arguments.machine.data(), &Terminal::default())?;
+    match loaded.experiment.images_per_trial() {
+        Some(_) => Ok(loaded),
+        None => {
+            let images = loaded.cells[0].evaluation.images;
+            loaded.with_images_per_trial(images.clamp(1, PILOT_IMAGES))
+        }
+    }
+}
+
+/// Runs the first `trials` trials of each cell, and converts time and spread to trials that see `planned` images.
+fn pilot(loaded: &LoadedExperiment, trials: u64, planned: u64) -> Result<Vec<Piloted>, Failure> {
     let mut recomputation = Recomputation::new(loaded, &Terminal::default())?;
     let bar = bar(trials * loaded.cells.len() as u64, "trials");
-    let mut piloted = Vec::new();
+    let mut timed = Vec::new();
+    // Seconds and images of evaluations, by network: cells of rare faults evaluate few.
+    let mut evaluated: BTreeMap<&str, (f64, u64)> = BTreeMap::new();
     for cell in &loaded.cells {
         bar.set_message(cell.label());
         let memory = recomputation.memory(cell)?;
         let cell_trials = CellTrials::new(&memory, cell).map_err(Failure::input)?;
-        let started = Instant::now();
-        let mut correct = Vec::new();
+        let (mut drawing, mut evaluation) = (0.0, 0.0);
+        let mut records = Vec::new();
         for number in 0..trials {
-            let record = recomputation.record(cell, number, cell_trials.trial(number))?;
-            correct.push(record.scores.first().copied().unwrap_or(record.correct as f64));
+            let started = Instant::now();
+            let trial = cell_trials.trial(number);
+            let drawn = started.elapsed().as_secs_f64();
+            let images = if trial.changes.is_empty() { 0 } else { cell.evaluation.images_of_trial() };
+            records.push(recomputation.record(cell, number, trial)?);
+            let seconds = started.elapsed().as_secs_f64() - drawn;
+            (drawing, evaluation) = (drawing + drawn, evaluation + seconds);
+            if images > 0 {
+                let (all_seconds, all_images) = evaluated.entry(&cell.network).or_default();
+                (*all_seconds, *all_images) = (*all_seconds + seconds, *all_images + images);
+            }
             bar.inc(1);
         }
-        let n = trials as f64;
-        let mean = correct.iter().sum::<f64>() / n;
-        let variance = correct.iter().map(|correct| (correct - mean).powi(2)).sum::<f64>() / (n - 1.0);
-        let points = if cell.metrics.is_empty() { 100.0 / cell.evaluation.images as f64 } else { 1.0 };
-        piloted.push(Piloted {
-            seconds: started.elapsed().as_secs_f64() / n,
-            deviation: cell.changed_probability.unwrap_or(1.0) * points * variance.sqrt(),
-        });
+        timed.push((cell, records, drawing, evaluation));
     }
     bar.finish_and_clear();
-    Ok(piloted)
+    let piloted = timed.into_iter().map(|(cell, records, drawing, evaluation)| {
+        let weight = cell.changed_probability.unwrap_or(1.0);
+        let n = trials as f64;
+        let value = |record: &TrialRecord| match (record.scores.first(), record.block) {
+            (Some(score), _) => *score,
+            (None, None) => record.correct as f64,
+            (None, Some(block)) => record.correct as f64 - block.clean_correct as f64,
+        };
+        let mean = records.iter().map(value).sum::<f64>() / n;
+        let variance = records.iter().map(|record| (value(record) - mean).powi(2)).sum::<f64>() / (n - 1.0);
+        let (block, images) = (cell.evaluation.images_of_trial(), cell.evaluation.images);
+        let points = if cell.metrics.is_empty() { 100.0 / block as f64 } else { 1.0 };
+        let variances = VarianceComponents::of_trials(&records, block, images);
+        let an_image = evaluated.get(&cell.network[..]).map(|(seconds, images)| seconds / *images as f64);
+        let (share, variance) = match variances {
+            Some(found) if planned != block => {
+                (planned as f64 / block as f64, found.of_drop(planned, images) / points.powi(2))
+            }
+            _ => (1.0, variance),
+        };
+        Piloted {
+            seconds: (drawing + evaluation * share) / n,
+            deviation: weight * points * variance.sqrt(),
+            cell: variances.map(|VarianceComponents { between, within }| PilotedCell {
+                variance: VarianceComponents {
+                    between: weight.powi(2) * between,
+                    within: weight.powi(2) * within,
+                },
+                overhead_images: an_image.map_or(0.0, |an_image| drawing / n / an_image),
+            }),
+        }
+    });
+    Ok(piloted.collect())
 }

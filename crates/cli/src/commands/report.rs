@@ -211,6 +211,12 @@ struct ReportedCell<'a> {
     rate: f64,
     trials: u64,
     images: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    set_images: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    between_trials_sd_points: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    within_trial_sd_points: Option<f64>,
     changed_probability: Option<f64>,
     clean_percent: f64,
     fault_free_percent: Option<f64>,
@@ -238,6 +244,9 @@ impl<'a> ReportedCell<'a> {
             rate: summary.key.rate,
             trials: summary.trials,
             images: summary.images,
+            set_images: summary.drawn.map(|drawn| drawn.set),
+            between_trials_sd_points: summary.drawn.and_then(|drawn| drawn.between_sd()),
+            within_trial_sd_points: summary.drawn.and_then(|drawn| drawn.within_sd()),
             changed_probability: summary.changed_probability,
             clean_percent: summary.clean,
             fault_free_percent: summary.fault_free,

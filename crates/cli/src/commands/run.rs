@@ -182,7 +182,13 @@ pub(crate) fn open(
 pub(crate) fn evaluated_on(cell: &CellSpec) -> String {
     let EvaluationSet { name, split, images, .. } = &cell.evaluation;
     match &cell.metrics[..] {
-        [] => format!("on {images} images of {name} {split}{}", left_out(&cell.evaluation)),
+        [] => {
+            let drawn = match cell.evaluation.images_per_trial {
+                Some(block) => format!("{block} images a trial, drawn from "),
+                None => String::new(),
+            };
+            format!("on {drawn}{images} images of {name} {split}{}", left_out(&cell.evaluation))
+        }
         metrics => {
             let metrics: Vec<String> = metrics.iter().map(Metric::to_string).collect();
             format!("scored by {}", metrics.join(", "))
