@@ -8,7 +8,7 @@ use analysis::{
     style_of, styles_of, table_csv, table_markdown, throttled_accuracy_figure, trials_frame,
     write_large_weights, write_report, write_trainings,
 };
-use design::{FaultKind, ProtectionName, TrialRecord};
+use design::{BlockCounts, FaultKind, ProtectionName, TrialRecord};
 use records::{ExpectedOutcomes, NetworkEntry, TrialRow};
 
 const IMAGES: u64 = 5_000;
@@ -179,6 +179,61 @@ fn pairs_are_trials_with_the_same_number() {
 fn changed_cell(protection: &str, rate: f64, probability: f64, lost: &[i64]) -> Vec<TrialRow> {
     let rows = cell(protection, rate, lost).into_iter();
     rows.map(|row| TrialRow { changed_probability: Some(probability), ..row }).collect()
+}
+
+/// Trials on blocks of 50 of the 5,000 images; each has the images of its block that are correct without faults, and lost.
+fn drawn_cell(protection: &str, trials: &[(u64, u64)]) -> Vec<TrialRow> {
+    let row = |(trial, &(clean_correct, lost))| {
+        let mut row = row(protection, 1e-3, trial, 0);
+        let both_correct = clean_correct - lost;
+        row.record.correct = both_correct;
+        row.record.block = Some(BlockCounts { clean_correct, both_correct });
+        TrialRow { images_per_trial: Some(50), ..row }
+    };
+    (0..).zip(trials).map(row).collect()
+}
+
+/// Drops are those on the blocks; accuracies are of the whole set, however easy the blocks are.
+#[test]
+fn trials_on_blocks_estimate_the_whole_set() {
+    let rows = [
+        drawn_cell("faulty", &[(28, 2), (33, 0), (25, 4), (40, 2)]),
+        drawn_cell("secded-72-64", &[(28, 1), (33, 0), (25, 1), (40, 0)]),
+    ]
+    .concat();
+    let found = report(&rows);
+    let summary = &found.summaries()[0];
+    assert_eq!((summary.images, summary.trials), (50, 4));
+    close(summary.clean, 57.02);
+    close(summary.drop.mean, 4.0);
+    close(summary.mean, 53.02);
+    assert_eq!((summary.drop.min, summary.drop.max, summary.drop.trimmed), (0.0, 8.0, None));
+    let drawn = summary.drawn.expect("blocks");
+    assert_eq!(drawn.set, 5_000);
+    // Variance of a loss within the blocks: (2 - 4/50) / 49, 0, (4 - 16/50) / 49 and as the first.
+    let within = (2.0 * (2.0 - 0.08) + 4.0 - 0.32) / 49.0 / 4.0 * 1e4;
+    let variance = drawn.variance.expect("four trials");
+    close(variance.within, within);
+    // Drops 4, 0, 8 and 4 points have the variance 32/3.
+    close(variance.between, (32.0f64 / 3.0 - within * (0.02 - 0.0002)).max(0.0));
+    let pair = &found.paired()[0];
+    assert_eq!((pair.pairs, pair.losses), (4, 3));
+    close(pair.mean_difference, 3.0);
+    let table = table_markdown(&found, Table::Summary);
+    assert!(table.contains(" 53.02 "), "{table}");
+    assert!(conditions(&found).contains("5000 images, 50 drawn for each trial"), "{}", conditions(&found));
+
+    let refused = |edit: &dyn Fn(&mut TrialRow)| {
+        let mut rows = rows.clone();
+        edit(&mut rows[1]);
+        Estimates::from_rows(&rows).expect_err("a wrong row").to_string()
+    };
+    assert!(refused(&|row| row.record.block = None).contains("expected both or neither"));
+    assert!(refused(&|row| row.images_per_trial = Some(49)).contains("images_per_trial is 50"));
+    assert!(refused(&|row| row.record.correct = 51).contains("correct is 51 of 50 images"));
+    let both =
+        |row: &mut TrialRow| row.record.block = Some(BlockCounts { clean_correct: 30, both_correct: 31 });
+    assert!(refused(&both).contains("block_both_correct is 31 of 30 images"));
 }
 
 #[test]
