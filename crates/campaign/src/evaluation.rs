@@ -287,7 +287,7 @@ impl Evaluation {
         let flips =
             numbered.iter().map(|(_, trial)| trial.flips()).sum::<usize>() as f64 / numbered.len() as f64;
         let block = |number| self.blocks.as_ref().map(|blocks| blocks.block(number));
-        let numbered: Vec<(u64, Option<Vec<u32>>, Trial)> =
+        let numbered: Vec<Numbered> =
             numbered.into_iter().map(|(number, trial)| (number, block(number), trial)).collect();
         let changed: Vec<ChangedTrial<'_>> = numbered
             .iter()
@@ -314,10 +314,10 @@ impl Evaluation {
                 true => images.as_ref().and_then(|images| self.reference.clean_on(images)),
                 false => Some(outputs.next()?),
             };
-            Some((number, images, trial, given))
+            Some(((number, images, trial), given))
         });
-        let with_outputs: Vec<(u64, Option<Vec<u32>>, Trial, Option<Outputs>)> = with_outputs.collect();
-        let record = |(number, images, trial, outputs): (u64, Option<Vec<u32>>, Trial, Option<Outputs>)| {
+        let with_outputs: Vec<(Numbered, Option<Outputs>)> = with_outputs.collect();
+        let record = |((number, images, trial), outputs): (Numbered, Option<Outputs>)| {
             let score = match outputs {
                 None => self.clean.clone(),
                 Some(outputs) => {
@@ -342,6 +342,9 @@ impl Evaluation {
         (records, error)
     }
 }
+
+/// Number of a trial, the images that it sees if not all, and its changes.
+type Numbered = (u64, Option<Vec<u32>>, Trial);
 
 /// Number of equal entries.
 fn agreement(a: &[u16], b: &[u16]) -> u64 {

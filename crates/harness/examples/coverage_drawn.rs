@@ -62,6 +62,14 @@ fn main() {
     }
 }
 
+/// A simulated cell, in points.
+struct Found {
+    mean: f64,
+    /// Standard error of the mean, if trials were independent.
+    error: f64,
+    interval: (f64, f64),
+}
+
 /// Quantiles at which severities are drawn.
 fn quantiles() -> impl Iterator<Item = f64> {
     (0..SEVERITIES).map(|place| (place as f64 + 0.5) / SEVERITIES as f64)
@@ -88,7 +96,7 @@ fn row(population: &Population, block: u32, trials: u64) -> String {
     let truth = (0..IMAGES).map(|image| mean_loss(population, image)).sum::<f64>() / f64::from(IMAGES);
     let truth = 100.0 * truth;
     let unit = Unit::Images(u64::from(block));
-    let found: Vec<(f64, f64, (f64, f64))> = (0..CELLS)
+    let found: Vec<Found> = (0..CELLS)
         .into_par_iter()
         .map(|cell| {
             let drops = drops(population, cell, block, trials);
@@ -104,20 +112,20 @@ fn row(population: &Population, block: u32, trials: u64) -> String {
                 }
                 Interval::Absent => (mean, mean),
             };
-            (mean, unit.shown((variance / n).sqrt()), interval)
+            Found { mean, error: unit.shown((variance / n).sqrt()), interval }
         })
         .collect();
-    let average =
-        |get: &dyn Fn(&(f64, f64, (f64, f64))) -> f64| found.iter().map(get).sum::<f64>() / CELLS as f64;
-    let held = average(&|(_, _, (low, high))| f64::from(u8::from((*low..=*high).contains(&truth))));
-    let mean = average(&|(mean, ..)| *mean);
-    let sd = average(&|(one, ..)| (one - mean).powi(2)).sqrt();
+    let average = |get: &dyn Fn(&Found) -> f64| found.iter().map(get).sum::<f64>() / CELLS as f64;
+    let holds = |found: &Found| (found.interval.0..=found.interval.1).contains(&truth);
+    let held = average(&|found| f64::from(u8::from(holds(found))));
+    let mean = average(&|found| found.mean);
+    let sd = average(&|found| (found.mean - mean).powi(2)).sqrt();
     format!(
         "| {} | {truth:.2} | {block} | {trials} | {:.1} % | {:.2} | {:.2} |",
         population.name,
         100.0 * held,
-        average(&|(_, _, (low, high))| (high - low) / 2.0),
-        sd / average(&|(_, error, _)| *error),
+        average(&|found| (found.interval.1 - found.interval.0) / 2.0),
+        sd / average(&|found| found.error),
     )
 }
 

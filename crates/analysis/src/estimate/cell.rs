@@ -199,7 +199,7 @@ pub fn trials_frame(rows: &[TrialRow]) -> DataFrame {
     if rows.first().is_some_and(|row| row.images_per_trial.is_some()) {
         let block = |r: &TrialRow| r.record.block.unwrap_or_default();
         columns.extend([
-            count("images_per_trial", rows, |r| images_of_trial(r)),
+            count("images_per_trial", rows, images_of_trial),
             count("block_clean_correct", rows, |r| block(r).clean_correct),
             count("block_both_correct", rows, |r| block(r).both_correct),
         ]);

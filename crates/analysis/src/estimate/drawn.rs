@@ -83,6 +83,10 @@ impl VarianceComponents {
 /// (`results/coverage`).
 pub const FEWEST_TRIALS: u64 = 50;
 
+/// Images that all trials of a cell see together at least, times the half width in points: if none of 3 / p images is lost, at 95 %
+/// confidence an image is lost with probability p at most (the rule of three, for images that are lost independently).
+const FEWEST_IMAGES: f64 = 300.0;
+
 /// A cell whose sample size is sought.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PilotedCell {
@@ -104,7 +108,8 @@ pub struct SampleSize {
 impl SampleSize {
     /// Sample size at which the 95 % interval of each cell's mean drop on a set of `images` has at most this half width in
     /// points, and the cost, images and overhead of all trials, is least. A trial sees at least two images, without which the
-    /// variance within trials is unknown.
+    /// variance within trials is unknown; a cell has at least [`FEWEST_TRIALS`], and its trials see at least 300 images together for a half
+    /// width of 1 point, 600 for 0.5 and so on, without which even a cell without losses would not show that they are rare.
     ///
     /// # Panics
     /// Without cells or images, or with a half width that is not positive.
@@ -132,7 +137,8 @@ impl SampleSize {
             cells.len()
         );
         let trials = cells.iter().map(|cell| cell.variance.trials(half_width, block, images));
-        let trials = trials.max().map_or(FEWEST_TRIALS, |trials| trials.max(FEWEST_TRIALS));
+        let fewest = (FEWEST_IMAGES / half_width / block as f64).ceil() as u64;
+        let trials = trials.fold(fewest.max(FEWEST_TRIALS), u64::max);
         Self { trials, images_per_trial: block }
     }
 
