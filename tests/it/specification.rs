@@ -424,6 +424,10 @@ fn the_id_of_a_cell_is_that_of_its_text() {
     assert!(page.contains(&format!("has the id `{}`", cell.id)));
     let changed = design::CellSpec { changed_probability: Some(0.5), ..cell.spec.clone() };
     assert_eq!(sha256(format!("[{},\"changed\"]", text.trim()).as_bytes())[..16], *changed.id().as_str());
+    let mut drawn = changed;
+    drawn.evaluation.images_per_trial = Some(50);
+    let text = format!("[{},\"changed\",\"images_per_trial\",50]", text.trim());
+    assert_eq!(sha256(text.as_bytes())[..16], *drawn.id().as_str());
 }
 
 /// S408, S409: a part's lines and the table's columns.
@@ -451,6 +455,8 @@ fn parts_and_tables_are_as_the_page_says() {
     let listed: Vec<String> = table(&page("records.md"), "column")
         .iter()
         .flat_map(|row| row[0].split(", ").map(String::from).collect::<Vec<_>>())
+        // The last columns are those of trials on blocks of images.
+        .take_while(|name| name != "images_per_trial")
         .collect();
     let trial: serde_json::Map<String, serde_json::Value> = serde_json::from_str(lines[1]).unwrap();
     let first = listed.iter().position(|name| name == "trial").unwrap();
