@@ -124,7 +124,7 @@ fn multiply_adds(graph: &graph::Graph) -> usize {
     pixels.zip(weights).map(|(pixels, weights)| pixels * weights).sum()
 }
 
-/// Flips every bit of a weight with probability `rate`.
+/// Flips every bit of a weight with probability `rate`. A checkpoint holds no -128; -127 takes its place.
 fn flip(checkpoint: quant::Checkpoint, rate: f64) -> quant::Checkpoint {
     let mut random = random::SplitMix64(3);
     let mut contents = checkpoint.into_contents();
@@ -134,7 +134,7 @@ fn flip(checkpoint: quant::Checkpoint, rate: f64) -> quant::Checkpoint {
                 .filter(|_| ((random.next() >> 11) as f64) < rate * (1u64 << 53) as f64)
                 .fold(value, |value, bit| value ^ (1 << bit) as i8)
         };
-        let values = tensor.values().iter().map(|&value| flip(value)).collect();
+        let values = tensor.values().iter().map(|&value| flip(value).max(-127)).collect();
         tensor.with_values(values).expect("as many values")
     });
     contents.weights = flipped.collect();
