@@ -8,8 +8,7 @@
 //! An image of the share `same` has a fixed place u in (0, 1) and is lost if u < p, so that faults always lose the same images; any other
 //! image is lost with probability p in each trial anew. Images that are wrong without faults become right with probability 0.1 p. Each
 //! row has 1,000 cells with seeds of their own, with the blocks of [`inject::ImageBlocks`] and the interval of reports. `ratio` is the standard deviation
-//! of the 1,000 means, divided by the mean of their estimated standard errors, which take trials for independent. The result is in
-//! `results/drawn-images/README.md`.
+//! of the 1,000 means, divided by the mean of their estimated standard errors, which take trials for independent.
 
 // An example is a program: it prints.
 #![allow(clippy::print_stdout)]
