@@ -133,8 +133,9 @@ def page(rows):
         if "refused" in row:
             lines.append("| " + " | ".join([*cells, "refused", "", "", row["refused"].replace("|", "/").replace("\n", " ")]) + " |")
             continue
-        used = ", ".join(f"{n} `{op}`" for op, n in row["layers"].items() if op in new)
-        cells += [f"{row['float']:.1e}", f"{row['int8']} of {row['images']}", str(row["top1"]), used]
+        used = ", ".join(f"{n} `{op}`" for op, n in row.get("layers", {}).items() if op in new)
+        int8 = [f"{row['int8']} of {row['images']}", str(row["top1"])] if "int8" in row else ["not run", ""]
+        cells += [f"{row['float']:.1e}", *int8, used]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
