@@ -29,6 +29,7 @@ mod reproduce;
 mod rounding;
 mod shards;
 mod signals;
+mod single_fault;
 mod slurm;
 mod specification;
 mod storm;

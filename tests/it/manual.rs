@@ -80,8 +80,14 @@ fn follow(name: &str) {
     }
 }
 
-const FOLLOWED: [&str; 5] =
-    ["first-campaign.md", "own-checkpoint.md", "own-onnx.md", "own-fault-model.md", "cluster.md"];
+const FOLLOWED: [&str; 6] = [
+    "first-campaign.md",
+    "own-checkpoint.md",
+    "own-onnx.md",
+    "own-fault-model.md",
+    "cluster.md",
+    "single-faults.md",
+];
 
 #[test]
 fn a_first_campaign() {
@@ -106,6 +112,11 @@ fn ones_own_fault_model() {
 #[test]
 fn on_a_cluster() {
     follow(FOLLOWED[4]);
+}
+
+#[test]
+fn single_faults() {
+    follow(FOLLOWED[5]);
 }
 
 #[test]

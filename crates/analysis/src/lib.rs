@@ -19,6 +19,9 @@
 //! "In-Place Zero-Space Memory Protection for CNN", NeurIPS 2019), which drops the best and the worst
 //! trial, is computed beside it for comparison only ([`Trimmed`]).
 //!
+//! Campaigns of single faults have estimates of their own: critical rates with intervals that are exact for finite populations
+//! ([`FaultEstimates`], [`write_fault_report`]).
+//!
 //! Beside campaigns, the crate draws weights and trainings: [`LargeWeights`] are the positions of large weights in their
 //! blocks, [`Trainings`] the courses of trainings that remove them. [`NetworkTable`] puts float and int8 networks beside
 //! the paper's numbers for them.
@@ -46,6 +49,7 @@ pub use estimate::lossy::LossyStorage;
 pub use estimate::measure::{Measure, Unit, points};
 pub use estimate::network::{MeasuredNetwork, NetworkTable, PUBLISHED_NETWORKS, PublishedNetwork};
 pub use estimate::sensitivity::Sensitivity;
+pub use estimate::single_fault::{Criterion, CriticalRate, FaultEstimate, FaultEstimates};
 pub use estimate::summary::{CellOutcomes, CellSummary, DropStatistics, PairedDifference, Trimmed};
 pub use estimate::training::{Training, TrainingCheck, Trainings};
 pub use plot::accuracy::accuracy_figure;
@@ -54,10 +58,12 @@ pub use plot::figure::Figure;
 pub use plot::large_weights::large_weights_figure;
 pub use plot::overhead::overhead_figure;
 pub use plot::sensitivity::sensitivity_figure;
+pub use plot::single_fault::single_fault_figure;
 pub use plot::style::{Marker, Style, style_of, styles_of};
 pub use plot::training::{large_values_figure, throttled_accuracy_figure};
-pub use report::context::{Commands, Context, Run};
+pub use report::context::{Commands, Context, FaultCommands, Run};
 pub use report::files::{write_large_weights, write_network_table, write_report, write_trainings};
+pub use report::single_fault::write_fault_report;
 pub use text::arrow::{ArrowTable, Values};
 pub use text::comparison::{comparison_csv, comparison_latex, comparison_markdown, comparison_outcomes};
 pub use text::conditions::conditions;
@@ -66,4 +72,5 @@ pub use text::large_weights::large_weights_csv;
 pub use text::markdown::{MarkdownColumn, markdown_table};
 pub use text::network_table::{network_table_csv, network_table_markdown, network_table_page};
 pub use text::sensitivity::{sensitivity_csv, sensitivity_markdown};
+pub use text::single_fault::{fault_conditions, ranking_table, strata_csv, total_table};
 pub use text::tables::{Table, table_csv, table_frame, table_markdown};

@@ -10,7 +10,7 @@ use records::MAX_UNITS;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::from_toml;
+use crate::{from_toml, is_single_fault};
 
 /// A checked experiment file.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -307,6 +307,16 @@ impl Experiment {
     /// # Errors
     /// As [`Experiment::load`].
     pub fn parse(text: &str, path: &Path) -> Result<Self, ExperimentError> {
+        if is_single_fault(text) {
+            return Err(ExperimentError::Value {
+                path: path.into(),
+                key: "design",
+                value: "\"single-fault\"".into(),
+                expected: "no such key: this command works on trials; `zerospace run`, `verify`, `status`, `merge` and `report` \
+                           work on single faults"
+                    .into(),
+            });
+        }
         let mut experiment: Self =
             from_toml(text).map_err(|message| ExperimentError::Syntax { path: path.into(), message })?;
         experiment.codes.iter().try_for_each(|code| code.register(path))?;

@@ -27,6 +27,7 @@ mod plan;
 mod region;
 mod run;
 mod shard;
+mod single_fault;
 mod syntax;
 mod trial;
 mod work;
@@ -44,5 +45,8 @@ pub use plan::{Network, PlanError, expected_outcomes, mean_flips, plan};
 pub use region::StoredRegion;
 pub use run::{NetworkUnderTest, Progress, RunControl, RunError, RunOutcome, run};
 pub use shard::{Shard, ShardError};
+pub use single_fault::{
+    FaultRunOutcome, SingleFaultExperiment, drawn_faults, is_single_fault, run_faults, sample_size,
+};
 pub use syntax::from_toml;
 pub use trial::Trial;

@@ -18,6 +18,7 @@ mod metric;
 mod protection;
 mod rate;
 mod scope;
+mod single_fault;
 mod stop;
 mod trial;
 
@@ -27,5 +28,8 @@ pub use metric::{Better, Metric, MetricError};
 pub use protection::{ProtectionName, ProtectionNameError};
 pub use rate::{BitErrorRate, RateError};
 pub use scope::Scope;
+pub use single_fault::{
+    FAULT_RECORD_VERSION, FaultRecord, FaultSample, FaultedTensor, SingleFaultSpec, Strata, Stratum,
+};
 pub use stop::StopRule;
 pub use trial::{BlockCounts, RECORD_VERSION, TrialRecord};

@@ -429,7 +429,7 @@ impl LoadedExperiment {
 }
 
 /// Rows and columns to which the images of a set are cut for a network.
-fn input_side(set: &str, checkpoint: &Checkpoint) -> anyhow::Result<usize> {
+pub(crate) fn input_side(set: &str, checkpoint: &Checkpoint) -> anyhow::Result<usize> {
     let [_, height, width] = checkpoint.model.input;
     match is_folder(set) {
         false => Ok(DEFAULT_SIDE),

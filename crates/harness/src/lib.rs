@@ -37,6 +37,7 @@ mod quantizing;
 mod recipe;
 mod recompute;
 mod report;
+mod single_fault;
 mod training_log;
 mod weights_file;
 mod weights_only;
@@ -62,6 +63,7 @@ pub use quantizing::{
 pub use recipe::{Recipe, ScaleRule, Stage};
 pub use recompute::{Recomputation, Records, json, stored_records};
 pub use report::{RunReport, is_synthetic_run, measure};
+pub use single_fault::{FaultReport, SingleFaults};
 pub use training_log::TrainingLog;
 pub use weights_file::find_weights;
 pub use weights_only::weights_only;

@@ -710,7 +710,7 @@ fn marked(marks: &[bool]) -> impl Iterator<Item = usize> {
 
 /// Returns the outputs along an axis (of `outputs`) whose window contains or, if dilated, spans an input
 /// position.
-fn readers(place: usize, window: &graph::Window, axis: usize, outputs: usize) -> Range<usize> {
+pub(crate) fn readers(place: usize, window: &graph::Window, axis: usize, outputs: usize) -> Range<usize> {
     let (k, s, p) = (window.extent(axis), window.stride[axis], window.padding[axis]);
     let first = (place + p + 1).saturating_sub(k).div_ceil(s);
     let end = ((place + p) / s + 1).min(outputs);

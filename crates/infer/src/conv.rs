@@ -19,7 +19,10 @@ use graph::{Dims, Window};
 use rayon::prelude::*;
 
 use crate::frame::Frame;
-use crate::kernel::{Bytes, Depthwise, Finish, Format, Kernel, LANES, Panel, StepWeights, Windows, Words};
+use crate::kernel::{
+    Bytes, Changes, Depthwise, Finish, Format, Kernel, LANES, Loop, Panel, PixelChange, QuadChange,
+    StepWeights, Tap, Windows, Words,
+};
 use crate::requantize::{Affine, Bounds, Element};
 use crate::winograd;
 use graph::WeightChange;
@@ -222,6 +225,79 @@ impl Conv {
     pub(crate) fn set(&mut self, index: usize, value: i8) -> i8 {
         let place = self.packing.place(index);
         self.panels[place.panel].set(&self.packing, &place, value)
+    }
+
+    /// Returns the weight with a row-major index.
+    pub(crate) fn weight(&self, index: usize) -> i8 {
+        let Place { panel, run, in_run, lane } = self.packing.place(index);
+        let steps = self.packing.runs_of(panel).steps;
+        match &self.panels[panel].weights {
+            PanelWeights::Bytes(weights) => {
+                weights[run * steps + in_run / Bytes::STEP].0[lane][in_run % Bytes::STEP]
+            }
+            PanelWeights::Words { plain, .. } if self.packing.way == Way::Depthwise => {
+                plain[run / 2].0[lane][run % 2] as i8
+            }
+            PanelWeights::Words { plain, .. } => {
+                plain[run * steps + in_run / Words::STEP].0[lane][in_run % Words::STEP] as i8
+            }
+        }
+    }
+
+    /// Returns multiplier, offset and bounds of an output channel.
+    pub(crate) fn requantization_of(&self, channel: usize) -> (f32, f32, Bounds) {
+        let lanes = &self.panels[channel / LANES].lanes;
+        (lanes.multiplier[channel % LANES], lanes.offset[channel % LANES], self.bounds)
+    }
+
+    /// Computes the exact sums of one image: for each output pixel those of each panel.
+    pub(crate) fn sums(&self, kernel: Kernel, input: &[u8]) -> Vec<[i32; LANES]> {
+        let (begins, _) = self.windows(1);
+        let panels = self.panels();
+        let mut all = vec![[0; LANES]; begins.len() * panels];
+        for (index, panel) in self.panels.iter().enumerate() {
+            let runs = self.packing.runs_of(index);
+            let found = panel.sums(self.packing.way, kernel, runs, (&input[runs.first_channel..], begins));
+            all[index..].iter_mut().step_by(panels).zip(found).for_each(|(to, sums)| *to = sums);
+        }
+        all
+    }
+
+    /// True if all windows consist of whole steps of bytes: known sums can then be updated step by step.
+    pub(crate) fn takes_changes(&self) -> bool {
+        let ConvShape { input, dilation, groups, .. } = self.shape();
+        let whole = *groups == 1 && dilation[1] == 1 && input.channels.is_multiple_of(Bytes::STEP);
+        whole && self.packing.way == Way::Bytes
+    }
+
+    /// Number of steps of a window; only if the convolution [takes changes](Conv::takes_changes).
+    pub(crate) fn quads(&self) -> usize {
+        self.panels[0].weights.bytes().len()
+    }
+
+    /// Position of a kernel row and column in a panel's weights; only if the convolution takes changes.
+    pub(crate) fn tap(&self, row: usize, column: usize) -> u32 {
+        (row * self.packing.runs_of(0).steps + column * (self.shape().input.channels / Bytes::STEP)) as u32
+    }
+
+    /// Updates known sums by changes, requantizes them and writes them to the output's pixels, whose starts are `pixels`. `sums`
+    /// is a buffer.
+    pub(crate) fn run_changes(
+        &self,
+        kernel: Kernel,
+        changes: &Changes,
+        known: &[[i32; LANES]],
+        pixels: &[u32],
+        sums: &mut Vec<[i32; LANES]>,
+        output: &mut [u8],
+    ) {
+        let finish = |index: usize| self.finish(index, (&self.panels[index].lanes, self.bounds));
+        let finishes: Vec<Finish<'_>> = (0..self.panels()).map(finish).collect();
+        let weights = self.panels.iter().map(|panel| panel.weights.bytes());
+        let panels: Vec<Panel<'_, Bytes>> =
+            weights.zip(&finishes).map(|(weights, finish)| Panel { weights, finish: *finish }).collect();
+        kernel.add_changes(changes, &panels, known, sums);
+        kernel.vectorize(Requantized { finishes: &finishes, sums, pixels, output });
     }
 
     /// Computes the positions of windows for tiles of up to `tile` images.
@@ -494,7 +570,93 @@ impl Packing {
     }
 }
 
+/// Sums of some pixels, for each panel, that become levels.
+struct Requantized<'a> {
+    finishes: &'a [Finish<'a>],
+    sums: &'a [[i32; LANES]],
+    pixels: &'a [u32],
+    output: &'a mut [u8],
+}
+
+impl Loop for Requantized<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let Self { finishes, sums, pixels, output } = self;
+        for (sums, &pixel) in sums.chunks_exact(finishes.len()).zip(pixels) {
+            for (sums, finish) in sums.iter().zip(finishes) {
+                finish.write(sums, output, pixel as usize);
+            }
+        }
+    }
+}
+
 impl PanelData {
+    /// Computes the sums of some windows. `input` begins with the first channel of the runs.
+    fn sums(
+        &self,
+        way: Way,
+        kernel: Kernel,
+        runs: &Runs,
+        (input, begins): (&[u8], &[u32]),
+    ) -> Vec<[i32; LANES]> {
+        let bytes = |begin: u32, offset: u32, length: usize| &input[(begin + offset) as usize..][..length];
+        let mut sums = Vec::new();
+        match way {
+            Way::Bytes => {
+                let weights = self.weights.bytes();
+                let Lanes { start, multiplier, offset } = &self.lanes;
+                let bounds = Bounds::unrounded(f32::NEG_INFINITY, f32::INFINITY);
+                let finish = Finish { start, multiplier, offset, bounds, channel: 0, lanes: LANES };
+                let mut changes = Changes::default();
+                for &begin in begins {
+                    let first_tap = changes.taps.len() as u32;
+                    for (run, offset) in runs.begins.iter().enumerate() {
+                        let first = changes.quads.len() as u32;
+                        let steps =
+                            bytes(begin, *offset, runs.steps * Bytes::STEP).as_chunks::<{ Bytes::STEP }>().0;
+                        let change = |(quad, &new)| QuadChange { quad, old: [0; Bytes::STEP], new };
+                        changes.quads.extend((0..).zip(steps).map(change));
+                        let end = changes.quads.len() as u32;
+                        changes.taps.push(Tap { first: (run * runs.steps) as u32, changes: (first, end) });
+                    }
+                    let taps = (first_tap, changes.taps.len() as u32);
+                    changes.pixels.push(PixelChange { sums: 0, taps });
+                }
+                kernel.add_changes(&changes, &[Panel { weights, finish }], &[*start], &mut sums);
+            }
+            Way::Words | Way::Winograd => {
+                let mut rows = Vec::new();
+                for &begin in begins {
+                    for &offset in &runs.begins {
+                        rows.extend(
+                            bytes(begin, offset, runs.steps * Words::STEP).iter().map(|&x| i16::from(x)),
+                        );
+                    }
+                }
+                sums.resize(begins.len(), [0; LANES]);
+                kernel.multiply(&rows, self.weights.words(), &mut sums);
+                for sums in &mut sums {
+                    sums.iter_mut().zip(self.lanes.start).for_each(|(sum, start)| *sum += start);
+                }
+            }
+            Way::Depthwise => {
+                for &begin in begins {
+                    let mut own = self.lanes.start;
+                    for (position, &offset) in runs.begins.iter().enumerate() {
+                        let weights = &self.weights.words()[position / 2].0;
+                        for ((sum, x), weights) in
+                            own.iter_mut().zip(bytes(begin, offset, LANES)).zip(weights)
+                        {
+                            *sum += i32::from(*x) * i32::from(weights[position % 2]);
+                        }
+                    }
+                    sums.push(own);
+                }
+            }
+        }
+        sums
+    }
+
     /// Sets a weight; returns the old value.
     fn set(&mut self, packing: &Packing, place: &Place, value: i8) -> i8 {
         let Place { run, in_run, lane, .. } = *place;

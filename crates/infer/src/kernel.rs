@@ -152,6 +152,49 @@ fn copy_some<E: Element>(channels: &mut [E], values: &[E; LANES]) {
     channels.copy_from_slice(&values[..channels.len()]);
 }
 
+/// Four neighbouring input bytes that differ from those of known sums.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QuadChange {
+    /// Position of the step in its tap.
+    pub(crate) quad: u32,
+    pub(crate) old: [u8; Bytes::STEP],
+    pub(crate) new: [u8; Bytes::STEP],
+}
+
+/// Consecutive steps of a window, some of which differ.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tap {
+    /// Position of its first step in [`Panel::weights`].
+    pub(crate) first: u32,
+    /// Its entries in the list of changes.
+    pub(crate) changes: (u32, u32),
+}
+
+/// An output pixel whose window has differing steps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PixelChange {
+    /// Index of its first panel's sums.
+    pub(crate) sums: u32,
+    /// Its entries in the list of taps.
+    pub(crate) taps: (u32, u32),
+}
+
+/// Output pixels with the differing parts of their windows.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    pub(crate) pixels: Vec<PixelChange>,
+    pub(crate) taps: Vec<Tap>,
+    pub(crate) quads: Vec<QuadChange>,
+}
+
+impl Changes {
+    pub(crate) fn clear(&mut self) {
+        self.pixels.clear();
+        self.taps.clear();
+        self.quads.clear();
+    }
+}
+
 /// Ids of the forms of the inner loop that this machine supports: `portable`, `avx2`, `avx512`, `avx-vnni`,
 /// `avx512-vnni`. The last one is used. All give the same results.
 pub fn kernel_forms() -> Vec<&'static str> {
@@ -295,6 +338,93 @@ impl Kernel {
 fn check<F: Format>(windows: &Windows<'_, F>, panels: &[Panel<'_, F>], pixels: &[u32], steps: usize) {
     assert_eq!(windows.begins.len(), pixels.len(), "a pixel for each window");
     assert!(panels.iter().all(|panel| panel.weights.len() == steps), "weights for each step of a window");
+}
+
+impl Kernel {
+    /// Adds the changes of each pixel's window to its known sums. `sums` becomes the result, for each pixel of the list and each
+    /// panel.
+    ///
+    /// # Panics
+    /// Panics if the form multiplies words, if a change lies outside a panel, or if a pixel has no sums.
+    pub(crate) fn add_changes(
+        self,
+        changes: &Changes,
+        panels: &[Panel<'_, Bytes>],
+        known: &[[i32; LANES]],
+        sums: &mut Vec<[i32; LANES]>,
+    ) {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `available` made this form, so the machine has AVX2 and AVX-VNNI.
+            Form::AvxVnni => unsafe { add_avxvnni(changes, panels, known, sums) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `available` made this form, so the machine has AVX-512F and VNNI.
+            Form::Avx512Vnni => unsafe { add_avx512vnni(changes, panels, known, sums) },
+            form => unreachable!("{form:?} multiplies words"),
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,avxvnni")]
+fn add_avxvnni(
+    changes: &Changes,
+    panels: &[Panel<'_, Bytes>],
+    known: &[[i32; LANES]],
+    sums: &mut Vec<[i32; LANES]>,
+) {
+    // SAFETY: compiled for, and only called with, AVX2 and AVX-VNNI.
+    unsafe { add_all::<ByteHalves>(changes, panels, known, sums) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512vnni")]
+fn add_avx512vnni(
+    changes: &Changes,
+    panels: &[Panel<'_, Bytes>],
+    known: &[[i32; LANES]],
+    sums: &mut Vec<[i32; LANES]>,
+) {
+    // SAFETY: compiled for, and only called with, AVX-512F and VNNI.
+    unsafe { add_all::<Byte512>(changes, panels, known, sums) }
+}
+
+/// New sums are the known ones, plus the products of the new bytes, minus those of the old ones.
+///
+/// # Safety
+/// The machine must have the instructions of `S`.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn add_all<S: Sums<Format = Bytes>>(
+    changes: &Changes,
+    panels: &[Panel<'_, Bytes>],
+    known: &[[i32; LANES]],
+    sums: &mut Vec<[i32; LANES]>,
+) {
+    let Changes { pixels, taps, quads } = changes;
+    sums.clear();
+    for pixel in pixels {
+        let taps = &taps[pixel.taps.0 as usize..pixel.taps.1 as usize];
+        for (panel, known) in panels.iter().zip(&known[pixel.sums as usize..]) {
+            // SAFETY: the caller's promise about `S` is this function's own.
+            let (mut new, mut old) = unsafe { (S::start(known), S::start(&[0; LANES])) };
+            for tap in taps {
+                let weights = &panel.weights[tap.first as usize..];
+                for change in &quads[tap.changes.0 as usize..tap.changes.1 as usize] {
+                    // SAFETY: as above; a change has the bytes of a step.
+                    unsafe {
+                        let weights = S::load(&weights[change.quad as usize]);
+                        new = new.add_products(change.new.as_ptr(), weights);
+                        old = old.add_products(change.old.as_ptr(), weights);
+                    }
+                }
+            }
+            // SAFETY: as above.
+            let (mut new, old) = unsafe { (new.to_array(), old.to_array()) };
+            new.iter_mut().zip(old).for_each(|(new, old)| *new = new.wrapping_sub(old));
+            sums.push(new);
+        }
+    }
 }
 
 /// A loop for [`Kernel::vectorize`]. `run` must be inlined, so that it is compiled for the vector

@@ -32,6 +32,7 @@ mod own_faults;
 mod pattern;
 pub mod sampling;
 mod scoped_bits;
+mod single_fault;
 mod stream;
 mod word_faults;
 
@@ -42,4 +43,5 @@ pub use models::{MeanFlips, mean_flips, sample};
 pub use own_faults::{FlipMap, NoProbability, PositionError};
 pub use pattern::{FaultPattern, PlaneSizes};
 pub use scoped_bits::ScopedBits;
+pub use single_fault::draw_faults;
 pub use word_faults::WordFaults;

@@ -30,6 +30,8 @@
 
 mod cell_progress;
 mod determinism;
+mod fault_store;
+mod fault_table;
 mod manifest;
 mod part;
 mod run_arguments;
@@ -38,6 +40,7 @@ mod table;
 
 pub use cell_progress::CellProgress;
 pub use determinism::Determinism;
+pub use fault_store::{FAULTS, FaultManifest, FaultStore, MergedFaults};
 pub use manifest::{
     Environment, ExpectedOutcomes, Extension, MAX_UNITS, Manifest, NetworkEntry, PlannedCell, TensorEntry,
     Unit,

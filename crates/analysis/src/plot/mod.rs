@@ -14,5 +14,6 @@ pub(crate) mod large_weights;
 pub(crate) mod overhead;
 pub(crate) mod panel;
 pub(crate) mod sensitivity;
+pub(crate) mod single_fault;
 pub(crate) mod style;
 pub(crate) mod training;

@@ -56,3 +56,14 @@ impl Commands<'_> {
         }
     }
 }
+
+/// Command lines on a campaign of single faults, and the hash of its records.
+#[derive(Clone, Copy, Debug)]
+pub struct FaultCommands<'a> {
+    /// Repeats the run.
+    pub repeat: &'a str,
+    /// Computes a sample of the faults again and compares it.
+    pub verify: &'a str,
+    /// SHA-256 of `faults.parquet`, 64 hex digits.
+    pub faults_sha256: &'a str,
+}

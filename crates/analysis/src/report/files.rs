@@ -30,7 +30,11 @@ use crate::text::sensitivity::sensitivity_csv;
 use crate::text::tables::{Table, table_csv};
 
 /// A figure as `.svg` and as `.png`.
-fn drawn(stem: &str, description: &str, figure: &Figure) -> Result<[ReportFile; 2], AnalysisError> {
+pub(crate) fn drawn(
+    stem: &str,
+    description: &str,
+    figure: &Figure,
+) -> Result<[ReportFile; 2], AnalysisError> {
     let png = ReportFile {
         name: format!("{stem}.png"),
         description: "the same in pixels".into(),
@@ -194,7 +198,7 @@ pub fn write_network_table(table: &NetworkTable, dir: &Path) -> Result<Vec<PathB
 }
 
 /// Writes files into `dir`, in order; each appears under its name only when it is whole.
-fn write_files(dir: &Path, files: Vec<ReportFile>) -> Result<Vec<PathBuf>, AnalysisError> {
+pub(crate) fn write_files(dir: &Path, files: Vec<ReportFile>) -> Result<Vec<PathBuf>, AnalysisError> {
     fs::create_dir_all(dir).map_err(|source| AnalysisError::Io { path: dir.into(), source })?;
     let mut written = Vec::new();
     for file in files {

@@ -7,3 +7,4 @@ mod names;
 mod page;
 mod rendering;
 mod sections;
+pub(crate) mod single_fault;

@@ -5,11 +5,11 @@
 //! head forbids it to run or to load anything, whatever the names in it contain.
 
 use design::CellSpec;
-use records::Manifest;
+use records::{Environment, FaultManifest, Manifest};
 
 use crate::estimate::cell::{ascending, first_appearances, rate_label};
 use crate::estimate::estimates::Estimates;
-use crate::report::context::{Context, Run};
+use crate::report::context::{Context, FaultCommands, Run};
 use crate::report::file::ReportFile;
 use crate::report::rendering::Rendering;
 use crate::report::sections::Section;
@@ -42,17 +42,7 @@ pub(crate) fn page(
     let beside: Vec<&ReportFile> = std::iter::once(markdown).chain(files).collect();
     let names: Vec<&str> = beside.iter().map(|file| file.name.as_str()).collect();
     let mut page = Page { rendering: Rendering::new(&names), contents: Vec::new(), body: String::new() };
-    for section in sections {
-        match section {
-            Section::Heading(heading) => page.heading(heading),
-            Section::Text(text) => page.rendering.markdown(text),
-            Section::Figure { file, shows, caption } => {
-                let bytes = &files.iter().find(|f| f.name == *file).expect("the figure is written").bytes;
-                let svg = std::str::from_utf8(bytes).expect("an SVG is text");
-                page.figure(svg, shows, caption);
-            }
-        }
-    }
+    page.sections(sections, files);
     if !context.notes.trim().is_empty() {
         page.heading(match estimates.measure.metric() {
             None => "Networks and images",
@@ -62,12 +52,62 @@ pub(crate) fn page(
     }
     if let Some(run) = context.run {
         page.plan(estimates, run.manifest);
-        page.environment(run.manifest);
+        page.environment(&run.manifest.environment);
         page.reproduction(estimates, &run);
     }
-    page.citation(context.run.as_ref());
+    let records = context.run.map(|run| (&run.manifest.environment, run.trials_sha256));
+    page.citation(records);
     page.files(&beside, context.run.is_some());
     page.closed(context.title, &conditions(estimates))
+}
+
+/// The page of a campaign of single faults, with its plan and the commands that compute it again.
+pub(crate) fn fault_page(
+    (manifest, conditions): (&FaultManifest, &str),
+    commands: &FaultCommands,
+    sections: &[Section],
+    files: &[ReportFile],
+    markdown: &ReportFile,
+) -> String {
+    let beside: Vec<&ReportFile> = std::iter::once(markdown).chain(files).collect();
+    let names: Vec<&str> = beside.iter().map(|file| file.name.as_str()).collect();
+    let mut page = Page { rendering: Rendering::new(&names), contents: Vec::new(), body: String::new() };
+    page.sections(sections, files);
+    page.heading("Plan");
+    let sample = &manifest.spec.sample;
+    let drawn = match sample.exhaustive {
+        true => "all faults".to_string(),
+        false => format!("margin {}, expected rate {}", sample.margin, sample.expected_rate),
+    };
+    page.facts(
+        "plan",
+        &[
+            ("network", format!("{}, {}", manifest.network.label, manifest.network.architecture)),
+            ("content hash", manifest.spec.network.clone()),
+            ("faults", manifest.spec.faults().to_string()),
+            ("drawn", format!("{}, {drawn}", manifest.faults)),
+            ("confidence", sample.confidence.to_string()),
+            ("seed", manifest.spec.seed.to_string()),
+            ("images correct without faults", manifest.network.clean_correct.to_string()),
+            ("campaign", manifest.id.clone()),
+        ],
+    );
+    page.rendering.raw("<details>\n<summary>The experiment file, word for word</summary>\n");
+    page.preformatted(&manifest.source);
+    page.rendering.raw("</details>\n");
+    page.environment(&manifest.environment);
+    page.heading("Reproduce");
+    page.rendering.markdown("All of it, on any machine:");
+    page.preformatted(commands.repeat);
+    page.rendering.markdown("The records, `faults.parquet`, then have the SHA-256");
+    page.preformatted(commands.faults_sha256);
+    page.rendering.markdown(
+        "The following command computes a sample of the faults again by full passes and compares it:",
+    );
+    page.preformatted(commands.verify);
+    page.citation(Some((&manifest.environment, commands.faults_sha256)));
+    page.files(&beside, false);
+    page.closed(&manifest.experiment, conditions)
 }
 
 struct Page<'a> {
@@ -79,6 +119,20 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
+    fn sections(&mut self, sections: &[Section], files: &[ReportFile]) {
+        for section in sections {
+            match section {
+                Section::Heading(heading) => self.heading(heading),
+                Section::Text(text) => self.rendering.markdown(text),
+                Section::Figure { file, shows, caption } => {
+                    let bytes = &files.iter().find(|f| f.name == *file).expect("the figure is written").bytes;
+                    let svg = std::str::from_utf8(bytes).expect("an SVG is text");
+                    self.figure(svg, shows, caption);
+                }
+            }
+        }
+    }
+
     /// Begins a section.
     fn heading(&mut self, heading: &str) {
         self.end_section(heading);
@@ -181,11 +235,10 @@ impl Page<'_> {
         self.rendering.raw("</details>\n");
     }
 
-    fn environment(&mut self, manifest: &Manifest) {
+    fn environment(&mut self, environment: &Environment) {
         self.heading("Environment");
         self.rendering
             .markdown("The environment in which the run was first started. The records do not depend on it.");
-        let environment = &manifest.environment;
         self.facts(
             "environment",
             &[
@@ -235,16 +288,16 @@ impl Page<'_> {
         );
     }
 
-    fn citation(&mut self, run: Option<&Run>) {
+    /// `records` are the environment of the run and the SHA-256 of its merged table.
+    fn citation(&mut self, records: Option<(&Environment, &str)>) {
         self.heading("How to cite");
         self.rendering.markdown("The program and these records:");
-        let program = run.map(|run| run.manifest.environment.program.as_str()).unwrap_or_default();
+        let program = records.map(|(environment, _)| environment.program.as_str()).unwrap_or_default();
         let version = program
             .rsplit_once(' ')
             .map_or(String::new(), |(_, version)| format!("\n  version = {{{version}}},"));
-        let records = run.map_or(String::new(), |run| {
-            format!("\n  note    = {{Records with SHA-256 {}}},", run.trials_sha256)
-        });
+        let records = records
+            .map_or(String::new(), |(_, sha256)| format!("\n  note    = {{Records with SHA-256 {sha256}}},"));
         self.preformatted(&format!(
             "@software{{zerospace,\n  author  = {{{{The zerospace developers}}}},\n  title   = {{zerospace: Fault \
              injection into int8 {{CNN}} weights, and zero-space protection}},{version}{records}\n  license = {{MIT OR \

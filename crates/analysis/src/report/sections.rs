@@ -289,6 +289,11 @@ pub(crate) fn markdown(estimates: &Estimates, context: &Context, sections: &[Sec
     if !notes.is_empty() {
         blocks.push(notes.trim_start().into());
     }
+    joined(blocks, sections)
+}
+
+/// Joins blocks and sections.
+pub(crate) fn joined(mut blocks: Vec<String>, sections: &[Section]) -> String {
     for section in sections {
         match section {
             Section::Heading(heading) => blocks.push(format!("## {heading}")),

@@ -14,5 +14,6 @@ pub(crate) mod network_table;
 pub(crate) mod number;
 pub(crate) mod rate;
 pub(crate) mod sensitivity;
+pub(crate) mod single_fault;
 pub(crate) mod tables;
 pub(crate) mod terms;

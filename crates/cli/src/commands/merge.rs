@@ -1,8 +1,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use records::{Merged, PlannedCell, Store, Unit};
+use records::{FaultStore, Merged, PlannedCell, Store, Unit};
 
+use crate::commands::single_fault;
 use crate::commands::status::report_rejected;
 use crate::terminal::document::Format;
 use crate::terminal::exit::Outcome;
@@ -22,6 +23,9 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
+    if FaultStore::is_at(&arguments.run) {
+        return single_fault::merge(&arguments.run);
+    }
     merge(&Store::open(&arguments.run)?, Format::Text)
 }
 

@@ -7,10 +7,11 @@ use design::{Better, FaultModel, Metric, ProtectionName};
 use harness::{
     Failure, LoadedExperiment, RunReport, SYNTHETIC, is_synthetic_run, measure, measure_fault_free,
 };
-use records::Store;
+use records::{FaultStore, Store};
 use serde::Serialize;
 
 use crate::commands::merge::merge;
+use crate::commands::single_fault;
 use crate::commands::splice::splice;
 use crate::commands::table1::word;
 use crate::terminal::document::{Document, Format, Shown, path, paths};
@@ -66,6 +67,9 @@ Examples:
 
 pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     let Some(run) = &arguments.run else { return splice(&arguments.splice, arguments.check) };
+    if FaultStore::is_at(run) {
+        return single_fault::report(run, arguments.out.as_deref().unwrap_or(run));
+    }
     let store = Store::open(run)?;
     let format = arguments.shown.format;
     if let Some(experiment) = &arguments.fault_free {

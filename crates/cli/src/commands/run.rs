@@ -7,7 +7,7 @@ use design::{CellSpec, EvaluationSet, Metric};
 use harness::{Failure, LoadedExperiment, left_out, measure_fault_free};
 use records::{Environment, RunArguments, Store};
 
-use crate::commands::report;
+use crate::commands::{report, single_fault};
 use crate::terminal::exit::Outcome;
 use crate::terminal::machine::Machine;
 use crate::terminal::output::progress_line;
@@ -60,6 +60,16 @@ pub(crate) struct Arguments {
 
 pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     let by = RunArguments::run(&arguments.experiment);
+    if let Some(source) = single_fault::source(&arguments.experiment) {
+        let experiment = (arguments.experiment.as_path(), source);
+        return single_fault::run(
+            experiment,
+            by,
+            arguments.out.as_deref(),
+            arguments.shard,
+            &arguments.machine,
+        );
+    }
     run(&arguments.experiment, by, arguments.out.as_deref(), arguments.shard, &arguments.machine)
 }
 

@@ -9,6 +9,7 @@ use records::{CellProgress, Environment, Extension, Manifest, PlannedCell, Rejec
 use serde::Serialize;
 
 use crate::commands::run::run_directory;
+use crate::commands::single_fault;
 use crate::terminal::document::{Document, NamedCell, Shown, path};
 use crate::terminal::exit::Outcome;
 use crate::terminal::output::{markdown, progress_line};
@@ -42,6 +43,9 @@ Examples:
   zerospace status runs/resnet20-cifar10 --format json | jq '.trials / .needed_trials'";
 
 pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
+    if let Some(root) = single_fault::directory(&arguments.run, arguments.out.as_deref())? {
+        return single_fault::status(&root);
+    }
     let (root, asked) = run_of(&arguments.run, arguments.out.as_deref())?;
     let store = Store::open(&root).map_err(Failure::from).map_err(|failure| match asked {
         Some(_) if !root.join("manifest.json").exists() => {

@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
 use serde::Serialize;
 
-use crate::commands::run;
+use crate::commands::{run, single_fault};
 use crate::terminal::document::{Document, NamedCell, Shown, path};
 use crate::terminal::exit::Outcome;
 use crate::terminal::machine::Machine;
@@ -49,6 +49,13 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    let seed = arguments.seed.unwrap_or_else(now);
+    if let Some(source) = single_fault::source(&arguments.experiment) {
+        let experiment = (arguments.experiment.as_path(), source);
+        let sample = (arguments.sample, seed);
+        return single_fault::verify(experiment, arguments.out.as_deref(), sample, &arguments.machine);
+    }
     let (loaded, root) = run::open(&arguments.experiment, arguments.out.as_deref(), &arguments.machine)?;
     let stored = stored_records(&loaded, &root)?;
     let all: Vec<(&str, u64)> = stored
@@ -58,8 +65,6 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     if all.is_empty() {
         return Err(Failure::Input(anyhow!("{}: no trial is stored there", root.display())));
     }
-    let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-    let seed = arguments.seed.unwrap_or_else(now);
     let count = arguments.sample.min(all.len()) as u64;
     let chosen = distinct(&mut ChaCha8Rng::seed_from_u64(seed), all.len() as u64, count);
     let chosen: Vec<(&str, u64)> = chosen.into_iter().map(|index| all[index as usize]).collect();

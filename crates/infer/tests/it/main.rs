@@ -11,4 +11,5 @@ mod random;
 mod reference;
 #[path = "../../../zoo/tests/it/seeded.rs"]
 mod seeded;
+mod single_change;
 mod torchvision;
