@@ -25,7 +25,8 @@ fn plain(network: &mut Network, pixels: &[u8], labels: &[u16], changes: &[Weight
     changes.iter().map(effect).collect()
 }
 
-/// All bits of some weights of every tensor, some weights set to -128, and a change to the value that is there.
+/// All bits of some weights of every tensor, some weights set to -128, and a change to the value that is there, by every
+/// form of the inner loop.
 #[test]
 fn effects_equal_those_of_full_passes() {
     for i in 0..=NETWORKS.len() {
@@ -59,9 +60,12 @@ fn effects_equal_those_of_full_passes() {
         let pixels = random::pixels(IMAGES, graph.spec(), 9);
         let labels: Vec<u16> = (0..IMAGES).map(|_| (random.next() % 10) as u16).collect();
         let expected = plain(&mut network, &pixels, &labels, &changes);
-        let found = network.effects(&network.prepare(&pixels).unwrap(), &labels, &changes);
-        for ((change, found), expected) in changes.iter().zip(&found).zip(&expected) {
-            assert_eq!(found, expected, "{:?}: {change:?}", NETWORKS.get(i));
+        for form in infer::kernel_forms() {
+            let network = Network::with_kernel_form(&graph, &checkpoint, form).unwrap();
+            let found = network.effects(&network.prepare(&pixels).unwrap(), &labels, &changes);
+            for ((change, found), expected) in changes.iter().zip(&found).zip(&expected) {
+                assert_eq!(found, expected, "{:?}, {form}: {change:?}", NETWORKS.get(i));
+            }
         }
         let some = expected.iter().filter(|effect| effect.logits > 0).count();
         assert!(some > 0 && some < expected.len(), "{:?}: {some} of {}", NETWORKS.get(i), expected.len());
