@@ -32,10 +32,10 @@ pub fn markdown_table(columns: &[MarkdownColumn], rows: &[Vec<String>]) -> Strin
     let rows = rows.iter().map(|row| row.iter().map(|c| escape(c)).collect());
     let lines: Vec<Vec<String>> = std::iter::once(headings).chain(rows).collect();
     let width = |i: usize| lines.iter().map(|l| l[i].chars().count()).max().unwrap_or(0).max(3);
+    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
     let mut text = String::new();
     for (number, line) in lines.iter().enumerate() {
-        for (i, (cell, column)) in line.iter().zip(columns).enumerate() {
-            let width = width(i);
+        for ((cell, column), &width) in line.iter().zip(columns).zip(&widths) {
             text.push_str(&match column.right {
                 true => format!("| {cell:>width$} "),
                 false => format!("| {cell:<width$} "),
@@ -43,8 +43,8 @@ pub fn markdown_table(columns: &[MarkdownColumn], rows: &[Vec<String>]) -> Strin
         }
         text.push_str("|\n");
         if number == 0 {
-            for (i, column) in columns.iter().enumerate() {
-                let dashes = "-".repeat(width(i) - 1);
+            for (column, width) in columns.iter().zip(&widths) {
+                let dashes = "-".repeat(width - 1);
                 text.push_str(&match column.right {
                     true => format!("| {dashes}: "),
                     false => format!("| {dashes}- "),
