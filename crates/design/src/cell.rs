@@ -130,8 +130,7 @@ impl CellSpec {
             [] => content,
             further => format!("[{content},{}]", further.join(",")),
         };
-        let digest = Sha256::digest(text.as_bytes());
-        CellId(digest[..8].iter().map(|b| format!("{b:02x}")).collect())
+        CellId(content_hash(text.as_bytes()))
     }
 
     /// Returns one line for people: model, protection, fault model, rate, and a note on conditional sampling.
@@ -156,6 +155,11 @@ impl fmt::Display for CellId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Returns the first 16 hex digits of the SHA-256 of a content.
+pub(crate) fn content_hash(content: &[u8]) -> String {
+    Sha256::digest(content)[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

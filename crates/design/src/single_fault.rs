@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::EvaluationSet;
+use crate::cell::content_hash;
 
 /// Version of [`FaultRecord`]; part of every campaign's identity.
 pub const FAULT_RECORD_VERSION: u32 = 1;
@@ -123,8 +123,7 @@ impl SingleFaultSpec {
             self.evaluation.images,
             &self.evaluation.digest,
         );
-        let digest = Sha256::digest(serde_json::to_vec(&content).expect("plain data serializes"));
-        digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+        content_hash(&serde_json::to_vec(&content).expect("plain data serializes"))
     }
 
     /// Number of weights.

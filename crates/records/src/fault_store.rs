@@ -4,7 +4,7 @@
 //! part is a unit of consecutive faults of the sample, a line of four numbers each. Parts appear whole, end with the SHA-256
 //! of their other bytes and are compared with what is there, as those of [`crate::Store`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,8 @@ use design::{FaultRecord, SingleFaultSpec};
 use serde::{Deserialize, Serialize};
 
 use crate::fault_table::write_faults;
+use crate::lines::{Footer, closed, json_line};
+use crate::store::at;
 use crate::{Environment, NetworkEntry, StoreError};
 
 /// Version of the manifest and of the parts.
@@ -139,12 +141,6 @@ struct Header {
     clean_correct: u64,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Footer {
-    sha256: String,
-}
-
 /// The run directory of a campaign of single faults.
 #[derive(Debug)]
 pub struct FaultStore {
@@ -249,7 +245,7 @@ impl FaultStore {
         let end = body.iter().rposition(|&byte| byte == b'\n')? + 1;
         let footer: Footer = serde_json::from_slice(&body[end..]).ok()?;
         let content = &bytes[..end];
-        if durable::sha256_hex(content) != footer.sha256 {
+        if !footer.closes(content) {
             return None;
         }
         let mut lines = content[..content.len() - 1].split(|&byte| byte == b'\n');
@@ -289,8 +285,7 @@ impl FaultStore {
         };
         let mut bytes = json_line(&header);
         records.iter().for_each(|record| bytes.extend(json_line(record)));
-        let footer = Footer { sha256: durable::sha256_hex(&bytes) };
-        bytes.extend(json_line(&footer));
+        let bytes = closed(bytes);
         let path = self.part_path(unit);
         if durable::create_new(&path, &bytes).map_err(at(&path))? {
             return Ok(());
@@ -306,11 +301,8 @@ impl FaultStore {
         }
     }
 
-    /// Writes `faults.parquet`, if every unit exists; otherwise writes nothing.
-    ///
-    /// # Errors
-    /// When the file system refuses.
-    pub fn merge(&self) -> Result<MergedFaults, StoreError> {
+    /// Returns the records of all whole parts, in order, and the number of units without one.
+    fn stored(&self) -> Result<(Vec<FaultRecord>, u64), StoreError> {
         let mut all = Vec::new();
         let mut missing = 0;
         for unit in 0..self.manifest.units() {
@@ -319,6 +311,15 @@ impl FaultStore {
                 None => missing += 1,
             }
         }
+        Ok((all, missing))
+    }
+
+    /// Writes `faults.parquet`, if every unit exists; otherwise writes nothing.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn merge(&self) -> Result<MergedFaults, StoreError> {
+        let (all, missing) = self.stored()?;
         if missing > 0 {
             return Ok(MergedFaults::Missing(missing));
         }
@@ -335,18 +336,10 @@ impl FaultStore {
         let path = self.root.join(FAULTS);
         let wrong = |message: String| StoreError::Manifest { path: path.clone(), message };
         if !path.exists() {
-            let parts: BTreeMap<u64, Vec<FaultRecord>> = (0..self.manifest.units())
-                .filter_map(|unit| {
-                    self.read(unit).transpose().map(|read| read.map(|records| (unit, records)))
-                })
-                .collect::<Result<_, _>>()?;
-            if parts.len() as u64 != self.manifest.units() {
-                return Err(wrong(format!(
-                    "absent, and {} units are missing",
-                    self.manifest.units() - parts.len() as u64
-                )));
-            }
-            return Ok(parts.into_values().flatten().collect());
+            return match self.stored()? {
+                (records, 0) => Ok(records),
+                (_, missing) => Err(wrong(format!("absent, and {missing} units are missing"))),
+            };
         }
         let records = crate::fault_table::read_faults(&path)?;
         let ascending = records.is_sorted_by(|a, b| a.fault < b.fault);
@@ -363,15 +356,4 @@ impl FaultStore {
     fn part_path(&self, unit: u64) -> PathBuf {
         self.root.join("parts").join(format!("faults-{unit:08}.jsonl"))
     }
-}
-
-fn json_line(value: &impl Serialize) -> Vec<u8> {
-    let mut line = serde_json::to_vec(value).expect("plain data serializes");
-    line.push(b'\n');
-    line
-}
-
-fn at(path: &Path) -> impl FnOnce(std::io::Error) -> StoreError + use<> {
-    let path = path.to_path_buf();
-    move |source| StoreError::Io { path, source }
 }

@@ -32,6 +32,7 @@ mod cell_progress;
 mod determinism;
 mod fault_store;
 mod fault_table;
+mod lines;
 mod manifest;
 mod part;
 mod run_arguments;

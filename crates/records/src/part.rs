@@ -7,6 +7,7 @@ use design::{BlockCounts, CellSpec, TrialRecord};
 use serde::{Deserialize, Serialize};
 
 use crate::Unit;
+use crate::lines::{Footer, closed, json_line};
 
 /// Version of the part format. Scores and blocks of images need no other: only manifests of versions 4 and 5 plan them.
 const PART_VERSION: u32 = 1;
@@ -96,12 +97,6 @@ struct Header {
     clean_scores: Vec<f64>,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Footer {
-    sha256: String,
-}
-
 impl Part {
     /// Returns the unit of the part.
     pub fn unit(&self) -> Unit {
@@ -143,9 +138,7 @@ impl Part {
         for trial in &self.trials {
             bytes.extend(json_line(trial));
         }
-        let footer = Footer { sha256: durable::sha256_hex(&bytes) };
-        bytes.extend(json_line(&footer));
-        bytes
+        closed(bytes)
     }
 
     /// Reads and verifies a part.
@@ -167,7 +160,7 @@ impl Part {
         let newer = version.as_ref().ok().copied().filter(|&version| version > PART_VERSION);
         // A newer format may close in another way. Closed in ours, the version itself may be what is damaged.
         match serde_json::from_slice::<Footer>(&body[footer_start..]) {
-            Ok(footer) if durable::sha256_hex(content) != footer.sha256 => {
+            Ok(footer) if !footer.closes(content) => {
                 return Err(PartError::Damaged("the content does not match its SHA-256"));
             }
             Ok(_) => {}
@@ -225,10 +218,4 @@ fn check_block(line: usize, trial: &TrialRecord, images: Option<u64>) -> Result<
         (Some(_), None) => wrong("absent, because every trial of the cell sees all images"),
         (None, Some(images)) => wrong(&format!("counts of {images} images")),
     }
-}
-
-fn json_line(value: &impl Serialize) -> Vec<u8> {
-    let mut line = serde_json::to_vec(value).expect("plain data serializes");
-    line.push(b'\n');
-    line
 }

@@ -515,7 +515,8 @@ fn files_in(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, StoreError> 
     Ok(paths)
 }
 
-fn at(path: &Path) -> impl FnOnce(io::Error) -> StoreError + use<> {
+/// Makes an error of a path.
+pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> StoreError + use<> {
     let path = path.to_path_buf();
     move |source| StoreError::Io { path, source }
 }

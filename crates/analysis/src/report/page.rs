@@ -41,8 +41,7 @@ pub(crate) fn page(
 ) -> String {
     let beside: Vec<&ReportFile> = std::iter::once(markdown).chain(files).collect();
     let names: Vec<&str> = beside.iter().map(|file| file.name.as_str()).collect();
-    let mut page = Page { rendering: Rendering::new(&names), contents: Vec::new(), body: String::new() };
-    page.sections(sections, files);
+    let mut page = Page::new(&names, sections, files);
     if !context.notes.trim().is_empty() {
         page.heading(match estimates.measure.metric() {
             None => "Networks and images",
@@ -71,8 +70,7 @@ pub(crate) fn fault_page(
 ) -> String {
     let beside: Vec<&ReportFile> = std::iter::once(markdown).chain(files).collect();
     let names: Vec<&str> = beside.iter().map(|file| file.name.as_str()).collect();
-    let mut page = Page { rendering: Rendering::new(&names), contents: Vec::new(), body: String::new() };
-    page.sections(sections, files);
+    let mut page = Page::new(&names, sections, files);
     page.heading("Plan");
     let sample = &manifest.spec.sample;
     let drawn = match sample.exhaustive {
@@ -118,7 +116,14 @@ struct Page<'a> {
     body: String,
 }
 
-impl Page<'_> {
+impl<'a> Page<'a> {
+    /// Begins a page with its sections. Files of these `names` will lie beside it.
+    fn new(names: &'a [&'a str], sections: &[Section], files: &[ReportFile]) -> Self {
+        let mut page = Self { rendering: Rendering::new(names), contents: Vec::new(), body: String::new() };
+        page.sections(sections, files);
+        page
+    }
+
     fn sections(&mut self, sections: &[Section], files: &[ReportFile]) {
         for section in sections {
             match section {
