@@ -8,8 +8,8 @@ use data::{ImageSet, Split};
 use ecc::Constraint;
 use graph::Preprocessing;
 use harness::{
-    CompiledNetwork, DEFAULT_SIDE, DataSets, Failure, FloatFile, Observer, Ranges, Rounding, ScaleRule,
-    check_fit, network_text,
+    CompiledNetwork, Cut, DataSets, Failure, FloatFile, Observer, Ranges, Rounding, ScaleRule, check_fit,
+    network_text,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -146,9 +146,14 @@ impl Options<'_> {
     }
 }
 
+/// The cut of image files for an input of (channels, height, width).
+fn cut_for([channels, height, _]: [usize; 3]) -> Cut {
+    Cut { side: height, grey: channels == 1 }
+}
+
 impl Quantization {
-    /// Returns the images of calibration; images of a folder have `side` rows and columns.
-    fn images(&self, side: usize, told: &Told) -> Result<Option<ImageSet>, Failure> {
+    /// Returns the images of calibration; image files are cut.
+    fn images(&self, cut: Cut, told: &Told) -> Result<Option<ImageSet>, Failure> {
         Ok(match &self.calibration {
             None => None,
             Some(Calibration::Array(images)) if images.is_empty() => {
@@ -157,7 +162,7 @@ impl Quantization {
             Some(Calibration::Array(images)) => Some(images.clone()),
             Some(Calibration::Set { name, split, images, data }) => {
                 let sets = DataSets::new(data);
-                Some(sets.calibration_images(name, split, *images, side, told)?.set)
+                Some(sets.calibration_images(name, split, *images, cut, told)?.set)
             }
         })
     }
@@ -245,7 +250,7 @@ impl Network {
         let quantization = options.quantization(Some(input))?;
         let source = path.clone();
         let checkpoint = long(py, options.progress.as_ref(), move |told| {
-            let images = quantization.images(input[1], told)?;
+            let images = quantization.images(cut_for(input), told)?;
             let file =
                 FloatFile::from_onnx(&source, onnx, &quantization.preprocessing).map_err(Failure::Input)?;
             quantization.checkpoint(&file, images.as_ref(), told)
@@ -277,8 +282,7 @@ impl Network {
         let source = path.clone();
         let checkpoint = long(py, options.progress.as_ref(), move |told| {
             check_readable(&source)?;
-            let side = input.map_or(DEFAULT_SIDE, |[_, height, _]| height);
-            let images = quantization.images(side, told)?;
+            let images = quantization.images(input.map_or(Cut::DEFAULT, cut_for), told)?;
             let shape = images.as_ref().map(ImageSet::shape);
             let input = input.or(shape.map(|shape| [shape.channels, shape.height, shape.width]));
             let input =

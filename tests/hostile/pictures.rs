@@ -5,7 +5,7 @@ use std::path::Path;
 
 use data::{
     CacheOutcome, DataSource, FolderSource, ImageFolder, ImageSet, ResizeCrop, Split, cifar10_binary,
-    cifar10_pickles, cifar100_binary, hugging_face_parquet, idx,
+    cifar10_pickles, cifar100_binary, hugging_face_parquet, idx, numpy_arrays,
 };
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -143,6 +143,68 @@ fn idx_files() {
         let mut read =
             |bytes: &[u8]| said(idx(image_file.path(), label_file.filled(bytes), "x", Split::Test, 10));
         Reader::new(name, valid, (1 << 20, 8), &mut read).names("-idx").run();
+    });
+}
+
+/// An array of NumPy's format 1.
+fn npy(descr: &str, shape: &str, elements: &[u8]) -> Vec<u8> {
+    let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
+    let header = format!("{header:69}\n");
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.as_bytes());
+    bytes.extend(elements);
+    bytes
+}
+
+#[test]
+fn numpy_files() {
+    let images = || npy("|u1", "(3, 4, 5)", &pixels(0, 60));
+    let labels = || npy("<i2", "(3,)", &[9, 0, 0, 0, 4, 0]);
+    on_reader_thread("images (npy)", move |name| {
+        let place = Place::new("x.npy");
+        fs::write(place.folder().join("y.npy"), labels()).unwrap();
+        let in_colour = npy("|u1", "(3, 4, 5, 1)", &pixels(0, 60));
+        let mut read = |bytes: &[u8]| said(numpy_arrays(place.filled(bytes), Split::Test));
+        Reader::new(name, vec![images(), in_colour], (1 << 20, 8), &mut read).names("x.npy").run();
+    });
+    on_reader_thread("labels (npy)", move |name| {
+        let place = Place::new("x.npy");
+        place.filled(&images());
+        let mut read = |bytes: &[u8]| {
+            fs::write(place.folder().join("y.npy"), bytes).unwrap();
+            said(numpy_arrays(place.path(), Split::Test))
+        };
+        Reader::new(name, vec![labels()], (1 << 20, 8), &mut read).names(".npy").run();
+    });
+    on_reader_thread("images and labels (npz)", move |name| {
+        let place = Place::new("set.npz");
+        let archive = |method| {
+            let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+            let options = zip::write::SimpleFileOptions::default().compression_method(method);
+            for (member, bytes) in [("x_test.npy", images()), ("y_test.npy", labels())] {
+                zip.start_file(member, options).unwrap();
+                std::io::Write::write_all(&mut zip, &bytes).unwrap();
+            }
+            zip.finish().unwrap().into_inner()
+        };
+        let valid = vec![archive(zip::CompressionMethod::Stored), archive(zip::CompressionMethod::Deflated)];
+        let mut read = |bytes: &[u8]| said(numpy_arrays(place.filled(bytes), Split::Test));
+        // A byte of deflate expands to at most 1032.
+        Reader::new(name, valid, (1 << 20, 2 * 1032), &mut read).names("set.npz").run();
+    });
+}
+
+#[test]
+fn tables_of_image_files() {
+    on_reader_thread("table of image files (CSV)", |name| {
+        let place = Place::new("set.csv");
+        let valid =
+            ["path,label,split\na.png,3,test\nb.png,1,train\n", "file,class\na.png,cat\n\"b.png\",dog\n"];
+        let valid = valid.map(|table| table.as_bytes().to_vec());
+        let mut read = |bytes: &[u8]| said(ImageFolder::listed(place.filled(bytes), Split::Test));
+        // A label of 65535 has as many names of classes before it.
+        Reader::new(name, valid.to_vec(), (8 << 20, 512), &mut read).text().names("set.csv").run();
     });
 }
 

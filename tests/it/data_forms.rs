@@ -131,6 +131,42 @@ fn synthetic_images_are_written_and_read_back_with_the_same_digest() {
 }
 
 #[test]
+fn arrays_of_numpy_have_the_digest_of_the_set_that_they_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let set = data::synthetic(data::Split::Test, 30, data::SYNTHETIC_SEED).unwrap();
+    let npy = |descr: &str, shape: &str, elements: &[u8]| {
+        let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
+        let header = format!("{header:117}\n");
+        [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes()[..], header.as_bytes(), elements].concat()
+    };
+    let labels: Vec<u8> = set.labels().iter().flat_map(|&label| i64::from(label).to_le_bytes()).collect();
+    put(folder, "data/x_test.npy", &npy("|u1", "(30, 3, 32, 32)", set.pixels()));
+    put(folder, "elsewhere/y_test.npy", &npy("<i8", "(30,)", &labels));
+    let said = zerospace(folder, &["data", "write", "x_test.npy", "out"]);
+    assert_eq!(said.code, 2, "{}", said.stderr);
+    assert!(
+        said.stderr
+            .ends_with("no test images: not both files are there, expected x_test.npy with y_test.npy\n"),
+        "{}",
+        said.stderr
+    );
+    std::fs::rename(folder.join("elsewhere/y_test.npy"), folder.join("data/y_test.npy")).unwrap();
+    let said = zerospace(folder, &["data", "write", "x_test.npy", "out"]);
+    assert_eq!(
+        said.stderr,
+        "data/x_test.npy test: x_test.npy [30, 3, 32, 32] (channels, rows, columns) and y_test.npy, 10 classes\n"
+    );
+    let expected =
+        format!("out/test_batch.bin\n30 images of x_test.npy test in 10 classes, SHA-256 {}\n", set.digest());
+    assert_eq!(said.stdout, expected);
+    // A file outside the directory of data sets is named by its own path.
+    std::fs::rename(folder.join("data"), folder.join("mine")).unwrap();
+    let written = document(folder, &["data", "write", "mine/x_test.npy", "again"], 0);
+    assert_eq!(written["digest"], set.digest());
+}
+
+#[test]
 fn a_missing_set_lists_what_was_looked_for_and_what_to_type() {
     let folder = tempfile::tempdir().unwrap();
     let refused = |set: &str| {

@@ -126,6 +126,43 @@ fn a_campaign_on_an_image_folder_leaves_out_what_it_cannot_read_and_says_so() {
 }
 
 #[test]
+fn a_table_of_the_files_of_a_folder_gives_the_records_of_the_folder() {
+    let workshop = workshop();
+    let folder = workshop.path();
+    let mut table = String::from("file,class,split\n");
+    for (part, split, images) in [("train", "train", 3), ("val", "test", 7)] {
+        for class in 0..3 {
+            for image in 0..images {
+                let extension = if part == "val" && class == 0 && image == 0 { "JPEG" } else { "png" };
+                table += &format!("imagenet/{part}/n0{class}/{image}.{extension},n0{class},{split}\n");
+            }
+        }
+    }
+    // The folder also has `0.png`, after the JPEG.
+    let first = "imagenet/val/n00/0.JPEG,n00,test\n";
+    table = table.replace(first, &format!("{first}imagenet/val/n00/0.png,n00,test\n"));
+    std::fs::write(folder.join("data/listing.csv"), table).unwrap();
+    let digests = ["imagenet", "listing.csv"].map(|set| {
+        let arguments = quantize(&format!("--set {set} --calibration-images 9")).join(" ");
+        let said = zerospace(folder, &strs(&arguments.split(' ').map(String::from).collect::<Vec<_>>()));
+        assert_eq!(said.code, 0, "{}", said.stderr);
+        let reading = "data/listing.csv test: columns file and class, rows whose split is test, 3 classes numbered in \
+                       the order of their names";
+        assert_eq!(said.stderr.contains(reading), set == "listing.csv", "{}", said.stderr);
+        std::fs::write(folder.join("x.toml"), campaign(set, 12)).unwrap();
+        succeed(folder, &["run", "x.toml", "--out", set]);
+        let manifest = records::Store::open(&folder.join(set)).unwrap().manifest().clone();
+        let evaluation = &manifest.cells[0].spec.evaluation;
+        assert_eq!(evaluation.name, set);
+        (evaluation.digest.clone(), std::fs::read(folder.join("net.safetensors")).unwrap().len())
+    });
+    assert_eq!(digests[0].0, digests[1].0);
+    let said = zerospace(folder, &strs(&quantize("--set other.csv")));
+    assert_eq!(said.code, 2, "{}", said.stderr);
+    assert!(said.stderr.contains("data/other.csv: cannot be read"), "{}", said.stderr);
+}
+
+#[test]
 fn what_does_not_fit_an_image_folder_is_named() {
     let workshop = workshop();
     let folder = workshop.path();

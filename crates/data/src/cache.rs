@@ -124,13 +124,16 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// For the images of `folder`, their files in the order of their names or, `in_turns`, in another.
+    /// For the images that `folder`, or a table of files, lists, their files in the order of their names or, `in_turns`, in another.
     pub(crate) fn new(dir: &Path, folder: &Path, crop: ResizeCrop, in_turns: bool) -> Self {
         let mut hash = Sha256::new();
         hash.update(folder.canonicalize().unwrap_or_else(|_| folder.into()).as_os_str().as_bytes());
         hash.update([0]);
         for number in [crop.resize(), crop.crop(), in_turns.into()] {
             hash.update((number as u64).to_le_bytes());
+        }
+        if crop.shape().channels == 1 {
+            hash.update(b"grey");
         }
         let name = durable::hex(&hash.finalize()[..8]);
         Self { dir: dir.into(), name }

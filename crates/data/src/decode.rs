@@ -170,6 +170,17 @@ impl Raster {
         Ok(Self { height, width, channels, samples, pixels })
     }
 
+    /// Converts colour to grey as Pillow's mode L.
+    pub(crate) fn grey(&self) -> Self {
+        let luma = |pixel: &[u8]| {
+            let weighted =
+                [19595, 38470, 7471].iter().zip(pixel).map(|(weight, &value)| weight * u32::from(value));
+            ((weighted.sum::<u32>() + (1 << 15)) >> 16) as u8
+        };
+        let pixels = self.pixels.chunks_exact(self.samples).map(luma).collect();
+        Self { channels: 1, samples: 1, pixels, ..*self }
+    }
+
     /// Converts HWC to CHW and drops the ignored samples.
     fn planar(&self) -> (ImageShape, Vec<u8>) {
         let shape = ImageShape { channels: self.channels, height: self.height, width: self.width };

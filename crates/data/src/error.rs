@@ -135,6 +135,39 @@ pub enum DataError {
         /// The defect, and the expectation.
         reason: String,
     },
+    /// An array of NumPy, or an archive of arrays, cannot be read as images or labels.
+    #[error("{path}: {reason}")]
+    Array {
+        /// The file, or the archive and the name of the array.
+        path: PathBuf,
+        /// The defect, and the expectation.
+        reason: String,
+    },
+    /// A row of a table of image files cannot be read.
+    #[error("{path}: row {row}: {reason}")]
+    Row {
+        /// The table.
+        path: PathBuf,
+        /// The row, counted from 1; the first names the columns.
+        row: usize,
+        /// The defect.
+        reason: String,
+    },
+    /// A file of images has none of the split.
+    #[error("{path}: no {split} images: {found}{}", match &expected[..] {
+        "" => String::new(),
+        names => format!(", expected {names}"),
+    })]
+    NoSplit {
+        /// The file.
+        path: PathBuf,
+        /// The split.
+        split: Split,
+        /// The content of the file.
+        found: String,
+        /// Names that would be read; empty if there are none.
+        expected: String,
+    },
     /// The magic number is not that of the expected kind of IDX file.
     #[error("{path}: magic number {found:#010x}, expected {expected:#010x} (IDX {kind})")]
     Magic {

@@ -1,5 +1,6 @@
 //! Folders of image files, in torchvision's layout or flat.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::ops::Range;
 use std::panic::catch_unwind;
@@ -9,8 +10,9 @@ use rayon::prelude::*;
 
 use crate::cache::{Cache, CacheOutcome, Decoded, FileState, PIECE};
 use crate::decode::{self, Limits};
+use crate::listing::Listing;
 use crate::set::check_classes;
-use crate::{DataError, ImageSet, ImageShape, ResizeCrop, Split, ValidationLabels, file};
+use crate::{DataError, ImageSet, ResizeCrop, Split, ValidationLabels, file};
 
 /// The largest number of bytes of decoded pixels in a set from a folder, 16 GiB. ImageNet's 50,000 validation
 /// images fit at 224 pixels per side (7.5 GB) and at 299 (13.4 GB); its training images do not.
@@ -114,13 +116,21 @@ impl FolderSource {
 /// Images without labels are ordered by folder and name.
 #[derive(Debug, Clone)]
 pub struct ImageFolder {
-    source: FolderSource,
+    name: String,
+    labelled: bool,
     split: Split,
+    /// Folder to which the paths of the files are relative.
     dir: PathBuf,
+    /// Folder or table that lists the files.
+    listed_in: PathBuf,
     classes: Vec<String>,
     files: Vec<ImageFile>,
+    /// True if images can be put into turns: there is a list of each class.
+    by_class: bool,
     /// True if test images were put into turns.
     in_turns: bool,
+    /// Columns and rows that were read of a table.
+    reading: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -143,7 +153,7 @@ pub struct Unreadable {
 /// Decoded images, the files that could not be decoded, and the outcome of the cache.
 #[derive(Debug)]
 pub struct FolderImages {
-    /// The images, of shape 3 x side x side.
+    /// The images, of the shape of the crop.
     pub images: ImageSet,
     /// The files that could not be decoded, in order; the files after them took their places.
     pub unreadable: Vec<Unreadable>,
@@ -187,7 +197,18 @@ impl ImageFolder {
                 },
             });
         }
-        let mut folder = Self { source, split, dir, classes: Vec::new(), files: Vec::new(), in_turns: false };
+        let mut folder = Self {
+            name: source.name().into(),
+            labelled: source.is_labelled(),
+            split,
+            listed_in: dir.clone(),
+            dir,
+            classes: Vec::new(),
+            files: Vec::new(),
+            by_class: false,
+            in_turns: false,
+            reading: None,
+        };
         if source.is_labelled() {
             folder.list_classes(set)?;
         } else {
@@ -197,21 +218,72 @@ impl ImageFolder {
         Ok(folder)
     }
 
-    /// Puts the files of `val` into the order of `train`, one of every class in turn, so that a short prefix
-    /// covers all classes. A set without class folders keeps its order.
+    /// Lists the files of a split in a table: a CSV file with a column of paths, relative to its folder, and one of
+    /// labels. Test images are in the order of the rows, training images in turns. The name of the set is the name of
+    /// the file.
+    ///
+    /// The first row names the columns: `path`, `file`, `filename`, `file_name`, `image` or `image_path`; `label`,
+    /// `class`, `target` or `category`; and optionally `split` or `subset`, with `train` and `test` (or `val`, `valid`,
+    /// `validation`, if no row has `test`). Without it all images are test images. Labels are numbers from 0, or else
+    /// names of classes, which are numbered in their sorted order. The classes are those of all rows.
+    ///
+    /// # Errors
+    /// [`DataError::Row`] for a row that cannot be read or has an empty field, [`DataError::Layout`] for missing
+    /// columns, [`DataError::NoSplit`] if no row belongs to the split, [`DataError::Classes`] and [`DataError::Io`].
+    pub fn listed(table: &Path, split: Split) -> Result<Self, DataError> {
+        let Listing { classes, files, reading } = Listing::read(table, split)?;
+        let files = files.into_iter().map(|(path, label)| ImageFile { path, label }).collect();
+        let mut folder = Self {
+            name: table.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            labelled: true,
+            split,
+            dir: table.parent().unwrap_or(Path::new("")).into(),
+            listed_in: table.into(),
+            classes,
+            files,
+            by_class: true,
+            in_turns: false,
+            reading: Some(reading),
+        };
+        if split == Split::Train {
+            folder.files = in_turns(folder.each_class());
+        }
+        Ok(folder)
+    }
+
+    /// Puts test images into the order of training images, one of every class in turn, so that a short prefix
+    /// covers all classes. A flat folder keeps its order.
     pub fn in_turns(mut self) -> Self {
-        let by_class = self.files.iter().all(|file| file.path.components().count() > 1);
-        if self.split == Split::Test && self.source.is_labelled() && by_class {
-            let classes = self.files.chunk_by(|a, b| a.label == b.label).map(<[_]>::to_vec).collect();
-            self.files = in_turns(classes);
+        if self.split == Split::Test && self.by_class {
+            self.files = in_turns(self.each_class());
             self.in_turns = true;
         }
         self
     }
 
-    /// The kind of set.
-    pub fn source(&self) -> FolderSource {
-        self.source
+    /// Returns the files of each class, in order.
+    fn each_class(&self) -> Vec<Vec<ImageFile>> {
+        let mut classes = BTreeMap::<u16, Vec<ImageFile>>::new();
+        for file in &self.files {
+            classes.entry(file.label).or_default().push(file.clone());
+        }
+        classes.into_values().collect()
+    }
+
+    /// The name of the set.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// True if the images have labels. Otherwise the class that a fault-free network predicts replaces the
+    /// label, and a report of results must say so.
+    pub fn is_labelled(&self) -> bool {
+        self.labelled
+    }
+
+    /// Columns and rows that were read, if a table lists the files.
+    pub fn reading(&self) -> Option<&str> {
+        self.reading.as_deref()
     }
 
     /// Path of the folder of the split.
@@ -256,7 +328,7 @@ impl ImageFolder {
         on_image: &(dyn Fn() + Sync),
     ) -> Result<FolderImages, DataError> {
         let wanted = images.unwrap_or(self.len());
-        let name = || format!("{} {}", self.source.name(), self.split);
+        let name = || format!("{} {}", self.name, self.split);
         if wanted > self.len() {
             return Err(DataError::NotEnough { name: name(), asked: wanted, available: self.len() });
         }
@@ -264,7 +336,7 @@ impl ImageFolder {
             let image_bytes = crop.image_bytes();
             return Err(DataError::TooManyImages { name: name(), images: wanted, image_bytes });
         }
-        let cache = cache.map(|dir| Cache::new(dir, &self.dir, crop, self.in_turns));
+        let cache = cache.map(|dir| Cache::new(dir, &self.listed_in, crop, self.in_turns));
         let mut outcomes = PieceOutcomes::default();
         let pixels = Vec::with_capacity(wanted * crop.image_bytes());
         let mut all = Decoded { pixels, ..Decoded::default() };
@@ -326,7 +398,7 @@ impl ImageFolder {
                 false => Err(self.no_classes(flat)),
             };
         }
-        check_classes(self.source.name(), classes.len())?;
+        check_classes(&self.name, classes.len())?;
         let labels = match classes.len() < ValidationLabels::CLASSES && known.exists() {
             true => self.labels_among(&ValidationLabels::read(&known)?)?,
             // `check_classes` bounds the number of classes by 65536.
@@ -336,6 +408,7 @@ impl ImageFolder {
             let file = move |path| ImageFile { path, label };
             paths.into_iter().map(file).collect::<Vec<_>>()
         });
+        self.by_class = true;
         self.files = match self.split {
             Split::Test => labelled.flatten().collect(),
             Split::Train => in_turns(labelled.collect()),
@@ -482,20 +555,19 @@ impl ImageFolder {
             });
         }
         if let Some(asked) = asked.filter(|&asked| asked > available) {
-            let (name, bad) = (self.source.name(), unreadable.len());
+            let (name, bad) = (&self.name, unreadable.len());
             let name = format!("{name} {} without {bad} unreadable files", self.split);
             return Err(DataError::NotEnough { name, asked, available });
         }
-        let shape = ImageShape { channels: 3, height: crop.crop(), width: crop.crop() };
-        let images = if self.source.is_labelled() {
+        let shape = crop.shape();
+        let images = if self.labelled {
             let mut skipped = unreadable.iter().map(|(index, _)| *index).peekable();
             let read = (0..examined).filter(|index| skipped.next_if_eq(index).is_none());
             let labels = read.map(|index| self.files[index].label).collect();
-            let set =
-                ImageSet::new(self.source.name(), self.split, shape, self.classes.len(), pixels, labels)?;
+            let set = ImageSet::new(&self.name, self.split, shape, self.classes.len(), pixels, labels)?;
             if self.in_turns { set.marked_in_turns() } else { set }
         } else {
-            ImageSet::without_labels(self.source.name(), self.split, shape, pixels)?
+            ImageSet::without_labels(&self.name, self.split, shape, pixels)?
         };
         let unreadable = unreadable
             .into_iter()

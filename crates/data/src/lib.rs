@@ -1,5 +1,6 @@
 //! Image sets: CIFAR-10, CIFAR-100, MNIST and sets in its format, from the files in which they are published;
-//! folders of image files such as ImageNet's; and a synthetic set that needs no file.
+//! folders of image files such as ImageNet's; arrays of NumPy and tables of image files; and a synthetic set that needs
+//! no file.
 //!
 //! An [`ImageSet`] holds decoded images as `u8` in CHW order, one after the other, in the order in which the
 //! files store them, with one label each (a folder of images may have no labels). Nothing is shuffled,
@@ -14,6 +15,8 @@
 //! | IDX, the format of MNIST | [`idx`] | `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, ..., with or without `.gz` |
 //! | torchvision's image folders | [`ImageFolder`] | `val/n01440764/ILSVRC2012_val_00000293.JPEG`, ... |
 //! | the flat folder of ImageNet's archive | [`ImageFolder`], [`ValidationLabels`] | `val/ILSVRC2012_val_00000001.JPEG`, ..., `validation_labels.txt` |
+//! | arrays of NumPy | [`numpy_arrays`] | any `.npz` of images and labels, or `.npy` files |
+//! | a table of image files | [`ImageFolder::listed`] | any `.csv` of paths and labels |
 //! | none: the images are drawn | [`synthetic`] | none |
 //!
 //! [`ImageSet::open`] takes a root directory and one of the known [`DataSource`]s, and picks the loader by
@@ -42,6 +45,8 @@ mod file;
 mod folder;
 mod hugging_face;
 mod idx;
+mod listing;
+mod numpy;
 mod pickles;
 mod resize;
 mod set;
@@ -57,6 +62,7 @@ pub use error::DataError;
 pub use folder::{FolderImages, FolderSource, ImageFolder, MAX_FOLDER_BYTES, Unreadable};
 pub use hugging_face::{MAX_PIXEL_BYTES, hugging_face_parquet};
 pub use idx::idx;
+pub use numpy::{NumpyImages, numpy_arrays};
 pub use resize::ResizeCrop;
 pub use set::{ImageSet, ImageShape, MAX_SIDE, Split};
 pub use source::{DataSource, FoundSet};

@@ -12,8 +12,8 @@
 
 use std::ops::Range;
 
-use crate::MAX_SIDE;
 use crate::decode::Raster;
+use crate::{ImageShape, MAX_SIDE};
 
 /// Fractional bits of a weight. An `i32` holds 8 bits of pixel, these bits, and 2 spare bits.
 const PRECISION_BITS: u32 = 32 - 8 - 2;
@@ -24,6 +24,7 @@ const PRECISION_BITS: u32 = 32 - 8 - 2;
 pub struct ResizeCrop {
     resize: usize,
     crop: usize,
+    grey: bool,
 }
 
 impl ResizeCrop {
@@ -34,7 +35,11 @@ impl ResizeCrop {
     /// `None` unless `side` is 1 to [`MAX_SIDE`].
     pub fn for_side(side: usize) -> Option<Self> {
         // 299 * 8 / 7 is 341.7, so the rule gives both published lengths.
-        (1..=MAX_SIDE).contains(&side).then_some(Self { resize: (side * 16 + 7) / 14, crop: side })
+        (1..=MAX_SIDE).contains(&side).then_some(Self {
+            resize: (side * 16 + 7) / 14,
+            crop: side,
+            grey: false,
+        })
     }
 
     /// Length of the shorter side before the crop, in pixels.
@@ -47,14 +52,28 @@ impl ResizeCrop {
         self.crop
     }
 
-    /// Number of bytes of the result, in CHW order with three channels.
+    /// The same with one channel. Colour becomes grey before it is resized, by the weights of ITU-R BT.601 in Pillow's
+    /// fixed point: (19595 red + 38470 green + 7471 blue + 32768) / 65536, rounded down.
+    pub fn grey(self) -> Self {
+        Self { grey: true, ..self }
+    }
+
+    /// The shape of the result: three channels, or one if it is grey.
+    pub fn shape(self) -> ImageShape {
+        ImageShape { channels: if self.grey { 1 } else { 3 }, height: self.crop, width: self.crop }
+    }
+
+    /// Number of bytes of the result, in CHW order.
     pub(crate) fn image_bytes(self) -> usize {
-        3 * self.crop * self.crop
+        self.shape().image_bytes()
     }
 
     /// Resizes and crops into `out`, [`image_bytes`](Self::image_bytes) in CHW order. A grey image fills all
-    /// three channels.
+    /// three channels of a result in colour.
     pub(crate) fn apply(self, image: &Raster, out: &mut [u8]) {
+        if self.grey && image.channels == 3 {
+            return self.apply(&image.grey(), out);
+        }
         let (height, width) = (image.height, image.width);
         let short = height.min(width);
         // The shorter side is exact; the longer one is rounded down to whole pixels.
@@ -87,7 +106,7 @@ impl ResizeCrop {
                 resized.iter_mut().zip(&sums).for_each(|(pixel, &sum)| *pixel = to_pixel(sum));
             }
         }
-        if image.channels == 1 {
+        if image.channels == 1 && !self.grey {
             let (grey, others) = out.split_at_mut(plane);
             others.chunks_exact_mut(plane).for_each(|other| other.copy_from_slice(grey));
         }
@@ -153,7 +172,11 @@ mod tests {
     #[test]
     fn the_published_pairs_and_the_proportion_between() {
         for (side, resize) in [(224, 256), (299, 342), (64, 73), (32, 37), (1, 1), (7, 8), (4096, 4681)] {
-            assert_eq!(ResizeCrop::for_side(side), Some(ResizeCrop { resize, crop: side }), "{side}");
+            assert_eq!(
+                ResizeCrop::for_side(side),
+                Some(ResizeCrop { resize, crop: side, grey: false }),
+                "{side}"
+            );
         }
         assert_eq!((ResizeCrop::for_side(0), ResizeCrop::for_side(4097)), (None, None));
     }
@@ -161,7 +184,7 @@ mod tests {
     /// The test's expected values are `int(round((length - 4) / 2.0))` in Python.
     #[test]
     fn the_crop_rounds_halves_to_even() {
-        let crop = ResizeCrop { resize: 4, crop: 4 };
+        let crop = ResizeCrop { resize: 4, crop: 4, grey: false };
         let firsts: Vec<usize> = (4..12).map(|length| crop.window(length).start).collect();
         assert_eq!(firsts, [0, 0, 1, 2, 2, 2, 3, 4]);
     }

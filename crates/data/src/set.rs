@@ -19,6 +19,16 @@ pub enum Split {
     Test,
 }
 
+impl Split {
+    /// The other part.
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Split::Train => Split::Test,
+            Split::Test => Split::Train,
+        }
+    }
+}
+
 impl fmt::Display for Split {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {

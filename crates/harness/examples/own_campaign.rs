@@ -3,7 +3,7 @@
 
 use campaign::StoredNetwork;
 use design::{BitErrorRate, FaultKind};
-use harness::{DataSets, Int8, stored_network};
+use harness::{Cut, DataSets, Int8, stored_network};
 use quant::Checkpoint;
 
 const TRIALS: u64 = 20;
@@ -11,7 +11,7 @@ const TRIALS: u64 = 20;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../experiments/networks");
     let checkpoint = Checkpoint::load(format!("{folder}/resnet18-synthetic.safetensors").as_ref())?;
-    let images = DataSets::new("data").images("synthetic", "test", Some(100), 32, &())?.set;
+    let images = DataSets::new("data").images("synthetic", "test", Some(100), Cut::DEFAULT, &())?.set;
     let mut int8 = Int8::new(&checkpoint, &images, 64 << 20, &|_| {})?;
     let evaluation = int8.evaluation(&images);
     let network = stored_network("resnet18", &checkpoint);

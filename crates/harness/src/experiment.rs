@@ -11,7 +11,7 @@ use quant::{Activations, Checkpoint, QuantTensor, TensorFile};
 use records::{Environment, Manifest, NetworkEntry, TensorEntry};
 
 use crate::evaluator::{check_blocks, evaluator};
-use crate::images::{ARRAYS, DEFAULT_SIDE, is_folder};
+use crate::images::{ARRAYS, Cut, has_image_files};
 use crate::own_evaluator::FaultFreeOwn;
 use crate::process::ProcessEvaluator;
 use crate::quantizing::agreeing;
@@ -229,9 +229,9 @@ impl LoadedExperiment {
         let (images, unseen, unreadable) = match (images, &experiment.data) {
             (EvaluationImages::Named(_), None) => (None, None, 0),
             (EvaluationImages::Named(data), Some(section)) => {
-                let side = input_side(&section.set, &checkpoints[0]).map_err(Failure::Input)?;
+                let cut = input_cut(&section.set, &checkpoints[0]).map_err(Failure::Input)?;
                 let Images { set, unreadable, .. } =
-                    data.images(&section.set, &section.split, section.images, side, observer)?;
+                    data.images(&section.set, &section.split, section.images, cut, observer)?;
                 (Some(set), None, unreadable)
             }
             (EvaluationImages::Given(set), _) => (Some(set), None, 0),
@@ -428,16 +428,15 @@ impl LoadedExperiment {
     }
 }
 
-/// Rows and columns to which the images of a set are cut for a network.
-pub(crate) fn input_side(set: &str, checkpoint: &Checkpoint) -> anyhow::Result<usize> {
-    let [_, height, width] = checkpoint.model.input;
-    match is_folder(set) {
-        false => Ok(DEFAULT_SIDE),
-        true if height == width => Ok(height),
-        true => {
-            Err(anyhow!("the network takes images of {height} rows of {width} pixels, {set} has squares"))
-        }
+/// The cut of the images of a set for a network, if they are image files.
+pub(crate) fn input_cut(set: &str, checkpoint: &Checkpoint) -> anyhow::Result<Cut> {
+    if !has_image_files(set) {
+        return Ok(Cut::DEFAULT);
     }
+    let [_, height, width] = checkpoint.model.input;
+    Cut::of(&checkpoint.model).ok_or_else(|| {
+        anyhow!("the network takes images of {height} rows of {width} pixels, {set} has squares")
+    })
 }
 
 /// Origin and input of a checkpoint, a line for each step. `set` names the data set whose images it receives, if any.

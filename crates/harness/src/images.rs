@@ -1,13 +1,14 @@
 //! Image sets by name, and the sentences that describe them to users.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use data::{
     CacheOutcome, DataError, DataSource, FolderImages, FolderSource, FoundSet, ImageFolder, ImageSet,
-    ResizeCrop, Split,
+    NumpyImages, ResizeCrop, Split, numpy_arrays,
 };
 use design::EvaluationSet;
+use graph::ModelSpec;
 use quant::Checkpoint;
 
 use crate::{Failure, Observer};
@@ -60,9 +61,46 @@ pub fn left_out(set: &EvaluationSet) -> String {
 /// Name of a set that is no files but arrays of a Python program.
 pub(crate) const ARRAYS: &str = "arrays";
 
-/// Returns true if the set is a folder of image files, which are cut to the network's input size.
-pub fn is_folder(set: &str) -> bool {
-    FolderSource::named(set).is_some()
+/// Returns true if the set consists of image files, in a folder or listed in a table, which are cut to the network's input
+/// size.
+pub fn has_image_files(set: &str) -> bool {
+    FolderSource::named(set).is_some() || is_table(set)
+}
+
+/// Returns true if the name is that of a CSV file of paths and labels.
+fn is_table(set: &str) -> bool {
+    Path::new(set).extension().is_some_and(|extension| extension == "csv")
+}
+
+/// Returns true if the name is that of a NumPy file.
+fn is_numpy(set: &str) -> bool {
+    Path::new(set).extension().is_some_and(|extension| extension == "npz" || extension == "npy")
+}
+
+/// The squares to which image files are cut.
+#[derive(Clone, Copy, Debug)]
+pub struct Cut {
+    /// Rows and columns.
+    pub side: usize,
+    /// True for networks of one channel.
+    pub grey: bool,
+}
+
+impl Cut {
+    /// The published ImageNet networks' input: colour, [`DEFAULT_SIDE`] pixels a side.
+    pub const DEFAULT: Self = Self { side: DEFAULT_SIDE, grey: false };
+
+    /// The input of a network, if it is square.
+    pub fn of(model: &ModelSpec) -> Option<Self> {
+        let [channels, height, width] = model.input;
+        (height == width).then_some(Self { side: height, grey: channels == 1 })
+    }
+
+    /// The crop of an image file; `None` for an impossible side.
+    pub fn crop(self) -> Option<ResizeCrop> {
+        let colour = ResizeCrop::for_side(self.side)?;
+        Some(if self.grey { colour.grey() } else { colour })
+    }
 }
 
 /// A directory of data sets, and where the decoded images of folders are kept.
@@ -90,7 +128,8 @@ impl DataSets {
         Self { root: root.into(), cache: None }
     }
 
-    /// Reads the first `images` images of a data set, or all. Images of a folder are cut to `side` x `side` pixels.
+    /// Reads the first `images` images of a data set, or all. `set` is the name of a set, or a `.csv`, `.npz` or `.npy`
+    /// file, in the directory of data sets or else by its own path. Image files are cut.
     ///
     /// # Errors
     /// If the set is unknown, missing ([`MissingSet`]), incomplete, damaged or too small.
@@ -99,10 +138,10 @@ impl DataSets {
         set: &str,
         split: &str,
         images: Option<usize>,
-        side: usize,
+        cut: Cut,
         observer: &dyn Observer,
     ) -> Result<Images, Failure> {
-        self.read(set, split, images, side, false, observer).map_err(Failure::Input)
+        self.read(set, split, images, cut, false, observer).map_err(Failure::Input)
     }
 
     /// Reads images for calibration. A folder gives images of all classes in turns, test images too, so that few of
@@ -115,10 +154,10 @@ impl DataSets {
         set: &str,
         split: &str,
         images: usize,
-        side: usize,
+        cut: Cut,
         observer: &dyn Observer,
     ) -> Result<Images, Failure> {
-        self.read(set, split, Some(images), side, true, observer).map_err(Failure::Input)
+        self.read(set, split, Some(images), cut, true, observer).map_err(Failure::Input)
     }
 
     fn read(
@@ -126,7 +165,7 @@ impl DataSets {
         set: &str,
         split: &str,
         images: Option<usize>,
-        side: usize,
+        cut: Cut,
         in_turns: bool,
         observer: &dyn Observer,
     ) -> anyhow::Result<Images> {
@@ -137,10 +176,21 @@ impl DataSets {
                 true => error.into(),
                 false => anyhow!(MissingSet { fetchable: None, error }),
             })?;
-            let folder = if in_turns { folder.in_turns() } else { folder };
-            let images = self.decode(&folder, images, side, observer)?;
-            images.notes.iter().for_each(|note| observer.remark(note));
-            return Ok(images);
+            return self.cut_files(folder, images, cut, in_turns, observer);
+        }
+        if is_table(set) {
+            let table = self.file(set);
+            let folder = ImageFolder::listed(&table, split)?;
+            if let Some(reading) = folder.reading() {
+                observer.remark(&format!("{} {split}: {reading}", table.display()));
+            }
+            return self.cut_files(folder, images, cut, in_turns, observer);
+        }
+        if is_numpy(set) {
+            let file = self.file(set);
+            let NumpyImages { images: all, reading } = numpy_arrays(&file, split)?;
+            observer.remark(&format!("{} {split}: {reading}, {} classes", file.display(), all.classes()));
+            return Ok(Images { set: first(all, images)?, unreadable: 0, notes: Vec::new() });
         }
         let source: DataSource = set.parse()?;
         let mut forms = source.find_all(&self.root, split)?.into_iter();
@@ -163,11 +213,27 @@ impl DataSets {
         if all.is_synthetic() {
             observer.remark(SYNTHETIC);
         }
-        let set = match images {
-            Some(count) => all.take(count)?,
-            None => all,
-        };
-        Ok(Images { set, unreadable: 0, notes: Vec::new() })
+        Ok(Images { set: first(all, images)?, unreadable: 0, notes: Vec::new() })
+    }
+
+    /// Place of a set that is a file: in the directory of data sets, or else by its own path.
+    fn file(&self, set: &str) -> PathBuf {
+        let here = self.root.join(set);
+        if here.is_file() || !Path::new(set).is_file() { here } else { set.into() }
+    }
+
+    fn cut_files(
+        &self,
+        folder: ImageFolder,
+        images: Option<usize>,
+        cut: Cut,
+        in_turns: bool,
+        observer: &dyn Observer,
+    ) -> anyhow::Result<Images> {
+        let folder = if in_turns { folder.in_turns() } else { folder };
+        let images = self.decode(&folder, images, cut, observer)?;
+        images.notes.iter().for_each(|note| observer.remark(note));
+        Ok(images)
     }
 
     /// Directory of the decoded images.
@@ -175,8 +241,7 @@ impl DataSets {
         self.cache.clone().unwrap_or_else(|| self.root.join(".zerospace-cache"))
     }
 
-    /// Decodes the first `images` images of a folder, or all, cut to `side` x `side` pixels, or takes them from the
-    /// cache.
+    /// Decodes and cuts the first `images` images of a folder, or all, or takes them from the cache.
     ///
     /// # Errors
     /// If an image size is impossible, or the folder has too few readable images.
@@ -184,10 +249,11 @@ impl DataSets {
         &self,
         folder: &ImageFolder,
         images: Option<usize>,
-        side: usize,
+        cut: Cut,
         observer: &dyn Observer,
     ) -> anyhow::Result<Images> {
-        let crop = ResizeCrop::for_side(side).ok_or_else(|| {
+        let Cut { side, .. } = cut;
+        let crop = cut.crop().ok_or_else(|| {
             anyhow!("images of {side} x {side} pixels, expected 1 to {} a side", data::MAX_SIDE)
         })?;
         observer.begin(images.unwrap_or(folder.len()) as u64, "images decoded");
@@ -204,7 +270,7 @@ impl DataSets {
             }
             CacheOutcome::Off | CacheOutcome::Read | CacheOutcome::Written { damage: None } => {}
         }
-        if !folder.source().is_labelled() {
+        if !folder.is_labelled() {
             notes.push(LABEL_FREE.into());
         }
         if set.is_in_turns() {
@@ -217,6 +283,14 @@ impl DataSets {
             notes.push(format!("{count} unreadable files of {} {} were left out", set.name(), set.split()));
         }
         Ok(Images { set, unreadable: unreadable.len(), notes })
+    }
+}
+
+/// The first `images` images, or all.
+fn first(all: ImageSet, images: Option<usize>) -> Result<ImageSet, DataError> {
+    match images {
+        Some(count) => all.take(count),
+        None => Ok(all),
     }
 }
 

@@ -52,8 +52,8 @@ pub use failure::Failure;
 pub use fault_free::{FaultFree, ForeignFaultFree, measure_fault_free};
 pub use float_file::FloatFile;
 pub use images::{
-    DEFAULT_SIDE, DataSets, Images, LABEL_FREE, MissingSet, SYNTHETIC, SYNTHETIC_SHORT,
-    calibrated_on_synthetic, fetchable, is_folder, is_synthetic, left_out,
+    Cut, DEFAULT_SIDE, DataSets, Images, LABEL_FREE, MissingSet, SYNTHETIC, SYNTHETIC_SHORT,
+    calibrated_on_synthetic, fetchable, has_image_files, is_synthetic, left_out,
 };
 pub use observer::Observer;
 pub use own_evaluator::{FaultFreeOwn, OwnEvaluator, ReadyEvaluator};

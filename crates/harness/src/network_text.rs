@@ -3,7 +3,7 @@
 use data::{ImageSet, ResizeCrop};
 use graph::{Layer, ModelSpec, Preprocessing, Variant};
 
-use crate::images::is_folder;
+use crate::images::has_image_files;
 use crate::weights_only::is_weights_only;
 
 /// Standard deviations that separate an accuracy from that of guessing.
@@ -73,7 +73,7 @@ pub fn preprocessing(p: &Preprocessing, input: [usize; 3], set: Option<&str>) ->
         3 => "channels in the order red, green, blue",
         _ => "channels in the order of the file",
     };
-    let resized = match set.filter(|set| is_folder(set)).and_then(|_| ResizeCrop::for_side(height)) {
+    let resized = match set.filter(|set| has_image_files(set)).and_then(|_| ResizeCrop::for_side(height)) {
         Some(crop) => format!(
             "shorter side resized to {} pixels, middle {} x {} cut out; ",
             crop.resize(),

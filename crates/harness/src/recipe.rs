@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 use wot::{Augmentation, BitErrors, Method, Scale, Schedule, Validation};
 use zoo::Selection;
 
-use crate::images::is_folder;
+use crate::images::has_image_files;
 
 /// Seed of the choice of held-out images: one for all stages and recipes, so that what a float network was
 /// judged on is never trained on later.
@@ -85,7 +85,7 @@ pub struct Data {
     pub validation: usize,
     /// Test images that measure the result, from the first; all when absent.
     pub test_images: Option<usize>,
-    /// Rows and columns to which images of a folder are cut; 224 when absent.
+    /// Rows and columns to which image files are cut; 224 when absent.
     pub side: Option<usize>,
 }
 
@@ -246,7 +246,7 @@ impl Recipe {
         if self.float.as_ref().is_some_and(|stage| stage.method != MethodName::Float) {
             return Err(anyhow!("float.method is not \"float\""));
         }
-        if let (Some(side), false) = (self.data.side, is_folder(&self.data.set)) {
+        if let (Some(side), false) = (self.data.side, has_image_files(&self.data.set)) {
             let set = &self.data.set;
             return Err(anyhow!(
                 "data.side is {side}, expected none: images of {set} have a size of their own"

@@ -14,7 +14,7 @@ use quant::Checkpoint;
 use records::{Environment, FAULTS, FaultManifest, FaultStore, NetworkEntry};
 
 use crate::evaluator::evaluator;
-use crate::experiment::{input_side, provenance};
+use crate::experiment::{input_cut, provenance};
 use crate::images::{Images, is_synthetic};
 use crate::{CompiledNetwork, DataSets, Failure, Observer, network_text};
 
@@ -56,9 +56,9 @@ impl SingleFaults {
         let model = experiment.model();
         let checkpoint = Checkpoint::load(&model.checkpoint).map_err(Failure::input)?;
         let section = &experiment.data;
-        let side = input_side(&section.set, &checkpoint).map_err(Failure::Input)?;
+        let cut = input_cut(&section.set, &checkpoint).map_err(Failure::Input)?;
         let Images { set: images, unreadable, .. } =
-            data.images(&section.set, &section.split, section.images, side, observer)?;
+            data.images(&section.set, &section.split, section.images, cut, observer)?;
         let place = || model.checkpoint.display().to_string();
         let compiled =
             CompiledNetwork::new(&checkpoint, &images).with_context(place).map_err(Failure::Input)?;

@@ -16,8 +16,8 @@ use crate::terminal::quantization::{RoundingOptions, Within};
 use crate::terminal::signals;
 use harness::network_text;
 use harness::{
-    DEFAULT_SIDE, Failure, FloatFile, FloatNetwork, Ranges, agreeing, check_fit, int8_top1, is_folder,
-    observed, violations,
+    Cut, DEFAULT_SIDE, Failure, FloatFile, FloatNetwork, Ranges, agreeing, check_fit, has_image_files,
+    int8_top1, observed, violations,
 };
 
 /// Default number of classes of a network for images without labels: ImageNet's.
@@ -85,7 +85,8 @@ pub(crate) struct Arguments {
     /// File for the int8 checkpoint
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// Data set: its first training images fix the activation scales, its test images measure accuracy
+    /// Data set: its first training images fix the activation scales, its test images measure accuracy. A name of `data
+    /// list`, or a file: .npz or .npy with arrays of images and labels, .csv with paths and labels
     #[arg(long, value_name = "NAME", default_value = "cifar10", value_parser = Named(image_sets), hide_possible_values = true)]
     set: String,
     /// Multiplier on the channel counts
@@ -94,15 +95,15 @@ pub(crate) struct Arguments {
     /// Clamp the weights into the range of a protection; without a name that of in-place-64-57
     #[arg(long, value_name = "PROTECTION", num_args = 0..=1, require_equals = true, default_missing_value = "in-place-64-57", value_parser = Named(protections), hide_possible_values = true)]
     throttle: Option<String>,
-    /// Rows and columns to which images of a folder are cut; the shorter side is resized to 8/7 of it before
+    /// Rows and columns to which image files are cut; the shorter side is resized to 8/7 of it before
     /// (299 for Inception) [default: 224, or what an ONNX model takes]
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u16).range(1..))]
     side: Option<u16>,
     /// Classes of the network [default: those of the data set; 1000 for images without labels]
     #[arg(long, value_name = "N", requires = "architecture", value_parser = clap::value_parser!(u16).range(1..))]
     classes: Option<u16>,
-    /// Split whose first images fix the activation scales: `train`, or `test` if there is no other; from a folder,
-    /// images of all classes in turns
+    /// Split whose first images fix the activation scales: `train`, or `test` if there is no other; of image files,
+    /// those of all classes in turns
     #[arg(long, value_name = "SPLIT", default_value = "train", value_parser = Named(|| vec!["train", "test"]), hide_possible_values = true)]
     calibration_split: String,
     /// Number of images that fix the activation scales
@@ -143,7 +144,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         // A variant that does not exist is refused before any image is read.
         zoo::model(architecture, variant, arguments.width, 1, [3, 1, 1]).map_err(Failure::input)?;
     }
-    if let (Some(side), false) = (arguments.side, is_folder(set)) {
+    if let (Some(side), false) = (arguments.side, has_image_files(set)) {
         let message = format!("--side is {side}, but images of {set} have a size of their own");
         return Err(Failure::Input(anyhow!(message)));
     }
@@ -151,20 +152,21 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         Some(_) => None,
         None => Some(read_onnx(arguments).map_err(Failure::Input)?),
     };
-    let own_side = onnx.as_ref().map_or(DEFAULT_SIDE, |onnx| onnx.model.input[1]);
-    let side = arguments.side.map_or(own_side, usize::from);
+    let [channels, own_side, _] =
+        onnx.as_ref().map_or([3, DEFAULT_SIDE, DEFAULT_SIDE], |onnx| onnx.model.input);
+    let cut = Cut { side: arguments.side.map_or(own_side, usize::from), grey: channels == 1 };
     let (data, observer) = (arguments.machine.data(), Terminal::default());
     let batch = arguments.rounding.batch().map_err(Failure::Input)?;
     let training = match batch {
         Some(_) => None,
         None => {
             let (split, count) = (&arguments.calibration_split, arguments.calibration_images as usize);
-            let images = data.calibration_images(set, split, count, side, &observer);
+            let images = data.calibration_images(set, split, count, cut, &observer);
             Some(images.map_err(|failure| without_training_images(failure, arguments))?.set)
         }
     };
     let ranges = Ranges::new(batch, training.as_ref());
-    let test = data.images(set, "test", arguments.images.map(|n| n as usize), side, &observer)?.set;
+    let test = data.images(set, "test", arguments.images.map(|n| n as usize), cut, &observer)?.set;
     let preprocessing = preprocessing(arguments, test.shape().channels).map_err(Failure::Input)?;
     let file = float_file(arguments, variant, onnx, &test, &preprocessing).map_err(Failure::Input)?;
     let network = file.network();
@@ -250,7 +252,10 @@ fn without_training_images(failure: Failure, arguments: &Arguments) -> Failure {
     match failure {
         Failure::Input(error)
             if arguments.calibration_split == "train"
-                && matches!(error.downcast_ref(), Some(DataError::Layout { .. })) =>
+                && matches!(
+                    error.downcast_ref(),
+                    Some(DataError::Layout { .. } | DataError::NoSplit { .. })
+                ) =>
         {
             Failure::Input(anyhow!(
                 "{error:#}; without training images, --calibration-split test takes the scales from test images"

@@ -22,7 +22,8 @@ use crate::terminal::progress::Terminal;
 use crate::terminal::quantization::RoundingOptions;
 use crate::terminal::signals;
 use harness::{
-    DEFAULT_SIDE, Distribution, Failure, FloatNetwork, Observer, Ranges, agreeing, find_weights, int8_predict,
+    Cut, DEFAULT_SIDE, Distribution, Failure, FloatNetwork, Observer, Ranges, agreeing, find_weights,
+    int8_predict,
 };
 
 /// Size of the paper's subset of ImageNet's validation images.
@@ -266,7 +267,7 @@ impl<'a> Measurement<'a> {
     }
 
     fn is_labelled(&self) -> bool {
-        self.evaluation.folder.source().is_labelled()
+        self.evaluation.folder.is_labelled()
     }
 
     /// Measure that the images allow.
@@ -278,7 +279,7 @@ impl<'a> Measurement<'a> {
     fn images(&mut self, part: fn(&Self) -> &Part, side: usize) -> anyhow::Result<ImageSet> {
         let Part { folder, images } = part(self);
         let data = self.arguments.resources.data_in(&self.arguments.images);
-        let decoded = data.decode(folder, *images, side, &Terminal::default())?;
+        let decoded = data.decode(folder, *images, Cut { side, ..Cut::DEFAULT }, &Terminal::default())?;
         for note in decoded.notes {
             if self.told.insert(note.clone()) {
                 progress_line(&note);

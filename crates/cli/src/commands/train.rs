@@ -16,8 +16,8 @@ use crate::terminal::output::{self, lines, markdown, percent, progress_line};
 use crate::terminal::progress::{Terminal, bar, log_line};
 use crate::terminal::signals;
 use harness::{
-    DEFAULT_SIDE, Failure, FloatNetwork, Ranges, Recipe, Rounding, SYNTHETIC_SHORT, Stage, TrainingLog,
-    import, int8_top1, is_synthetic, network_text, violations,
+    Cut, Failure, FloatNetwork, Ranges, Recipe, Rounding, SYNTHETIC_SHORT, Stage, TrainingLog, import,
+    int8_top1, is_synthetic, network_text, violations,
 };
 
 /// Number of training images that fix the activation scales of the quantized float network.
@@ -85,10 +85,10 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         let message = "data.set is \"images\", expected a set with labels to train on";
         return Err(Failure::Input(anyhow!("{}: {message}", arguments.recipe.display())));
     }
-    let side = data.side.unwrap_or(DEFAULT_SIDE);
+    let cut = Cut { side: data.side.unwrap_or(Cut::DEFAULT.side), ..Cut::DEFAULT };
     let (sets, observer) = (arguments.machine.data(), Terminal::default());
-    let training = sets.images(&data.set, "train", data.images, side, &observer)?.set;
-    let test = sets.images(&data.set, "test", data.test_images, side, &observer)?.set;
+    let training = sets.images(&data.set, "train", data.images, cut, &observer)?.set;
+    let test = sets.images(&data.set, "test", data.test_images, cut, &observer)?.set;
     std::fs::create_dir_all(&out).with_context(|| out.display().to_string()).map_err(Failure::Machine)?;
     let rows = Job::new(&recipe, &out, &training)
         .and_then(|job| job.run(&arguments.recipe, &test))

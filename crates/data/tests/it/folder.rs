@@ -444,6 +444,6 @@ fn the_kind_of_a_set_follows_from_its_folders() {
     let named = open(&root, FolderSource::ImageNet, Split::Test).unwrap();
     let there =
         ImageFolder::open_in(&root.path().join("imagenet"), FolderSource::ImageNet, Split::Test).unwrap();
-    assert_eq!((there.source(), there.dir()), (FolderSource::ImageNet, named.dir()));
+    assert_eq!((there.name(), there.dir()), ("imagenet", named.dir()));
     assert_eq!(load(&there, None).unwrap().images, load(&named, None).unwrap().images);
 }

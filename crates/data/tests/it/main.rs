@@ -11,6 +11,8 @@ mod hostile;
 mod hugging_face;
 mod idx;
 mod jpeg;
+mod listing;
+mod numpy;
 mod open;
 mod pickles;
 mod real;

@@ -24,6 +24,9 @@ Sets are searched in DIR/NAME, where DIR is the directory of --data:
   imagenet            val/CLASS/*.JPEG and train, or a flat val with the file of `data fetch imagenet-labels`
   images              any JPEG and PNG files, without labels
 
+A set may also be a file of yours, which is not listed: .npz or .npy with arrays of images and labels, .csv with
+paths and labels (--set FILE, data.set = \"FILE\").
+
 Examples:
   zerospace data list
   zerospace data list --data /data --format json";

@@ -9,7 +9,7 @@ use crate::terminal::exit::Outcome;
 use crate::terminal::machine::Machine;
 use crate::terminal::names::{Named, image_sets};
 use crate::terminal::progress::Terminal;
-use harness::DEFAULT_SIDE;
+use harness::Cut;
 use harness::Failure;
 
 const HELP: &str = "\
@@ -66,7 +66,7 @@ pub(super) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     machine.start()?;
     let images = machine
         .data()
-        .images(set, split, images.map(|n| n as usize), DEFAULT_SIDE, &Terminal::default())?
+        .images(set, split, images.map(|n| n as usize), Cut::DEFAULT, &Terminal::default())?
         .set;
     let files = images.write(dir).map_err(|error| match error {
         DataError::Write { .. } => Failure::machine(error),
