@@ -17,8 +17,8 @@ use self::kernel::{GROUP_BLOCKS, bytes_before_lines};
 
 /// A code's loops over whole memories, at the speed of memory where nearly all words are clean.
 ///
-/// The loops handle groups of clean blocks. The protection's own block and word codecs handle all other groups, and the
-/// ends of a plane that fill no group, so the effect of a flip is decided in one place.
+/// The loops handle clean blocks. The protection's own block and word codecs handle all other blocks, and the ends of a
+/// plane that fill no group of blocks, so the effect of a flip is decided in one place.
 #[derive(Clone, Copy, Debug)]
 pub struct Dense<'c> {
     kernel: Kernel,
@@ -36,7 +36,7 @@ impl<'c> Dense<'c> {
         plane: &[i8],
         image: &mut MemoryImage,
     ) {
-        let groups = whole_groups(image.data());
+        let groups = if self.code.encodes() { whole_groups(image.data()) } else { 0..0 };
         let (blocks, _) = plane.as_chunks::<BLOCK>();
         for block in (0..groups.start).chain(groups.end..blocks.len()) {
             protection.encode_block(&blocks[block], image, block);
@@ -58,12 +58,8 @@ impl<'c> Dense<'c> {
             |first: usize, weights: &mut [i8]| counts += read_words(protection, image, first, weights);
         read(0, &mut plane[..groups.start * BLOCK]);
         read(groups.end, &mut plane[groups.end * BLOCK..]);
-        let (data, check) =
-            (&image.data()[bytes(&groups)], &image.check()[check_bytes(image.check(), &groups)]);
-        let weights = &mut plane[bytes(&groups)];
-        self.kernel.decode(self.code, data, check, weights, &mut |dirty, weights| {
-            read(groups.start + dirty, weights);
-        });
+        let (data, weights) = (&image.data()[bytes(&groups)], &mut plane[bytes(&groups)]);
+        self.kernel.decode(self.code, data, image.check(), groups.start, weights, &mut read);
         counts.with_clean(words(protection, image))
     }
 
@@ -71,14 +67,9 @@ impl<'c> Dense<'c> {
         let blocks = image.data().len() / BLOCK;
         let groups = 0..blocks / GROUP_BLOCKS * GROUP_BLOCKS;
         let mut counts = StatusCounts::default();
-        let mut weights = [0; GROUP_BLOCKS * BLOCK];
-        let mut read = |first: usize, blocks: usize| {
-            counts += read_words(protection, image, first, &mut weights[..blocks * BLOCK]);
-        };
-        read(groups.end, blocks - groups.end);
-        let (data, check) =
-            (&image.data()[bytes(&groups)], &image.check()[check_bytes(image.check(), &groups)]);
-        self.kernel.verify(self.code, data, check, &mut |dirty| read(dirty, GROUP_BLOCKS));
+        let mut read = |block: usize| counts += read_words(protection, image, block, &mut [0; BLOCK]);
+        (groups.end..blocks).for_each(&mut read);
+        self.kernel.verify(self.code, &image.data()[bytes(&groups)], image.check(), 0, &mut read);
         counts.with_clean(words(protection, image))
     }
 }

@@ -62,8 +62,8 @@
 //!    They are fold kernels (see `codes/fold.rs`) or tables (see `codes/matrix.rs`), tested against the reference over every stored
 //!    bit.
 //! 3. The [`Dense`] loops handle whole memories (see `dense/kernel.rs`), with a [`Kernel`] for each kind of machine, chosen at
-//!    run time. They handle clean groups of blocks and leave the others to the word codecs, against which they are
-//!    tested. A protection may have no such loops.
+//!    run time. They handle clean blocks and leave the others to the word codecs, against which they are tested. A
+//!    protection may have no such loops.
 
 mod codes;
 mod dense;

@@ -36,7 +36,7 @@ fn cases() -> Vec<Case> {
         block_code(BlockCode::in_place_msb_of_four(kernel)),
         block_code(BlockCode::lsb(kernel)),
         block_code(BlockCode::bch(kernel)),
-        whole(Dec::code(), Arc::new(Dec)),
+        whole(Dec::code(), Arc::new(Dec::new(kernel))),
     ]
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ecc::{
     BLOCK, BlockCode, Constraint, InPlace, Kernel, LinearCode, MatrixCode, MemoryImage, OutcomeDistribution,
-    ParityCheckMatrix, Protection, SecDed, WordStatus, by_id, check_protection, register,
+    ParityCheckMatrix, Protection, SecDed, StatusCounts, WordStatus, by_id, check_protection, register,
 };
 
 /// SplitMix64.
@@ -175,6 +175,57 @@ fn words_of_four_weights_may_have_check_bits_beside_them() {
             [outcomes.corrected_right, outcomes.corrected_wrong, outcomes.detected()],
             "{flips}"
         );
+    }
+}
+
+#[test]
+fn memories_with_any_number_of_check_bits_beside_are_read_as_their_words() {
+    for (weights, rows) in (7..=16).map(|rows| (BLOCK, rows)).chain((6..=8).map(|rows| (4, rows))) {
+        // Different columns correct one flip. Rows are rotated by three, so that check bit j is in row j + 3.
+        let bits = 8 * weights;
+        let mut data = (3..1u32 << rows).filter(|column| !column.is_power_of_two());
+        let columns: Vec<u32> = data.by_ref().take(bits).chain((0..rows).map(|row| 1 << row)).collect();
+        let matrix: Vec<Vec<bool>> = (0..rows)
+            .map(|row| columns.iter().map(|c| c >> ((row + rows - 3) % rows) & 1 == 1).collect())
+            .collect();
+        let own = MatrixCode {
+            id: format!("own-{weights}-{rows}"),
+            matrix: ParityCheckMatrix::from_rows(&matrix).unwrap(),
+            corrects: 1,
+            weights,
+            positions: None,
+            check_bits: None,
+        };
+        let mut random = numbers(rows as u64);
+        // Whole groups of 32 blocks and others, and a plane past the caches, which is read from an aligned address on.
+        for blocks in [32, 64, 70, (5 << 20) / BLOCK] {
+            for kernel in Kernel::available() {
+                let own = own.protection(kernel).unwrap();
+                let plane: Vec<i8> = (0..blocks * BLOCK).map(|_| random() as i8).collect();
+                let mut image = MemoryImage::blank(own.word(), plane.len());
+                own.encode_plane(&plane, &mut image);
+                let mut read = vec![1; plane.len()];
+                let words = plane.len() / weights;
+                let clean = own.decode(&image, &mut read);
+                assert!(
+                    read == plane && clean.clean == words as u64,
+                    "{rows} rows, {blocks} blocks, {kernel:?}"
+                );
+                for _ in 0..blocks / 16 {
+                    image.flip_data(random() % image.data_bits());
+                    image.flip_check(random() % image.check_bits());
+                }
+                let found = own.decode(&image, &mut read);
+                let mut counts = StatusCounts::default();
+                let mut alone = vec![2; weights];
+                for (word, read) in read.chunks_exact(weights).enumerate() {
+                    counts += own.decode_word(&image, word, &mut alone);
+                    assert_eq!(read, alone, "word {word} of {rows} rows, {blocks} blocks, {kernel:?}");
+                }
+                assert_eq!((found, own.verify(&image)), (counts, counts), "{rows} rows, {blocks} blocks");
+                assert!(counts.corrected > 0 && counts.clean > 0);
+            }
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Parity-check matrices without the structure that `fold.rs` needs: syndromes from tables.
 //!
 //! A syndrome is a sum over the bits of a block, so also over its bytes, and a byte adds one of 256 numbers to it: a block
-//! takes eight look-ups. On machines with GFNI (`dense/avx512.rs`) the summand of a byte is its product with two 8 x 8 bit
+//! takes eight look-ups. With AVX2 (`dense/avx2.rs`) a shuffle looks up the summands of 32 nibbles. On machines with GFNI (`dense/avx512.rs`) the summand of a byte is its product with two 8 x 8 bit
 //! matrices, one for each byte of a syndrome, and 64 bytes are multiplied at once.
 
 use crate::LinearCode;
@@ -14,6 +14,8 @@ use crate::LinearCode;
 pub(crate) struct Matrix {
     /// Summand of the syndrome for each value of byte k of a block.
     syndromes: [[u16; 256]; 8],
+    /// `syndromes` by nibble: byte h of the summand for each value of nibble n of byte k, at `[k][n][h]`.
+    pub(crate) nibbles: [[[[u8; 16]; 2]; 2]; 8],
     /// Check bits at their positions, for each value of byte h of the syndrome of the data.
     check_bits: [[u64; 256]; 2],
     /// Mask of the check bits.
@@ -65,6 +67,15 @@ impl Matrix {
             syndromes: std::array::from_fn(|k| {
                 std::array::from_fn(|value| sum(value, &|j| columns[8 * k + j].into()) as u16)
             }),
+            nibbles: std::array::from_fn(|k| {
+                std::array::from_fn(|n| {
+                    std::array::from_fn(|h| {
+                        std::array::from_fn(|value| {
+                            (sum(value << (4 * n), &|j| columns[8 * k + j].into()) >> (8 * h)) as u8
+                        })
+                    })
+                })
+            }),
             check_bits: std::array::from_fn(|h| {
                 std::array::from_fn(|value| sum(value, &|j| check_bit(8 * h + j)))
             }),
@@ -78,6 +89,7 @@ impl Matrix {
     }
 
     /// Syndrome of a block; with two words in a block, the syndrome of the second above that of the first.
+    #[inline(always)]
     pub(crate) fn syndrome(&self, block: u64) -> u16 {
         let bytes = self.syndromes.iter().zip(block.to_le_bytes());
         bytes.fold(0, |sum, (table, byte)| sum ^ table[usize::from(byte)])

@@ -5,6 +5,7 @@ mod linear;
 pub(crate) mod matrix;
 pub(crate) mod outcomes;
 mod parity_check;
+pub(crate) mod sign_magnitude;
 
 pub use linear::{LinearCode, LinearCodeError};
 pub use parity_check::{MatrixError, ParityCheckMatrix};

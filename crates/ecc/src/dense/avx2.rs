@@ -2,15 +2,20 @@
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::{
-    __m256i, _mm_setr_epi8, _mm256_and_si256, _mm256_andnot_si256, _mm256_broadcastsi128_si256,
-    _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8, _mm256_set1_epi64x,
-    _mm256_shuffle_epi8, _mm256_shuffle_epi32, _mm256_srli_epi16, _mm256_storeu_si256, _mm256_stream_si256,
-    _mm256_xor_si256,
+    __m256i, _mm_loadu_si128, _mm_setr_epi8, _mm_storeu_si128, _mm256_add_epi32, _mm256_and_si256,
+    _mm256_andnot_si256, _mm256_broadcastsi128_si256, _mm256_castsi256_si128, _mm256_loadu_si256,
+    _mm256_movemask_epi8, _mm256_mullo_epi32, _mm256_or_si256, _mm256_packus_epi32, _mm256_permute4x64_epi64,
+    _mm256_permutevar8x32_epi32, _mm256_set1_epi8, _mm256_set1_epi32, _mm256_set1_epi64x, _mm256_setr_epi32,
+    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_shuffle_epi32, _mm256_srli_epi16, _mm256_srli_epi32,
+    _mm256_srli_epi64, _mm256_srlv_epi32, _mm256_storeu_si256, _mm256_stream_si256, _mm256_unpackhi_epi8,
+    _mm256_unpackhi_epi16, _mm256_unpackhi_epi32, _mm256_unpackhi_epi64, _mm256_unpacklo_epi8,
+    _mm256_unpacklo_epi16, _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_xor_si256,
 };
 
 use crate::codes::fold::{IN_PLACE_CHECKS, IN_PLACE_MASK, SECDED_MASK};
+use crate::codes::matrix::Matrix;
 
-use super::kernel::{self, Code, LINE, Line, Sweep};
+use super::kernel::{self, Code, GROUP_BLOCKS, Group, LINE, Line, Sweep};
 
 #[target_feature(enable = "avx2")]
 pub(super) fn run(code: Code<'_>, sweep: impl Sweep) {
@@ -81,6 +86,113 @@ impl Line for [__m256i; 2] {
     unsafe fn in_place_encode(self) -> Self {
         // SAFETY: AVX2.
         unsafe { [in_place_encode(self[0]), in_place_encode(self[1])] }
+    }
+
+    #[inline(always)]
+    unsafe fn matrix_syndromes(group: &Group, matrix: &Matrix) -> [u16; GROUP_BLOCKS] {
+        // SAFETY: AVX2; 16 bytes are an unaligned vector, and 32 syndromes are two.
+        unsafe {
+            let mut sums = [_mm256_setzero_si256(); 2];
+            for (bytes, tables) in transposed(group).into_iter().zip(&matrix.nibbles) {
+                let nibbles = [bytes, _mm256_srli_epi16::<4>(bytes)];
+                for (nibbles, tables) in nibbles.into_iter().zip(tables) {
+                    let nibbles = _mm256_and_si256(nibbles, _mm256_set1_epi8(15));
+                    for (sum, table) in sums.iter_mut().zip(tables) {
+                        let table = _mm256_broadcastsi128_si256(_mm_loadu_si128(table.as_ptr().cast()));
+                        *sum = _mm256_xor_si256(*sum, _mm256_shuffle_epi8(table, nibbles));
+                    }
+                }
+            }
+            let [low, high] = sums;
+            // Pairs of blocks: the even ones in the low lane, the odd ones in the high lane.
+            let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+            let first = _mm256_permutevar8x32_epi32(_mm256_unpacklo_epi8(low, high), order);
+            let second = _mm256_permutevar8x32_epi32(_mm256_unpackhi_epi8(low, high), order);
+            let mut syndromes = [0; GROUP_BLOCKS];
+            let place = syndromes.as_mut_ptr().cast::<__m256i>();
+            _mm256_storeu_si256(place, first);
+            _mm256_storeu_si256(place.add(1), second);
+            syndromes
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn matrix_weights(self, matrix: &Matrix) -> Self {
+        // SAFETY: AVX2.
+        unsafe { [matrix_weights(self[0], matrix), matrix_weights(self[1], matrix)] }
+    }
+
+    #[inline(always)]
+    unsafe fn unpacked(bytes: &[u8; 16], skip: usize, bits: usize) -> [u16; 8] {
+        // SAFETY: AVX2; 16 bytes are an unaligned vector, and eight fields too.
+        unsafe {
+            let numbers = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+            let starts = _mm256_mullo_epi32(numbers, _mm256_set1_epi32(bits as i32));
+            let starts = _mm256_add_epi32(starts, _mm256_set1_epi32(skip as i32));
+            // The four bytes that a field begins in.
+            let first = _mm256_mullo_epi32(_mm256_srli_epi32::<3>(starts), _mm256_set1_epi32(0x0101_0101));
+            let places = _mm256_add_epi32(first, _mm256_set1_epi32(0x0302_0100));
+            let bytes = _mm256_broadcastsi128_si256(_mm_loadu_si128(bytes.as_ptr().cast()));
+            let windows = _mm256_shuffle_epi8(bytes, places);
+            let fields = _mm256_srlv_epi32(windows, _mm256_and_si256(starts, _mm256_set1_epi32(7)));
+            let fields = _mm256_and_si256(fields, _mm256_set1_epi32(0xffff >> (16 - bits)));
+            let packed = _mm256_permute4x64_epi64::<0b00_00_10_00>(_mm256_packus_epi32(fields, fields));
+            let mut all = [0; 8];
+            _mm_storeu_si128(all.as_mut_ptr().cast(), _mm256_castsi256_si128(packed));
+            all
+        }
+    }
+}
+
+/// [`Matrix::weights`] of every block.
+///
+/// # Safety
+/// The machine must have AVX2.
+#[inline(always)]
+unsafe fn matrix_weights(x: __m256i, matrix: &Matrix) -> __m256i {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (checks, [one, two]) = matrix.masks();
+        let data = _mm256_andnot_si256(_mm256_set1_epi64x(checks.cast_signed()), x);
+        let one = _mm256_and_si256(_mm256_srli_epi64::<1>(x), _mm256_set1_epi64x(one.cast_signed()));
+        let two = _mm256_and_si256(_mm256_srli_epi64::<2>(x), _mm256_set1_epi64x(two.cast_signed()));
+        _mm256_or_si256(data, _mm256_or_si256(one, two))
+    }
+}
+
+/// Byte k of every block in vector k: the low lane holds blocks 0, 1, 4, 5, 8, 9, ..., the high lane 2, 3, 6, 7, ...
+///
+/// # Safety
+/// The machine must have AVX2.
+#[inline(always)]
+unsafe fn transposed(group: &Group) -> [__m256i; 8] {
+    let from = group.as_ptr().cast::<__m256i>();
+    // SAFETY: the caller's promise; 256 bytes are eight unaligned vectors.
+    unsafe {
+        // Bytes k of two neighbouring blocks are pair k of a lane.
+        let pairs =
+            _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15));
+        let mut x = [pairs; 8];
+        for (i, x) in x.iter_mut().enumerate() {
+            *x = _mm256_shuffle_epi8(_mm256_loadu_si256(from.add(i)), pairs);
+        }
+        let mut y = x;
+        for i in 0..4 {
+            y[2 * i] = _mm256_unpacklo_epi16(x[2 * i], x[2 * i + 1]);
+            y[2 * i + 1] = _mm256_unpackhi_epi16(x[2 * i], x[2 * i + 1]);
+        }
+        // Vector 4 h + 2 j + i: bytes 4 i .. 4 i + 4 of vectors 4 h + 2 j and the one after it.
+        for h in [0, 4] {
+            for i in 0..2 {
+                x[h + 2 * i] = _mm256_unpacklo_epi32(y[h + i], y[h + 2 + i]);
+                x[h + 2 * i + 1] = _mm256_unpackhi_epi32(y[h + i], y[h + 2 + i]);
+            }
+        }
+        for k in 0..4 {
+            y[2 * k] = _mm256_unpacklo_epi64(x[k], x[4 + k]);
+            y[2 * k + 1] = _mm256_unpackhi_epi64(x[k], x[4 + k]);
+        }
+        y
     }
 }
 

@@ -2,17 +2,17 @@
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::{
-    __m512i, _mm_setr_epi8, _mm512_andnot_si512, _mm512_broadcast_i32x4, _mm512_gf2p8affine_epi64_epi8,
-    _mm512_loadu_si512, _mm512_movepi8_mask, _mm512_or_si512, _mm512_permutexvar_epi16, _mm512_set1_epi8,
-    _mm512_set1_epi64, _mm512_shuffle_epi8, _mm512_shuffle_i64x2, _mm512_srli_epi16, _mm512_srli_epi64,
-    _mm512_storeu_si512, _mm512_stream_si512, _mm512_ternarylogic_epi64, _mm512_test_epi64_mask,
-    _mm512_unpackhi_epi64, _mm512_unpacklo_epi64, _mm512_xor_si512,
+    __m256i, __m512i, _mm_setr_epi8, _mm_storeu_si128, _mm512_andnot_si512, _mm512_broadcast_i32x4,
+    _mm512_castsi512_si128, _mm512_gf2p8affine_epi64_epi8, _mm512_loadu_si512, _mm512_movepi8_mask,
+    _mm512_or_si512, _mm512_permutexvar_epi16, _mm512_set1_epi8, _mm512_set1_epi64, _mm512_shuffle_epi8,
+    _mm512_shuffle_i64x2, _mm512_srli_epi16, _mm512_srli_epi64, _mm512_storeu_si512, _mm512_stream_si512,
+    _mm512_ternarylogic_epi64, _mm512_unpackhi_epi64, _mm512_unpacklo_epi64, _mm512_xor_si512,
 };
 
 use crate::codes::fold::{IN_PLACE_CHECKS, IN_PLACE_MASK, SECDED_MASK};
 use crate::codes::matrix::Matrix;
 
-use super::kernel::{self, Code, LINE, Line, Sweep};
+use super::kernel::{self, Code, GROUP_BLOCKS, Group, LINE, Line, Sweep};
 
 #[target_feature(enable = "avx512f,avx512bw,gfni")]
 pub(super) fn run(code: Code<'_>, sweep: impl Sweep) {
@@ -83,12 +83,24 @@ impl Line for __m512i {
     }
 
     #[inline(always)]
-    unsafe fn matrix_syndromes(self, matrix: &Matrix) -> u64 {
-        // SAFETY: AVX-512F, AVX-512BW and GFNI.
-        unsafe {
-            let syndromes = syndromes(self, matrix);
-            _mm512_test_epi64_mask(syndromes, syndromes).into()
+    unsafe fn matrix_syndromes(group: &Group, matrix: &Matrix) -> [u16; GROUP_BLOCKS] {
+        let mut all = [0; GROUP_BLOCKS];
+        for (line, all) in group.iter().zip(all.as_chunks_mut::<8>().0) {
+            let mut halves = [0u8; 16];
+            // SAFETY: AVX-512F, AVX-512BW and GFNI; 16 bytes are an unaligned vector.
+            unsafe {
+                let syndromes = _mm512_castsi512_si128(syndromes(Self::load(line), matrix));
+                _mm_storeu_si128(halves.as_mut_ptr().cast(), syndromes);
+            }
+            (0..8).for_each(|w| all[w] = u16::from_le_bytes([halves[w], halves[8 + w]]));
         }
+        all
+    }
+
+    #[inline(always)]
+    unsafe fn unpacked(bytes: &[u8; 16], skip: usize, bits: usize) -> [u16; 8] {
+        // SAFETY: AVX-512F includes AVX2.
+        unsafe { <[__m256i; 2]>::unpacked(bytes, skip, bits) }
     }
 
     #[inline(always)]

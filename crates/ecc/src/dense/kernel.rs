@@ -2,9 +2,9 @@
 //!
 //! The unit is a *line*: 64 bytes, which are eight blocks, whose 64 check or syndrome bits are one u64 (bit
 //! 8 w + b: bit b of block w, as in the check plane). A *group* of four lines is examined before a branch: when
-//! all its blocks are clean, which is nearly always, it is done; otherwise it is left to the word decoder. So
-//! nothing here corrects anything, and what these loops must get right is only which groups are clean, what
-//! clean weights are, and what is stored for weights.
+//! all its blocks are clean, which is nearly always, it is done; otherwise the blocks that are not clean are left to the
+//! word decoder. So nothing here corrects anything, and what these loops must get right is only which blocks are clean,
+//! what clean weights are, and what is stored for weights.
 //!
 //! # The fold in vectors
 //!
@@ -19,9 +19,9 @@
 //!   the block of the other operand. With the *data as matrices* and L as the bytes, byte b of the product is
 //!   the eight parities parity(x_k & L_b), k = 0..8, whose own parity is parity(F & L_b): one instruction for
 //!   fold and mask. The parity of every byte is a second one, with a matrix of ones.
-//! * **A matrix without that structure** (`matrix.rs`): tables, block by block; with GFNI a line is transposed, so that
-//!   byte k of all blocks lies together and is multiplied by the two bit matrices from it to the syndrome, and the
-//!   products of the eight bytes are added up.
+//! * **A matrix without that structure** (`matrix.rs`): tables, block by block. With AVX2 a group is transposed, so that
+//!   byte k of all blocks lies together, and shuffles look up what each of its nibbles adds to the syndrome. With GFNI a
+//!   line is transposed, and byte k is multiplied by the two bit matrices from it to the syndrome.
 //! * **Portable**: 64-bit arithmetic, block by block as in `fold.rs`, and the parities of eight blocks packed
 //!   into one word together.
 //!
@@ -41,6 +41,7 @@ use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch, _mm_sfence, _mm_stream_si64};
 
 use crate::BLOCK;
 use crate::codes::matrix::Matrix;
+use crate::codes::sign_magnitude::SignMagnitude;
 
 use super::portable;
 #[cfg(target_arch = "x86_64")]
@@ -69,32 +70,53 @@ dispatch::forms! {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Code<'c> {
     Unprotected,
-    ParityZero,
+    /// An even-parity bit beside each weight.
+    WeightParity,
     SecDed,
     InPlace,
+    /// Check bits inside the blocks.
     Matrix(&'c Matrix),
+    /// Check bits beside the blocks, so many of each.
+    MatrixBeside(&'c Matrix, usize),
+    SignMagnitude(&'c SignMagnitude),
     /// A code of more than 16 check bits, as two of at most 16: each matrix sees the other's check cells as cells
     /// without a column.
     Matrices(&'c [Matrix; 2]),
 }
 
+impl Code<'_> {
+    /// True if [`Kernel::encode`] stores weights in this code. No loop packs check bits other than whole bytes.
+    pub(crate) fn encodes(&self) -> bool {
+        !matches!(self, Code::MatrixBeside(..) | Code::SignMagnitude(_))
+    }
+}
+
 impl Kernel {
-    /// Calls `dirty` with the first block of each group whose blocks are not all clean. The data are whole groups.
-    pub(crate) fn verify(self, code: Code<'_>, data: &[u8], check: &[u8], dirty: &mut dyn FnMut(usize)) {
-        self.run(code, Verify { data, check, dirty });
+    /// Calls `dirty` with each block that is not clean. The data are whole groups, and begin with block `first` of a
+    /// memory whose check plane is `check`.
+    pub(crate) fn verify(
+        self,
+        code: Code<'_>,
+        data: &[u8],
+        check: &[u8],
+        first: usize,
+        dirty: &mut dyn FnMut(usize),
+    ) {
+        self.run(code, Verify { data, check, first, dirty });
     }
 
-    /// Writes the weights of clean groups, and calls `dirty` with the first block of the others and the place
-    /// for their weights. The data are whole groups.
+    /// Writes the weights of clean blocks, and calls `dirty` with each of the others and the place for its weights. The
+    /// data are whole groups, and begin with block `first` of a memory whose check plane is `check`.
     pub(crate) fn decode(
         self,
         code: Code<'_>,
         data: &[u8],
         check: &[u8],
+        first: usize,
         weights: &mut [i8],
         dirty: &mut dyn FnMut(usize, &mut [i8]),
     ) {
-        self.run(code, Decode { data, check, weights, dirty });
+        self.run(code, Decode { data, check, first, weights, dirty });
     }
 
     /// Stores weights: whole groups.
@@ -153,10 +175,12 @@ pub(super) unsafe fn run<L: Line>(code: Code<'_>, sweep: impl Sweep) {
     unsafe {
         match code {
             Code::Unprotected => sweep.over::<L, _>(Bare),
-            Code::ParityZero => sweep.over::<L, _>(WeightParity),
+            Code::WeightParity => sweep.over::<L, _>(WeightParity),
             Code::SecDed => sweep.over::<L, _>(BesideBlock),
             Code::InPlace => sweep.over::<L, _>(InsideBlock),
             Code::Matrix(matrix) => sweep.over::<L, _>(matrix),
+            Code::MatrixBeside(matrix, bits) => sweep.over::<L, _>(MatrixBeside { matrix, bits }),
+            Code::SignMagnitude(code) => sweep.over::<L, _>(code),
             Code::Matrices(matrices) => sweep.over::<L, _>(matrices),
         }
     }
@@ -185,10 +209,13 @@ fn bytes_mut(weights: &mut [i8]) -> &mut [u8] {
     unsafe { std::slice::from_raw_parts_mut(weights.as_mut_ptr().cast(), weights.len()) }
 }
 
+/// Four lines.
+pub(super) type Group = [[u8; LINE]; GROUP / LINE];
+
 /// The groups of a plane that is nothing but groups.
-fn groups(plane: &[u8]) -> &[[u8; GROUP]] {
-    let (groups, rest) = plane.as_chunks();
-    assert!(rest.is_empty(), "a plane of whole groups");
+fn groups(plane: &[u8]) -> &[Group] {
+    let (groups, rest) = plane.as_chunks().0.as_chunks();
+    assert!(rest.is_empty() && plane.len().is_multiple_of(GROUP), "a plane of whole groups");
     groups
 }
 
@@ -202,12 +229,14 @@ pub(super) trait Sweep {
 struct Verify<'a> {
     data: &'a [u8],
     check: &'a [u8],
+    first: usize,
     dirty: &'a mut dyn FnMut(usize),
 }
 
 struct Decode<'a> {
     data: &'a [u8],
     check: &'a [u8],
+    first: usize,
     weights: &'a mut [i8],
     dirty: &'a mut dyn FnMut(usize, &mut [i8]),
 }
@@ -221,16 +250,12 @@ struct Encode<'a> {
 impl Sweep for Verify<'_> {
     #[inline(always)]
     unsafe fn over<L: Line, C: Lines>(self, code: C) {
-        let groups = groups(self.data);
-        let checks = C::checks(self.check, groups.len());
-        for (i, group) in groups.iter().enumerate() {
-            let mut unclean = 0;
-            for (j, line) in group.as_chunks().0.iter().enumerate() {
-                // SAFETY: the caller's promise about `L`.
-                unclean |= unsafe { code.check(load::<L>(line)) } ^ stored(checks, i, j);
-            }
+        for (block, group) in (self.first..).step_by(GROUP_BLOCKS).zip(groups(self.data)) {
+            prefetch::<L>(group);
+            // SAFETY: the caller's promise about `L`.
+            let unclean = unsafe { code.unclean::<L>(group, self.check, block) };
             if unclean != 0 {
-                (self.dirty)(i * GROUP_BLOCKS);
+                ones(unclean).for_each(|i| (self.dirty)(block + i));
             }
         }
     }
@@ -240,24 +265,23 @@ impl Sweep for Decode<'_> {
     #[inline(always)]
     unsafe fn over<L: Line, C: Lines>(self, code: C) {
         let groups = groups(self.data);
-        let checks = C::checks(self.check, groups.len());
         assert_eq!(self.data.len(), self.weights.len());
         let stream = streams(bytes(self.weights));
         let places = self.weights.as_chunks_mut::<GROUP>().0;
-        for (i, (group, place)) in groups.iter().zip(places).enumerate() {
-            let mut unclean = 0;
-            let lines = group.as_chunks().0.iter().zip(bytes_mut(place).as_chunks_mut().0);
-            for (j, (line, place)) in lines.enumerate() {
-                // SAFETY: the caller's promise about `L`; `streams` saw that the first place is on a line, so
-                // all are.
-                unsafe {
-                    let line = load::<L>(line);
-                    unclean |= code.check(line) ^ stored(checks, i, j);
-                    store(code.weights(line), place, stream);
+        for (block, (group, place)) in (self.first..).step_by(GROUP_BLOCKS).zip(groups.iter().zip(places)) {
+            prefetch::<L>(group);
+            // SAFETY: the caller's promise about `L`; `streams` saw that the first place is on a line, so all are.
+            unsafe {
+                let unclean = code.unclean::<L>(group, self.check, block);
+                // Places that are written once more stay in the caches.
+                let stream = stream && unclean == 0;
+                for (j, (line, place)) in group.iter().zip(bytes_mut(place).as_chunks_mut().0).enumerate() {
+                    store(code.weights(L::load(line), self.check, block + j * BLOCK), place, stream);
                 }
-            }
-            if unclean != 0 {
-                (self.dirty)(i * GROUP_BLOCKS, place);
+                if unclean != 0 {
+                    let places = place.as_chunks_mut::<BLOCK>().0;
+                    ones(unclean).for_each(|i| (self.dirty)(block + i, &mut places[i]));
+                }
             }
         }
         L::fence();
@@ -273,18 +297,18 @@ impl Sweep for Encode<'_> {
         let stream = streams(self.data);
         let places = self.data.as_chunks_mut::<GROUP>().0;
         let mut checks = self.check.as_chunks_mut::<BLOCK>().0.chunks_exact_mut(GROUP / LINE);
-        for (group, place) in groups.iter().zip(places) {
-            let lines = group.as_chunks().0;
+        for (lines, place) in groups.iter().zip(places) {
+            prefetch::<L>(lines);
             // SAFETY: the caller's promise about `L`; `streams` saw that the first place is on a line, so all are.
             unsafe {
                 if let Some(checks) = checks.next() {
                     for (check, line) in checks.iter_mut().zip(lines) {
-                        let bits = code.check(load::<L>(line));
+                        let bits = code.check(L::load(line));
                         if stream { L::stream_check(bits, check) } else { *check = bits.to_le_bytes() }
                     }
                 }
                 for (line, place) in lines.iter().zip(place.as_chunks_mut().0) {
-                    store(code.stored(load::<L>(line)), place, stream);
+                    store(code.stored(L::load(line)), place, stream);
                 }
             }
         }
@@ -292,20 +316,20 @@ impl Sweep for Encode<'_> {
     }
 }
 
-/// The check bits that are stored for line `j` of group `i`, if any are.
-#[inline(always)]
-fn stored(checks: &[[[u8; BLOCK]; GROUP / LINE]], i: usize, j: usize) -> u64 {
-    checks.get(i).map_or(0, |group| u64::from_le_bytes(group[j]))
+/// Positions of the bits that are set, ascending.
+fn ones(mut bits: u32) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let lowest = bits.checked_ilog2().map(|_| bits.trailing_zeros());
+        bits &= bits.wrapping_sub(1);
+        lowest.map(|i| i as usize)
+    })
 }
 
-/// # Safety
-/// The machine must have the instructions of `L`.
+/// Asks for the lines that will be read soon.
 #[inline(always)]
-unsafe fn load<L: Line>(line: &[u8; LINE]) -> L {
-    // SAFETY: the caller's promise about `L`.
-    unsafe {
+fn prefetch<L: Line>(group: &Group) {
+    for line in group {
         L::prefetch(line.as_ptr().wrapping_add(AHEAD));
-        L::load(line)
     }
 }
 
@@ -317,26 +341,52 @@ unsafe fn store<L: Line>(line: L, place: &mut [u8; LINE], stream: bool) {
     unsafe { if stream { line.stream(place) } else { line.store(place) } }
 }
 
-/// Operations of a code on a line.
+/// Operations of a code on lines.
 ///
 /// The methods are unsafe because a line may need instructions that the machine lacks.
 pub(super) trait Lines: Copy {
     /// True if the code keeps a check byte beside each block.
-    const BESIDE: bool;
+    const BESIDE: bool = false;
 
-    /// The check bytes of a plane, group by group; none for a code that keeps none.
-    fn checks(check: &[u8], groups: usize) -> &[[[u8; BLOCK]; GROUP / LINE]] {
-        let checks = check.as_chunks().0.as_chunks().0;
-        assert!(!Self::BESIDE || checks.len() == groups, "a check byte for each block");
-        checks
+    /// The check bytes of weights, if the code keeps them beside the blocks. Otherwise byte w is zero when block w is a
+    /// code word.
+    #[inline(always)]
+    unsafe fn check<L: Line>(self, line: L) -> u64 {
+        let _ = line;
+        0
     }
 
-    /// The check bytes of weights, if any are kept beside them. Otherwise zero when all blocks are code words.
-    unsafe fn check<L: Line>(self, line: L) -> u64;
-
-    /// The weights of blocks that are code words.
+    /// Bit i: block i of a group is not clean. The group begins with block `block` of a memory whose check plane is
+    /// `check`.
     #[inline(always)]
-    unsafe fn weights<L: Line>(self, line: L) -> L {
+    unsafe fn unclean<L: Line>(self, group: &Group, check: &[u8], block: usize) -> u32 {
+        let stored = if Self::BESIDE { &check[block..block + GROUP_BLOCKS] } else { &[] }.as_chunks().0;
+        let mut unclean = 0;
+        for (j, line) in group.iter().enumerate() {
+            // SAFETY: the caller's promise.
+            unclean |= unsafe { self.check(L::load(line)) }
+                ^ stored.get(j).map_or(0, |bits| u64::from_le_bytes(*bits));
+        }
+        if unclean == 0 {
+            return 0;
+        }
+        let mut blocks = 0;
+        for (j, line) in group.iter().enumerate() {
+            // SAFETY: the caller's promise.
+            let check = unsafe { self.check(L::load(line)) };
+            let bits = check ^ stored.get(j).map_or(0, |bits| u64::from_le_bytes(*bits));
+            for (w, byte) in bits.to_le_bytes().into_iter().enumerate() {
+                blocks |= u32::from(byte != 0) << (8 * j + w);
+            }
+        }
+        blocks
+    }
+
+    /// The weights of a line whose blocks are code words. It begins with block `block` of a memory whose check plane is
+    /// `check`.
+    #[inline(always)]
+    unsafe fn weights<L: Line>(self, line: L, check: &[u8], block: usize) -> L {
+        let _ = (check, block);
         line
     }
 
@@ -356,14 +406,7 @@ struct BesideBlock;
 #[derive(Clone, Copy)]
 struct InsideBlock;
 
-impl Lines for Bare {
-    const BESIDE: bool = false;
-
-    #[inline(always)]
-    unsafe fn check<L: Line>(self, _: L) -> u64 {
-        0
-    }
-}
+impl Lines for Bare {}
 
 impl Lines for WeightParity {
     const BESIDE: bool = true;
@@ -386,8 +429,6 @@ impl Lines for BesideBlock {
 }
 
 impl Lines for InsideBlock {
-    const BESIDE: bool = false;
-
     #[inline(always)]
     unsafe fn check<L: Line>(self, line: L) -> u64 {
         // SAFETY: the caller's promise about `L`.
@@ -395,7 +436,7 @@ impl Lines for InsideBlock {
     }
 
     #[inline(always)]
-    unsafe fn weights<L: Line>(self, line: L) -> L {
+    unsafe fn weights<L: Line>(self, line: L, _: &[u8], _: usize) -> L {
         // SAFETY: the caller's promise about `L`.
         unsafe { line.copy_signs() }
     }
@@ -408,16 +449,14 @@ impl Lines for InsideBlock {
 }
 
 impl Lines for &Matrix {
-    const BESIDE: bool = false;
-
     #[inline(always)]
-    unsafe fn check<L: Line>(self, line: L) -> u64 {
+    unsafe fn unclean<L: Line>(self, group: &Group, _: &[u8], _: usize) -> u32 {
         // SAFETY: the caller's promise about `L`.
-        unsafe { line.matrix_syndromes(self) }
+        nonzero(unsafe { L::matrix_syndromes(group, self) })
     }
 
     #[inline(always)]
-    unsafe fn weights<L: Line>(self, line: L) -> L {
+    unsafe fn weights<L: Line>(self, line: L, _: &[u8], _: usize) -> L {
         // SAFETY: the caller's promise about `L`.
         unsafe { line.matrix_weights(self) }
     }
@@ -430,16 +469,17 @@ impl Lines for &Matrix {
 }
 
 impl Lines for &[Matrix; 2] {
-    const BESIDE: bool = false;
-
     #[inline(always)]
-    unsafe fn check<L: Line>(self, line: L) -> u64 {
+    unsafe fn unclean<L: Line>(self, group: &Group, _: &[u8], _: usize) -> u32 {
         // SAFETY: the caller's promise about `L`.
-        unsafe { line.matrix_syndromes(&self[0]) | line.matrix_syndromes(&self[1]) }
+        let [mut sums, others] =
+            unsafe { [L::matrix_syndromes(group, &self[0]), L::matrix_syndromes(group, &self[1])] };
+        (0..GROUP_BLOCKS).for_each(|i| sums[i] |= others[i]);
+        nonzero(sums)
     }
 
     #[inline(always)]
-    unsafe fn weights<L: Line>(self, line: L) -> L {
+    unsafe fn weights<L: Line>(self, line: L, _: &[u8], _: usize) -> L {
         // SAFETY: the caller's promise about `L`.
         unsafe { line.matrix_weights(&self[0]).matrix_weights(&self[1]) }
     }
@@ -449,6 +489,79 @@ impl Lines for &[Matrix; 2] {
         // SAFETY: the caller's promise about `L`.
         unsafe { line.matrix_encode(&self[0]).matrix_encode(&self[1]) }
     }
+}
+
+#[derive(Clone, Copy)]
+struct MatrixBeside<'c> {
+    matrix: &'c Matrix,
+    bits: usize,
+}
+
+impl Lines for MatrixBeside<'_> {
+    #[inline(always)]
+    unsafe fn unclean<L: Line>(self, group: &Group, check: &[u8], block: usize) -> u32 {
+        // SAFETY: the caller's promise about `L`.
+        let Some(checks) = (unsafe { unpacked::<L>(check, block, self.bits) }) else {
+            return u32::MAX;
+        };
+        // SAFETY: as above.
+        let mut sums = unsafe { L::matrix_syndromes(group, self.matrix) };
+        (0..GROUP_BLOCKS).for_each(|i| sums[i] ^= checks[i]);
+        nonzero(sums)
+    }
+}
+
+impl Lines for &SignMagnitude {
+    #[inline(always)]
+    unsafe fn unclean<L: Line>(self, group: &Group, check: &[u8], block: usize) -> u32 {
+        // SAFETY: the caller's promise about `L`.
+        let Some(large) = (unsafe { unpacked::<L>(check, block, 1) }) else {
+            return u32::MAX;
+        };
+        // SAFETY: as above.
+        let mut sums = unsafe { L::matrix_syndromes(group, &self.small) };
+        (0..GROUP_BLOCKS).for_each(|i| sums[i] ^= large[i] * self.marker[0]);
+        nonzero(sums)
+    }
+
+    #[inline(always)]
+    unsafe fn weights<L: Line>(self, line: L, check: &[u8], block: usize) -> L {
+        let [low, high] = [block / 8, block / 8 + 1].map(|i| u16::from(*check.get(i).unwrap_or(&0)));
+        let large = (low | high << 8) >> (block % 8);
+        // SAFETY: the caller's promise about `L`.
+        unsafe {
+            let mut blocks = line.blocks();
+            for (i, block) in blocks.iter_mut().enumerate() {
+                *block = SignMagnitude::weights(*block, large >> i & 1 == 1);
+            }
+            L::of_blocks(blocks)
+        }
+    }
+}
+
+/// Bit i: entry i is not zero.
+#[inline(always)]
+fn nonzero(values: [u16; GROUP_BLOCKS]) -> u32 {
+    if values.iter().fold(0, |all, value| all | value) == 0 {
+        return 0;
+    }
+    (0..GROUP_BLOCKS).fold(0, |all, i| all | u32::from(values[i] != 0) << i)
+}
+
+/// The check bits of each block of a group, if each has `bits` of them, at most 16. The group begins with block `block` of
+/// a memory whose check plane is `check`. `None` at the end of the plane, where fewer bytes follow than are read together.
+#[inline(always)]
+unsafe fn unpacked<L: Line>(check: &[u8], block: usize, bits: usize) -> Option<[u16; GROUP_BLOCKS]> {
+    let start = block * bits;
+    let lines = check.get(start / 8..)?;
+    let mut fields = [0; GROUP_BLOCKS];
+    for (j, fields) in fields.as_chunks_mut().0.iter_mut().enumerate() {
+        // Eight fields end in these bytes, after the first bits of a byte too: eight fields of 16 bits begin with a byte.
+        let line = lines.get(j * bits..)?.first_chunk()?;
+        // SAFETY: the caller's promise about `L`.
+        *fields = unsafe { L::unpacked(line, start % 8, bits) };
+    }
+    Some(fields)
 }
 
 /// Eight blocks in registers.
@@ -464,18 +577,18 @@ pub(super) trait Line: Copy {
     unsafe fn parities(self) -> u64;
     /// The (72,64) check bytes.
     unsafe fn secded_check(self) -> u64;
-    /// Zero when all blocks are code words of the (64,57) code.
+    /// Byte w is zero when block w is a code word of the (64,57) code.
     unsafe fn in_place_syndromes(self) -> u64;
     /// [`copy_signs`](crate::codes::fold::copy_signs) of every block.
     unsafe fn copy_signs(self) -> Self;
     /// [`in_place_encode`](crate::codes::fold::in_place_encode) of every block.
     unsafe fn in_place_encode(self) -> Self;
 
-    /// Zero when all blocks are code words of a matrix.
+    /// [`Matrix::syndrome`] of every block of a group.
     #[inline(always)]
-    unsafe fn matrix_syndromes(self, matrix: &Matrix) -> u64 {
-        // SAFETY: the caller's promise.
-        unsafe { self.blocks().into_iter().fold(0, |sum, block| sum | u64::from(matrix.syndrome(block))) }
+    unsafe fn matrix_syndromes(group: &Group, matrix: &Matrix) -> [u16; GROUP_BLOCKS] {
+        let blocks = group.as_flattened().as_chunks::<BLOCK>().0;
+        std::array::from_fn(|i| matrix.syndrome(u64::from_le_bytes(blocks[i])))
     }
 
     /// [`Matrix::weights`] of every block.
@@ -490,6 +603,13 @@ pub(super) trait Line: Copy {
     unsafe fn matrix_encode(self, matrix: &Matrix) -> Self {
         // SAFETY: the caller's promise.
         unsafe { Self::of_blocks(self.blocks().map(|block| matrix.encode(block))) }
+    }
+
+    /// Eight fields of `bits` bits each, at most 16, that follow the first `skip` bits, less than 8.
+    #[inline(always)]
+    unsafe fn unpacked(bytes: &[u8; 16], skip: usize, bits: usize) -> [u16; 8] {
+        let all = u128::from_le_bytes(*bytes) >> skip;
+        std::array::from_fn(|i| (all >> (i * bits)) as u16 & u16::MAX >> (16 - bits))
     }
 
     /// The blocks one by one.

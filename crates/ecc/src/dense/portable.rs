@@ -41,7 +41,11 @@ impl Line for [u64; 8] {
 
     #[inline(always)]
     unsafe fn in_place_syndromes(self) -> u64 {
-        self.into_iter().fold(0, |sum, block| sum | in_place_steps(block)) & IN_PLACE_STEPS
+        let steps = each(self, |block| in_place_steps(block) & IN_PLACE_STEPS);
+        if steps.into_iter().fold(0, |sum, steps| sum | steps) == 0 {
+            return 0;
+        }
+        u64::from_le_bytes(steps.map(|steps| u8::from(steps != 0)))
     }
 
     #[inline(always)]

@@ -159,8 +159,11 @@ impl Protection for BlockCode {
     }
 
     fn dense(&self) -> Option<Dense<'_>> {
-        // The loops handle check bits beside a block only if these are one byte.
-        let inside = self.design.word.check_bits == 0;
-        inside.then(|| Dense::new(self.kernel, Code::Matrix(&self.design.matrix)))
+        let matrix = &self.design.matrix;
+        let code = match self.design.word.check_bits_of(BLOCK) {
+            0 => Code::Matrix(matrix),
+            bits => Code::MatrixBeside(matrix, bits),
+        };
+        Some(Dense::new(self.kernel, code))
     }
 }

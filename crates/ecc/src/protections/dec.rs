@@ -1,15 +1,12 @@
 use std::sync::LazyLock;
 
-use super::{powers_of_x, word};
+use super::{powers_of_x, store};
 use crate::codes::matrix::Matrix;
-use crate::{BLOCK, Constraint, DuePolicy, LinearCode, MemoryImage, Protection, WordShape, WordStatus};
-
-/// The sign bits.
-const SIGNS: u64 = 0x8080_8080_8080_8080;
-/// Bits 6 and 5 of weights 0..=6: check bits of blocks where these weights are small.
-const HIGH: u64 = 0x0060_6060_6060_6060;
-/// Bits 1 and 0 of weights 0..=6: check bits of the other blocks.
-const LOW: u64 = 0x0003_0303_0303_0303;
+use crate::codes::sign_magnitude::{HIGH, LOW, SignMagnitude};
+use crate::dense::Code;
+use crate::{
+    BLOCK, Constraint, Dense, DuePolicy, Kernel, LinearCode, MemoryImage, Protection, WordShape, WordStatus,
+};
 
 /// DEC (64,50) inside a block of any eight weights, after VAPI (Lee and Yang, DATE 2022): the bits hold signs and
 /// magnitudes, of which large ones are rare.
@@ -24,15 +21,13 @@ const LOW: u64 = 0x0003_0303_0303_0303;
 ///
 /// Lossy for large blocks; and -128, which has no magnitude of seven bits, is stored as -127.
 #[derive(Clone, Copy, Debug)]
-pub struct Dec;
+pub struct Dec {
+    kernel: Kernel,
+}
 
 struct Design {
     code: LinearCode,
-    /// The matrices that have the check bits at [`HIGH`] and at [`LOW`].
-    small: Matrix,
-    large: Matrix,
-    /// The marker's columns in them.
-    marker: [u16; 2],
+    words: SignMagnitude,
     /// By syndrome in the first: the bits to flip, the marker in bit 64; `None` where no two explain it.
     corrections: Vec<Option<u128>>,
 }
@@ -54,37 +49,19 @@ static DESIGN: LazyLock<Design> = LazyLock::new(|| {
     for (syndrome, flips) in code.correctable() {
         corrections[usize::from(syndrome)] = Some(flips);
     }
-    Design { code, small, large, marker, corrections }
+    Design { code, words: SignMagnitude { small, large, marker }, corrections }
 });
 
 impl Dec {
+    /// Makes the protection with a given form of the dense loops.
+    pub fn new(kernel: Kernel) -> Self {
+        Self { kernel }
+    }
+
     /// Bits 0..64 are the block, bit 64 its marker; check bits where small blocks have them.
     pub fn code() -> LinearCode {
         DESIGN.code.clone()
     }
-}
-
-/// The bits of a block's data: signs and magnitudes, and whether the block is large. A 0 has no sign.
-fn data(weights: &[i8; BLOCK]) -> (u64, bool) {
-    let magnitudes = word(&weights.map(|weight| weight.unsigned_abs().min(127).cast_signed()));
-    let large = magnitudes & HIGH != 0;
-    let magnitudes = magnitudes & !if large { LOW } else { HIGH };
-    let mut bits = magnitudes.to_le_bytes();
-    for (bit, weight) in bits.iter_mut().zip(weights) {
-        *bit |= u8::from(*weight < 0 && *bit > 0) << 7;
-    }
-    (u64::from_le_bytes(bits), large)
-}
-
-/// The weights of a block's bits, which may be a code word's.
-fn weights(bits: u64, large: bool) -> [i8; BLOCK] {
-    let data = bits & !if large { LOW } else { HIGH };
-    let signs = (data & SIGNS).to_le_bytes();
-    let mut weights = (data & !SIGNS).to_le_bytes().map(u8::cast_signed);
-    for (weight, sign) in weights.iter_mut().zip(signs) {
-        *weight = if sign == 0 { *weight } else { -*weight };
-    }
-    weights
 }
 
 impl Protection for Dec {
@@ -109,17 +86,12 @@ impl Protection for Dec {
     }
 
     fn as_stored(&self, block: [i8; BLOCK]) -> [i8; BLOCK] {
-        let (data, large) = data(&block);
-        weights(data, large)
+        let (data, large) = SignMagnitude::data(&block);
+        SignMagnitude::weights(data, large).to_le_bytes().map(u8::cast_signed)
     }
 
     fn encode_block(&self, weights: &[i8; BLOCK], image: &mut MemoryImage, block: usize) {
-        let (data, large) = data(weights);
-        let bits = if large {
-            data | DESIGN.large.check_bits(DESIGN.large.syndrome(data) ^ DESIGN.marker[1])
-        } else {
-            data | DESIGN.small.check_bits(DESIGN.small.syndrome(data))
-        };
+        let (bits, large) = DESIGN.words.encode(weights);
         image.set_block(block, bits);
         image.set_check_word(block, 1, large.into());
     }
@@ -133,14 +105,17 @@ impl Protection for Dec {
             (_, None) => (0, WordStatus::Detected),
         };
         let large = (marker ^ (flips >> 64) as u64) == 1;
-        read.copy_from_slice(&weights(image.block(word) ^ flips as u64, large));
+        store(SignMagnitude::weights(image.block(word) ^ flips as u64, large), read);
         status
     }
 
     /// In the matrix with check bits where small blocks have them.
     fn syndrome(&self, image: &MemoryImage, word: usize) -> u64 {
-        let marker = if image.check_word(word, 1) == 1 { DESIGN.marker[0] } else { 0 };
-        (DESIGN.small.syndrome(image.block(word)) ^ marker).into()
+        DESIGN.words.syndrome(image.block(word), image.check_word(word, 1) == 1).into()
+    }
+
+    fn dense(&self) -> Option<Dense<'_>> {
+        Some(Dense::new(self.kernel, Code::SignMagnitude(&DESIGN.words)))
     }
 
     // No outcome distributions: whether a word is right depends on more weights than a few classes can tell. The sign of a 0

@@ -3,7 +3,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::InPlace;
-use crate::{BLOCK, Constraint, Kernel, MemoryImage, Protection, Region, SecDed, WordShape, WordStatus};
+use crate::{
+    BLOCK, Constraint, Dense, Kernel, MemoryImage, Protection, Region, SecDed, WordShape, WordStatus,
+};
 
 /// `in-place-64-57` for any weights, in two regions. The first stores the weights, clamped into the range of in-place
 /// protection. The second is the exception list: an [`Exception`] for each weight that clamping changes, ascending by
@@ -83,6 +85,16 @@ impl Protection for InPlaceList {
 
     fn syndrome(&self, image: &MemoryImage, word: usize) -> u64 {
         self.0.syndrome(image, word)
+    }
+
+    fn dense(&self) -> Option<Dense<'_>> {
+        self.0.dense()
+    }
+
+    fn encode_plane(&self, plane: &[i8], image: &mut MemoryImage) {
+        let mut clamped = plane.to_vec();
+        self.0.constraint().throttle(&mut clamped);
+        self.0.encode_plane(&clamped, image);
     }
 
     /// # Panics

@@ -1,6 +1,7 @@
 use super::word;
 use crate::codes::fold::weight_parities;
-use crate::{BLOCK, Constraint, MemoryImage, Protection, WordShape, WordStatus};
+use crate::dense::Code;
+use crate::{BLOCK, Constraint, Dense, Kernel, MemoryImage, Protection, WordShape, WordStatus};
 
 /// One even-parity bit for each weight; a weight whose parity does not match is read as the mean of its two neighbours in memory
 /// order, as they were received, rounded toward zero (`avg` in the paper's release).
@@ -11,7 +12,16 @@ use crate::{BLOCK, Constraint, MemoryImage, Protection, WordShape, WordStatus};
 ///
 /// There is no closed form: the weight that a mismatch is read as depends on all weights of the block.
 #[derive(Clone, Copy, Debug)]
-pub struct ParityAverage;
+pub struct ParityAverage {
+    kernel: Kernel,
+}
+
+impl ParityAverage {
+    /// Makes the protection with a given form of the dense loops.
+    pub fn new(kernel: Kernel) -> Self {
+        Self { kernel }
+    }
+}
 
 impl Protection for ParityAverage {
     fn id(&self) -> &'static str {
@@ -49,6 +59,11 @@ impl Protection for ParityAverage {
 
     fn syndrome(&self, image: &MemoryImage, word: usize) -> u64 {
         u64::from(weight_parities(image.block(word))) ^ image.check_word(word, BLOCK)
+    }
+
+    /// Clean weights and check bits are those of `parity-zero`.
+    fn dense(&self) -> Option<Dense<'_>> {
+        Some(Dense::new(self.kernel, Code::WeightParity))
     }
 }
 

@@ -65,6 +65,6 @@ impl Protection for ParityZero {
     }
 
     fn dense(&self) -> Option<Dense<'_>> {
-        Some(Dense::new(self.kernel, Code::ParityZero))
+        Some(Dense::new(self.kernel, Code::WeightParity))
     }
 }
