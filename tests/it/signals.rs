@@ -129,7 +129,7 @@ fn a_run_stopped_in_its_middle_goes_on_by_the_printed_command() {
         // A signal between two units leaves nothing begun.
         let kept = begun(&run);
         let of_the_unit =
-            ["3", "1"].map(|of| format!(", {kept} of {of} trials of the unit in work are kept"));
+            ["3", "1"].map(|of| format!(", {kept} of {of} trials of the units in work are kept"));
         let of_the_unit =
             of_the_unit.into_iter().find(|words| said.stderr.contains(words)).unwrap_or_default();
         let expected = format!(
@@ -203,7 +203,7 @@ fn a_stop_in_a_long_unit_loses_no_finished_trial() {
         // What was finished before is taken up, and goes on.
         assert!(told > before && kept >= told, "{kept} kept, {told} told of, {before} before");
         let words =
-            format!("0 of 4 units are stored, {kept} of 100000 trials of the unit in work are kept, no ");
+            format!("0 of 4 units are stored, {kept} of 100000 trials of the units in work are kept, no ");
         assert!(last.contains(&words), "{last}");
         let status = zerospace(folder, &["status", "run"]);
         let counted = format!("\n{kept} of 400000 trials\n");

@@ -1,12 +1,7 @@
 use design::{BitErrorRate, CellSpec, FaultKind, FaultModel, RateTooHigh};
 use inject::ScopedBits;
-use rayon::prelude::*;
 
 use crate::{ChangedTrials, NoChangedTrials, StoredNetwork, Trial, UnknownTensor};
-
-/// Approximate number of flips and storage losses of the trials that are drawn together. Each takes at most 32 bytes,
-/// including the weights that it changes.
-const FLIPS_TOGETHER: f64 = (1 << 21) as f64;
 
 /// Fewest trials, without flips, that a thread draws or records at a time: distributing them then costs little.
 const FEWEST_FOR_A_THREAD: usize = 16;
@@ -89,9 +84,8 @@ impl<'a> CellTrials<'a> {
         }
     }
 
-    /// Draws trials from number `first` on, in the current rayon pool: at least one, at most `most`, and not more than
-    /// fit into some tens of megabytes.
-    pub(crate) fn trials(&self, first: u64, most: u64) -> Vec<Trial> {
+    /// Expected flips of a trial and storage losses, which together are its approximate size.
+    pub(crate) fn flips(&self) -> f64 {
         let flips = match &self.trials {
             Trials::All(kind, bits) => {
                 let sizes = bits.sizes();
@@ -102,12 +96,6 @@ impl<'a> CellTrials<'a> {
                 (bits.data_bits + bits.check_bits) as f64 * self.rate.get()
             }
         };
-        let losses = self.memory.losses().len() as f64;
-        let count = ((FLIPS_TOGETHER / (1.0 + flips + losses)) as u64).clamp(1, most);
-        let offsets = (0..usize::try_from(count).expect("64-bit")).into_par_iter();
-        offsets
-            .with_min_len(fewest_for_a_thread(flips + losses))
-            .map(|offset| self.trial(first + offset as u64))
-            .collect()
+        flips + self.memory.losses().len() as f64
     }
 }

@@ -1,3 +1,4 @@
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use design::{BlockCounts, Metric, TrialRecord};
@@ -86,6 +87,16 @@ pub trait Evaluator {
         1
     }
 
+    /// Returns the classes of the network without faults on blocks of the images, one for each image of a block, where an image's
+    /// class depends on the other images of the block; `None` if it is always that on the whole set.
+    ///
+    /// # Errors
+    /// If the evaluator has no result.
+    fn clean_on(&mut self, blocks: &[Vec<u32>]) -> Result<Option<Vec<Vec<u16>>>, EvaluationError> {
+        let _ = blocks;
+        Ok(None)
+    }
+
     /// True if the outputs are known to be a function of the changes alone. A run tests other evaluators once, and notes the
     /// result ([`records::Determinism`]).
     fn is_deterministic(&self) -> bool {
@@ -120,29 +131,17 @@ pub(crate) struct Score {
 }
 
 impl Reference {
-    /// Checks and counts outputs on a block of the images, or on all; the error says what was expected.
-    fn score_on(&self, block: Option<&[u32]>, outputs: Outputs) -> Result<Score, String> {
-        let (Self::Predictions { labels, clean }, Some(block)) = (self, block) else {
-            return self.score(outputs);
-        };
-        let of_block = |all: &[u16]| block.iter().map(|&image| all[image as usize]).collect::<Vec<u16>>();
-        let Outputs::Predictions(classes) = &outputs else { return self.score(outputs) };
-        let (labels, clean) = (of_block(labels), of_block(clean));
-        let both = classes.iter().zip(&labels).zip(&clean).filter(|((a, b), c)| a == b && b == c);
-        let counts =
-            BlockCounts { clean_correct: agreement(&labels, &clean), both_correct: both.count() as u64 };
-        let score = Self::Predictions { labels, clean }.score(outputs)?;
-        Ok(Score { block: Some(counts), ..score })
-    }
-
-    /// Outputs of the network without faults on a block of the images; `None` with metrics.
-    fn clean_on(&self, block: &[u32]) -> Option<Outputs> {
-        match self {
-            Self::Predictions { clean, .. } => {
-                Some(Outputs::Predictions(block.iter().map(|&image| clean[image as usize]).collect()))
+    /// Checks and counts outputs on a block of the images, whose labels and classes without faults this is.
+    fn score_in_block(&self, outputs: Outputs) -> Result<Score, String> {
+        let block = match (self, &outputs) {
+            (Self::Predictions { labels, clean }, Outputs::Predictions(classes)) => {
+                let both = classes.iter().zip(labels).zip(clean).filter(|((a, b), c)| a == b && b == c);
+                let clean_correct = agreement(labels, clean);
+                Some(BlockCounts { clean_correct, both_correct: both.count() as u64 })
             }
-            Self::Scores(_) => None,
-        }
+            _ => None,
+        };
+        Ok(Score { block, ..self.score(outputs)? })
     }
 
     /// Checks and counts outputs on all images.
@@ -286,16 +285,17 @@ impl Evaluation {
     ) -> (Vec<TrialRecord>, Option<EvaluationError>) {
         let flips =
             numbered.iter().map(|(_, trial)| trial.flips()).sum::<usize>() as f64 / numbered.len() as f64;
-        let block = |number| self.blocks.as_ref().map(|blocks| blocks.block(number));
-        let numbered: Vec<Numbered> =
-            numbered.into_iter().map(|(number, trial)| (number, block(number), trial)).collect();
+        let blocks = match self.blocks(numbered.iter().map(|(number, _)| *number), evaluator) {
+            Ok(blocks) => blocks,
+            Err(error) => return (Vec::new(), Some(error)),
+        };
         let changed: Vec<ChangedTrial<'_>> = numbered
             .iter()
-            .filter(|(_, _, trial)| !trial.changes.is_empty())
-            .map(|(number, images, trial)| ChangedTrial {
+            .filter(|(_, trial)| !trial.changes.is_empty())
+            .map(|(number, trial)| ChangedTrial {
                 number: *number,
                 changes: &trial.changes,
-                images: images.as_deref(),
+                images: blocks.get(number).map(|block| &block.images[..]),
             })
             .collect();
         let (outputs, mut error) = match changed.is_empty() {
@@ -309,19 +309,20 @@ impl Evaluation {
             },
         };
         let mut outputs = outputs.into_iter();
-        let with_outputs = numbered.into_iter().map_while(|(number, images, trial)| {
-            let given = match trial.changes.is_empty() {
-                true => images.as_ref().and_then(|images| self.reference.clean_on(images)),
-                false => Some(outputs.next()?),
-            };
-            Some(((number, images, trial), given))
+        let with_outputs = numbered.into_iter().map_while(|(number, trial)| {
+            let given = if trial.changes.is_empty() { None } else { Some(outputs.next()?) };
+            Some((number, trial, given))
         });
-        let with_outputs: Vec<(Numbered, Option<Outputs>)> = with_outputs.collect();
-        let record = |((number, images, trial), outputs): (Numbered, Option<Outputs>)| {
+        let with_outputs: Vec<(u64, Trial, Option<Outputs>)> = with_outputs.collect();
+        let record = |(number, trial, outputs): (u64, Trial, Option<Outputs>)| {
+            let block = blocks.get(&number);
             let score = match outputs {
-                None => self.clean.clone(),
+                None => block.map_or(&self.clean, |block| &block.clean).clone(),
                 Some(outputs) => {
-                    let score = self.reference.score_on(images.as_deref(), outputs);
+                    let score = match block {
+                        Some(block) => block.reference.score_in_block(outputs),
+                        None => self.reference.score(outputs),
+                    };
                     score.map_err(|message| EvaluationError::new(number, message))?
                 }
             };
@@ -341,10 +342,40 @@ impl Evaluation {
         }
         (records, error)
     }
+
+    /// The blocks of trials by their numbers; none if trials see all images.
+    fn blocks(
+        &self,
+        numbers: impl Iterator<Item = u64>,
+        evaluator: &mut dyn Evaluator,
+    ) -> Result<BTreeMap<u64, Block>, EvaluationError> {
+        let (Some(blocks), Reference::Predictions { labels, clean }) = (&self.blocks, &self.reference) else {
+            return Ok(BTreeMap::new());
+        };
+        let numbers: BTreeSet<u64> = numbers.collect();
+        let images: Vec<Vec<u32>> = numbers.iter().map(|number| blocks.block(*number)).collect();
+        let own = evaluator.clean_on(&images)?;
+        let block = |(place, (number, images)): (usize, (u64, Vec<u32>))| {
+            let of_block =
+                |all: &[u16]| images.iter().map(|&image| all[image as usize]).collect::<Vec<u16>>();
+            let clean = own.as_ref().map_or_else(|| of_block(clean), |own| own[place].clone());
+            let reference = Reference::Predictions { labels: of_block(labels), clean: clean.clone() };
+            let clean = reference.score_in_block(Outputs::Predictions(clean));
+            (number, Block { reference, clean: clean.expect("one prediction an image"), images })
+        };
+        let numbered: Vec<(u64, Vec<u32>)> = numbers.into_iter().zip(images).collect();
+        Ok(numbered.into_par_iter().enumerate().map(block).collect::<Vec<_>>().into_iter().collect())
+    }
 }
 
-/// Number of a trial, the images that it sees if not all, and its changes.
-type Numbered = (u64, Option<Vec<u32>>, Trial);
+/// The block of images that a trial sees.
+struct Block {
+    images: Vec<u32>,
+    /// Labels and fault-free classes of these images.
+    reference: Reference,
+    /// Fields of the record of a trial in which no weight changed.
+    clean: Score,
+}
 
 /// Number of equal entries.
 fn agreement(a: &[u16], b: &[u16]) -> u64 {

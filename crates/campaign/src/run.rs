@@ -1,9 +1,9 @@
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
 use design::{CellId, CellSpec, ProtectionName, TrialRecord};
 use rayon::prelude::*;
-use records::{Determinism, Part, PlannedCell, Rejected, Store, StoreError, Unit};
+use records::{Determinism, Manifest, Part, PlannedCell, Rejected, Store, StoreError, Unit};
 
 use crate::work::{OpenUnit, Work};
 use crate::{CellTrials, Evaluation, EvaluationError, Evaluator, Network, Shard, StoredNetwork};
@@ -42,9 +42,9 @@ pub struct Progress<'a> {
 pub enum RunControl {
     /// Continue.
     Continue,
-    /// Write the finished trials of the current unit to the disk, so that a kill does not lose them, and continue.
+    /// Write the finished trials of the units in work to the disk, so that a kill does not lose them, and continue.
     Save,
-    /// Write the finished trials of the current unit to the disk, and stop.
+    /// Write the finished trials of the units in work to the disk, and stop.
     Stop,
 }
 
@@ -59,7 +59,7 @@ pub struct RunOutcome {
     pub spared: usize,
     /// Units that are left because the run was told to stop.
     pub left: usize,
-    /// Kept trials and all trials of the unit that was current when the run was told to stop.
+    /// Kept trials and all trials of the units that were in work when the run was told to stop.
     pub begun: Option<(u64, u64)>,
     /// Damaged or foreign parts that were set aside; those of this plan were computed again.
     pub set_aside: Vec<Rejected>,
@@ -101,7 +101,7 @@ impl RunError {
 
 /// Computes the units of a shard that the run directory lacks and stores each unit when it is finished. Existing units of
 /// the plan are kept, and so are the first trials of begun units ([`Store::keep`]); a kill loses only those trials of the
-/// current unit that `control` did not ask to save. Units that the plan's stop rule makes unnecessary are left out, as soon as
+/// units in work that `control` did not ask to save. Units that the plan's stop rule makes unnecessary are left out, as soon as
 /// the parts that show it exist.
 ///
 /// Before the first unit, `run` computes one trial of every network, the first trial of its first cell of highest rate, and
@@ -137,21 +137,17 @@ pub fn run(
     let mut done = total - missing.iter().map(left).sum::<u64>();
 
     let cells: BTreeMap<&CellId, &PlannedCell> = manifest.cells.iter().map(|c| (&c.id, c)).collect();
-    let mut memories = Memories::default();
+    let memories = Memories::of_cells(&manifest.cells);
     let mut stops = Stops { store, known: scan.done };
     let mut missing = missing.into_iter().peekable();
     let mut work = Work::default();
     let (mut compared, mut together) = (false, 1);
     loop {
         while !work.is_drawn(together) {
-            let cell = if let Some(open) = work.undrawn() {
-                open.cell
-            } else {
-                let Some(unit) = missing.peek() else { break };
+            while let Some(unit) = missing.peek() {
                 let cell = cells[&unit.cell];
-                if let Some(OpenUnit { cell: current, .. }) = work.current() {
-                    // A stop rule needs the results of the units before this one.
-                    if manifest.stop.is_some() || current.spec.network != cell.spec.network {
+                if let Some(first) = work.first() {
+                    if first.cell.spec.network != cell.spec.network || !fits(manifest, &work, unit) {
                         break;
                     }
                 } else if control() == RunControl::Stop {
@@ -167,33 +163,47 @@ pub fn run(
                 }
                 if !compared {
                     for cell in canaries(&manifest.cells) {
-                        compare_canary(store, cell, &mut memories, subjects)?;
+                        compare_canary(store, cell, &memories, subjects)?;
                     }
                     compared = true;
                     on_progress(Progress { done, total, units: 0, unkept: 0, cell });
                 }
-                work.open(unit, cell, records);
-                cell
-            };
-            let (memory, subject) = memories.of(&cell.spec, subjects)?;
-            together = subject.evaluator.together().max(1);
-            work.draw(&CellTrials::new(memory, &cell.spec).map_err(|e| RunError::of(&cell.spec, e))?);
+                let (memory, subject) = memories.of(&cell.spec, subjects)?;
+                together = subjects[subject].evaluator.together().max(1);
+                let trials = CellTrials::new(memory, &cell.spec).map_err(|e| RunError::of(&cell.spec, e))?;
+                work.open(unit, cell, trials, records);
+            }
+            if work.all_drawn() {
+                break;
+            }
+            work.draw();
         }
 
-        let Some(OpenUnit { unit, cell, records, kept, .. }) = work.current() else { return Ok(outcome) };
+        let Some(OpenUnit { cell, .. }) = work.first() else { return Ok(outcome) };
         let (_, subject) = memories.of(&cell.spec, subjects)?;
+        let subject = &mut subjects[subject];
         let control = control();
-        if control != RunControl::Continue && records.len() > *kept {
-            store.keep(&part(cell, unit.first, subject, records.clone()))?;
-            *kept = records.len();
+        if control != RunControl::Continue {
+            keep(store, &mut work, subject)?;
         }
         if control == RunControl::Stop {
-            outcome.begun = (*kept > 0).then_some((*kept as u64, unit.count));
+            let begun = work.open_units().filter(|open| open.kept > 0);
+            outcome.begun = begun
+                .map(|open| (open.kept as u64, open.unit.count))
+                .reduce(|(kept, trials), (more, of)| (kept + more, trials + of));
             return Ok(outcome);
         }
-        let (new, failed) = subject.evaluation.records_before_error(work.take(together), subject.evaluator);
+        together = subject.evaluator.together().max(1);
+        let taken = work.take(together);
+        let of: Vec<(usize, &PlannedCell)> =
+            taken.iter().map(|drawn| (drawn.unit, work.unit_of(drawn).cell)).collect();
+        let numbered = taken.into_iter().map(|drawn| (drawn.number, drawn.trial)).collect();
+        let (new, failed) = subject.evaluation.records_before_error(numbered, subject.evaluator);
         done += new.len() as u64;
-        work.add(new);
+        let without_record = of.get(new.len()).map(|(_, cell)| *cell);
+        for (record, (unit, _)) in new.into_iter().zip(of) {
+            work.add(unit, record);
+        }
         let parts: Vec<(&PlannedCell, Part)> = work
             .finished()
             .into_iter()
@@ -207,21 +217,33 @@ pub fn run(
         let last = parts.last().map(|(cell, _)| *cell);
         parts.into_iter().for_each(|(_, part)| stops.know(part));
 
-        let unkept = match work.current() {
-            None => 0,
-            Some(OpenUnit { unit, cell, records, kept, .. }) => {
-                if let Some(error) = failed {
-                    if records.len() > *kept {
-                        store.keep(&part(cell, unit.first, subject, std::mem::take(records)))?;
-                    }
-                    return Err(RunError::evaluator(&cell.spec, error));
-                }
-                (records.len() - *kept) as u64
-            }
-        };
-        let cell = last.or(work.current().map(|open| open.cell)).expect("a trial was taken from a unit");
+        if let (Some(error), Some(cell)) = (failed, without_record) {
+            keep(store, &mut work, subject)?;
+            return Err(RunError::evaluator(&cell.spec, error));
+        }
+        let unkept = work.open_units().map(|open| (open.records.len() - open.kept) as u64).sum();
+        let cell = last.or(work.first().map(|open| open.cell)).expect("a trial was taken from a unit");
         on_progress(Progress { done, total, units: outcome.computed, unkept, cell });
     }
+}
+
+/// Returns true if a unit can be begun beside those in work, which are of its network. Units with the same trials are in work
+/// together if trials see blocks of the images, and a stop rule needs the results of the cell's units before this one.
+fn fits(manifest: &Manifest, work: &Work<'_>, unit: &Unit) -> bool {
+    let same_trials = || work.first().is_some_and(|open| open.unit.first == unit.first);
+    let more = work.all_drawn() || manifest.images_per_trial().is_some() && same_trials();
+    more && (manifest.stop.is_none() || !work.has(&unit.cell))
+}
+
+/// Writes the finished trials of the units in work to the disk.
+fn keep(store: &Store, work: &mut Work<'_>, subject: &NetworkUnderTest<'_>) -> Result<(), StoreError> {
+    for OpenUnit { unit, cell, records, kept, .. } in work.open_units() {
+        if records.len() > *kept {
+            store.keep(&part(cell, unit.first, subject, records.clone()))?;
+            *kept = records.len();
+        }
+    }
+    Ok(())
 }
 
 fn part(cell: &PlannedCell, first: u64, subject: &NetworkUnderTest<'_>, trials: Vec<TrialRecord>) -> Part {
@@ -239,10 +261,11 @@ fn part(cell: &PlannedCell, first: u64, subject: &NetworkUnderTest<'_>, trials: 
 fn compare_canary<'a>(
     store: &Store,
     cell: &PlannedCell,
-    memories: &mut Memories<'a>,
+    memories: &Memories<'a>,
     subjects: &mut [NetworkUnderTest<'a>],
 ) -> Result<(), RunError> {
     let (memory, subject) = memories.of(&cell.spec, subjects)?;
+    let subject = &mut subjects[subject];
     let cell_trials = CellTrials::new(memory, &cell.spec).map_err(|e| RunError::of(&cell.spec, e))?;
     let trusted = subject.evaluator.is_deterministic();
     let changed = |number: &u64| !cell_trials.trial(*number).changes.is_empty();
@@ -289,37 +312,50 @@ fn canaries(cells: &[PlannedCell]) -> Vec<&PlannedCell> {
     canaries
 }
 
-/// The stored networks by network and protection, each with the number of its subject.
-#[derive(Default)]
-struct Memories<'a>(BTreeMap<(String, ProtectionName), (StoredNetwork<'a>, usize)>);
+/// The stored networks by network and protection, each with the number of its subject; made at the first request.
+struct Memories<'a>(BTreeMap<(String, ProtectionName), OnceCell<(StoredNetwork<'a>, usize)>>);
 
 impl<'a> Memories<'a> {
-    /// Returns the memory and the subject of a cell; makes the memory at the first request.
-    fn of<'s>(
-        &mut self,
+    /// Place for the memories of all cells.
+    fn of_cells(cells: &[PlannedCell]) -> Self {
+        let key = |cell: &PlannedCell| (cell.spec.network.clone(), cell.spec.protection.clone());
+        Self(cells.iter().map(|cell| (key(cell), OnceCell::new())).collect())
+    }
+
+    /// Returns the memory and the number of the subject of a cell.
+    fn of(
+        &self,
         spec: &CellSpec,
-        subjects: &'s mut [NetworkUnderTest<'a>],
-    ) -> Result<(&StoredNetwork<'a>, &'s mut NetworkUnderTest<'a>), RunError> {
-        let (memory, subject) = match self.0.entry((spec.network.clone(), spec.protection.clone())) {
-            Entry::Occupied(stored) => stored.into_mut(),
-            Entry::Vacant(place) => {
-                let subject =
-                    subjects.iter().position(|s| s.network.digest == spec.network).ok_or_else(|| {
-                        RunError::of(spec, format!("no network has the content hash {}", spec.network))
-                    })?;
-                let protection = ecc::by_id(&spec.protection).map_err(|e| RunError::of(spec, e))?;
-                let sees =
-                    [spec.evaluation.images_per_trial, subjects[subject].evaluation.images_per_trial()];
-                if sees[0] != sees[1] {
-                    let [planned, given] = sees.map(|images| images.map_or("all".into(), |n| n.to_string()));
-                    let reason = format!("the evaluation gives a trial {given} images, expected {planned}");
-                    return Err(RunError::of(spec, reason));
-                }
-                let memory = StoredNetwork::new(subjects[subject].network, protection);
-                place.insert((memory.map_err(|e| RunError::of(spec, e))?, subject))
+        subjects: &[NetworkUnderTest<'a>],
+    ) -> Result<(&StoredNetwork<'a>, usize), RunError> {
+        let place = &self.0[&(spec.network.clone(), spec.protection.clone())];
+        let (memory, subject) = match place.get() {
+            Some(made) => made,
+            None => {
+                let made = Self::made(spec, subjects)?;
+                place.get_or_init(|| made)
             }
         };
-        Ok((memory, &mut subjects[*subject]))
+        Ok((memory, *subject))
+    }
+
+    fn made(
+        spec: &CellSpec,
+        subjects: &[NetworkUnderTest<'a>],
+    ) -> Result<(StoredNetwork<'a>, usize), RunError> {
+        let subject = subjects
+            .iter()
+            .position(|s| s.network.digest == spec.network)
+            .ok_or_else(|| RunError::of(spec, format!("no network has the content hash {}", spec.network)))?;
+        let protection = ecc::by_id(&spec.protection).map_err(|e| RunError::of(spec, e))?;
+        let sees = [spec.evaluation.images_per_trial, subjects[subject].evaluation.images_per_trial()];
+        if sees[0] != sees[1] {
+            let [planned, given] = sees.map(|images| images.map_or("all".into(), |n| n.to_string()));
+            let reason = format!("the evaluation gives a trial {given} images, expected {planned}");
+            return Err(RunError::of(spec, reason));
+        }
+        let memory = StoredNetwork::new(subjects[subject].network, protection);
+        Ok((memory.map_err(|e| RunError::of(spec, e))?, subject))
     }
 }
 

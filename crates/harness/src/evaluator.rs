@@ -4,7 +4,7 @@ use anyhow::anyhow;
 use campaign::{ChangedTrial, Evaluation, EvaluationError, Evaluator, Outputs};
 use data::ImageSet;
 use graph::{ModelSpec, WeightChange};
-use infer::{Baseline, BlockBaseline, DynamicNetwork, Inputs, Network};
+use infer::{Baseline, BlockBaseline, BlockTrial, DynamicNetwork, Inputs, Network};
 use quant::{Activations, Checkpoint};
 
 /// A compiled int8 network.
@@ -86,7 +86,10 @@ enum Kind<'a> {
         together: usize,
     },
     /// Each trial sees a block of the images.
-    Blocks(BlockBaseline<'a>),
+    Blocks {
+        baseline: BlockBaseline<'a>,
+        together: usize,
+    },
     /// Each trial is a full pass: a change reaches every image of its batch through the ranges.
     Dynamic {
         network: DynamicNetwork,
@@ -126,21 +129,21 @@ impl<'a> Int8<'a> {
     }
 
     /// Compiles a checkpoint for trials that each see a block of the images, and computes its fault-free predictions on all.
-    /// `memory` limits the clean activations of blocks that are kept, in bytes; `done` is as for [`Int8::new`].
+    /// `done` is as for [`Int8::new`].
     ///
     /// # Errors
     /// As [`Int8::new`]; if the activation ranges are those of batches, of which blocks would be others.
     pub fn in_blocks(
         checkpoint: &Checkpoint,
         images: &'a ImageSet,
-        memory: usize,
         done: &(dyn Fn(usize) + Sync),
     ) -> anyhow::Result<Self> {
         check_blocks(checkpoint)?;
         match CompiledNetwork::new(checkpoint, images)? {
             CompiledNetwork::Static(network) => {
                 let inputs = network.prepare(images.pixels())?;
-                Ok(Self(Kind::Blocks(BlockBaseline::new(network, inputs, memory, done))))
+                let baseline = BlockBaseline::new(network, inputs, done);
+                Ok(Self(Kind::Blocks { baseline, together: rayon::current_num_threads() }))
             }
             CompiledNetwork::Dynamic(_) => unreachable!("checked above"),
         }
@@ -150,7 +153,7 @@ impl<'a> Int8<'a> {
     pub fn clean(&self) -> &[u16] {
         match &self.0 {
             Kind::Static { baseline, .. } => baseline.clean(),
-            Kind::Blocks(baseline) => baseline.clean(),
+            Kind::Blocks { baseline, .. } => baseline.clean(),
             Kind::Dynamic { clean, .. } => clean,
         }
     }
@@ -166,7 +169,7 @@ impl<'a> Int8<'a> {
     /// Sets the number of trials that a call evaluates together; the initial number is that of the threads of the rayon pool.
     /// A caller with a clock bounds the time of a call with it. Predictions do not depend on it.
     pub fn set_together(&mut self, trials: usize) {
-        if let Kind::Static { together, .. } = &mut self.0 {
+        if let Kind::Static { together, .. } | Kind::Blocks { together, .. } = &mut self.0 {
             *together = trials;
         }
     }
@@ -176,7 +179,7 @@ impl<'a> Int8<'a> {
     pub fn keeps_all_images(&self) -> bool {
         match &self.0 {
             Kind::Static { baseline, .. } => baseline.images_kept() == baseline.clean().len(),
-            Kind::Blocks(_) | Kind::Dynamic { .. } => true,
+            Kind::Blocks { .. } | Kind::Dynamic { .. } => true,
         }
     }
 }
@@ -186,12 +189,16 @@ impl Evaluator for Int8<'_> {
         let changes: Vec<&[WeightChange]> = trials.iter().map(|trial| trial.changes).collect();
         let predictions: Vec<Vec<u16>> = match &mut self.0 {
             Kind::Static { baseline, .. } => baseline.predict(&changes),
-            Kind::Blocks(baseline) => {
-                let block = |trial: &ChangedTrial<'_>| {
-                    let images = trial.images.expect("the evaluation has blocks of images");
-                    baseline.predict(images, trial.changes)
+            Kind::Blocks { baseline, .. } => {
+                let all: Vec<u32> = match trials.iter().any(|trial| trial.images.is_none()) {
+                    true => (0..).take(baseline.clean().len()).collect(),
+                    false => Vec::new(),
                 };
-                trials.iter().map(block).collect()
+                let blocks = trials.iter().map(|ChangedTrial { images, changes, .. }| {
+                    let images = images.unwrap_or(&all);
+                    BlockTrial { images, changes }
+                });
+                baseline.predict(&blocks.collect::<Vec<_>>())
             }
             Kind::Dynamic { network, inputs, .. } => {
                 changes.iter().map(|changes| network.predict(inputs, changes)).collect()
@@ -208,7 +215,8 @@ impl Evaluator for Int8<'_> {
         match &self.0 {
             Kind::Static { together, .. } if self.keeps_all_images() => *together,
             Kind::Static { together, .. } => (*together).max(FEWEST_TOGETHER),
-            Kind::Blocks(_) | Kind::Dynamic { .. } => 1,
+            Kind::Blocks { together, .. } => *together,
+            Kind::Dynamic { .. } => 1,
         }
     }
 }

@@ -325,7 +325,7 @@ impl LoadedExperiment {
             let blocks = self.experiment.images_per_trial();
             let made = match blocks {
                 None => Int8::new(checkpoint, images, memory, &done),
-                Some(_) => Int8::in_blocks(checkpoint, images, memory, &done),
+                Some(_) => Int8::in_blocks(checkpoint, images, &done),
             };
             let evaluator =
                 made.with_context(|| model.checkpoint.display().to_string()).map_err(Failure::Input)?;

@@ -127,7 +127,8 @@ pub fn measure_fault_free(
             .map_err(Failure::Input)?;
         let trial = Trial { changes: memory.losses().to_vec(), ..Trial::default() };
         let ReadyNetwork { evaluator, evaluation } = &mut ready[place];
-        let records = evaluation.records(0, vec![trial], evaluator);
+        let on_all_images = evaluation.clone().in_blocks(cell.seed, None);
+        let records = on_all_images.records(0, vec![trial], evaluator);
         let mut records = records.with_context(|| cell.label()).map_err(Failure::Input)?;
         let record = records.pop().expect("a record for each trial");
         stored.push(Stored {

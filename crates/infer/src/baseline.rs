@@ -78,15 +78,8 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Runs the clean network on the images of a batch and keeps their levels. `found` gets the logits.
-    pub(crate) fn clean(network: &Network, pixels: &[u8], found: impl FnOnce(&[f32])) -> Self {
-        let mut batch = Self::default();
-        batch.fill(network, pixels, found);
-        batch
-    }
-
     /// Replaces the levels by those that the clean network computes on other images. `found` gets the logits.
-    fn fill(&mut self, network: &Network, pixels: &[u8], found: impl FnOnce(&[f32])) {
+    pub(crate) fn fill(&mut self, network: &Network, pixels: &[u8], found: impl FnOnce(&[f32])) {
         let (steps, levels) = (&network.compiled.steps, &mut self.levels);
         let images = pixels.len() / network.compiled.input.len();
         levels.resize_with(steps.len(), Vec::new);
@@ -324,7 +317,7 @@ fn batch_of(index: usize, batch: usize, images: &Range<usize>) -> Range<usize> {
 }
 
 /// Returns the number of bytes of a step's levels for a batch of images.
-pub(crate) fn kept_bytes(step: &Step, images: usize) -> usize {
+fn kept_bytes(step: &Step, images: usize) -> usize {
     match step.target {
         Target::Slot(_) => images * step.frame.len() + SLACK,
         Target::Logits => 0,
@@ -352,9 +345,22 @@ impl Changed {
         Self { any, places, dense_from, last_changed }
     }
 
-    /// True if all layers are computed completely, so that clean levels save nothing.
-    pub(crate) fn is_dense(&self, compiled: &Compiled) -> bool {
-        compiled.layers.first().is_some_and(|&first| self.dense_from <= first)
+    /// Share of the network's products that clean levels save, as an estimate: those of the layers before the first changed
+    /// one, and half of those from there to the layers that are computed completely.
+    pub(crate) fn saved(&self, compiled: &Compiled) -> f64 {
+        let first_changed = self.any.iter().position(|any| *any).unwrap_or(self.any.len());
+        let (mut saved, mut all) = (0.0, 0.0);
+        for (tensor, &step) in compiled.layers.iter().enumerate() {
+            let shape = compiled.layer(tensor).shape();
+            let products = (shape.weights() * shape.output.pixels()) as f64;
+            all += products;
+            if step < first_changed {
+                saved += products;
+            } else if step < self.dense_from {
+                saved += products / 2.0;
+            }
+        }
+        saved / all
     }
 }
 

@@ -1,11 +1,14 @@
 //! Runs trials that each see a block of the images.
 //!
-//! Campaigns ask for a block again and again: every protection and rate has a trial with it. The clean levels of a block are
-//! therefore kept, as far as memory allows, from the second trial on, and further trials compute only what their changes reach,
-//! like those of a [`crate::Baseline`]. A block that is seen once costs one full pass, and a kept block one more.
+//! A campaign has trials with the same block: every protection and rate has one. Trials of a call that see the same block share its
+//! clean levels, and compute only what their changes reach, like those of a [`crate::Baseline`]. The levels are computed only where
+//! the trials save more than that costs, and are dropped when the trials have run: a thread keeps those of one batch of
+//! images.
 //!
-//! If there is no room, a kept block gives way that no trial has used since the new block was first seen. So blocks
-//! that are used in turns and exceed the memory do not drive each other out: some stay, and the others run in full.
+//! # Threads
+//!
+//! Each thread of the rayon pool has a copy of the weights and takes whole trials, or all trials that share levels. A trial that
+//! takes part in nothing shared, and for which other threads have no further work, is divided over its images.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -13,55 +16,50 @@ use std::sync::Mutex;
 use graph::WeightChange;
 use rayon::prelude::*;
 
-use crate::baseline::{Batch, Changed, Trial, kept_bytes};
+use crate::baseline::{Batch, Changed, Trial};
 use crate::conv::Layers;
 use crate::network::{Inputs, Network};
 
-/// Largest number of blocks that were seen once and are remembered by their images.
-const REMEMBERED: usize = 1 << 10;
+/// A trial on some of the images.
+#[derive(Clone, Copy, Debug)]
+pub struct BlockTrial<'a> {
+    /// Indices of the images that it sees.
+    pub images: &'a [u32],
+    /// Changed weights.
+    pub changes: &'a [WeightChange],
+}
 
 /// A network and its images, of which each trial sees some.
 #[derive(Debug)]
 pub struct BlockBaseline<'a> {
-    network: Network,
+    /// The network, and copies for further threads, from the first call that can use them on.
+    networks: Vec<Network>,
     inputs: Inputs<'a>,
     /// Logits of the clean network, image by image.
     logits: Vec<f32>,
     clean: Vec<u16>,
-    /// Bytes of levels that may be kept.
-    memory: usize,
-    /// Number of trials so far.
-    now: u64,
-    kept: HashMap<Vec<u32>, Block>,
-    /// Blocks that are not kept, each with the trial that saw it last.
-    seen: HashMap<Vec<u32>, u64>,
 }
 
-/// A block whose clean levels are kept.
-#[derive(Debug)]
-struct Block {
-    pixels: Vec<u8>,
-    logits: Vec<f32>,
-    /// Number of images of a batch.
-    batch: usize,
-    batches: Vec<Mutex<Batch>>,
-    bytes: usize,
-    /// Trial that used it last.
-    used: u64,
+/// Trials that run one after the other on a thread.
+struct Task<'a, 'o> {
+    images: &'a [u32],
+    /// Changed weights of each trial, with the place of its classes.
+    trials: Vec<(&'a [WeightChange], Changed, &'o mut Vec<u16>)>,
+    /// True if they share the clean levels.
+    shares: bool,
 }
 
 impl<'a> BlockBaseline<'a> {
-    /// Runs the clean network on all images. Trials may then keep `memory` bytes of the levels of their blocks. Calls
-    /// `done` with the number of images finished since the last call.
+    /// Runs the clean network on all images. Calls `done` with the number of images finished since the last call.
     ///
     /// # Panics
     /// Panics if `inputs` were prepared for another image size.
-    pub fn new(network: Network, inputs: Inputs<'a>, memory: usize, done: &(dyn Fn(usize) + Sync)) -> Self {
+    pub fn new(network: Network, inputs: Inputs<'a>, done: &(dyn Fn(usize) + Sync)) -> Self {
         let mut logits = vec![0.0; inputs.len() * network.classes()];
         let mut clean = vec![0; inputs.len()];
         network.logits_of(&inputs, 0..inputs.len(), &mut logits, done);
         network.classify(&logits, &mut clean);
-        Self { network, inputs, logits, clean, memory, now: 0, kept: HashMap::new(), seen: HashMap::new() }
+        Self { networks: vec![network], inputs, logits, clean }
     }
 
     /// Classes predicted with the checkpoint's weights, one for each image of the set.
@@ -69,113 +67,95 @@ impl<'a> BlockBaseline<'a> {
         &self.clean
     }
 
-    /// Number of blocks whose levels are kept.
-    pub fn blocks_kept(&self) -> usize {
-        self.kept.len()
-    }
-
-    /// True if the levels of the block of these images are kept.
-    pub fn keeps(&self, images: &[u32]) -> bool {
-        self.kept.contains_key(images)
-    }
-
-    /// Predicts the class of each image of a block, given by indices, with some weights changed, like [`Network::predict`].
+    /// Predicts the class of each image that a trial sees, for several trials, like [`Network::predict`].
     ///
     /// # Panics
     /// Panics if there is no image of an index, or if a change names a weight that does not exist.
-    pub fn predict(&mut self, images: &[u32], changes: &[WeightChange]) -> Vec<u16> {
-        self.now += 1;
-        let changed = Changed::new(&self.network.compiled, changes);
-        if !changed.is_dense(&self.network.compiled) && !self.kept.contains_key(images) {
-            self.keep_if_seen(images);
+    pub fn predict(&mut self, trials: &[BlockTrial<'_>]) -> Vec<Vec<u16>> {
+        let mut classes: Vec<Vec<u16>> = trials.iter().map(|trial| vec![0; trial.images.len()]).collect();
+        let tasks = Mutex::new(self.tasks(trials, &mut classes));
+        let threads = rayon::current_num_threads().min(tasks.lock().expect("it is new").len());
+        while self.networks.len() < threads {
+            self.networks.push(self.networks[0].copy());
         }
-        let Self { network, inputs, now, kept, .. } = self;
-        match kept.get_mut(images) {
-            Some(block) => {
-                block.used = *now;
-                network.changed(changes, |network| block.predict(network, &changed))
+        let Self { networks, inputs, logits, .. } = self;
+        networks[..threads].par_iter_mut().with_max_len(1).for_each(|network| {
+            let mut levels = Batch::default();
+            loop {
+                let mut waiting = tasks.lock().expect("no thread panics while it holds the lock");
+                let Some(task) = waiting.pop() else { break };
+                let alone = waiting.len() + 1 < threads;
+                drop(waiting);
+                match task.shares {
+                    true => task.run_shared(network, inputs, logits, &mut levels),
+                    false => task.run_in_full(network, inputs, alone),
+                }
             }
-            None => {
-                let pixels = inputs.gathered(images);
-                let inputs = network.prepare(&pixels).expect("whole images");
-                network.predict(&inputs, changes)
-            }
-        }
+        });
+        classes
     }
 
-    /// Keeps the clean levels of a block that was seen before, if there is room, and otherwise notes that it was seen.
-    fn keep_if_seen(&mut self, images: &[u32]) {
-        let batch = self.network.batch(images.len()).max(1);
-        let steps = &self.network.compiled.steps;
-        let bytes: usize = images
-            .chunks(batch)
-            .map(|part| steps.iter().map(|step| kept_bytes(step, part.len())).sum::<usize>())
-            .sum();
-        if let Some(first) = self.seen.get(images).copied() {
-            while self.bytes() + bytes > self.memory {
-                let unused = self.kept.iter().filter(|(_, block)| block.used < first);
-                let Some(oldest) = unused.min_by_key(|(_, block)| block.used).map(|(key, _)| key.clone())
-                else {
-                    break;
-                };
-                self.kept.remove(&oldest);
+    /// Divides trials into tasks, the last of which is to run first.
+    fn tasks<'t, 'o>(&self, trials: &[BlockTrial<'t>], classes: &'o mut [Vec<u16>]) -> Vec<Task<'t, 'o>> {
+        let compiled = &self.networks[0].compiled;
+        let mut blocks: Vec<Task<'t, 'o>> = Vec::new();
+        let mut places: HashMap<&[u32], usize> = HashMap::new();
+        for (BlockTrial { images, changes }, classes) in trials.iter().zip(classes) {
+            let place = *places.entry(images).or_insert_with(|| {
+                blocks.push(Task { images, trials: Vec::new(), shares: true });
+                blocks.len() - 1
+            });
+            blocks[place].trials.push((changes, Changed::new(compiled, changes), classes));
+        }
+        let (mut shared, mut alone) = (Vec::new(), Vec::new());
+        for Task { images, trials, .. } in blocks {
+            let saved = |(_, changed, _): &(_, Changed, _)| changed.saved(compiled);
+            let pays = trials.iter().map(saved).sum::<f64>() > 1.0;
+            let (sparse, dense): (Vec<_>, Vec<_>) =
+                trials.into_iter().partition(|trial| pays && saved(trial) > 0.0);
+            if !sparse.is_empty() {
+                shared.push(Task { images, trials: sparse, shares: true });
             }
-            if self.bytes() + bytes <= self.memory {
-                self.seen.remove(images);
-                let block = self.clean_block(images, batch, bytes);
-                self.kept.insert(images.to_vec(), block);
-                return;
-            }
+            alone.extend(dense.into_iter().map(|trial| Task { images, trials: vec![trial], shares: false }));
         }
-        if self.seen.len() >= REMEMBERED
-            && let Some(oldest) = self.seen.iter().min_by_key(|(_, seen)| **seen).map(|(key, _)| key.clone())
-        {
-            self.seen.remove(&oldest);
-        }
-        self.seen.insert(images.to_vec(), self.now);
-    }
-
-    /// Bytes of the kept levels.
-    fn bytes(&self) -> usize {
-        self.kept.values().map(|block| block.bytes).sum()
-    }
-
-    /// Runs the clean network on a block and keeps its levels.
-    fn clean_block(&self, images: &[u32], batch: usize, bytes: usize) -> Block {
-        let Self { network, inputs, logits, now, .. } = self;
-        let (pixels, classes) = (inputs.gathered(images), network.classes());
-        let of_image = |&image: &u32| &logits[image as usize * classes..][..classes];
-        let clean = |pixels: &[u8]| Mutex::new(Batch::clean(network, pixels, |_| ()));
-        let image = pixels.len() / images.len().max(1);
-        Block {
-            logits: images.iter().flat_map(of_image).copied().collect(),
-            batches: pixels.par_chunks((batch * image).max(1)).map(clean).collect(),
-            pixels,
-            batch,
-            bytes,
-            used: *now,
-        }
+        // The long tasks begin first, so that the threads end at about the same time.
+        alone.extend(shared);
+        alone
     }
 }
 
-impl Block {
-    /// Classes of the block's images in a trial whose weights the network has.
-    fn predict(&self, network: &Network, changed: &Changed) -> Vec<u16> {
-        let classes = network.classes();
-        let images = self.logits.len() / classes;
-        let mut predicted = vec![0; images];
-        let pixels = self.pixels.par_chunks(self.batch * (self.pixels.len() / images));
-        let logits = self.logits.par_chunks(self.batch * classes);
-        let output = predicted.par_chunks_mut(self.batch);
-        self.batches.par_iter().zip(pixels).zip(logits).zip(output).for_each(
-            |(((kept, pixels), clean), output)| {
-                let mut kept = kept.lock().expect("no thread panics while it holds the lock");
-                let mut trial = Trial::new(network, changed, &mut kept, pixels, clean);
-                trial.run();
-                network.classify(trial.logits(), output);
-                trial.finish();
-            },
-        );
-        predicted
+impl Task<'_, '_> {
+    /// Runs each trial completely; `divided` over the threads of the pool by images.
+    fn run_in_full(self, network: &mut Network, inputs: &Inputs<'_>, divided: bool) {
+        let batch = if divided { network.batch(self.images.len()) } else { network.compiled.batch };
+        for (changes, _, classes) in self.trials {
+            network.changed(changes, |network| {
+                let parts = classes.par_chunks_mut(batch).with_max_len(1).zip(self.images.par_chunks(batch));
+                parts.for_each(|(classes, images)| {
+                    let pixels = inputs.gathered(images);
+                    network.run_batch(&pixels, |_, _, _| {}, |logits| network.classify(logits, classes));
+                });
+            });
+        }
+    }
+
+    /// Runs the clean network and the trials, batch by batch.
+    fn run_shared(mut self, network: &mut Network, inputs: &Inputs<'_>, logits: &[f32], levels: &mut Batch) {
+        let (batch, classes) = (network.compiled.batch, network.classes());
+        for (number, images) in self.images.chunks(batch).enumerate() {
+            let pixels = inputs.gathered(images);
+            levels.fill(network, &pixels, |_| ());
+            let of_image = |&image: &u32| &logits[image as usize * classes..][..classes];
+            let clean: Vec<f32> = images.iter().flat_map(of_image).copied().collect();
+            for (changes, changed, predicted) in &mut self.trials {
+                let predicted = &mut predicted[number * batch..][..images.len()];
+                network.changed(changes, |network| {
+                    let mut trial = Trial::new(network, changed, levels, &pixels, &clean);
+                    trial.run();
+                    network.classify(trial.logits(), predicted);
+                    trial.finish();
+                });
+            }
+        }
     }
 }

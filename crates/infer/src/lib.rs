@@ -73,7 +73,7 @@ mod value;
 mod winograd;
 
 pub use baseline::Baseline;
-pub use block_baseline::BlockBaseline;
+pub use block_baseline::{BlockBaseline, BlockTrial};
 pub use dynamic::{DYNAMIC_EVALUATOR, DynamicNetwork};
 pub use error::InferError;
 pub use kernel::kernel_forms;

@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
 
 const HELP: &str = "\
 The command reads files only, no queue and no accounting. A finished trial counts once it is on the disk: a run
-writes the trials of the unit in work every half minute, and when it stops. If the experiment file has more trials
+writes the trials of the units in work every half minute, and when it stops. If the experiment file has more trials
 than its run, the trials that `zerospace run` would add count as missing.
 
 Examples:

@@ -181,13 +181,13 @@ pub(crate) fn last<T>(write: impl FnOnce() -> T) -> T {
 }
 
 /// Reports a campaign that a signal has stopped; `None` if no signal came. `stored` of `units` units are stored, and `begun`
-/// gives the stored trials and all trials of the unit in work.
+/// gives the stored trials and all trials of the units in work.
 pub(crate) fn stopped(stored: usize, units: usize, begun: Option<(u64, u64)>) -> Option<Outcome> {
     let state = state();
     (state.received != 0).then(|| {
         let (by, command) = (name(state.received), &state.command);
         let begun = begun.map_or(String::new(), |(kept, trials)| {
-            format!(", {kept} of {trials} trials of the unit in work are kept")
+            format!(", {kept} of {trials} trials of the units in work are kept")
         });
         progress_line(&format!(
             "stopped by {by}: {stored} of {units} units are stored{begun}, no finished trial is lost; resume with: {command}"

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use graph::Graph;
 use graph::WeightChange;
-use infer::{Baseline, BlockBaseline, Network};
+use infer::{Baseline, BlockBaseline, BlockTrial, Network};
 use quant::{Activations, Checkpoint, LevelsPerUnit, QuantTensor};
 
 use crate::listed;
@@ -200,67 +200,40 @@ fn trials_on_blocks_equal_full_passes() {
         let blocks: Vec<Vec<u32>> = [1, 3, 0]
             .map(|step| (0..IMAGES as u32).filter(|image| step == 0 || image % 4 == step).collect())
             .into();
-        for memory in [0, 200_000, usize::MAX] {
-            let network = Network::new(&graph, &checkpoint).unwrap();
-            let mut baseline = BlockBaseline::new(network, inputs, memory, &|_| ());
-            assert_eq!(baseline.clean(), Network::new(&graph, &checkpoint).unwrap().predict_clean(&inputs));
-            for round in 0..2 {
-                for (trial, classes) in trials.iter().zip(&classes) {
-                    for block in &blocks {
-                        let expected: Vec<u16> = block.iter().map(|&image| classes[image as usize]).collect();
-                        let found = baseline.predict(block, trial);
-                        assert_eq!(
-                            found,
-                            expected,
-                            "{name:?}, {memory} bytes, {round}: {} changes",
-                            trial.len()
-                        );
+        // By number of the trial, as campaigns ask: all trials of a block share its levels, or one is alone.
+        let each: Vec<(&[u32], &[WeightChange], Vec<u16>)> = blocks
+            .iter()
+            .flat_map(|block| trials.iter().zip(&classes).map(move |(trial, all)| (block, trial, all)))
+            .map(|(block, trial, all)| {
+                let expected = block.iter().map(|&image| all[image as usize]).collect();
+                (&block[..], &trial[..], expected)
+            })
+            .collect();
+        for threads in 1..=3 {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let network = Network::new(&graph, &checkpoint).unwrap();
+                let mut baseline = BlockBaseline::new(network, inputs, &|_| ());
+                assert_eq!(
+                    baseline.clean(),
+                    Network::new(&graph, &checkpoint).unwrap().predict_clean(&inputs)
+                );
+                for together in [1, 3, each.len()] {
+                    for trials in each.chunks(together) {
+                        let asked: Vec<BlockTrial<'_>> = trials
+                            .iter()
+                            .map(|(images, changes, _)| BlockTrial { images, changes })
+                            .collect();
+                        let found = baseline.predict(&asked);
+                        for ((block, changes, expected), found) in trials.iter().zip(&found) {
+                            let context = (name, threads, together, block.len(), changes.len());
+                            assert_eq!(found, expected, "{context:?}");
+                        }
                     }
                 }
-            }
-            let kept = baseline.blocks_kept();
-            assert!(
-                match memory {
-                    0 => kept == 0,
-                    usize::MAX => kept == blocks.len(),
-                    _ => true,
-                },
-                "{name:?}, {memory} bytes: {kept} blocks"
-            );
+            });
         }
     }
-}
-
-/// Blocks that are asked for in turns and exceed the memory do not drive each other out; blocks out of use give way.
-#[test]
-fn kept_blocks_give_way_when_they_are_out_of_use() {
-    let (graph, checkpoint, _) = network(NETWORKS.len(), 5);
-    let pixels = random::pixels(IMAGES, graph.spec(), 7);
-    let make = |memory| {
-        let network = Network::new(&graph, &checkpoint).unwrap();
-        let inputs = network.prepare(&pixels).unwrap();
-        BlockBaseline::new(network, inputs, memory, &|_| ())
-    };
-    let change = [WeightChange { tensor: checkpoint.weights.len() - 1, index: 0, value: 3 }];
-    let block = |number: u32| vec![2 * number, 2 * number + 1];
-    // The least memory that keeps two blocks.
-    let keeps = |memory: usize, blocks: u32| {
-        let mut baseline = make(memory);
-        (0..2).for_each(|_| (0..blocks).for_each(|n| drop(baseline.predict(&block(n), &change))));
-        baseline
-    };
-    let room = (1..10_000).map(|k| k << 12).find(|&memory| keeps(memory, 3).blocks_kept() == 2).unwrap();
-    // In turns: the first two stay, however often the third asks.
-    let mut baseline = keeps(room, 3);
-    for _ in 0..5 {
-        (0..3).for_each(|n| drop(baseline.predict(&block(n), &change)));
-        assert!(baseline.keeps(&block(0)) && baseline.keeps(&block(1)) && !baseline.keeps(&block(2)));
-    }
-    // A run that has gone on to other blocks keeps those.
-    for _ in 0..3 {
-        (3..5).for_each(|n| drop(baseline.predict(&block(n), &change)));
-    }
-    assert!(baseline.keeps(&block(3)) && baseline.keeps(&block(4)) && baseline.blocks_kept() == 2);
 }
 
 #[test]
