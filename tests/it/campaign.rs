@@ -556,8 +556,10 @@ fn a_cell_can_end_with_a_number_of_failures() {
     for (stop, complaint) in [
         ("failures = 0\ndrop_points = 1.0", "`stop.failures` is 0, expected at least 1"),
         ("failures = 2\ndrop_points = 0.0", "`stop.drop_points` is 0, expected more than 0 and at most 100"),
-        ("failures = 2", "missing field `drop_points`"),
-        ("failures = 2\ndrop_points = 1.0\nrounds = 1", "unknown field `rounds`"),
+        ("half_width = 0.0", "`stop.half_width` is 0, expected more than 0 and at most 100"),
+        ("failures = 2", "expected the keys `failures` and `drop_points`, or `half_width` alone"),
+        ("failures = 2\ndrop_points = 1.0\nrounds = 1", "expected the keys `failures` and `drop_points`"),
+        ("failures = 2\ndrop_points = 1.0\nhalf_width = 1.0", "or `half_width` alone"),
     ] {
         with(&format!("[stop]\n{stop}\n\n[[model]]"));
         let said = zerospace(folder, &["plan", "x.toml"]);

@@ -7,7 +7,7 @@ use analysis::{
     Context, Estimates, Interval, Statistic, Table, accuracy_figure, drop_latex, drop_table, table_csv,
     table_markdown, write_report,
 };
-use design::{Better, BitErrorRate, Metric, StopRule, TrialRecord};
+use design::{Better, BitErrorRate, FailureRule, Metric, StopRule, TrialRecord};
 use records::{Determinism, TrialRow};
 
 const CLEAN: [f64; 2] = [0.75, 12.0];
@@ -200,7 +200,7 @@ fn a_report_has_every_metric_and_the_evaluator() {
         assert!(!report.contains(word), "{word}: {report}");
     }
     assert!(text("report.html").contains("id=\"perplexity-degradation\""));
-    let stop = Some(StopRule { failures: 3, drop_points: 1.0 });
+    let stop = Some(StopRule::Failures(FailureRule { failures: 3, drop_points: 1.0 }));
     let refused = write_report(&by_metrics().0, &Context { stop, ..context }, folder.path()).unwrap_err();
     assert_eq!(
         refused.to_string(),

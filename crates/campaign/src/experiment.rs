@@ -3,7 +3,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use design::{
-    BitErrorRate, FaultKind, FaultModel, FaultModelError, Metric, MetricError, ProtectionName, StopRule,
+    BitErrorRate, FailureRule, FaultKind, FaultModel, FaultModelError, HalfWidthRule, Metric, MetricError,
+    ProtectionName, StopRule,
 };
 use ecc::{BLOCK, Kernel, MatrixCode, MatrixError};
 use records::MAX_UNITS;
@@ -393,13 +394,19 @@ impl Experiment {
                 return wrong(key, "0".into(), "at least 1");
             }
         }
-        if let Some(StopRule { failures, drop_points }) = self.stop {
-            if failures == 0 {
+        let points = "more than 0 and at most 100";
+        let is_points = |number: f64| number > 0.0 && number <= 100.0;
+        match self.stop {
+            Some(StopRule::Failures(FailureRule { failures: 0, .. })) => {
                 return wrong("stop.failures", "0".into(), "at least 1");
             }
-            if !(drop_points > 0.0 && drop_points <= 100.0) {
-                return wrong("stop.drop_points", drop_points.to_string(), "more than 0 and at most 100");
+            Some(StopRule::Failures(FailureRule { drop_points, .. })) if !is_points(drop_points) => {
+                return wrong("stop.drop_points", drop_points.to_string(), points);
             }
+            Some(StopRule::HalfWidth(HalfWidthRule { half_width })) if !is_points(half_width) => {
+                return wrong("stop.half_width", half_width.to_string(), points);
+            }
+            _ => {}
         }
         let mut seen = BTreeSet::new();
         for number in std::mem::take(&mut self.rate_numbers) {
@@ -538,12 +545,8 @@ impl Experiment {
                 let most = images.map_or("the number of images".into(), |images| images.to_string());
                 return wrong(key, block.to_string(), &format!("1 to {most}"));
             }
-            if self.evaluator.is_some() {
-                let expected = "no key with an `[evaluator]`, which sees all images in every trial";
-                return wrong(key, block.to_string(), expected);
-            }
-            if self.stop.is_some() {
-                let expected = "no key with `[stop]`: a trial's loss is known on its own images only";
+            if let Some(StopRule::Failures(_)) = self.stop {
+                let expected = "no key with `stop.failures`, only with `stop.half_width`: a trial's loss is known on its own images only";
                 return wrong(key, block.to_string(), expected);
             }
         }

@@ -1,12 +1,14 @@
 //! Campaigns whose trials each see a block of the images, through the public interface.
 
+use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use campaign::{
     CellTrials, ChangedTrial, Evaluation, EvaluationError, Evaluator, Experiment, Network, NetworkUnderTest,
     Outputs, RunControl, Shard, StoredNetwork, plan, run,
 };
-use design::{EvaluationSet, TrialRecord};
+use design::{EvaluationSet, HalfWidthRule, StopRule, TrialRecord};
 use ecc::MemoryLayout;
 use inject::ImageBlocks;
 use records::{Environment, Manifest, Merged, Store, TrialRow};
@@ -153,6 +155,114 @@ fn a_trial_sees_its_block_under_the_faults_of_the_whole_set() {
     assert!(uses.iter().all(|&count| count == 6 || count == 7), "{uses:?}");
 }
 
+/// A cell ends with the first unit after which its interval is narrow enough, whatever the threads and shards.
+#[test]
+fn a_stop_rule_ends_cells_whose_intervals_are_narrow() {
+    let rule = HalfWidthRule { half_width: 4.0 };
+    let planned = |stop| Manifest { trials: 300, stop, ..manifest("images_per_trial = 7") };
+    let all = tempfile::tempdir().unwrap();
+    let all = run_in(all.path(), planned(None), &evaluation(Some(7))).unwrap();
+    let mut expected: Vec<TrialRow> = Vec::new();
+    let mut lengths = BTreeSet::new();
+    for cell in planned(None).cells {
+        let trials: Vec<&TrialRow> = all.iter().filter(|row| row.cell == cell.id.as_str()).collect();
+        let drops: Vec<f64> = trials
+            .iter()
+            .map(|row| row.record.block.unwrap().clean_correct as f64 - row.record.correct as f64)
+            .map(|drop| 100.0 * drop / 7.0)
+            .collect();
+        let is_narrow = |end: usize| {
+            let (n, drops) = (end as f64, &drops[..end]);
+            let mean = drops.iter().sum::<f64>() / n;
+            let variance = drops.iter().map(|drop| (drop - mean).powi(2)).sum::<f64>() / (n - 1.0);
+            1.96 * (variance / n).sqrt() <= 4.0
+        };
+        // 300 / 4 is 75.
+        let end = (80..=300).step_by(10).find(|&end| is_narrow(end)).unwrap_or(300);
+        lengths.insert(end);
+        expected.extend(trials.into_iter().take(end).cloned());
+    }
+    assert!(lengths.len() > 2 && lengths.contains(&80), "the rule matters: {lengths:?}");
+
+    for threads in 1..=3 {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let stop = Some(StopRule::HalfWidth(rule));
+        let found = pool.install(|| run_in(folder.path(), planned(stop), &evaluation(Some(7))).unwrap());
+        assert_eq!(found, expected, "{threads} threads");
+        assert_eq!(Store::open(folder.path()).unwrap().manifest().manifest_version, 6);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::create(folder.path(), planned(Some(StopRule::HalfWidth(rule)))).unwrap();
+    let (network, evaluation) = (network(), evaluation(Some(7)));
+    for index in [2, 0, 1] {
+        let subject = NetworkUnderTest { network: &network, evaluator: &mut Tiny, evaluation: &evaluation };
+        let shard = Shard::new(index, 3).unwrap();
+        run(&store, &mut [subject], shard, &|| RunControl::Continue, &mut |_| {}).unwrap();
+    }
+    let Merged::Complete(path) = store.merge().unwrap() else { panic!("all shards have run") };
+    assert_eq!(records::read_trials(&path).unwrap(), expected);
+}
+
+/// A stop in the middle keeps the trials of all units in work.
+#[test]
+fn a_stopped_run_resumes_in_the_middle_of_several_units() {
+    let whole = tempfile::tempdir().unwrap();
+    let expected = run_in(whole.path(), manifest("images_per_trial = 7"), &evaluation(Some(7))).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::create(folder.path(), manifest("images_per_trial = 7")).unwrap();
+    let (network, evaluation) = (network(), evaluation(Some(7)));
+    let mut begun = Vec::new();
+    loop {
+        let asked = Cell::new(0);
+        let control = || {
+            asked.set(asked.get() + 1);
+            if asked.get() > 9 { RunControl::Stop } else { RunControl::Continue }
+        };
+        let subject = NetworkUnderTest { network: &network, evaluator: &mut Tiny, evaluation: &evaluation };
+        let outcome = run(&store, &mut [subject], Shard::WHOLE, &control, &mut |_| {}).unwrap();
+        begun.extend(outcome.begun);
+        if outcome.left == 0 {
+            break;
+        }
+    }
+    assert!(begun.iter().any(|&(_, of)| of == 60), "six units are in work together: {begun:?}");
+    let Merged::Complete(path) = store.merge().unwrap() else { panic!("nothing is left") };
+    assert_eq!(records::read_trials(&path).unwrap(), expected);
+}
+
+/// An evaluator whose classes depend on the block gives the classes without faults there too.
+#[test]
+fn the_fault_free_classes_of_a_block_may_be_its_own() {
+    struct Ranked;
+    /// Class 1 for the images in the first half of the block.
+    fn classes(block: &[u32]) -> Vec<u16> {
+        (0..block.len()).map(|place| u16::from(place < block.len() / 2)).collect()
+    }
+    impl Evaluator for Ranked {
+        fn evaluate(&mut self, trials: &[ChangedTrial<'_>]) -> Result<Vec<Outputs>, EvaluationError> {
+            let blocks = trials.iter().map(|trial| trial.images.unwrap());
+            Ok(blocks.map(|block| Outputs::Predictions(classes(block))).collect())
+        }
+
+        fn clean_on(&mut self, blocks: &[Vec<u32>]) -> Result<Option<Vec<Vec<u16>>>, EvaluationError> {
+            Ok(Some(blocks.iter().map(|block| classes(block)).collect()))
+        }
+    }
+    let network = network();
+    let memory = StoredNetwork::new(&network, ecc::by_id(&"faulty".parse().unwrap()).unwrap()).unwrap();
+    let rate = design::BitErrorRate::new(1e-3).unwrap();
+    let trials = CellTrials::ordinary(&memory, &"bernoulli".parse().unwrap(), rate, 7).unwrap();
+    let drawn: Vec<_> = (0..20).map(|number| trials.trial(number)).collect();
+    let changed = drawn.iter().filter(|trial| !trial.changes.is_empty()).count();
+    assert!((1..20).contains(&changed), "{changed} of 20 trials have changes");
+    for record in evaluation(Some(7)).records(0, drawn, &mut Ranked).unwrap() {
+        let counts = record.block.unwrap();
+        assert_eq!((record.agree, counts.clean_correct), (7, counts.both_correct));
+        assert_eq!(record.correct, counts.clean_correct);
+    }
+}
+
 /// An evaluation of another design than the plan's is found before the first trial.
 #[test]
 fn a_plan_and_its_evaluation_have_one_design() {
@@ -178,13 +288,10 @@ fn an_impossible_number_of_images_a_trial_is_refused() {
     let stop = refused("images_per_trial = 5\n[stop]\nfailures = 3\ndrop_points = 1.0");
     assert_eq!(
         stop,
-        "x.toml: `data.images_per_trial` is 5, expected no key with `[stop]`: a trial's loss is known on its own images only"
+        "x.toml: `data.images_per_trial` is 5, expected no key with `stop.failures`, only with `stop.half_width`: a trial's loss is known on its own images only"
     );
-    let own = refused("images_per_trial = 5\n[evaluator]\nname = \"a\"\nversion = \"1\"");
-    assert_eq!(
-        own,
-        "x.toml: `data.images_per_trial` is 5, expected no key with an `[evaluator]`, which sees all images in every trial"
-    );
+    assert!(experiment(&text("images_per_trial = 5\n[stop]\nhalf_width = 0.5")).is_ok());
+    assert!(experiment(&text("images_per_trial = 5\n[evaluator]\nname = \"a\"\nversion = \"1\"")).is_ok());
     let many = experiment(&text("images_per_trial = 25")).unwrap();
     let set = EvaluationSet { images: IMAGES, ..EvaluationSet::default() };
     let error = plan(&many, &[network()], &set).unwrap_err().to_string();

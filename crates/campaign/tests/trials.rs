@@ -8,7 +8,7 @@ use campaign::{
     ChangedTrial, Evaluation, EvaluationError, Evaluator, Experiment, Network, NetworkUnderTest, Outputs,
     RunControl, RunOutcome, Shard, StoredNetwork, Trial, WordAccount, WordOutcome, plan, run,
 };
-use design::{BitErrorRate, EvaluationSet, FaultKind, StopRule};
+use design::{BitErrorRate, EvaluationSet, FailureRule, FaultKind, StopRule};
 use ecc::{MemoryImage, MemoryLayout, Protection, WordStatus};
 use graph::WeightChange;
 use inject::{FaultPattern, Faults};
@@ -485,7 +485,7 @@ fn shards_in_any_order_and_number_end_in_the_same_bytes() {
 #[test]
 fn a_stop_rule_keeps_the_shortest_prefix_of_units_with_enough_failures() {
     let network = network();
-    let stop = StopRule { failures: 8, drop_points: 100.0 / 16.0 };
+    let stop = StopRule::Failures(FailureRule { failures: 8, drop_points: 100.0 / 16.0 });
     let planned = Manifest { trials: 95, stop: Some(stop), ..manifest(&network) };
     let run_in = |root: &Path, planned: &Manifest, shard| {
         let store = Store::create(root, planned.clone()).unwrap();
@@ -668,7 +668,7 @@ fn trials_that_are_kept_on_the_way_survive_a_kill_and_are_not_computed_again() {
 #[test]
 fn more_trials_end_in_the_bytes_of_a_run_that_had_them_from_the_beginning() {
     let network = network();
-    let stop = Some(StopRule { failures: 8, drop_points: 100.0 / 16.0 });
+    let stop = Some(StopRule::Failures(FailureRule { failures: 8, drop_points: 100.0 / 16.0 }));
     let cases: [(_, &[u64]); 4] =
         [(None, &[4, 23]), (None, &[7, 10, 13, 24]), (stop, &[15, 31]), (stop, &[5, 32, 65])];
     let mut random = 1u64;

@@ -31,5 +31,5 @@ pub use scope::Scope;
 pub use single_fault::{
     FAULT_RECORD_VERSION, FaultRecord, FaultSample, FaultedTensor, SingleFaultSpec, Strata, Stratum,
 };
-pub use stop::StopRule;
+pub use stop::{DropSums, FailureRule, HalfWidthRule, StopRule};
 pub use trial::{BlockCounts, RECORD_VERSION, TrialRecord};

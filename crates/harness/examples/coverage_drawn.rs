@@ -9,11 +9,15 @@
 //! image is lost with probability p in each trial anew. Images that are wrong without faults become right with probability 0.1 p. Each
 //! row has 1,000 cells with seeds of their own, with the blocks of [`inject::ImageBlocks`] and the interval of reports. `ratio` is the standard deviation
 //! of the 1,000 means, divided by the mean of their estimated standard errors, which take trials for independent.
+//!
+//! The second table has cells that end by [`design::HalfWidthRule`], in units of 50 trials; `n` is the mean number of their trials, and
+//! `bias` the mean of all means less the true drop.
 
 // An example is a program: it prints.
 #![allow(clippy::print_stdout)]
 
 use analysis::{Interval, SplitMix64, Unit};
+use design::{DropSums, HalfWidthRule};
 use inject::ImageBlocks;
 use rayon::prelude::*;
 
@@ -44,6 +48,20 @@ const POPULATIONS: [Population; 6] = [
     Population { name: "severity 0.9 always, all images in order", severity: |_| 0.9, same: 1.0 },
 ];
 
+/// Further populations of cells that end by the width of their intervals.
+const RARE: [Population; 2] = [
+    Population {
+        name: "one trial in 50 has 0.9, others 0.002; half the images in order",
+        severity: |q| if q < 0.02 { 0.9 } else { 0.002 },
+        same: 0.5,
+    },
+    Population {
+        name: "one trial in 500 has 0.9, others 0.002; half the images in order",
+        severity: |q| if q < 0.002 { 0.9 } else { 0.002 },
+        same: 0.5,
+    },
+];
+
 const BLOCKS: [u32; 4] = [5, 30, 150, 700];
 const TRIALS: [u64; 2] = [50, 200];
 
@@ -59,6 +77,49 @@ fn main() {
     for (population, block, trials) in rows {
         println!("{}", row(population, block, trials));
     }
+    println!("\n| images lost | mean drop | M | half width of the rule | n | coverage | half width | bias |");
+    println!("|---|--:|--:|--:|--:|--:|--:|--:|");
+    for population in POPULATIONS.iter().chain(&RARE) {
+        for half_width in [2.0, 1.0] {
+            println!("{}", row_by_width(population, half_width));
+        }
+    }
+}
+
+/// Images of a trial, trials of a unit and most trials of cells that end by the width of their intervals.
+const BLOCK: u32 = 30;
+const UNIT: usize = 50;
+const MOST: u64 = 6000;
+
+/// Coverage of one population if cells end by the width of their intervals.
+fn row_by_width(population: &Population, half_width: f64) -> String {
+    let rule = HalfWidthRule { half_width };
+    let truth = truth(population);
+    let found: Vec<(Found, usize)> = (0..CELLS)
+        .into_par_iter()
+        .map(|cell| {
+            let drops = drops(population, cell, BLOCK, MOST);
+            let mut sums = DropSums::default();
+            let ends = drops.chunks(UNIT).map(|unit| {
+                // Offsets: the rule looks at differences only.
+                let offset = u64::from(BLOCK);
+                unit.iter().for_each(|drop| sums.add((drop + f64::from(BLOCK)) as u64, offset));
+                rule.is_reached(&sums, u64::from(BLOCK), 1.0)
+            });
+            let units = ends.take_while(|end| !end).count() + 1;
+            let trials = drops.len().min(UNIT * units);
+            (Found::of(&drops[..trials], BLOCK), trials)
+        })
+        .collect();
+    let average = |get: &dyn Fn(&(Found, usize)) -> f64| found.iter().map(get).sum::<f64>() / CELLS as f64;
+    format!(
+        "| {} | {truth:.2} | {BLOCK} | {half_width} | {:.0} | {:.1} % | {:.2} | {:+.2} |",
+        population.name,
+        average(&|(_, trials)| *trials as f64),
+        100.0 * average(&|(found, _)| f64::from(u8::from(found.holds(truth)))),
+        average(&|(found, _)| found.half_width()),
+        average(&|(found, _)| found.mean) - truth,
+    )
 }
 
 /// A simulated cell, in points.
@@ -67,6 +128,38 @@ struct Found {
     /// Standard error of the mean, if trials were independent.
     error: f64,
     interval: (f64, f64),
+}
+
+impl Found {
+    fn of(drops: &[f64], block: u32) -> Self {
+        let unit = Unit::Images(u64::from(block));
+        let n = drops.len() as f64;
+        let mean = drops.iter().sum::<f64>() / n;
+        let variance = drops.iter().map(|drop| (drop - mean).powi(2)).sum::<f64>() / (n - 1.0);
+        let mean = unit.shown(mean);
+        let interval = match Interval::of_mean(drops, unit) {
+            Interval::Bca { low, high } => (low, high),
+            // At most this share of trials differs, by no more than to an end of the range.
+            Interval::AllEqual { differing_at_most: p } => {
+                (mean - p * (mean + 100.0), mean + p * (100.0 - mean))
+            }
+            Interval::Absent => (mean, mean),
+        };
+        Self { mean, error: unit.shown((variance / n).sqrt()), interval }
+    }
+
+    fn holds(&self, truth: f64) -> bool {
+        (self.interval.0..=self.interval.1).contains(&truth)
+    }
+
+    fn half_width(&self) -> f64 {
+        (self.interval.1 - self.interval.0) / 2.0
+    }
+}
+
+/// Mean drop of all faults on the whole set, in points.
+fn truth(population: &Population) -> f64 {
+    100.0 * (0..IMAGES).map(|image| mean_loss(population, image)).sum::<f64>() / f64::from(IMAGES)
 }
 
 /// Quantiles at which severities are drawn.
@@ -92,38 +185,20 @@ fn mean_loss(population: &Population, image: u32) -> f64 {
 
 /// Coverage of one population and sample size.
 fn row(population: &Population, block: u32, trials: u64) -> String {
-    let truth = (0..IMAGES).map(|image| mean_loss(population, image)).sum::<f64>() / f64::from(IMAGES);
-    let truth = 100.0 * truth;
-    let unit = Unit::Images(u64::from(block));
+    let truth = truth(population);
     let found: Vec<Found> = (0..CELLS)
         .into_par_iter()
-        .map(|cell| {
-            let drops = drops(population, cell, block, trials);
-            let n = trials as f64;
-            let mean = drops.iter().sum::<f64>() / n;
-            let variance = drops.iter().map(|drop| (drop - mean).powi(2)).sum::<f64>() / (n - 1.0);
-            let mean = unit.shown(mean);
-            let interval = match Interval::of_mean(&drops, unit) {
-                Interval::Bca { low, high } => (low, high),
-                // At most this share of trials differs, by no more than to an end of the range.
-                Interval::AllEqual { differing_at_most: p } => {
-                    (mean - p * (mean + 100.0), mean + p * (100.0 - mean))
-                }
-                Interval::Absent => (mean, mean),
-            };
-            Found { mean, error: unit.shown((variance / n).sqrt()), interval }
-        })
+        .map(|cell| Found::of(&drops(population, cell, block, trials), block))
         .collect();
     let average = |get: &dyn Fn(&Found) -> f64| found.iter().map(get).sum::<f64>() / CELLS as f64;
-    let holds = |found: &Found| (found.interval.0..=found.interval.1).contains(&truth);
-    let held = average(&|found| f64::from(u8::from(holds(found))));
+    let held = average(&|found| f64::from(u8::from(found.holds(truth))));
     let mean = average(&|found| found.mean);
     let sd = average(&|found| (found.mean - mean).powi(2)).sqrt();
     format!(
         "| {} | {truth:.2} | {block} | {trials} | {:.1} % | {:.2} | {:.2} |",
         population.name,
         100.0 * held,
-        average(&|found| (found.interval.1 - found.interval.0) / 2.0),
+        average(&Found::half_width),
         sd / average(&|found| found.error),
     )
 }

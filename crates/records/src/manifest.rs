@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use design::{CellId, CellSpec, Metric, StopRule};
+use design::{CellId, CellSpec, FailureRule, HalfWidthRule, Metric, StopRule};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::RunArguments;
 
 /// Newest version of `manifest.json`; a manifest has the oldest version that can hold it ([`Manifest::oldest_version`]).
-const MANIFEST_VERSION: u32 = 5;
+const MANIFEST_VERSION: u32 = 6;
 
 /// Most units of a plan, each of which is a file: 2^20.
 pub const MAX_UNITS: u64 = 1 << 20;
@@ -191,7 +191,7 @@ impl Manifest {
             extensions: Vec::new(),
             environment,
         };
-        manifest.manifest_version = manifest.version_of_cells();
+        manifest.manifest_version = manifest.oldest_version();
         manifest
     }
 
@@ -239,8 +239,11 @@ impl Manifest {
     }
 
     /// Returns the oldest format version that can hold the manifest: 2 has extensions, 3 has
-    /// arguments instead of command lines, 4 has metrics, 5 has blocks of images.
+    /// arguments instead of command lines, 4 has metrics, 5 has blocks of images, 6 ends cells by the width of their intervals.
     pub(crate) fn oldest_version(&self) -> u32 {
+        if let Some(StopRule::HalfWidth(_)) = self.stop {
+            return 6;
+        }
         let of_cells = self.version_of_cells();
         if of_cells > 1 {
             return of_cells;
@@ -334,8 +337,11 @@ impl Manifest {
         if self.stop != other.stop {
             let words = |stop: Option<StopRule>| match stop {
                 None => "absent".into(),
-                Some(StopRule { failures, drop_points }) => {
+                Some(StopRule::Failures(FailureRule { failures, drop_points })) => {
                     format!("{failures} failures of {drop_points} points")
+                }
+                Some(StopRule::HalfWidth(HalfWidthRule { half_width })) => {
+                    format!("a half width of {half_width} points")
                 }
             };
             return Some(format!("stop is {}, was {}", words(other.stop), words(self.stop)));

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use design::{
-    Better, BitErrorRate, BlockCounts, CellSpec, EvaluationSet, FaultKind, Metric, RECORD_VERSION, StopRule,
-    StoredBits, TrialRecord,
+    Better, BitErrorRate, BlockCounts, CellSpec, EvaluationSet, FailureRule, FaultKind, Metric,
+    RECORD_VERSION, StopRule, StoredBits, TrialRecord,
 };
 use proptest::prelude::*;
 use records::{
@@ -580,7 +580,7 @@ fn fewer_trials_and_every_other_change_are_refused_by_name() {
         "this run has 5 trials a cell, and trials is 4: a run keeps its trials, expected trials = 5 or more"
     );
     let another = "this run was started with another plan: ";
-    let stop = Some(StopRule { failures: 3, drop_points: 1.0 });
+    let stop = Some(StopRule::Failures(FailureRule { failures: 3, drop_points: 1.0 }));
     for (manifest, difference) in [
         (Manifest { unit_trials: 3, ..manifest() }, "unit_trials is 3, was 2"),
         (Manifest { stop, ..manifest() }, "stop is 3 failures of 1 points, was absent"),
@@ -651,7 +651,7 @@ fn an_impossible_extension_is_refused() {
 /// the beginning.
 #[test]
 fn a_cell_of_an_extended_run_ends_with_the_same_trial_as_one_of_a_long_run() {
-    let stop = Some(StopRule { failures: 4, drop_points: 1.0 });
+    let stop = Some(StopRule::Failures(FailureRule { failures: 4, drop_points: 1.0 }));
     let id = cell(0.1).id();
     let fails = |mut part: Part| {
         part.trials.iter_mut().for_each(|trial| trial.correct = 0);

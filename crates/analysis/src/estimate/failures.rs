@@ -1,6 +1,6 @@
 //! Failure probability of a trial, in campaigns that end a cell after a number of failures.
 
-use design::StopRule;
+use design::FailureRule;
 use statrs::distribution::{Beta, ContinuousCDF};
 
 use crate::estimate::cell::{Cell, CellKey};
@@ -24,7 +24,7 @@ pub struct FailureEstimate {
 }
 
 impl FailureEstimate {
-    fn of(cell: &Cell, stop: StopRule) -> Self {
+    fn of(cell: &Cell, stop: FailureRule) -> Self {
         let failed = |i: usize| {
             let row = &cell.trials[i];
             stop.is_failure(row.clean_correct, row.record.correct, row.images)
@@ -66,7 +66,7 @@ fn clopper_pearson(count: u64, trials: u64) -> (f64, f64) {
 }
 
 /// Estimates for each cell how often its trials fail.
-pub fn failures(estimates: &Estimates, stop: StopRule) -> Vec<FailureEstimate> {
+pub fn failures(estimates: &Estimates, stop: FailureRule) -> Vec<FailureEstimate> {
     estimates.cells.iter().map(|cell| FailureEstimate::of(cell, stop)).collect()
 }
 

@@ -8,8 +8,8 @@ pub struct Context<'a> {
     pub title: &'a str,
     /// Accuracy of guessing, % of images (100 / number of classes), which the figure then shows.
     pub chance_percent: Option<f64>,
-    /// Rule by which cells ended before the plan's last trial; a section and `failures.csv` then estimate how often trials
-    /// fail.
+    /// Rule by which cells ended before the plan's last trial. If it counts failures, a section and `failures.csv` estimate how
+    /// often trials fail.
     pub stop: Option<StopRule>,
     /// Networks of the plan, with the sizes of tensors for the table of a sweep.
     pub networks: &'a [NetworkEntry],

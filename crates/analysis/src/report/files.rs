@@ -1,6 +1,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use design::StopRule;
+
 use crate::AnalysisError;
 use crate::estimate::comparison::Comparison;
 use crate::estimate::estimates::Estimates;
@@ -159,9 +161,10 @@ fn measure_files(
         let description = format!("{word} against the rate of faults");
         files.extend(drawn(&names.figure, &description, &figure)?);
     }
-    files.extend(context.stop.map(|stop| {
-        ReportFile::text("failures.csv", "failures of trials in every cell", failures_csv(estimates, stop))
-    }));
+    if let Some(StopRule::Failures(rule)) = context.stop {
+        let content = failures_csv(estimates, rule);
+        files.push(ReportFile::text("failures.csv", "failures of trials in every cell", content));
+    }
     Ok(files)
 }
 

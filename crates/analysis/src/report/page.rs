@@ -4,7 +4,7 @@
 //! that compute it again, a citation and the list of files beside it, for a reader who has only this file. A policy in its
 //! head forbids it to run or to load anything, whatever the names in it contain.
 
-use design::CellSpec;
+use design::{CellSpec, FailureRule, StopRule};
 use records::{Environment, FaultManifest, Manifest};
 
 use crate::estimate::cell::{ascending, first_appearances, rate_label};
@@ -204,8 +204,16 @@ impl<'a> Page<'a> {
             ("planned trials a cell", manifest.trials.to_string()),
         ];
         if let Some(stop) = manifest.stop {
-            let rule =
-                format!("after {} trials that lose {} points or more", stop.failures, stop.drop_points);
+            let rule = match stop {
+                StopRule::Failures(FailureRule { failures, drop_points }) => {
+                    format!("after {failures} trials that lose {drop_points} points or more")
+                }
+                StopRule::HalfWidth(rule) => format!(
+                    "when the 95 % interval of its mean drop is ± {} points or less, after {} trials or more",
+                    rule.half_width,
+                    rule.fewest_trials(1.0)
+                ),
+            };
             facts.push(("a cell ends earlier", rule));
         }
         facts.push(("trials in the records", trials.to_string()));

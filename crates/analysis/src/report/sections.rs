@@ -1,6 +1,6 @@
 //! Sections of a report in order: `report.md` joins them, `report.html` renders them.
 
-use design::CellSpec;
+use design::{CellSpec, StopRule};
 
 use crate::estimate::cell::first_appearances;
 use crate::estimate::comparison::Comparison;
@@ -197,9 +197,19 @@ fn add_measure(sections: &mut Sections, measured: &Measured, context: &Context, 
         sections.heading("Variance");
         sections.text(variance_markdown(estimates));
     }
-    if let Some(stop) = context.stop {
+    if let Some(StopRule::Failures(rule)) = context.stop {
         sections.heading("Failures");
-        sections.text(failures_markdown(estimates, stop));
+        sections.text(failures_markdown(estimates, rule));
+    }
+    if let Some(StopRule::HalfWidth(rule)) = context.stop {
+        sections.heading("Ends of cells");
+        sections.text(format!(
+            "A cell ends with the first unit after which the 95 % interval of its mean drop, by the normal distribution of its trials so \
+             far, has a half width of {} points or less, and not before {} trials. The intervals of the summary are those of the \
+             same trials by the bootstrap.\n",
+            rule.half_width,
+            rule.fewest_trials(1.0)
+        ));
     }
     if !compared && first {
         sections.heading("Outcomes");

@@ -1,6 +1,6 @@
 //! Failure probabilities, in campaigns that end a cell after a number of failures.
 
-use design::StopRule;
+use design::FailureRule;
 
 use crate::estimate::cell::rate_label;
 use crate::estimate::column::{count, displayed, real, text};
@@ -11,7 +11,7 @@ use crate::text::markdown::{MarkdownColumn, markdown_table};
 use crate::text::rate::rate_note;
 
 /// Failures of every cell as CSV.
-pub(crate) fn failures_csv(estimates: &Estimates, stop: StopRule) -> String {
+pub(crate) fn failures_csv(estimates: &Estimates, stop: FailureRule) -> String {
     let all = failures(estimates, stop);
     let columns = vec![
         text("model", &all, |f| &f.key.model),
@@ -28,7 +28,7 @@ pub(crate) fn failures_csv(estimates: &Estimates, stop: StopRule) -> String {
 }
 
 /// Failures of every cell as a Markdown table with a note.
-pub(crate) fn failures_markdown(estimates: &Estimates, stop: StopRule) -> String {
+pub(crate) fn failures_markdown(estimates: &Estimates, stop: FailureRule) -> String {
     let text = ["model", "fault model", "protection"].map(MarkdownColumn::text);
     let numbers = ["rate", "n", "failures", "P(failure)", "95 % interval"].map(MarkdownColumn::number);
     let columns: Vec<MarkdownColumn> = text.into_iter().chain(numbers).collect();
@@ -45,7 +45,7 @@ pub(crate) fn failures_markdown(estimates: &Estimates, stop: StopRule) -> String
         ]
     };
     let rows: Vec<Vec<String>> = failures(estimates, stop).iter().map(row).collect();
-    let StopRule { failures, drop_points } = stop;
+    let FailureRule { failures, drop_points } = stop;
     format!(
         "{}\nA trial fails when it loses {drop_points} points or more. A cell ends with the unit in which its \
          {failures}. failure comes; n counts the trials up to that failure, or all. The interval is Clopper and \

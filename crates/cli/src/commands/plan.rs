@@ -6,7 +6,7 @@ use analysis::{FEWEST_TRIALS, PilotedCell, SampleSize, VarianceComponents};
 use anyhow::anyhow;
 use campaign::{CellTrials, TrialsOf};
 use clap::Args;
-use design::{CellSpec, EvaluationSet, FaultKind, Metric, StopRule, TrialRecord};
+use design::{CellSpec, EvaluationSet, FailureRule, FaultKind, Metric, StopRule, TrialRecord};
 use serde::Serialize;
 
 use crate::commands::run::evaluated_on;
@@ -368,9 +368,14 @@ impl Document for Plan<'_> {
             true => " of those in which a stored word reads back wrong",
         };
         let stop = match self.stop {
-            Some(StopRule { failures, drop_points }) => {
+            Some(StopRule::Failures(FailureRule { failures, drop_points })) => {
                 format!(" at most, a cell until {failures} lose {drop_points} points or more")
             }
+            Some(StopRule::HalfWidth(rule)) => format!(
+                " at most, a cell until its 95 % interval is ± {} points or less, after {} trials or more",
+                rule.half_width,
+                rule.fewest_trials(1.0)
+            ),
             None => String::new(),
         };
         let networks: Vec<String> = self.networks.iter().map(PlannedNetwork::lines).collect();

@@ -3,7 +3,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use campaign::{Evaluation, Experiment, NetworkUnderTest, Shard};
 use clap::Args;
-use design::{CellSpec, EvaluationSet, Metric};
+use design::{CellSpec, EvaluationSet, Metric, StopRule};
 use harness::{Failure, LoadedExperiment, left_out, measure_fault_free};
 use records::{Environment, RunArguments, Store};
 
@@ -148,6 +148,9 @@ pub(crate) fn run(
     }
     let spared = match outcome.spared {
         0 => String::new(),
+        units if matches!(loaded.experiment.stop, Some(StopRule::HalfWidth(_))) => {
+            format!(", {units} not needed, the intervals of their cells are narrow enough")
+        }
         units => format!(", {units} not needed, their cells have enough failures"),
     };
     let counts = format!("{} units were there, {} computed{spared}", outcome.kept, outcome.computed);
