@@ -22,10 +22,10 @@ impl Raised {
     }
 }
 
-/// A Python callable that evaluates a network: `(trial, changes)` to bytes of class predictions (uint16) or to a list of scores.
+/// A Python callable that evaluates a network: `(trial, changes, images)` to bytes of class predictions (uint16) or to a list of scores.
 ///
 /// `trial` is `None` without faults. `changes` are tuples, one for each changed tensor: number of the tensor, row-major
-/// indices (int64 bytes), values (int8 bytes).
+/// indices (int64 bytes), values (int8 bytes). `images` are the indices of the images of a trial (uint32 bytes), or `None`: all.
 #[derive(Debug)]
 pub(crate) struct Callable {
     pub(crate) callable: Py<PyAny>,
@@ -39,7 +39,12 @@ enum Answer<'py> {
 }
 
 impl OwnEvaluator for Callable {
-    fn outputs(&mut self, trial: Option<u64>, changes: &[WeightChange]) -> Result<Outputs, EvaluationError> {
+    fn outputs(
+        &mut self,
+        trial: Option<u64>,
+        changes: &[WeightChange],
+        images: Option<&[u32]>,
+    ) -> Result<Outputs, EvaluationError> {
         Python::attach(|py| {
             let tensors: Vec<_> = changes
                 .chunk_by(|a, b| a.tensor == b.tensor)
@@ -50,7 +55,11 @@ impl OwnEvaluator for Callable {
                     (changes[0].tensor, PyBytes::new(py, &indices), PyBytes::new(py, &values))
                 })
                 .collect();
-            let answer = self.callable.bind(py).call1((trial, tensors));
+            let images = images.map(|images| {
+                let bytes: Vec<u8> = images.iter().flat_map(|image| image.to_ne_bytes()).collect();
+                PyBytes::new(py, &bytes)
+            });
+            let answer = self.callable.bind(py).call1((trial, tensors, images));
             match answer.and_then(|answer| answer.extract::<Answer<'_>>()) {
                 Ok(Answer::Scores(scores)) => Ok(Outputs::Scores(scores)),
                 Ok(Answer::Predictions(bytes)) => {

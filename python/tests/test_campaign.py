@@ -149,6 +149,33 @@ def test_predictions_are_compared_with_labels(tmp_path):
     assert set(free.trials().to_dict()["clean_correct"]) == {8}
 
 
+def test_each_trial_sees_images_of_its_own(tmp_path):
+    asked = {}
+
+    def predict(weights, trial, images):
+        classes = np.argmax(weights["fc"][:, :8].astype(int), axis=0)
+        if images is None:
+            return classes
+        asked[trial] = images.tolist()
+        return classes[images]
+
+    settings = {"labels": np.arange(8) % 4, "images_per_trial": 3}
+    run = campaign(tmp_path / "run", predict, metrics=None, **settings)
+    whole = campaign(tmp_path / "all", lambda weights, trial: predict(weights, trial, None), metrics=None, labels=settings["labels"])
+    rows, all_images = run.trials().to_dict(), whole.trials().to_dict()
+    assert set(rows["images"]) == {8} and set(rows["images_per_trial"]) == {3}
+    assert rows["weights_hash"] == all_images["weights_hash"] and max(rows["correct"]) <= 3
+    assert asked and all(len(set(block)) == 3 and block == sorted(block) for block in asked.values())
+    assert zerospace.verify(tmp_path / "run", {"small": WEIGHTS}, evaluator=predict, labels=settings["labels"]) == 12
+    with pytest.raises(TypeError, match=r"expected evaluator\(weights, trial, images\)"):
+        campaign(tmp_path / "two", lambda weights, trial: predict(weights, trial, None), metrics=None, **settings)
+    with pytest.raises(ValueError, match="images_per_trial is given, but the evaluator returns scores"):
+        campaign(tmp_path / "score", lambda weights, trial, images: 1.0, metrics=None, images_per_trial=3)
+    short = lambda weights, trial, images: predict(weights, trial, None)  # noqa: E731
+    with pytest.raises(ValueError, match="returned 8 class predictions, expected 3"):
+        campaign(tmp_path / "short", short, metrics=None, **settings)
+
+
 def test_the_program_knows_the_run(tmp_path):
     campaign(tmp_path / "run")
     assert program("status", tmp_path / "run").returncode == 0
@@ -376,6 +403,9 @@ def test_images_are_arrays(tmp_path):
     run = zerospace.run({"squeezenet": network}, ["faulty"], [1e-2], 2, images=images, labels=np.arange(20) % 10, **settings)
     assert set(run.trials().to_dict()["images"]) == {20}
     assert zerospace.verify(tmp_path / "run", {"squeezenet": network}, images=images, labels=np.arange(20) % 10) == 2
+    drawn = zerospace.run({"squeezenet": network}, ["faulty"], [1e-2], 2, images=images, images_per_trial=7, out=tmp_path / "drawn",
+                          progress=False)
+    assert set(drawn.trials().to_dict()["images_per_trial"]) == {7}
     free = zerospace.run({"squeezenet": network}, ["faulty"], [1e-2], 2, images=images, out=tmp_path / "free", progress=False)
     assert set(free.trials().to_dict()["clean_correct"]) == {20}
     with pytest.raises(TypeError, match="dtype float64, expected uint8"):

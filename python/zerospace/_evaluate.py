@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -84,10 +85,13 @@ class ArrayWeights:
 
 
 class Evaluator:
-    """A user's function with the weights of one network, as the campaign calls it: ``(trial, changes)`` to plain results."""
+    """A user's function with the weights of one network, as the campaign calls it: ``(trial, changes, images)`` to plain results."""
 
-    def __init__(self, function, weights, metrics, labels):
+    def __init__(self, function, weights, metrics, labels, images_per_trial=None):
         self.function, self.weights = function, weights
+        if images_per_trial is not None:
+            _check_takes_images(function)
+        self.images_per_trial = images_per_trial
         self.metrics = None if metrics is None else _checked_metrics(metrics)
         self.labels = labels
         #: "predictions" or the names of the metrics, once the network was evaluated without faults.
@@ -98,30 +102,33 @@ class Evaluator:
     def fault_free(self, label):
         """Evaluate without faults, which decides what the other trials must return."""
         try:
-            self.clean = self._evaluated(None, [])
+            self.clean = self._evaluated(None, [], None)
         except Exception as error:
             if hasattr(error, "add_note"):
                 error.add_note(f"in {label}, without faults")
             raise
 
-    def __call__(self, trial, changes):
+    def __call__(self, trial, changes, images):
+        import numpy as np
+
         if trial is None:
             if self.clean is None:
-                self.clean = self._evaluated(None, [])
+                self.clean = self._evaluated(None, [], None)
             return self.clean
-        return self._evaluated(trial, changes)
+        return self._evaluated(trial, changes, None if images is None else np.frombuffer(images, np.uint32))
 
-    def _evaluated(self, trial, changes):
+    def _evaluated(self, trial, changes, images):
+        given = () if self.images_per_trial is None else (images,)
         with self.weights.reading(changes) as weights:
-            return self._plain(self.function(weights, trial))
+            return self._plain(self.function(weights, trial, *given), images)
 
-    def _plain(self, answer):
+    def _plain(self, answer, images):
         """Bytes of predictions or a list of scores, like those without faults."""
         if isinstance(answer, Mapping):
             return self._scores({_metric(name): _number(value, name) for name, value in answer.items()})
         array = answer.detach().cpu() if hasattr(answer, "detach") else answer
         if isinstance(array, (list, tuple)) or getattr(array, "ndim", 0) > 0:
-            return self._predictions(array)
+            return self._predictions(array, images)
         names = list(self.metrics or {"score": "higher"})
         if len(names) != 1:
             raise ValueError(f"the evaluator returned one number, expected a dict with {', '.join(names)}")
@@ -137,7 +144,7 @@ class Evaluator:
             )
         return [scores[name] for name in self.metrics]
 
-    def _predictions(self, answer):
+    def _predictions(self, answer, images):
         import numpy as np
 
         if self.metrics:
@@ -151,14 +158,16 @@ class Evaluator:
         if len(array) == 0 or array.min() < 0 or array.max() > 65535:
             found = "none" if len(array) == 0 else f"from {array.min()} to {array.max()}"
             raise ValueError(f"the evaluator's class predictions are {found}, expected at least one, from 0 to 65535")
-        if self.kind is None:
+        if images is not None:
+            expected = len(images)
+        elif self.kind is None:
             expected = len(array) if self.labels is None else len(self.labels)
         else:
             expected = self.count
         if len(array) != expected:
             raise ValueError(f"the evaluator returned {len(array)} class predictions, expected {expected}")
         self._same_kind("predictions")
-        self.metrics, self.count = {}, len(array)
+        self.metrics, self.count = {}, len(array) if images is None else self.count
         return array.astype(np.uint16).tobytes()
 
     def _same_kind(self, kind):
@@ -166,6 +175,18 @@ class Evaluator:
             self.kind = kind
         elif self.kind != kind:
             raise ValueError("the evaluator returned predictions once and scores once, expected the same in every trial")
+
+
+def _check_takes_images(function):
+    try:
+        inspect.signature(function).bind(None, None, None)
+    except ValueError:
+        return  # It does not tell its arguments.
+    except TypeError:
+        raise TypeError(
+            "images_per_trial is given, but the evaluator does not take three arguments, expected evaluator(weights, trial, images): the "
+            "indices of the images of the trial, or None for all"
+        ) from None
 
 
 def _metric(name):

@@ -33,6 +33,7 @@ def run(
     images: Any = None,
     labels: Any = None,
     image_count: int | None = None,
+    images_per_trial: int | None = None,
     data: str | os.PathLike[str] = "data",
     title: str | None = None,
     fault_model: str | Iterable[str] = "bernoulli",
@@ -73,8 +74,12 @@ def run(
     with ``labels``, or the name of a data set in the folder ``data`` such as ``"cifar10"`` or ``"synthetic"``, of which the first
     ``image_count`` test images are taken.
 
-    ``fault_model``, ``sweep``, ``trials_of``, ``stop`` (``{"failures": 10, "drop_points": 5.0}``), ``seed`` and
-    ``unit_trials`` mean what they mean in an experiment file. ``shard="0/4"`` computes one of four shares; the call that finishes the
+    **Images drawn per trial.** With ``images_per_trial=M`` each trial sees M of the images, another block in each trial, and the
+    estimates are of the drop on all images. An evaluator then returns predictions, and is called as ``evaluator(weights, trial, images)``:
+    ``images`` are the indices of the M images whose classes it returns, in order, or ``None`` for all images.
+
+    ``fault_model``, ``sweep``, ``trials_of``, ``stop`` (``{"failures": 10, "drop_points": 5.0}`` or ``{"half_width": 0.5}``),
+    ``seed`` and ``unit_trials`` mean what they mean in an experiment file. ``shard="0/4"`` computes one of four shares; the call that finishes the
     last share merges them. ``progress`` is true for a bar in terminals and a line in notebooks, or a function of the number of
     finished trials, the number of all trials, and a label.
 
@@ -106,6 +111,7 @@ def run(
         images=images,
         labels=labels,
         image_count=image_count,
+        images_per_trial=images_per_trial,
         data=data,
         title=title,
         fault_model=fault_model,
@@ -195,7 +201,8 @@ def _stored_campaign(root, networks, evaluator, images, labels, data, protection
     weights = _weights(networks, evaluator is not None)
     own = None
     if evaluator is not None:
-        own = [Evaluator(evaluator, weights[label], _stored_metrics(source), labels) for label in networks]
+        per_trial = _stored_images_per_trial(source)
+        own = [Evaluator(evaluator, weights[label], _stored_metrics(source), labels, per_trial) for label in networks]
         images = None
         for label, one in zip(networks, own):
             one.fault_free(label)
@@ -203,8 +210,8 @@ def _stored_campaign(root, networks, evaluator, images, labels, data, protection
     return Campaign(source, root, [weights[label].source for label in networks], own, given, Path(data), [])
 
 
-def _campaign(*, networks, protections, rates, trials, evaluator, metrics, name, version, images, labels, image_count, data, title,
-              fault_model, sweep, trials_of, stop, seed, unit_trials, out):
+def _campaign(*, networks, protections, rates, trials, evaluator, metrics, name, version, images, labels, image_count,
+              images_per_trial, data, title, fault_model, sweep, trials_of, stop, seed, unit_trials, out):
     if not isinstance(networks, Mapping) or not networks:
         raise TypeError(f"networks is {_shown(networks)}, expected a mapping from labels to networks, with at least one")
     if evaluator is not None and not callable(evaluator):
@@ -223,13 +230,17 @@ def _campaign(*, networks, protections, rates, trials, evaluator, metrics, name,
     else:
         if images is not None or image_count is not None:
             raise ValueError("images are given with an evaluator, which has data of its own, expected none")
-        evaluators = [Evaluator(evaluator, weights[label], metrics, labels) for label in networks]
+        evaluators = [Evaluator(evaluator, weights[label], metrics, labels, images_per_trial) for label in networks]
         for label, one in zip(networks, evaluators):
             _fault_free(one, label, root)
         if len({one.kind for one in evaluators}) > 1:
             raise ValueError("the evaluator returns other metrics for one network than for another, expected the same")
         given = _unseen(evaluators, labels)
         section = given and {"set": "arrays", "split": "test", "images": given[0]}
+    if images_per_trial is not None:
+        if section is None:
+            raise ValueError("images_per_trial is given, but the evaluator returns scores, expected an array of class predictions")
+        section["images_per_trial"] = _whole("images_per_trial", images_per_trial)
     source = _experiment(
         evaluator=evaluator,
         section=section,
@@ -460,6 +471,12 @@ def _tell_of_changed_source(root, source):
 def _stored_labels(source):
     """The labels of the networks of an experiment file that :func:`run` wrote."""
     return [json.loads(label) for label in re.findall(r'^\[\[model\]\]\nlabel = (".*")$', source, re.MULTILINE)]
+
+
+def _stored_images_per_trial(source):
+    """The number of images of a trial in an experiment file that :func:`run` wrote; nothing if trials see all."""
+    found = re.search(r"^images_per_trial = (\d+)$", source, re.MULTILINE)
+    return found and int(found[1])
 
 
 def _stored_metrics(source):

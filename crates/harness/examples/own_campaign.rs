@@ -12,7 +12,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../experiments/networks");
     let checkpoint = Checkpoint::load(format!("{folder}/resnet18-synthetic.safetensors").as_ref())?;
     let images = DataSets::new("data").images("synthetic", "test", Some(100), Cut::DEFAULT, &())?.set;
-    let mut int8 = Int8::new(&checkpoint, &images, 64 << 20, &|_| {})?;
+    let mut int8 = Int8::new(&checkpoint, &images, false, 64 << 20, &|_| {})?;
     let evaluation = int8.evaluation(&images);
     let network = stored_network("resnet18", &checkpoint);
 

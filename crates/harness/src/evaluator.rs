@@ -1,11 +1,15 @@
 //! Int8 networks with static or dynamic activation ranges, on the images of a set.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
 use anyhow::anyhow;
 use campaign::{ChangedTrial, Evaluation, EvaluationError, Evaluator, Outputs};
 use data::ImageSet;
 use graph::{ModelSpec, WeightChange};
 use infer::{Baseline, BlockBaseline, BlockTrial, DynamicNetwork, Inputs, Network};
 use quant::{Activations, Checkpoint};
+use rayon::prelude::*;
 
 /// A compiled int8 network.
 #[derive(Debug)]
@@ -58,20 +62,6 @@ impl CompiledNetwork {
     }
 }
 
-/// Checks that trials on blocks of images have a meaning for a checkpoint.
-///
-/// # Errors
-/// If its activation ranges are those of batches, of which blocks would be others.
-pub(crate) fn check_blocks(checkpoint: &Checkpoint) -> anyhow::Result<()> {
-    match checkpoint.activations {
-        Activations::Static(_) => Ok(()),
-        Activations::Dynamic { batch } => Err(anyhow!(
-            "`data.images_per_trial` with the activation ranges of batches of {batch} images, expected static ranges: a \
-             block has other batches, and so other ranges"
-        )),
-    }
-}
-
 /// Fewest trials for which one call is cheaper than a call for each, if the activations of some images are not kept.
 const FEWEST_TOGETHER: usize = 3;
 
@@ -90,23 +80,70 @@ enum Kind<'a> {
         baseline: BlockBaseline<'a>,
         together: usize,
     },
-    /// Each trial is a full pass: a change reaches every image of its batch through the ranges.
-    Dynamic {
-        network: DynamicNetwork,
-        inputs: Inputs<'a>,
-        clean: Vec<u16>,
-    },
+    Dynamic(Dynamic<'a>),
+}
+
+/// A network whose activation ranges are those of batches. Each trial is a full pass: a change reaches every image of its
+/// batch through the ranges.
+#[derive(Debug)]
+struct Dynamic<'a> {
+    /// The network, and copies for as many further trials as run at the same time.
+    networks: Vec<DynamicNetwork>,
+    inputs: Inputs<'a>,
+    clean: Vec<u16>,
+    /// Blocks of the last call and their fault-free classes.
+    blocks: HashMap<Vec<u32>, Vec<u16>>,
+    together: usize,
+}
+
+impl<'a> Dynamic<'a> {
+    /// `memory` limits the activations of all batches that are evaluated at the same time, in bytes; there is always one.
+    fn new(network: DynamicNetwork, inputs: Inputs<'a>, clean: Vec<u16>, memory: usize) -> Self {
+        let threads = rayon::current_num_threads();
+        let copies = (memory / network.batch_bytes().max(1)).clamp(1, threads);
+        let networks = vec![network; copies];
+        Self { networks, inputs, clean, blocks: HashMap::new(), together: threads }
+    }
+
+    /// Evaluates trials, several at the same time.
+    fn predict(&mut self, trials: &[(Option<&[u32]>, &[WeightChange])]) -> Vec<Vec<u16>> {
+        let Self { networks, inputs, .. } = self;
+        let mut classes = vec![Vec::new(); trials.len()];
+        let waiting = Mutex::new(trials.iter().zip(&mut classes));
+        networks.par_iter_mut().with_max_len(1).for_each(|network| {
+            loop {
+                let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+                let Some(((images, changes), classes)) = next else { break };
+                *classes = match images {
+                    None => network.predict(inputs, changes),
+                    Some(images) => network.predict_block(inputs, images, changes),
+                };
+            }
+        });
+        classes
+    }
+
+    /// Fault-free classes on blocks of the images.
+    fn clean_on(&mut self, blocks: &[Vec<u32>]) -> Vec<Vec<u16>> {
+        let new: Vec<&Vec<u32>> = blocks.iter().filter(|block| !self.blocks.contains_key(*block)).collect();
+        let asked: Vec<_> = new.iter().map(|block| (Some(&block[..]), &[][..])).collect();
+        let found = self.predict(&asked);
+        self.blocks.retain(|block, _| blocks.contains(block));
+        self.blocks.extend(new.into_iter().cloned().zip(found));
+        blocks.iter().map(|block| self.blocks[block].clone()).collect()
+    }
 }
 
 impl<'a> Int8<'a> {
-    /// Compiles a checkpoint and computes its fault-free predictions. `memory` limits the clean activations that are
-    /// kept, in bytes. `done` receives the number of images that the fault-free network has just finished.
+    /// Compiles a checkpoint and computes its fault-free predictions. Trials see all images, or `in_blocks` each some of them.
+    /// `memory` limits the activations that are kept, in bytes. `done` receives the number of images that the fault-free network has just finished.
     ///
     /// # Errors
     /// If the network does not take the images, or cannot be compiled.
     pub fn new(
         checkpoint: &Checkpoint,
         images: &'a ImageSet,
+        in_blocks: bool,
         memory: usize,
         done: &(dyn Fn(usize) + Sync),
     ) -> anyhow::Result<Self> {
@@ -116,6 +153,11 @@ impl<'a> Int8<'a> {
             CompiledNetwork::Static(_) => Vec::new(),
         };
         Ok(Self(match compiled {
+            CompiledNetwork::Static(network) if in_blocks => {
+                let inputs = network.prepare(images.pixels())?;
+                let baseline = BlockBaseline::new(network, inputs, done);
+                Kind::Blocks { baseline, together: rayon::current_num_threads() }
+            }
             CompiledNetwork::Static(network) => {
                 let inputs = network.prepare(images.pixels())?;
                 let baseline = Baseline::new(network, inputs, memory, done);
@@ -123,30 +165,9 @@ impl<'a> Int8<'a> {
             }
             CompiledNetwork::Dynamic(network) => {
                 let inputs = network.prepare(images.pixels())?;
-                Kind::Dynamic { network, inputs, clean }
+                Kind::Dynamic(Dynamic::new(network, inputs, clean, memory))
             }
         }))
-    }
-
-    /// Compiles a checkpoint for trials that each see a block of the images, and computes its fault-free predictions on all.
-    /// `done` is as for [`Int8::new`].
-    ///
-    /// # Errors
-    /// As [`Int8::new`]; if the activation ranges are those of batches, of which blocks would be others.
-    pub fn in_blocks(
-        checkpoint: &Checkpoint,
-        images: &'a ImageSet,
-        done: &(dyn Fn(usize) + Sync),
-    ) -> anyhow::Result<Self> {
-        check_blocks(checkpoint)?;
-        match CompiledNetwork::new(checkpoint, images)? {
-            CompiledNetwork::Static(network) => {
-                let inputs = network.prepare(images.pixels())?;
-                let baseline = BlockBaseline::new(network, inputs, done);
-                Ok(Self(Kind::Blocks { baseline, together: rayon::current_num_threads() }))
-            }
-            CompiledNetwork::Dynamic(_) => unreachable!("checked above"),
-        }
     }
 
     /// The fault-free predictions, one class for each image.
@@ -154,7 +175,7 @@ impl<'a> Int8<'a> {
         match &self.0 {
             Kind::Static { baseline, .. } => baseline.clean(),
             Kind::Blocks { baseline, .. } => baseline.clean(),
-            Kind::Dynamic { clean, .. } => clean,
+            Kind::Dynamic(dynamic) => &dynamic.clean,
         }
     }
 
@@ -169,8 +190,10 @@ impl<'a> Int8<'a> {
     /// Sets the number of trials that a call evaluates together; the initial number is that of the threads of the rayon pool.
     /// A caller with a clock bounds the time of a call with it. Predictions do not depend on it.
     pub fn set_together(&mut self, trials: usize) {
-        if let Kind::Static { together, .. } | Kind::Blocks { together, .. } = &mut self.0 {
-            *together = trials;
+        match &mut self.0 {
+            Kind::Static { together, .. }
+            | Kind::Blocks { together, .. }
+            | Kind::Dynamic(Dynamic { together, .. }) => *together = trials,
         }
     }
 
@@ -179,7 +202,7 @@ impl<'a> Int8<'a> {
     pub fn keeps_all_images(&self) -> bool {
         match &self.0 {
             Kind::Static { baseline, .. } => baseline.images_kept() == baseline.clean().len(),
-            Kind::Blocks { .. } | Kind::Dynamic { .. } => true,
+            Kind::Blocks { .. } | Kind::Dynamic(_) => true,
         }
     }
 }
@@ -200,11 +223,18 @@ impl Evaluator for Int8<'_> {
                 });
                 baseline.predict(&blocks.collect::<Vec<_>>())
             }
-            Kind::Dynamic { network, inputs, .. } => {
-                changes.iter().map(|changes| network.predict(inputs, changes)).collect()
+            Kind::Dynamic(dynamic) => {
+                dynamic.predict(&trials.iter().map(|trial| (trial.images, trial.changes)).collect::<Vec<_>>())
             }
         };
         Ok(predictions.into_iter().map(Outputs::Predictions).collect())
+    }
+
+    fn clean_on(&mut self, blocks: &[Vec<u32>]) -> Result<Option<Vec<Vec<u16>>>, EvaluationError> {
+        match &mut self.0 {
+            Kind::Static { .. } | Kind::Blocks { .. } => Ok(None),
+            Kind::Dynamic(dynamic) => Ok(Some(dynamic.clean_on(blocks))),
+        }
     }
 
     fn is_deterministic(&self) -> bool {
@@ -215,8 +245,7 @@ impl Evaluator for Int8<'_> {
         match &self.0 {
             Kind::Static { together, .. } if self.keeps_all_images() => *together,
             Kind::Static { together, .. } => (*together).max(FEWEST_TOGETHER),
-            Kind::Blocks { together, .. } => *together,
-            Kind::Dynamic { .. } => 1,
+            Kind::Blocks { together, .. } | Kind::Dynamic(Dynamic { together, .. }) => *together,
         }
     }
 }

@@ -10,7 +10,7 @@ use ecc::MemoryLayout;
 use quant::{Activations, Checkpoint, QuantTensor, TensorFile};
 use records::{Environment, Manifest, NetworkEntry, TensorEntry};
 
-use crate::evaluator::{check_blocks, evaluator};
+use crate::evaluator::evaluator;
 use crate::images::{ARRAYS, Cut, has_image_files};
 use crate::own_evaluator::FaultFreeOwn;
 use crate::process::ProcessEvaluator;
@@ -157,7 +157,9 @@ impl LoadedExperiment {
             )));
         };
         let start = |(model, checkpoint): (&campaign::ModelSection, &Checkpoint)| {
-            let process = ProcessEvaluator::start(section, words, &experiment.folder, model, checkpoint)?;
+            let folder = &experiment.folder;
+            let blocks = experiment.images_per_trial();
+            let process = ProcessEvaluator::start(section, words, folder, (model, checkpoint), blocks)?;
             Ok(Box::new(process) as Box<dyn OwnEvaluator>)
         };
         let evaluators: anyhow::Result<_> = experiment.models.iter().zip(&checkpoints).map(start).collect();
@@ -238,11 +240,6 @@ impl LoadedExperiment {
             (EvaluationImages::Unseen(unseen), _) => (None, Some(unseen), 0),
         };
         let labelled = experiment.models.iter().zip(&checkpoints);
-        if experiment.images_per_trial().is_some() {
-            for (model, checkpoint) in labelled.clone() {
-                check_blocks(checkpoint).with_context(|| model.label.clone()).map_err(Failure::Input)?;
-            }
-        }
         let mut networks: Vec<_> = labelled.map(|(model, c)| stored_network(&model.label, c)).collect();
         if let Some(EvaluatorSection { name, version, .. }) = &experiment.evaluator {
             for (network, own) in networks.iter_mut().zip(&own) {
@@ -277,18 +274,14 @@ impl LoadedExperiment {
     /// The same experiment with this number of images a trial.
     ///
     /// # Errors
-    /// If the set has fewer images, or trials cannot see blocks of it: with an evaluator of the user's own, or with activation ranges
-    /// of batches.
+    /// If the set has fewer images, or the experiment has an evaluator of the user's own, which learns of blocks when it starts.
     pub fn with_images_per_trial(mut self, images: u64) -> Result<Self, Failure> {
         let data = self.experiment.data.as_mut().filter(|_| self.experiment.evaluator.is_none());
         let Some(data) = data else {
-            let expected = "expected the int8 executor: an `[evaluator]` sees all images in every trial";
+            let expected = "expected `data.images_per_trial` in the experiment file, of which an evaluator learns when it starts";
             return Err(Failure::Input(anyhow!("{images} images a trial with an `[evaluator]`, {expected}")));
         };
         data.images_per_trial = Some(images);
-        for (model, checkpoint) in self.experiment.models.iter().zip(&self.checkpoints) {
-            check_blocks(checkpoint).with_context(|| model.label.clone()).map_err(Failure::Input)?;
-        }
         let evaluation = self.cells[0].evaluation.clone();
         self.cells = campaign::plan(&self.experiment, &self.networks, &evaluation).map_err(Failure::input)?;
         Ok(self)
@@ -306,6 +299,8 @@ impl LoadedExperiment {
                 .iter()
                 .map(|own| {
                     let evaluation = self.own_evaluation(own).map_err(Failure::input)?;
+                    let blocks = self.experiment.images_per_trial();
+                    let evaluation = evaluation.in_blocks(self.experiment.seed, blocks);
                     Ok(ReadyNetwork { evaluator: ReadyEvaluator::Own(own), evaluation })
                 })
                 .collect(),
@@ -323,10 +318,7 @@ impl LoadedExperiment {
             observer.subject(&format!("{}, fault-free", model.label));
             let done = |images| observer.advance(images as u64);
             let blocks = self.experiment.images_per_trial();
-            let made = match blocks {
-                None => Int8::new(checkpoint, images, memory, &done),
-                Some(_) => Int8::in_blocks(checkpoint, images, &done),
-            };
+            let made = Int8::new(checkpoint, images, blocks.is_some(), memory, &done);
             let evaluator =
                 made.with_context(|| model.checkpoint.display().to_string()).map_err(Failure::Input)?;
             let correct = agreeing(evaluator.clean(), images);

@@ -10,11 +10,17 @@ use crate::Int8;
 
 /// An evaluator of the user's own: one for each network of an experiment. It may be nondeterministic.
 pub trait OwnEvaluator: fmt::Debug + Send {
-    /// Evaluates the network with changed weights in a trial; without a number it has no faults and no changes.
+    /// Evaluates the network with changed weights in a trial; without a number it has no faults and no changes. `images` are the
+    /// indices of the images that the trial sees, of which each has a prediction; `None`: all images.
     ///
     /// # Errors
     /// If there is no result; the error names the trial.
-    fn outputs(&mut self, trial: Option<u64>, changes: &[WeightChange]) -> Result<Outputs, EvaluationError>;
+    fn outputs(
+        &mut self,
+        trial: Option<u64>,
+        changes: &[WeightChange],
+        images: Option<&[u32]>,
+    ) -> Result<Outputs, EvaluationError>;
 }
 
 /// An evaluator of the user's own with its fault-free outputs.
@@ -26,7 +32,7 @@ pub struct FaultFreeOwn {
 
 impl FaultFreeOwn {
     pub(crate) fn new(mut evaluator: Box<dyn OwnEvaluator>) -> Result<Self, EvaluationError> {
-        let outputs = evaluator.outputs(None, &[])?;
+        let outputs = evaluator.outputs(None, &[], None)?;
         Ok(Self { evaluator: Mutex::new(evaluator), outputs })
     }
 
@@ -37,7 +43,10 @@ impl FaultFreeOwn {
 
     fn evaluate(&self, trials: &[ChangedTrial<'_>]) -> Result<Vec<Outputs>, EvaluationError> {
         let mut evaluator = self.evaluator.lock().unwrap_or_else(PoisonError::into_inner);
-        trials.iter().map(|trial| evaluator.outputs(Some(trial.number), trial.changes)).collect()
+        let outputs = |ChangedTrial { number, changes, images }: &ChangedTrial<'_>| {
+            evaluator.outputs(Some(*number), changes, *images)
+        };
+        trials.iter().map(outputs).collect()
     }
 }
 
@@ -72,6 +81,13 @@ impl Evaluator for ReadyEvaluator<'_> {
         match self {
             Self::Int8(int8) => int8.evaluate(trials),
             Self::Own(own) => own.evaluate(trials),
+        }
+    }
+
+    fn clean_on(&mut self, blocks: &[Vec<u32>]) -> Result<Option<Vec<Vec<u16>>>, EvaluationError> {
+        match self {
+            Self::Int8(int8) => int8.clean_on(blocks),
+            Self::Own(_) => Ok(None),
         }
     }
 

@@ -19,8 +19,11 @@ use tempfile::NamedTempFile;
 
 use crate::OwnEvaluator;
 
-/// Version of the protocol.
+/// Version of the protocol if trials see all images.
 const PROTOCOL: u32 = 1;
+
+/// Version of the protocol if each trial names the images that it sees.
+const PROTOCOL_WITH_BLOCKS: u32 = 2;
 
 /// Longest answer, in bytes.
 const LONGEST_ANSWER: u64 = 256 << 20;
@@ -56,6 +59,8 @@ struct Header<'a> {
     checkpoint: &'a Path,
     weights: &'static str,
     metrics: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    images_per_trial: Option<u64>,
     tensors: Vec<TensorHeader<'a>>,
 }
 
@@ -71,6 +76,9 @@ struct TensorHeader<'a> {
 struct Question<'a> {
     /// `null` without faults.
     trial: Option<u64>,
+    /// Indices of the images; absent: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    images: Option<&'a [u32]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     changes: Option<BTreeMap<&'a str, Vec<(usize, i8)>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -96,13 +104,14 @@ struct Predictions {
 }
 
 impl ProcessEvaluator {
-    /// Starts the process of a network in a folder, and waits until it is ready.
+    /// Starts the process of a network in a folder, and waits until it is ready. `blocks` is the number of images of a trial, if it
+    /// does not see all.
     pub(crate) fn start(
         section: &EvaluatorSection,
         words: &[String],
         folder: &Path,
-        model: &ModelSection,
-        checkpoint: &Checkpoint,
+        (model, checkpoint): (&ModelSection, &Checkpoint),
+        blocks: Option<u64>,
     ) -> anyhow::Result<Self> {
         let command = words.join(" ");
         let place = || format!("evaluator `{command}`");
@@ -159,13 +168,13 @@ impl ProcessEvaluator {
             file,
         };
         started
-            .greet(&model.label, &std::path::absolute(&model.checkpoint)?)
+            .greet(&model.label, &std::path::absolute(&model.checkpoint)?, blocks)
             .map_err(|wrong| anyhow!(wrong))?;
         Ok(started)
     }
 
     /// Sends the header and waits for `{"ready": true}`.
-    fn greet(&mut self, label: &str, checkpoint: &Path) -> Result<(), String> {
+    fn greet(&mut self, label: &str, checkpoint: &Path, blocks: Option<u64>) -> Result<(), String> {
         let tensors = self.tensors.tensors().iter().map(|tensor| TensorHeader {
             name: &tensor.name,
             shape: &tensor.shape,
@@ -176,7 +185,7 @@ impl ProcessEvaluator {
                 .collect(),
         });
         let header = Header {
-            zerospace_evaluator: PROTOCOL,
+            zerospace_evaluator: if blocks.is_some() { PROTOCOL_WITH_BLOCKS } else { PROTOCOL },
             network: label,
             checkpoint,
             weights: match self.form {
@@ -185,6 +194,7 @@ impl ProcessEvaluator {
                 WeightsForm::FileFloat => "file-float",
             },
             metrics: &self.metrics,
+            images_per_trial: blocks,
             tensors: tensors.collect(),
         };
         let expected = "{\"ready\": true} after the first line";
@@ -236,7 +246,12 @@ impl ProcessEvaluator {
 }
 
 impl OwnEvaluator for ProcessEvaluator {
-    fn outputs(&mut self, trial: Option<u64>, changes: &[WeightChange]) -> Result<Outputs, EvaluationError> {
+    fn outputs(
+        &mut self,
+        trial: Option<u64>,
+        changes: &[WeightChange],
+        images: Option<&[u32]>,
+    ) -> Result<Outputs, EvaluationError> {
         let failed = |message: String| EvaluationError::new(trial, message);
         let expected = match &self.metrics[..] {
             [] => "{\"predictions\": [CLASS, ...]}".into(),
@@ -260,7 +275,7 @@ impl OwnEvaluator for ProcessEvaluator {
                 listed.entry(name).or_default().push((change.index, change.value));
             }
         }
-        let question = line(&Question { trial, changes: file.is_none().then_some(listed), file });
+        let question = line(&Question { trial, images, changes: file.is_none().then_some(listed), file });
         let answer = self.ask(question, &expected).map_err(failed)?;
         match self.metrics.is_empty() {
             true => match serde_json::from_slice(&answer) {
