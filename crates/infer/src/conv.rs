@@ -24,7 +24,7 @@ use crate::kernel::{
     StepWeights, Tap, Windows, Words,
 };
 use crate::requantize::{Affine, Bounds, Element};
-use crate::winograd;
+use crate::winograd::{self, Tiling};
 use graph::WeightChange;
 
 /// The shape of a convolution.
@@ -115,7 +115,7 @@ enum Way {
     Bytes,
     Words,
     /// Like `Words`, but whole images by [`winograd`].
-    Winograd,
+    Winograd(Tiling),
     Depthwise,
 }
 
@@ -387,11 +387,11 @@ impl Conv {
             Pixels::Some { begins, pixels } => (begins, pixels),
         };
         match (self.packing.way, at) {
-            (Way::Winograd, Pixels::Of(images)) => {
+            (Way::Winograd(tiling), Pixels::Of(images)) => {
                 let panels: Vec<_> =
                     panels.map(|panel| (self.panels[panel].weights.transformed(), finish(panel))).collect();
                 let Frames { input: from, output: to } = &self.frames;
-                let layer = winograd::Layer { shape: self.shape(), input: from, output: to };
+                let layer = winograd::Layer { tiling, shape: self.shape(), input: from, output: to };
                 winograd::run(kernel, layer, &panels, (images, input), output);
             }
             (Way::Depthwise, _) => {
@@ -402,7 +402,7 @@ impl Conv {
                     kernel.run_depthwise(&windows, &Panel { weights, finish: finish(panel) }, pixels, output);
                 }
             }
-            (Way::Words | Way::Winograd, _) => {
+            (Way::Words | Way::Winograd(_), _) => {
                 self.packing.widened(input, begins, |input, begins, gathered| {
                     for panels in self.packing.alike(panels) {
                         let Runs { begins: runs, steps, first_channel } = self.packing.runs_of(panels.start);
@@ -445,8 +445,7 @@ impl Way {
             return Way::Depthwise;
         }
         match kernel.multiplies_words() {
-            true if winograd::applies(shape) => Way::Winograd,
-            true => Way::Words,
+            true => Tiling::of(shape).map_or(Way::Words, Way::Winograd),
             false => Way::Bytes,
         }
     }
@@ -455,7 +454,7 @@ impl Way {
     fn step(self) -> usize {
         match self {
             Way::Bytes => Bytes::STEP,
-            Way::Words | Way::Winograd => Words::STEP,
+            Way::Words | Way::Winograd(_) => Words::STEP,
             Way::Depthwise => Depthwise::STEP,
         }
     }
@@ -502,8 +501,8 @@ impl Packing {
         match self.way {
             Way::Bytes => PanelWeights::Bytes(vec![StepWeights([[0; 4]; LANES]); begins.len() * steps]),
             Way::Words => PanelWeights::Words { plain: words(begins.len() * steps), transformed: Vec::new() },
-            Way::Winograd => {
-                let transformed = words(winograd::steps(self.shape.input.channels));
+            Way::Winograd(tiling) => {
+                let transformed = words(tiling.steps(self.shape.input.channels));
                 PanelWeights::Words { plain: words(begins.len() * steps), transformed }
             }
             Way::Depthwise => {
@@ -624,7 +623,7 @@ impl PanelData {
                 }
                 kernel.add_changes(&changes, &[Panel { weights, finish }], &[*start], &mut sums);
             }
-            Way::Words | Way::Winograd => {
+            Way::Words | Way::Winograd(_) => {
                 let mut rows = Vec::new();
                 for &begin in begins {
                     for &offset in &runs.begins {
@@ -672,10 +671,10 @@ impl PanelData {
                     _ => &mut plain[step(Words::STEP)].0[lane][in_run % Words::STEP],
                 };
                 let old = std::mem::replace(weight, value.into());
-                if packing.way == Way::Winograd {
+                if let Way::Winograd(tiling) = packing.way {
                     let channels = packing.shape.input.channels;
                     let at = [run, in_run / channels];
-                    winograd::add(transformed, at, (in_run % channels, lane), i16::from(value) - old);
+                    tiling.add(transformed, at, (in_run % channels, lane), i16::from(value) - old);
                 }
                 old as i8
             }
