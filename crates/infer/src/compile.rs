@@ -47,8 +47,12 @@ const _: () = assert!((TERMS_THAT_OVERFLOW - 1) * 255 * 128 < 1 << 31);
 /// Largest size in bytes of a tile's images in a step, so that they stay in a second-level cache.
 const TILE_BYTES: usize = 256 * 1024;
 
+/// The same if the step's weights take at least eight times as many bytes, so that reading these does not take longer
+/// than the products.
+const WITH_HEAVY_WEIGHTS: usize = 1024 * 1024;
+
 /// Largest number of images in a tile; more would not make reading the weights cheaper.
-const LARGEST_TILE: usize = 16;
+const LARGEST_TILE: usize = 32;
 
 /// Nodes that become one step.
 #[derive(Clone, Copy, Debug)]
@@ -539,9 +543,10 @@ impl<'a> Compiler<'a> {
     }
 }
 
-/// Returns the number of images in a tile of a step that takes `bytes` bytes per image.
-pub(crate) fn tile_of(bytes: usize) -> usize {
-    (TILE_BYTES / bytes).clamp(1, LARGEST_TILE)
+/// Returns the number of images in a tile of a step that takes `bytes` bytes per image and reads `weights` bytes of
+/// weights.
+pub(crate) fn tile_of(bytes: usize, weights: usize) -> usize {
+    (TILE_BYTES.max(WITH_HEAVY_WEIGHTS.min(weights / 8)) / bytes).clamp(1, LARGEST_TILE)
 }
 
 /// Divides steps, whose slots are still node ids. A boundary lies where later steps read only a single node
@@ -551,7 +556,11 @@ fn segments(steps: &[Step], last_read: &[usize]) -> Vec<Segment> {
         let inputs = step.inputs.iter().map(|input| input.frame.len());
         inputs.sum::<usize>() + step.frame.len()
     };
-    let tile = |step: &Step| tile_of(bytes(step));
+    let weights = |step: &Step| match &step.work {
+        Work::Conv(conv) => conv.weight_bytes(),
+        _ => 0,
+    };
+    let tile = |step: &Step| tile_of(bytes(step), weights(step));
     let mut segments: Vec<Segment> = Vec::new();
     let mut begin = 0;
     for index in 0..steps.len() {

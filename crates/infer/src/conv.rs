@@ -196,7 +196,12 @@ impl Conv {
             let mut data = PanelData { weights: packing.empty(panel), lanes: lanes_of };
             let own = first * shape.terms()..(first + lanes) * shape.terms();
             for (index, &weight) in own.clone().zip(&weights[own]) {
-                data.set(&packing, &packing.place(index), weight);
+                data.put(&packing, &packing.place(index), weight);
+            }
+            if let (PanelWeights::Words { plain, transformed }, Way::Winograd(tiling)) =
+                (&mut data.weights, way)
+            {
+                tiling.transform(plain, transformed);
             }
             data
         });
@@ -206,6 +211,16 @@ impl Conv {
 
     pub(crate) fn shape(&self) -> &ConvShape {
         &self.packing.shape
+    }
+
+    /// Size in bytes of the weights that whole images read.
+    pub(crate) fn weight_bytes(&self) -> usize {
+        let bytes = |panel: &PanelData| match &panel.weights {
+            PanelWeights::Bytes(weights) => size_of_val(&weights[..]),
+            PanelWeights::Words { plain, transformed } if transformed.is_empty() => size_of_val(&plain[..]),
+            PanelWeights::Words { transformed, .. } => size_of_val(&transformed[..]),
+        };
+        self.panels.iter().map(bytes).sum()
     }
 
     /// Number of panels.
@@ -659,24 +674,32 @@ impl PanelData {
     /// Sets a weight; returns the old value.
     fn set(&mut self, packing: &Packing, place: &Place, value: i8) -> i8 {
         let Place { run, in_run, lane, .. } = *place;
+        let old = self.put(packing, place, value);
+        if let (PanelWeights::Words { transformed, .. }, Way::Winograd(tiling)) =
+            (&mut self.weights, packing.way)
+        {
+            let channels = packing.shape.input.channels;
+            let at = [run, in_run / channels];
+            tiling.add(transformed, at, (in_run % channels, lane), i16::from(value) - i16::from(old));
+        }
+        old
+    }
+
+    /// Sets a weight, but not its transform; returns the old value.
+    fn put(&mut self, packing: &Packing, place: &Place, value: i8) -> i8 {
+        let Place { run, in_run, lane, .. } = *place;
         let step = |size: usize| run * packing.runs_of(place.panel).steps + in_run / size;
         let old = match &mut self.weights {
             PanelWeights::Bytes(weights) => {
                 let weight = &mut weights[step(Bytes::STEP)].0[lane][in_run % Bytes::STEP];
                 std::mem::replace(weight, value)
             }
-            PanelWeights::Words { plain, transformed } => {
+            PanelWeights::Words { plain, .. } => {
                 let weight = match packing.way {
                     Way::Depthwise => &mut plain[run / 2].0[lane][run % 2],
                     _ => &mut plain[step(Words::STEP)].0[lane][in_run % Words::STEP],
                 };
-                let old = std::mem::replace(weight, value.into());
-                if let Way::Winograd(tiling) = packing.way {
-                    let channels = packing.shape.input.channels;
-                    let at = [run, in_run / channels];
-                    tiling.add(transformed, at, (in_run % channels, lane), i16::from(value) - old);
-                }
-                old as i8
+                std::mem::replace(weight, value.into()) as i8
             }
         };
         self.lanes.start[lane] -= i32::from(packing.zero) * (i32::from(value) - i32::from(old));

@@ -202,7 +202,7 @@ impl DynamicNetwork {
                     let bounds = Bounds::levels(-LIMIT, LIMIT, ZERO);
                     let frames = Frames { input, output };
                     let mut conv = Conv::new(shape, frames, weight.values(), &none, bounds, kernel);
-                    let tile = tile_of(input.len() + output.len());
+                    let tile = tile_of(input.len() + output.len(), conv.weight_bytes());
                     conv.place_windows(tile);
                     let bias = match bias {
                         true => parameter(&checkpoint.parameters, &node.name, "bias"),

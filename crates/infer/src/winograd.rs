@@ -103,11 +103,44 @@ impl Tiling {
         self.positions() * channels / Words::STEP
     }
 
+    /// Transforms the weights of a panel: `plain` has those of a row and column of the kernel for all input channels,
+    /// then those of the next column. `transformed` is zero before.
+    pub(crate) fn transform(self, plain: &[Weights], transformed: &mut [Weights]) {
+        match self {
+            Self::Two => transform::<Two, 2, 4>(plain, transformed),
+            Self::Four => transform::<Four, 4, 6>(plain, transformed),
+        }
+    }
+
     /// Adds `change` to the weight at a row and column of the kernel for an input channel and a lane.
     pub(crate) fn add(self, weights: &mut [Weights], place: [usize; 2], at: (usize, usize), change: i16) {
         match self {
             Self::Two => add::<Two, 2, 4>(weights, place, at, change),
             Self::Four => add::<Four, 4, 6>(weights, place, at, change),
+        }
+    }
+}
+
+fn transform<P: Points<M, N>, const M: usize, const N: usize>(
+    plain: &[Weights],
+    transformed: &mut [Weights],
+) {
+    let steps = plain.len() / 9;
+    for step in 0..steps {
+        let mut down = [[[0i16; 2 * LANES]; 3]; N];
+        for (place, weights) in plain[step..].iter().step_by(steps).enumerate() {
+            for (down, factor) in down.iter_mut().zip(P::WEIGHTS[place / 3]) {
+                let to = down[place % 3].iter_mut();
+                to.zip(weights.0.as_flattened()).for_each(|(to, weight)| *to += factor * weight);
+            }
+        }
+        for (i, columns) in down.iter().enumerate() {
+            for j in 0..N {
+                let to = transformed[(N * i + j) * steps + step].0.as_flattened_mut();
+                for (column, factors) in columns.iter().zip(P::WEIGHTS) {
+                    to.iter_mut().zip(column).for_each(|(to, weight)| *to += factors[j] * weight);
+                }
+            }
         }
     }
 }
