@@ -17,7 +17,7 @@ fn cell(rate: f64) -> CellSpec {
         model: "m".into(),
         network: "n".into(),
         protection: "faulty".parse().unwrap(),
-        protection_parameters: String::new(),
+        protection_parameters: "".into(),
         fault_model: FaultKind::Bernoulli.into(),
         rate: BitErrorRate::new(rate).unwrap(),
         seed: u64::MAX,

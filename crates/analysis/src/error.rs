@@ -42,6 +42,14 @@ pub enum AnalysisError {
         /// Weights.
         weights: u64,
     },
+    /// A table of many cells in another order than that of the plan.
+    #[error(
+        "the trials of cell {cell} do not follow each other, expected a table as `zerospace merge` writes it"
+    )]
+    Scattered {
+        /// Id of the cell.
+        cell: String,
+    },
     /// The rate is not a probability.
     #[error("{cell}: the rate {rate} is outside [0, 1]")]
     Rate {

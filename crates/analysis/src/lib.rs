@@ -44,6 +44,7 @@ pub use estimate::drawn::{DrawnImages, FEWEST_TRIALS, PilotedCell, SampleSize, V
 pub use estimate::estimates::Estimates;
 pub use estimate::failures::{FailureEstimate, failures};
 pub use estimate::interval::{INTERVAL_METHOD, Interval, SplitMix64};
+pub use estimate::large::{LargeEstimates, LargeEstimator};
 pub use estimate::large_weights::{LargeWeightCounts, LargeWeights};
 pub use estimate::lossy::LossyStorage;
 pub use estimate::measure::{Measure, Unit, points};
@@ -63,6 +64,7 @@ pub use plot::style::{Marker, Style, style_of, styles_of};
 pub use plot::training::{large_values_figure, throttled_accuracy_figure};
 pub use report::context::{Commands, Context, FaultCommands, Run};
 pub use report::files::{write_large_weights, write_network_table, write_report, write_trainings};
+pub use report::large::write_large_report;
 pub use report::single_fault::write_fault_report;
 pub use text::arrow::{ArrowTable, Values};
 pub use text::comparison::{comparison_csv, comparison_latex, comparison_markdown, comparison_outcomes};

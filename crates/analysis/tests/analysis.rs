@@ -17,7 +17,7 @@ const CLEAN: u64 = 2_851; // 57.02 %
 /// A trial that loses `lost` images.
 fn row(protection: &str, rate: f64, trial: u64, lost: i64) -> TrialRow {
     TrialRow {
-        cell: format!("{protection} {rate:e}"),
+        cell: format!("{protection} {rate:e}").into(),
         model: "squeezenet".into(),
         protection: protection.parse().expect("a name"),
         fault_model: FaultKind::FixedCount.into(),
@@ -389,12 +389,12 @@ fn bad_rows_are_refused_with_the_cells_name() {
 
     type Edit = fn(&mut TrialRow);
     let edits: [(&str, Edit); 8] = [
-        ("data_set is ", |r| r.data_set.push('x')),
+        ("data_set is ", |r| r.data_set = format!("{}x", r.data_set).into()),
         ("weights is ", |r| r.weights += 1),
         ("data_bits is ", |r| r.data_bits += 1),
         ("check_bits is ", |r| r.check_bits += 1),
         ("clean_correct is ", |r| r.clean_correct += 1),
-        ("cell is ", |r| r.cell.push('x')),
+        ("cell is ", |r| r.cell = format!("{}x", r.cell).into()),
         ("changed_probability is ", |r| r.changed_probability = Some(0.5)),
         ("trial 0 of squeezenet faulty fixed-count 1e-3 is recorded twice", |r| r.record.trial = 0),
     ];

@@ -12,7 +12,7 @@ const IMAGES: u64 = 100;
 /// A trial of a cell, `correct` of whose images are classified correctly.
 fn row(model: &str, protection: &str, rate: f64, trial: u64, clean_correct: u64, correct: u64) -> TrialRow {
     TrialRow {
-        cell: format!("{model} {protection} {rate}"),
+        cell: format!("{model} {protection} {rate}").into(),
         model: model.into(),
         protection: protection.parse().expect("a name"),
         fault_model: FaultKind::Bernoulli.into(),

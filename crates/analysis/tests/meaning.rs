@@ -16,7 +16,7 @@ const CLEAN: u64 = 676;
 /// A trial in which `wrong` words read back wrong and `correct` images are right.
 fn row(protection: &str, fault_model: &str, rate: f64, trial: u64, wrong: u64, correct: u64) -> TrialRow {
     TrialRow {
-        cell: format!("{protection} {fault_model} {rate:e}"),
+        cell: format!("{protection} {fault_model} {rate:e}").into(),
         model: "net".into(),
         protection: protection.parse().expect("a name"),
         fault_model: fault_model.parse().expect("a fault model"),

@@ -11,7 +11,7 @@ const SHA256: &str = "6ef5956c2646080604a02e77f7e0199223cc977c928f8774af4a294506
 
 fn row(model: &str, protection: &str, trial: u64, lost: u64) -> TrialRow {
     TrialRow {
-        cell: format!("{protection}-cell"),
+        cell: format!("{protection}-cell").into(),
         model: model.into(),
         protection: protection.parse().expect("a name"),
         fault_model: FaultKind::Bernoulli.into(),

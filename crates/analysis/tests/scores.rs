@@ -16,7 +16,7 @@ fn row(protection: &str, rate: f64, trial: u64, scores: [f64; 2]) -> TrialRow {
     let metrics = [("mAP", Better::Higher), ("perplexity", Better::Lower)];
     let metrics = metrics.map(|(name, better)| Metric { name: name.into(), better });
     TrialRow {
-        cell: format!("{protection} {}", BitErrorRate::new(rate).expect("a rate").get()),
+        cell: format!("{protection} {}", BitErrorRate::new(rate).expect("a rate").get()).into(),
         model: "net".into(),
         protection: protection.parse().expect("a name"),
         fault_model: "bernoulli".parse().expect("a fault model"),

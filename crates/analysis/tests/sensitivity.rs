@@ -13,7 +13,7 @@ const CLEAN: u64 = 900;
 /// A trial under a fault model that flips `flips` cells and loses `lost` images.
 fn row(protection: &str, fault_model: &str, trial: u64, flips: u64, lost: u64) -> TrialRow {
     TrialRow {
-        cell: format!("{protection} {fault_model}"),
+        cell: format!("{protection} {fault_model}").into(),
         model: "net".into(),
         protection: protection.parse().expect("a name"),
         fault_model: fault_model.parse().expect("a fault model"),

@@ -2,7 +2,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use design::{
-    CellSpec, EvaluationSet, FaultKind, FaultModel, ProtectionName, RECORD_VERSION, Scope, StoredBits,
+    CellSpec, EvaluationSet, FaultKind, FaultModel, ProtectionName, RECORD_VERSION, Scope, SharedText,
+    StoredBits,
 };
 use ecc::{BLOCK, MemoryDistribution, MemoryLayout, UnknownProtection};
 use inject::{MeanFlips, PlaneSizes};
@@ -45,8 +46,8 @@ impl Network {
             if let Some(name) = &scope.tensor {
                 self.stored_tensor(name)?;
             }
-            let tensors: Vec<Option<String>> = match experiment.sweep.contains(&Sweep::Tensor) {
-                true => self.layout.tensors().iter().map(|span| Some(span.name.clone())).collect(),
+            let tensors: Vec<Option<SharedText>> = match experiment.sweep.contains(&Sweep::Tensor) {
+                true => self.layout.tensors().iter().map(|span| Some(span.name.as_str().into())).collect(),
                 false => vec![scope.tensor.clone()],
             };
             let bits: Vec<Option<u8>> = match experiment.sweep.contains(&Sweep::Bit) {
@@ -181,30 +182,37 @@ pub fn plan(
                     })?)
                 }
             };
-            let grid = fault_models
+            let at_rates: Vec<Option<f64>> = experiment
+                .rates()
                 .iter()
-                .flat_map(|model| experiment.rates().iter().map(move |&rate| (model, rate)));
-            for (fault_model, rate) in grid {
-                let changed_probability =
-                    distribution.as_ref().map(|distribution| distribution.changed_probability(rate.get()));
-                if changed_probability == Some(0.0) {
-                    return Err(refused(NoChangedTrials::Never { rate: rate.get() }));
-                }
-                cells.push(CellSpec {
-                    record_version: RECORD_VERSION,
-                    evaluator: network.evaluator.clone(),
-                    model: network.label.clone(),
-                    network: network.digest.clone(),
-                    protection: id.clone(),
-                    protection_parameters: protection.parameters(),
+                .map(|rate| distribution.as_ref().map(|known| known.changed_probability(rate.get())))
+                .collect();
+            if let Some(place) = at_rates.iter().position(|probability| *probability == Some(0.0)) {
+                return Err(refused(NoChangedTrials::Never { rate: experiment.rates()[place].get() }));
+            }
+            let first = CellSpec {
+                record_version: RECORD_VERSION,
+                evaluator: network.evaluator.as_str().into(),
+                model: network.label.as_str().into(),
+                network: network.digest.as_str().into(),
+                protection: id.clone(),
+                protection_parameters: protection.parameters().into(),
+                fault_model: fault_models[0].clone(),
+                rate: experiment.rates()[0],
+                seed: experiment.seed,
+                stored,
+                evaluation: evaluation.clone(),
+                changed_probability: None,
+                metrics: experiment.metrics().to_vec(),
+            };
+            for fault_model in &fault_models {
+                let at_rates = experiment.rates().iter().zip(&at_rates);
+                cells.extend(at_rates.map(|(&rate, &changed_probability)| CellSpec {
                     fault_model: fault_model.clone(),
                     rate,
-                    seed: experiment.seed,
-                    stored: stored.clone(),
-                    evaluation: evaluation.clone(),
                     changed_probability,
-                    metrics: experiment.metrics().to_vec(),
-                });
+                    ..first.clone()
+                }));
             }
         }
     }
@@ -241,27 +249,47 @@ pub fn expected_outcomes(networks: &[Network], cells: &[CellSpec]) -> Vec<Expect
     expected.collect()
 }
 
-/// Computes the mean number of flips of an ordinary trial of a cell. If flips depend on the stored bits, it counts these.
-/// `networks` include the network of the cell.
+/// Computes the mean number of flips of an ordinary trial of each cell. If flips depend on the stored bits, it counts these.
+/// `networks` include the networks of the cells.
 ///
 /// # Errors
-/// When the cell's protection is unknown or cannot store the network, or the network lacks the tensor of its fault model.
+/// When a cell's protection is unknown or cannot store the network, or the network lacks the tensor of its fault model.
 ///
 /// # Panics
-/// When the network of the cell is not among `networks`.
-pub fn mean_flips(networks: &[Network], cell: &CellSpec) -> Result<f64, PlanError> {
-    let network = networks.iter().find(|network| network.digest == cell.network).expect("a cell's network");
-    let protection = ecc::by_id(&cell.protection)?;
-    let FaultModel { kind, scope } = &cell.fault_model;
-    let sizes = network.bits_in(scope, &*protection)?.sizes();
-    match inject::mean_flips(*kind, cell.rate, sizes) {
-        MeanFlips::OfMemory(flips) => Ok(flips),
-        MeanFlips::OfBit { zero, one } => {
-            let memory = StoredNetwork::new(network, protection)
-                .map_err(|reason| PlanError::unstorable(&cell.protection, &cell.model, reason))?;
-            let ones = memory.ones_in(scope)?;
-            let zeros = sizes.data_bits + sizes.check_bits - ones;
-            Ok(one * ones as f64 + zero * zeros as f64)
+/// When the network of a cell is not among `networks`.
+pub fn mean_flips(networks: &[Network], cells: &[CellSpec]) -> Result<Vec<f64>, PlanError> {
+    let mut all = Vec::with_capacity(cells.len());
+    let alike = |a: &CellSpec, b: &CellSpec| a.network == b.network && a.protection == b.protection;
+    for cells in cells.chunk_by(alike) {
+        let network =
+            networks.iter().find(|network| cells[0].network == network.digest).expect("a cell's network");
+        let protection = ecc::by_id(&cells[0].protection)?;
+        let mut memory = None;
+        for cells in cells.chunk_by(|a, b| a.fault_model == b.fault_model) {
+            let FaultModel { kind, scope } = &cells[0].fault_model;
+            let sizes = network.bits_in(scope, &*protection)?.sizes();
+            let mut ones = None;
+            for cell in cells {
+                all.push(match inject::mean_flips(*kind, cell.rate, sizes) {
+                    MeanFlips::OfMemory(flips) => flips,
+                    MeanFlips::OfBit { zero, one } => {
+                        if memory.is_none() {
+                            let stored = StoredNetwork::new(network, protection.clone());
+                            memory = Some(stored.map_err(|reason| {
+                                PlanError::unstorable(&cell.protection, &cell.model, reason)
+                            })?);
+                        }
+                        let memory = memory.as_ref().expect("it was just made");
+                        if ones.is_none() {
+                            ones = Some(memory.ones_in(scope)?);
+                        }
+                        let ones = ones.expect("they were just counted");
+                        let zeros = sizes.data_bits + sizes.check_bits - ones;
+                        one * ones as f64 + zero * zeros as f64
+                    }
+                });
+            }
         }
     }
+    Ok(all)
 }

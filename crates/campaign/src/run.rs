@@ -1,9 +1,9 @@
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
-use design::{CellId, CellSpec, ProtectionName, TrialRecord};
+use design::{CellId, CellSpec, ProtectionName, SharedText, TrialRecord};
 use rayon::prelude::*;
-use records::{Determinism, Manifest, Part, PlannedCell, Rejected, Store, StoreError, Unit};
+use records::{Determinism, FinishedUnit, Manifest, Part, PlannedCell, Rejected, Store, StoreError, Unit};
 
 use crate::work::{OpenUnit, Work};
 use crate::{CellTrials, Evaluation, EvaluationError, Evaluator, Network, Shard, StoredNetwork};
@@ -120,10 +120,12 @@ pub fn run(
     on_progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<RunOutcome, RunError> {
     let manifest = store.manifest();
-    let scan = store.scan()?;
     let mut units = manifest.units();
     let mut position = 0..;
     units.retain(|_| position.next().is_some_and(|position| shard.takes(position)));
+    // The parts of other shards are theirs to read: with many shards they are far more than those of this one.
+    let own: HashSet<&Unit> = units.iter().collect();
+    let scan = store.scan_units(|unit| own.contains(unit))?;
     let missing: Vec<&Unit> = units.iter().filter(|unit| !scan.done.contains_key(unit)).collect();
     let kept = units.len() - missing.len();
     let mut outcome = RunOutcome { kept, left: missing.len(), ..RunOutcome::default() };
@@ -215,7 +217,7 @@ pub fn run(
         outcome.computed += parts.len();
         outcome.left -= parts.len();
         let last = parts.last().map(|(cell, _)| *cell);
-        parts.into_iter().for_each(|(_, part)| stops.know(part));
+        parts.iter().for_each(|(_, part)| stops.know(part));
 
         if let (Some(error), Some(cell)) = (failed, without_record) {
             keep(store, &mut work, subject)?;
@@ -313,7 +315,7 @@ fn canaries(cells: &[PlannedCell]) -> Vec<&PlannedCell> {
 }
 
 /// The stored networks by network and protection, each with the number of its subject; made at the first request.
-struct Memories<'a>(BTreeMap<(String, ProtectionName), OnceCell<(StoredNetwork<'a>, usize)>>);
+struct Memories<'a>(BTreeMap<(SharedText, ProtectionName), OnceCell<(StoredNetwork<'a>, usize)>>);
 
 impl<'a> Memories<'a> {
     /// Place for the memories of all cells.
@@ -359,10 +361,10 @@ impl<'a> Memories<'a> {
     }
 }
 
-/// Parts that this process knows, from which it decides by the plan's stop rule which cells have ended.
+/// Finished units that this process knows, from which it decides by the plan's stop rule which cells have ended.
 struct Stops<'a> {
     store: &'a Store,
-    known: BTreeMap<Unit, Part>,
+    known: BTreeMap<Unit, FinishedUnit>,
 }
 
 impl Stops<'_> {
@@ -375,16 +377,17 @@ impl Stops<'_> {
         for earlier in manifest.units_of(&unit.cell).take_while(|earlier| earlier.first < unit.first) {
             if !self.known.contains_key(&earlier) {
                 let Some(part) = self.store.read(&earlier)? else { break };
-                self.known.insert(earlier, part);
+                self.known.insert(earlier, FinishedUnit::of(&part, manifest.stop));
             }
         }
         // The unit itself is missing, unless the cell does not need it.
         Ok(manifest.progress(&unit.cell, &self.known).missing.is_empty())
     }
 
-    fn know(&mut self, part: Part) {
-        if self.store.manifest().stop.is_some() {
-            self.known.insert(part.unit(), part);
+    fn know(&mut self, part: &Part) {
+        let stop = self.store.manifest().stop;
+        if stop.is_some() {
+            self.known.insert(part.unit(), FinishedUnit::of(part, stop));
         }
     }
 }

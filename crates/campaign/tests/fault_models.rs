@@ -317,7 +317,7 @@ fn exceptions_are_planned_counted_and_in_the_tensor_that_they_name() {
     let cells = 72 * all as u64;
     let whole = listed_cell("bernoulli", 1e-3);
     assert_eq!((whole.stored.data_bits, whole.stored.check_bits), (8 * network.plane.len() as u64, cells));
-    let mean = campaign::mean_flips(std::slice::from_ref(&network), &whole).unwrap();
+    let mean = campaign::mean_flips(std::slice::from_ref(&network), std::slice::from_ref(&whole)).unwrap()[0];
     assert!((mean - 1e-3 * (whole.stored.data_bits + cells) as f64).abs() < 1e-9);
 
     // All cells flip at rate 1.
@@ -534,7 +534,8 @@ fn the_mean_of_flips_counts_the_bits_that_are_stored() {
                 let memory = StoredNetwork::new(network, ecc::by_id(&cell.protection).unwrap()).unwrap();
                 let pattern = CellTrials::new(&memory, cell).unwrap().trial(0).pattern;
                 let flips = (pattern.data.len() + pattern.check.len()) as f64;
-                let mean = campaign::mean_flips(std::slice::from_ref(network), cell).unwrap();
+                let mean = campaign::mean_flips(std::slice::from_ref(network), std::slice::from_ref(cell))
+                    .unwrap()[0];
                 assert_eq!(mean, flips, "{} {fault_model}", cell.protection);
                 assert!(flips > 0.0);
             };

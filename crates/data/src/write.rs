@@ -56,7 +56,7 @@ impl ImageSet {
             return Err(DataError::InTheWay { path: path.clone() });
         }
         for (path, (_, content)) in paths.iter().zip(&files) {
-            durable::write_with(path, content)
+            durable::write_with(path, |file| content(file))
                 .map_err(|source| DataError::Write { path: path.clone(), source })?;
         }
         Ok(paths)

@@ -1,22 +1,23 @@
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{BitErrorRate, FaultModel, Metric, ProtectionName};
+use crate::{BitErrorRate, FaultModel, Metric, ProtectionName, SharedText};
 
 /// The images that a cell is evaluated on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvaluationSet {
     /// Name of the data set, e.g. `cifar10`; shown, not part of the identity.
-    pub name: String,
+    pub name: SharedText,
     /// `train` or `test`; shown, not part of the identity.
-    pub split: String,
+    pub split: SharedText,
     /// Number of images: the first ones in the data set's order.
     pub images: u64,
     /// SHA-256 of the decoded images and labels.
-    pub digest: String,
+    pub digest: SharedText,
     /// Number of files of a folder that could not be decoded and were replaced by later ones; shown, not part of the
     /// identity, because `digest` is over the images that were decoded. Absent in JSON when 0.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -68,15 +69,15 @@ pub struct CellSpec {
     /// [`crate::RECORD_VERSION`] at the time of writing.
     pub record_version: u32,
     /// Name and version of the evaluator; it changes whenever a prediction may change.
-    pub evaluator: String,
+    pub evaluator: SharedText,
     /// Label of the network in the plan; shown, not part of the identity.
-    pub model: String,
+    pub model: SharedText,
     /// Content hash of the checkpoint: architecture, weights, parameters, scales.
-    pub network: String,
+    pub network: SharedText,
     /// Protection id, e.g. `in-place-64-57`.
     pub protection: ProtectionName,
     /// Definition of the protection's code, e.g. its parity-check matrix.
-    pub protection_parameters: String,
+    pub protection_parameters: SharedText,
     /// Fault model.
     pub fault_model: FaultModel,
     /// Bit error rate, or the quantity that the fault model takes instead.
@@ -130,7 +131,7 @@ impl CellSpec {
             [] => content,
             further => format!("[{content},{}]", further.join(",")),
         };
-        CellId(content_hash(text.as_bytes()))
+        content_hash(text.as_bytes()).parse().expect("a hash is hex digits")
     }
 
     /// Returns one line for people: model, protection, fault model, rate, and a note on conditional sampling.
@@ -141,19 +142,51 @@ impl CellSpec {
 }
 
 /// Identity of a cell: 16 lowercase hex digits of a SHA-256 over its content.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct CellId(String);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct CellId([u8; 16]);
 
 impl CellId {
     /// Returns the hex digits.
     pub fn as_str(&self) -> &str {
-        &self.0
+        std::str::from_utf8(&self.0).expect("hex digits are ASCII")
     }
 }
 
 impl fmt::Display for CellId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
+    }
+}
+
+/// A text that is no cell's id.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cell id {0:?}, expected 16 lowercase hex digits")]
+pub struct CellIdError(pub String);
+
+impl FromStr for CellId {
+    type Err = CellIdError;
+
+    fn from_str(text: &str) -> Result<Self, CellIdError> {
+        let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        match <[u8; 16]>::try_from(text.as_bytes()) {
+            Ok(digits) if digits.iter().all(is_digit) => Ok(Self(digits)),
+            _ => Err(CellIdError(text.into())),
+        }
+    }
+}
+
+impl TryFrom<String> for CellId {
+    type Error = CellIdError;
+
+    fn try_from(text: String) -> Result<Self, CellIdError> {
+        text.parse()
+    }
+}
+
+impl From<CellId> for String {
+    fn from(id: CellId) -> Self {
+        id.as_str().into()
     }
 }
 
@@ -174,7 +207,7 @@ mod tests {
             model: "resnet20".into(),
             network: "ab".into(),
             protection: "faulty".parse().unwrap(),
-            protection_parameters: String::new(),
+            protection_parameters: "".into(),
             fault_model: FaultKind::Bernoulli.into(),
             rate: BitErrorRate::new(1e-3).unwrap(),
             seed: 1,
@@ -301,16 +334,16 @@ mod tests {
         type Edit = fn(&mut CellSpec);
         let edits: [Edit; 14] = [
             |c| c.record_version += 1,
-            |c| c.evaluator.push('x'),
-            |c| c.network.push('x'),
+            |c| c.evaluator = "x".into(),
+            |c| c.network = "x".into(),
             |c| c.protection = "vote".parse().unwrap(),
-            |c| c.protection_parameters.push('x'),
+            |c| c.protection_parameters = "x".into(),
             |c| c.fault_model.scope.bit = Some(7),
             |c| c.rate = BitErrorRate::new(1.0000000000000002e-3).unwrap(),
             |c| c.seed += 1,
             |c| c.stored.check_bits += 1,
             |c| c.evaluation.images += 1,
-            |c| c.evaluation.digest.push('x'),
+            |c| c.evaluation.digest = "x".into(),
             |c| c.changed_probability = Some(0.5),
             |c| c.evaluation.images_per_trial = Some(3),
             |c| c.metrics.push(Metric { name: "mAP".into(), better: Better::Higher }),

@@ -18,16 +18,18 @@ mod metric;
 mod protection;
 mod rate;
 mod scope;
+mod shared_text;
 mod single_fault;
 mod stop;
 mod trial;
 
-pub use cell::{CellId, CellSpec, EvaluationSet, StoredBits};
+pub use cell::{CellId, CellIdError, CellSpec, EvaluationSet, StoredBits};
 pub use fault_model::{FaultKind, FaultModel, FaultModelError, RateTooHigh};
 pub use metric::{Better, Metric, MetricError};
 pub use protection::{ProtectionName, ProtectionNameError};
 pub use rate::{BitErrorRate, RateError};
 pub use scope::Scope;
+pub use shared_text::SharedText;
 pub use single_fault::{
     FAULT_RECORD_VERSION, FaultRecord, FaultSample, FaultedTensor, SingleFaultSpec, Strata, Stratum,
 };

@@ -4,6 +4,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::SharedText;
+
 /// Name of a protection: `code`, or `code+policy` for another policy on detected words, e.g. `secded-72-64+zero-word`.
 ///
 /// Both parts are printable ASCII characters without spaces; the crate `ecc` knows which names exist. A plan, its cells
@@ -11,7 +13,7 @@ use serde::{Deserialize, Serialize};
 /// of a code.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct ProtectionName(String);
+pub struct ProtectionName(SharedText);
 
 /// The names in the paper and its release: id, name there.
 const PAPER_NAMES: [(&str, &str); 6] = [
@@ -44,7 +46,7 @@ impl ProtectionName {
         let mut parts = text.split('+');
         let is_part = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_graphic());
         if parts.by_ref().take(2).all(is_part) && parts.next().is_none() {
-            return Ok(Self(text));
+            return Ok(Self(text.into()));
         }
         Err(ProtectionNameError(text))
     }
@@ -69,15 +71,15 @@ impl ProtectionName {
 
     /// Returns the name in the paper or its release of the protection with this id, if it has one there.
     pub fn in_paper(&self) -> Option<&'static str> {
-        PAPER_NAMES.iter().find(|(id, _)| *id == self.0).map(|(_, name)| *name)
+        PAPER_NAMES.iter().find(|(id, _)| self.0 == *id).map(|(_, name)| *name)
     }
 
     /// Returns the label in tables, legends and captions: the id, after the paper's name if that differs, e.g.
     /// `zero (parity-zero)`.
     pub fn label(&self) -> String {
         match self.in_paper() {
-            Some(name) if name != self.0 => format!("{name} ({self})"),
-            _ => self.0.clone(),
+            Some(name) if self.0 != name => format!("{name} ({self})"),
+            _ => self.0.as_str().into(),
         }
     }
 }
@@ -98,7 +100,7 @@ impl AsRef<str> for ProtectionName {
 
 impl PartialEq<&str> for ProtectionName {
     fn eq(&self, text: &&str) -> bool {
-        self.0 == *text
+        self.0 == **text
     }
 }
 
@@ -126,7 +128,7 @@ impl TryFrom<String> for ProtectionName {
 
 impl From<ProtectionName> for String {
     fn from(name: ProtectionName) -> Self {
-        name.0
+        name.as_str().into()
     }
 }
 

@@ -1,5 +1,7 @@
 use std::fmt;
 
+use crate::SharedText;
+
 /// The stored bits that a fault model sees. It takes these, in their order, for the whole memory: a rate, a count or a
 /// distance between bits is one among the bits in scope.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -8,7 +10,7 @@ pub struct Scope {
     pub bit: Option<u8>,
     /// Only the bits of the tensor with this name: of its weights and padding, and the check bits of its code words, or
     /// the entries of an exception list that name its weights.
-    pub tensor: Option<String>,
+    pub tensor: Option<SharedText>,
 }
 
 impl Scope {

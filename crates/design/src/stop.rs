@@ -84,6 +84,13 @@ impl DropSums {
         self.squares += drop * drop;
     }
 
+    /// Adds the trials of other sums.
+    pub fn join(&mut self, other: &Self) {
+        self.trials += other.trials;
+        self.sum += other.sum;
+        self.squares += other.squares;
+    }
+
     /// Half width of the 95 % interval of the mean, in images, by the normal distribution; infinite for fewer than two trials.
     pub fn half_width(&self) -> f64 {
         if self.trials < 2 {

@@ -91,7 +91,7 @@ proptest! {
     fn what_is_displayed_reads_as_the_same(
         kind in kinds(), bit in proptest::option::of(0u8..8), tensor in proptest::option::of(".{1,20}")
     ) {
-        let model = FaultModel { kind, scope: Scope { bit, tensor } };
+        let model = FaultModel { kind, scope: Scope { bit, tensor: tensor.map(Into::into) } };
         prop_assert_eq!(read(&model.to_string()).unwrap(), model);
     }
 

@@ -27,7 +27,10 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 ///
 /// # Panics
 /// If `path` does not end in a file name.
-pub fn write_with(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+pub fn write_with(
+    path: &Path,
+    content: impl FnOnce(&mut (dyn Write + Send)) -> io::Result<()>,
+) -> io::Result<()> {
     publish(path, content, |temporary| fs::rename(temporary, path))
 }
 
@@ -75,7 +78,7 @@ pub fn create_folder(path: &Path) -> io::Result<()> {
 /// Writes the content under a temporary name; `name` gives the file its own.
 fn publish(
     path: &Path,
-    content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    content: impl FnOnce(&mut (dyn Write + Send)) -> io::Result<()>,
     name: impl FnOnce(&Path) -> io::Result<()>,
 ) -> io::Result<()> {
     let temporary = temporary_path(path);

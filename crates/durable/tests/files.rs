@@ -25,7 +25,7 @@ fn a_write_that_fails_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a");
     write(&path, b"first").unwrap();
-    let half = |file: &mut dyn Write| {
+    let half = |file: &mut (dyn Write + Send)| {
         file.write_all(b"sec")?;
         Err(io::Error::other("no more"))
     };

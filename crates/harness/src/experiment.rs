@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, anyhow};
 use campaign::{Evaluation, EvaluatorSection, Experiment, own_evaluator_id};
 use data::ImageSet;
-use design::{CellSpec, EvaluationSet};
+use design::{CellSpec, EvaluationSet, SharedText};
 use ecc::MemoryLayout;
 use quant::{Activations, Checkpoint, QuantTensor, TensorFile};
 use records::{Environment, Manifest, NetworkEntry, TensorEntry};
@@ -98,7 +98,7 @@ impl UnseenImages {
             name: name.into(),
             split: split.into(),
             images: self.images as u64,
-            digest: durable::sha256_hex(&bytes),
+            digest: durable::sha256_hex(&bytes).into(),
             label_free: self.labels.is_none(),
             ..EvaluationSet::default()
         }
@@ -250,15 +250,18 @@ impl LoadedExperiment {
             (None, Some(unseen), Some(data)) => unseen.evaluation(&data.set, &data.split),
             (Some(images), ..) => EvaluationSet {
                 name: images.name().into(),
-                split: images.split().to_string(),
+                split: images.split().to_string().into(),
                 images: images.len() as u64,
-                digest: images.digest(),
+                digest: images.digest().into(),
                 unreadable_files: unreadable as u64,
                 label_free: !images.is_labelled(),
                 images_per_trial: None,
             },
             (None, ..) => EvaluationSet {
-                name: experiment.evaluator.as_ref().map_or(String::new(), |section| section.name.clone()),
+                name: experiment
+                    .evaluator
+                    .as_ref()
+                    .map_or_else(SharedText::default, |section| section.name.as_str().into()),
                 ..EvaluationSet::default()
             },
         };

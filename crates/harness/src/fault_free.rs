@@ -1,6 +1,7 @@
 //! Fault-free accuracy of networks under lossy protections, which change weights by storing them: measured once for a run
 //! and kept in its directory.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use analysis::LossyStorage;
@@ -81,7 +82,7 @@ pub(crate) fn lossy_storages(store: &Store) -> Result<Vec<LossyStorage>, Failure
         }
         let lossless = !is_built_in(&cell.protection) && stored.is_some_and(|s| s.weights_changed == 0);
         Ok((!lossless).then(|| LossyStorage {
-            model: cell.model.clone(),
+            model: cell.model.to_string(),
             protection: cell.protection.clone(),
             correct: stored.map(|stored| stored.correct),
         }))
@@ -132,10 +133,10 @@ pub fn measure_fault_free(
         let mut records = records.with_context(|| cell.label()).map_err(Failure::Input)?;
         let record = records.pop().expect("a record for each trial");
         stored.push(Stored {
-            model: cell.model.clone(),
+            model: cell.model.to_string(),
             protection: cell.protection.clone(),
-            network: cell.network.clone(),
-            images: cell.evaluation.digest.clone(),
+            network: cell.network.to_string(),
+            images: cell.evaluation.digest.to_string(),
             weights_changed: record.weights_changed,
             correct: record.correct,
             agree: record.agree,
@@ -186,11 +187,11 @@ fn load(root: &Path) -> Result<Vec<Stored>, Failure> {
 /// The first cell of each network under each protection that may lose by storing, in plan order. A protection that is not
 /// built in always may: the program that makes a report need not know it, and finds the answer in the file.
 fn lossy_cells(manifest: &Manifest) -> Vec<&CellSpec> {
+    let mut seen = HashSet::new();
     let mut cells: Vec<&CellSpec> = Vec::new();
     for cell in manifest.cells.iter().map(|cell| &cell.spec) {
-        let known = cells.iter().any(|k| k.model == cell.model && k.protection == cell.protection);
         let may = || ecc::by_id(&cell.protection).map_or(true, |protection| may_lose(&*protection));
-        if !known && (!is_built_in(&cell.protection) || may()) {
+        if seen.insert((&cell.model, &cell.protection)) && (!is_built_in(&cell.protection) || may()) {
             cells.push(cell);
         }
     }

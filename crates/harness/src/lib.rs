@@ -62,7 +62,7 @@ pub use quantizing::{
 };
 pub use recipe::{Recipe, ScaleRule, Stage};
 pub use recompute::{Recomputation, Records, json, stored_records};
-pub use report::{RunReport, is_synthetic_run, measure};
+pub use report::{LargeRunReport, RunReport, is_synthetic_run, measure};
 pub use single_fault::{FaultReport, SingleFaults};
 pub use training_log::TrainingLog;
 pub use weights_file::find_weights;

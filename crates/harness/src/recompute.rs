@@ -1,11 +1,11 @@
 //! Recomputation of single trials, to inspect them or to compare them with stored records.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use campaign::{StoredNetwork, Trial};
-use design::{CellSpec, TrialRecord};
+use design::{CellId, CellSpec, TrialRecord};
 use records::{Store, StoreError, read_trials};
 
 use crate::{Failure, LoadedExperiment, Observer, ReadyNetwork};
@@ -92,37 +92,35 @@ pub type Records = BTreeMap<String, BTreeMap<u64, TrialRecord>>;
 /// If the directory holds another plan, or a damaged table.
 pub fn stored_records(loaded: &LoadedExperiment, root: &Path) -> Result<Records, Failure> {
     let store = Store::open(root)?;
-    let cells = &store.manifest().cells;
-    if let Some(foreign) = loaded.cells.iter().find(|spec| cells.iter().all(|cell| cell.id != spec.id())) {
-        return Err(Failure::OtherPlan(anyhow!(
-            "{}: this run has no cell {} ({}), which the experiment has",
-            root.display(),
-            foreign.id(),
-            foreign.label(),
-        )));
-    }
-    // The other conditions determine this number, so the identity leaves it out.
-    let otherwise = |spec: &&CellSpec| {
-        cells
-            .iter()
-            .any(|cell| cell.id == spec.id() && cell.spec.changed_probability != spec.changed_probability)
-    };
-    if let Some(cell) = loaded.cells.iter().find(otherwise) {
-        return Err(Failure::Verification(anyhow!(
-            "{}: changed_probability of cell {} ({}) differs from the recomputed number, {:?}",
-            root.display(),
-            cell.id(),
-            cell.label(),
-            cell.changed_probability
-        )));
+    let cells: HashMap<CellId, &CellSpec> =
+        store.manifest().cells.iter().map(|cell| (cell.id, &cell.spec)).collect();
+    for spec in &loaded.cells {
+        let id = spec.id();
+        let Some(cell) = cells.get(&id) else {
+            return Err(Failure::OtherPlan(anyhow!(
+                "{}: this run has no cell {id} ({}), which the experiment has",
+                root.display(),
+                spec.label(),
+            )));
+        };
+        // The other conditions determine this number, so the identity leaves it out.
+        if cell.changed_probability != spec.changed_probability {
+            return Err(Failure::Verification(anyhow!(
+                "{}: changed_probability of cell {id} ({}) differs from the recomputed number, {:?}",
+                root.display(),
+                spec.label(),
+                spec.changed_probability
+            )));
+        }
     }
     let mut records = Records::new();
     let mut keep = |cell: &str, record: TrialRecord| {
         records.entry(cell.into()).or_default().insert(record.trial, record);
     };
     if root.join("parts").exists() {
-        for (unit, part) in store.scan()?.done {
-            part.trials.into_iter().for_each(|record| keep(unit.cell.as_str(), record));
+        for unit in store.scan()?.done.keys() {
+            let trials = store.read(unit)?.map_or(Vec::new(), |part| part.trials);
+            trials.into_iter().for_each(|record| keep(unit.cell.as_str(), record));
         }
     } else {
         let rows = read_trials(&root.join("trials.parquet")).map_err(StoreError::from)?;

@@ -4,15 +4,15 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use analysis::{
-    Commands, Context, Estimates, Figure, Measure, Run, Sensitivity, Statistic, accuracy_figure, drop_table,
-    sensitivity_markdown,
+    AnalysisError, Commands, Context, Estimates, Figure, LargeEstimates, LargeEstimator, Measure, Run,
+    Sensitivity, Statistic, accuracy_figure, drop_table, sensitivity_markdown,
 };
 use anyhow::anyhow;
-use records::{Manifest, RunArguments, Store, StoreError, read_trials};
+use records::{Manifest, RunArguments, Store, StoreError, TableError, read_cells, read_trials};
 
-use crate::Failure;
 use crate::fault_free::lossy_storages;
 use crate::images::{LABEL_FREE, SYNTHETIC, is_synthetic, left_out};
+use crate::{Failure, Observer};
 
 /// Rows of each ranking of a sweep in the headline table.
 const FIRST_OF_RANKING: usize = 10;
@@ -41,8 +41,7 @@ impl<'a> RunReport<'a> {
 
     /// The command that computes the run again, on any machine.
     pub fn command(&self) -> String {
-        let manifest = self.store.manifest();
-        format!("{}{}", manifest.latest().arguments(), data_option(manifest))
+        command(self.store.manifest())
     }
 
     /// Writes tables, figures and the report as Markdown and HTML into a folder; returns the files.
@@ -50,34 +49,10 @@ impl<'a> RunReport<'a> {
     /// # Errors
     /// If `determinism.json` is damaged, or the disk refuses.
     pub fn write(&self, folder: &Path) -> Result<Vec<PathBuf>, Failure> {
-        let manifest = self.store.manifest();
-        let arguments = manifest.latest().arguments();
-        let (experiment, worst) = (arguments.experiment(), self.estimates.worst_trial());
-        let data = data_option(manifest);
-        let trials = trials(self.store);
-        let trials_sha256 = File::open(&trials)
-            .and_then(durable::sha256_hex_of)
-            .map_err(|error| Failure::Machine(anyhow!("{}: {error}", trials.display())))?;
-        let (cell, trial) = (&worst.cell, worst.record.trial);
-        let verify = arguments.python_call("verify", &[]);
-        let replay = arguments.python_call("replay", &[&format!("\"{cell}\""), &trial.to_string()]);
-        let commands = Commands {
-            repeat: &self.command(),
-            verify: &verify.unwrap_or_else(|| format!("zerospace verify {experiment} --out DIR{data}")),
-            replay: &replay
-                .unwrap_or_else(|| format!("zerospace replay {experiment} {cell} {trial} --out DIR{data}")),
-        };
-        let (notes, determinism) = (notes(manifest), self.store.determinism()?);
-        let context = Context {
-            title: &manifest.experiment,
-            chance_percent: chance_percent(manifest),
-            determinism: determinism.as_ref(),
-            stop: manifest.stop,
-            networks: &manifest.networks,
-            notes: &notes,
-            run: Some(Run { manifest, commands, trials_sha256: &trials_sha256 }),
-        };
-        analysis::write_report(&self.estimates, &context, folder).map_err(Failure::machine)
+        let worst = self.estimates.worst_trial();
+        in_context(self.store, (&worst.cell, worst.record.trial), |context| {
+            analysis::write_report(&self.estimates, context, folder)
+        })
     }
 
     /// The figure of accuracy against bit error rate; `None` if the run only swept tensors or bits.
@@ -93,6 +68,113 @@ impl<'a> RunReport<'a> {
             swept if swept.is_empty() => drop_table(&self.estimates, Statistic::AllTrials),
             swept => sensitivity_markdown(&swept, FIRST_OF_RANKING, "sensitivity.csv"),
         }
+    }
+}
+
+/// Calls `write` with what a run's report says beside the estimates, and with the commands that replay a trial.
+fn in_context(
+    store: &Store,
+    (cell, trial): (&str, u64),
+    write: impl FnOnce(&Context) -> Result<Vec<PathBuf>, AnalysisError>,
+) -> Result<Vec<PathBuf>, Failure> {
+    let manifest = store.manifest();
+    let arguments = manifest.latest().arguments();
+    let experiment = arguments.experiment();
+    let data = data_option(manifest);
+    let trials = trials(store);
+    let trials_sha256 = File::open(&trials)
+        .and_then(durable::sha256_hex_of)
+        .map_err(|error| Failure::Machine(anyhow!("{}: {error}", trials.display())))?;
+    let verify = arguments.python_call("verify", &[]);
+    let replay = arguments.python_call("replay", &[&format!("\"{cell}\""), &trial.to_string()]);
+    let commands = Commands {
+        repeat: &command(manifest),
+        verify: &verify.unwrap_or_else(|| format!("zerospace verify {experiment} --out DIR{data}")),
+        replay: &replay
+            .unwrap_or_else(|| format!("zerospace replay {experiment} {cell} {trial} --out DIR{data}")),
+    };
+    let (notes, determinism) = (notes(manifest), store.determinism()?);
+    let context = Context {
+        title: &manifest.experiment,
+        chance_percent: chance_percent(manifest),
+        determinism: determinism.as_ref(),
+        stop: manifest.stop,
+        networks: &manifest.networks,
+        notes: &notes,
+        run: Some(Run { manifest, commands, trials_sha256: &trials_sha256 }),
+    };
+    write(&context).map_err(Failure::machine)
+}
+
+/// The command that computes a run again, on any machine.
+fn command(manifest: &Manifest) -> String {
+    format!("{}{}", manifest.latest().arguments(), data_option(manifest))
+}
+
+/// The estimates of a merged run that is too large for [`RunReport`], read cell by cell.
+#[derive(Debug)]
+pub struct LargeRunReport<'a> {
+    store: &'a Store,
+    estimates: LargeEstimates,
+}
+
+impl<'a> LargeRunReport<'a> {
+    /// Returns true if a run is reported in this way: if it has more than 2^14 cells or 2^20 planned trials.
+    pub fn is_of(manifest: &Manifest) -> bool {
+        let cells = manifest.cells.len() as u64;
+        LargeEstimates::are_of(cells, cells.saturating_mul(manifest.trials))
+    }
+
+    /// Reads `trials.parquet` of a run and estimates the drops of every cell. `observer` is told of the trials.
+    ///
+    /// # Errors
+    /// If the table is missing or damaged, or its trials contradict each other.
+    pub fn new(store: &'a Store, observer: &dyn Observer) -> Result<Self, Failure> {
+        let manifest = store.manifest();
+        let mut estimator = LargeEstimator::new(measure(manifest));
+        observer.begin((manifest.cells.len() as u64).saturating_mul(manifest.trials), "trials read");
+        let read = read_cells(&trials(store), &mut |rows| {
+            observer.advance(rows.len() as u64);
+            estimator.add(rows).map_err(ReadError::Estimate)
+        });
+        observer.end();
+        read.map_err(|error| match error {
+            ReadError::Table(error) => Failure::from(StoreError::from(error)),
+            ReadError::Estimate(error) => Failure::input(error),
+        })?;
+        Ok(Self { store, estimates: estimator.finish().map_err(Failure::input)? })
+    }
+
+    /// Writes tables, a figure and the report as Markdown and HTML into a folder; returns the files.
+    ///
+    /// # Errors
+    /// If `determinism.json` is damaged, or the disk refuses.
+    pub fn write(&self, folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+        in_context(self.store, self.estimates.worst_trial(), |context| {
+            analysis::write_large_report(&self.estimates, context, folder)
+        })
+    }
+
+    /// The headline table as Markdown: the cells that lose most.
+    pub fn headline(&self) -> String {
+        self.estimates.worst_table()
+    }
+
+    /// Number of cells and of trials.
+    pub fn size(&self) -> (u64, u64) {
+        self.estimates.size()
+    }
+}
+
+/// The reason for which cells cannot be read or estimated.
+enum ReadError {
+    Table(TableError),
+    Estimate(AnalysisError),
+}
+
+impl From<TableError> for ReadError {
+    fn from(error: TableError) -> Self {
+        Self::Table(error)
     }
 }
 

@@ -90,9 +90,9 @@ impl SingleFaults {
             sample: experiment.sample(),
             evaluation: EvaluationSet {
                 name: images.name().into(),
-                split: images.split().to_string(),
+                split: images.split().to_string().into(),
                 images: images.len() as u64,
-                digest: images.digest(),
+                digest: images.digest().into(),
                 unreadable_files: unreadable as u64,
                 label_free: !images.is_labelled(),
                 images_per_trial: None,

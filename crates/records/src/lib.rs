@@ -32,14 +32,16 @@ mod cell_progress;
 mod determinism;
 mod fault_store;
 mod fault_table;
+mod grid;
 mod lines;
 mod manifest;
+mod merge;
 mod part;
 mod run_arguments;
 mod store;
 mod table;
 
-pub use cell_progress::CellProgress;
+pub use cell_progress::{CellProgress, FinishedUnit};
 pub use determinism::Determinism;
 pub use fault_store::{FAULTS, FaultManifest, FaultStore, MergedFaults};
 pub use manifest::{
@@ -49,4 +51,4 @@ pub use manifest::{
 pub use part::{Part, PartError};
 pub use run_arguments::RunArguments;
 pub use store::{Merged, Rejected, Scan, Store, StoreError};
-pub use table::{TableError, TrialRow, read_trials, write_trials};
+pub use table::{TableError, TrialRow, read_cells, read_trials, write_trials};

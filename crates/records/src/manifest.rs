@@ -3,16 +3,24 @@
 use std::collections::BTreeSet;
 
 use design::{CellId, CellSpec, FailureRule, HalfWidthRule, Metric, StopRule};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::RunArguments;
+use crate::grid::GridManifest;
 
 /// Newest version of `manifest.json`; a manifest has the oldest version that can hold it ([`Manifest::oldest_version`]).
-const MANIFEST_VERSION: u32 = 6;
+const MANIFEST_VERSION: u32 = 7;
 
 /// Most units of a plan, each of which is a file: 2^20.
 pub const MAX_UNITS: u64 = 1 << 20;
+
+/// Most cells that a manifest lists one by one; more are written as grids (version 7).
+const MOST_LISTED: usize = 1 << 14;
+
+/// Most trials of a run whose parts are plain text; those of a larger run are compressed.
+const MOST_PLAIN: u64 = 1 << 24;
 
 /// A cell as the plan lists it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -150,12 +158,19 @@ pub struct Manifest {
     /// Increases of the number of trials, in order; absent in JSON if there was none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub extensions: Vec<Extension>,
+    /// True if parts are compressed by gzip, as they are in a run of more than 2^24 trials; absent in JSON if not.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub compressed_parts: bool,
     /// Environment of the first start.
     pub environment: Environment,
 }
 
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
 /// A block of consecutive trials of one cell.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Unit {
     /// The cell.
     pub cell: CellId,
@@ -177,7 +192,8 @@ impl Manifest {
         environment: Environment,
     ) -> Self {
         let cells: Vec<PlannedCell> =
-            cells.into_iter().map(|spec| PlannedCell { id: spec.id(), spec }).collect();
+            cells.into_par_iter().map(|spec| PlannedCell { id: spec.id(), spec }).collect();
+        let compressed_parts = trials.saturating_mul(cells.len() as u64) > MOST_PLAIN;
         let mut manifest = Self {
             manifest_version: 1,
             experiment: experiment.into(),
@@ -189,6 +205,7 @@ impl Manifest {
             expected: Vec::new(),
             stop: None,
             extensions: Vec::new(),
+            compressed_parts,
             environment,
         };
         manifest.manifest_version = manifest.oldest_version();
@@ -199,17 +216,18 @@ impl Manifest {
     /// at a run shows every cell.
     pub fn units(&self) -> Vec<Unit> {
         let blocks = self.blocks().into_iter();
-        blocks.flat_map(|block| self.cells.iter().map(move |cell| unit(&cell.id, block))).collect()
+        blocks.flat_map(|block| self.cells.iter().map(move |cell| unit(cell.id, block))).collect()
     }
 
     /// Returns the units of a cell, ascending.
-    pub fn units_of(&self, cell: &CellId) -> impl Iterator<Item = Unit> {
-        self.blocks().into_iter().map(|block| unit(cell, block))
+    pub fn units_of(&self, cell: &CellId) -> impl Iterator<Item = Unit> + use<> {
+        let cell = *cell;
+        self.blocks().into_iter().map(move |block| unit(cell, block))
     }
 
     /// Returns the first trial and the number of trials of each unit of a cell. An extension only adds units: every unit of
     /// the shorter run, including a short last one, is a unit of the longer run.
-    fn blocks(&self) -> Vec<(u64, u64)> {
+    pub(crate) fn blocks(&self) -> Vec<(u64, u64)> {
         let step = usize::try_from(self.unit_trials).expect("64-bit");
         let mut firsts: Vec<u64> = (0..self.trials).step_by(step).collect();
         firsts.extend(self.extensions.iter().map(|extension| extension.trials));
@@ -229,8 +247,12 @@ impl Manifest {
         self.cells.first().and_then(|cell| cell.spec.evaluation.images_per_trial)
     }
 
-    /// Returns the oldest format version that can hold the cells: 4 has metrics, 5 has blocks of images.
+    /// Returns the oldest format version that can hold the cells: 4 has metrics, 5 has blocks of images, 7 has grids and
+    /// compressed parts.
     fn version_of_cells(&self) -> u32 {
+        if self.compressed_parts || self.cells.len() > MOST_LISTED {
+            return 7;
+        }
         match (self.images_per_trial(), self.metrics()) {
             (Some(_), _) => 5,
             (None, [_, ..]) => 4,
@@ -239,12 +261,13 @@ impl Manifest {
     }
 
     /// Returns the oldest format version that can hold the manifest: 2 has extensions, 3 has
-    /// arguments instead of command lines, 4 has metrics, 5 has blocks of images, 6 ends cells by the width of their intervals.
+    /// arguments instead of command lines, 4 has metrics, 5 has blocks of images, 6 ends cells by the width of their intervals, 7
+    /// has grids and compressed parts.
     pub(crate) fn oldest_version(&self) -> u32 {
-        if let Some(StopRule::HalfWidth(_)) = self.stop {
-            return 6;
-        }
         let of_cells = self.version_of_cells();
+        if let Some(StopRule::HalfWidth(_)) = self.stop {
+            return of_cells.max(6);
+        }
         if of_cells > 1 {
             return of_cells;
         }
@@ -263,13 +286,22 @@ impl Manifest {
         if manifest_version > MANIFEST_VERSION {
             return Err(format!("manifest version {manifest_version}, newest known is {MANIFEST_VERSION}"));
         }
+        if manifest_version == MANIFEST_VERSION {
+            let grids: GridManifest = serde_json::from_str(text).map_err(|e| e.to_string())?;
+            let manifest = grids.expanded()?;
+            return manifest.check_sizes().map(|()| manifest);
+        }
         let manifest: Self = serde_json::from_str(text).map_err(|e| e.to_string())?;
         manifest.check().map(|()| manifest)
     }
 
     /// The bytes of `manifest.json`.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        let mut text = serde_json::to_string_pretty(self).expect("plain data serializes");
+        let mut text = match self.manifest_version {
+            MANIFEST_VERSION => serde_json::to_string_pretty(&GridManifest::of(self)),
+            _ => serde_json::to_string_pretty(self),
+        }
+        .expect("plain data serializes");
         text.push('\n');
         text.into_bytes()
     }
@@ -281,6 +313,20 @@ impl Manifest {
 
     /// Checks that a run can have the manifest.
     pub(crate) fn check(&self) -> Result<(), String> {
+        self.check_sizes()?;
+        match self.cells.par_iter().find_first(|cell| cell.spec.id() != cell.id) {
+            None => Ok(()),
+            Some(cell) => Err(format!(
+                "the id of cell {} is {}, but its content hashes to {}",
+                cell.spec.label(),
+                cell.id,
+                cell.spec.id()
+            )),
+        }
+    }
+
+    /// Checks all but the ids of the cells.
+    fn check_sizes(&self) -> Result<(), String> {
         if self.unit_trials == 0 {
             return Err("unit_trials is 0, expected at least 1".into());
         }
@@ -316,15 +362,7 @@ impl Manifest {
                 cell.spec.label()
             ));
         }
-        match self.cells.iter().find(|cell| cell.spec.id() != cell.id) {
-            None => Ok(()),
-            Some(cell) => Err(format!(
-                "the id of cell {} is {}, but its content hashes to {}",
-                cell.spec.label(),
-                cell.id,
-                cell.spec.id()
-            )),
-        }
+        Ok(())
     }
 
     /// Returns the first condition that differs in `other`, for an error message; `None` if both lead to the same records.
@@ -356,8 +394,8 @@ impl Manifest {
     }
 }
 
-fn unit(cell: &CellId, (first, count): (u64, u64)) -> Unit {
-    Unit { cell: cell.clone(), first, count }
+pub(crate) fn unit(cell: CellId, (first, count): (u64, u64)) -> Unit {
+    Unit { cell, first, count }
 }
 
 /// Returns the first field in which two JSON values differ, with both values.

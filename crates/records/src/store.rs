@@ -1,13 +1,18 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::{self, File};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::{
-    CellProgress, Determinism, Extension, Manifest, Part, PartError, PlannedCell, TableError, TrialRow, Unit,
-    write_trials,
-};
+use design::CellId;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use rayon::prelude::*;
+
+use crate::manifest::unit;
+use crate::merge::{MergeError, MergedRows};
+use crate::table::write_table;
+use crate::{Determinism, Extension, FinishedUnit, Manifest, Part, PartError, PlannedCell, TableError, Unit};
 
 /// File name of the manifest in a run directory.
 const MANIFEST: &str = "manifest.json";
@@ -98,8 +103,8 @@ pub struct Rejected {
 /// Contents of a run directory.
 #[derive(Debug, Default)]
 pub struct Scan {
-    /// Finished units.
-    pub done: BTreeMap<Unit, Part>,
+    /// Finished units; [`Store::read`] reads their trials.
+    pub done: BTreeMap<Unit, FinishedUnit>,
     /// First trials of unfinished units.
     pub begun: BTreeMap<Unit, Part>,
     /// Parts that are damaged or foreign.
@@ -160,7 +165,12 @@ impl Store {
         let extended_from = Some(before.trials);
         let mut extensions = before.extensions;
         extensions.push(Extension { trials: before.trials, by: manifest.environment.clone() });
-        let mut manifest = Manifest { extensions, environment: before.environment, ..manifest };
+        let mut manifest = Manifest {
+            extensions,
+            compressed_parts: before.compressed_parts,
+            environment: before.environment,
+            ..manifest
+        };
         manifest.manifest_version = manifest.oldest_version();
         manifest.check().map_err(|message| StoreError::Manifest { path: path.clone(), message })?;
         durable::write(&path, &manifest.to_bytes()).map_err(at(&path))?;
@@ -218,6 +228,13 @@ impl Store {
         Ok(aside)
     }
 
+    /// Returns path and bytes of the file in which [`Store::write`] stores a part, for programs that make parts in bulk.
+    pub fn part_file(&self, part: &Part) -> (PathBuf, Vec<u8>) {
+        let path = self.part_path(&part.unit());
+        let bytes = packed(&path, &part.to_bytes());
+        (path, bytes)
+    }
+
     /// Keeps the first trials of an unfinished unit, and replaces those that were kept before; safe against a kill at any
     /// moment. [`Store::write`] of the whole unit removes them.
     ///
@@ -233,23 +250,29 @@ impl Store {
     /// Stores a part under a name, unless an equal one exists.
     fn publish(&self, part: &Part, path: &Path) -> Result<Option<Rejected>, StoreError> {
         let unit = part.unit();
-        let bytes = part.to_bytes();
+        let content = part.to_bytes();
+        let bytes = packed(path, &content);
         let mut aside = None;
         while !durable::create_new(path, &bytes).map_err(at(path))? {
             let there = match fs::read(path) {
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 read => read.map_err(at(path))?,
             };
-            if there == bytes {
-                break;
-            }
+            let there = match unpacked(path, there) {
+                Ok(there) if there == content => break,
+                Ok(there) => there,
+                Err(reason) => {
+                    aside = self.set_aside(rejected(path, Some(&unit), reason))?;
+                    continue;
+                }
+            };
             match Part::from_bytes(&there) {
                 Err(reason @ PartError::Version(_)) => {
                     return Err(StoreError::Newer { path: path.into(), reason });
                 }
                 Ok(other) if other.unit() == unit => {
                     let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
-                    let (old, new) = (text(&there), text(&bytes));
+                    let (old, new) = (text(&there), text(&content));
                     let line = old.lines().zip(new.lines()).find(|(a, b)| a != b);
                     let line = line.map_or("length".into(), |(a, b)| format!("`{a}` against `{b}`"));
                     let outputs_only = other.has_faults_of(part);
@@ -270,64 +293,60 @@ impl Store {
     /// # Errors
     /// When the file system refuses, or a part is of a newer version, which this version cannot judge.
     pub fn scan(&self) -> Result<Scan, StoreError> {
-        let units = self.manifest.units();
+        self.scan_units(|_| true)
+    }
+
+    /// Reads the parts of the units that are `wanted`, as [`Store::scan`] reads all, and the parts that no unit of the plan
+    /// has. One of many processes then reads its share only.
+    ///
+    /// # Errors
+    /// As [`Store::scan`].
+    pub fn scan_units(&self, wanted: impl Fn(&Unit) -> bool + Sync) -> Result<Scan, StoreError> {
+        let plan = Plan::of(&self.manifest);
         let mut scan = Scan::default();
-        let at_path = |path: fn(&Self, &Unit) -> PathBuf| {
-            units.iter().map(|unit| (path(self, unit), unit)).collect::<BTreeMap<PathBuf, &Unit>>()
+        let read = |folder: &str, name: &String| -> Result<_, StoreError> {
+            let unit = plan.unit(name);
+            if unit.is_some_and(|unit| !wanted(&unit)) {
+                return Ok(None);
+            }
+            let path = self.root.join(folder).join(name);
+            Ok(read_part(&path)?.map(|part| (path, unit, part)))
         };
-        for (path, unit, part) in self.parts_in("parts", &at_path(Self::part_path))? {
-            match part {
-                Ok(part) if Some(&part.unit()) == unit => {
-                    scan.done.insert(part.unit(), part);
+        let finished = |name: &String| -> Result<Option<Found>, StoreError> {
+            let Some((path, unit, part)) = read("parts", name)? else { return Ok(None) };
+            Ok(match part {
+                Ok(part) if Some(part.unit()) == unit => {
+                    Some(Found::Done(part.unit(), FinishedUnit::of(&part, self.manifest.stop)))
                 }
-                Ok(part) if path == self.part_path(&part.unit()) && self.is_of_an_extension(&part) => {}
-                Ok(part) => scan.rejected.push(rejected(&path, unit, foreign(&part))),
-                Err(reason) => scan.rejected.push(rejected(&path, unit, reason)),
+                Ok(part) if path == self.part_path(&part.unit()) && plan.is_of_an_extension(&part) => None,
+                Ok(part) => Some(Found::Rejected(rejected(&path, unit.as_ref(), foreign(&part)))),
+                Err(reason) => Some(Found::Rejected(rejected(&path, unit.as_ref(), reason))),
+            })
+        };
+        let names = names_in(&self.root.join("parts"), is_part)?;
+        let found: Vec<Option<Found>> = names.par_iter().map(finished).collect::<Result<_, _>>()?;
+        for found in found.into_iter().flatten() {
+            match found {
+                Found::Done(unit, finished) => {
+                    scan.done.insert(unit, finished);
+                }
+                Found::Rejected(part) => scan.rejected.push(part),
             }
         }
-        for (path, unit, part) in self.parts_in(BEGUN, &at_path(Self::begun_path))? {
+        for name in names_in(&self.root.join(BEGUN), is_part)? {
+            let Some((path, unit, part)) = read(BEGUN, &name)? else { continue };
             match (part, unit) {
-                (Ok(_), Some(unit)) if scan.done.contains_key(unit) => {}
-                (Ok(part), Some(unit)) if part.begins(unit) => {
-                    scan.begun.insert(unit.clone(), part);
+                (Ok(_), Some(unit)) if scan.done.contains_key(&unit) => {}
+                (Ok(part), Some(unit)) if part.begins(&unit) => {
+                    scan.begun.insert(unit, part);
                 }
                 (Ok(part), None)
-                    if path == self.begun_path(&part.unit()) && self.is_of_an_extension(&part) => {}
+                    if path == self.begun_path(&part.unit()) && plan.is_of_an_extension(&part) => {}
                 (Ok(part), _) => scan.rejected.push(rejected(&path, None, foreign(&part))),
                 (Err(reason), _) => scan.rejected.push(rejected(&path, None, reason)),
             }
         }
         Ok(scan)
-    }
-
-    /// Reads the parts in a folder, each with the unit that is planned under its name.
-    #[expect(clippy::type_complexity, reason = "read in one place")]
-    fn parts_in<'u>(
-        &self,
-        folder: &str,
-        planned: &BTreeMap<PathBuf, &'u Unit>,
-    ) -> Result<Vec<(PathBuf, Option<&'u Unit>, Result<Part, PartError>)>, StoreError> {
-        let mut parts = Vec::new();
-        for path in files_in(&self.root.join(folder), "jsonl")? {
-            let bytes = match fs::read(&path) {
-                // Set aside by another process, or of a unit that it has finished.
-                Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                read => read.map_err(at(&path))?,
-            };
-            let part = match Part::from_bytes(&bytes) {
-                Err(reason @ PartError::Version(_)) => return Err(StoreError::Newer { path, reason }),
-                part => part,
-            };
-            let unit = planned.get(&path).copied();
-            parts.push((path, unit, part));
-        }
-        Ok(parts)
-    }
-
-    /// Returns true if a part holds trials that only a longer run has. Another process may have extended this run.
-    fn is_of_an_extension(&self, part: &Part) -> bool {
-        let cell = part.cell.id();
-        part.first >= self.manifest.trials && self.manifest.cells.iter().any(|planned| planned.id == cell)
     }
 
     /// Moves a part that does not count to `set-aside/`, for inspection; returns its new place, or `None` if
@@ -356,14 +375,15 @@ impl Store {
     /// When the file system refuses.
     pub fn remove_leftovers(&self, now: SystemTime) -> Result<(), StoreError> {
         let begun = self.root.join(BEGUN);
-        for path in files_in(&begun, "jsonl")? {
-            let name = path.file_name().expect("a file has a name");
-            if self.root.join("parts").join(name).exists() {
-                remove(&path)?;
+        for name in names_in(&begun, is_part)? {
+            if self.root.join("parts").join(&name).exists() {
+                remove(&begun.join(name))?;
             }
         }
+        let is_partial = |name: &str| Path::new(name).extension().is_some_and(|e| e == durable::PARTIAL);
         for folder in [self.root.clone(), self.root.join("parts"), begun] {
-            for path in files_in(&folder, durable::PARTIAL)? {
+            for name in names_in(&folder, is_partial)? {
+                let path = folder.join(name);
                 let modified = fs::metadata(&path).and_then(|file| file.modified());
                 let removed = modified.and_then(|modified| match now.duration_since(modified) {
                     Ok(age) if age >= LEFTOVER_AGE => fs::remove_file(&path),
@@ -382,16 +402,10 @@ impl Store {
     /// Reads the part of a unit, if it exists and is whole.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// When the file system refuses, or the part is of a newer version.
     pub fn read(&self, unit: &Unit) -> Result<Option<Part>, StoreError> {
-        let path = self.part_path(unit);
-        match fs::read(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            read => {
-                let part = Part::from_bytes(&read.map_err(at(&path))?).ok();
-                Ok(part.filter(|part| part.unit() == *unit))
-            }
-        }
+        let part = read_part(&self.part_path(unit))?.and_then(Result::ok);
+        Ok(part.filter(|part| part.unit() == *unit))
     }
 
     /// Compares a trial with the result of other processes of this run; the first process stores it in `canary/`. This finds
@@ -441,39 +455,158 @@ impl Store {
     /// # Errors
     /// When the file system refuses.
     pub fn merge(&self) -> Result<Merged, StoreError> {
-        let mut done = self.scan()?.done;
-        let progress = |cell: &PlannedCell| self.manifest.progress(&cell.id, &done);
-        let cells: Vec<CellProgress> = self.manifest.cells.iter().map(progress).collect();
-        let missing: BTreeSet<&Unit> = cells.iter().flat_map(|cell| &cell.missing).collect();
-        if !missing.is_empty() {
-            let in_plan_order = self.manifest.units().into_iter().filter(|unit| missing.contains(unit));
-            return Ok(Merged::Missing(in_plan_order.collect()));
-        }
-        let mut rows = Vec::new();
-        for (cell, progress) in self.manifest.cells.iter().zip(&cells) {
-            for unit in &progress.counted {
-                let part = done.remove(unit).expect("the key was just listed");
-                // The part's labels are those of its first writing; the plan's are the ones to show.
-                let Part { clean_correct, clean_scores, trials, .. } = part;
-                rows.extend(
-                    trials
-                        .into_iter()
-                        .map(|trial| TrialRow::new(&cell.spec, clean_correct, &clean_scores, trial)),
-                );
+        self.merge_with(&mut |_| {})
+    }
+
+    /// Merges as [`Store::merge`] does; reports the number of trials that are merged. Memory does not grow with the number of
+    /// trials: it holds the parts that are read together, and the columns of 2^20 trials.
+    ///
+    /// # Errors
+    /// As [`Store::merge`].
+    pub fn merge_with(&self, on_progress: &mut (dyn FnMut(u64) + Send)) -> Result<Merged, StoreError> {
+        let path = self.root.join("trials.parquet");
+        if self.may_be_whole()? {
+            let mut failed = None;
+            let written = durable::write_with(&path, |file| {
+                let rows = MergedRows::of(self, on_progress);
+                let form = rows.form();
+                write_table(file, &form, rows).map(drop).map_err(|error| {
+                    failed = Some(error);
+                    io::Error::other("the merge ended early")
+                })
+            });
+            match failed {
+                None => {
+                    written.map_err(at(&path))?;
+                    return Ok(Merged::Complete(path));
+                }
+                Some(MergeError::Store(error)) => return Err(error),
+                Some(MergeError::Incomplete) => {}
             }
         }
-        let path = self.root.join("trials.parquet");
-        durable::write(&path, &write_trials(&rows)?).map_err(at(&path))?;
-        Ok(Merged::Complete(path))
+        let done = self.scan()?.done;
+        let progress = |cell: &PlannedCell| self.manifest.progress(&cell.id, &done);
+        let missing: BTreeSet<Unit> =
+            self.manifest.cells.iter().flat_map(|cell| progress(cell).missing).collect();
+        let in_plan_order = self.manifest.units().into_iter().filter(|unit| missing.contains(unit));
+        Ok(Merged::Missing(in_plan_order.collect()))
+    }
+
+    /// Returns false if the names of the parts show that a unit is missing.
+    fn may_be_whole(&self) -> Result<bool, StoreError> {
+        if self.manifest.stop.is_some() {
+            return Ok(true);
+        }
+        let plan = Plan::of(&self.manifest);
+        let names = names_in(&self.root.join("parts"), is_part)?;
+        let found = names.iter().filter(|name| plan.unit(name).is_some()).count();
+        Ok(found == plan.counts.len() * self.manifest.cells.len())
     }
 
     fn part_path(&self, unit: &Unit) -> PathBuf {
-        self.root.join("parts").join(file_name(unit))
+        self.root.join("parts").join(self.part_name(unit))
     }
 
     fn begun_path(&self, unit: &Unit) -> PathBuf {
-        self.root.join(BEGUN).join(file_name(unit))
+        self.root.join(BEGUN).join(self.part_name(unit))
     }
+
+    /// The name of a unit's part.
+    fn part_name(&self, unit: &Unit) -> String {
+        let compression = if self.manifest.compressed_parts { GZIP } else { "" };
+        format!("{}{compression}", file_name(unit))
+    }
+}
+
+/// Ending of compressed parts.
+const GZIP: &str = ".gz";
+
+/// The units of a plan by the names of their parts.
+struct Plan {
+    cells: HashSet<CellId>,
+    /// Number of trials of the units of a cell, by their first trial.
+    counts: HashMap<u64, u64>,
+    trials: u64,
+    compressed: bool,
+}
+
+impl Plan {
+    fn of(manifest: &Manifest) -> Self {
+        Self {
+            cells: manifest.cells.iter().map(|cell| cell.id).collect(),
+            counts: manifest.blocks().into_iter().collect(),
+            trials: manifest.trials,
+            compressed: manifest.compressed_parts,
+        }
+    }
+
+    /// Returns the unit whose part has a name.
+    fn unit(&self, name: &str) -> Option<Unit> {
+        let name = if self.compressed { name.strip_suffix(GZIP)? } else { name };
+        let (cell, first) = name.strip_suffix(".jsonl")?.split_once('-')?;
+        let (cell, first) = (cell.parse().ok()?, first.parse().ok()?);
+        let unit = unit(cell, (first, *self.counts.get(&first)?));
+        // A number has one form in a name.
+        (self.cells.contains(&cell) && file_name(&unit) == name).then_some(unit)
+    }
+
+    /// Returns true if a part holds trials that only a longer run has. Another process may have extended this run.
+    fn is_of_an_extension(&self, part: &Part) -> bool {
+        part.first >= self.trials && self.cells.contains(&part.cell.id())
+    }
+}
+
+/// A part that was read.
+enum Found {
+    Done(Unit, FinishedUnit),
+    Rejected(Rejected),
+}
+
+/// Reads the part in a file; `None` if there is no file.
+///
+/// # Errors
+/// When the file system refuses, or the part is of a newer version.
+pub(crate) fn read_part(path: &Path) -> Result<Option<Result<Part, PartError>>, StoreError> {
+    let bytes = match fs::read(path) {
+        // Set aside by another process, or of a unit that it has finished.
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        read => read.map_err(at(path))?,
+    };
+    match unpacked(path, bytes).and_then(|content| Part::from_bytes(&content)) {
+        Err(reason @ PartError::Version(_)) => Err(StoreError::Newer { path: path.into(), reason }),
+        part => Ok(Some(part)),
+    }
+}
+
+/// Returns the bytes of a file with a part's content, compressed if its name says so.
+fn packed(path: &Path, content: &[u8]) -> Vec<u8> {
+    match is_compressed(path) {
+        false => content.to_vec(),
+        true => {
+            let mut gzip = GzEncoder::new(Vec::new(), flate2::Compression::default());
+            gzip.write_all(content).and_then(|()| gzip.finish()).expect("memory takes all bytes")
+        }
+    }
+}
+
+/// Returns a part's content from the bytes of its file.
+fn unpacked(path: &Path, bytes: Vec<u8>) -> Result<Vec<u8>, PartError> {
+    if !is_compressed(path) {
+        return Ok(bytes);
+    }
+    let mut content = Vec::new();
+    let read = GzDecoder::new(&bytes[..]).read_to_end(&mut content);
+    read.map_err(|_| PartError::Damaged("it cannot be decompressed"))?;
+    Ok(content)
+}
+
+fn is_compressed(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "gz")
+}
+
+/// Returns true for the names of parts, compressed or not.
+fn is_part(name: &str) -> bool {
+    name.strip_suffix(GZIP).unwrap_or(name).ends_with(".jsonl")
 }
 
 fn file_name(unit: &Unit) -> String {
@@ -498,21 +631,19 @@ fn foreign(part: &Part) -> PartError {
     PartError::Foreign { cell: cell.to_string(), first, end: first + count }
 }
 
-/// Lists the files of a directory that have an extension, by name. A missing folder of begun units has no files.
-fn files_in(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, StoreError> {
-    let mut paths = Vec::new();
+/// Lists the names of a directory that are `wanted`, ascending. A missing folder of begun units has no files.
+fn names_in(folder: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<String>, StoreError> {
+    let mut names = Vec::new();
     let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == ErrorKind::NotFound && folder.ends_with(BEGUN) => return Ok(paths),
+        Err(error) if error.kind() == ErrorKind::NotFound && folder.ends_with(BEGUN) => return Ok(names),
         entries => entries.map_err(at(folder))?,
     };
     for entry in entries {
-        let path = entry.map_err(at(folder))?.path();
-        if path.extension().is_some_and(|e| e == extension) {
-            paths.push(path);
-        }
+        // No name of ours is other than UTF-8.
+        names.extend(entry.map_err(at(folder))?.file_name().into_string().ok().filter(|name| wanted(name)));
     }
-    paths.sort();
-    Ok(paths)
+    names.sort();
+    Ok(names)
 }
 
 /// Makes an error of a path.

@@ -1,20 +1,28 @@
 //! `trials.parquet`: one row a trial, the cell's conditions repeated in each.
+//!
+//! The table is written and read in blocks of rows, so that memory does not grow with the number of trials.
 
 use std::fs::File;
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use design::{BlockCounts, CellSpec, FaultKind, FaultModel, Metric, ProtectionName, TrialRecord};
+use bytes::Bytes;
+use design::{BlockCounts, CellSpec, FaultKind, FaultModel, Metric, ProtectionName, SharedText, TrialRecord};
 use parquet::basic::{Compression, ConvertedType, Repetition, Type as PhysicalType};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
-use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
+use parquet::column::writer::{ColumnCloseResult, ColumnWriter, get_column_writer};
+use parquet::data_type::{ByteArray, DataType};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{WriterProperties, WriterPropertiesPtr};
 use parquet::file::reader::{FileReader, SerializedFileReader};
-use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::Type;
+use parquet::file::writer::{SerializedFileWriter, SerializedPageWriter, TrackedWrite};
+use parquet::schema::types::{Type, TypePtr};
+use rayon::prelude::*;
+
+use crate::PlannedCell;
 
 /// Version of the table's schema, in the file's key-value metadata.
 const TABLE_VERSION: &str = "1";
@@ -35,9 +43,9 @@ const VERSION_KEY: &str = "zerospace.trials";
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrialRow {
     /// Cell id.
-    pub cell: String,
+    pub cell: SharedText,
     /// Label of the network in the plan.
-    pub model: String,
+    pub model: SharedText,
     /// Protection id.
     pub protection: ProtectionName,
     /// Fault model.
@@ -53,7 +61,7 @@ pub struct TrialRow {
     /// Bits of the check plane.
     pub check_bits: u64,
     /// Name of the evaluation set.
-    pub data_set: String,
+    pub data_set: SharedText,
     /// Images of the evaluation set.
     pub images: u64,
     /// Images of the evaluation set that the fault-free network classifies correctly.
@@ -98,7 +106,7 @@ impl TrialRow {
     /// Joins a trial with its cell.
     pub fn new(cell: &CellSpec, clean_correct: u64, clean_scores: &[f64], record: TrialRecord) -> Self {
         Self {
-            cell: cell.id().to_string(),
+            cell: cell.id().as_str().into(),
             model: cell.model.clone(),
             protection: cell.protection.clone(),
             fault_model: cell.fault_model.clone(),
@@ -116,6 +124,18 @@ impl TrialRow {
             clean_scores: clean_scores.to_vec(),
             record,
         }
+    }
+
+    /// Joins trials with their cell, as [`TrialRow::new`] does.
+    pub(crate) fn of_trials(
+        cell: &PlannedCell,
+        clean_correct: u64,
+        clean_scores: &[f64],
+        trials: Vec<TrialRecord>,
+    ) -> impl Iterator<Item = Self> + use<> {
+        let Self { record, .. } = Self::empty(&[].into(), false);
+        let row = Self::new(&cell.spec, clean_correct, clean_scores, record);
+        trials.into_iter().map(move |record| Self { record, ..row.clone() })
     }
 
     /// A row without values, with the metrics of its table, and with counts of a block if its trials see blocks.
@@ -141,8 +161,8 @@ impl TrialRow {
             block: blocks.then(BlockCounts::default),
         };
         Self {
-            cell: text(),
-            model: text(),
+            cell: SharedText::default(),
+            model: SharedText::default(),
             protection: "faulty".parse().expect("a name"),
             fault_model: FaultKind::Bernoulli.into(),
             rate: 0.0,
@@ -150,7 +170,7 @@ impl TrialRow {
             weights: 0,
             data_bits: 0,
             check_bits: 0,
-            data_set: text(),
+            data_set: SharedText::default(),
             images: 0,
             clean_correct: 0,
             images_per_trial: blocks.then_some(0),
@@ -162,82 +182,114 @@ impl TrialRow {
     }
 }
 
-/// Accessor from a row to the field of a column.
+/// Accessors from a row to the field of a column.
 #[derive(Clone, Copy)]
 enum Field {
-    Text(fn(&mut TrialRow) -> &mut String),
+    Text(fn(&TrialRow) -> &String, fn(&mut TrialRow) -> &mut String),
+    /// Text that most rows share with the row before.
+    Shared(fn(&TrialRow) -> &SharedText, fn(&mut TrialRow) -> &mut SharedText),
     /// A value of a checked type, as its text.
     Checked {
         text: fn(&TrialRow) -> String,
+        /// Compares the values of two rows.
+        equal: fn(&TrialRow, &TrialRow) -> bool,
         /// Sets the value, or says what its text should be.
         set: fn(&mut TrialRow, &str) -> Result<(), String>,
+        /// Sets the value to that of another row.
+        copy: fn(&mut TrialRow, &TrialRow),
     },
-    Count(fn(&mut TrialRow) -> &mut u64),
-    Real(fn(&mut TrialRow) -> &mut f64),
+    Count(fn(&TrialRow) -> u64, fn(&mut TrialRow) -> &mut u64),
+    Real(fn(&TrialRow) -> f64, fn(&mut TrialRow) -> &mut f64),
     /// May be null.
-    OptionalReal(fn(&mut TrialRow) -> &mut Option<f64>),
+    OptionalReal(fn(&TrialRow) -> Option<f64>, fn(&mut TrialRow) -> &mut Option<f64>),
     /// The number at a place of a list.
-    RealAt(fn(&mut TrialRow) -> &mut Vec<f64>, usize),
+    RealAt(fn(&TrialRow) -> &[f64], fn(&mut TrialRow) -> &mut Vec<f64>, usize),
+}
+
+/// A column of the variant `$kind` for a field of a row.
+macro_rules! column {
+    (Text, $name:literal, $($field:ident).+) => {
+        ($name, Field::Text(|r| &r.$($field).+, |r| &mut r.$($field).+))
+    };
+    (Shared, $name:literal, $($field:ident).+) => {
+        ($name, Field::Shared(|r| &r.$($field).+, |r| &mut r.$($field).+))
+    };
+    ($kind:ident, $name:literal, $($field:ident).+) => {
+        ($name, Field::$kind(|r| r.$($field).+, |r| &mut r.$($field).+))
+    };
+    (checked $name:literal, $field:ident, $read:expr) => {
+        (
+            $name,
+            Field::Checked {
+                text: |r| r.$field.to_string(),
+                equal: |a, b| a.$field == b.$field,
+                set: |r, text| {
+                    r.$field = $read(text).map_err(|error| error.to_string())?;
+                    Ok(())
+                },
+                copy: |r, other| r.$field = other.$field.clone(),
+            },
+        )
+    };
 }
 
 /// The columns, in file order.
 const COLUMNS: &[(&str, Field)] = &[
-    ("cell", Field::Text(|r| &mut r.cell)),
-    ("model", Field::Text(|r| &mut r.model)),
-    (
-        "protection",
-        Field::Checked {
-            text: |r| r.protection.to_string(),
-            set: |r, text| {
-                r.protection = ProtectionName::new(text).map_err(|error| error.to_string())?;
-                Ok(())
-            },
-        },
-    ),
-    (
-        "fault_model",
-        Field::Checked {
-            text: |r| r.fault_model.to_string(),
-            set: |r, text| {
-                r.fault_model = FaultModel::from_normal_form(text).map_err(|error| error.to_string())?;
-                Ok(())
-            },
-        },
-    ),
-    ("rate", Field::Real(|r| &mut r.rate)),
-    ("seed", Field::Count(|r| &mut r.seed)),
-    ("weights", Field::Count(|r| &mut r.weights)),
-    ("data_bits", Field::Count(|r| &mut r.data_bits)),
-    ("check_bits", Field::Count(|r| &mut r.check_bits)),
-    ("data_set", Field::Text(|r| &mut r.data_set)),
-    ("images", Field::Count(|r| &mut r.images)),
-    ("clean_correct", Field::Count(|r| &mut r.clean_correct)),
-    ("trial", Field::Count(|r| &mut r.record.trial)),
-    ("flips_data", Field::Count(|r| &mut r.record.flips_data)),
-    ("flips_check", Field::Count(|r| &mut r.record.flips_check)),
-    ("pattern_hash", Field::Text(|r| &mut r.record.pattern_hash)),
-    ("words_hit", Field::Count(|r| &mut r.record.words_hit)),
-    ("corrected", Field::Count(|r| &mut r.record.corrected)),
-    ("detected", Field::Count(|r| &mut r.record.detected)),
-    ("miscorrected", Field::Count(|r| &mut r.record.miscorrected)),
-    ("silent", Field::Count(|r| &mut r.record.silent)),
-    ("weights_changed", Field::Count(|r| &mut r.record.weights_changed)),
-    ("padding_changed", Field::Count(|r| &mut r.record.padding_changed)),
-    ("weights_hash", Field::Text(|r| &mut r.record.weights_hash)),
-    ("correct", Field::Count(|r| &mut r.record.correct)),
-    ("agree", Field::Count(|r| &mut r.record.agree)),
-    ("predictions_hash", Field::Text(|r| &mut r.record.predictions_hash)),
+    column!(Shared, "cell", cell),
+    column!(Shared, "model", model),
+    column!(checked "protection", protection, ProtectionName::new),
+    column!(checked "fault_model", fault_model, FaultModel::from_normal_form),
+    column!(Real, "rate", rate),
+    column!(Count, "seed", seed),
+    column!(Count, "weights", weights),
+    column!(Count, "data_bits", data_bits),
+    column!(Count, "check_bits", check_bits),
+    column!(Shared, "data_set", data_set),
+    column!(Count, "images", images),
+    column!(Count, "clean_correct", clean_correct),
+    column!(Count, "trial", record.trial),
+    column!(Count, "flips_data", record.flips_data),
+    column!(Count, "flips_check", record.flips_check),
+    column!(Text, "pattern_hash", record.pattern_hash),
+    column!(Count, "words_hit", record.words_hit),
+    column!(Count, "corrected", record.corrected),
+    column!(Count, "detected", record.detected),
+    column!(Count, "miscorrected", record.miscorrected),
+    column!(Count, "silent", record.silent),
+    column!(Count, "weights_changed", record.weights_changed),
+    column!(Count, "padding_changed", record.padding_changed),
+    column!(Text, "weights_hash", record.weights_hash),
+    column!(Count, "correct", record.correct),
+    column!(Count, "agree", record.agree),
+    column!(Text, "predictions_hash", record.predictions_hash),
 ];
 
 /// The column after these in a table with cells of changed trials; null in rows of ordinary cells.
-const CHANGED_PROBABILITY: (&str, Field) =
-    ("changed_probability", Field::OptionalReal(|r| &mut r.changed_probability));
+const CHANGED_PROBABILITY: (&str, Field) = column!(OptionalReal, "changed_probability", changed_probability);
 
 /// The last columns of a table whose trials see blocks of the evaluation set.
 const BLOCK_COLUMNS: [(&str, Field); 3] = [
-    ("images_per_trial", Field::Count(|r| r.images_per_trial.get_or_insert_default())),
-    ("block_clean_correct", Field::Count(|r| &mut r.record.block.get_or_insert_default().clean_correct)),
-    ("block_both_correct", Field::Count(|r| &mut r.record.block.get_or_insert_default().both_correct)),
+    (
+        "images_per_trial",
+        Field::Count(
+            |r| r.images_per_trial.unwrap_or_default(),
+            |r| r.images_per_trial.get_or_insert_default(),
+        ),
+    ),
+    (
+        "block_clean_correct",
+        Field::Count(
+            |r| r.record.block.map_or(0, |block| block.clean_correct),
+            |r| &mut r.record.block.get_or_insert_default().clean_correct,
+        ),
+    ),
+    (
+        "block_both_correct",
+        Field::Count(
+            |r| r.record.block.map_or(0, |block| block.both_correct),
+            |r| &mut r.record.block.get_or_insert_default().both_correct,
+        ),
+    ),
 ];
 
 /// The columns of a table, which depend on its metrics, on whether some cell has changed trials only, and on whether trials
@@ -247,45 +299,197 @@ fn columns(changed: bool, metrics: &[Metric], blocks: bool) -> Vec<(String, Fiel
     let known = COLUMNS.iter().chain(changed.then_some(&CHANGED_PROBABILITY)).chain(of_blocks);
     let mut columns: Vec<_> = known.map(|(name, field)| (String::from(*name), *field)).collect();
     for (i, Metric { name, .. }) in metrics.iter().enumerate() {
-        columns.push((format!("clean_score:{name}"), Field::RealAt(|r| &mut r.clean_scores, i)));
-        columns.push((format!("score:{name}"), Field::RealAt(|r| &mut r.record.scores, i)));
+        let clean = Field::RealAt(|r| &r.clean_scores, |r| &mut r.clean_scores, i);
+        columns.push((format!("clean_score:{name}"), clean));
+        let score = Field::RealAt(|r| &r.record.scores, |r| &mut r.record.scores, i);
+        columns.push((format!("score:{name}"), score));
     }
     columns
 }
 
-/// The file's bytes for `rows`; equal rows give equal bytes. Counts are stored as 64-bit integers
-/// (unsigned, so seeds above 2^63 survive), text as UTF-8, one row group. Without cells of changed trials, metrics and blocks
-/// of images it is a table of version 1.
+/// Rows of a row group. A table with more has several, so that a writer holds the encoded columns of no more.
+const GROUP_ROWS: usize = 1 << 20;
+
+/// Rows that are encoded at a time: a multiple of the rows at which the parquet library may end a page, so that pages do not
+/// depend on the division into blocks.
+const BLOCK_ROWS: usize = 16 * 1024;
+
+/// The form of a table, which all of its rows have.
+#[derive(Clone, Debug)]
+pub(crate) struct TableForm {
+    /// True if some cell has changed trials only.
+    pub(crate) changed: bool,
+    /// Metrics of all cells; none if networks give predictions.
+    pub(crate) metrics: Arc<[Metric]>,
+    /// True if trials see blocks of images.
+    pub(crate) blocks: bool,
+}
+
+impl TableForm {
+    /// Checks that a row has the form.
+    fn check(&self, row: &TrialRow) {
+        let scores = [&row.clean_scores, &row.record.scores];
+        let alike =
+            *row.metrics == *self.metrics && scores.iter().all(|scores| scores.len() == self.metrics.len());
+        assert!(alike, "all rows have the metrics of the first, and a score of each");
+        let in_blocks = [row.images_per_trial.is_some(), row.record.block.is_some()] == [self.blocks; 2];
+        assert!(in_blocks, "all trials see blocks of images, or none does");
+    }
+}
+
+/// Writes a table to a sink, and returns the sink; equal rows give equal bytes, those of [`write_trials`]. Memory holds the
+/// encoded columns of one row group and the rows of one block.
 ///
 /// # Errors
-/// Only when the parquet library refuses.
+/// When the parquet library refuses, or with the first error among the rows.
 ///
 /// # Panics
-/// When the rows have different metrics, or another number of scores; when some trials see blocks of images and others do not.
-pub fn write_trials(rows: &[TrialRow]) -> Result<Vec<u8>, TableError> {
-    let changed = rows.iter().any(|row| row.changed_probability.is_some());
-    let metrics = rows.first().map_or(&[][..], |row| &row.metrics);
-    let alike = |row: &TrialRow| {
-        let scores = [&row.clean_scores, &row.record.scores];
-        *row.metrics == *metrics && scores.iter().all(|scores| scores.len() == metrics.len())
+/// When a row has not the form.
+pub(crate) fn write_table<W: Write + Send, E: From<TableError>>(
+    sink: W,
+    form: &TableForm,
+    rows: impl IntoIterator<Item = Result<TrialRow, E>>,
+) -> Result<W, E> {
+    let columns = columns(form.changed, &form.metrics, form.blocks);
+    let schema = schema(&columns).map_err(TableError::from)?;
+    let version = match (&form.metrics[..], form.changed) {
+        _ if form.blocks => BLOCKS_VERSION,
+        ([], false) => TABLE_VERSION,
+        ([], true) => CHANGED_VERSION,
+        _ => SCORES_VERSION,
     };
-    assert!(rows.iter().all(alike), "all rows have the metrics of the first, and a score of each");
-    let blocks = rows.first().is_some_and(|row| row.images_per_trial.is_some());
-    let in_blocks =
-        |row: &TrialRow| [row.images_per_trial.is_some(), row.record.block.is_some()] == [blocks; 2];
-    assert!(rows.iter().all(in_blocks), "all trials see blocks of images, or none does");
-    let columns = columns(changed, metrics, blocks);
+    let mut pairs = vec![KeyValue::new(VERSION_KEY.into(), Some(version.into()))];
+    if !form.metrics.is_empty() {
+        let metrics = serde_json::to_string(&form.metrics[..]).expect("plain data serializes");
+        pairs.push(KeyValue::new(METRICS_KEY.into(), Some(metrics)));
+    }
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::SNAPPY)
+        .set_key_value_metadata(Some(pairs))
+        .build();
+    let properties = Arc::new(properties);
+    let mut file = SerializedFileWriter::new(sink, schema, properties.clone()).map_err(TableError::from)?;
+    let mut rows = rows.into_iter().peekable();
+    loop {
+        let blocks = std::iter::from_fn(|| {
+            let block: Result<Vec<TrialRow>, E> = rows.by_ref().take(BLOCK_ROWS).collect();
+            block.map(|block| (!block.is_empty()).then_some(block)).transpose()
+        });
+        write_group(&mut file, &properties, &columns, form, blocks.take(GROUP_ROWS / BLOCK_ROWS))?;
+        if rows.peek().is_none() {
+            return Ok(file.into_inner().map_err(TableError::from)?);
+        }
+    }
+}
+
+/// Writes a row group: all columns grow together in memory, and are put one behind the other at the end.
+fn write_group<W: Write + Send, E: From<TableError>>(
+    file: &mut SerializedFileWriter<W>,
+    properties: &WriterPropertiesPtr,
+    columns: &[(String, Field)],
+    form: &TableForm,
+    blocks: impl Iterator<Item = Result<Vec<TrialRow>, E>>,
+) -> Result<(), E> {
+    let mut sinks: Vec<TrackedWrite<Vec<u8>>> =
+        columns.iter().map(|_| TrackedWrite::new(Vec::new())).collect();
+    let mut writers: Vec<ColumnWriter<'_>> = sinks
+        .iter_mut()
+        .zip(file.schema_descr().columns())
+        .map(|(sink, column)| {
+            get_column_writer(column.clone(), properties.clone(), Box::new(SerializedPageWriter::new(sink)))
+        })
+        .collect();
+    for block in blocks {
+        let block = block?;
+        block.iter().for_each(|row| form.check(row));
+        let encoded = writers
+            .par_iter_mut()
+            .zip(columns)
+            .try_for_each(|(writer, (_, field))| field.write(writer, &block));
+        encoded.map_err(TableError::from)?;
+    }
+    let closed: Result<Vec<ColumnCloseResult>, ParquetError> =
+        writers.into_iter().map(ColumnWriter::close).collect();
+    let append = |closed: Vec<ColumnCloseResult>| {
+        let mut group = file.next_row_group()?;
+        for (sink, close) in sinks.into_iter().zip(closed) {
+            group.append_column(&Bytes::from(sink.into_inner()?), close)?;
+        }
+        group.close()
+    };
+    closed.and_then(append).map_err(TableError::from)?;
+    Ok(())
+}
+
+impl Field {
+    /// Encodes the column's values of some rows.
+    fn write(self, column: &mut ColumnWriter<'_>, rows: &[TrialRow]) -> Result<(), ParquetError> {
+        match (self, column) {
+            (Self::Text(get, _), ColumnWriter::ByteArrayColumnWriter(column)) => {
+                let values: Vec<ByteArray> = rows.iter().map(|r| get(r).as_str().into()).collect();
+                column.write_batch(&values, None, None)?;
+            }
+            (Self::Shared(get, _), ColumnWriter::ByteArrayColumnWriter(column)) => {
+                let values = repeated(rows, |a, b| get(a) == get(b), |r| get(r).as_str().into());
+                column.write_batch(&values, None, None)?;
+            }
+            (Self::Checked { text, equal, .. }, ColumnWriter::ByteArrayColumnWriter(column)) => {
+                let values = repeated(rows, equal, |r| text(r).into_bytes().into());
+                column.write_batch(&values, None, None)?;
+            }
+            (Self::Count(get, _), ColumnWriter::Int64ColumnWriter(column)) => {
+                let values: Vec<i64> = rows.iter().map(|r| get(r).cast_signed()).collect();
+                column.write_batch(&values, None, None)?;
+            }
+            (Self::Real(get, _), ColumnWriter::DoubleColumnWriter(column)) => {
+                let values: Vec<f64> = rows.iter().map(get).collect();
+                column.write_batch(&values, None, None)?;
+            }
+            (Self::RealAt(get, _, i), ColumnWriter::DoubleColumnWriter(column)) => {
+                let values: Vec<f64> = rows.iter().map(|r| get(r)[i]).collect();
+                column.write_batch(&values, None, None)?;
+            }
+            (Self::OptionalReal(get, _), ColumnWriter::DoubleColumnWriter(column)) => {
+                let defined: Vec<i16> = rows.iter().map(|r| i16::from(get(r).is_some())).collect();
+                let values: Vec<f64> = rows.iter().filter_map(get).collect();
+                column.write_batch(&values, Some(&defined), None)?;
+            }
+            _ => unreachable!("the schema gives each field's column its type"),
+        }
+        Ok(())
+    }
+}
+
+/// The text of each row, made once for rows with equal ones that follow each other.
+fn repeated(
+    rows: &[TrialRow],
+    equal: impl Fn(&TrialRow, &TrialRow) -> bool,
+    text: impl Fn(&TrialRow) -> ByteArray,
+) -> Vec<ByteArray> {
+    let mut values: Vec<ByteArray> = Vec::with_capacity(rows.len());
+    for (i, row) in rows.iter().enumerate() {
+        let value = match values.last().filter(|_| equal(&rows[i - 1], row)) {
+            Some(last) => last.clone(),
+            None => text(row),
+        };
+        values.push(value);
+    }
+    values
+}
+
+/// The schema of a table with these columns.
+fn schema(columns: &[(String, Field)]) -> Result<TypePtr, ParquetError> {
     let mut fields = Vec::new();
-    for (name, field) in &columns {
+    for (name, field) in columns {
         let (physical, converted, repetition) = match field {
-            Field::Text(_) | Field::Checked { .. } => {
+            Field::Text(..) | Field::Shared(..) | Field::Checked { .. } => {
                 (PhysicalType::BYTE_ARRAY, ConvertedType::UTF8, Repetition::REQUIRED)
             }
-            Field::Count(_) => (PhysicalType::INT64, ConvertedType::UINT_64, Repetition::REQUIRED),
-            Field::Real(_) | Field::RealAt(..) => {
+            Field::Count(..) => (PhysicalType::INT64, ConvertedType::UINT_64, Repetition::REQUIRED),
+            Field::Real(..) | Field::RealAt(..) => {
                 (PhysicalType::DOUBLE, ConvertedType::NONE, Repetition::REQUIRED)
             }
-            Field::OptionalReal(_) => (PhysicalType::DOUBLE, ConvertedType::NONE, Repetition::OPTIONAL),
+            Field::OptionalReal(..) => (PhysicalType::DOUBLE, ConvertedType::NONE, Repetition::OPTIONAL),
         };
         let column = Type::primitive_type_builder(name, physical)
             .with_repetition(repetition)
@@ -293,61 +497,26 @@ pub fn write_trials(rows: &[TrialRow]) -> Result<Vec<u8>, TableError> {
             .build()?;
         fields.push(Arc::new(column));
     }
-    let schema = Arc::new(Type::group_type_builder("trials").with_fields(fields).build()?);
-    let version = match (metrics, changed) {
-        _ if blocks => BLOCKS_VERSION,
-        ([], false) => TABLE_VERSION,
-        ([], true) => CHANGED_VERSION,
-        _ => SCORES_VERSION,
-    };
-    let mut pairs = vec![KeyValue::new(VERSION_KEY.into(), Some(version.into()))];
-    if !metrics.is_empty() {
-        let metrics = serde_json::to_string(metrics).expect("plain data serializes");
-        pairs.push(KeyValue::new(METRICS_KEY.into(), Some(metrics)));
-    }
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::SNAPPY)
-        .set_key_value_metadata(Some(pairs))
-        .build();
-    let mut file = SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties))?;
-    let mut group = file.next_row_group()?;
-    let mut rows = rows.to_vec();
-    for (_, field) in &columns {
-        let mut column = group.next_column()?.expect("as many columns as the schema has");
-        match field {
-            Field::Text(get) => {
-                let values: Vec<ByteArray> = rows.iter_mut().map(|r| get(r).as_str().into()).collect();
-                column.typed::<ByteArrayType>().write_batch(&values, None, None)?;
-            }
-            Field::Checked { text, .. } => {
-                let values: Vec<ByteArray> = rows.iter().map(|r| text(r).into_bytes().into()).collect();
-                column.typed::<ByteArrayType>().write_batch(&values, None, None)?;
-            }
-            Field::Count(get) => {
-                let values: Vec<i64> = rows.iter_mut().map(|r| get(r).cast_signed()).collect();
-                column.typed::<Int64Type>().write_batch(&values, None, None)?;
-            }
-            Field::Real(get) => {
-                let values: Vec<f64> = rows.iter_mut().map(|r| *get(r)).collect();
-                column.typed::<DoubleType>().write_batch(&values, None, None)?;
-            }
-            Field::RealAt(get, i) => {
-                let values: Vec<f64> = rows.iter_mut().map(|r| get(r)[*i]).collect();
-                column.typed::<DoubleType>().write_batch(&values, None, None)?;
-            }
-            Field::OptionalReal(get) => {
-                let all: Vec<Option<f64>> = rows.iter_mut().map(|r| *get(r)).collect();
-                let defined: Vec<i16> = all.iter().map(|value| i16::from(value.is_some())).collect();
-                let values: Vec<f64> = all.into_iter().flatten().collect();
-                column.typed::<DoubleType>().write_batch(&values, Some(&defined), None)?;
-            }
-        }
-        column.close()?;
-    }
-    group.close()?;
-    Ok(file.into_inner()?)
+    Ok(Arc::new(Type::group_type_builder("trials").with_fields(fields).build()?))
 }
 
+/// The file's bytes for `rows`; equal rows give equal bytes. Counts are stored as 64-bit integers
+/// (unsigned, so seeds above 2^63 survive), text as UTF-8; a row group has 2^20 rows. Without cells of changed trials, metrics
+/// and blocks of images it is a table of version 1.
+///
+/// # Errors
+/// Only when the parquet library refuses.
+///
+/// # Panics
+/// When the rows have different metrics, or another number of scores; when some trials see blocks of images and others do not.
+pub fn write_trials(rows: &[TrialRow]) -> Result<Vec<u8>, TableError> {
+    let form = TableForm {
+        changed: rows.iter().any(|row| row.changed_probability.is_some()),
+        metrics: rows.first().map_or_else(|| [].into(), |row| row.metrics.clone()),
+        blocks: rows.first().is_some_and(|row| row.images_per_trial.is_some()),
+    };
+    write_table(Vec::new(), &form, rows.iter().cloned().map(Ok))
+}
 /// Rows read at a time, so that memory follows what a file holds and not what it claims.
 const BATCH_ROWS: usize = 1024;
 
@@ -363,13 +532,60 @@ fn text_limit(file_bytes: u64) -> u64 {
 /// When the file is missing, damaged, not a table of trials, or of a newer version; when its text takes more than
 /// 64 MiB and 256 times its length.
 pub fn read_trials(path: &Path) -> Result<Vec<TrialRow>, TableError> {
+    let mut all = Vec::new();
+    let limit = |bytes| Some(text_limit(bytes));
+    read_blocks(path, limit, &mut |rows| {
+        all.extend(rows);
+        Ok(())
+    })?;
+    Ok(all)
+}
+
+/// Reads a table cell by cell: calls `each` with the rows of every cell, which follow each other in the file. Memory holds the
+/// rows of one cell.
+///
+/// # Errors
+/// As [`read_trials`], whatever the length of its text; with the error of `each`, which ends the reading.
+pub fn read_cells<E: From<TableError>>(
+    path: &Path,
+    each: &mut dyn FnMut(Vec<TrialRow>) -> Result<(), E>,
+) -> Result<(), E> {
+    let (mut cell, mut failed) = (Vec::<TrialRow>::new(), None);
+    let mut of_block = |rows: Vec<TrialRow>| {
+        for row in rows {
+            if cell.last().is_some_and(|last| last.cell != row.cell)
+                && let Err(error) = each(std::mem::take(&mut cell))
+            {
+                failed = Some(error);
+                return Err("not read to its end".into());
+            }
+            cell.push(row);
+        }
+        Ok(())
+    };
+    let read = read_blocks(path, |_| None, &mut of_block);
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    read?;
+    if cell.is_empty() { Ok(()) } else { each(cell) }
+}
+
+/// Calls `each` with the rows of a table, some at a time. `text_limit` gives the most bytes of text for the length of the file.
+fn read_blocks(
+    path: &Path,
+    text_limit: impl Fn(u64) -> Option<u64>,
+    each: &mut dyn FnMut(Vec<TrialRow>) -> Result<(), String>,
+) -> Result<(), TableError> {
     let io = |source| TableError::Io { path: path.into(), source };
     let file = File::open(path).map_err(io)?;
     let metadata = file.metadata().map_err(io)?;
+    let length = metadata.len();
     let read = match metadata.is_file() {
-        true => catch_unwind(AssertUnwindSafe(|| Table::open(file, metadata.len())?.rows())).unwrap_or_else(
-            |_| Err("the parquet decoder panicked, expected an undamaged table of trials".into()),
-        ),
+        true => catch_unwind(AssertUnwindSafe(|| Table::open(file, length, text_limit(length))?.read(each)))
+            .unwrap_or_else(|_| {
+                Err("the parquet decoder panicked, expected an undamaged table of trials".into())
+            }),
         // A pipe or a device has no length to compare its claims with.
         false => Err("not a regular file".into()),
     };
@@ -385,12 +601,14 @@ struct Table {
     metrics: Arc<[Metric]>,
     /// True if the trials see blocks of images.
     blocks: bool,
-    /// Bytes of text that may still come.
-    text_left: u64,
+    /// Bytes of text that may still come, if they are limited.
+    text_left: Option<u64>,
+    /// The last row of the block before, whose texts a row shares where they are equal.
+    last: TrialRow,
 }
 
 impl Table {
-    fn open(file: File, file_bytes: u64) -> Result<Self, String> {
+    fn open(file: File, file_bytes: u64, text_left: Option<u64>) -> Result<Self, String> {
         let reader = parquet_guard::open(&file, file_bytes).map_err(not_parquet)?;
         let metadata = reader.metadata().file_metadata();
         let value = |key: &str| {
@@ -421,26 +639,26 @@ impl Table {
             return Err(format!("columns {names:?} are not those of a table of trials"));
         }
         for (column, (name, field)) in found.iter().zip(&expected) {
-            let nulls = i16::from(matches!(field, Field::OptionalReal(_)));
+            let nulls = i16::from(matches!(field, Field::OptionalReal(..)));
             if column.max_def_level() != nulls || column.max_rep_level() > 0 {
                 let values = if nulls == 1 { "at most one value" } else { "one value" };
                 return Err(format!("column {name} may be null or repeated, expected {values} a row"));
             }
         }
-        let text_left = text_limit(file_bytes);
+        let metrics: Arc<[Metric]> = metrics.into();
         Ok(Self {
+            last: TrialRow::empty(&metrics, blocks),
             file: Arc::new(file),
             file_bytes,
             columns: expected,
-            metrics: metrics.into(),
+            metrics,
             blocks,
             reader,
             text_left,
         })
     }
 
-    fn rows(mut self) -> Result<Vec<TrialRow>, String> {
-        let mut all = Vec::new();
+    fn read(mut self, each: &mut dyn FnMut(Vec<TrialRow>) -> Result<(), String>) -> Result<(), String> {
         for group in 0..self.reader.num_row_groups() {
             let count = self.reader.metadata().row_group(group).num_rows();
             // Every row has hashes of its own, so a row takes more than a byte; a larger count is damage.
@@ -448,33 +666,37 @@ impl Table {
                 u64::try_from(count).ok().filter(|&count| count <= self.file_bytes).ok_or_else(|| {
                     format!("row group {group} claims {count} rows in {} bytes", self.file_bytes)
                 })?;
-            self.read_group(group, count as usize, &mut all)?;
+            self.read_group(group, count as usize, each)?;
         }
-        Ok(all)
+        Ok(())
     }
 
-    fn read_group(&mut self, group: usize, count: usize, all: &mut Vec<TrialRow>) -> Result<(), String> {
+    fn read_group(
+        &mut self,
+        group: usize,
+        count: usize,
+        each: &mut dyn FnMut(Vec<TrialRow>) -> Result<(), String>,
+    ) -> Result<(), String> {
         let mut readers: Vec<ColumnReader> =
             (0..self.columns.len()).map(|i| self.column(group, i, count)).collect::<Result<_, _>>()?;
         let mut done = 0;
         // At the end a row more is asked for, because a column may hold more than its group declares.
         loop {
             let wanted = BATCH_ROWS.min(count - done);
-            let first = all.len();
-            all.resize(first + wanted, TrialRow::empty(&self.metrics, self.blocks));
+            let mut rows = vec![TrialRow::empty(&self.metrics, self.blocks); wanted];
             for (index, column) in readers.iter_mut().enumerate() {
                 let (name, field) = &self.columns[index];
                 let (name, field) = (name.clone(), *field);
-                let read = self.read_batch(&name, field, column, &mut all[first..])?;
+                let read = self.read_batch(&name, field, column, &mut rows)?;
                 if read != wanted {
                     let found = done + read;
                     return Err(format!("column {name} has {found} values, expected {count}"));
                 }
             }
-            if wanted == 0 {
-                return Ok(());
-            }
+            let Some(last) = rows.last() else { return Ok(()) };
+            self.last = last.clone();
             done += wanted;
+            each(rows)?;
         }
     }
 
@@ -491,10 +713,11 @@ impl Table {
     /// Counts a value's text against the limit.
     fn text<'v>(&mut self, value: &'v ByteArray) -> Result<&'v str, String> {
         let text = value.as_utf8().map_err(not_parquet)?;
-        self.text_left = self
-            .text_left
-            .checked_sub(text.len() as u64)
-            .ok_or_else(|| format!("its text takes more than {} bytes", text_limit(self.file_bytes)))?;
+        if let Some(left) = &mut self.text_left {
+            *left = left
+                .checked_sub(text.len() as u64)
+                .ok_or_else(|| format!("its text takes more than {} bytes", text_limit(self.file_bytes)))?;
+        }
         Ok(text)
     }
 
@@ -507,36 +730,55 @@ impl Table {
         rows: &mut [TrialRow],
     ) -> Result<usize, String> {
         match (field, column) {
-            (Field::Text(get), ColumnReader::ByteArrayColumnReader(column)) => {
+            (Field::Text(_, get), ColumnReader::ByteArrayColumnReader(column)) => {
                 let values = next_values(column, rows.len())?;
                 for (row, value) in rows.iter_mut().zip(&values) {
                     *get(row) = self.text(value)?.into();
                 }
                 Ok(values.len())
             }
-            (Field::Checked { set, .. }, ColumnReader::ByteArrayColumnReader(column)) => {
+            (Field::Shared(get, get_mut), ColumnReader::ByteArrayColumnReader(column)) => {
                 let values = next_values(column, rows.len())?;
+                let mut last = get(&self.last).clone();
                 for (row, value) in rows.iter_mut().zip(&values) {
-                    set(row, self.text(value)?).map_err(|error| format!("column {name}: {error}"))?;
+                    let text = self.text(value)?;
+                    if last != *text {
+                        last = text.into();
+                    }
+                    *get_mut(row) = last.clone();
                 }
                 Ok(values.len())
             }
-            (Field::Count(get), ColumnReader::Int64ColumnReader(column)) => {
+            (Field::Checked { text, set, copy, .. }, ColumnReader::ByteArrayColumnReader(column)) => {
+                let values = next_values(column, rows.len())?;
+                let mut last = self.last.clone();
+                let mut last_text = text(&last);
+                for (row, value) in rows.iter_mut().zip(&values) {
+                    let text = self.text(value)?;
+                    if text != last_text {
+                        set(&mut last, text).map_err(|error| format!("column {name}: {error}"))?;
+                        last_text = text.into();
+                    }
+                    copy(row, &last);
+                }
+                Ok(values.len())
+            }
+            (Field::Count(_, get), ColumnReader::Int64ColumnReader(column)) => {
                 let values = next_values(column, rows.len())?;
                 rows.iter_mut().zip(&values).for_each(|(row, value)| *get(row) = value.cast_unsigned());
                 Ok(values.len())
             }
-            (Field::Real(get), ColumnReader::DoubleColumnReader(column)) => {
+            (Field::Real(_, get), ColumnReader::DoubleColumnReader(column)) => {
                 let values = next_values(column, rows.len())?;
                 rows.iter_mut().zip(&values).for_each(|(row, value)| *get(row) = *value);
                 Ok(values.len())
             }
-            (Field::RealAt(get, i), ColumnReader::DoubleColumnReader(column)) => {
+            (Field::RealAt(_, get, i), ColumnReader::DoubleColumnReader(column)) => {
                 let values = next_values(column, rows.len())?;
                 rows.iter_mut().zip(&values).for_each(|(row, value)| get(row)[i] = *value);
                 Ok(values.len())
             }
-            (Field::OptionalReal(get), ColumnReader::DoubleColumnReader(column)) => {
+            (Field::OptionalReal(_, get), ColumnReader::DoubleColumnReader(column)) => {
                 let (mut defined, mut values) = (Vec::new(), Vec::new());
                 let count = rows.len().max(1);
                 column.read_records(count, Some(&mut defined), None, &mut values).map_err(not_parquet)?;

@@ -10,8 +10,8 @@ use design::{
 };
 use proptest::prelude::*;
 use records::{
-    Determinism, Environment, ExpectedOutcomes, Extension, Manifest, Merged, Part, PartError, Store,
-    StoreError, TrialRow, Unit, read_trials, write_trials,
+    Determinism, Environment, ExpectedOutcomes, Extension, FinishedUnit, Manifest, Merged, Part, PartError,
+    Store, StoreError, TrialRow, Unit, read_trials, write_trials,
 };
 
 fn cell(rate: f64) -> CellSpec {
@@ -21,7 +21,7 @@ fn cell(rate: f64) -> CellSpec {
         model: "m, \"quoted\"".into(),
         network: "n".into(),
         protection: "p".parse().unwrap(),
-        protection_parameters: String::new(),
+        protection_parameters: "".into(),
         fault_model: FaultKind::Bernoulli.into(),
         rate: BitErrorRate::new(rate).unwrap(),
         seed: u64::MAX,
@@ -272,7 +272,7 @@ fn a_finding_of_nondeterminism_stays() {
     store.note_determinism(&Determinism::new(false, "second".into())).unwrap();
     assert_eq!(store.determinism().unwrap(), Some(Determinism::new(false, "first".into())));
     store.write(&other).unwrap();
-    assert_eq!(store.scan().unwrap().done.into_values().next(), Some(scored_part([1.0, 2.0])));
+    assert_eq!(done(&store), [scored_part([1.0, 2.0])]);
     let mut faults = other;
     faults.trials[0].flips_data += 1;
     let error = store.write(&faults).unwrap_err();
@@ -327,8 +327,12 @@ fn writing_a_unit_again_is_harmless_when_equal_and_an_error_when_not() {
         "{error}"
     );
     // The records that were there stay.
-    let scan = store.scan().unwrap();
-    assert_eq!(scan.done.into_values().collect::<Vec<_>>(), [part(0.1, 0, 2)]);
+    assert_eq!(done(&store), [part(0.1, 0, 2)]);
+}
+
+/// The finished parts of a run, in the order of their units.
+fn done(store: &Store) -> Vec<Part> {
+    store.scan().unwrap().done.keys().map(|unit| store.read(unit).unwrap().unwrap()).collect()
 }
 
 /// The part file of the cell of a rate, first unit.
@@ -377,7 +381,7 @@ fn a_damaged_part_is_set_aside_when_its_unit_is_stored_again() {
             folder.path().join("set-aside").join(format!("{}-00000000.jsonl.{n}", cell(0.1).id()))
         );
         assert_eq!(std::fs::read(&aside.path).unwrap(), content);
-        assert_eq!(store.scan().unwrap().done.into_values().collect::<Vec<_>>(), [part(0.1, 0, 2)]);
+        assert_eq!(done(&store), [part(0.1, 0, 2)]);
         std::fs::remove_file(&path).unwrap();
     }
 }
@@ -658,9 +662,9 @@ fn a_cell_of_an_extended_run_ends_with_the_same_trial_as_one_of_a_long_run() {
         part
     };
     let counted = |manifest: &Manifest| {
-        let units =
-            manifest.units_of(&id).map(|unit| (unit.clone(), fails(part(0.1, unit.first, unit.count))));
-        let progress = manifest.progress(&id, &units.collect());
+        let units = manifest.units_of(&id).map(|unit| (unit, fails(part(0.1, unit.first, unit.count))));
+        let counts = units.map(|(unit, part)| (unit, FinishedUnit::of(&part, stop)));
+        let progress = manifest.progress(&id, &counts.collect());
         assert!(progress.missing.is_empty());
         progress.counted.iter().map(|unit| unit.count).sum::<u64>()
     };
@@ -762,7 +766,7 @@ proptest! {
             .into_iter()
             .map(|(seed, flips, rate, model)| {
                 let mut row = TrialRow::new(&cell(0.1), 9, &[], trial(flips));
-                (row.seed, row.model, row.rate, row.record.flips_data) = (seed, model, rate, flips);
+                (row.seed, row.model, row.rate, row.record.flips_data) = (seed, model.into(), rate, flips);
                 row
             })
             .collect();

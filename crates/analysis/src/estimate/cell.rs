@@ -32,9 +32,9 @@ pub struct CellKey {
 }
 
 impl CellKey {
-    fn of(row: &TrialRow) -> Self {
+    pub(crate) fn of(row: &TrialRow) -> Self {
         Self {
-            model: row.model.clone(),
+            model: row.model.to_string(),
             protection: row.protection.clone(),
             fault_model: row.fault_model.clone(),
             rate: row.rate,
@@ -245,7 +245,7 @@ pub(crate) fn cells(rows: &[TrialRow]) -> Result<Vec<Cell>, AnalysisError> {
         rows,
         |r| &r.model,
         &[
-            ("data_set", |r| r.data_set.clone()),
+            ("data_set", |r| r.data_set.to_string()),
             ("images", |r| r.images.to_string()),
             ("seed", |r| r.seed.to_string()),
         ],
@@ -264,7 +264,10 @@ pub(crate) fn cells(rows: &[TrialRow]) -> Result<Vec<Cell>, AnalysisError> {
     check_agreement(
         rows,
         |r| (&r.model, &r.protection, r.fault_model.to_string(), r.rate.to_bits()),
-        &[("cell", |r| r.cell.clone()), ("changed_probability", |r| format!("{:?}", r.changed_probability))],
+        &[
+            ("cell", |r| r.cell.to_string()),
+            ("changed_probability", |r| format!("{:?}", r.changed_probability)),
+        ],
     )?;
 
     let frame = trials_frame(rows);
@@ -335,7 +338,7 @@ pub(crate) fn trial_name(row: &TrialRow) -> String {
     format!("trial {} of {}", row.record.trial, CellKey::of(row))
 }
 
-fn check_values(row: &TrialRow) -> Result<(), AnalysisError> {
+pub(crate) fn check_values(row: &TrialRow) -> Result<(), AnalysisError> {
     let TrialRow { rate, images, clean_correct, record, .. } = row;
     if !(0.0..=1.0).contains(rate) {
         return Err(AnalysisError::Rate { cell: CellKey::of(row).to_string(), rate: *rate });

@@ -111,7 +111,7 @@ impl Estimates {
     /// stay without.
     pub fn with_expected(mut self, expected: &[ExpectedOutcomes]) -> Self {
         for (cell, outcomes) in self.cells.iter().zip(&mut self.outcomes).filter(|(_, o)| !o.changed_only) {
-            outcomes.expected = expected.iter().find(|e| e.cell.as_str() == cell.trials[0].cell).cloned();
+            outcomes.expected = expected.iter().find(|e| cell.trials[0].cell == e.cell.as_str()).cloned();
         }
         self
     }

@@ -8,6 +8,7 @@ pub(crate) mod estimates;
 pub(crate) mod failures;
 pub(crate) mod hypergeometric;
 pub(crate) mod interval;
+pub(crate) mod large;
 pub(crate) mod large_weights;
 pub(crate) mod lossy;
 pub(crate) mod measure;

@@ -133,6 +133,15 @@ pub struct PairedDifference {
 }
 
 pub(crate) fn summary(cell: &Cell) -> CellSummary {
+    summary_with(cell, Interval::of_mean)
+}
+
+/// A summary whose interval is absent, which costs nearly all of the time.
+pub(crate) fn summary_without_interval(cell: &Cell) -> CellSummary {
+    summary_with(cell, |_, _| Interval::Absent)
+}
+
+fn summary_with(cell: &Cell, interval: fn(&[f64], Unit) -> Interval) -> CellSummary {
     let (mut drops, unit) = (cell.drops(), cell.unit());
     // Sums of scores depend on their order.
     drops.sort_unstable_by(f64::total_cmp);
@@ -148,16 +157,18 @@ pub(crate) fn summary(cell: &Cell) -> CellSummary {
         mean: unit.shown(cell.after(changed.unwrap_or(1.0) * mean(&drops))),
         changed_probability: changed,
         drop: match changed {
-            None if drawn.is_some() => DropStatistics { trimmed: None, ..drop_statistics(&drops, unit) },
-            None => drop_statistics(&drops, unit),
-            Some(probability) => weighted_statistics(&drops, unit, probability),
+            None if drawn.is_some() => {
+                DropStatistics { trimmed: None, ..drop_statistics(&drops, unit, interval) }
+            }
+            None => drop_statistics(&drops, unit, interval),
+            Some(probability) => weighted_statistics(&drops, unit, interval, probability),
         },
     }
 }
 
 /// Statistics of `drops`, ascending and in this unit. They are shown in the last step, so that equal trials give exactly
 /// equal points.
-fn drop_statistics(drops: &[f64], unit: Unit) -> DropStatistics {
+fn drop_statistics(drops: &[f64], unit: Unit, interval: fn(&[f64], Unit) -> Interval) -> DropStatistics {
     let n = drops.len();
     let middle = (drops[(n - 1) / 2] + drops[n / 2]) / 2.0;
     let sd = (n >= 2).then(|| unit.shown((sum_of_squares(drops) / (n - 1) as f64).sqrt()));
@@ -172,15 +183,20 @@ fn drop_statistics(drops: &[f64], unit: Unit) -> DropStatistics {
         median: unit.shown(middle),
         min: unit.shown(drops[0]),
         max: unit.shown(drops[n - 1]),
-        interval: Interval::of_mean(drops, unit),
+        interval: interval(drops, unit),
         trimmed,
     }
 }
 
 /// Statistics of ordinary trials from the drops of the trials that change something. `probability` is the share of these;
 /// all other trials lose nothing.
-fn weighted_statistics(drops: &[f64], unit: Unit, probability: f64) -> DropStatistics {
-    let drawn = drop_statistics(drops, unit);
+fn weighted_statistics(
+    drops: &[f64],
+    unit: Unit,
+    interval: fn(&[f64], Unit) -> Interval,
+    probability: f64,
+) -> DropStatistics {
+    let drawn = drop_statistics(drops, unit, interval);
     let square = drops.iter().map(|d| d.powi(2)).sum::<f64>() / drops.len() as f64;
     let variance = probability * square - (probability * mean(drops)).powi(2);
     DropStatistics {

@@ -10,6 +10,7 @@ pub(crate) mod comparison;
 pub(crate) mod fields;
 pub(crate) mod figure;
 pub(crate) mod header;
+pub(crate) mod large;
 pub(crate) mod large_weights;
 pub(crate) mod overhead;
 pub(crate) mod panel;

@@ -3,6 +3,7 @@
 pub(crate) mod context;
 mod file;
 pub(crate) mod files;
+pub(crate) mod large;
 mod names;
 mod page;
 mod rendering;

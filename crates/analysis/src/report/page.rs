@@ -108,6 +108,45 @@ pub(crate) fn fault_page(
     page.closed(&manifest.experiment, conditions)
 }
 
+/// The page of a large run.
+pub(crate) fn large_page(
+    context: &Context,
+    conditions: &str,
+    sections: &[Section],
+    files: &[ReportFile],
+    markdown: &ReportFile,
+) -> String {
+    let cells =
+        ReportFile::text("cells.csv", "the estimates of every cell, in full precision", String::new());
+    let beside: Vec<&ReportFile> = [markdown, &cells].into_iter().chain(files).collect();
+    let names: Vec<&str> = beside.iter().map(|file| file.name.as_str()).collect();
+    let mut page = Page::new(&names, sections, files);
+    if !context.notes.trim().is_empty() {
+        page.heading("Networks and evaluation");
+        page.rendering.markdown(context.notes);
+    }
+    if let Some(run) = context.run {
+        page.heading("Plan");
+        page.facts(
+            "plan",
+            &[
+                ("cells", run.manifest.cells.len().to_string()),
+                ("planned trials a cell", run.manifest.trials.to_string()),
+                ("networks", run.manifest.networks.len().to_string()),
+            ],
+        );
+        page.rendering.raw("<details>\n<summary>The experiment file, word for word</summary>\n");
+        page.preformatted(&run.manifest.source);
+        page.rendering.raw("</details>\n");
+        page.environment(&run.manifest.environment);
+        page.commands(&run);
+    }
+    let records = context.run.map(|run| (&run.manifest.environment, run.trials_sha256));
+    page.citation(records);
+    page.files(&beside, context.run.is_some());
+    page.closed(context.title, conditions)
+}
+
 struct Page<'a> {
     rendering: Rendering<'a>,
     /// Headings of the sections so far, with their ids.
@@ -265,6 +304,11 @@ impl<'a> Page<'a> {
     }
 
     fn reproduction(&mut self, estimates: &Estimates, run: &Run) {
+        self.commands(run);
+        self.worst_trial(estimates);
+    }
+
+    fn commands(&mut self, run: &Run) {
         self.heading("Reproduce");
         let commands = &run.commands;
         self.rendering.markdown(&format!("All of it, on any machine{}:", commands.explanation()));
@@ -278,6 +322,9 @@ impl<'a> Page<'a> {
         self.preformatted(commands.verify);
         self.rendering.markdown("And a single trial, flip by flip and word by word. The one that lost most:");
         self.preformatted(commands.replay);
+    }
+
+    fn worst_trial(&mut self, estimates: &Estimates) {
         let worst = estimates.worst_trial();
         let record = &worst.record;
         let terms = Terms::of(estimates);
@@ -288,7 +335,7 @@ impl<'a> Page<'a> {
         self.facts(
             "this trial",
             &[
-                ("network", worst.model.clone()),
+                ("network", worst.model.to_string()),
                 ("protection", worst.protection.to_string()),
                 ("fault model", worst.fault_model.to_string()),
                 (&rate_name(&worst.fault_model), rate_label(worst.rate)),

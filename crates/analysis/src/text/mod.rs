@@ -7,6 +7,7 @@ pub(crate) mod csv;
 pub(crate) mod drops;
 pub(crate) mod escape;
 pub(crate) mod failures;
+pub(crate) mod large;
 pub(crate) mod large_weights;
 pub(crate) mod latex;
 pub(crate) mod markdown;

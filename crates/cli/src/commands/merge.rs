@@ -1,6 +1,8 @@
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use clap::Args;
+use design::CellId;
 use records::{FaultStore, Merged, PlannedCell, Store, Unit};
 
 use crate::commands::single_fault;
@@ -8,6 +10,7 @@ use crate::commands::status::report_rejected;
 use crate::terminal::document::Format;
 use crate::terminal::exit::Outcome;
 use crate::terminal::output::{data, progress_line};
+use crate::terminal::progress::bar;
 use crate::terminal::signals;
 use harness::Failure;
 
@@ -35,7 +38,11 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
 /// Another process may have extended the run since `store` was opened; this merges the present run.
 pub(crate) fn merge(store: &Store, format: Format) -> Result<Outcome, Failure> {
     let store = &Store::open(store.root())?;
-    let missing = match signals::whole(|| store.merge())? {
+    let manifest = store.manifest();
+    let bar = bar(manifest.trials.saturating_mul(manifest.cells.len() as u64), "trials merged");
+    let merged = signals::whole(|| store.merge_with(&mut |trials| bar.set_position(trials)));
+    bar.finish_and_clear();
+    let missing = match merged? {
         Merged::Complete(path) => {
             if format == Format::Text {
                 data(&path.display().to_string());
@@ -45,8 +52,8 @@ pub(crate) fn merge(store: &Store, format: Format) -> Result<Outcome, Failure> {
         Merged::Missing(units) => units,
     };
     store.scan()?.rejected.iter().for_each(report_rejected);
-    let manifest = store.manifest();
-    let lacking = |cell: &&PlannedCell| missing.iter().any(|unit| unit.cell == cell.id);
+    let incomplete: HashSet<CellId> = missing.iter().map(|unit| unit.cell).collect();
+    let lacking = |cell: &&PlannedCell| incomplete.contains(&cell.id);
     let lacking: Vec<&PlannedCell> = manifest.cells.iter().filter(lacking).collect();
     progress_line(&format!(
         "incomplete: {} of {} units are missing; `zerospace run` resumes",

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -6,11 +6,11 @@ use analysis::{FEWEST_TRIALS, PilotedCell, SampleSize, VarianceComponents};
 use anyhow::anyhow;
 use campaign::{CellTrials, TrialsOf};
 use clap::Args;
-use design::{CellSpec, EvaluationSet, FailureRule, FaultKind, Metric, StopRule, TrialRecord};
+use design::{CellId, CellSpec, EvaluationSet, FailureRule, FaultKind, Metric, StopRule, TrialRecord};
 use serde::Serialize;
 
 use crate::commands::run::evaluated_on;
-use crate::terminal::document::{Document, NamedCell, Shown};
+use crate::terminal::document::{Document, MOST_CELLS, NamedCell, Shown, cells_left_out};
 use crate::terminal::exit::Outcome;
 use crate::terminal::machine::Machine;
 use crate::terminal::output::{duration, markdown};
@@ -88,25 +88,26 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     let design =
         arguments.half_width.map(|half_width| Design::new(half_width, &loaded, &piloted)).transpose()?;
     let expected = campaign::expected_outcomes(&loaded.networks, &loaded.cells);
+    let expected: HashMap<CellId, f64> =
+        expected.into_iter().map(|e| (e.cell, e.changed_probability)).collect();
     let mut piloted = piloted.into_iter();
-    let cell = |cell: &CellSpec| -> Result<CellPlan, Failure> {
-        let id = cell.id();
-        Ok(CellPlan {
-            named: NamedCell::new(cell),
-            data_bits: cell.stored.data_bits,
-            check_bits: cell.stored.check_bits,
-            expected_flips: campaign::mean_flips(&loaded.networks, cell).map_err(Failure::input)?,
-            changed_probability: expected.iter().find(|e| e.cell == id).map(|e| e.changed_probability),
-            pilot: piloted.next().map(|found| CellPilot {
-                seconds_a_trial: found.seconds,
-                interval_points: found.interval(experiment.trials),
-                variance: found.cell.zip(arguments.half_width).map(|(piloted, half_width)| {
-                    CellVariance::new(piloted, half_width, cell.evaluation.images)
-                }),
-            }),
-        })
+    let flips = campaign::mean_flips(&loaded.networks, &loaded.cells).map_err(Failure::input)?;
+    let cell = |(cell, expected_flips): (&CellSpec, f64)| CellPlan {
+        named: NamedCell::new(cell),
+        data_bits: cell.stored.data_bits,
+        check_bits: cell.stored.check_bits,
+        expected_flips,
+        changed_probability: expected.get(&cell.id()).copied(),
+        pilot: piloted.next().map(|found| CellPilot {
+            seconds_a_trial: found.seconds,
+            interval_points: found.interval(experiment.trials),
+            variance: found
+                .cell
+                .zip(arguments.half_width)
+                .map(|(piloted, half_width)| CellVariance::new(piloted, half_width, cell.evaluation.images)),
+        }),
     };
-    let cells: Vec<CellPlan> = loaded.cells.iter().map(cell).collect::<Result<_, Failure>>()?;
+    let cells: Vec<CellPlan> = loaded.cells.iter().zip(flips).map(cell).collect();
     let networks =
         experiment.models.iter().zip(&loaded.checkpoints).map(|(model, checkpoint)| PlannedNetwork {
             label: &model.label,
@@ -380,8 +381,9 @@ impl Document for Plan<'_> {
         };
         let networks: Vec<String> = self.networks.iter().map(PlannedNetwork::lines).collect();
         format!(
-            "{}\n{} cells x {} trials{changed} = {} trials{stop}, seed {}, {}{cost}{}\n\n{}",
-            markdown(&columns, &self.cells.iter().map(CellPlan::row).collect::<Vec<_>>()),
+            "{}{}\n{} cells x {} trials{changed} = {} trials{stop}, seed {}, {}{cost}{}\n\n{}",
+            markdown(&columns, &self.cells.iter().take(MOST_CELLS).map(CellPlan::row).collect::<Vec<_>>()),
+            cells_left_out(self.cells.len()),
             self.cells.len(),
             self.cell_trials,
             self.trials,

@@ -5,7 +5,8 @@ use anyhow::anyhow;
 use clap::Args;
 use design::{Better, FaultModel, Metric, ProtectionName};
 use harness::{
-    Failure, LoadedExperiment, RunReport, SYNTHETIC, is_synthetic_run, measure, measure_fault_free,
+    Failure, LargeRunReport, LoadedExperiment, RunReport, SYNTHETIC, is_synthetic_run, measure,
+    measure_fault_free,
 };
 use records::{FaultStore, Store};
 use serde::Serialize;
@@ -108,6 +109,23 @@ pub(crate) fn merge_and_report(store: &Store, root: &Path) -> Result<Outcome, Fa
 
 fn report(store: &Store, out: &Path, format: Format) -> Result<Outcome, Failure> {
     let manifest = store.manifest();
+    if LargeRunReport::is_of(manifest) {
+        let run = LargeRunReport::new(store, &Terminal::default())?;
+        let written = signals::last(|| run.write(out))?;
+        let (cells, trials) = run.size();
+        format.show(&Reported {
+            run: path(store.root()),
+            experiment: &manifest.experiment,
+            measure: measure(manifest),
+            synthetic: is_synthetic_run(manifest),
+            large: Some(Large { cells, trials }),
+            cells: Vec::new(),
+            scores: Vec::new(),
+            written: paths(&written),
+            table: run.headline(),
+        });
+        return Ok(Outcome::Done);
+    }
     let run = RunReport::new(store)?;
     let written = signals::last(|| run.write(out))?;
     format.show(&Reported {
@@ -115,6 +133,7 @@ fn report(store: &Store, out: &Path, format: Format) -> Result<Outcome, Failure>
         experiment: &manifest.experiment,
         measure: measure(manifest),
         synthetic: is_synthetic_run(manifest),
+        large: None,
         cells: cells(&run.estimates),
         scores: scores(&run.estimates),
         written: paths(&written),
@@ -130,6 +149,9 @@ struct Reported<'a> {
     #[serde(serialize_with = "word")]
     measure: Measure,
     synthetic: bool,
+    /// Size of a large run, whose cells are in `cells.csv` and not here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    large: Option<Large>,
     cells: Vec<ReportedCell<'a>>,
     /// Cells by each metric, in place of `cells`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -137,6 +159,12 @@ struct Reported<'a> {
     written: Vec<String>,
     #[serde(skip)]
     table: String,
+}
+
+#[derive(Serialize)]
+struct Large {
+    cells: u64,
+    trials: u64,
 }
 
 /// A cell by one metric. Degradations are in the unit of the score, positive if faults made it worse.

@@ -154,7 +154,7 @@ fn row(path: &str, name: &str, manifest: &Manifest, estimates: &Estimates) -> Ve
     vec![
         format!("[{name}]({path}/report.md)"),
         format!("{} of {}", evaluation.images, evaluation.name),
-        few(distinct(specs().map(|spec| spec.model.clone()).collect())),
+        few(distinct(specs().map(|spec| spec.model.to_string()).collect())),
         few(distinct(specs().map(|spec| spec.protection.to_string()).collect())),
         few(distinct(specs().map(|spec| format!("`{}`", spec.fault_model)).collect())),
         rates,

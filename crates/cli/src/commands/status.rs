@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use campaign::{Experiment, Shard};
 use clap::Args;
-use design::TrialRecord;
-use records::{CellProgress, Environment, Extension, Manifest, PlannedCell, Rejected, Scan, Store, Unit};
+use records::{
+    CellProgress, Environment, Extension, FinishedUnit, Manifest, PlannedCell, Rejected, Scan, Store, Unit,
+};
 use serde::Serialize;
 
 use crate::commands::run::run_directory;
 use crate::commands::single_fault;
-use crate::terminal::document::{Document, NamedCell, Shown, path};
+use crate::terminal::document::{Document, MOST_CELLS, NamedCell, Shown, cells_left_out, path};
 use crate::terminal::exit::Outcome;
 use crate::terminal::output::{markdown, progress_line};
 use harness::Failure;
@@ -78,14 +79,13 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         return Ok(outcome);
     }
     let cell = |(cell, progress): (&PlannedCell, &CellProgress)| {
-        let records: Vec<&TrialRecord> = finished(progress, &scan).collect();
-        let trials = records.len() as u64;
+        let Finished { trials, unchanged } = Finished::of(progress, &scan);
         CellStatus {
             named: NamedCell::new(&cell.spec),
             trials,
             // A cell with enough failures needs no more.
             needed_trials: if progress.missing.is_empty() { trials } else { manifest.trials },
-            unchanged: records.iter().filter(|trial| trial.weights_changed == 0).count() as u64,
+            unchanged,
         }
     };
     let cells: Vec<CellStatus> = manifest.cells.iter().zip(&progress).map(cell).collect();
@@ -131,15 +131,29 @@ fn asked_for(manifest: &Manifest, trials: Option<u64>) -> Manifest {
 }
 
 /// Finished trials of a cell: those of its stored units, and the first trials of units in work.
-fn finished<'a>(progress: &'a CellProgress, scan: &'a Scan) -> impl Iterator<Item = &'a TrialRecord> {
-    let stored = progress.counted.iter().filter_map(|unit| scan.done.get(unit));
-    let begun = progress.missing.iter().filter_map(|unit| scan.begun.get(unit));
-    stored.chain(begun).flat_map(|part| &part.trials)
+struct Finished {
+    trials: u64,
+    unchanged: u64,
+}
+
+impl Finished {
+    fn of(progress: &CellProgress, scan: &Scan) -> Self {
+        let mut finished = Self { trials: 0, unchanged: 0 };
+        for unit in &progress.counted {
+            finished.trials += unit.count;
+            finished.unchanged += scan.done.get(unit).map_or(0, |stored| stored.unchanged);
+        }
+        for part in progress.missing.iter().filter_map(|unit| scan.begun.get(unit)) {
+            finished.trials += part.trials.len() as u64;
+            finished.unchanged += FinishedUnit::of(part, None).unchanged;
+        }
+        finished
+    }
 }
 
 /// Number of finished trials of a run.
 pub(crate) fn finished_trials(manifest: &Manifest, scan: &Scan) -> u64 {
-    let of = |cell: &PlannedCell| finished(&manifest.progress(&cell.id, &scan.done), scan).count() as u64;
+    let of = |cell: &PlannedCell| Finished::of(&manifest.progress(&cell.id, &scan.done), scan).trials;
     manifest.cells.iter().map(of).sum()
 }
 
@@ -184,8 +198,14 @@ impl Document for Status<'_> {
             row
         };
         let columns = [&NamedCell::COLUMNS[..], &[">trials", ">unchanged"]].concat();
-        let rows: Vec<Vec<String>> = self.cells.iter().map(row).collect();
-        format!("{}\n{} of {} trials", markdown(&columns, &rows), self.trials, self.needed_trials)
+        let rows: Vec<Vec<String>> = self.cells.iter().take(MOST_CELLS).map(row).collect();
+        format!(
+            "{}{}\n{} of {} trials",
+            markdown(&columns, &rows),
+            cells_left_out(self.cells.len()),
+            self.trials,
+            self.needed_trials
+        )
     }
 }
 

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use design::{BitErrorRate, CellSpec, FaultModel, ProtectionName};
+use design::{BitErrorRate, CellSpec, FaultModel, ProtectionName, SharedText};
 use serde::Serialize;
 
 use crate::terminal::output::data;
@@ -59,11 +59,22 @@ pub(crate) fn json<D: Document>(document: &D) -> String {
     serde_json::to_string_pretty(&named).expect("plain data serializes")
 }
 
+/// Most cells that a table for people shows.
+pub(crate) const MOST_CELLS: usize = 1000;
+
+/// Line under a table that shows the first of `cells` cells only; empty if it shows all.
+pub(crate) fn cells_left_out(cells: usize) -> String {
+    match cells.saturating_sub(MOST_CELLS) {
+        0 => String::new(),
+        more => format!("{more} more cells; `--format json` shows all\n"),
+    }
+}
+
 /// Conditions of a cell: fields of documents and first columns of tables.
 #[derive(Serialize)]
 pub(crate) struct NamedCell {
     pub(crate) cell: String,
-    model: String,
+    model: SharedText,
     protection: ProtectionName,
     pub(crate) fault_model: FaultModel,
     rate: BitErrorRate,
@@ -85,7 +96,13 @@ impl NamedCell {
 
     pub(crate) fn columns(&self) -> Vec<String> {
         let Self { cell, model, protection, fault_model, rate } = self;
-        vec![cell.clone(), model.clone(), protection.to_string(), fault_model.to_string(), rate.to_string()]
+        vec![
+            cell.clone(),
+            model.to_string(),
+            protection.to_string(),
+            fault_model.to_string(),
+            rate.to_string(),
+        ]
     }
 }
 
