@@ -27,6 +27,7 @@ mod registered;
 mod replay;
 mod reproduce;
 mod rounding;
+mod scale;
 mod shards;
 mod signals;
 mod single_fault;

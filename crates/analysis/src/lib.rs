@@ -70,6 +70,7 @@ pub use text::arrow::{ArrowTable, Values};
 pub use text::comparison::{comparison_csv, comparison_latex, comparison_markdown, comparison_outcomes};
 pub use text::conditions::conditions;
 pub use text::drops::{Statistic, drop_latex, drop_table};
+pub use text::large::worst_cells_table;
 pub use text::large_weights::large_weights_csv;
 pub use text::markdown::{MarkdownColumn, markdown_table};
 pub use text::network_table::{network_table_csv, network_table_markdown, network_table_page};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use analysis::{
     AnalysisError, Commands, Context, Estimates, Figure, LargeEstimates, LargeEstimator, Measure, Run,
-    Sensitivity, Statistic, accuracy_figure, drop_table, sensitivity_markdown,
+    Sensitivity, Statistic, accuracy_figure, drop_table, sensitivity_markdown, worst_cells_table,
 };
 use anyhow::anyhow;
 use records::{Manifest, RunArguments, Store, StoreError, TableError, read_cells, read_trials};
@@ -157,7 +157,7 @@ impl<'a> LargeRunReport<'a> {
 
     /// The headline table as Markdown: the cells that lose most.
     pub fn headline(&self) -> String {
-        self.estimates.worst_table()
+        worst_cells_table(&self.estimates)
     }
 
     /// Number of cells and of trials.

@@ -493,14 +493,22 @@ impl Store {
     }
 
     /// Returns false if the names of the parts show that a unit is missing.
+    ///
+    /// # Errors
+    /// When the file system refuses, or a part that no unit of the plan has is of a newer version.
     fn may_be_whole(&self) -> Result<bool, StoreError> {
-        if self.manifest.stop.is_some() {
-            return Ok(true);
-        }
         let plan = Plan::of(&self.manifest);
-        let names = names_in(&self.root.join("parts"), is_part)?;
-        let found = names.iter().filter(|name| plan.unit(name).is_some()).count();
-        Ok(found == plan.counts.len() * self.manifest.cells.len())
+        let parts = self.root.join("parts");
+        let mut found = 0;
+        for name in names_in(&parts, is_part)? {
+            match plan.unit(&name) {
+                Some(_) => found += 1,
+                None => {
+                    read_part(&parts.join(name))?;
+                }
+            }
+        }
+        Ok(self.manifest.stop.is_some() || found == plan.counts.len() * self.manifest.cells.len())
     }
 
     fn part_path(&self, unit: &Unit) -> PathBuf {

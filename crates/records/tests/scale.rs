@@ -102,7 +102,7 @@ fn a_manifest_of_many_cells_is_small_and_reads_back() {
     let mut other = many();
     other[5].seed = 7;
     let error = Store::create(folder.path(), manifest(other, 10, 10)).unwrap_err().to_string();
-    assert!(error.contains("seed of cell network faulty bernoulli:bit=0 0.000006 is 7, was 1"), "{error}");
+    assert!(error.contains("seed of cell network faulty bernoulli:bit=0 6e-6 is 7, was 1"), "{error}");
 }
 
 #[test]
@@ -207,15 +207,15 @@ fn a_long_table_has_several_groups_and_reads_back() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("t.parquet");
     std::fs::write(&path, write_trials(&rows).unwrap()).unwrap();
-    let mut next = 0;
+    let mut read = 0;
     read_cells::<records::TableError>(&path, &mut |cell| {
-        assert_eq!(cell.len(), rows.len());
-        assert!(cell == rows);
-        next += cell.len();
+        let numbers = cell.iter().map(|row| row.record.trial);
+        assert!(numbers.eq(0..rows.len() as u64) && cell.last() == rows.last());
+        read += cell.len();
         Ok(())
     })
     .unwrap();
-    assert_eq!(next, rows.len());
+    assert_eq!(read, rows.len());
 }
 
 proptest! {
@@ -266,6 +266,7 @@ proptest! {
         }
         let planned = Manifest { compressed_parts: true, manifest_version: 7, ..manifest(cells, 3, 3) };
         Store::create(folder.path(), planned.clone()).unwrap();
-        prop_assert_eq!(Store::open(folder.path()).unwrap().manifest(), &planned);
+        let store = Store::open(folder.path()).unwrap();
+        prop_assert_eq!(store.manifest(), &planned);
     }
 }

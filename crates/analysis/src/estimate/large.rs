@@ -42,7 +42,7 @@ pub(crate) struct LargeCell {
     pub(crate) unchanged: u64,
 }
 
-/// Everything that is estimated from the trials of a large run. Memory grows with the number of cells, by some 400 bytes each,
+/// Everything that is estimated from the trials of a large run. Memory grows with the number of cells, by some 700 bytes each,
 /// and not with the number of trials.
 #[derive(Debug)]
 pub struct LargeEstimates {
@@ -84,6 +84,11 @@ impl LargeEstimates {
     /// Cell and number of the trial that a report replays: the worst of the cell with the largest mean drop.
     pub fn worst_trial(&self) -> (&str, u64) {
         (&self.worst_trial.0, self.worst_trial.1)
+    }
+
+    /// Number of cells and of trials.
+    pub fn size(&self) -> (u64, u64) {
+        (self.cells.len() as u64, self.trials())
     }
 
     /// Number of trials.

@@ -11,7 +11,7 @@ use crate::report::files::{drawn, write_files};
 use crate::report::page::large_page;
 use crate::report::sections::{Section, joined};
 use crate::text::escape::line;
-use crate::text::large::{group_note, group_tables, large_conditions, terms, worst_table, write_cells};
+use crate::text::large::{group_note, group_tables, large_conditions, terms, worst_cells_table, write_cells};
 
 /// Writes `report.md`, `report.html`, the figure `drops` as `.svg` and `.png`, and `cells.csv`, a line for each cell, into
 /// `dir`, which is created if missing. The size of all but `cells.csv` does not grow with the number of cells. Each file appears
@@ -57,7 +57,7 @@ pub fn write_large_report(
     for (property, table) in group_tables(estimates) {
         sections.extend([heading(format!("By {property}")), Section::Text(table)]);
     }
-    sections.extend([heading("Cells that lose most".into()), Section::Text(worst_table(estimates))]);
+    sections.extend([heading("Cells that lose most".into()), Section::Text(worst_cells_table(estimates))]);
     if let Some(metric) = terms.metric() {
         sections.push(Section::Text(format!(
             "Values are those of the first metric, {}; `trials.parquet` has the others.",

@@ -17,18 +17,6 @@ pub(crate) fn terms(estimates: &LargeEstimates) -> Terms<'_> {
     Terms::new(&estimates.measure, 6)
 }
 
-impl LargeEstimates {
-    /// The cells with the largest mean drops as a Markdown table, with intervals.
-    pub fn worst_table(&self) -> String {
-        worst_table(self)
-    }
-
-    /// Number of cells and of trials.
-    pub fn size(&self) -> (u64, u64) {
-        (self.cells.len() as u64, self.trials())
-    }
-}
-
 /// The number of cells and trials, the networks and the fault models in one line.
 pub(crate) fn large_conditions(estimates: &LargeEstimates) -> String {
     let some = |names: Vec<String>| match names.len() {
@@ -119,8 +107,8 @@ pub(crate) fn group_note(estimates: &LargeEstimates) -> String {
     )
 }
 
-/// The cells with the largest mean drops, with intervals.
-pub(crate) fn worst_table(estimates: &LargeEstimates) -> String {
+/// The cells with the largest mean drops as a Markdown table, with intervals.
+pub fn worst_cells_table(estimates: &LargeEstimates) -> String {
     let terms = terms(estimates);
     let digits = terms.digits(3);
     let drop = terms.drop();
