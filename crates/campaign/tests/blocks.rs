@@ -250,7 +250,7 @@ fn the_fault_free_classes_of_a_block_may_be_its_own() {
         }
     }
     let network = network();
-    let memory = StoredNetwork::new(&network, ecc::by_id(&"faulty".parse().unwrap()).unwrap()).unwrap();
+    let memory = StoredNetwork::new(&network, ecc::by_id("faulty").unwrap()).unwrap();
     let rate = design::BitErrorRate::new(1e-3).unwrap();
     let trials = CellTrials::ordinary(&memory, &"bernoulli".parse().unwrap(), rate, 7).unwrap();
     let drawn: Vec<_> = (0..20).map(|number| trials.trial(number)).collect();

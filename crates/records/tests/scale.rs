@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use design::{
-    BitErrorRate, CellSpec, EvaluationSet, FailureRule, FaultKind, FaultModel, Scope, StopRule, StoredBits, TrialRecord,
+    BitErrorRate, CellSpec, EvaluationSet, FailureRule, FaultKind, FaultModel, Scope, StopRule, StoredBits,
+    TrialRecord,
 };
 use proptest::prelude::*;
 use records::{
