@@ -1,7 +1,7 @@
 //! Measures images per second and multiply-adds per second of the executor, and of the plain reference in the
 //! same run: `cargo bench -p zerospace-infer -- THREADS [ARCHITECTURE SIDE IMAGES [FORMS [RATE [turns]]]]`, by default
-//! one thread on ResNet-20 for CIFAR-10 and 1,024 images of 32 pixels per side. ARCHITECTURE is one of the program's, a
-//! checkpoint file, or an ONNX file; weights are random unless it is a checkpoint. FORMS are forms of the inner loop separated by commas, measured in turns, by
+//! one thread on ResNet-20 for CIFAR-10 and 1,024 images of 32 pixels per side. ARCHITECTURE is one of the program's
+//! with random weights, `NAME=FILE` for one with the weights of a PyTorch file, a checkpoint file, or an ONNX file. FORMS are forms of the inner loop separated by commas, measured in turns, by
 //! default the fastest; at a bit error RATE every bit of a weight flips with this probability.
 //! One thread is measured in processor time. With `turns`, every line of the standard input starts a round.
 //! `pytorch_onnxruntime.py` beside this file is the same benchmark for other executors, and calls this one in turns
@@ -35,7 +35,10 @@ fn main() {
     let architecture = arguments.get(1).map_or("resnet20", String::as_str);
 
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool");
-    let extension = std::path::Path::new(architecture).extension().and_then(|extension| extension.to_str());
+    let extension = match architecture.contains('=') {
+        true => None,
+        false => std::path::Path::new(architecture).extension().and_then(|extension| extension.to_str()),
+    };
     let (graph, checkpoint) = match extension {
         Some("safetensors") => {
             let checkpoint = quant::Checkpoint::load(architecture.as_ref()).expect("a checkpoint");
@@ -44,12 +47,23 @@ fn main() {
         Some("onnx") => {
             let onnx = zoo::read_onnx(architecture.as_ref(), None).expect("an ONNX model");
             let graph = zoo::build_stored(&onnx.model, &onnx.layers).expect("its graph");
-            let checkpoint = random::checkpoint(&graph, 1);
+            let checkpoint = random::checkpoint_with(&graph, 1, &onnx.parameters);
             (graph, checkpoint)
         }
         _ => {
+            let (architecture, file) = match architecture.split_once('=') {
+                Some((architecture, file)) => (architecture, Some(file)),
+                None => (architecture, None),
+            };
             let graph = zoo::build(&random::spec(architecture, 1.0, side)).expect("a known architecture");
-            let checkpoint = random::checkpoint(&graph, 1);
+            let read = |file: &str| {
+                let file = zoo::read_checkpoint(file.as_ref()).expect("a checkpoint");
+                file.bind(&graph, &zoo::Selection::default()).expect("parameters of the network").parameters
+            };
+            let checkpoint = match file {
+                Some(file) => random::checkpoint_with(&graph, 1, &read(file)),
+                None => random::checkpoint(&graph, 1),
+            };
             (graph, checkpoint)
         }
     };

@@ -1,11 +1,13 @@
 """Measures images per second of PyTorch (f32, batch norm folded, channels-last, inference mode), of ONNX Runtime (f32, and
 int8 with u8 activations and s8 weights, statically quantized), and of the executor, in turns.
 
-    python pytorch_onnxruntime.py THREADS ARCHITECTURE SIDE [BATCH [EXECUTOR [FORMS]]]
+    python pytorch_onnxruntime.py THREADS ARCHITECTURE SIDE [BATCH [EXECUTOR [FORMS [WEIGHTS [RATE]]]]]
 
 EXECUTOR is the program that `cargo bench -p zerospace-infer --bench executor --no-run` names; without it, only the others
-are measured. FORMS are forms of its inner loop, separated by commas. The best of several rounds counts. One thread is
-measured in processor time, which other processes disturb less.
+are measured. FORMS are forms of its inner loop, separated by commas. WEIGHTS is the executor's network, as its benchmark
+takes it, for example an ONNX file or `resnet20=FILE` with trained weights; `-` and the default are the random weights of
+the others. At RATE, each bit of the executor's weights flips with this probability. The best of several rounds counts. One
+thread is measured in processor time, which other processes disturb less.
 
 Needs torch, torchvision, onnx, onnxruntime. ONEDNN_MAX_CPU_ISA=AVX2 and ATEN_CPU_CAPABILITY=avx2 in the environment restrict
 PyTorch to AVX2; ONNX Runtime cannot be restricted. At 32 pixels a ResNet gets the stem of its CIFAR variants, as in
@@ -96,6 +98,7 @@ def main():
     batch = int(sys.argv[4]) if len(sys.argv) > 4 else 64
     executor, forms = (sys.argv[5:] + [None, "avx512-vnni"])[:2] if len(sys.argv) > 5 else (None, "")
     forms = sys.argv[6] if len(sys.argv) > 6 else forms
+    weights, rate = (sys.argv[7:] + ["-", "0"][len(sys.argv[7:]):])[:2]
     torch.set_num_threads(threads)
     model = network(architecture, side)
     x = torch.randn(batch, 3, side, side)
@@ -125,7 +128,8 @@ def main():
         best = {}
         process = None
         if executor:
-            arguments = [executor, str(threads), str(paths[0]), str(side), str(batch), forms, "0", "turns"]
+            own = str(paths[0]) if weights == "-" else weights
+            arguments = [executor, str(threads), own, str(side), str(batch), forms, rate, "turns"]
             process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             print(process.stdout.readline().strip().replace(str(paths[0]), architecture))
         for run in engines.values():

@@ -6,7 +6,8 @@
 //! more and multiplies them by weights of zero.
 //!
 //! A form of the loop that multiplies i16 reads a copy of the input in i16, of whole images, or of single windows if
-//! these are few. Convolutions of whole images by 3x3 kernels take a shorter way ([`winograd`]).
+//! these are few. Convolutions of whole images by 3x3 kernels take a shorter way ([`winograd`]), and with AVX2 the others
+//! multiply bytes if their weights are small ([`split`](crate::split)).
 //!
 //! In a grouped convolution a panel reads only the channels of its own groups: one run for each position of
 //! the window, with zero weights where two groups share a panel. In a dilated convolution, too, each position
@@ -20,10 +21,11 @@ use rayon::prelude::*;
 
 use crate::frame::Frame;
 use crate::kernel::{
-    Bytes, Changes, Depthwise, Finish, Format, Kernel, LANES, Loop, Panel, PixelChange, QuadChange,
-    StepWeights, Tap, Windows, Words,
+    Bytes, Changes, Depthwise, Finish, Format, Kernel, LANES, Loop, Panel, PixelChange, QuadChange, Small,
+    SplitPanel, StepWeights, Tap, Windows, Words,
 };
 use crate::requantize::{Affine, Bounds, Element};
+use crate::split::Split;
 use crate::winograd::{self, Tiling};
 use graph::WeightChange;
 
@@ -67,7 +69,8 @@ impl ConvShape {
     }
 }
 
-/// The runs of a window: the offset of each from the start of the window, and the number of steps in each.
+/// The runs of a window: the offset of each from the start of the window, and the number of steps in each. Where weights
+/// are split, these are steps of words, in whole steps of small weights.
 #[derive(Clone, Debug)]
 struct Runs {
     begins: Vec<u32>,
@@ -75,6 +78,12 @@ struct Runs {
     /// First channel of the runs; 0 if they read all channels.
     first_channel: usize,
 }
+
+/// Size in bytes of the input that all panels read one after the other, unless the weights are larger.
+const PART_BYTES: usize = 16 * 1024;
+
+/// A multiple of the numbers of windows that the inner loops compute side by side.
+const WINDOWS_SIDE_BY_SIDE: usize = 24;
 
 /// The position of a weight in the packed form.
 struct Place {
@@ -116,6 +125,8 @@ enum Way {
     Words,
     /// Like `Words`, but whole images by [`winograd`].
     Winograd(Tiling),
+    /// Like `Words`, but panels with a sparse rest by their [`Split`] weights.
+    Split,
     Depthwise,
 }
 
@@ -133,6 +144,7 @@ enum PanelWeights {
     Words {
         plain: Vec<<Words as Format>::Weights>,
         transformed: Vec<<Words as Format>::Weights>,
+        split: Option<Split>,
     },
 }
 
@@ -183,7 +195,10 @@ impl Conv {
         assert_eq!(weights.len(), shape.weights(), "{shape:?} got the wrong number of weights");
         let channels = shape.output.channels;
         let way = Way::of(&shape, kernel);
-        let runs = runs(&shape, &frames.input, way.step());
+        let mut runs = runs(&shape, &frames.input, way.step());
+        if way == Way::Split {
+            runs.iter_mut().for_each(|runs| runs.steps *= Small::STEP / Words::STEP);
+        }
         let packing = Packing { shape, runs, zero: frames.input.zero, way };
         let panels = (0..channels.div_ceil(LANES)).into_par_iter().map(|panel| {
             let first = panel * LANES;
@@ -198,10 +213,12 @@ impl Conv {
             for (index, &weight) in own.clone().zip(&weights[own]) {
                 data.put(&packing, &packing.place(index), weight);
             }
-            if let (PanelWeights::Words { plain, transformed }, Way::Winograd(tiling)) =
-                (&mut data.weights, way)
-            {
-                tiling.transform(plain, transformed);
+            if let PanelWeights::Words { plain, transformed, split } = &mut data.weights {
+                match way {
+                    Way::Winograd(tiling) => tiling.transform(plain, transformed),
+                    Way::Split => *split = Some(Split::new(plain, |pair| packing.place_of(panel, pair))),
+                    _ => {}
+                }
             }
             data
         });
@@ -217,7 +234,10 @@ impl Conv {
     pub(crate) fn weight_bytes(&self) -> usize {
         let bytes = |panel: &PanelData| match &panel.weights {
             PanelWeights::Bytes(weights) => size_of_val(&weights[..]),
-            PanelWeights::Words { plain, transformed } if transformed.is_empty() => size_of_val(&plain[..]),
+            PanelWeights::Words { split: Some(split), .. } => size_of_val(split.small()),
+            PanelWeights::Words { plain, transformed, .. } if transformed.is_empty() => {
+                size_of_val(&plain[..])
+            }
             PanelWeights::Words { transformed, .. } => size_of_val(&transformed[..]),
         };
         self.panels.iter().map(bytes).sum()
@@ -410,39 +430,79 @@ impl Conv {
                 winograd::run(kernel, layer, &panels, (images, input), output);
             }
             (Way::Depthwise, _) => {
-                for panel in panels {
-                    let Runs { begins: runs, first_channel, .. } = self.packing.runs_of(panel);
-                    let windows = Windows::<Depthwise>::new(&input[*first_channel..], begins, runs, 1);
-                    let weights = self.panels[panel].weights.words();
-                    kernel.run_depthwise(&windows, &Panel { weights, finish: finish(panel) }, pixels, output);
+                for (begins, pixels) in self.parts(begins, pixels) {
+                    for panel in panels.clone() {
+                        let Runs { begins: runs, first_channel, .. } = self.packing.runs_of(panel);
+                        let windows = Windows::<Depthwise>::new(&input[*first_channel..], begins, runs, 1);
+                        let weights = self.panels[panel].weights.words();
+                        let panel = Panel { weights, finish: finish(panel) };
+                        kernel.run_depthwise(&windows, &panel, pixels, output);
+                    }
                 }
             }
-            (Way::Words | Way::Winograd(_), _) => {
+            (Way::Words | Way::Winograd(_) | Way::Split, _) => {
+                let (split, whole): (Vec<usize>, Vec<usize>) =
+                    panels.partition(|&panel| self.panels[panel].weights.split().is_some());
+                for (begins, pixels) in self.parts(begins, pixels) {
+                    for panels in self.packing.alike(&split) {
+                        let Runs { begins: runs, steps, first_channel } = self.packing.runs_of(panels[0]);
+                        let steps = steps / (Small::STEP / Words::STEP);
+                        let windows = Windows::<Small>::new(&input[*first_channel..], begins, runs, steps);
+                        for &panel in panels {
+                            let Some(split) = self.panels[panel].weights.split() else { continue };
+                            let (small, (places, rest)) = (split.small(), split.rest());
+                            let panel = SplitPanel { small, places, rest, finish: finish(panel) };
+                            kernel.run_split(&windows, &panel, pixels, output);
+                        }
+                    }
+                }
+                if whole.is_empty() {
+                    return;
+                }
                 self.packing.widened(input, begins, |input, begins, gathered| {
-                    for panels in self.packing.alike(panels) {
-                        let Runs { begins: runs, steps, first_channel } = self.packing.runs_of(panels.start);
-                        let runs = gathered.unwrap_or(runs);
-                        let windows = Windows::<Words>::new(&input[*first_channel..], begins, runs, *steps);
-                        let weights = |panel: usize| self.panels[panel].weights.words();
-                        let panels: Vec<_> = panels
-                            .map(|panel| Panel { weights: weights(panel), finish: finish(panel) })
-                            .collect();
-                        kernel.run_words(&windows, &panels, pixels, output);
+                    for (begins, pixels) in self.parts(begins, pixels) {
+                        for panels in self.packing.alike(&whole) {
+                            let Runs { begins: runs, steps, first_channel } = self.packing.runs_of(panels[0]);
+                            let runs = gathered.unwrap_or(runs);
+                            let windows =
+                                Windows::<Words>::new(&input[*first_channel..], begins, runs, *steps);
+                            let panel = |&panel: &usize| {
+                                let weights = self.panels[panel].weights.words();
+                                Panel { weights, finish: finish(panel) }
+                            };
+                            let panels: Vec<_> = panels.iter().map(panel).collect();
+                            kernel.run_words(&windows, &panels, pixels, output);
+                        }
                     }
                 });
             }
             (Way::Bytes, _) => {
-                for panels in self.packing.alike(panels) {
-                    let Runs { begins: runs, steps, first_channel } = self.packing.runs_of(panels.start);
+                let panels: Vec<usize> = panels.collect();
+                for panels in self.packing.alike(&panels) {
+                    let Runs { begins: runs, steps, first_channel } = self.packing.runs_of(panels[0]);
                     let windows = Windows::<Bytes>::new(&input[*first_channel..], begins, runs, *steps);
-                    let weights = |panel: usize| self.panels[panel].weights.bytes();
-                    let panels: Vec<_> = panels
-                        .map(|panel| Panel { weights: weights(panel), finish: finish(panel) })
-                        .collect();
+                    let panel = |&panel: &usize| {
+                        let weights = self.panels[panel].weights.bytes();
+                        Panel { weights, finish: finish(panel) }
+                    };
+                    let panels: Vec<_> = panels.iter().map(panel).collect();
                     kernel.run_bytes(&windows, &panels, pixels, output);
                 }
             }
         }
+    }
+
+    /// Divides windows, given by their starts, and their output pixels, into parts that all panels read while the part
+    /// is in a first-level cache. A part is not smaller than the weights, which are read once for it.
+    fn parts<'a>(
+        &self,
+        begins: &'a [u32],
+        pixels: &'a [u32],
+    ) -> impl Iterator<Item = (&'a [u32], &'a [u32])> + use<'a> {
+        let ConvShape { input, output, .. } = self.shape();
+        let windows = PART_BYTES.max(self.weight_bytes()) * output.pixels() / input.len();
+        let windows = windows.max(1).next_multiple_of(WINDOWS_SIDE_BY_SIDE);
+        begins.chunks(windows).zip(pixels.chunks(windows))
     }
 
     fn finish<'a>(&self, panel: usize, (lanes, bounds): (&'a Lanes, Bounds)) -> Finish<'a> {
@@ -460,7 +520,11 @@ impl Way {
             return Way::Depthwise;
         }
         match kernel.multiplies_words() {
-            true => Tiling::of(shape).map_or(Way::Words, Way::Winograd),
+            true => match Tiling::of(shape) {
+                Some(tiling) => Way::Winograd(tiling),
+                None if kernel.splits() && splits_well(shape) => Way::Split,
+                None => Way::Words,
+            },
             false => Way::Bytes,
         }
     }
@@ -470,6 +534,7 @@ impl Way {
         match self {
             Way::Bytes => Bytes::STEP,
             Way::Words | Way::Winograd(_) => Words::STEP,
+            Way::Split => Small::STEP,
             Way::Depthwise => Depthwise::STEP,
         }
     }
@@ -490,6 +555,14 @@ impl PanelWeights {
         }
     }
 
+    /// Returns the split weights if computing with them is fastest.
+    fn split(&self) -> Option<&Split> {
+        match self {
+            PanelWeights::Words { split, .. } => split.as_ref().filter(|split| split.pays()),
+            PanelWeights::Bytes(_) => None,
+        }
+    }
+
     fn transformed(&self) -> &[<Words as Format>::Weights] {
         match self {
             PanelWeights::Words { transformed, .. } => transformed,
@@ -503,10 +576,16 @@ impl Packing {
         &self.runs[panel.min(self.runs.len() - 1)]
     }
 
-    /// Divides panels into ranges that have the same runs.
-    fn alike(&self, panels: Range<usize>) -> impl Iterator<Item = Range<usize>> + use<> {
-        let together = if self.runs.len() == 1 { panels.len().max(1) } else { 1 };
-        panels.clone().step_by(together).map(move |first| first..(first + together).min(panels.end))
+    /// Divides panels into those that have the same runs.
+    fn alike<'a>(&self, panels: &'a [usize]) -> impl Iterator<Item = &'a [usize]> + use<'a> {
+        let together = self.runs.len() == 1;
+        panels.chunk_by(move |_, _| together)
+    }
+
+    /// Returns the offset of a pair of inputs from the start of a window, by the pair's position in a panel's words.
+    fn place_of(&self, panel: usize, pair: usize) -> u32 {
+        let Runs { begins, steps, .. } = self.runs_of(panel);
+        begins[pair / steps] + (pair % steps * Words::STEP) as u32
     }
 
     /// Returns weights of zero for a panel.
@@ -515,14 +594,20 @@ impl Packing {
         let words = |steps: usize| vec![StepWeights([[0; 2]; LANES]); steps];
         match self.way {
             Way::Bytes => PanelWeights::Bytes(vec![StepWeights([[0; 4]; LANES]); begins.len() * steps]),
-            Way::Words => PanelWeights::Words { plain: words(begins.len() * steps), transformed: Vec::new() },
+            Way::Words | Way::Split => PanelWeights::Words {
+                plain: words(begins.len() * steps),
+                transformed: Vec::new(),
+                split: None,
+            },
             Way::Winograd(tiling) => {
                 let transformed = words(tiling.steps(self.shape.input.channels));
-                PanelWeights::Words { plain: words(begins.len() * steps), transformed }
+                PanelWeights::Words { plain: words(begins.len() * steps), transformed, split: None }
             }
-            Way::Depthwise => {
-                PanelWeights::Words { plain: words(begins.len().div_ceil(2)), transformed: Vec::new() }
-            }
+            Way::Depthwise => PanelWeights::Words {
+                plain: words(begins.len().div_ceil(2)),
+                transformed: Vec::new(),
+                split: None,
+            },
         }
     }
 
@@ -638,7 +723,7 @@ impl PanelData {
                 }
                 kernel.add_changes(&changes, &[Panel { weights, finish }], &[*start], &mut sums);
             }
-            Way::Words | Way::Winograd(_) => {
+            Way::Words | Way::Winograd(_) | Way::Split => {
                 let mut rows = Vec::new();
                 for &begin in begins {
                     for &offset in &runs.begins {
@@ -675,12 +760,17 @@ impl PanelData {
     fn set(&mut self, packing: &Packing, place: &Place, value: i8) -> i8 {
         let Place { run, in_run, lane, .. } = *place;
         let old = self.put(packing, place, value);
-        if let (PanelWeights::Words { transformed, .. }, Way::Winograd(tiling)) =
-            (&mut self.weights, packing.way)
-        {
-            let channels = packing.shape.input.channels;
-            let at = [run, in_run / channels];
-            tiling.add(transformed, at, (in_run % channels, lane), i16::from(value) - i16::from(old));
+        let change = i16::from(value) - i16::from(old);
+        if let PanelWeights::Words { transformed, split, .. } = &mut self.weights {
+            if let Way::Winograd(tiling) = packing.way {
+                let channels = packing.shape.input.channels;
+                tiling.add(transformed, [run, in_run / channels], (in_run % channels, lane), change);
+            }
+            if let Some(split) = split {
+                let pair = run * packing.runs_of(place.panel).steps + in_run / Words::STEP;
+                let offset = |pair| packing.place_of(place.panel, pair);
+                split.add(pair, in_run % Words::STEP, lane, change, offset);
+            }
         }
         old
     }
@@ -743,6 +833,14 @@ pub(crate) trait Layers {
         before.reverse();
         before
     }
+}
+
+/// True if runs waste less in whole steps of small weights than the faster loop saves, which is a third.
+fn splits_well(shape: &ConvShape) -> bool {
+    let whole_rows = shape.groups == 1 && shape.dilation[1] == 1;
+    let groups = if shape.groups == 1 { 1 } else { LANES.div_ceil(shape.group_outputs()) };
+    let run = shape.group_inputs() * if whole_rows { shape.kernel[1] } else { groups };
+    run.next_multiple_of(Small::STEP) * 2 <= run * 3
 }
 
 /// Returns one set of runs of steps of `step` inputs for all panels, or one for each panel of a grouped convolution.
@@ -884,7 +982,9 @@ mod tests {
             let zero = if seed[0] % 2 == 0 { 128 } else { 0 };
             let levels: Vec<i64> =
                 (0..images * shape.input.len()).map(|i| i64::from(byte(i)) - i64::from(zero)).collect();
-            let mut weights: Vec<i8> = (0..shape.weights()).map(|i| byte(i + 5) as i8).collect();
+            // Where weights are small, they are split.
+            let small = seed[1] % 5;
+            let mut weights: Vec<i8> = (0..shape.weights()).map(|i| byte(i + 5) as i8 >> small).collect();
 
             let channels = shape.output.channels;
             let affine = Affine {

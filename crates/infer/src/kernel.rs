@@ -8,9 +8,14 @@
 //! - **[`Bytes`]**: a step is four bytes. Lane l adds `x0 * w[l][0] + ... + x3 * w[l][3]`, the operation of
 //!   `vpdpbusd` (AVX-512 VNNI, AVX-VNNI).
 //! - **[`Words`]**: a step is two i16. The operation is `vpmaddwd` and an addition, which AVX2 and AVX-512 without
-//!   VNNI have. AVX2 also has `vpmaddubsw`, which multiplies bytes but adds two products in i16, where 2 * 255 * 127
-//!   saturates. The detour that this needs costs as many multiplications as i16 does, and more if faults make
-//!   weights large; i16 costs the same for all weights.
+//!   VNNI have. It costs the same for all weights, also for those that faults made large.
+//! - **[`Small`]**: a step is eight bytes, as two `vpmaddubsw`, whose sums of two products are added in i16 and then widened
+//!   by one `vpmaddwd`. Three multiplications instead of four, and five instructions instead of eight, do the same work, but
+//!   only for weights that do not saturate i16. The form for AVX2 [splits](crate::split) the weights of trained layers.
+//!
+//! The form is chosen by the instruction set. Nothing is measured at the start, because the order does not depend on the
+//! machine: an instruction of 256 bits multiplies 8 values in f32, where sums are exact up to 2^24 only, 16 by `vpmaddwd`, and
+//! 32 by `vpmaddubsw` or `vpdpbusd`. Whether split weights pay depends on the weights, and is decided for each panel.
 //!
 //! Several pixels are computed side by side, so that they share each load of weights and enough independent sums
 //! hide the latency. If there are enough registers, two panels are also computed side by side and share each
@@ -37,12 +42,16 @@ use std::arch::x86_64::{
 
 use crate::requantize::{Bounds, Element};
 
+mod split;
+
+pub(crate) use split::{Small, SplitPanel};
+
 /// Number of output channels in a panel.
 pub(crate) const LANES: usize = 16;
 
 /// Number of bytes after the images of a tile that the loop may read; it multiplies them by weights of zero.
 pub(crate) const SLACK: usize = 16;
-const _: () = assert!(SLACK >= Bytes::STEP && SLACK >= Words::STEP && SLACK >= LANES);
+const _: () = assert!(SLACK >= Bytes::STEP && SLACK >= Small::STEP && SLACK >= LANES);
 
 /// Weights of all lanes for one step, aligned to a cache line.
 #[derive(Clone, Copy, Debug)]

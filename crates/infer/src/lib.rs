@@ -68,6 +68,7 @@ mod kernel;
 mod network;
 mod requantize;
 mod single_change;
+mod split;
 mod step;
 mod value;
 mod winograd;

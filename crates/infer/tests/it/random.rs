@@ -34,6 +34,11 @@ pub(crate) fn pixels(images: usize, spec: &ModelSpec, seed: u64) -> Vec<u8> {
 /// Makes a checkpoint whose weights keep the activations' variance, whose other parameters are near their
 /// usual values, and whose activation scales are calibrated on random images.
 pub(crate) fn checkpoint(graph: &Graph, seed: u64) -> Checkpoint {
+    checkpoint_with(graph, seed, &Parameters::new())
+}
+
+/// Like [`checkpoint`], with the given values of the parameters in `given`.
+pub(crate) fn checkpoint_with(graph: &Graph, seed: u64, given: &Parameters) -> Checkpoint {
     let mut random = SplitMix64(seed);
     let mut weights = Vec::new();
     let mut parameters = Parameters::new();
@@ -47,8 +52,9 @@ pub(crate) fn checkpoint(graph: &Graph, seed: u64) -> Checkpoint {
         } else {
             (-0.3, 0.3)
         };
-        let tensor =
-            FloatTensor::new(parameter.shape.clone(), (0..size).map(|_| random.between(low, high)).collect());
+        let mut values = || (0..size).map(|_| random.between(low, high)).collect();
+        let tensor = given.get(&parameter.name).cloned();
+        let tensor = tensor.unwrap_or_else(|| FloatTensor::new(parameter.shape.clone(), values()));
         if parameter.is_stored_weight() {
             weights.push(QuantTensor::quantize(&parameter.name, &tensor).unwrap());
         } else {
