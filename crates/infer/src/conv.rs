@@ -15,14 +15,15 @@
 
 use std::cell::RefCell;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use graph::{Dims, Window};
 use rayon::prelude::*;
 
 use crate::frame::Frame;
 use crate::kernel::{
-    Bytes, Changes, Depthwise, Finish, Format, Kernel, LANES, Loop, Panel, PixelChange, QuadChange, Small,
-    SplitPanel, StepWeights, Tap, Windows, Words,
+    Bytes, Changes, Depthwise, Finish, Format, Kernel, LANES, Loop, PairChange, Panel, PixelChange,
+    QuadChange, Small, SplitPanel, StepChange, StepWeights, Tap, Windows, Words,
 };
 use crate::requantize::{Affine, Bounds, Element};
 use crate::split::Split;
@@ -61,6 +62,12 @@ impl ConvShape {
     /// The input window of an output pixel.
     pub(crate) fn window(&self) -> Window {
         Window { dilation: self.dilation, ..Window::of(self.kernel, self.stride, self.padding) }
+    }
+
+    /// Returns the input row (axis 0) or column (axis 1) that position `k` of an output's window reads, if it is inside the input.
+    fn input_of(&self, output: usize, k: usize, axis: usize) -> Option<usize> {
+        let place = (output * self.stride[axis] + k * self.dilation[axis]).checked_sub(self.padding[axis])?;
+        (place < [self.input.height, self.input.width][axis]).then_some(place)
     }
 
     /// Number of weights.
@@ -105,6 +112,17 @@ pub(crate) struct Conv {
     pixels: Vec<u32>,
     /// Panels in channel order.
     panels: Vec<PanelData>,
+    positions: OnceLock<Positions>,
+}
+
+/// The input pixels of the windows of a convolution.
+#[derive(Clone, Debug)]
+pub(crate) struct Positions {
+    /// Number of positions of a window.
+    pub(crate) taps: usize,
+    /// For each output pixel and position, the input pixel, or the number of pixels where it is outside, and the position's first
+    /// step in a panel's weights.
+    pub(crate) of: Vec<(u32, u32)>,
 }
 
 /// The layout of weights in panels.
@@ -167,6 +185,13 @@ struct Lanes {
     offset: [f32; LANES],
 }
 
+/// Changes of the inputs of a convolution.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ChangesOf<'a> {
+    Quads(&'a Changes<QuadChange>),
+    Pairs(&'a Changes<PairChange>),
+}
+
 /// A requantization that replaces the multipliers, offsets and bounds of a convolution.
 #[derive(Clone, Debug)]
 pub(crate) struct Requantization {
@@ -223,7 +248,15 @@ impl Conv {
             data
         });
         let panels = panels.collect();
-        Self { packing, bounds, frames, begins: Vec::new(), pixels: Vec::new(), panels }
+        Self {
+            packing,
+            bounds,
+            frames,
+            begins: Vec::new(),
+            pixels: Vec::new(),
+            panels,
+            positions: OnceLock::new(),
+        }
     }
 
     pub(crate) fn shape(&self) -> &ConvShape {
@@ -298,21 +331,48 @@ impl Conv {
         all
     }
 
-    /// True if all windows consist of whole steps of bytes: known sums can then be updated step by step.
-    pub(crate) fn takes_changes(&self) -> bool {
+    /// Number of neighbouring inputs in the steps by which known sums can be updated; none if some windows do not consist of
+    /// whole steps.
+    pub(crate) fn step_of_changes(&self) -> Option<usize> {
         let ConvShape { input, dilation, groups, .. } = self.shape();
-        let whole = *groups == 1 && dilation[1] == 1 && input.channels.is_multiple_of(Bytes::STEP);
-        whole && self.packing.way == Way::Bytes
+        let step = match self.packing.way {
+            Way::Bytes => Bytes::STEP,
+            Way::Words | Way::Winograd(_) | Way::Split => Words::STEP,
+            Way::Depthwise => return None,
+        };
+        (*groups == 1 && dilation[1] == 1 && input.channels.is_multiple_of(step)).then_some(step)
     }
 
-    /// Number of steps of a window; only if the convolution [takes changes](Conv::takes_changes).
-    pub(crate) fn quads(&self) -> usize {
-        self.panels[0].weights.bytes().len()
+    /// Cost of a step of a full computation of whole images relative to one of a computation of some pixels.
+    pub(crate) fn cost_of_whole(&self) -> f32 {
+        match self.packing.way {
+            Way::Winograd(tiling) => tiling.cost(self.shape()),
+            _ => 1.0,
+        }
     }
 
-    /// Position of a kernel row and column in a panel's weights; only if the convolution takes changes.
-    pub(crate) fn tap(&self, row: usize, column: usize) -> u32 {
-        (row * self.packing.runs_of(0).steps + column * (self.shape().input.channels / Bytes::STEP)) as u32
+    /// The input pixels of each window; only if known sums can be updated.
+    pub(crate) fn positions(&self) -> &Positions {
+        self.positions.get_or_init(|| {
+            let ConvShape { input, output, kernel: [rows, columns], .. } = *self.shape();
+            let step = self.step_of_changes().expect("the windows consist of whole steps");
+            let outside = input.pixels() as u32;
+            let mut of = Vec::with_capacity(output.pixels() * rows * columns);
+            for at in 0..output.pixels() {
+                for y in 0..rows {
+                    for x in 0..columns {
+                        let row = self.shape().input_of(at / output.width, y, 0);
+                        let column = self.shape().input_of(at % output.width, x, 1);
+                        let pixel = row
+                            .zip(column)
+                            .map_or(outside, |(row, column)| (row * input.width + column) as u32);
+                        let first = y * self.packing.runs_of(0).steps + x * (input.channels / step);
+                        of.push((pixel, first as u32));
+                    }
+                }
+            }
+            Positions { taps: rows * columns, of }
+        })
     }
 
     /// Updates known sums by changes, requantizes them and writes them to the output's pixels, whose starts are `pixels`. `sums`
@@ -320,7 +380,7 @@ impl Conv {
     pub(crate) fn run_changes(
         &self,
         kernel: Kernel,
-        changes: &Changes,
+        changes: ChangesOf<'_>,
         known: &[[i32; LANES]],
         pixels: &[u32],
         sums: &mut Vec<[i32; LANES]>,
@@ -328,10 +388,21 @@ impl Conv {
     ) {
         let finish = |index: usize| self.finish(index, (&self.panels[index].lanes, self.bounds));
         let finishes: Vec<Finish<'_>> = (0..self.panels()).map(finish).collect();
-        let weights = self.panels.iter().map(|panel| panel.weights.bytes());
-        let panels: Vec<Panel<'_, Bytes>> =
-            weights.zip(&finishes).map(|(weights, finish)| Panel { weights, finish: *finish }).collect();
-        kernel.add_changes(changes, &panels, known, sums);
+        let panels = self.panels.iter().map(|panel| &panel.weights).zip(&finishes);
+        match changes {
+            ChangesOf::Quads(changes) => {
+                let panels: Vec<_> = panels
+                    .map(|(weights, finish)| Panel { weights: weights.bytes(), finish: *finish })
+                    .collect();
+                kernel.add_quads(changes, &panels, known, sums);
+            }
+            ChangesOf::Pairs(changes) => {
+                let panels: Vec<_> = panels
+                    .map(|(weights, finish)| Panel { weights: weights.words(), finish: *finish })
+                    .collect();
+                kernel.add_pairs(changes, &panels, known, sums);
+            }
+        }
         kernel.vectorize(Requantized { finishes: &finishes, sums, pixels, output });
     }
 
@@ -710,18 +781,18 @@ impl PanelData {
                 for &begin in begins {
                     let first_tap = changes.taps.len() as u32;
                     for (run, offset) in runs.begins.iter().enumerate() {
-                        let first = changes.quads.len() as u32;
+                        let first = changes.steps.len() as u32;
                         let steps =
                             bytes(begin, *offset, runs.steps * Bytes::STEP).as_chunks::<{ Bytes::STEP }>().0;
-                        let change = |(quad, &new)| QuadChange { quad, old: [0; Bytes::STEP], new };
-                        changes.quads.extend((0..).zip(steps).map(change));
-                        let end = changes.quads.len() as u32;
+                        let change = |(step, &new)| QuadChange::new(step, [0; Bytes::STEP], new);
+                        changes.steps.extend((0..).zip(steps).map(change));
+                        let end = changes.steps.len() as u32;
                         changes.taps.push(Tap { first: (run * runs.steps) as u32, changes: (first, end) });
                     }
                     let taps = (first_tap, changes.taps.len() as u32);
                     changes.pixels.push(PixelChange { sums: 0, taps });
                 }
-                kernel.add_changes(&changes, &[Panel { weights, finish }], &[*start], &mut sums);
+                kernel.add_quads(&changes, &[Panel { weights, finish }], &[*start], &mut sums);
             }
             Way::Words | Way::Winograd(_) | Way::Split => {
                 let mut rows = Vec::new();

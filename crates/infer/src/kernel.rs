@@ -161,13 +161,41 @@ fn copy_some<E: Element>(channels: &mut [E], values: &[E; LANES]) {
     channels.copy_from_slice(&values[..channels.len()]);
 }
 
-/// Four neighbouring input bytes that differ from those of known sums.
+/// A step of input bytes that differs from that of known sums.
+pub(crate) trait StepChange<const STEP: usize>: Copy {
+    /// Makes a change of the step at a position of its tap.
+    fn new(step: u32, old: [u8; STEP], new: [u8; STEP]) -> Self;
+}
+
+/// Four neighbouring input bytes that differ.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct QuadChange {
     /// Position of the step in its tap.
-    pub(crate) quad: u32,
-    pub(crate) old: [u8; Bytes::STEP],
-    pub(crate) new: [u8; Bytes::STEP],
+    step: u32,
+    old: [u8; Bytes::STEP],
+    new: [u8; Bytes::STEP],
+}
+
+impl StepChange<{ Bytes::STEP }> for QuadChange {
+    #[inline(always)]
+    fn new(step: u32, old: [u8; Bytes::STEP], new: [u8; Bytes::STEP]) -> Self {
+        Self { step, old, new }
+    }
+}
+
+/// The differences of two neighbouring inputs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PairChange {
+    /// Position of the step in its tap.
+    step: u32,
+    by: [i16; Words::STEP],
+}
+
+impl StepChange<{ Words::STEP }> for PairChange {
+    #[inline(always)]
+    fn new(step: u32, old: [u8; Words::STEP], new: [u8; Words::STEP]) -> Self {
+        Self { step, by: [0, 1].map(|i| i16::from(new[i]) - i16::from(old[i])) }
+    }
 }
 
 /// Consecutive steps of a window, some of which differ.
@@ -188,19 +216,17 @@ pub(crate) struct PixelChange {
     pub(crate) taps: (u32, u32),
 }
 
-/// Output pixels with the differing parts of their windows.
-#[derive(Debug, Default)]
-pub(crate) struct Changes {
+/// Output pixels with the differing parts of their windows. The lists of taps and steps may be longer than what is in use.
+#[derive(Debug)]
+pub(crate) struct Changes<C> {
     pub(crate) pixels: Vec<PixelChange>,
     pub(crate) taps: Vec<Tap>,
-    pub(crate) quads: Vec<QuadChange>,
+    pub(crate) steps: Vec<C>,
 }
 
-impl Changes {
-    pub(crate) fn clear(&mut self) {
-        self.pixels.clear();
-        self.taps.clear();
-        self.quads.clear();
+impl<C> Default for Changes<C> {
+    fn default() -> Self {
+        Self { pixels: Vec::new(), taps: Vec::new(), steps: Vec::new() }
     }
 }
 
@@ -355,9 +381,9 @@ impl Kernel {
     ///
     /// # Panics
     /// Panics if the form multiplies words, if a change lies outside a panel, or if a pixel has no sums.
-    pub(crate) fn add_changes(
+    pub(crate) fn add_quads(
         self,
-        changes: &Changes,
+        changes: &Changes<QuadChange>,
         panels: &[Panel<'_, Bytes>],
         known: &[[i32; LANES]],
         sums: &mut Vec<[i32; LANES]>,
@@ -372,12 +398,37 @@ impl Kernel {
             form => unreachable!("{form:?} multiplies words"),
         }
     }
+
+    /// Adds like [`Kernel::add_quads`].
+    ///
+    /// # Panics
+    /// Panics if the form multiplies bytes; and as [`Kernel::add_quads`] does.
+    pub(crate) fn add_pairs(
+        self,
+        changes: &Changes<PairChange>,
+        panels: &[Panel<'_, Words>],
+        known: &[[i32; LANES]],
+        sums: &mut Vec<[i32; LANES]>,
+    ) {
+        match self.0 {
+            // SAFETY: plain arithmetic needs no instruction-set extension.
+            Form::Portable => unsafe { add_pairs_all::<[i32; LANES]>(changes, panels, known, sums) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `available` made this form, so the machine has AVX2.
+            Form::Avx2 => unsafe { add_pairs_avx2(changes, panels, known, sums) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `available` made this form, so the machine has AVX-512F and AVX-512BW.
+            Form::Avx512 => unsafe { add_pairs_avx512(changes, panels, known, sums) },
+            #[cfg(target_arch = "x86_64")]
+            form => unreachable!("{form:?} multiplies bytes"),
+        }
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,avxvnni")]
 fn add_avxvnni(
-    changes: &Changes,
+    changes: &Changes<QuadChange>,
     panels: &[Panel<'_, Bytes>],
     known: &[[i32; LANES]],
     sums: &mut Vec<[i32; LANES]>,
@@ -389,7 +440,7 @@ fn add_avxvnni(
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512vnni")]
 fn add_avx512vnni(
-    changes: &Changes,
+    changes: &Changes<QuadChange>,
     panels: &[Panel<'_, Bytes>],
     known: &[[i32; LANES]],
     sums: &mut Vec<[i32; LANES]>,
@@ -405,12 +456,12 @@ fn add_avx512vnni(
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 unsafe fn add_all<S: Sums<Format = Bytes>>(
-    changes: &Changes,
+    changes: &Changes<QuadChange>,
     panels: &[Panel<'_, Bytes>],
     known: &[[i32; LANES]],
     sums: &mut Vec<[i32; LANES]>,
 ) {
-    let Changes { pixels, taps, quads } = changes;
+    let Changes { pixels, taps, steps } = changes;
     sums.clear();
     for pixel in pixels {
         let taps = &taps[pixel.taps.0 as usize..pixel.taps.1 as usize];
@@ -419,10 +470,10 @@ unsafe fn add_all<S: Sums<Format = Bytes>>(
             let (mut new, mut old) = unsafe { (S::start(known), S::start(&[0; LANES])) };
             for tap in taps {
                 let weights = &panel.weights[tap.first as usize..];
-                for change in &quads[tap.changes.0 as usize..tap.changes.1 as usize] {
+                for change in &steps[tap.changes.0 as usize..tap.changes.1 as usize] {
                     // SAFETY: as above; a change has the bytes of a step.
                     unsafe {
-                        let weights = S::load(&weights[change.quad as usize]);
+                        let weights = S::load(&weights[change.step as usize]);
                         new = new.add_products(change.new.as_ptr(), weights);
                         old = old.add_products(change.old.as_ptr(), weights);
                     }
@@ -434,6 +485,86 @@ unsafe fn add_all<S: Sums<Format = Bytes>>(
             sums.push(new);
         }
     }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn add_pairs_avx2(
+    changes: &Changes<PairChange>,
+    panels: &[Panel<'_, Words>],
+    known: &[[i32; LANES]],
+    sums: &mut Vec<[i32; LANES]>,
+) {
+    // SAFETY: compiled for, and only called with, AVX2.
+    unsafe { add_pairs_all::<WordHalves>(changes, panels, known, sums) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn add_pairs_avx512(
+    changes: &Changes<PairChange>,
+    panels: &[Panel<'_, Words>],
+    known: &[[i32; LANES]],
+    sums: &mut Vec<[i32; LANES]>,
+) {
+    // SAFETY: compiled for, and only called with, AVX-512F and AVX-512BW.
+    unsafe { add_pairs_all::<Word512>(changes, panels, known, sums) }
+}
+
+/// New sums are the known ones plus the products of the differences.
+///
+/// # Safety
+/// The machine must have the instructions of `S`.
+#[inline(always)]
+unsafe fn add_pairs_all<S: Sums<Format = Words>>(
+    changes: &Changes<PairChange>,
+    panels: &[Panel<'_, Words>],
+    known: &[[i32; LANES]],
+    sums: &mut Vec<[i32; LANES]>,
+) {
+    let Changes { pixels, taps, steps } = changes;
+    let (two, one) = panels.as_chunks::<2>();
+    sums.clear();
+    for pixel in pixels {
+        let taps = &taps[pixel.taps.0 as usize..pixel.taps.1 as usize];
+        let known = known[pixel.sums as usize..][..panels.len()].as_chunks::<2>();
+        for (panels, known) in two.iter().zip(known.0) {
+            // SAFETY: the caller's promise is this function's own.
+            sums.extend(unsafe { add_pairs_of::<S, 2>(taps, steps, panels, known) });
+        }
+        for (panel, known) in one.iter().zip(known.1) {
+            let (panel, known) = (std::array::from_ref(panel), std::array::from_ref(known));
+            // SAFETY: as above.
+            sums.extend(unsafe { add_pairs_of::<S, 1>(taps, steps, panel, known) });
+        }
+    }
+}
+
+/// Returns the new sums of one pixel and some panels.
+///
+/// # Safety
+/// The machine must have the instructions of `S`.
+#[inline(always)]
+unsafe fn add_pairs_of<S: Sums<Format = Words>, const N: usize>(
+    taps: &[Tap],
+    steps: &[PairChange],
+    panels: &[Panel<'_, Words>; N],
+    known: &[[i32; LANES]; N],
+) -> [[i32; LANES]; N] {
+    // SAFETY: the caller's promise about `S` is this function's own.
+    let mut sums = known.each_ref().map(|known| unsafe { S::start(known) });
+    for tap in taps {
+        let weights = panels.each_ref().map(|panel| &panel.weights[tap.first as usize..]);
+        for change in &steps[tap.changes.0 as usize..tap.changes.1 as usize] {
+            for (sum, weights) in sums.iter_mut().zip(weights) {
+                // SAFETY: as above; a change has the inputs of a step.
+                *sum =
+                    unsafe { sum.add_products(change.by.as_ptr(), S::load(&weights[change.step as usize])) };
+            }
+        }
+    }
+    // SAFETY: as above.
+    sums.map(|sums| unsafe { sums.to_array() })
 }
 
 /// A loop for [`Kernel::vectorize`]. `run` must be inlined, so that it is compiled for the vector

@@ -8,8 +8,8 @@
 //!    image has its clean logits.
 //! 2. Everything later is a function of the levels of that one channel. Changes that lead to the same levels have the same
 //!    outcome, so the outcomes of a channel are remembered by the levels that caused them.
-//! 3. A later convolution at a reached pixel adds to its clean sums the products of the quads of input bytes that differ, and
-//!    subtracts those of the old bytes. If most quads differ, it is computed as in a full pass.
+//! 3. A later convolution at a reached pixel adds to its clean sums the products of the inputs that differ, and subtracts
+//!    those of the old ones, two or four neighbouring channels at a time. If many differ, it is computed as in a full pass.
 //! 4. If a step writes its clean levels everywhere and no later step reads another difference, the rest is clean.
 //!
 //! Images are the outer loop: the clean levels and sums of one image stay in cache while all changes pass over it, and threads
@@ -21,15 +21,22 @@ use graph::{Dims, WeightChange};
 use rayon::prelude::*;
 
 use crate::baseline::readers;
-use crate::conv::{Conv, Layers, Pixels};
+use crate::conv::{ChangesOf, Conv, Layers, Pixels};
 use crate::frame::Frame;
-use crate::kernel::{Bytes, Changes, Format, LANES, Loop, PixelChange, QuadChange, SLACK, Tap};
+use crate::kernel::{
+    Bytes, Changes, Format, LANES, Loop, PairChange, PixelChange, QuadChange, SLACK, StepChange, Tap, Words,
+};
 use crate::network::{Inputs, Network, largest};
 use crate::requantize::{Bounds, Element};
 use crate::step::{Step, Target, Work};
 
-/// Cost of a differing quad relative to a quad of a full window: it is multiplied twice, and not for many windows at once.
-const QUAD_COST: usize = 6;
+/// Costs of a differing quad and of a differing pair relative to one of a full window: they are not multiplied for many windows at
+/// once, and a quad is multiplied twice.
+const QUAD_COST: f32 = 6.0;
+const PAIR_COST: f32 = 2.0;
+
+/// Cost of finding what differs in the window of a pixel, in the same unit.
+const PIXEL_COST: f32 = 40.0;
 
 /// A step that is computed at all pixels is taken to differ at all of them if more than half of every SAMPLED-th pixel do:
 /// finding the others costs more than they save.
@@ -119,7 +126,8 @@ struct OneImage<'a> {
     last_reader: Vec<usize>,
     /// For each step, the start of each pixel.
     starts: Vec<Vec<u32>>,
-    changes: Changes,
+    quads: Changes<QuadChange>,
+    pairs: Changes<PairChange>,
     buffers: Buffers,
 }
 
@@ -128,8 +136,8 @@ struct OneImage<'a> {
 struct Buffers {
     marks: Vec<bool>,
     reached: Vec<u32>,
-    /// For each input pixel, its entries in the list of differing quads.
-    quads: Vec<(u32, u32)>,
+    /// For each input pixel, its entries in the list of differing steps.
+    entries: Vec<(u32, u32)>,
     begins: Vec<u32>,
     pixels: Vec<u32>,
     sums: Vec<[i32; LANES]>,
@@ -156,7 +164,8 @@ impl<'a> OneImage<'a> {
             differs: vec![Vec::new(); steps.len()],
             last_reader,
             starts: steps.iter().map(|step| starts(&step.frame)).collect(),
-            changes: Changes::default(),
+            quads: Changes::default(),
+            pairs: Changes::default(),
             buffers: Buffers::default(),
         }
     }
@@ -400,8 +409,25 @@ impl<'a> OneImage<'a> {
         let network = self.network;
         let operand = network.compiled.steps[index].inputs[0];
         let (begins, pixels) = conv.windows(1);
-        if self.differing_quads(index, conv) {
-            let Self { changes, sums, buffers: Buffers { pixels: at, reached, sums: buffer, .. }, .. } = self;
+        let Self { quads, pairs, clean, levels, differs, starts, sums, buffers, .. } = &mut *self;
+        let Buffers { reached, entries, pixels: at, sums: buffer, .. } = buffers;
+        let input = Differing {
+            new: &levels[operand.source],
+            old: &clean[operand.source],
+            pixels: &differs[operand.source],
+            starts: &starts[operand.source],
+            dims: operand.frame.dims,
+        };
+        let changes = match conv.step_of_changes() {
+            Some(Bytes::STEP) => {
+                input.list(conv, reached, QUAD_COST, entries, quads).then_some(ChangesOf::Quads(quads))
+            }
+            Some(Words::STEP) => {
+                input.list(conv, reached, PAIR_COST, entries, pairs).then_some(ChangesOf::Pairs(pairs))
+            }
+            _ => None,
+        };
+        if let Some(changes) = changes {
             at.clear();
             at.extend(reached.iter().map(|&pixel| pixels[pixel as usize]));
             conv.run_changes(network.kernel, changes, &sums[index], at, buffer, output);
@@ -410,7 +436,7 @@ impl<'a> OneImage<'a> {
         let Self { levels, buffers: Buffers { reached, begins: own_begins, pixels: own_pixels, .. }, .. } =
             self;
         let input = &levels[operand.source];
-        if reached.len() == begins.len() {
+        if reached.len() as f32 >= conv.cost_of_whole() * begins.len() as f32 {
             conv.run(network.kernel, 0..conv.panels(), input, Pixels::Of(1), output);
             return;
         }
@@ -421,65 +447,94 @@ impl<'a> OneImage<'a> {
         let some = Pixels::Some { begins: own_begins, pixels: own_pixels };
         conv.run(network.kernel, 0..conv.panels(), input, some, output);
     }
+}
 
-    /// Lists the differing quads of each reached window; returns false if a full computation is cheaper.
-    fn differing_quads(&mut self, index: usize, conv: &Conv) -> bool {
-        if !conv.takes_changes() {
+/// An input of a convolution that differs from the clean one at some pixels.
+struct Differing<'a> {
+    new: &'a [u8],
+    old: &'a [u8],
+    pixels: &'a [u32],
+    /// The start of each pixel.
+    starts: &'a [u32],
+    dims: Dims,
+}
+
+impl Differing<'_> {
+    /// Returns the new and the old bytes of a pixel.
+    fn pixel(&self, at: u32) -> [&[u8]; 2] {
+        let start = self.starts[at as usize] as usize;
+        [self.new, self.old].map(|levels| &levels[start..start + self.dims.channels])
+    }
+
+    /// Lists the differing steps of each reached window; returns false if a full computation is cheaper. `cost` is that of a
+    /// differing step relative to a step of a full computation of some pixels; `entries` is a buffer.
+    fn list<C: StepChange<STEP>, const STEP: usize>(
+        &self,
+        conv: &Conv,
+        reached: &[u32],
+        cost: f32,
+        entries: &mut Vec<(u32, u32)>,
+        changes: &mut Changes<C>,
+    ) -> bool {
+        let [across, down] = conv.shape().stride;
+        let steps = self.dims.channels / STEP;
+        let whole = conv.cost_of_whole() * conv.shape().output.pixels() as f32;
+        let full = (reached.len() as f32).min(whole);
+        // Each differing step is in one window for each position of the kernel, or, with a stride, in fewer.
+        let panels = conv.panels();
+        let positions = conv.positions();
+        let taps = positions.taps;
+        let pixels = PIXEL_COST * reached.len() as f32 / (taps * panels) as f32;
+        let most = (across * down) as f32 * (full * steps as f32 - pixels) / cost;
+        let sampled = self.pixels.iter().step_by(SAMPLED);
+        let differing = |&at: &u32| {
+            let [new, old] = self.pixel(at).map(|pixel| pixel.as_chunks::<STEP>().0);
+            new.iter().zip(old).filter(|(new, old)| new != old).count()
+        };
+        let differing: usize = sampled.clone().map(differing).sum();
+        if differing as f32 * self.pixels.len() as f32 > most * sampled.len() as f32 {
             return false;
         }
-        let step = &self.network.compiled.steps[index];
-        let operand = step.inputs[0];
-        let (from, to) = (operand.frame.dims, step.frame.dims);
-        let shape = *conv.shape();
-        let Self { changes, clean, levels, differs, starts, buffers: Buffers { reached, quads, .. }, .. } =
-            self;
-        let taps = shape.kernel[0] * shape.kernel[1];
-        let most = reached.len() * conv.quads() / (QUAD_COST * taps);
-        let differing = &differs[operand.source];
-        changes.clear();
-        quads.clear();
-        quads.resize(from.pixels(), (0, 0));
-        for &at in differing {
-            let place = starts[operand.source][at as usize] as usize;
-            let place = place..place + from.channels;
-            let first = changes.quads.len() as u32;
-            let new = levels[operand.source][place.clone()].as_chunks::<{ Bytes::STEP }>().0;
-            let old = clean[operand.source][place].as_chunks::<{ Bytes::STEP }>().0;
-            for (quad, (&new, &old)) in (0..).zip(new.iter().zip(old)) {
-                if new != old {
-                    changes.quads.push(QuadChange { quad, old, new });
-                }
-            }
-            quads[at as usize] = (first, changes.quads.len() as u32);
-            if changes.quads.len() > most {
-                return false;
-            }
+        let room = self.pixels.len() * steps;
+        if changes.steps.len() < room {
+            changes.steps.resize(room, C::new(0, [0; STEP], [0; STEP]));
         }
-        let panels = conv.panels();
-        for &at in reached.iter() {
-            let first = changes.taps.len() as u32;
-            let [row, column] = [at as usize / to.width, at as usize % to.width];
-            for y in 0..shape.kernel[0] {
-                let Some(from_row) = inside(row, y, &shape, 0, from) else { continue };
-                for x in 0..shape.kernel[1] {
-                    let Some(from_column) = inside(column, x, &shape, 1, from) else { continue };
-                    let changed = quads[from_row * from.width + from_column];
-                    if changed.0 < changed.1 {
-                        changes.taps.push(Tap { first: conv.tap(y, x), changes: changed });
-                    }
+        let room = reached.len() * taps;
+        if changes.taps.len() < room {
+            changes.taps.resize(room, Tap { first: 0, changes: (0, 0) });
+        }
+        changes.pixels.clear();
+        entries.clear();
+        entries.resize(self.dims.pixels() + 1, (0, 0));
+        // In both lists, what is equal is hard to predict, so it is written and then overwritten by the next entry.
+        let mut end = 0;
+        for &at in self.pixels {
+            let first = end;
+            let [new, old] = self.pixel(at);
+            for (eight, (new, old)) in (0..).zip(new.chunks(8).zip(old.chunks(8))) {
+                if equal(new, old) {
+                    continue;
+                }
+                let both = new.as_chunks::<STEP>().0.iter().zip(old.as_chunks::<STEP>().0);
+                for (step, (new, old)) in (eight * (8 / STEP as u32)..).zip(both) {
+                    changes.steps[end] = C::new(step, *old, *new);
+                    end += usize::from(new != old);
                 }
             }
-            let taps = (first, changes.taps.len() as u32);
-            changes.pixels.push(PixelChange { sums: at * panels as u32, taps });
+            entries[at as usize] = (first as u32, end as u32);
+        }
+        let mut end = 0;
+        for &at in reached {
+            let first = end;
+            for &(pixel, first) in &positions.of[at as usize * taps..][..taps] {
+                let of_pixel = entries[pixel as usize];
+                changes.taps[end] = Tap { first, changes: of_pixel };
+                end += usize::from(of_pixel.0 < of_pixel.1);
+            }
+            changes.pixels.push(PixelChange { sums: at * panels as u32, taps: (first as u32, end as u32) });
         }
         true
     }
-}
-
-/// Returns the input row (axis 0) or column (axis 1) that position `k` of an output's window reads, if it is inside the input.
-fn inside(output: usize, k: usize, shape: &crate::conv::ConvShape, axis: usize, from: Dims) -> Option<usize> {
-    let place = (output * shape.stride[axis] + k * shape.dilation[axis]).checked_sub(shape.padding[axis])?;
-    (place < [from.height, from.width][axis]).then_some(place)
 }
 
 /// Returns the start of each pixel of an image.

@@ -80,6 +80,11 @@ impl Tiling {
         best.filter(|&tiling| products(tiling) < 9 * shape.output.pixels())
     }
 
+    /// Number of products relative to those of the plain loop.
+    pub(crate) fn cost(self, shape: &ConvShape) -> f32 {
+        (self.positions() * self.tiles(shape)) as f32 / (9 * shape.output.pixels()) as f32
+    }
+
     /// Side of a tile in pixels.
     fn side(self) -> usize {
         match self {

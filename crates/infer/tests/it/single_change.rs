@@ -25,7 +25,7 @@ fn plain(network: &mut Network, pixels: &[u8], labels: &[u16], changes: &[Weight
     changes.iter().map(effect).collect()
 }
 
-/// All bits of some weights of every tensor, some weights set to -128, and a change to the value that is there, by every
+/// S144: all bits of some weights of every tensor, some weights set to -128, and a change to the value that is there, by every
 /// form of the inner loop.
 #[test]
 fn effects_equal_those_of_full_passes() {
