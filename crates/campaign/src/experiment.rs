@@ -313,8 +313,8 @@ impl Experiment {
                 path: path.into(),
                 key: "design",
                 value: "\"single-fault\"".into(),
-                expected: "no such key: this command works on trials; `zerospace run`, `verify`, `status`, `merge` and `report` \
-                           work on single faults"
+                expected: "no such key: this command works on trials; `zerospace run`, `submit`, `status`, `merge`, `report` and \
+                           `verify` work on single faults"
                     .into(),
             });
         }

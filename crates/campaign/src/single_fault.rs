@@ -7,7 +7,9 @@
 
 use std::path::{Path, PathBuf};
 
-use design::{FaultRecord, FaultSample, SingleFaultSpec, Strata};
+use design::{
+    EvaluationSet, FAULT_RECORD_VERSION, FaultRecord, FaultSample, FaultedTensor, SingleFaultSpec, Strata,
+};
 use inject::draw_faults;
 use records::{FaultStore, StoreError};
 use serde::Deserialize;
@@ -186,6 +188,23 @@ impl SingleFaultExperiment {
     /// Default run directory.
     pub fn run_directory(&self) -> PathBuf {
         Path::new("runs").join(&self.name)
+    }
+
+    /// Returns the number of units of the campaign on a network with these tensors.
+    pub fn units(&self, tensors: Vec<FaultedTensor>) -> u64 {
+        let spec = SingleFaultSpec {
+            record_version: FAULT_RECORD_VERSION,
+            evaluator: String::new(),
+            model: self.model_label(),
+            network: String::new(),
+            tensors,
+            seed: self.seed,
+            sample: self.sample(),
+            evaluation: EvaluationSet::default(),
+        };
+        let strata = spec.strata(spec.sample.strata);
+        let faults: u64 = strata.iter().map(|stratum| sample_size(stratum.faults, &spec.sample)).sum();
+        faults.div_ceil(self.unit_faults)
     }
 }
 

@@ -6,7 +6,7 @@ use clap::Args;
 use design::{CellSpec, TrialRecord};
 use serde::Serialize;
 
-use crate::commands::run;
+use crate::commands::{run, single_fault};
 use crate::terminal::document::{self, Document, NamedCell, Shown};
 use crate::terminal::exit::Outcome;
 use crate::terminal::machine::Machine;
@@ -44,6 +44,13 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
+    if single_fault::source(&arguments.experiment).is_some() {
+        return Err(Failure::Input(anyhow!(
+            "{}: `design` is \"single-fault\", expected an experiment of trials: a single fault is one flip of one weight, and \
+             `zerospace verify` recomputes its record",
+            arguments.experiment.display()
+        )));
+    }
     let (loaded, root) = run::open(&arguments.experiment, arguments.out.as_deref(), &arguments.machine)?;
     let cell = find(&loaded, &arguments.cell)?;
     let number = arguments.trial;

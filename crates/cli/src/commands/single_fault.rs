@@ -1,19 +1,23 @@
 //! Commands on campaigns of single faults; the commands of the same names on trials hand these over.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
-use campaign::{Shard, run_faults};
-use design::{FaultRecord, SingleFaultSpec};
+use campaign::{Shard, SingleFaultExperiment, run_faults};
+use design::{FaultRecord, FaultedTensor, SingleFaultSpec};
 use harness::{Failure, FaultReport, SingleFaults};
 use inject::sampling::distinct;
+use quant::Checkpoint;
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
 use records::{Environment, FAULTS, FaultStore, MergedFaults, RunArguments};
+use serde::Serialize;
 
 use crate::commands::run::environment;
-use crate::terminal::document::paths;
+use crate::commands::status::Unfinished;
+use crate::terminal::document::{Document, Shown, path, paths};
 use crate::terminal::exit::Outcome;
 use crate::terminal::machine::Machine;
 use crate::terminal::output::{data, progress_line};
@@ -117,21 +121,75 @@ pub(crate) fn report(root: &Path, out: &Path) -> Result<Outcome, Failure> {
     Ok(Outcome::Done)
 }
 
-/// Prints how many units of a campaign are stored.
-pub(crate) fn status(root: &Path) -> Result<Outcome, Failure> {
+/// Prints how many faults of a campaign are stored, or which of its shards are unfinished.
+pub(crate) fn status(root: &Path, shards: Option<u64>, shown: &Shown) -> Result<Outcome, Failure> {
     let store = FaultStore::open(root)?;
-    let (done, manifest) = (store.done()?, store.manifest());
-    let faults: u64 = done.iter().map(|&unit| manifest.unit_size(unit)).sum();
-    let merged = !root.join("parts").exists() && store.all().is_ok();
-    let (done, faults) =
-        if merged { (manifest.units(), manifest.faults) } else { (done.len() as u64, faults) };
-    data(&format!(
-        "{}: {faults} of {} faults, {done} of {} units",
-        root.display(),
-        manifest.faults,
-        manifest.units()
-    ));
-    Ok(if done == manifest.units() { Outcome::Done } else { Outcome::Incomplete })
+    let manifest = store.manifest();
+    let done = done(&store)?;
+    match shards {
+        Some(count) => {
+            let missing = (0..manifest.units()).filter(|unit| !done.contains(unit));
+            let unfinished: BTreeSet<u64> =
+                missing.map(|unit| Shard::of(unit as usize, count).index()).collect();
+            let unfinished = unfinished.into_iter().collect();
+            shown.format.show(&Unfinished { run: path(root), shards: count, unfinished });
+        }
+        None => shown.format.show(&Status {
+            run: path(root),
+            experiment: &manifest.experiment,
+            faults: done.iter().map(|&unit| manifest.unit_size(unit)).sum(),
+            needed_faults: manifest.faults,
+        }),
+    }
+    Ok(if done.len() as u64 == manifest.units() { Outcome::Done } else { Outcome::Incomplete })
+}
+
+/// Returns the stored units of a campaign: those with a part, or all if it is merged and has no parts any more.
+fn done(store: &FaultStore) -> Result<BTreeSet<u64>, Failure> {
+    let merged = !store.root().join("parts").exists() && store.all().is_ok();
+    Ok(if merged { (0..store.manifest().units()).collect() } else { store.done()? })
+}
+
+/// Returns the number of stored faults of a run directory, if it is one of single faults.
+pub(crate) fn stored(root: &Path) -> Result<Option<u64>, Failure> {
+    if !FaultStore::is_at(root) {
+        return Ok(None);
+    }
+    let store = FaultStore::open(root)?;
+    Ok(Some(done(&store)?.iter().map(|&unit| store.manifest().unit_size(unit)).sum()))
+}
+
+/// Progress of a campaign.
+#[derive(Serialize)]
+struct Status<'a> {
+    run: String,
+    experiment: &'a str,
+    faults: u64,
+    needed_faults: u64,
+}
+
+impl Document for Status<'_> {
+    const FORMAT: &'static str = "zerospace.fault-status/1";
+
+    fn text(&self) -> String {
+        format!("{} of {} faults", self.faults, self.needed_faults)
+    }
+}
+
+/// Returns name, run directory and number of units of a campaign for `zerospace submit`, which reads no images.
+pub(crate) fn shards_of(
+    (path, source): (&Path, String),
+    out: Option<&Path>,
+) -> Result<(String, PathBuf, u64), Failure> {
+    let experiment = SingleFaultExperiment::parse(&source, path).map_err(Failure::input)?;
+    let checkpoint = Checkpoint::load(&experiment.model().checkpoint).map_err(Failure::input)?;
+    let tensors = checkpoint
+        .weights
+        .iter()
+        .map(|weight| FaultedTensor { name: weight.name().into(), weights: weight.values().len() as u64 });
+    let units = experiment.units(tensors.collect());
+    let root = out.map_or_else(|| experiment.run_directory(), Path::to_path_buf);
+    Ok((experiment.name, root, units))
 }
 
 /// Recomputes a sample of the stored faults by full passes, and compares the records.
@@ -197,7 +255,7 @@ pub(crate) fn directory(run: &Path, out: Option<&Path>) -> Result<Option<PathBuf
         return Ok(FaultStore::is_at(run).then(|| run.to_path_buf()));
     }
     let Some(source) = source(run) else { return Ok(None) };
-    let experiment = campaign::SingleFaultExperiment::parse(&source, run).map_err(Failure::input)?;
+    let experiment = SingleFaultExperiment::parse(&source, run).map_err(Failure::input)?;
     let root = out.map_or_else(|| experiment.run_directory(), Path::to_path_buf);
     fs::metadata(root.join("manifest.json"))
         .with_context(|| {

@@ -45,7 +45,7 @@ Examples:
 
 pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     if let Some(root) = single_fault::directory(&arguments.run, arguments.out.as_deref())? {
-        return single_fault::status(&root);
+        return single_fault::status(&root, arguments.unfinished_shards, &arguments.shown);
     }
     let (root, asked) = run_of(&arguments.run, arguments.out.as_deref())?;
     let store = Store::open(&root).map_err(Failure::from).map_err(|failure| match asked {
@@ -209,11 +209,12 @@ impl Document for Status<'_> {
     }
 }
 
+/// Unfinished shards of a run.
 #[derive(Serialize)]
-struct Unfinished {
-    run: String,
-    shards: u64,
-    unfinished: Vec<u64>,
+pub(crate) struct Unfinished {
+    pub(crate) run: String,
+    pub(crate) shards: u64,
+    pub(crate) unfinished: Vec<u64>,
 }
 
 impl Document for Unfinished {

@@ -14,6 +14,7 @@ use quant::Checkpoint;
 use records::Store;
 
 use crate::commands::run::run_directory;
+use crate::commands::single_fault;
 use crate::commands::status::finished_trials;
 use crate::terminal::exit::Outcome;
 use crate::terminal::output::{data, progress_line};
@@ -123,20 +124,17 @@ impl Job<'_> {
 
 pub(crate) fn execute(arguments: &Arguments, executable: io::Result<PathBuf>) -> Result<Outcome, Failure> {
     check_engine(arguments)?;
-    let (experiment, _) = Experiment::load(&arguments.experiment).map_err(Failure::input)?;
-    let mut tensors = Vec::new();
-    for model in &experiment.models {
-        tensors.push(Checkpoint::load(&model.checkpoint).map_err(Failure::input)?.weights.len());
-    }
-    let units = experiment.units(&tensors);
+    let (name, run, units) = match single_fault::source(&arguments.experiment) {
+        Some(source) => single_fault::shards_of((&arguments.experiment, source), arguments.out.as_deref())?,
+        None => shards_of(arguments)?,
+    };
     if arguments.shards > units {
         let message =
             format!("--shards is {}, expected at most {units}, the units of the plan", arguments.shards);
         return Err(Failure::Input(anyhow!(message)));
     }
-    let run = run_directory(&experiment, arguments.out.as_deref());
     let mut job = Job {
-        name: &experiment.name,
+        name: &name,
         program: "zerospace".into(),
         experiment: arguments.experiment.clone(),
         run: run.clone(),
@@ -190,6 +188,17 @@ pub(crate) fn execute(arguments: &Arguments, executable: io::Result<PathBuf>) ->
     Ok(Outcome::Done)
 }
 
+/// Returns name, run directory and number of units of an experiment of trials.
+fn shards_of(arguments: &Arguments) -> Result<(String, PathBuf, u64), Failure> {
+    let (experiment, _) = Experiment::load(&arguments.experiment).map_err(Failure::input)?;
+    let mut tensors = Vec::new();
+    for model in &experiment.models {
+        tensors.push(Checkpoint::load(&model.checkpoint).map_err(Failure::input)?.weights.len());
+    }
+    let (units, run) = (experiment.units(&tensors), run_directory(&experiment, arguments.out.as_deref()));
+    Ok((experiment.name, run, units))
+}
+
 /// Refuses options of another engine, which would have no effect.
 fn check_engine(arguments: &Arguments) -> Result<(), Failure> {
     let options = [
@@ -215,10 +224,13 @@ fn check_engine(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-/// Number of finished trials in a run directory.
+/// Returns the number of finished trials or single faults in a run directory.
 fn stored(run: &Path) -> Result<u64, Failure> {
     if !run.join("manifest.json").exists() {
         return Ok(0);
+    }
+    if let Some(faults) = single_fault::stored(run)? {
+        return Ok(faults);
     }
     let store = Store::open(run)?;
     Ok(finished_trials(store.manifest(), &store.scan()?))

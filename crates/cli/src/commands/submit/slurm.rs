@@ -74,7 +74,7 @@ if [ $code = 0 ]; then
     {program} merge {run} && exec {program} report {run}
     exit
 fi
-# The last line is "N of M trials".
+# The last line is "N of M trials" or "N of M faults".
 stored=$({status} | tail -n 1 | cut -d ' ' -f 1)
 if [ $code != 5 ] || [ "$stored" = "$stored_before" ]; then
     echo "the last round has stored nothing: see {folder}/shard-*.log; {folder}/{SHARDS} says how to go on" >&2
@@ -88,7 +88,7 @@ exec sbatch --parsable --dependency="afterany:${{round%%;*}}" {folder}/{FINISH} 
     Ok(vec![(SHARDS, shards_file), (FINISH, finish_file)])
 }
 
-/// Submits both files and returns their ids, one per line. `stored` is the number of trials in the run directory.
+/// Submits both files and returns their ids, one per line. `stored` is the number of trials or single faults in the run directory.
 pub(super) fn submit(folder: &Path, stored: u64) -> Result<String, Failure> {
     let shards = sbatch(&[], &folder.join(SHARDS), None)?;
     // "ID" or "ID;CLUSTER".
