@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use campaign::{ChangedTrial, Evaluation, EvaluationError, Evaluator, Outputs, Trial};
-use design::{BitErrorRate, FaultModel};
+use design::{BitErrorRate, EvaluationSet, FaultModel, FaultSample, FaultedTensor, SingleFaultSpec};
 use ecc::{BLOCK, Constraint, Kernel, MatrixCode, MemoryImage, Protection};
 use graph::WeightChange;
 use inject::{FaultPattern, Faults, PlaneSizes, ScopedBits};
@@ -87,8 +87,8 @@ fn every_statement_is_named_by_a_test() {
     let made: BTreeSet<String> = made.into_iter().collect();
     assert_eq!(made.difference(&named).collect::<Vec<_>>(), [""; 0], "no test names these");
     assert_eq!(named.difference(&made).collect::<Vec<_>>(), [""; 0], "tests name these, which are none");
-    let python =
-        ["recompute.py", "recompute_codes.py", "recompute_network.py"].map(|name| statements(&page(name)));
+    let python = ["recompute.py", "recompute_codes.py", "recompute_network.py", "recompute_single_faults.py"]
+        .map(|name| statements(&page(name)));
     python.iter().for_each(|named| assert!(named.is_subset(&made), "{named:?}"));
 }
 
@@ -130,6 +130,34 @@ fn the_cells_of_the_page_are_drawn() {
             (other, part) => panic!("{name}: {part:?} of {other:?}"),
         };
         assert_eq!(found, expected, "{row:?}");
+    }
+}
+
+/// S141, S142, S143: the single faults that the page shows are drawn.
+#[test]
+fn the_single_faults_of_the_page_are_drawn() {
+    let rows = table(&page(PAGES[0]), "strata");
+    assert_eq!(rows.len(), 4);
+    for row in rows {
+        let tensor = |weights| FaultedTensor { name: "t".into(), weights };
+        let strata = serde_json::from_str(&format!("\"{}\"", row[0])).unwrap();
+        let spec = SingleFaultSpec {
+            record_version: 1,
+            evaluator: String::new(),
+            model: String::new(),
+            network: String::new(),
+            tensors: vec![tensor(3), tensor(40)],
+            seed: 2019,
+            sample: FaultSample {
+                strata,
+                margin: 0.5,
+                confidence: 0.95,
+                expected_rate: 0.5,
+                exhaustive: false,
+            },
+            evaluation: EvaluationSet::default(),
+        };
+        assert_eq!(campaign::drawn_faults(&spec), offsets(&row[1]), "{}", row[0]);
     }
 }
 
@@ -512,15 +540,20 @@ fn synthetic_images(folder: &Path, count: usize) -> PathBuf {
 
 /// docs/src/recompute.py, or nothing where there is no Python for it.
 fn recompute() -> Option<impl Fn(&Path, &[PathBuf], &[&str]) -> String> {
+    stranger("recompute.py")
+}
+
+/// A program of docs/src, or nothing where there is no Python for it.
+fn stranger(program: &'static str) -> Option<impl Fn(&Path, &[PathBuf], &[&str]) -> String> {
     let python = std::env::var("ZEROSPACE_PYTHON").unwrap_or_else(|_| "python3".into());
     let can = Command::new(&python).args(["-c", "import numpy, pandas, pyarrow"]).output();
     if !can.is_ok_and(|output| output.status.success()) {
-        say(&format!("docs/src/recompute.py not run: {python} has no numpy and pandas with pyarrow"));
+        say(&format!("docs/src/{program} not run: {python} has no numpy and pandas with pyarrow"));
         return None;
     }
     Some(move |run: &Path, checkpoints: &[PathBuf], arguments: &[&str]| {
         let mut command = Command::new(&python);
-        command.arg(root().join("docs/src/recompute.py")).arg(run).args(checkpoints).args(arguments);
+        command.arg(root().join("docs/src").join(program)).arg(run).args(checkpoints).args(arguments);
         let output = command.env("PYTHONDONTWRITEBYTECODE", "1").output().unwrap();
         let said = String::from_utf8(output.stdout).unwrap();
         assert!(
@@ -603,6 +636,25 @@ fn a_strangers_program_computes_a_new_run() {
     assert!(said.contains("lsb-64-56+range-clamp, fixed-count: 2 trials\n"), "{said}");
     assert!(said.contains("signs, bernoulli: 2 trials\n"), "{said}");
     assert!(said.contains("parity+range-clamp, bernoulli: 2 trials\n"), "{said}");
+}
+
+/// S141, S142, S143, S144: a campaign of single faults.
+#[test]
+fn a_strangers_program_computes_single_faults() {
+    let Some(recompute) = stranger("recompute_single_faults.py") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let network = root().join("experiments/networks/resnet18-synthetic.safetensors");
+    let text = format!(
+        "name = \"few\"\ntitle = \"Few faults\"\ndesign = \"single-fault\"\nseed = 5\nstrata = \"both\"\nmargin = 0.3\n[[model]]\n\
+         label = \"resnet18\"\ncheckpoint = {network:?}\n[data]\nset = \"synthetic\"\nsplit = \"test\"\nimages = 6\n"
+    );
+    std::fs::write(folder.join("x.toml"), text).unwrap();
+    succeed(folder, &["run", "x.toml", "--out", "run"]);
+    let images = synthetic_images(folder, 6);
+    let arguments = ["--faults", "40", "--images", images.to_str().unwrap()];
+    let said = recompute(&folder.join("run"), &[network], &arguments);
+    assert!(said.ends_with("faults drawn and 40 evaluated, 0 comparisons differ\n"), "{said}");
 }
 
 /// A network of most of the layers that a checkpoint can list, with made-up weights.
