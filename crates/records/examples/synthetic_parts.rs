@@ -4,6 +4,9 @@
 //! has written. Files and bytes are those that a run writes, without the flushes that make a part survive a power failure.
 //! A trial flips a number of bits with a geometric distribution; a third of the trials flip none.
 
+// An example is a program: it prints, reads its arguments and the clock.
+#![allow(clippy::print_stdout, clippy::disallowed_methods)]
+
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;

@@ -630,7 +630,7 @@ fn remove(path: &Path) -> Result<(), StoreError> {
 }
 
 fn rejected(path: &Path, unit: Option<&Unit>, reason: PartError) -> Rejected {
-    Rejected { path: path.into(), unit: unit.cloned(), reason }
+    Rejected { path: path.into(), unit: unit.copied(), reason }
 }
 
 /// Returns the error of a whole part in the wrong place.

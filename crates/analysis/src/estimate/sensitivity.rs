@@ -82,7 +82,7 @@ impl Sensitivity {
                     .map(|tensor| tensor.weights),
             };
             let entry = Entry {
-                tensor: scope.tensor.as_ref().map(|name| name.to_string()),
+                tensor: scope.tensor.as_ref().map(ToString::to_string),
                 bit: scope.bit,
                 weights,
                 trials: summary.trials,

@@ -1,5 +1,7 @@
 //! The cells of a large run as a shaded table: a row for each protection, a column for each power of ten of the rates.
 
+use design::ProtectionName;
+
 use crate::estimate::large::{LargeEstimates, decade};
 use crate::plot::fields::{Field, FieldTable, shade_scale};
 use crate::plot::figure::Figure;
@@ -59,7 +61,7 @@ pub(crate) fn large_figure(estimates: &LargeEstimates, title: &str) -> Figure {
     });
     let table = FieldTable {
         fields: fields.collect(),
-        rows: rows.iter().map(|protection| protection.label()).collect(),
+        rows: rows.iter().map(ProtectionName::label).collect(),
         heads: columns
             .iter()
             .map(|decade| decade.map_or("0".into(), |exponent| format!("1e{exponent}")))

@@ -38,7 +38,8 @@ pub(crate) fn large_conditions(estimates: &LargeEstimates) -> String {
 
 /// Tables of the cells grouped by each property of which they have several, each with its heading.
 pub(crate) fn group_tables(estimates: &LargeEstimates) -> Vec<(&'static str, String)> {
-    let properties: [(&str, fn(&LargeCell) -> String); 6] = [
+    type Property = (&'static str, fn(&LargeCell) -> String);
+    let properties: [Property; 6] = [
         ("network", |cell| cell.model.to_string()),
         ("protection", |cell| cell.protection.label()),
         ("fault model", |cell| cell.kind().to_string()),
