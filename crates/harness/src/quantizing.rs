@@ -142,7 +142,7 @@ impl FloatNetwork<'_> {
             ScaleRule::Largest => weight_edits,
             ScaleRule::LeastError => format!("{weight_edits}; scales of least squared error"),
         };
-        let contents = Contents {
+        let mut contents = Contents {
             model: self.graph.spec().clone(),
             layers: self.graph.layers().to_vec(),
             preprocessing: self.preprocessing.clone(),
@@ -161,6 +161,7 @@ impl FloatNetwork<'_> {
                 written_by: concat!("zerospace ", env!("CARGO_PKG_VERSION")).into(),
             },
         };
+        fold_empty_filters(&mut contents, self.graph);
         Ok(Rounded { graph: self.graph.clone(), contents, clamped })
     }
 
@@ -229,6 +230,17 @@ impl Rounded {
             }
         }
         Ok(Checkpoint::new(contents)?)
+    }
+}
+
+/// Replaces batch norms behind filters without weights by constants ([`Contents::fold_empty_filters`]) and notes it in
+/// the provenance.
+pub fn fold_empty_filters(contents: &mut Contents, graph: &Graph) {
+    let folded = contents.fold_empty_filters(graph);
+    if folded > 0 {
+        let edits = &mut contents.provenance.weight_edits;
+        let filters = if folded == 1 { "an empty filter" } else { "empty filters" };
+        *edits = format!("{edits}; batch norms of {folded} channels behind {filters} folded into constants");
     }
 }
 

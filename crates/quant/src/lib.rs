@@ -14,11 +14,14 @@
 //! u8 (0..=255), others to i8 (-127..=127), see [`ActivationScale`]. Or each batch of images gives them, as in
 //! the paper ([`Activations::Dynamic`]).
 //!
+//! **Empty filters** have batch norms with dangerous gains; [`Contents::fold_empty_filters`] takes the danger away.
+//!
 //! **The checkpoint** ([`Checkpoint`]) is one safetensors file: int8 weights in memory order, float
 //! parameters that the fault model leaves alone, and one metadata entry that says how to run them.
 //! Its format is specified in this crate's README.
 
 mod checkpoint;
+mod empty_filters;
 mod float;
 mod int8;
 mod levels_per_unit;
@@ -27,6 +30,7 @@ mod tensor_file;
 mod values;
 
 pub use checkpoint::{CHECKPOINT_VERSION, Checkpoint, CheckpointError, Contents, InvalidCheckpoint};
+pub use empty_filters::AmplifiedFilter;
 pub use float::{FloatTensor, Parameters};
 pub use int8::{
     ActivationScale, Activations, InvalidTensor, MAX_LEVEL, QuantError, QuantTensor, WeightScale,

@@ -20,6 +20,9 @@ use harness::{SYNTHETIC_SHORT, calibrated_on_synthetic};
 /// Longest bar in the table by position, in characters.
 const BAR: usize = 40;
 
+/// Most warnings of filters with large gains.
+const MOST_AMPLIFIED: usize = 5;
+
 const HELP: &str = "\
 --figure draws the second table with a panel for each checkpoint, for example before and after training:
 large-weights.svg, .png, and the numbers as .csv.
@@ -114,6 +117,17 @@ struct Inspected {
     provenance: Vec<String>,
     tensors: Vec<InspectedTensor>,
     total: Distribution,
+    /// Filters in which a faulty weight does more than eight times as much as in others of their layer.
+    amplified_filters: Vec<Amplified>,
+}
+
+#[derive(Serialize)]
+struct Amplified {
+    tensor: String,
+    channel: usize,
+    nonzero_weights: usize,
+    gain: f64,
+    median_gain: f64,
 }
 
 #[derive(Serialize)]
@@ -146,6 +160,7 @@ impl Inspected {
                 .collect(),
             tensors,
             total,
+            amplified_filters: amplified_filters(checkpoint),
         }
     }
 
@@ -172,7 +187,7 @@ impl Inspected {
         });
         let positions: Vec<Vec<String>> = positions.collect();
 
-        format!(
+        let mut text = format!(
             "{}: {}\ncontent hash {}\n{}\n\n{}\n\
              Blocks of 8 weights with a value outside {}, by position (position 7 is free in place):\n\n{}\n{}",
             self.path,
@@ -189,8 +204,39 @@ impl Inspected {
                     Constraint::WOT
                 ),
             }
-        )
+        );
+        for filter in self.amplified_filters.iter().take(MOST_AMPLIFIED) {
+            text += &format!(
+                "\nwarning: {} channel {}, with {} weights that are not zero, has a batch norm of gain {:.1} (median of the \
+                 layer {:.1}): a flipped bit there does {:.0} times as much as elsewhere",
+                filter.tensor,
+                filter.channel,
+                filter.nonzero_weights,
+                filter.gain,
+                filter.median_gain,
+                filter.gain / filter.median_gain
+            );
+        }
+        if let Some(more) = self.amplified_filters.len().checked_sub(MOST_AMPLIFIED + 1) {
+            text += &format!("\n{} more such filters (--format json lists them)", more + 1);
+        }
+        text
     }
+}
+
+/// Filters with large gains; none if the file holds weights without a network.
+fn amplified_filters(checkpoint: &Checkpoint) -> Vec<Amplified> {
+    let Ok(graph) = zoo::build_stored(&checkpoint.model, &checkpoint.layers) else { return Vec::new() };
+    let amplified = checkpoint.amplified_filters(&graph).into_iter();
+    amplified
+        .map(|filter| Amplified {
+            tensor: filter.weights,
+            channel: filter.channel,
+            nonzero_weights: filter.nonzero,
+            gain: filter.gain,
+            median_gain: filter.median,
+        })
+        .collect()
 }
 
 impl InspectedTensor {

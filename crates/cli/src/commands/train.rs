@@ -16,8 +16,8 @@ use crate::terminal::output::{self, lines, markdown, percent, progress_line};
 use crate::terminal::progress::{Terminal, bar, log_line};
 use crate::terminal::signals;
 use harness::{
-    Cut, Failure, FloatNetwork, Ranges, Recipe, Rounding, SYNTHETIC_SHORT, Stage, TrainingLog, import,
-    int8_top1, is_synthetic, network_text, violations,
+    Cut, Failure, FloatNetwork, Ranges, Recipe, Rounding, SYNTHETIC_SHORT, Stage, TrainingLog,
+    fold_empty_filters, import, int8_top1, is_synthetic, network_text, violations,
 };
 
 /// Number of training images that fix the activation scales of the quantized float network.
@@ -225,7 +225,7 @@ impl<'a> Job<'a> {
             let trained = trainer.finish()?;
             let last = log.last().expect("a training gives a check before its first iteration");
             let held_out = last.throttled.as_ref().map_or(last.correct, |t| t.correct);
-            let checkpoint = Checkpoint::new(Contents {
+            let mut contents = Contents {
                 model: self.graph.spec().clone(),
                 layers: self.graph.layers().to_vec(),
                 preprocessing: self.preprocessing.clone(),
@@ -241,7 +241,9 @@ impl<'a> Job<'a> {
                     ),
                     ..int8.provenance.clone()
                 },
-            })?;
+            };
+            fold_empty_filters(&mut contents, &self.graph);
+            let checkpoint = Checkpoint::new(contents)?;
             signals::whole(|| checkpoint.save(&self.out.join(format!("{}.safetensors", stage.name))))?;
             let rest = [
                 iterations.to_string(),

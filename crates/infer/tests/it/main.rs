@@ -3,6 +3,7 @@
 extern crate infer as infer; // its name in the rest of the workspace
 
 mod dynamic;
+mod empty_filters;
 mod errors;
 mod exactness;
 mod listed;
