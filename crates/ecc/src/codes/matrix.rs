@@ -89,7 +89,6 @@ impl Matrix {
     }
 
     /// Syndrome of a block; with two words in a block, the syndrome of the second above that of the first.
-    #[inline(always)]
     pub(crate) fn syndrome(&self, block: u64) -> u16 {
         let bytes = self.syndromes.iter().zip(block.to_le_bytes());
         bytes.fold(0, |sum, (table, byte)| sum ^ table[usize::from(byte)])
