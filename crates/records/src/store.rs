@@ -139,7 +139,9 @@ impl Store {
     /// # Errors
     /// When the directory cannot be written, or was started with another plan; the error then names
     /// the first difference. When the run has more trials than `manifest`.
-    pub fn create(root: &Path, manifest: Manifest) -> Result<Self, StoreError> {
+    pub fn create(root: &Path, mut manifest: Manifest) -> Result<Self, StoreError> {
+        // The stop rule was not yet known when the manifest was made.
+        manifest.manifest_version = manifest.oldest_version();
         let path = root.join(MANIFEST);
         if !path.exists() {
             let parts = root.join("parts");
