@@ -282,7 +282,7 @@ mod tests {
         assert_eq!(of(None).id(), spec().id());
         let changed = CellSpec { changed_probability: Some(0.5), ..drawn.clone() };
         let ids = [spec(), of(Some(2)), drawn, of(Some(7)), changed].map(|cell| cell.id());
-        assert_eq!(std::collections::BTreeSet::from(ids.clone()).len(), 5, "{ids:?}");
+        assert_eq!(std::collections::BTreeSet::from(ids).len(), 5, "{ids:?}");
         // Changing this value orphans every stored record of the design.
         assert_eq!(ids[2].as_str(), "c01ee81babf2ffbd");
     }

@@ -28,9 +28,9 @@ fn main() {
     println!("{:37}{:14}{:>10}{:>10}{:>10}{:>12}", "GB/s", "", "best", "median", "of limit", "x portable");
     for (title, size) in [("138 MiB", 138 << 20), ("128 KiB", 128 << 10)] {
         println!("\n{title}");
-        let ids = all_with(Kernel::fastest());
-        for number in 0..ids.len() {
-            let id = ids[number].id();
+        let fastest = all_with(Kernel::fastest());
+        for (number, protection) in fastest.iter().enumerate() {
+            let id = protection.id();
             if wanted.is_empty() || wanted.iter().any(|name| name == id) {
                 // Where there are no vector loops, all forms are one.
                 let forms: Vec<(Kernel, Arc<dyn Protection>)> = Kernel::available()
