@@ -71,6 +71,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     if FaultStore::is_at(run) {
         return single_fault::report(run, arguments.out.as_deref().unwrap_or(run));
     }
+    arguments.machine.start()?;
     let store = Store::open(run)?;
     let format = arguments.shown.format;
     if let Some(experiment) = &arguments.fault_free {
@@ -82,7 +83,6 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
                 metric.name
             )));
         }
-        arguments.machine.start()?;
         let observer = Terminal::default();
         let loaded = LoadedExperiment::load(experiment, &arguments.machine.data(), &observer)?;
         let mut ready = loaded.ready(&observer)?;
