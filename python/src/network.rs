@@ -206,7 +206,7 @@ fn predict(
     }
     let network = compiled.get().expect("it was set");
     let together = match network {
-        CompiledNetwork::Static(_) => TOGETHER,
+        CompiledNetwork::Static(_) | CompiledNetwork::Given(_) => TOGETHER,
         CompiledNetwork::Dynamic(network) => network.batch(),
     };
     told.begin(images.len() as u64, "images");

@@ -15,7 +15,7 @@ use safetensors::{Dtype, tensor::TensorView};
 use wot::{Method, Recipe, Schedule, Trainer, Validation};
 use zip::CompressionMethod;
 use zip::write::{SimpleFileOptions, ZipWriter};
-use zoo::{Selection, bind, build_stored, read_checkpoint, read_onnx};
+use zoo::{Selection, bind, build_stored, read_checkpoint, read_onnx, read_quantized_onnx};
 
 use crate::drive::{Place, Reader, on_reader_thread};
 use crate::mutate::Numbers;
@@ -101,6 +101,7 @@ fn compiled(checkpoint: &Checkpoint) -> Result<(), String> {
     let graph = build_stored(&checkpoint.model, &checkpoint.layers).map_err(|error| error.to_string())?;
     match checkpoint.activations {
         Activations::Static(_) => infer::Network::new(&graph, checkpoint).map(drop),
+        Activations::Given(_) => infer::GivenNetwork::new(&graph, checkpoint).map(drop),
         Activations::Dynamic { .. } => infer::DynamicNetwork::new(&graph, checkpoint).map(drop),
     }
     .map_err(|error| error.to_string())
@@ -403,6 +404,43 @@ fn onnx_models() {
             bind(&graph, model.parameters).map(drop).map_err(|error| format!("x.onnx: {error}"))
         };
         Reader::new(name, vec![onnx()], (64 << 20, 1024), &mut read).names("x.onnx").run();
+    });
+}
+
+/// A network that `onnxruntime.quantization` quantized, in both forms.
+fn quantized_models() -> Vec<Vec<u8>> {
+    let forms = ["qdq-s8s8", "qoperator-u8s8"];
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../infer/tests/it/quantized");
+    forms.map(|form| fs::read(folder.join(format!("{form}.onnx"))).unwrap()).into()
+}
+
+/// The checkpoint of a quantized model.
+fn given(model: zoo::QuantizedOnnx) -> Result<Checkpoint, String> {
+    let channels = model.model.input[0];
+    let preprocessing = Preprocessing::new(vec![0.5; channels], vec![0.25; channels]).unwrap();
+    let contents = Contents {
+        model: model.model,
+        layers: model.layers,
+        preprocessing,
+        weights: model.weights,
+        parameters: Parameters::new(),
+        activations: Activations::Given(model.activations),
+        provenance: Provenance::default(),
+    };
+    Checkpoint::new(contents).map_err(|error| error.to_string())
+}
+
+#[test]
+fn quantized_onnx_models() {
+    on_reader_thread("quantized ONNX", |name| {
+        let place = Place::new("q.onnx");
+        let named = |error: String| format!("q.onnx: {error}");
+        let mut read = |bytes: &[u8]| {
+            let model = read_quantized_onnx(place.filled(bytes), None).map_err(|error| error.to_string())?;
+            let model = model.ok_or_else(|| named("a float network".into()))?;
+            given(model).and_then(|checkpoint| compiled(&checkpoint)).map_err(named)
+        };
+        Reader::new(name, quantized_models(), (64 << 20, 1024), &mut read).names("q.onnx").run();
     });
 }
 

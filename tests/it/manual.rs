@@ -80,13 +80,14 @@ fn follow(name: &str) {
     }
 }
 
-const FOLLOWED: [&str; 6] = [
+const FOLLOWED: [&str; 7] = [
     "first-campaign.md",
     "own-checkpoint.md",
     "own-onnx.md",
     "own-fault-model.md",
     "cluster.md",
     "single-faults.md",
+    "quantized-onnx.md",
 ];
 
 #[test]
@@ -117,6 +118,11 @@ fn on_a_cluster() {
 #[test]
 fn single_faults() {
     follow(FOLLOWED[5]);
+}
+
+#[test]
+fn a_network_that_is_already_quantized() {
+    follow(FOLLOWED[6]);
 }
 
 #[test]

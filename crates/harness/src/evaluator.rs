@@ -1,4 +1,4 @@
-//! Int8 networks with static or dynamic activation ranges, on the images of a set.
+//! Int8 networks with static, dynamic or given activation ranges, on the images of a set.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use campaign::{ChangedTrial, Evaluation, EvaluationError, Evaluator, Outputs};
 use data::ImageSet;
 use graph::{ModelSpec, WeightChange};
-use infer::{Baseline, BlockBaseline, BlockTrial, DynamicNetwork, Inputs, Network};
+use infer::{Baseline, BlockBaseline, BlockTrial, DynamicNetwork, GivenNetwork, Inputs, Network};
 use quant::{Activations, Checkpoint};
 use rayon::prelude::*;
 
@@ -18,13 +18,16 @@ pub enum CompiledNetwork {
     Static(Network),
     /// With the ranges of each batch.
     Dynamic(DynamicNetwork),
+    /// With the levels and the arithmetic of the program that quantized it.
+    Given(Box<GivenNetwork>),
 }
 
 /// Name of the rules by which a checkpoint is evaluated; part of a cell's identity.
 pub(crate) fn evaluator(checkpoint: &Checkpoint) -> String {
-    match checkpoint.activations {
+    match &checkpoint.activations {
         Activations::Static(_) => infer::EVALUATOR.into(),
-        Activations::Dynamic { batch } => DynamicNetwork::evaluator(batch),
+        Activations::Dynamic { batch } => DynamicNetwork::evaluator(*batch),
+        Activations::Given(given) => GivenNetwork::evaluator(given.rule),
     }
 }
 
@@ -39,6 +42,7 @@ impl CompiledNetwork {
         Ok(match checkpoint.activations {
             Activations::Static(_) => Self::Static(Network::new(&graph, checkpoint)?),
             Activations::Dynamic { .. } => Self::Dynamic(DynamicNetwork::new(&graph, checkpoint)?),
+            Activations::Given(_) => Self::Given(Box::new(GivenNetwork::new(&graph, checkpoint)?)),
         })
     }
 
@@ -49,6 +53,7 @@ impl CompiledNetwork {
     pub fn predict(&self, images: &ImageSet, done: &(dyn Fn(usize) + Sync)) -> anyhow::Result<Vec<u16>> {
         match self {
             Self::Static(network) => Ok(network.predict_watched(&network.prepare(images.pixels())?, done)),
+            Self::Given(network) => Ok(network.predict_watched(&network.prepare(images.pixels())?, done)),
             Self::Dynamic(network) => {
                 let image_bytes = images.shape().image_bytes();
                 let mut predictions = Vec::with_capacity(images.len());
@@ -81,6 +86,12 @@ enum Kind<'a> {
         together: usize,
     },
     Dynamic(Dynamic<'a>),
+    /// Each trial is a full pass, over all images or over its block.
+    Given {
+        network: Box<GivenNetwork>,
+        inputs: Inputs<'a>,
+        clean: Vec<u16>,
+    },
 }
 
 /// A network whose activation ranges are those of batches. Each trial is a full pass: a change reaches every image of its
@@ -149,7 +160,7 @@ impl<'a> Int8<'a> {
     ) -> anyhow::Result<Self> {
         let compiled = CompiledNetwork::new(checkpoint, images)?;
         let clean = match compiled {
-            CompiledNetwork::Dynamic(_) => compiled.predict(images, done)?,
+            CompiledNetwork::Dynamic(_) | CompiledNetwork::Given(_) => compiled.predict(images, done)?,
             CompiledNetwork::Static(_) => Vec::new(),
         };
         Ok(Self(match compiled {
@@ -167,6 +178,10 @@ impl<'a> Int8<'a> {
                 let inputs = network.prepare(images.pixels())?;
                 Kind::Dynamic(Dynamic::new(network, inputs, clean, memory))
             }
+            CompiledNetwork::Given(network) => {
+                let inputs = network.prepare(images.pixels())?;
+                Kind::Given { network, inputs, clean }
+            }
         }))
     }
 
@@ -176,6 +191,7 @@ impl<'a> Int8<'a> {
             Kind::Static { baseline, .. } => baseline.clean(),
             Kind::Blocks { baseline, .. } => baseline.clean(),
             Kind::Dynamic(dynamic) => &dynamic.clean,
+            Kind::Given { clean, .. } => clean,
         }
     }
 
@@ -194,6 +210,7 @@ impl<'a> Int8<'a> {
             Kind::Static { together, .. }
             | Kind::Blocks { together, .. }
             | Kind::Dynamic(Dynamic { together, .. }) => *together = trials,
+            Kind::Given { .. } => {}
         }
     }
 
@@ -202,7 +219,7 @@ impl<'a> Int8<'a> {
     pub fn keeps_all_images(&self) -> bool {
         match &self.0 {
             Kind::Static { baseline, .. } => baseline.images_kept() == baseline.clean().len(),
-            Kind::Blocks { .. } | Kind::Dynamic(_) => true,
+            Kind::Blocks { .. } | Kind::Dynamic(_) | Kind::Given { .. } => true,
         }
     }
 }
@@ -226,13 +243,20 @@ impl Evaluator for Int8<'_> {
             Kind::Dynamic(dynamic) => {
                 dynamic.predict(&trials.iter().map(|trial| (trial.images, trial.changes)).collect::<Vec<_>>())
             }
+            Kind::Given { network, inputs, .. } => {
+                let predict = |trial: &ChangedTrial<'_>| match trial.images {
+                    Some(images) => network.predict_some(inputs, images, trial.changes),
+                    None => network.predict(inputs, trial.changes),
+                };
+                trials.iter().map(predict).collect()
+            }
         };
         Ok(predictions.into_iter().map(Outputs::Predictions).collect())
     }
 
     fn clean_on(&mut self, blocks: &[Vec<u32>]) -> Result<Option<Vec<Vec<u16>>>, EvaluationError> {
         match &mut self.0 {
-            Kind::Static { .. } | Kind::Blocks { .. } => Ok(None),
+            Kind::Static { .. } | Kind::Blocks { .. } | Kind::Given { .. } => Ok(None),
             Kind::Dynamic(dynamic) => Ok(Some(dynamic.clean_on(blocks))),
         }
     }
@@ -246,6 +270,7 @@ impl Evaluator for Int8<'_> {
             Kind::Static { together, .. } if self.keeps_all_images() => *together,
             Kind::Static { together, .. } => (*together).max(FEWEST_TOGETHER),
             Kind::Blocks { together, .. } | Kind::Dynamic(Dynamic { together, .. }) => *together,
+            Kind::Given { .. } => 1,
         }
     }
 }

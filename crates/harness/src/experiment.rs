@@ -444,7 +444,10 @@ pub fn provenance(checkpoint: &Checkpoint, set: Option<&str>) -> Vec<String> {
     lines.extend(p.reading.iter().map(|choice| format!("read as: {choice}")));
     lines.extend([
         format!("weights after rounding: {}", p.weight_edits),
-        match checkpoint.activations {
+        match &checkpoint.activations {
+            Activations::Given(given) => {
+                format!("already quantized; rule {}; nothing is calibrated", given.rule.id())
+            }
             Activations::Static(_) => {
                 format!("activation ranges from {} (SHA-256 {})", p.calibration, p.calibration_digest)
             }

@@ -8,6 +8,7 @@
 //! | read images by the name of their set | [`DataSets`] |
 //! | read a float network from its file | [`FloatFile`] |
 //! | quantize a float network, measure float and int8 accuracy | [`FloatNetwork`], [`Rounding`], [`int8_top1`] |
+//! | take a network that another program quantized | [`given_checkpoint`] |
 //! | open an experiment file with its checkpoints and images | [`LoadedExperiment`] |
 //! | evaluate trials of an int8 network | [`Int8`] |
 //! | compute single trials again | [`Recomputation`] |
@@ -28,6 +29,7 @@ mod experiment;
 mod failure;
 mod fault_free;
 mod float_file;
+mod given;
 mod images;
 pub mod network_text;
 mod observer;
@@ -51,6 +53,7 @@ pub use experiment::{
 pub use failure::Failure;
 pub use fault_free::{FaultFree, ForeignFaultFree, measure_fault_free};
 pub use float_file::FloatFile;
+pub use given::given_checkpoint;
 pub use images::{
     Cut, DEFAULT_SIDE, DataSets, Images, LABEL_FREE, MissingSet, SYNTHETIC, SYNTHETIC_SHORT,
     calibrated_on_synthetic, fetchable, has_image_files, is_synthetic, left_out,

@@ -1,13 +1,19 @@
 use std::collections::BTreeMap;
 
 use graph::{Graph, Layer, ModelSpec, ParameterSpec};
-use quant::{ActivationScale, Checkpoint};
+use quant::{ActivationScale, Activations, Checkpoint};
 
 use crate::InferError;
 
 /// Checks that a checkpoint has everything that a graph needs except activation scales. The values in it are those of
 /// a [`Checkpoint`], which has none that would spoil the arithmetic.
 pub(crate) fn network(graph: &Graph, checkpoint: &Checkpoint) -> Result<(), InferError> {
+    given_network(graph, checkpoint)?;
+    parameters(graph, checkpoint)
+}
+
+/// As [`network`], for a network whose biases its quantization gives.
+pub(crate) fn given_network(graph: &Graph, checkpoint: &Checkpoint) -> Result<(), InferError> {
     if checkpoint.model != *graph.spec() || checkpoint.layers != graph.layers() {
         let found = name(&checkpoint.model, &checkpoint.layers);
         return Err(InferError::Model { found, expected: name(graph.spec(), graph.layers()) });
@@ -17,8 +23,7 @@ pub(crate) fn network(graph: &Graph, checkpoint: &Checkpoint) -> Result<(), Infe
     if classes > usize::from(u16::MAX) + 1 {
         return Err(InferError::Classes { found: classes });
     }
-    weights(graph, checkpoint)?;
-    parameters(graph, checkpoint)
+    weights(graph, checkpoint)
 }
 
 fn weights(graph: &Graph, checkpoint: &Checkpoint) -> Result<(), InferError> {
@@ -58,7 +63,7 @@ pub(crate) fn activations<'a>(
     checkpoint: &'a Checkpoint,
 ) -> Result<&'a BTreeMap<String, ActivationScale>, InferError> {
     let Some(scales) = checkpoint.activations.scales() else {
-        return Err(InferError::Activations { found: "dynamic", expected: "static" });
+        return Err(InferError::Activations { found: kind(&checkpoint.activations), expected: "static" });
     };
     for point in graph.quantization_points() {
         let name = &graph.nodes()[point.node].name;
@@ -71,6 +76,15 @@ pub(crate) fn activations<'a>(
         }
     }
     Ok(scales)
+}
+
+/// Names the source of activation ranges.
+pub(crate) fn kind(activations: &Activations) -> &'static str {
+    match activations {
+        Activations::Static(_) => "static",
+        Activations::Dynamic { .. } => "dynamic",
+        Activations::Given(_) => "given",
+    }
 }
 
 fn name(model: &ModelSpec, layers: &[Layer]) -> String {

@@ -182,7 +182,8 @@ impl DynamicNetwork {
     pub fn new(graph: &Graph, checkpoint: &Checkpoint) -> Result<Self, InferError> {
         check::network(graph, checkpoint)?;
         let Activations::Dynamic { batch } = checkpoint.activations else {
-            return Err(InferError::Activations { found: "static", expected: "dynamic" });
+            let found = check::kind(&checkpoint.activations);
+            return Err(InferError::Activations { found, expected: "dynamic" });
         };
         let nodes = graph.nodes().to_vec();
         let kernel = Kernel::fastest();

@@ -51,9 +51,9 @@ pub enum InferError {
     /// The checkpoint is for the other evaluator.
     #[error("the checkpoint's activation ranges are {found}, expected {expected} ones")]
     Activations {
-        /// `static` or `dynamic`.
+        /// `static`, `dynamic` or `given`.
         found: &'static str,
-        /// The other one of the two.
+        /// Another one of the three.
         expected: &'static str,
     },
     /// A quantization point has no scale.
@@ -95,6 +95,14 @@ pub enum InferError {
         multiplier: f32,
         /// Summand.
         offset: f32,
+    },
+    /// A layer whose given quantization has no meaning, or that no rule defines.
+    #[error("layer {layer} {problem}")]
+    Given {
+        /// Node name.
+        layer: String,
+        /// Rest of a sentence that begins with the layer's name.
+        problem: String,
     },
     /// A `u16` cannot name all classes.
     #[error("the network has {found} classes, expected at most 65536")]

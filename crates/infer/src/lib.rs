@@ -2,7 +2,8 @@
 //! changed.
 //!
 //! This page describes [`Network`], whose activations have static scales. [`DynamicNetwork`] scales
-//! activations by each batch of images and documents its own rules.
+//! activations by each batch of images, and [`GivenNetwork`] runs a network that another program quantized by that
+//! program's arithmetic; both document their own rules.
 //!
 //! # Computation
 //!
@@ -64,6 +65,8 @@ mod conv;
 mod dynamic;
 mod error;
 mod frame;
+mod given;
+mod given_tables;
 mod kernel;
 mod network;
 mod requantize;
@@ -77,6 +80,7 @@ pub use baseline::Baseline;
 pub use block_baseline::{BlockBaseline, BlockTrial};
 pub use dynamic::{DYNAMIC_EVALUATOR, DynamicNetwork};
 pub use error::InferError;
+pub use given::GivenNetwork;
 pub use kernel::kernel_forms;
 pub use network::{EVALUATOR, Inputs, Network};
 pub use single_change::Effect;

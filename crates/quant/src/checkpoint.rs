@@ -10,21 +10,24 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    ActivationScale, Activations, FloatTensor, InvalidLevelsPerUnit, InvalidTensor, LevelsPerUnit,
-    Parameters, Provenance, QuantTensor, ValueError, WeightScale, check_values,
+    ActivationScale, Activations, FloatTensor, GivenActivations, GivenPoint, GivenScale,
+    InvalidLevelsPerUnit, InvalidTensor, LevelsPerUnit, Parameters, Provenance, QuantTensor, Rule,
+    ValueError, WeightScale, check_values,
 };
 
 /// Newest version of the checkpoint format that this crate reads. It writes the oldest that can hold a
 /// checkpoint: 1; 2 when layers are listed; 3 when output channels have scales of their own or activations have
 /// dynamic ranges; 4 when the model names its variant, the provenance says how the source was read, or a listed layer
-/// is one that version 2 had not ([`Layer`]).
-pub const CHECKPOINT_VERSION: u32 = 4;
+/// is one that version 2 had not ([`Layer`]); 5 when another program quantized the network ([`Activations::Given`]).
+pub const CHECKPOINT_VERSION: u32 = 5;
 
 const FIRST_VERSION: u32 = 1;
 
 const VERSION_WITH_LAYERS: u32 = 2;
 
 const VERSION_WITH_SCALES: u32 = 3;
+
+const VERSION_WITH_VARIANTS: u32 = 4;
 
 /// The one metadata key; a single key keeps the file's bytes a function of its content.
 const METADATA_KEY: &str = "zerospace";
@@ -91,6 +94,14 @@ pub enum InvalidCheckpoint {
         /// The reason why none may be named.
         expected: &'static str,
     },
+    /// A given quantization with a value that it cannot have.
+    #[error("given.{field} is {found}")]
+    Given {
+        /// Field of the quantization.
+        field: String,
+        /// Its value, and what was expected.
+        found: String,
+    },
 }
 
 /// Reason why a checkpoint file cannot be read or written.
@@ -136,9 +147,13 @@ enum CheckpointErrorKind {
     TensorTwice { tensor: String },
     #[error("tensor {tensor} has type {found:?}, expected {expected:?}")]
     WrongType { tensor: String, found: Dtype, expected: Dtype },
-    #[error("metadata has both or neither of `activations` and `dynamic_activations`, expected one of them")]
+    #[error(
+        "metadata has several or none of `activations`, `dynamic_activations` and `given`, expected one of them"
+    )]
     StaticOrDynamic,
-    #[error("weight tensor {name} has both or neither of `scale` and `scales`, expected one of them")]
+    #[error(
+        "weight tensor {name} has several or none of `scale`, `scales` and `given`, expected one of them"
+    )]
     ScaleOrScales { name: String },
     #[error("scale of {name} is {error}")]
     Scale { name: String, error: InvalidLevelsPerUnit },
@@ -166,6 +181,8 @@ struct Metadata {
     activations: Option<BTreeMap<String, ActivationEntry>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     dynamic_activations: Option<DynamicActivations>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    given: Option<GivenEntry>,
     provenance: Provenance,
 }
 
@@ -173,6 +190,35 @@ struct Metadata {
 #[serde(deny_unknown_fields)]
 struct DynamicActivations {
     batch: NonZeroU32,
+}
+
+/// A [`GivenActivations`] whose biases are tensors of type I32.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GivenEntry {
+    rule: Rule,
+    points: Vec<Option<GivenPoint>>,
+    biases: Vec<String>,
+}
+
+impl GivenEntry {
+    fn of(given: &GivenActivations) -> Self {
+        let GivenActivations { rule, points, biases } = given;
+        Self { rule: *rule, points: points.clone(), biases: biases.keys().cloned().collect() }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GivenWeights {
+    units_per_level: Vec<f32>,
+    unsigned: bool,
+}
+
+impl GivenWeights {
+    fn of(scale: &GivenScale) -> Self {
+        Self { units_per_level: scale.units_per_level().to_vec(), unsigned: scale.is_unsigned() }
+    }
 }
 
 /// An [`ActivationScale`] whose number is not checked yet: the error names its node.
@@ -191,21 +237,32 @@ struct WeightEntry {
     scale: Option<f32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     scales: Option<Vec<f32>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    given: Option<GivenWeights>,
 }
 
 impl WeightEntry {
     fn of(tensor: &QuantTensor) -> Self {
-        let (scale, scales) = match tensor.scale() {
-            WeightScale::Tensor(scale) => (Some(scale.get()), None),
-            WeightScale::Channels(scales) => (None, Some(scales.iter().map(|scale| scale.get()).collect())),
-        };
-        Self { name: tensor.name().into(), scale, scales }
+        let mut entry = Self { name: tensor.name().into(), scale: None, scales: None, given: None };
+        match tensor.scale() {
+            WeightScale::Tensor(scale) => entry.scale = Some(scale.get()),
+            WeightScale::Channels(scales) => {
+                entry.scales = Some(scales.iter().map(|scale| scale.get()).collect());
+            }
+            WeightScale::Given(scale) => entry.given = Some(GivenWeights::of(scale)),
+        }
+        entry
     }
 
     fn weight_scale(&self) -> Result<WeightScale, CheckpointErrorKind> {
-        match (self.scale, &self.scales) {
-            (Some(scale), None) => Ok(WeightScale::Tensor(levels_per_unit(&self.name, scale)?)),
-            (None, Some(scales)) => {
+        match (self.scale, &self.scales, &self.given) {
+            (Some(scale), None, None) => Ok(WeightScale::Tensor(levels_per_unit(&self.name, scale)?)),
+            (None, None, Some(given)) => {
+                let scale = GivenScale::new(given.units_per_level.clone(), given.unsigned);
+                let error = |error| CheckpointErrorKind::Scale { name: self.name.clone(), error };
+                Ok(WeightScale::Given(scale.map_err(error)?))
+            }
+            (None, Some(scales), None) => {
                 let scales = scales.iter().map(|&scale| levels_per_unit(&self.name, scale));
                 Ok(WeightScale::Channels(scales.collect::<Result<_, _>>()?))
             }
@@ -216,7 +273,8 @@ impl WeightEntry {
 
 impl Checkpoint {
     /// Checks the values of a network: parameters are finite; running variances are not negative; means and deviations
-    /// are one for each channel of the images; the model names no variant that its image size implies.
+    /// are one for each channel of the images; the model names no variant that its image size implies; a given
+    /// quantization has levels for each place and weights of given scales.
     ///
     /// The executors check that tensors and scales are those of the network's graph.
     ///
@@ -226,6 +284,7 @@ impl Checkpoint {
         check_values(&contents.parameters)?;
         contents.preprocessing.check_channels(contents.model.input[0])?;
         check_variant(&contents.model, &contents.layers)?;
+        check_given(&contents)?;
         Ok(Self { contents })
     }
 
@@ -252,21 +311,31 @@ impl Checkpoint {
         match &self.activations {
             Activations::Static(scales) => json(to_json(scales)),
             Activations::Dynamic { batch } => json(to_json(&DynamicActivations { batch: *batch })),
+            Activations::Given(given) => json(to_json(&GivenEntry::of(given))),
         }
         for tensor in &self.weights {
             match tensor.scale() {
                 WeightScale::Tensor(scale) => json(to_json(&(tensor.name(), tensor.shape(), scale))),
                 WeightScale::Channels(scales) => json(to_json(&(tensor.name(), tensor.shape(), scales))),
+                WeightScale::Given(scale) => {
+                    json(to_json(&(tensor.name(), tensor.shape(), GivenWeights::of(scale))));
+                }
             }
         }
         for (name, tensor) in &self.parameters {
             json(to_json(&(name, tensor.shape())));
+        }
+        for (name, values) in self.given_biases() {
+            json(to_json(&(name, [values.len()])));
         }
         for tensor in &self.weights {
             hash.update(as_bytes(tensor.values()));
         }
         for tensor in self.parameters.values() {
             hash.update(le_bytes(tensor.values()));
+        }
+        for (_, values) in self.given_biases() {
+            hash.update(le_integers(values));
         }
         durable::hex(&hash.finalize())
     }
@@ -307,12 +376,26 @@ impl Checkpoint {
         header.metadata().as_ref().is_some_and(|entries| entries.contains_key(METADATA_KEY))
     }
 
+    /// Integer biases with their names; empty unless the quantization is given.
+    fn given_biases(&self) -> impl Iterator<Item = (&String, &Vec<i32>)> {
+        let given = match &self.activations {
+            Activations::Given(given) => Some(given),
+            Activations::Static(_) | Activations::Dynamic { .. } => None,
+        };
+        given.into_iter().flat_map(|given| &given.biases)
+    }
+
     /// The oldest version that can hold this network.
     fn version(&self) -> u32 {
         let per_channel = self.weights.iter().any(|w| matches!(w.scale(), WeightScale::Channels(_)));
         let dynamic = self.activations.scales().is_none();
-        if self.model.variant.is_some() || !self.provenance.reading.is_empty() || has_newer(&self.layers) {
+        if matches!(self.activations, Activations::Given(_)) {
             CHECKPOINT_VERSION
+        } else if self.model.variant.is_some()
+            || !self.provenance.reading.is_empty()
+            || has_newer(&self.layers)
+        {
+            VERSION_WITH_VARIANTS
         } else if per_channel || dynamic {
             VERSION_WITH_SCALES
         } else if !self.layers.is_empty() {
@@ -333,20 +416,29 @@ impl Checkpoint {
             parameters: self.parameters.keys().cloned().collect(),
             activations: self.activations.scales().map(activation_entries),
             dynamic_activations: match self.activations {
-                Activations::Static(_) => None,
+                Activations::Static(_) | Activations::Given(_) => None,
                 Activations::Dynamic { batch } => Some(DynamicActivations { batch }),
+            },
+            given: match &self.activations {
+                Activations::Given(given) => Some(GivenEntry::of(given)),
+                Activations::Static(_) | Activations::Dynamic { .. } => None,
             },
             provenance: self.provenance.clone(),
         };
         let floats: Vec<(&String, &FloatTensor, Vec<u8>)> =
             self.parameters.iter().map(|(name, t)| (name, t, le_bytes(t.values()))).collect();
         let levels: Vec<Vec<u8>> = self.weights.iter().map(|w| as_bytes(w.values())).collect();
+        let biases: Vec<(&String, usize, Vec<u8>)> =
+            self.given_biases().map(|(name, values)| (name, values.len(), le_integers(values))).collect();
         let mut views = Vec::new();
         for (w, bytes) in self.weights.iter().zip(&levels) {
             views.push((w.name(), TensorView::new(Dtype::I8, w.shape().to_vec(), bytes)?));
         }
         for (name, tensor, bytes) in &floats {
             views.push((name.as_str(), TensorView::new(Dtype::F32, tensor.shape().to_vec(), bytes)?));
+        }
+        for (name, count, bytes) in &biases {
+            views.push((name.as_str(), TensorView::new(Dtype::I32, vec![*count], bytes)?));
         }
         let entry = HashMap::from([(METADATA_KEY.to_string(), serde_json::to_string(&metadata)?)]);
         Ok(safetensors::serialize(views, Some(entry))?)
@@ -368,9 +460,10 @@ impl Checkpoint {
         let file = SafeTensors::deserialize(bytes)?;
 
         // Each at most once, so that what is read takes no more memory than the file.
+        let biases = metadata.given.iter().flat_map(|given| &given.biases);
         let names: [Vec<&str>; 2] = [
             metadata.weights.iter().map(|entry| entry.name.as_str()).collect(),
-            metadata.parameters.iter().map(String::as_str).collect(),
+            metadata.parameters.iter().chain(biases).map(String::as_str).collect(),
         ];
         for names in &names {
             let mut seen = BTreeSet::new();
@@ -404,10 +497,25 @@ impl Checkpoint {
         if let Some(name) = file.names().into_iter().find(|name| !named.contains(name)) {
             return Err(Kind::UnexpectedTensor { tensor: name.into() });
         }
-        let activations = match (metadata.activations, metadata.dynamic_activations) {
-            (Some(entries), None) => Activations::Static(activation_scales(entries)?),
-            (None, Some(DynamicActivations { batch })) => Activations::Dynamic { batch },
-            (Some(_), Some(_)) | (None, None) => return Err(Kind::StaticOrDynamic),
+        let activations = match (metadata.activations, metadata.dynamic_activations, metadata.given) {
+            (Some(entries), None, None) => Activations::Static(activation_scales(entries)?),
+            (None, Some(DynamicActivations { batch }), None) => Activations::Dynamic { batch },
+            (None, None, Some(GivenEntry { rule, points, biases })) => {
+                let mut found = BTreeMap::new();
+                for name in biases {
+                    let view = tensor(&name, Dtype::I32)?;
+                    let values = view.data().as_chunks().0.iter().map(|chunk| i32::from_le_bytes(*chunk));
+                    let values: Vec<i32> = values.collect();
+                    if view.shape() != [values.len()] {
+                        let found = format!("{:?}, expected one dimension", view.shape());
+                        let field = format!("biases: shape of {name}");
+                        return Err(InvalidCheckpoint::Given { field, found }.into());
+                    }
+                    found.insert(name, values);
+                }
+                Activations::Given(GivenActivations { rule, points, biases: found })
+            }
+            _ => return Err(Kind::StaticOrDynamic),
         };
         let checkpoint = Self::new(Contents {
             model: metadata.model,
@@ -540,6 +648,35 @@ fn float(bytes: &[u8]) -> Option<CheckpointErrorKind> {
     Some(CheckpointErrorKind::Float { what, options })
 }
 
+/// Checks that a given quantization has levels for each place, and that the weights' scales are given with it and only
+/// with it.
+fn check_given(contents: &Contents) -> Result<(), InvalidCheckpoint> {
+    let wrong = |field: &str, found: String| Err(InvalidCheckpoint::Given { field: field.into(), found });
+    let is_given = matches!(contents.activations, Activations::Given(_));
+    let other = contents.weights.iter().find(|w| matches!(w.scale(), WeightScale::Given(_)) != is_given);
+    if let Some(other) = other {
+        let found = if is_given { "absent, expected it with `given`" } else { "present without `given`" };
+        return wrong(&format!("weights: scale of {}", other.name()), found.into());
+    }
+    let Activations::Given(GivenActivations { points, .. }) = &contents.activations else { return Ok(()) };
+    let places = contents.layers.len() + 1;
+    if points.len() != places {
+        return wrong("points", format!("a list of {}, expected {places}, one for each place", points.len()));
+    }
+    for (place, point) in points.iter().enumerate() {
+        match point {
+            Some(point) => {
+                if let Some(defect) = point.defect() {
+                    return wrong(&format!("points[{place}]"), defect);
+                }
+            }
+            None if place > 0 && place + 1 == places => {}
+            None => return wrong(&format!("points[{place}]"), "null, expected levels".into()),
+        }
+    }
+    Ok(())
+}
+
 fn check_variant(model: &ModelSpec, layers: &[Layer]) -> Result<(), InvalidCheckpoint> {
     let Some(variant) = model.variant else { return Ok(()) };
     let expected = if !layers.is_empty() {
@@ -558,6 +695,10 @@ fn to_json(value: &impl Serialize) -> String {
 
 pub(crate) fn as_bytes(values: &[i8]) -> Vec<u8> {
     values.iter().map(|&v| v as u8).collect()
+}
+
+fn le_integers(values: &[i32]) -> Vec<u8> {
+    values.iter().flat_map(|v| v.to_le_bytes()).collect()
 }
 
 pub(crate) fn le_bytes(values: &[f32]) -> Vec<u8> {

@@ -3,7 +3,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{FloatTensor, LevelsPerUnit};
+use crate::{FloatTensor, GivenActivations, GivenScale, LevelsPerUnit};
 
 /// Largest magnitude of a clean quantized value; only faults make -128.
 pub const MAX_LEVEL: i8 = 127;
@@ -73,6 +73,8 @@ pub enum WeightScale {
     Tensor(LevelsPerUnit),
     /// One scale for each output channel (the first dimension), 127 / max|w| of the channel.
     Channels(Vec<LevelsPerUnit>),
+    /// The scale or scales that the file of a quantized network gives; its bytes may be any.
+    Given(GivenScale),
 }
 
 impl WeightScale {
@@ -84,6 +86,10 @@ impl WeightScale {
         match self {
             Self::Tensor(scale) => *scale,
             Self::Channels(scales) => scales[channel],
+            Self::Given(given) => match given.levels_per_unit() {
+                [scale] => *scale,
+                scales => scales[channel],
+            },
         }
     }
 
@@ -92,11 +98,13 @@ impl WeightScale {
         match self {
             Self::Tensor(scale) => std::slice::from_ref(scale),
             Self::Channels(scales) => scales,
+            Self::Given(given) => given.levels_per_unit(),
         }
     }
 }
 
-/// An int8 tensor with its scale: the real value is `value / scale`. Values lie in -127..=127.
+/// An int8 tensor with its scale: the real value is `value / scale`. Values lie in -127..=127, those of a given scale in
+/// -128..=127 ([`GivenScale`]).
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuantTensor {
     name: String,
@@ -111,7 +119,7 @@ impl QuantTensor {
     ///
     /// # Errors
     /// The number of values is not the product of the shape, the scales are not one for each output channel, or a value
-    /// is -128.
+    /// is -128 and the scale is not given.
     pub fn new(
         name: String,
         shape: Vec<usize>,
@@ -122,10 +130,17 @@ impl QuantTensor {
         if values.len() != expected {
             return Err(InvalidTensor::ValueCount { name, found: values.len(), expected });
         }
-        if let WeightScale::Channels(scales) = &scale
-            && shape.first() != Some(&scales.len())
-        {
-            return Err(InvalidTensor::ScaleCount { name, found: scales.len(), shape });
+        let scales = scale.values().len();
+        let is_whole = match &scale {
+            WeightScale::Tensor(_) => true,
+            WeightScale::Channels(_) => false,
+            WeightScale::Given(_) => scales == 1,
+        };
+        if !is_whole && shape.first() != Some(&scales) {
+            return Err(InvalidTensor::ScaleCount { name, found: scales, shape });
+        }
+        if let WeightScale::Given(_) = scale {
+            return Ok(Self { name, shape, values, scale });
         }
         match values.iter().position(|&value| value == i8::MIN) {
             Some(index) => Err(InvalidTensor::OutOfRange { tensor: name, index }),
@@ -151,7 +166,7 @@ impl QuantTensor {
         &self.shape
     }
 
-    /// Elements in row-major order, in -127..=127.
+    /// Elements in row-major order, as stored.
     pub fn values(&self) -> &[i8] {
         &self.values
     }
@@ -198,14 +213,20 @@ impl QuantTensor {
         Self { name: name.into(), shape: tensor.shape().to_vec(), values, scale }
     }
 
-    /// The real values, `q / scale`.
+    /// The real values, `q / scale`, or of a given scale `level * units per level`.
     pub fn dequantize(&self) -> FloatTensor {
         FloatTensor::new(self.shape.clone(), real_values(&self.values, &self.scale))
     }
 }
 
-/// The real values of a tensor's values, `q / scale`.
+/// The real values of a tensor's values.
 pub(crate) fn real_values(values: &[i8], scale: &WeightScale) -> Vec<f32> {
+    if let WeightScale::Given(given) = scale {
+        let units = given.units_per_level();
+        let size = (values.len() / units.len().max(1)).max(1);
+        let real = |(index, &q): (usize, &i8)| f32::from(given.level(q)) * units[index / size];
+        return values.iter().enumerate().map(real).collect();
+    }
     values.iter().zip(each(scale, values.len())).map(|(&q, scale)| f32::from(q) / scale).collect()
 }
 
@@ -275,6 +296,8 @@ pub enum Activations {
         /// Images in a batch; the last may be smaller.
         batch: NonZeroU32,
     },
+    /// From the file of a network that another program quantized.
+    Given(GivenActivations),
 }
 
 impl Activations {
@@ -282,7 +305,7 @@ impl Activations {
     pub fn scales(&self) -> Option<&BTreeMap<String, ActivationScale>> {
         match self {
             Self::Static(scales) => Some(scales),
-            Self::Dynamic { .. } => None,
+            Self::Dynamic { .. } | Self::Given(_) => None,
         }
     }
 
@@ -290,7 +313,7 @@ impl Activations {
     pub fn scales_mut(&mut self) -> Option<&mut BTreeMap<String, ActivationScale>> {
         match self {
             Self::Static(scales) => Some(scales),
-            Self::Dynamic { .. } => None,
+            Self::Dynamic { .. } | Self::Given(_) => None,
         }
     }
 }

@@ -12,7 +12,8 @@
 //!
 //! **Activations** are quantized with scales fixed at calibration: values that cannot be negative to
 //! u8 (0..=255), others to i8 (-127..=127), see [`ActivationScale`]. Or each batch of images gives them, as in
-//! the paper ([`Activations::Dynamic`]).
+//! the paper ([`Activations::Dynamic`]). A network that another program quantized keeps that program's scales, zero
+//! points, biases and arithmetic ([`Activations::Given`]).
 //!
 //! **Empty filters** have batch norms with dangerous gains; [`Contents::fold_empty_filters`] takes the danger away.
 //!
@@ -23,6 +24,7 @@
 mod checkpoint;
 mod empty_filters;
 mod float;
+mod given;
 mod int8;
 mod levels_per_unit;
 mod provenance;
@@ -32,6 +34,7 @@ mod values;
 pub use checkpoint::{CHECKPOINT_VERSION, Checkpoint, CheckpointError, Contents, InvalidCheckpoint};
 pub use empty_filters::AmplifiedFilter;
 pub use float::{FloatTensor, Parameters};
+pub use given::{GivenActivations, GivenPoint, GivenScale, Rule};
 pub use int8::{
     ActivationScale, Activations, InvalidTensor, MAX_LEVEL, QuantError, QuantTensor, WeightScale,
 };

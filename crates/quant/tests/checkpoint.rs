@@ -201,11 +201,11 @@ fn listed_layers_are_part_of_the_network() {
     let message = edited(r#"{"clipped_relu":"#, r#"{"hard_swish":"#);
     assert!(message.starts_with("layer clip has the operation `hard_swish`, which"), "{message}");
     let newer = with_metadata(&listed(), |text| {
-        text.replace("global_avg_pool", "hard_swish").replace(r#""version":2"#, r#""version":5"#)
+        text.replace("global_avg_pool", "hard_swish").replace(r#""version":2"#, r#""version":6"#)
     });
     assert_eq!(
         refusal(&newer),
-        format!("format version 5, newest known is 4: a newer zerospace reads the file; {unknown}")
+        format!("format version 6, newest known is 5: a newer zerospace reads the file; {unknown}")
     );
     let message = edited(r#""groups":1"#, r#""groups":1,"offset":2"#);
     assert!(message.starts_with("metadata: unknown field `offset`"), "{message}");
@@ -298,7 +298,7 @@ fn scales_of_channels_are_part_of_the_network() {
         };
         assert_eq!(
             retold(&channels, from, both),
-            "weight tensor a.fc.weight has both or neither of `scale` and `scales`, expected one of them"
+            "weight tensor a.fc.weight has several or none of `scale`, `scales` and `given`, expected one of them"
         );
     }
 }
@@ -312,8 +312,8 @@ fn dynamic_ranges_and_their_batch_are_part_of_the_network() {
         (r#""version":3"#, r#""version":1"#, "version is 1, expected 3, the oldest that can hold what the"),
         (r#""batch":100"#, r#""batch":101"#, "content hash is "),
         (r#""batch":100"#, r#""batch":0"#, "metadata: invalid value: integer `0`, expected a nonzero u32"),
-        (whole, "", "metadata has both or neither of `activations` and `dynamic_activations`"),
-        (whole, r#""activations":{},"dynamic_activations":{"batch":100},"#, "metadata has both or neither"),
+        (whole, "", "metadata has several or none of `activations`, `dynamic_activations` and `given`"),
+        (whole, r#""activations":{},"dynamic_activations":{"batch":100},"#, "metadata has several or none"),
     ] {
         let message_found = retold(&dynamic(100), from, to);
         assert!(message_found.starts_with(message), "{message_found}");
@@ -353,7 +353,7 @@ fn the_digest_covers_what_is_computed_and_not_where_it_came_from() {
 #[test]
 fn edited_metadata_is_refused() {
     for (from, to, message) in [
-        (r#""version":1"#, r#""version":5"#, "format version 5, newest known is 4"),
+        (r#""version":1"#, r#""version":6"#, "format version 6, newest known is 5"),
         (r#""signed":true"#, r#""signed":1"#, "metadata: invalid type: integer `1`, expected a boolean"),
         (r#""model":"#, r#""modle":"#, "metadata: unknown field `modle`"),
         ("a.fc.bias", "b", "tensor b is named in the metadata and missing from the file"),

@@ -5,7 +5,7 @@ use clap::Args;
 use data::{DataError, ImageSet};
 use ecc::Constraint;
 use graph::{Preprocessing, Variant};
-use zoo::OnnxModel;
+use zoo::{OnnxModel, QuantizedOnnx};
 
 use crate::terminal::exit::Outcome;
 use crate::terminal::machine::Machine;
@@ -16,8 +16,8 @@ use crate::terminal::quantization::{RoundingOptions, Within};
 use crate::terminal::signals;
 use harness::network_text;
 use harness::{
-    Cut, DEFAULT_SIDE, Failure, FloatFile, FloatNetwork, Ranges, agreeing, check_fit, has_image_files,
-    int8_top1, observed, violations,
+    Cut, DEFAULT_SIDE, Failure, FloatFile, FloatNetwork, Ranges, agreeing, check_fit, given_checkpoint,
+    has_image_files, int8_predict, int8_top1, observed, violations,
 };
 
 /// Default number of classes of a network for images without labels: ImageNet's.
@@ -48,6 +48,10 @@ Gemm without transB, are transposed to (output, input). The command prints the c
 the checkpoint keeps them. The model's arithmetic on the image is combined with --mean and --std; a model that takes
 bytes ignores these two.
 
+An ONNX model that is already quantized (QDQ or QOperator, for example by onnxruntime.quantization) keeps its weights, scales,
+zero points and biases, and is run by the rule `ort`: the arithmetic of ONNX Runtime with session.x64quantprecision=1,
+bit for bit. Nothing is calibrated.
+
 A name of torchvision means torchvision's layers at any image size; at 32 x 32 pixels its stem leaves little of an image.
 Networks for CIFAR usually have another stem: --variant cifar, a first convolution of 3x3 with stride 1 and no max pool
 (cifar-maxpool: with the max pool). The command prints and stores the variant.
@@ -58,6 +62,7 @@ torchvision's pretrained inception_v3 expects --mean 0.5,0.5,0.5 --std 0.5,0.5,0
 Examples:
   zerospace quantize resnet20.th --arch resnet20 --set cifar10 -o resnet20.safetensors
   zerospace quantize mobilenet.onnx --set cifar10 -o mobilenet.safetensors
+  zerospace quantize mobilenet-int8.onnx --set cifar10 -o mobilenet-int8.safetensors
   zerospace quantize resnet20.th --arch resnet20 --set cifar10 --throttle -o throttled.safetensors
   zerospace quantize resnet20.th --arch resnet20 --set cifar10 --throttle=in-place-msb-48-24 --scale least-error -o five-bit.safetensors
   zerospace quantize resnet18-f37072fd.pth --arch resnet18 --set imagenet --images 5000 -o resnet18.safetensors
@@ -148,6 +153,13 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         let message = format!("--side is {side}, but images of {set} have a size of their own");
         return Err(Failure::Input(anyhow!(message)));
     }
+    if arguments.architecture.is_none()
+        && let Some(quantized) =
+            zoo::read_quantized_onnx(&arguments.checkpoint, arguments.onnx_output.as_deref())
+                .map_err(Failure::input)?
+    {
+        return already_quantized(arguments, quantized);
+    }
     let onnx = match arguments.architecture {
         Some(_) => None,
         None => Some(read_onnx(arguments).map_err(Failure::Input)?),
@@ -230,6 +242,53 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         warning.map_or(String::new(), |warning| warning + "\n"),
         arguments.output.display()
     ));
+    Ok(Outcome::Done)
+}
+
+/// Stores a network that another program quantized, and measures its accuracy.
+fn already_quantized(arguments: &Arguments, quantized: QuantizedOnnx) -> Result<Outcome, Failure> {
+    arguments.rounding.check_given().map_err(Failure::Input)?;
+    if arguments.throttle.is_some() {
+        let message = "--throttle is given, but the network is already quantized and keeps its own weights";
+        return Err(Failure::Input(anyhow!(message)));
+    }
+    let (set, observer) = (&arguments.set, Terminal::default());
+    let rule = quantized.activations.rule.id();
+    let [channels, own_side, _] = quantized.model.input;
+    let cut = Cut { side: arguments.side.map_or(own_side, usize::from), grey: channels == 1 };
+    let images = arguments.images.map(|n| n as usize);
+    let test = arguments.machine.data().images(set, "test", images, cut, &observer)?.set;
+    check_fit(&quantized.model, &test).map_err(Failure::Input)?;
+    let preprocessing = preprocessing(arguments, test.shape().channels).map_err(Failure::Input)?;
+    let checkpoint =
+        given_checkpoint(&arguments.checkpoint, quantized, &preprocessing).map_err(Failure::Input)?;
+    let reading = &checkpoint.provenance.reading;
+    let (model, layers) = (&checkpoint.model, &checkpoint.layers);
+    let description = network_text::description(model, layers, reading, &preprocessing, set);
+    output::data(&description.join("\n"));
+    output::data(&format!("already quantized; rule {rule}; nothing is calibrated"));
+    progress_line("int8 network ...");
+    let predictions = observed(&test, &observer, || int8_predict(&checkpoint, &test, &observer));
+    let predictions = predictions.map_err(Failure::Input)?;
+    signals::last(|| checkpoint.save(&arguments.output)).map_err(Failure::machine)?;
+    let mut lines = Vec::new();
+    if test.is_labelled() {
+        let correct = agreeing(&predictions, &test);
+        let row =
+            [correct.to_string(), test.len().to_string(), format!("{:.2}", percent(correct, test.len()))];
+        lines.push(markdown(&[">correct", ">images", ">top-1 %"], &[row.to_vec()]));
+        lines.extend(network_text::at_chance(correct, &test, model, &preprocessing));
+    }
+    let total: usize = checkpoint.weights.iter().map(|w| w.values().len()).sum();
+    let outside = violations(&checkpoint.weights, &Constraint::WOT);
+    lines.push(format!(
+        "the memory holds the file's own {total} weights; {outside} of them ({:.3} %) lie outside the range of \
+         in-place-64-57: {}",
+        percent(outside, total),
+        Constraint::WOT
+    ));
+    lines.push(arguments.output.display().to_string());
+    output::data(&format!("\n{}", lines.join("\n")));
     Ok(Outcome::Done)
 }
 

@@ -1,5 +1,6 @@
 use campaign::{PlanError, UnstorableNetwork};
 use data::DataError;
+use ecc::Constraint;
 use harness::{Failure, ForeignFaultFree, MissingSet};
 use records::StoreError;
 use signal_hook::consts::SIGINT;
@@ -41,7 +42,16 @@ pub(crate) fn explained(failure: &Failure) -> String {
     if let Some(PlanError::Unstorable { protection, reason: UnstorableNetwork::Violation(_), .. }) =
         failure.error().downcast_ref()
     {
-        return format!("{failure} (throttle the checkpoint: `zerospace quantize --throttle={protection}`)");
+        let any: Vec<String> = ecc::all()
+            .into_iter()
+            .filter(|protection| protection.constraint() == Constraint::NONE)
+            .map(|protection| protection.id().to_string())
+            .collect();
+        return format!(
+            "{failure} (throttle the checkpoint: `zerospace quantize --throttle={protection}`; a network that was already \
+             quantized keeps its weights, and can have the protections that store any weights: {})",
+            any.join(", ")
+        );
     }
     if failure.error().is::<ForeignFaultFree>() {
         return format!("{failure}: remove the file and use `zerospace report RUN --fault-free EXPERIMENT`");

@@ -59,6 +59,22 @@ impl RoundingOptions {
         }
     }
 
+    /// Refuses every choice for a network that is already quantized.
+    pub(crate) fn check_given(self) -> anyhow::Result<()> {
+        let chosen = [
+            ("--per-channel", self.per_channel),
+            ("--scale", matches!(self.scale, ScaleRule::LeastError)),
+            ("--activations", matches!(self.activations, Activations::Dynamic)),
+            ("--batch", self.batch.is_some()),
+        ];
+        match chosen.into_iter().find(|(_, is_chosen)| *is_chosen) {
+            None => Ok(()),
+            Some((option, _)) => Err(anyhow!(
+                "{option} is given, but the network is already quantized and keeps its own levels"
+            )),
+        }
+    }
+
     /// The rule of rounding.
     pub(crate) fn rule(self) -> Rounding {
         let scale = match self.scale {

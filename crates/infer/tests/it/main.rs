@@ -8,6 +8,7 @@ mod errors;
 mod exactness;
 mod listed;
 mod oracle;
+mod quantized;
 mod random;
 mod reference;
 #[path = "../../../zoo/tests/it/seeded.rs"]

@@ -4,7 +4,7 @@
 //! attributes of each operator. [`tensor`] turns initializers into values, and [`fold`] computes nodes of
 //! constants. [`convert`] walks the nodes in file order, which ONNX requires to be an order of execution;
 //! [`layer`], [`window`] and [`reshape`] convert the nodes. [`place`] keeps ONNX's view of a value.
-//! [`attribute`] reads attributes and [`border`] padding.
+//! [`attribute`] reads attributes and [`border`] padding. [`quantized`] reads networks that another program quantized.
 
 use std::path::Path;
 
@@ -23,12 +23,15 @@ mod layer;
 mod message;
 mod operators;
 mod place;
+mod quantized;
 mod reshape;
 mod scalar;
 mod tensor;
 #[cfg(test)]
 mod tests;
 mod window;
+
+pub use quantized::{QuantizedOnnx, read_quantized_onnx};
 
 /// Oldest supported operator set: the first that broadcasts constants as numpy does.
 const OLDEST_OPSET: i64 = 7;
