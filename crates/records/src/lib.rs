@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! manifest.json      the plan: cells, trials a cell, trials a unit; and the environment of the first start
-//! parts/             one file for each finished unit: <cell id>-<first trial>.jsonl
+//! parts/             one file for each finished unit: <cell id>-<first trial>.jsonl, or .jsonl.gz in large runs
 //! begun/             the first trials of unfinished units, under the same names
 //! canary/            one trial of each network, which every process computes and compares
 //! determinism.json   whether evaluators of the user's own gave equal outputs for equal trials

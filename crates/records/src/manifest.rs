@@ -11,7 +11,10 @@ use crate::RunArguments;
 use crate::grid::GridManifest;
 
 /// Newest version of `manifest.json`; a manifest has the oldest version that can hold it ([`Manifest::oldest_version`]).
-const MANIFEST_VERSION: u32 = 7;
+const MANIFEST_VERSION: u32 = GRIDS_VERSION;
+
+/// The version that has grids and compressed parts.
+const GRIDS_VERSION: u32 = 7;
 
 /// Most units of a plan, each of which is a file: 2^20.
 pub const MAX_UNITS: u64 = 1 << 20;
@@ -251,7 +254,7 @@ impl Manifest {
     /// compressed parts.
     fn version_of_cells(&self) -> u32 {
         if self.compressed_parts || self.cells.len() > MOST_LISTED {
-            return 7;
+            return GRIDS_VERSION;
         }
         match (self.images_per_trial(), self.metrics()) {
             (Some(_), _) => 5,
@@ -286,7 +289,7 @@ impl Manifest {
         if manifest_version > MANIFEST_VERSION {
             return Err(format!("manifest version {manifest_version}, newest known is {MANIFEST_VERSION}"));
         }
-        if manifest_version == MANIFEST_VERSION {
+        if manifest_version == GRIDS_VERSION {
             let grids: GridManifest = serde_json::from_str(text).map_err(|e| e.to_string())?;
             let manifest = grids.expanded()?;
             return manifest.check_sizes().map(|()| manifest);
@@ -298,7 +301,7 @@ impl Manifest {
     /// The bytes of `manifest.json`.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut text = match self.manifest_version {
-            MANIFEST_VERSION => serde_json::to_string_pretty(&GridManifest::of(self)),
+            GRIDS_VERSION => serde_json::to_string_pretty(&GridManifest::of(self)),
             _ => serde_json::to_string_pretty(self),
         }
         .expect("plain data serializes");

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::Unit;
 use crate::lines::{Footer, closed, json_line};
 
-/// Version of the part format. Scores and blocks of images need no other: only manifests of versions 4 and 5 plan them.
+/// Version of the part format. Scores and blocks of images need no other: only manifests of version 4 and later plan them.
 const PART_VERSION: u32 = 1;
 
 /// A finished unit.

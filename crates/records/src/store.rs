@@ -246,7 +246,7 @@ impl Store {
         let path = self.begun_path(&part.unit());
         let folder = self.root.join(BEGUN);
         durable::create_folder(&folder).map_err(at(&folder))?;
-        durable::write(&path, &part.to_bytes()).map_err(at(&path))
+        durable::write(&path, &packed(&path, &part.to_bytes())).map_err(at(&path))
     }
 
     /// Stores a part under a name, unless an equal one exists.

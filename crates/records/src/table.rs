@@ -517,6 +517,7 @@ pub fn write_trials(rows: &[TrialRow]) -> Result<Vec<u8>, TableError> {
     };
     write_table(Vec::new(), &form, rows.iter().cloned().map(Ok))
 }
+
 /// Rows read at a time, so that memory follows what a file holds and not what it claims.
 const BATCH_ROWS: usize = 1024;
 

@@ -129,6 +129,15 @@ fn large_runs_have_compressed_parts_and_the_same_table() {
     let store = Store::create(folder.path(), compressed).unwrap();
     complete(&store);
     assert_eq!(merged(&store), expected);
+    // The first trials of an unfinished unit are read back too.
+    let begun_folder = tempfile::tempdir().unwrap();
+    let begun = Store::create(begun_folder.path(), store.manifest().clone()).unwrap();
+    let whole = begun.manifest().units()[0];
+    let first = part(&cells[0], &Unit { count: 3, ..whole });
+    begun.keep(&first).unwrap();
+    let scan = begun.scan().unwrap();
+    assert_eq!((scan.begun.get(&whole), scan.rejected.len()), (Some(&first), 0));
+
     // A reopened run still knows, and a second computation of a unit is compared with the first.
     let store = Store::open(folder.path()).unwrap();
     let unit = store.manifest().units()[0];
