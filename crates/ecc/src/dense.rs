@@ -69,7 +69,7 @@ impl<'c> Dense<'c> {
         let mut counts = StatusCounts::default();
         let mut read = |block: usize| counts += read_words(protection, image, block, &mut [0; BLOCK]);
         (groups.end..blocks).for_each(&mut read);
-        self.kernel.verify(self.code, &image.data()[bytes(&groups)], image.check(), 0, &mut read);
+        self.kernel.verify(self.code, &image.data()[bytes(&groups)], image.check(), &mut read);
         counts.with_clean(words(protection, image))
     }
 }

@@ -63,19 +63,18 @@ impl Matrix {
         };
         let check_bit = |row: usize| check_positions[row].map_or(0, |position| 1u64 << position);
         let byte = |h: usize, j: usize, k: usize| (check_bit(8 * h + j) >> (8 * k)) as u8;
+        let syndromes: [[u16; 256]; 8] = std::array::from_fn(|k| {
+            std::array::from_fn(|value| sum(value, &|j| columns[8 * k + j].into()) as u16)
+        });
         Self {
-            syndromes: std::array::from_fn(|k| {
-                std::array::from_fn(|value| sum(value, &|j| columns[8 * k + j].into()) as u16)
-            }),
             nibbles: std::array::from_fn(|k| {
                 std::array::from_fn(|n| {
                     std::array::from_fn(|h| {
-                        std::array::from_fn(|value| {
-                            (sum(value << (4 * n), &|j| columns[8 * k + j].into()) >> (8 * h)) as u8
-                        })
+                        std::array::from_fn(|value| (syndromes[k][value << (4 * n)] >> (8 * h)) as u8)
                     })
                 })
             }),
+            syndromes,
             check_bits: std::array::from_fn(|h| {
                 std::array::from_fn(|value| sum(value, &|j| check_bit(8 * h + j)))
             }),

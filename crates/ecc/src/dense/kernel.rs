@@ -92,17 +92,10 @@ impl Code<'_> {
 }
 
 impl Kernel {
-    /// Calls `dirty` with each block that is not clean. The data are whole groups, and begin with block `first` of a
-    /// memory whose check plane is `check`.
-    pub(crate) fn verify(
-        self,
-        code: Code<'_>,
-        data: &[u8],
-        check: &[u8],
-        first: usize,
-        dirty: &mut dyn FnMut(usize),
-    ) {
-        self.run(code, Verify { data, check, first, dirty });
+    /// Calls `dirty` with each block that is not clean. The data are the whole groups that a memory begins with, and `check`
+    /// is its check plane.
+    pub(crate) fn verify(self, code: Code<'_>, data: &[u8], check: &[u8], dirty: &mut dyn FnMut(usize)) {
+        self.run(code, Verify { data, check, dirty });
     }
 
     /// Writes the weights of clean blocks, and calls `dirty` with each of the others and the place for its weights. The
@@ -229,7 +222,6 @@ pub(super) trait Sweep {
 struct Verify<'a> {
     data: &'a [u8],
     check: &'a [u8],
-    first: usize,
     dirty: &'a mut dyn FnMut(usize),
 }
 
@@ -250,7 +242,7 @@ struct Encode<'a> {
 impl Sweep for Verify<'_> {
     #[inline(always)]
     unsafe fn over<L: Line, C: Lines>(self, code: C) {
-        for (block, group) in (self.first..).step_by(GROUP_BLOCKS).zip(groups(self.data)) {
+        for (block, group) in (0..).step_by(GROUP_BLOCKS).zip(groups(self.data)) {
             prefetch::<L>(group);
             // SAFETY: the caller's promise about `L`.
             let unclean = unsafe { code.unclean::<L>(group, self.check, block) };
@@ -319,9 +311,9 @@ impl Sweep for Encode<'_> {
 /// Positions of the bits that are set, ascending.
 fn ones(mut bits: u32) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
-        let lowest = bits.checked_ilog2().map(|_| bits.trailing_zeros());
+        let lowest = (bits != 0).then(|| bits.trailing_zeros() as usize);
         bits &= bits.wrapping_sub(1);
-        lowest.map(|i| i as usize)
+        lowest
     })
 }
 
