@@ -378,18 +378,14 @@ impl Checkpoint {
 
     /// Integer biases with their names; empty unless the quantization is given.
     fn given_biases(&self) -> impl Iterator<Item = (&String, &Vec<i32>)> {
-        let given = match &self.activations {
-            Activations::Given(given) => Some(given),
-            Activations::Static(_) | Activations::Dynamic { .. } => None,
-        };
-        given.into_iter().flat_map(|given| &given.biases)
+        self.activations.given().into_iter().flat_map(|given| &given.biases)
     }
 
     /// The oldest version that can hold this network.
     fn version(&self) -> u32 {
         let per_channel = self.weights.iter().any(|w| matches!(w.scale(), WeightScale::Channels(_)));
         let dynamic = self.activations.scales().is_none();
-        if matches!(self.activations, Activations::Given(_)) {
+        if self.activations.given().is_some() {
             CHECKPOINT_VERSION
         } else if self.model.variant.is_some()
             || !self.provenance.reading.is_empty()
@@ -419,10 +415,7 @@ impl Checkpoint {
                 Activations::Static(_) | Activations::Given(_) => None,
                 Activations::Dynamic { batch } => Some(DynamicActivations { batch }),
             },
-            given: match &self.activations {
-                Activations::Given(given) => Some(GivenEntry::of(given)),
-                Activations::Static(_) | Activations::Dynamic { .. } => None,
-            },
+            given: self.activations.given().map(GivenEntry::of),
             provenance: self.provenance.clone(),
         };
         let floats: Vec<(&String, &FloatTensor, Vec<u8>)> =
@@ -652,13 +645,14 @@ fn float(bytes: &[u8]) -> Option<CheckpointErrorKind> {
 /// with it.
 fn check_given(contents: &Contents) -> Result<(), InvalidCheckpoint> {
     let wrong = |field: &str, found: String| Err(InvalidCheckpoint::Given { field: field.into(), found });
-    let is_given = matches!(contents.activations, Activations::Given(_));
+    let given = contents.activations.given();
+    let is_given = given.is_some();
     let other = contents.weights.iter().find(|w| matches!(w.scale(), WeightScale::Given(_)) != is_given);
     if let Some(other) = other {
         let found = if is_given { "absent, expected it with `given`" } else { "present without `given`" };
         return wrong(&format!("weights: scale of {}", other.name()), found.into());
     }
-    let Activations::Given(GivenActivations { points, .. }) = &contents.activations else { return Ok(()) };
+    let Some(GivenActivations { points, .. }) = given else { return Ok(()) };
     let places = contents.layers.len() + 1;
     if points.len() != places {
         return wrong("points", format!("a list of {}, expected {places}, one for each place", points.len()));

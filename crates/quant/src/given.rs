@@ -55,8 +55,8 @@ impl GivenPoint {
     /// Says what is wrong with the fields, if anything is.
     pub(crate) fn defect(self) -> Option<String> {
         let (low, high) = self.levels();
-        if !(self.scale.is_finite() && self.scale > 0.0) {
-            return Some(format!("scale {}, expected a finite positive number", self.scale));
+        if let Err(error) = LevelsPerUnit::new(self.scale) {
+            return Some(format!("scale {error}"));
         }
         let outside = !(low..=high).contains(&self.zero_point);
         outside.then(|| format!("zero point {}, expected {low}..={high}", self.zero_point))
@@ -91,12 +91,12 @@ impl GivenScale {
     }
 
     /// Levels per unit, rounded: for tables and messages, not for arithmetic.
-    pub fn levels_per_unit(&self) -> &[LevelsPerUnit] {
+    pub(crate) fn levels_per_unit(&self) -> &[LevelsPerUnit] {
         &self.levels_per_unit
     }
 
     /// True if the bytes are uint8 with zero point 128.
-    pub fn is_unsigned(&self) -> bool {
+    pub(crate) fn is_unsigned(&self) -> bool {
         self.unsigned
     }
 

@@ -208,8 +208,10 @@ impl QuantTensor {
 
     fn rounded(name: &str, tensor: &FloatTensor, scale: WeightScale) -> Self {
         let limit = f32::from(MAX_LEVEL);
-        let level = |(w, s): (&f32, f32)| (w * s).round_ties_even().clamp(-limit, limit) as i8;
-        let values = tensor.values().iter().zip(each(&scale, tensor.values().len())).map(level).collect();
+        let level =
+            |(w, s): (&f32, LevelsPerUnit)| (w * s.get()).round_ties_even().clamp(-limit, limit) as i8;
+        let scales = each(scale.values(), tensor.values().len());
+        let values = tensor.values().iter().zip(scales).map(level).collect();
         Self { name: name.into(), shape: tensor.shape().to_vec(), values, scale }
     }
 
@@ -222,19 +224,17 @@ impl QuantTensor {
 /// The real values of a tensor's values.
 pub(crate) fn real_values(values: &[i8], scale: &WeightScale) -> Vec<f32> {
     if let WeightScale::Given(given) = scale {
-        let units = given.units_per_level();
-        let size = (values.len() / units.len().max(1)).max(1);
-        let real = |(index, &q): (usize, &i8)| f32::from(given.level(q)) * units[index / size];
-        return values.iter().enumerate().map(real).collect();
+        let units = each(given.units_per_level(), values.len());
+        return values.iter().zip(units).map(|(&q, unit)| f32::from(given.level(q)) * unit).collect();
     }
-    values.iter().zip(each(scale, values.len())).map(|(&q, scale)| f32::from(q) / scale).collect()
+    let scales = each(scale.values(), values.len());
+    values.iter().zip(scales).map(|(&q, scale)| f32::from(q) / scale.get()).collect()
 }
 
 /// The scale of each of a tensor's values.
-fn each(scale: &WeightScale, values: usize) -> impl Iterator<Item = f32> {
-    let scales = scale.values();
+fn each<T: Copy>(scales: &[T], values: usize) -> impl Iterator<Item = T> {
     let size = values.checked_div(scales.len()).unwrap_or(0);
-    scales.iter().flat_map(move |scale| std::iter::repeat_n(scale.get(), size))
+    scales.iter().flat_map(move |&scale| std::iter::repeat_n(scale, size))
 }
 
 fn check_finite(name: &str, tensor: &FloatTensor) -> Result<(), QuantError> {
@@ -306,6 +306,14 @@ impl Activations {
         match self {
             Self::Static(scales) => Some(scales),
             Self::Dynamic { .. } | Self::Given(_) => None,
+        }
+    }
+
+    /// The quantization that another program chose, if one did.
+    pub fn given(&self) -> Option<&GivenActivations> {
+        match self {
+            Self::Given(given) => Some(given),
+            Self::Static(_) | Self::Dynamic { .. } => None,
         }
     }
 
