@@ -28,7 +28,7 @@ def strata(division, sizes):
     parts = tensors if division in ("tensor", "both") else [np.arange(ends[-1])]
     if division in ("bit", "both"):
         return [8 * weights + bit for weights in parts for bit in range(8)]
-    return [np.concatenate([8 * weights + bit for bit in range(8)]) for weights in parts]
+    return [(8 * weights[:, None] + np.arange(8)).ravel() for weights in parts]
 
 
 def drawn(spec):
@@ -43,7 +43,7 @@ def drawn(spec):
     for number, part in enumerate(parts):
         size = math.ceil(len(part) / (1 + (e * e * (len(part) - 1)) / (t * t * p * (1 - p))))
         places = Stream(spec["seed"], b"single", number).distinct(len(part), min(max(size, 1), len(part)))
-        faults.append(np.sort(part)[places])
+        faults.append(part[places])
     return np.sort(np.concatenate(faults))
 
 
@@ -80,7 +80,7 @@ def main():
         for _, row in table.iloc[np.linspace(0, len(table) - 1, arguments.faults).astype(int)].iterrows():
             tensor = int(np.searchsorted(ends, row["weight"], "right"))
             name = list(sizes)[tensor]
-            weights = {key: values.copy() for key, values in checkpoint.weights.items()}
+            weights = {**checkpoint.weights, name: checkpoint.weights[name].copy()}
             flat = weights[name].reshape(-1).view(np.uint8)
             flat[row["weight"] - ends[tensor] + sizes[name]] ^= 1 << row["bit"]
             found = logits(checkpoint, weights, pixels)

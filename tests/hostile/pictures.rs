@@ -14,7 +14,9 @@ use parquet::file::properties::WriterVersion;
 use sha2::{Digest, Sha256};
 
 use crate::drive::{Place, Reader, on_reader_thread};
-use crate::fixtures::{HUGGING_FACE, Row, idx_bytes, pixels, plain, png_of, png_raw, snappy, write_parquet};
+use crate::fixtures::{
+    HUGGING_FACE, Row, idx_bytes, npy, pixels, plain, png_of, png_raw, snappy, write_parquet,
+};
 use crate::jpeg;
 
 fn said<T>(result: Result<T, data::DataError>) -> Result<(), String> {
@@ -146,25 +148,14 @@ fn idx_files() {
     });
 }
 
-/// An array of NumPy's format 1.
-fn npy(descr: &str, shape: &str, elements: &[u8]) -> Vec<u8> {
-    let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
-    let header = format!("{header:69}\n");
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend((header.len() as u16).to_le_bytes());
-    bytes.extend(header.as_bytes());
-    bytes.extend(elements);
-    bytes
-}
-
 #[test]
 fn numpy_files() {
-    let images = || npy("|u1", "(3, 4, 5)", &pixels(0, 60));
-    let labels = || npy("<i2", "(3,)", &[9, 0, 0, 0, 4, 0]);
+    let images = || npy("|u1", "False", "(3, 4, 5)", &pixels(0, 60));
+    let labels = || npy("<i2", "False", "(3,)", &[9, 0, 0, 0, 4, 0]);
     on_reader_thread("images (npy)", move |name| {
         let place = Place::new("x.npy");
         fs::write(place.folder().join("y.npy"), labels()).unwrap();
-        let in_colour = npy("|u1", "(3, 4, 5, 1)", &pixels(0, 60));
+        let in_colour = npy("|u1", "False", "(3, 4, 5, 1)", &pixels(0, 60));
         let mut read = |bytes: &[u8]| said(numpy_arrays(place.filled(bytes), Split::Test));
         Reader::new(name, vec![images(), in_colour], (1 << 20, 8), &mut read).names("x.npy").run();
     });

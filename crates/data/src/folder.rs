@@ -117,7 +117,6 @@ impl FolderSource {
 #[derive(Debug, Clone)]
 pub struct ImageFolder {
     name: String,
-    labelled: bool,
     split: Split,
     /// Folder to which the paths of the files are relative.
     dir: PathBuf,
@@ -135,7 +134,7 @@ pub struct ImageFolder {
 
 #[derive(Debug, Clone)]
 struct ImageFile {
-    /// Path relative to the folder of the split.
+    /// Path relative to [`ImageFolder::dir`].
     path: PathBuf,
     /// The label; 0 if the set has no labels.
     label: u16,
@@ -199,7 +198,6 @@ impl ImageFolder {
         }
         let mut folder = Self {
             name: source.name().into(),
-            labelled: source.is_labelled(),
             split,
             listed_in: dir.clone(),
             dir,
@@ -235,7 +233,6 @@ impl ImageFolder {
         let files = files.into_iter().map(|(path, label)| ImageFile { path, label }).collect();
         let mut folder = Self {
             name: table.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-            labelled: true,
             split,
             dir: table.parent().unwrap_or(Path::new("")).into(),
             listed_in: table.into(),
@@ -278,7 +275,7 @@ impl ImageFolder {
     /// True if the images have labels. Otherwise the class that a fault-free network predicts replaces the
     /// label, and a report of results must say so.
     pub fn is_labelled(&self) -> bool {
-        self.labelled
+        !self.classes.is_empty()
     }
 
     /// Columns and rows that were read, if a table lists the files.
@@ -286,7 +283,7 @@ impl ImageFolder {
         self.reading.as_deref()
     }
 
-    /// Path of the folder of the split.
+    /// Folder to which the paths of the files are relative: that of the split, or of the table.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
@@ -560,7 +557,7 @@ impl ImageFolder {
             return Err(DataError::NotEnough { name, asked, available });
         }
         let shape = crop.shape();
-        let images = if self.labelled {
+        let images = if self.is_labelled() {
             let mut skipped = unreadable.iter().map(|(index, _)| *index).peekable();
             let read = (0..examined).filter(|index| skipped.next_if_eq(index).is_none());
             let labels = read.map(|index| self.files[index].label).collect();

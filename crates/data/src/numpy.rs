@@ -41,7 +41,8 @@ pub struct NumpyImages {
 /// # Errors
 /// [`DataError::NoSplit`] if no such names exist; [`DataError::Array`] for other types and shapes, for damaged headers
 /// and archives, for arrays that are shorter or longer than their header says, and for labels outside 0 to 65535;
-/// [`DataError::CountMismatch`], [`DataError::NoImages`] and [`DataError::Io`].
+/// [`DataError::Shape`] for sides that an [`ImageSet`] cannot have; [`DataError::CountMismatch`], [`DataError::NoImages`],
+/// [`DataError::NotAFile`] and [`DataError::Io`].
 pub fn numpy_arrays(path: &Path, split: Split) -> Result<NumpyImages, DataError> {
     let archived = path.extension().is_some_and(|extension| extension == "npz");
     let mut holder = if archived { Holder::open(path)? } else { Holder::Files(path.into()) };
@@ -168,7 +169,7 @@ fn file_names(test: &Path, split: Split) -> Vec<[String; 2]> {
     vec![[images, labels]]
 }
 
-/// An array of integers.
+/// An array of numbers.
 struct Array {
     /// Path of the file, or of the archive and the name in it.
     place: PathBuf,
@@ -275,7 +276,7 @@ impl Array {
     }
 
     /// Returns the images in the layout of an [`ImageSet`].
-    fn planar(&self, layout: &Layout) -> Vec<u8> {
+    fn planar(self, layout: &Layout) -> Vec<u8> {
         let ImageShape { channels, height, width } = layout.image;
         let images = self.shape[0];
         // The axes in memory, the slowest first: 0 image, 1 channel, 2 row, 3 column.
@@ -284,7 +285,7 @@ impl Array {
             axes.reverse();
         }
         if axes == [0, 1, 2, 3] {
-            return self.bytes.clone();
+            return self.bytes;
         }
         let sizes = [images, channels, height, width];
         let mut strides = [0; 4];

@@ -15,6 +15,23 @@ pub(crate) fn pixels(index: usize, image_bytes: usize) -> Vec<u8> {
     (0..image_bytes).map(|i| ((i * 7 + i / 32 * 3 + index * 31) % 251) as u8).collect()
 }
 
+/// An array in NumPy's format 1, with the header that `numpy.save` 2.4 writes.
+pub(crate) fn npy(descr: &str, fortran: &str, shape: &str, elements: &[u8]) -> Vec<u8> {
+    npy_with_header(
+        &format!("{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': {shape}, }}"),
+        elements,
+    )
+}
+
+pub(crate) fn npy_with_header(header: &str, elements: &[u8]) -> Vec<u8> {
+    let header = format!("{header:117}\n");
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.as_bytes());
+    bytes.extend(elements);
+    bytes
+}
+
 /// A PNG of CHW pixels with 1 or 3 channels.
 pub(crate) fn png_of(chw: &[u8], channels: usize, height: usize, width: usize) -> Vec<u8> {
     let color = if channels == 1 { png::ColorType::Grayscale } else { png::ColorType::Rgb };

@@ -18,12 +18,18 @@ fn write_images(dir: &Path) {
     fs::write(dir.join("grey.png"), png_of(&pixels(9, SIDE * SIDE), 1, SIDE, SIDE)).unwrap();
 }
 
-fn listed(table: &str, split: Split) -> Result<ImageFolder, DataError> {
-    let dir = tempfile::tempdir().unwrap().keep();
-    write_images(&dir);
-    let path = dir.join("set.csv");
+/// Files in a folder that is removed with the value.
+struct Listed {
+    _files: tempfile::TempDir,
+    folder: ImageFolder,
+}
+
+fn listed(table: &str, split: Split) -> Result<Listed, DataError> {
+    let files = tempfile::tempdir().unwrap();
+    write_images(files.path());
+    let path = files.path().join("set.csv");
     fs::write(&path, table).unwrap();
-    ImageFolder::listed(&path, split)
+    ImageFolder::listed(&path, split).map(|folder| Listed { _files: files, folder })
 }
 
 fn load(folder: &ImageFolder, crop: ResizeCrop) -> ImageSet {
@@ -38,18 +44,18 @@ fn colour() -> ResizeCrop {
 fn rows_give_paths_and_labels() {
     let table =
         "id,Image,label,split\n7,0.png,2,test\n8,1.png,0,train\n9,\"2.png\",1,test\n1,3.png,5,train\n";
-    let test = listed(table, Split::Test).unwrap();
+    let Listed { folder: test, _files } = listed(table, Split::Test).unwrap();
     assert_eq!(test.reading(), Some("columns Image and label, rows whose split is test, 6 classes"));
     let set = load(&test, colour());
     assert_eq!((set.name(), set.labels(), set.classes()), ("set.csv", &[2, 1][..], 6));
     assert_eq!(set.shape().to_string(), "3x7x7");
-    assert_eq!(load(&listed(table, Split::Train).unwrap(), colour()).labels(), [0, 5]);
+    assert_eq!(load(&listed(table, Split::Train).unwrap().folder, colour()).labels(), [0, 5]);
 }
 
 #[test]
 fn names_of_classes_are_numbered_in_their_order() {
     let table = "path,class\n0.png,dog\n1.png,cat\n2.png,dog\n3.png,ant\n4.png,cat\n";
-    let folder = listed(table, Split::Test).unwrap();
+    let Listed { folder, _files } = listed(table, Split::Test).unwrap();
     assert_eq!(folder.classes(), ["ant", "cat", "dog"]);
     assert_eq!(
         folder.reading(),
@@ -63,8 +69,8 @@ fn names_of_classes_are_numbered_in_their_order() {
 fn training_images_come_in_turns_and_validation_takes_the_place_of_tests() {
     let table =
         "path,label,split\n0.png,0,train\n1.png,0,train\n2.png,1,train\n3.png,0,train\n4.png,1,validation\n";
-    assert_eq!(load(&listed(table, Split::Train).unwrap(), colour()).labels(), [0, 1, 0, 0]);
-    let test = listed(table, Split::Test).unwrap();
+    assert_eq!(load(&listed(table, Split::Train).unwrap().folder, colour()).labels(), [0, 1, 0, 0]);
+    let Listed { folder: test, _files } = listed(table, Split::Test).unwrap();
     assert_eq!(test.reading(), Some("columns path and label, rows whose split is validation, 2 classes"));
     assert_eq!(load(&test, colour()).labels(), [1]);
 }
@@ -72,7 +78,7 @@ fn training_images_come_in_turns_and_validation_takes_the_place_of_tests() {
 #[test]
 fn colour_becomes_grey_as_in_pillow() {
     let table = "path,label\n0.png,0\ngrey.png,1\n";
-    let folder = listed(table, Split::Test).unwrap();
+    let Listed { folder, _files } = listed(table, Split::Test).unwrap();
     let set = load(&folder, colour().grey());
     assert_eq!(set.shape().to_string(), "1x7x7");
     let [colour, grey] = [set.image(0), set.image(1)];
@@ -94,7 +100,7 @@ fn colour_becomes_grey_as_in_pillow() {
 #[test]
 fn unusable_tables_are_refused() {
     let message = |table: &str, split| {
-        let error = listed(table, split).unwrap_err().to_string();
+        let error = listed(table, split).err().expect("a refusal").to_string();
         error.split_once("set.csv: ").unwrap().1.to_string()
     };
     assert!(

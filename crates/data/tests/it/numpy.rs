@@ -1,4 +1,4 @@
-//! Arrays of NumPy. The headers are those that `numpy.save` 2.4 writes.
+//! Arrays of NumPy.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -8,21 +8,7 @@ use data::{DataError, ImageSet, Split, numpy_arrays};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-use crate::fixtures::pixels;
-
-/// A `.npy` file of version 1.
-fn npy(descr: &str, fortran: &str, shape: &str, elements: &[u8]) -> Vec<u8> {
-    with_header(&format!("{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': {shape}, }}"), elements)
-}
-
-fn with_header(header: &str, elements: &[u8]) -> Vec<u8> {
-    let header = format!("{header:117}\n");
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend((header.len() as u16).to_le_bytes());
-    bytes.extend(header.as_bytes());
-    bytes.extend(elements);
-    bytes
-}
+use crate::fixtures::{npy, npy_with_header, pixels};
 
 fn npz(path: &Path, members: &[(&str, Vec<u8>)]) {
     let mut zip = ZipWriter::new(File::create(path).unwrap());
@@ -193,7 +179,7 @@ fn damaged_headers_are_refused() {
     for header in
         ["", "{'descr': [('a', '<i4')], 'fortran_order': False, 'shape': (1,), }", "{'shape': (1, x)}"]
     {
-        let defect = of(with_header(header, &[]));
+        let defect = of(npy_with_header(header, &[]));
         assert!(defect.starts_with(&format!("/x: the header is {header:?}, expected one like")), "{defect}");
     }
 }
