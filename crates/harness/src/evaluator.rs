@@ -204,7 +204,8 @@ impl<'a> Int8<'a> {
     }
 
     /// Sets the number of trials that a call evaluates together; the initial number is that of the threads of the rayon pool.
-    /// A caller with a clock bounds the time of a call with it. Predictions do not depend on it.
+    /// A caller with a clock bounds the time of a call with it. Predictions do not depend on it. Networks that another program
+    /// quantized always evaluate one trial.
     pub fn set_together(&mut self, trials: usize) {
         match &mut self.0 {
             Kind::Static { together, .. }
@@ -245,7 +246,7 @@ impl Evaluator for Int8<'_> {
             }
             Kind::Given { network, inputs, .. } => {
                 let predict = |trial: &ChangedTrial<'_>| match trial.images {
-                    Some(images) => network.predict_some(inputs, images, trial.changes),
+                    Some(images) => network.predict_block(inputs, images, trial.changes),
                     None => network.predict(inputs, trial.changes),
                 };
                 trials.iter().map(predict).collect()

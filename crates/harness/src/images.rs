@@ -90,10 +90,15 @@ impl Cut {
     /// The published ImageNet networks' input: colour, [`DEFAULT_SIDE`] pixels a side.
     pub const DEFAULT: Self = Self { side: DEFAULT_SIDE, grey: false };
 
+    /// The cut for an input of (channels, height, width), by its height.
+    pub fn for_input([channels, height, _]: [usize; 3]) -> Self {
+        Self { side: height, grey: channels == 1 }
+    }
+
     /// The input of a network, if it is square.
     pub fn of(model: &ModelSpec) -> Option<Self> {
-        let [channels, height, width] = model.input;
-        (height == width).then_some(Self { side: height, grey: channels == 1 })
+        let [_, height, width] = model.input;
+        (height == width).then(|| Self::for_input(model.input))
     }
 
     /// The crop of an image file; `None` for an impossible side.

@@ -183,17 +183,11 @@ impl<'a> Compiler<'a> {
             rounds[point.node] = true;
             scales[point.node] = Some(activations[&nodes[point.node].name]);
         }
-        let mut borders = vec![[0, 0]; nodes.len()];
-        for node in nodes {
-            let Op::Conv(conv) = &node.op else { continue };
-            let border: &mut [usize; 2] = &mut borders[node.inputs[0]];
-            *border = std::array::from_fn(|axis| border[axis].max(conv.padding[axis]));
-        }
         Self {
             nodes,
             checkpoint,
             kernel,
-            borders,
+            borders: borders(nodes),
             scales,
             rounds,
             open: HashMap::new(),
@@ -604,6 +598,17 @@ pub(crate) fn conv_shape(nodes: &[Node], id: NodeId) -> (ConvShape, bool) {
         groups,
     };
     (shape, bias)
+}
+
+/// Returns the border of each node: the widest padding of the convolutions that read it.
+pub(crate) fn borders(nodes: &[Node]) -> Vec<[usize; 2]> {
+    let mut borders = vec![[0, 0]; nodes.len()];
+    for node in nodes {
+        let Op::Conv(conv) = &node.op else { continue };
+        let border: &mut [usize; 2] = &mut borders[node.inputs[0]];
+        *border = std::array::from_fn(|axis| border[axis].max(conv.padding[axis]));
+    }
+    borders
 }
 
 /// Checks that sums of `terms` products fit into i32.

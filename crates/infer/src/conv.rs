@@ -23,7 +23,7 @@ use rayon::prelude::*;
 use crate::frame::Frame;
 use crate::kernel::{
     Bytes, Changes, Depthwise, Finish, Format, Kernel, LANES, Loop, PairChange, Panel, PixelChange,
-    QuadChange, Small, SplitPanel, StepChange, StepWeights, Tap, Windows, Words,
+    QuadChange, Small, SplitPanel, StepChange, StepWeights, Tap, Windows, Words, greatest,
 };
 use crate::requantize::{Affine, Bounds, Element};
 use crate::split::Split;
@@ -432,6 +432,13 @@ impl Conv {
         (&self.begins[..windows], &self.pixels[..windows])
     }
 
+    /// Adds an integer to each channel's sums.
+    pub(crate) fn add_to_sums(&mut self, summands: &[i32]) {
+        for (channel, summand) in summands.iter().enumerate() {
+            self.panels[channel / LANES].lanes.start[channel % LANES] += summand;
+        }
+    }
+
     /// Returns a requantization without offsets that adds an integer to each channel's sum.
     pub(crate) fn requantization(
         &self,
@@ -663,23 +670,15 @@ impl Packing {
     fn empty(&self, panel: usize) -> PanelWeights {
         let Runs { begins, steps, .. } = self.runs_of(panel);
         let words = |steps: usize| vec![StepWeights([[0; 2]; LANES]); steps];
-        match self.way {
-            Way::Bytes => PanelWeights::Bytes(vec![StepWeights([[0; 4]; LANES]); begins.len() * steps]),
-            Way::Words | Way::Split => PanelWeights::Words {
-                plain: words(begins.len() * steps),
-                transformed: Vec::new(),
-                split: None,
-            },
-            Way::Winograd(tiling) => {
-                let transformed = words(tiling.steps(self.shape.input.channels));
-                PanelWeights::Words { plain: words(begins.len() * steps), transformed, split: None }
+        let (plain, transformed) = match self.way {
+            Way::Bytes => {
+                return PanelWeights::Bytes(vec![StepWeights([[0; 4]; LANES]); begins.len() * steps]);
             }
-            Way::Depthwise => PanelWeights::Words {
-                plain: words(begins.len().div_ceil(2)),
-                transformed: Vec::new(),
-                split: None,
-            },
-        }
+            Way::Words | Way::Split => (begins.len() * steps, 0),
+            Way::Winograd(tiling) => (begins.len() * steps, tiling.steps(self.shape.input.channels)),
+            Way::Depthwise => (begins.len().div_ceil(2), 0),
+        };
+        PanelWeights::Words { plain: words(plain), transformed: words(transformed), split: None }
     }
 
     /// Calls `run` with the input in i16, the starts of windows in it, and the starts of runs in a window if they
@@ -689,12 +688,11 @@ impl Packing {
             static WORDS: RefCell<Vec<i16>> = const { RefCell::new(Vec::new()) };
         }
         let Some(first) = begins.iter().min() else { return };
-        let largest = |values: &[u32]| values.iter().fold(0, |most, &value| most.max(value)) as usize;
         let ends = self
             .runs
             .iter()
-            .map(|runs| runs.first_channel + largest(&runs.begins) + runs.steps * Words::STEP);
-        let all = *first as usize..largest(begins) + ends.max().expect("a convolution has runs");
+            .map(|runs| runs.first_channel + greatest(&runs.begins) + runs.steps * Words::STEP);
+        let all = *first as usize..greatest(begins) + ends.max().expect("a convolution has runs");
         let Runs { begins: runs, steps, .. } = &self.runs[0];
         let length = steps * Words::STEP;
         WORDS.with_borrow_mut(|words| {

@@ -107,8 +107,8 @@ const LARGEST_PRODUCT: usize = 1 << 14;
 pub struct DynamicNetwork {
     nodes: Vec<Node>,
     plans: Vec<Plan>,
-    /// The node of each stored weight tensor, in memory order; each is a [`Plan::Layer`].
-    layers: Vec<NodeId>,
+    /// The layer of each stored weight tensor, in memory order.
+    layers: Vec<Layer>,
     kernel: Kernel,
     batch: usize,
     /// Value of each pixel value, one table for each channel.
@@ -118,7 +118,8 @@ pub struct DynamicNetwork {
 /// The computation at a node.
 #[derive(Clone, Debug)]
 enum Plan {
-    Layer(Box<Layer>),
+    /// The layer with this number.
+    Layer(usize),
     BatchNorm(Affine),
     LayerNorm {
         epsilon: f64,
@@ -160,17 +161,11 @@ impl Layers for DynamicNetwork {
     }
 
     fn layer(&self, tensor: usize) -> &Conv {
-        match &self.plans[self.layers[tensor]] {
-            Plan::Layer(layer) => &layer.conv,
-            other => unreachable!("weights belong to convolutions and linear layers, not {other:?}"),
-        }
+        &self.layers[tensor].conv
     }
 
     fn layer_mut(&mut self, tensor: usize) -> &mut Conv {
-        match &mut self.plans[self.layers[tensor]] {
-            Plan::Layer(layer) => &mut layer.conv,
-            other => unreachable!("weights belong to convolutions and linear layers, not {other:?}"),
-        }
+        &mut self.layers[tensor].conv
     }
 }
 
@@ -192,7 +187,6 @@ impl DynamicNetwork {
             plans.push(match node.op {
                 Op::Conv(_) | Op::Linear { .. } => {
                     let weight = &checkpoint.weights[layers.len()];
-                    layers.push(id);
                     let (shape, bias) = conv_shape(&nodes, id);
                     check_terms(&node.name, shape.terms())?;
                     let input = Frame { dims: shape.input, border: shape.padding, zero: ZERO };
@@ -210,7 +204,7 @@ impl DynamicNetwork {
                         false => &[],
                     };
                     let bias_scale = scale(largest_magnitude(bias));
-                    Plan::Layer(Box::new(Layer {
+                    layers.push(Layer {
                         conv,
                         input,
                         output,
@@ -219,7 +213,8 @@ impl DynamicNetwork {
                         bias_scale: bias_scale.levels_per_unit,
                         bias_limit: i64::from(i32::MAX) - (LARGEST_PRODUCT * shape.terms()) as i64,
                         tile,
-                    }))
+                    });
+                    Plan::Layer(layers.len() - 1)
                 }
                 Op::BatchNorm { .. } => Plan::BatchNorm(affine(
                     &nodes,
@@ -287,9 +282,7 @@ impl DynamicNetwork {
         images: &[u32],
         changes: &[WeightChange],
     ) -> Vec<u16> {
-        let pixels = inputs.gathered(images);
-        let block = self.prepare(&pixels).expect("whole images");
-        self.predict(&block, changes)
+        inputs.with_block(images, |block| self.predict(block, changes))
     }
 
     /// Predicts the class of each image with the checkpoint's weights.
@@ -311,7 +304,10 @@ impl DynamicNetwork {
         };
         let at = |id: NodeId| {
             let alive: usize = (0..id).filter(|&read| last_reads[read] >= id).map(stored).sum();
-            let frame = if let Plan::Layer(layer) = &self.plans[id] { layer.input.len() } else { 0 };
+            let frame = match self.plans[id] {
+                Plan::Layer(tensor) => self.layers[tensor].input.len(),
+                _ => 0,
+            };
             alive + frame + stored(id)
         };
         self.batch * (0..self.nodes.len()).map(at).max().unwrap_or(0)
@@ -339,7 +335,7 @@ impl DynamicNetwork {
         let mut batch = Batch { network: self, pixels, kept: Vec::new() };
         for id in 0..=last {
             let kept = match &self.plans[id] {
-                Plan::Layer(layer) => batch.layer(layer, id, &last_reads),
+                Plan::Layer(tensor) => batch.layer(&self.layers[*tensor], id, &last_reads),
                 _ if self.keeps(id) => batch.values(id),
                 _ => Kept::Nothing,
             };

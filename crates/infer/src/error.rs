@@ -48,7 +48,7 @@ pub enum InferError {
         /// Shape that the graph expects.
         expected: Vec<usize>,
     },
-    /// The checkpoint is for the other evaluator.
+    /// The checkpoint is for another evaluator.
     #[error("the checkpoint's activation ranges are {found}, expected {expected} ones")]
     Activations {
         /// `static`, `dynamic` or `given`.

@@ -3,7 +3,8 @@ use graph::Dims;
 /// Memory layout of a node's levels: images of rows of pixels of channels, one byte each. Every image has a
 /// border of zeros as wide as the padding of the convolutions that read it.
 ///
-/// A byte is a level plus `zero`: 0 if levels cannot be negative, 128 otherwise.
+/// A byte is a level plus `zero`: 0 if levels cannot be negative, 128 otherwise; in a network that another program quantized, any
+/// byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) dims: Dims,

@@ -1,18 +1,19 @@
 //! The evaluator of networks that another program quantized; [`GivenNetwork`] documents its rules.
 
-use graph::{AvgPool, Dims, Graph, Node, NodeId, Op, WeightChange, Window};
+use graph::{AvgPool, Dims, Graph, Node, NodeId, Op, WeightChange};
 use quant::{Activations, Checkpoint, GivenActivations, GivenScale, Rule, WeightScale};
 use rayon::prelude::*;
 
 use crate::InferError;
 use crate::check;
-use crate::compile::{conv_shape, tile_of};
-use crate::conv::{Conv, Frames, Layers};
+use crate::compile::{borders, conv_shape, tile_of};
+use crate::conv::{Conv, Frames, Layers, Pixels};
 use crate::frame::Frame;
-use crate::given_tables::{Bytes, Pairs, copies, function, products, sums, table};
+use crate::given_tables::{Bytes, Pairs, copies, function, products, saturated, sums, table};
 use crate::kernel::{Kernel, SLACK};
-use crate::network::{Inputs, largest};
+use crate::network::{Inputs, largest, write_input};
 use crate::requantize::{Affine, Bounds};
+use crate::step::{Work, sum};
 
 /// A compiled network that another program quantized, run by that program's arithmetic.
 ///
@@ -43,7 +44,7 @@ use crate::requantize::{Affine, Bounds};
 /// | concatenation | the level if scale and zero point are equal, otherwise the table of f(x) = x |
 /// | max pooling, flattening, slice and shuffle of channels | levels moved; scale and zero point must be those of the input |
 ///
-/// A last place with levels gives the logits `s * (level - z)`. `docs/src/specification-quantized.md` has the same rules
+/// A last place with levels gives the logits `s * (level - z)`. `docs/src/specification-inference.md` has the same rules
 /// with the functions' formulas.
 ///
 /// # Why it is exact
@@ -58,8 +59,8 @@ pub struct GivenNetwork {
     points: Vec<Option<Bytes>>,
     /// Last node that reads each node; the node itself if none does.
     last_reads: Vec<NodeId>,
-    /// The node of each stored weight tensor, in memory order; each is a [`Plan::Layer`].
-    layers: Vec<NodeId>,
+    /// The layer of each stored weight tensor, in memory order.
+    layers: Vec<Conv>,
     /// Scale of each stored weight tensor.
     scales: Vec<GivenScale>,
     kernel: Kernel,
@@ -73,7 +74,8 @@ pub struct GivenNetwork {
 enum Plan {
     /// Byte of each pixel value, one table for each channel.
     Input(Vec<[u8; 256]>),
-    Layer(Box<Layer>),
+    /// The layer with this number.
+    Layer(usize),
     /// Sums or products of two equal shapes, or of an image and one factor for each channel.
     Pairs(Pairs),
     /// A byte for each byte of each input; a single input except for concatenations.
@@ -81,24 +83,8 @@ enum Plan {
     /// Global mean: factor on the sum.
     Mean(f32),
     AvgPool(AvgPool),
-    MaxPool(Window),
-    Flatten,
-    Slice {
-        first: usize,
-    },
-    Shuffle {
-        groups: usize,
-    },
-}
-
-/// A convolution or linear layer.
-#[derive(Debug)]
-struct Layer {
-    conv: Conv,
-    bias: Vec<i32>,
-    multipliers: Vec<f32>,
-    /// Lowest and highest level, counted from the level of 0; none for logits.
-    range: Option<(i16, i16)>,
+    /// Levels moved.
+    Moved(Work),
 }
 
 impl Layers for GivenNetwork {
@@ -107,17 +93,11 @@ impl Layers for GivenNetwork {
     }
 
     fn layer(&self, tensor: usize) -> &Conv {
-        match &self.plans[self.layers[tensor]] {
-            Plan::Layer(layer) => &layer.conv,
-            other => unreachable!("weights belong to convolutions and linear layers, not {other:?}"),
-        }
+        &self.layers[tensor]
     }
 
     fn layer_mut(&mut self, tensor: usize) -> &mut Conv {
-        match &mut self.plans[self.layers[tensor]] {
-            Plan::Layer(layer) => &mut layer.conv,
-            other => unreachable!("weights belong to convolutions and linear layers, not {other:?}"),
-        }
+        &mut self.layers[tensor]
     }
 }
 
@@ -141,15 +121,10 @@ impl GivenNetwork {
             return Err(InferError::Model { found: format!("{} places", points.len()), expected });
         }
         let mut last_reads: Vec<NodeId> = (0..nodes.len()).collect();
-        let mut borders = vec![[0; 2]; nodes.len()];
         for (id, node) in nodes.iter().enumerate() {
-            for &input in &node.inputs {
-                last_reads[input] = id;
-                if let Op::Conv(conv) = &node.op {
-                    borders[input] = std::array::from_fn(|axis| borders[input][axis].max(conv.padding[axis]));
-                }
-            }
+            node.inputs.iter().for_each(|&input| last_reads[input] = id);
         }
+        let borders = borders(&nodes);
         let frame = |id: NodeId| Frame {
             dims: Dims::of(&nodes[id].shape),
             border: borders[id],
@@ -189,14 +164,16 @@ impl GivenNetwork {
         let node = &self.nodes[id];
         let wrong = |problem: String| InferError::Given { layer: node.name.clone(), problem };
         let from = |i: usize| self.points[node.inputs[i]].expect("only the last place has no levels");
-        if let Op::Conv(_) | Op::Linear { .. } = node.op {
-            return self.layer_plan(id, given, checkpoint);
-        }
-        let Some(to) = self.points[id] else {
-            return Err(wrong("has no levels, expected them: only a linear layer gives real logits".into()));
+        let to = match (&node.op, self.points[id]) {
+            (Op::Linear { .. }, _) | (Op::Conv(_), Some(_)) => return self.layer_plan(id, given, checkpoint),
+            (_, Some(to)) => to,
+            (_, None) => {
+                let problem = "has no levels, expected them: only a linear layer gives real logits";
+                return Err(wrong(problem.into()));
+            }
         };
-        let moved = |plan: Plan| match from(0) == to {
-            true => Ok(plan),
+        let moved = |work: Work| match from(0) == to {
+            true => Ok(Plan::Moved(work)),
             false => Err(wrong("moves levels, expected the scale and zero point of its input".into())),
         };
         match &node.op {
@@ -215,10 +192,10 @@ impl GivenNetwork {
             }
             Op::AvgPool(pool) => Ok(Plan::AvgPool(pool.clone())),
             Op::Concat => Ok(Plan::Tables((0..node.inputs.len()).map(|i| copies(from(i), to)).collect())),
-            Op::MaxPool(pool) => moved(Plan::MaxPool(pool.window())),
-            Op::Flatten => moved(Plan::Flatten),
-            &Op::ChannelSlice { first, .. } => moved(Plan::Slice { first }),
-            &Op::ChannelShuffle { groups } => moved(Plan::Shuffle { groups }),
+            Op::MaxPool(pool) => moved(Work::MaxPool(pool.window())),
+            Op::Flatten => moved(Work::Flatten),
+            &Op::ChannelSlice { first, .. } => moved(Work::ChannelSlice { first }),
+            &Op::ChannelShuffle { groups } => moved(Work::ChannelShuffle { groups }),
             op => match function(op) {
                 Some(function) => Ok(Plan::Tables(vec![table(from(0), to, function)])),
                 None => Err(wrong(format!("is {op:?}, which the rule `{}` does not define", self.rule.id()))),
@@ -261,32 +238,32 @@ impl GivenNetwork {
         }
         let units = scale.units_per_level();
         let unit = |channel: usize| from.scale * units[if units.len() == 1 { 0 } else { channel }];
-        let (multipliers, range): (Vec<f32>, _) = match self.points[id] {
+        let (multiplier, bounds): (Vec<f32>, _) = match self.points[id] {
             Some(to) => {
-                let range = (-i16::from(to.zero), 255 - i16::from(to.zero));
-                ((0..channels).map(|channel| unit(channel) / to.scale).collect(), Some(range))
+                let zero = i16::from(to.zero);
+                // A byte is first the level from 0 on, modulo 256: a zero may be odd, and would then change ties.
+                let bounds = Bounds::levels(-zero, 255 - zero, 0);
+                ((0..channels).map(|channel| unit(channel) / to.scale).collect(), bounds)
             }
-            None if matches!(node.op, Op::Linear { .. }) => ((0..channels).map(unit).collect(), None),
             None => {
-                return Err(wrong(
-                    "has no levels, expected them: only a linear layer gives real logits".into(),
-                ));
+                let bounds = Bounds::unrounded(f32::NEG_INFINITY, f32::INFINITY);
+                ((0..channels).map(unit).collect(), bounds)
             }
         };
-        if let Some(channel) = multipliers.iter().position(|multiplier| !multiplier.is_finite()) {
-            let multiplier = multipliers[channel];
+        if let Some(channel) = multiplier.iter().position(|multiplier| !multiplier.is_finite()) {
+            let multiplier = multiplier[channel];
             let layer = node.name.clone();
             return Err(InferError::Requantization { layer, channel, multiplier, offset: 0.0 });
         }
         let levels: Vec<i8> = weight.values().iter().map(|&value| scale.level(value)).collect();
         let frames = Frames { input: self.frames[input], output: self.frames[id] };
-        let none = Affine { multiplier: vec![0.0; channels], offset: vec![0.0; channels] };
-        let unrounded = Bounds::unrounded(f32::NEG_INFINITY, f32::INFINITY);
-        let mut conv = Conv::new(shape, frames, &levels, &none, unrounded, self.kernel);
+        let affine = Affine { multiplier, offset: vec![0.0; channels] };
+        let mut conv = Conv::new(shape, frames, &levels, &affine, bounds, self.kernel);
+        conv.add_to_sums(&bias);
         conv.place_windows(self.tile);
-        self.layers.push(id);
+        self.layers.push(conv);
         self.scales.push(scale.clone());
-        Ok(Plan::Layer(Box::new(Layer { conv, bias, multipliers, range })))
+        Ok(Plan::Layer(tensor))
     }
 
     /// Returns the name of the rules, as in records.
@@ -316,19 +293,17 @@ impl GivenNetwork {
         self.with(changes, |network| network.predict_watched(inputs, &|_| ()))
     }
 
-    /// Predicts with some weights changed, as [`GivenNetwork::predict`], the images of these indices only.
+    /// Predicts with some weights changed, as [`GivenNetwork::predict`], the images of a block, given by indices.
     ///
     /// # Panics
     /// As [`GivenNetwork::predict`]; if there is no image of an index.
-    pub fn predict_some(
+    pub fn predict_block(
         &mut self,
         inputs: &Inputs<'_>,
         images: &[u32],
         changes: &[WeightChange],
     ) -> Vec<u16> {
-        let pixels = inputs.gathered(images);
-        let block = self.prepare(&pixels).expect("whole images were gathered");
-        self.predict(&block, changes)
+        inputs.with_block(images, |block| self.predict(block, changes))
     }
 
     /// Predicts the class of each image with the checkpoint's weights, and calls `done` with numbers of finished images.
@@ -379,22 +354,16 @@ impl GivenNetwork {
             // The inner loop of a convolution may read bytes beyond the last image.
             let mut bytes = vec![0; images * frame.len() + SLACK];
             match &self.plans[id] {
-                Plan::Layer(layer) => {
-                    let input = &stored[node.inputs[0]];
-                    let bias = |channel| layer.bias[channel];
-                    let multiplier = |channel| layer.multipliers[channel];
-                    let Some((low, high)) = layer.range else {
-                        let unrounded = Bounds::unrounded(f32::NEG_INFINITY, f32::INFINITY);
-                        let requantization = layer.conv.requantization(bias, multiplier, unrounded);
+                Plan::Layer(tensor) => {
+                    let conv = &self.layers[*tensor];
+                    let (input, pixels) = (&stored[node.inputs[0]], Pixels::Of(images));
+                    if self.points[id].is_none() {
                         let mut logits = vec![0f32; images * frame.len()];
-                        layer.conv.run_as(&requantization, self.kernel, input, images, &mut logits);
+                        conv.run(self.kernel, 0..conv.panels(), input, pixels, &mut logits);
                         return logits;
-                    };
-                    // A byte is first the level from 0 on, modulo 256: a zero may be odd, and would then change ties.
-                    let bounds = Bounds::levels(low, high, 0);
-                    let requantization = layer.conv.requantization(bias, multiplier, bounds);
+                    }
                     let output = &mut bytes[..images * frame.len()];
-                    layer.conv.run_as(&requantization, self.kernel, input, images, output);
+                    conv.run(self.kernel, 0..conv.panels(), input, pixels, output);
                     output.iter_mut().for_each(|byte| *byte = byte.wrapping_add(frame.zero));
                 }
                 plan => {
@@ -438,15 +407,7 @@ impl GivenNetwork {
         let rows = (0..height).flat_map(|row| (0..width).map(move |column| (row, column)));
         match plan {
             Plan::Layer(_) => unreachable!("layers run on whole tiles"),
-            Plan::Input(tables) => {
-                for (row, column) in rows {
-                    let pixel = &mut out[to.pixel(row, column)..][..channels];
-                    for (channel, byte) in pixel.iter_mut().enumerate() {
-                        let value = pixels[(channel * height + row) * width + column];
-                        *byte = tables[channel][usize::from(value)];
-                    }
-                }
-            }
+            Plan::Input(tables) => write_input(tables, to, pixels, out),
             Plan::Pairs(table) => {
                 let [(a, from), (b, factors)] = *inputs else { unreachable!("the graph gives two inputs") };
                 let is_each = factors.dims == from.dims;
@@ -473,18 +434,10 @@ impl GivenNetwork {
             }
             Plan::Mean(multiplier) => {
                 let (bytes, from) = inputs[0];
-                let mut sums = vec![0i32; channels];
-                for row in 0..from.dims.height {
-                    for column in 0..from.dims.width {
-                        let pixel = &bytes[from.pixel(row, column)..][..channels];
-                        sums.iter_mut().zip(pixel).for_each(|(sum, &byte)| *sum += i32::from(byte));
-                    }
-                }
-                let zeros = i32::from(from.zero) * from.dims.pixels() as i32;
+                let Dims { height, width, .. } = from.dims;
                 let point = self.points[id].expect("checked at compilation");
-                for (out, sum) in out.iter_mut().zip(sums) {
-                    *out = point.byte((sum - zeros) as f32 * multiplier);
-                }
+                let levels = |sum: f32| point.byte(sum * multiplier);
+                sum(bytes, from, [0..height, 0..width], &mut out[..channels], levels);
             }
             Plan::AvgPool(pool) => {
                 let (bytes, from) = inputs[0];
@@ -507,51 +460,15 @@ impl GivenNetwork {
                     }
                     let out = &mut out[to.pixel(row, column)..][..channels];
                     for (out, sum) in out.iter_mut().zip(&sums) {
-                        let value = sum / count as f32 / point.scale + f32::from(point.zero);
-                        *out = value.round_ties_even().clamp(0.0, 255.0) as u8;
+                        *out = saturated(sum / count as f32 / point.scale + f32::from(point.zero));
                     }
                 }
             }
-            Plan::MaxPool(window) => {
-                let (bytes, from) = inputs[0];
-                for (row, column) in rows {
-                    let out = &mut out[to.pixel(row, column)..][..channels];
-                    out.fill(0);
-                    for y in window.inside(0, row, from.dims.height) {
-                        for x in window.inside(1, column, from.dims.width) {
-                            let pixel = &bytes[from.pixel(y, x)..][..channels];
-                            out.iter_mut().zip(pixel).for_each(|(out, &byte)| *out = byte.max(*out));
-                        }
-                    }
-                }
-            }
-            Plan::Flatten => {
-                let (bytes, from) = inputs[0];
-                let pixels = from.dims.pixels();
-                for row in 0..from.dims.height {
-                    for column in 0..from.dims.width {
-                        let pixel = &bytes[from.pixel(row, column)..][..from.dims.channels];
-                        let own = out[row * from.dims.width + column..].iter_mut().step_by(pixels);
-                        own.zip(pixel).for_each(|(out, &byte)| *out = byte);
-                    }
-                }
-            }
-            Plan::Slice { first } => {
-                let (bytes, from) = inputs[0];
-                for (row, column) in rows {
-                    let pixel = &bytes[from.pixel(row, column) + first..][..channels];
-                    out[to.pixel(row, column)..][..channels].copy_from_slice(pixel);
-                }
-            }
-            Plan::Shuffle { groups } => {
-                let (bytes, from) = inputs[0];
-                let each = channels / groups;
-                for (row, column) in rows {
-                    let pixel = &bytes[from.pixel(row, column)..][..channels];
-                    let out = &mut out[to.pixel(row, column)..][..channels];
-                    for (index, out) in out.iter_mut().enumerate() {
-                        *out = pixel[index % groups * each + index / groups];
-                    }
+            Plan::Moved(work) => {
+                let input = |i: usize| (inputs[i].0, *inputs[i].1);
+                for row in 0..height {
+                    let pixels = &mut out[to.pixel(row, 0)..][..width * channels];
+                    work.run_pixels(input, to, row, 0..width, pixels);
                 }
             }
         }

@@ -55,7 +55,7 @@ fn pairs(value: impl Fn(u8, u8) -> u8) -> Pairs {
 }
 
 /// Rounds a value in levels that already contains the zero, and saturates.
-fn saturated(value: f32) -> u8 {
+pub(crate) fn saturated(value: f32) -> u8 {
     value.round_ties_even().clamp(0.0, 255.0) as u8
 }
 

@@ -111,11 +111,15 @@ impl<'a, F: Format> Windows<'a, F> {
     /// # Panics
     /// Panics if a window leaves the input.
     pub(crate) fn new(input: &'a [F::Input], begins: &'a [u32], runs: &'a [u32], run_steps: usize) -> Self {
-        let largest = |values: &[u32]| values.iter().fold(0, |most, &value| most.max(value)) as usize;
-        let end = largest(begins) + largest(runs) + run_steps * F::STEP;
+        let end = greatest(begins) + greatest(runs) + run_steps * F::STEP;
         assert!(begins.is_empty() || end <= input.len(), "a window ends at {end} of {}", input.len());
         Self { input, begins, runs, run_steps }
     }
+}
+
+/// Returns the largest value, or 0.
+pub(crate) fn greatest(values: &[u32]) -> usize {
+    values.iter().copied().max().unwrap_or(0) as usize
 }
 
 /// The weights of output channels that are computed together, and the requantization of their sums.

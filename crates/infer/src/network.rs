@@ -15,6 +15,7 @@ use rayon::prelude::*;
 use crate::InferError;
 use crate::compile::{Compiled, Tile, compile};
 use crate::conv::{Conv, Layers, Pixels};
+use crate::frame::Frame;
 use crate::kernel::{Kernel, Loop};
 use crate::requantize::Element;
 use crate::step::{Operand, Step, Target, Work};
@@ -52,6 +53,14 @@ impl<'a> Inputs<'a> {
     /// True if there are no images.
     pub fn is_empty(&self) -> bool {
         self.pixels.is_empty()
+    }
+
+    /// Calls `run` with the images of these indices as inputs of their own.
+    ///
+    /// # Panics
+    /// Panics if there is no image of an index.
+    pub(crate) fn with_block<T>(&self, images: &[u32], run: impl FnOnce(&Inputs<'_>) -> T) -> T {
+        run(&Inputs { image: self.image, pixels: &self.gathered(images) })
     }
 
     /// Copies the pixels of the images with these indices.
@@ -366,21 +375,11 @@ impl Network {
         output: &mut [E],
     ) {
         let Step { work, frame, .. } = step;
-        let Dims { channels, height, width } = frame.dims;
         match work {
             Work::Input(tables) => {
                 let pixels = pixels.chunks_exact(frame.dims.len());
-                for (pixels, image) in pixels.zip(output.chunks_exact_mut(frame.len())) {
-                    for (channel, plane) in pixels.chunks_exact(height * width).enumerate() {
-                        let table = &tables[channel];
-                        for (row, pixels) in plane.chunks_exact(width).enumerate() {
-                            let levels = image[frame.pixel(row, 0) + channel..].iter_mut().step_by(channels);
-                            for (level, &pixel) in levels.zip(pixels) {
-                                *level = E::from_byte(table[usize::from(pixel)], frame.zero);
-                            }
-                        }
-                    }
-                }
+                let images = pixels.zip(output.chunks_exact_mut(frame.len()));
+                images.for_each(|(pixels, image)| write_input(tables, frame, pixels, image));
             }
             Work::Conv(conv) => {
                 conv.run(self.kernel, 0..conv.panels(), inputs[0], Pixels::Of(images), output);
@@ -421,4 +420,17 @@ pub(crate) fn largest(logits: &[f32]) -> u16 {
         }
     }
     u16::try_from(best).expect("compilation checked the number of classes")
+}
+
+/// Writes the levels of one image's pixels, by a table for each channel.
+pub(crate) fn write_input<E: Element>(tables: &[[u8; 256]], frame: &Frame, pixels: &[u8], image: &mut [E]) {
+    let Dims { channels, height, width } = frame.dims;
+    for ((channel, plane), table) in pixels.chunks_exact(height * width).enumerate().zip(tables) {
+        for (row, pixels) in plane.chunks_exact(width).enumerate() {
+            let levels = image[frame.pixel(row, 0) + channel..].iter_mut().step_by(channels);
+            for (level, &pixel) in levels.zip(pixels) {
+                *level = E::from_byte(table[usize::from(pixel)], frame.zero);
+            }
+        }
+    }
 }

@@ -15,7 +15,8 @@
 //! direction, which Rust guarantees), and leaves that integer in the low bits of the sum.
 //! `f32::round_ties_even` is a library call before SSE4.1; this trick needs only an f32 addition and is a
 //! vector operation everywhere. A byte holds a level plus 0 or 128 ([`Frame::zero`](crate::frame::Frame));
-//! both are even, so adding them before rounding changes no tie.
+//! both are even, so adding them before rounding changes no tie. A network that another program quantized may have odd zeros, and
+//! adds them after rounding.
 
 /// 1.5 * 2^23; its bit pattern ends in 22 zeros.
 const ROUND: f32 = 12_582_912.0;

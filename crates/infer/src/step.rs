@@ -360,7 +360,7 @@ fn pixels<'a>(
 /// Computes the exact sum of levels over some rows and columns, channel by channel, and applies `finish` to
 /// it.
 #[inline(always)]
-fn sum<E: Element>(
+pub(crate) fn sum<E: Element>(
     x: &[u8],
     from: &Frame,
     [rows, columns]: [Range<usize>; 2],

@@ -6,7 +6,7 @@ use std::arch::x86_64::{
     _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_set1_epi16, _mm256_set1_epi32,
 };
 
-use super::{Element, Finish, Format, Kernel, StepWeights, Windows, Words};
+use super::{Element, Finish, Format, Kernel, StepWeights, Windows, Words, greatest};
 #[cfg(target_arch = "x86_64")]
 use super::{Form, Sums, WordHalves};
 
@@ -53,8 +53,7 @@ impl Kernel {
         pixels: &[u32],
         output: &mut [E],
     ) {
-        let largest = |values: &[u32]| values.iter().fold(0, |most, &value| most.max(value)) as usize;
-        let window = largest(windows.runs) + windows.run_steps * Small::STEP;
+        let window = greatest(windows.runs) + windows.run_steps * Small::STEP;
         assert_eq!(windows.begins.len(), pixels.len(), "a pixel for each window");
         assert_eq!(
             panel.small.len(),
@@ -63,7 +62,7 @@ impl Kernel {
         );
         assert_eq!(panel.places.len(), panel.rest.len(), "a place for each weight of the rest");
         assert!(
-            panel.rest.is_empty() || largest(panel.places) + Words::STEP <= window,
+            panel.rest.is_empty() || greatest(panel.places) + Words::STEP <= window,
             "a rest outside the window"
         );
         match self.0 {

@@ -75,7 +75,7 @@ fn a_changed_weight_is_a_changed_byte_of_the_file() {
         }
         assert_eq!(network.logits(&inputs, &[]), before);
         let classes = network.predict(&inputs, &[]);
-        let some = network.predict_some(&inputs, &[5, 0], &[]);
+        let some = network.predict_block(&inputs, &[5, 0], &[]);
         assert_eq!(some, [classes[5], classes[0]]);
     }
 }
