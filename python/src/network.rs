@@ -146,11 +146,6 @@ impl Options<'_> {
     }
 }
 
-/// The cut of image files for an input of (channels, height, width).
-fn cut_for([channels, height, _]: [usize; 3]) -> Cut {
-    Cut { side: height, grey: channels == 1 }
-}
-
 impl Quantization {
     /// Returns the images of calibration; image files are cut.
     fn images(&self, cut: Cut, told: &Told) -> Result<Option<ImageSet>, Failure> {
@@ -250,7 +245,7 @@ impl Network {
         let quantization = options.quantization(Some(input))?;
         let source = path.clone();
         let checkpoint = long(py, options.progress.as_ref(), move |told| {
-            let images = quantization.images(cut_for(input), told)?;
+            let images = quantization.images(Cut::for_input(input), told)?;
             let file =
                 FloatFile::from_onnx(&source, onnx, &quantization.preprocessing).map_err(Failure::Input)?;
             quantization.checkpoint(&file, images.as_ref(), told)
@@ -282,7 +277,7 @@ impl Network {
         let source = path.clone();
         let checkpoint = long(py, options.progress.as_ref(), move |told| {
             check_readable(&source)?;
-            let images = quantization.images(input.map_or(Cut::DEFAULT, cut_for), told)?;
+            let images = quantization.images(input.map_or(Cut::DEFAULT, Cut::for_input), told)?;
             let shape = images.as_ref().map(ImageSet::shape);
             let input = input.or(shape.map(|shape| [shape.channels, shape.height, shape.width]));
             let input =

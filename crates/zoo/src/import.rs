@@ -26,7 +26,9 @@ mod zipped;
 
 pub use checkpoint::{Bound, FloatCheckpoint, read_checkpoint};
 pub use fit::Selection;
-pub use onnx::{InputArithmetic, OnnxModel, QuantizedOnnx, read_onnx, read_quantized_onnx};
+pub use onnx::{
+    InputArithmetic, OnnxFile, OnnxModel, QuantizedOnnx, read_any_onnx, read_onnx, read_quantized_onnx,
+};
 
 /// The reason why a file cannot be read as a float checkpoint or as an ONNX model.
 #[derive(Debug, thiserror::Error)]

@@ -5,7 +5,7 @@ use clap::Args;
 use data::{DataError, ImageSet};
 use ecc::Constraint;
 use graph::{Preprocessing, Variant};
-use zoo::{OnnxModel, QuantizedOnnx};
+use zoo::{OnnxFile, OnnxModel, QuantizedOnnx};
 
 use crate::terminal::exit::Outcome;
 use crate::terminal::machine::Machine;
@@ -16,8 +16,8 @@ use crate::terminal::quantization::{RoundingOptions, Within};
 use crate::terminal::signals;
 use harness::network_text;
 use harness::{
-    Cut, DEFAULT_SIDE, Failure, FloatFile, FloatNetwork, Ranges, agreeing, check_fit, given_checkpoint,
-    has_image_files, int8_predict, int8_top1, observed, violations,
+    Cut, Failure, FloatFile, FloatNetwork, Ranges, agreeing, check_fit, given_checkpoint, has_image_files,
+    int8_predict, int8_top1, observed, violations,
 };
 
 /// Default number of classes of a network for images without labels: ImageNet's.
@@ -153,20 +153,14 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         let message = format!("--side is {side}, but images of {set} have a size of their own");
         return Err(Failure::Input(anyhow!(message)));
     }
-    if arguments.architecture.is_none()
-        && let Some(quantized) =
-            zoo::read_quantized_onnx(&arguments.checkpoint, arguments.onnx_output.as_deref())
-                .map_err(Failure::input)?
-    {
-        return already_quantized(arguments, quantized);
-    }
     let onnx = match arguments.architecture {
         Some(_) => None,
-        None => Some(read_onnx(arguments).map_err(Failure::Input)?),
+        None => match read_onnx(arguments).map_err(Failure::Input)? {
+            OnnxFile::Quantized(quantized) => return already_quantized(arguments, quantized),
+            OnnxFile::Float(onnx) => Some(onnx),
+        },
     };
-    let [channels, own_side, _] =
-        onnx.as_ref().map_or([3, DEFAULT_SIDE, DEFAULT_SIDE], |onnx| onnx.model.input);
-    let cut = Cut { side: arguments.side.map_or(own_side, usize::from), grey: channels == 1 };
+    let cut = cut(arguments, onnx.as_ref().map(|onnx| onnx.model.input));
     let (data, observer) = (arguments.machine.data(), Terminal::default());
     let batch = arguments.rounding.batch().map_err(Failure::Input)?;
     let training = match batch {
@@ -254,8 +248,7 @@ fn already_quantized(arguments: &Arguments, quantized: QuantizedOnnx) -> Result<
     }
     let (set, observer) = (&arguments.set, Terminal::default());
     let rule = quantized.activations.rule.id();
-    let [channels, own_side, _] = quantized.model.input;
-    let cut = Cut { side: arguments.side.map_or(own_side, usize::from), grey: channels == 1 };
+    let cut = cut(arguments, Some(quantized.model.input));
     let images = arguments.images.map(|n| n as usize);
     let test = arguments.machine.data().images(set, "test", images, cut, &observer)?.set;
     check_fit(&quantized.model, &test).map_err(Failure::Input)?;
@@ -324,8 +317,14 @@ fn without_training_images(failure: Failure, arguments: &Arguments) -> Failure {
     }
 }
 
-fn read_onnx(arguments: &Arguments) -> anyhow::Result<OnnxModel> {
-    zoo::read_onnx(&arguments.checkpoint, arguments.onnx_output.as_deref()).map_err(|error| {
+/// The cut of image files for a network, whose own input an ONNX model names.
+fn cut(arguments: &Arguments, input: Option<[usize; 3]>) -> Cut {
+    let own = input.map_or(Cut::DEFAULT, Cut::for_input);
+    Cut { side: arguments.side.map_or(own.side, usize::from), ..own }
+}
+
+fn read_onnx(arguments: &Arguments) -> anyhow::Result<OnnxFile> {
+    zoo::read_any_onnx(&arguments.checkpoint, arguments.onnx_output.as_deref()).map_err(|error| {
         let is_no_onnx = error.is_no_onnx();
         let error = anyhow!(error);
         if is_no_onnx {

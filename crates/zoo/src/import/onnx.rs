@@ -54,6 +54,15 @@ pub struct OnnxModel {
     pub notes: Vec<String>,
 }
 
+/// A network of an ONNX file.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OnnxFile {
+    /// A float network.
+    Float(OnnxModel),
+    /// A network that another program quantized.
+    Quantized(QuantizedOnnx),
+}
+
 /// Arithmetic on the image before the first layer: `x * scale + offset`, with one factor and one offset for
 /// each channel.
 #[derive(Clone, Debug, PartialEq)]
@@ -156,9 +165,31 @@ pub(super) enum OnnxProblem {
 /// once. Constants take more than 64 MiB plus 16 times the size of the file and of the files beside it. Every
 /// error names the file.
 pub fn read_onnx(path: &Path, output: Option<&str>) -> Result<OnnxModel, ImportError> {
-    let read = || -> Result<OnnxModel, Kind> {
+    read(path, |bytes, folder| parse(bytes, folder, output))
+}
+
+/// Reads a network as [`read_quantized_onnx`] does if another program quantized it, and else as [`read_onnx`] does.
+///
+/// # Errors
+/// Those of the two.
+pub fn read_any_onnx(path: &Path, output: Option<&str>) -> Result<OnnxFile, ImportError> {
+    read(path, |bytes, folder| {
+        let model = decoded(bytes)?;
+        match quantized::network(&model, bytes.len(), folder, output)? {
+            Some(quantized) => Ok(OnnxFile::Quantized(quantized)),
+            None => network(&model, bytes.len(), folder, output).map(OnnxFile::Float),
+        }
+    })
+}
+
+/// Parses the bytes of a file; `parse` also gets the folder of the external data.
+fn read<T>(
+    path: &Path,
+    parse: impl FnOnce(&[u8], &Path) -> Result<T, OnnxProblem>,
+) -> Result<T, ImportError> {
+    let read = || -> Result<T, Kind> {
         let bytes = std::fs::read(path)?;
-        Ok(parse(&bytes, path.parent().unwrap_or(Path::new("")), output)?)
+        Ok(parse(&bytes, path.parent().unwrap_or(Path::new("")))?)
     };
     read().map_err(|kind| ImportError { path: path.into(), kind })
 }
@@ -184,22 +215,36 @@ fn foreign(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Parses a model; `folder` holds the external data.
+/// Parses a float network; `folder` holds the external data.
 fn parse(bytes: &[u8], folder: &Path, output: Option<&str>) -> Result<OnnxModel, OnnxProblem> {
+    network(&decoded(bytes)?, bytes.len(), folder, output)
+}
+
+/// Decodes a model.
+fn decoded(bytes: &[u8]) -> Result<message::Model, OnnxProblem> {
     if let Some(what) = foreign(bytes) {
         return Err(OnnxProblem::Foreign { what: what.into() });
     }
     // Decoding allocates at most the file's size times the size of the largest message.
-    let model = message::Model::decode(bytes).map_err(|error| OnnxProblem::Foreign {
+    message::Model::decode(bytes).map_err(|error| OnnxProblem::Foreign {
         what: format!("is damaged, cut off or of another kind ({error})"),
-    })?;
+    })
+}
+
+/// Converts a float network of a file of `bytes` bytes.
+fn network(
+    model: &message::Model,
+    bytes: usize,
+    folder: &Path,
+    output: Option<&str>,
+) -> Result<OnnxModel, OnnxProblem> {
     let Some(graph) = &model.graph else {
         return Err(OnnxProblem::Foreign { what: "holds no graph".into() });
     };
-    input::check_model(&model, graph)?;
-    let opset = opset(&model)?;
+    input::check_model(model, graph)?;
+    let opset = opset(model)?;
     let external = tensor::external_bytes(&graph.initializer, folder);
-    let bytes = Budget::new(bytes.len().saturating_add(external)).left;
+    let bytes = Budget::new(bytes.saturating_add(external)).left;
     let source = convert::Source { graph, folder, bytes, opset };
     chosen(source, output)
 }

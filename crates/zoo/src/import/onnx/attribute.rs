@@ -130,7 +130,12 @@ pub(super) fn extent(value: i64, least: i64, what: &str) -> Done<usize> {
 
 /// Returns two positive numbers, height and width.
 pub(super) fn pair(node: &Node, name: &str, absent: [usize; 2]) -> Done<[usize; 2]> {
-    match ints(node, name) {
+    pair_of(ints(node, name), name, absent)
+}
+
+/// Returns two positive numbers, height and width, from the values of an attribute, if it is there.
+pub(super) fn pair_of(values: Option<&[i64]>, name: &str, absent: [usize; 2]) -> Done<[usize; 2]> {
+    match values {
         None => Ok(absent),
         Some(&[height, width]) => Ok([extent(height, 1, name)?, extent(width, 1, name)?]),
         Some(other) => Err(format!("{name} is {other:?}, expected two numbers, of height and width")),

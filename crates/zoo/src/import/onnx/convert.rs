@@ -167,6 +167,26 @@ pub(super) fn convert<'a>(source: Source<'a>, output: &'a str) -> Result<Convert
     Ok(Converted { model: converter.finish(graph, size, classes), is_flat })
 }
 
+/// Returns a name that no layer has: `name`, or `name` and the first free number from `layers` on.
+pub(super) fn free_name(names: &mut BTreeSet<String>, name: String, layers: usize) -> String {
+    let mut free = name.clone();
+    for n in layers.. {
+        if !free.is_empty() && names.insert(free.clone()) {
+            break;
+        }
+        free = format!("{name}_{n}");
+    }
+    free
+}
+
+/// Takes the bytes of a constant from those that are left of `limit`.
+pub(super) fn spend(left: &Cell<usize>, limit: usize, bytes: usize) -> Done<()> {
+    left.set(left.get().checked_sub(bytes).ok_or_else(|| {
+        format!("constants take more than {limit} bytes, which a file of this size cannot need")
+    })?);
+    Ok(())
+}
+
 /// Returns the nodes that an output depends on, in file order.
 pub(super) fn needed<'a>(graph: &'a Graph, output: &str) -> Vec<&'a Node> {
     let mut wanted = BTreeSet::from([output]);
@@ -341,13 +361,7 @@ impl<'a> Converter<'a> {
         if self.layers.len() == MAX_LAYERS {
             return Err(format!("is layer {}, expected at most that many", self.layers.len()));
         }
-        let mut free = name.clone();
-        for n in self.layers.len().. {
-            if !free.is_empty() && self.names.insert(free.clone()) {
-                break;
-            }
-            free = format!("{name}_{n}");
-        }
+        let free = free_name(&mut self.names, name, self.layers.len());
         self.layers.push(Layer { name: free, inputs: inputs.iter().map(|x| x.place).collect(), op });
         self.shapes.push(shape);
         Ok(self.layers.len())
@@ -394,11 +408,7 @@ impl<'a> Converter<'a> {
     }
 
     pub(super) fn spend(&self, bytes: usize) -> Done<()> {
-        let left = self.left.get().checked_sub(bytes);
-        self.left.set(left.ok_or_else(|| {
-            format!("constants take more than {} bytes, which a file of this size cannot need", self.limit)
-        })?);
-        Ok(())
+        spend(&self.left, self.limit, bytes)
     }
 
     pub(super) fn has(&self, node: &Node, i: usize) -> bool {

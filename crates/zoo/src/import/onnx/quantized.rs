@@ -10,14 +10,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
 use graph::{Function, Layer, MAX_LAYERS, ModelSpec, Op};
-use prost::Message;
 use quant::{GivenActivations, GivenPoint, QuantTensor, Rule};
 
-use super::convert::{Done, graph_problem, is_standard, label, needed};
+use super::convert::{Done, free_name, graph_problem, is_standard, label, needed};
 use super::input::{check_model, input};
 use super::message::{self, Node, Tensor};
 use super::{OnnxProblem, tensor};
-use crate::import::{Budget, ImportError, Kind, shown};
+use crate::import::{Budget, ImportError, shown};
 
 mod movement;
 mod stored;
@@ -58,26 +57,29 @@ pub struct QuantizedOnnx {
 /// nearest one; levels, weights or biases are not as above; two nodes share a weight; constants take more memory than a
 /// file of this size can need. Every error names the file.
 pub fn read_quantized_onnx(path: &Path, output: Option<&str>) -> Result<Option<QuantizedOnnx>, ImportError> {
-    let read = || -> Result<Option<QuantizedOnnx>, Kind> {
-        let bytes = std::fs::read(path)?;
-        Ok(parse(&bytes, path.parent().unwrap_or(Path::new("")), output)?)
-    };
-    read().map_err(|kind| ImportError { path: path.into(), kind })
+    super::read(path, |bytes, folder| parse(bytes, folder, output))
 }
 
 fn parse(bytes: &[u8], folder: &Path, output: Option<&str>) -> Result<Option<QuantizedOnnx>, OnnxProblem> {
-    if super::foreign(bytes).is_some() {
-        return Ok(None);
-    }
-    let Ok(model) = message::Model::decode(bytes) else { return Ok(None) };
+    let Ok(model) = super::decoded(bytes) else { return Ok(None) };
+    network(&model, bytes.len(), folder, output)
+}
+
+/// Converts a network of a file of `bytes` bytes; none if no program quantized it.
+pub(super) fn network(
+    model: &message::Model,
+    bytes: usize,
+    folder: &Path,
+    output: Option<&str>,
+) -> Result<Option<QuantizedOnnx>, OnnxProblem> {
     let Some(graph) = &model.graph else { return Ok(None) };
     if !graph.node.iter().any(|node| is_quantized(&node.op_type)) {
         return Ok(None);
     }
-    check_model(&model, graph)?;
-    super::opset(&model)?;
+    check_model(model, graph)?;
+    super::opset(model)?;
     let external = tensor::external_bytes(&graph.initializer, folder);
-    let limit = Budget::new(bytes.len().saturating_add(external)).left;
+    let limit = Budget::new(bytes.saturating_add(external)).left;
     let names: Vec<&str> = graph.output.iter().map(|output| output.name.as_str()).collect();
     let name = match (output, names.as_slice()) {
         (Some(output), names) if names.contains(&output) => output,
@@ -93,9 +95,15 @@ fn parse(bytes: &[u8], folder: &Path, output: Option<&str>) -> Result<Option<Qua
 }
 
 fn is_quantized(operator: &str) -> bool {
-    operator.starts_with("QLinear")
-        || ["QuantizeLinear", "DequantizeLinear", "QGemm", "ConvInteger", "MatMulInteger"].contains(&operator)
-        || operator == "DynamicQuantizeLinear"
+    const OTHERS: [&str; 6] = [
+        "QuantizeLinear",
+        "DequantizeLinear",
+        "DynamicQuantizeLinear",
+        "QGemm",
+        "ConvInteger",
+        "MatMulInteger",
+    ];
+    operator.starts_with("QLinear") || OTHERS.contains(&operator)
 }
 
 /// The meaning of a name of the ONNX graph.
@@ -269,8 +277,7 @@ impl<'a> Reader<'a> {
             return self.split(node);
         }
         let value = self.value(node)?;
-        let mut outputs = node.output.iter();
-        if let Some(first) = outputs.next() {
+        if let Some(first) = node.output.first() {
             self.values.insert(first, value);
         }
         Ok(())
@@ -439,7 +446,7 @@ impl<'a> Reader<'a> {
 
     fn dequantize(&mut self, node: &'a Node) -> Done<Value<'a>> {
         let axis = int(node, "axis", 1);
-        match self.lookup(node, 0)?.clone() {
+        match *self.lookup(node, 0)? {
             Value::Levels(at) => {
                 let point = self.point(node, 1, 2)?;
                 if self.points[at.place] != Some(point) {
@@ -450,14 +457,7 @@ impl<'a> Reader<'a> {
                 }
                 Ok(Value::Real(at))
             }
-            Value::Tensor(values) => {
-                let tensor = |i| match self.lookup(node, i)? {
-                    Value::Tensor(tensor) => Ok(*tensor),
-                    _ => Err(format!("input {} is computed, expected a constant", shown(&node.input[i]))),
-                };
-                let zero = if self.has(node, 2) { Some(tensor(2)?) } else { None };
-                Ok(Value::Dequantized(Dequantized { values, scale: tensor(1)?, zero, axis }))
-            }
+            Value::Tensor(_) => self.operand(node, 0, axis).map(Value::Dequantized),
             Value::Probabilities(at) => Ok(Value::Probabilities(at)),
             _ => Err("reads real values, expected levels".into()),
         }
@@ -485,13 +485,7 @@ impl<'a> Reader<'a> {
         if self.layers.len() == MAX_LAYERS {
             return Err(format!("is layer {}, expected at most that many", self.layers.len()));
         }
-        let mut free = name.clone();
-        for n in self.layers.len().. {
-            if !free.is_empty() && self.names.insert(free.clone()) {
-                break;
-            }
-            free = format!("{name}_{n}");
-        }
+        let free = free_name(&mut self.names, name, self.layers.len());
         if let Some(weight) = weight {
             if !self.stored.insert(weight.origin) {
                 return Err("has the weight of another node, expected one of its own".into());

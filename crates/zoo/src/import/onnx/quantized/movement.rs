@@ -56,8 +56,8 @@ impl<'a> Reader<'a> {
         let shape = self.shapes[at.place].clone();
         match (at.form, to.as_slice()) {
             (Form::Own, to) if *to == shape => Ok(at),
-            (Form::Own, [n]) if *n == all => self.flattened(name, at),
-            (Form::Own, [n, 1, 1]) if *n == all && shape.len() == 1 => Ok(at),
+            (Form::Own, [_]) => self.flattened(name, at),
+            (Form::Own, [_, 1, 1]) if shape.len() == 1 => Ok(at),
             (Form::Own, [groups, each, rest @ ..])
                 if shape.len() == 3 && *rest == shape[1..] && groups * each == shape[0] =>
             {

@@ -4,6 +4,7 @@ use graph::Op;
 use quant::{GivenPoint, GivenScale, WeightScale};
 
 use super::{At, Dequantized, Done, Node, Pending, Reader, Value, float, int, label, window};
+use crate::import::onnx::convert::spend;
 use crate::import::onnx::message::Tensor;
 use crate::import::onnx::tensor::{Constant, Held, held, read_at_most, type_name};
 use crate::import::shown;
@@ -97,11 +98,7 @@ impl<'a> Reader<'a> {
     }
 
     fn constant(&self, tensor: &Tensor) -> Done<Constant> {
-        let bytes = tensor.bytes().saturating_mul(2);
-        let left = self.left.get().checked_sub(bytes).ok_or_else(|| {
-            format!("constants take more than {} bytes, which a file of this size cannot need", self.limit)
-        })?;
-        self.left.set(left);
+        spend(&self.left, self.limit, tensor.bytes().saturating_mul(2))?;
         read_at_most(tensor, self.folder, usize::MAX)
     }
 
@@ -258,8 +255,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A weight of a QOperator node.
-    fn operand(&self, node: &Node, i: usize, axis: i64) -> Done<Dequantized<'a>> {
+    /// A constant of integers, with the scale and zero point that follow it.
+    pub(super) fn operand(&self, node: &Node, i: usize, axis: i64) -> Done<Dequantized<'a>> {
         let zero = if self.has(node, i + 2) { Some(self.tensor(node, i + 2)?) } else { None };
         Ok(Dequantized { values: self.tensor(node, i)?, scale: self.tensor(node, i + 1)?, zero, axis })
     }
@@ -272,9 +269,6 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn quantized_conv(&mut self, node: &'a Node) -> Done<Value<'a>> {
-        if int(node, "channels_last", 0) != 0 {
-            return Err("has channels_last, expected channels first".into());
-        }
         let at = self.levels(node, 0, 1)?;
         let weight = self.operand(node, 3, 0)?;
         let point = self.point(node, 6, 7)?;

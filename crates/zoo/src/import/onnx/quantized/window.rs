@@ -3,15 +3,11 @@
 use graph::{AvgPool, Conv, MaxPool, Op};
 
 use super::{Done, int, ints};
-use crate::import::onnx::attribute::extent;
+use crate::import::onnx::attribute::{extent, pair_of};
 use crate::import::onnx::message::Node;
 
-fn pair(node: &Node, name: &str, absent: [usize; 2], least: i64) -> Done<[usize; 2]> {
-    match ints(node, name) {
-        None => Ok(absent),
-        Some(&[height, width]) => Ok([extent(height, least, name)?, extent(width, least, name)?]),
-        Some(other) => Err(format!("{name} is {other:?}, expected two numbers, of height and width")),
-    }
+fn pair(node: &Node, name: &str, absent: [usize; 2]) -> Done<[usize; 2]> {
+    pair_of(ints(node, name), name, absent)
 }
 
 /// Equal paddings before and after.
@@ -40,7 +36,7 @@ pub(super) fn conv(node: &Node, shape: &[usize], bias: bool) -> Done<Conv> {
     let &[channels, _, rows, columns] = shape else {
         return Err(format!("has a weight of {shape:?}, expected [outputs, inputs, height, width]"));
     };
-    let kernel = pair(node, "kernel_shape", [rows, columns], 1)?;
+    let kernel = pair(node, "kernel_shape", [rows, columns])?;
     if kernel != [rows, columns] {
         return Err(format!(
             "kernel_shape is {kernel:?}, expected that of the weight, {:?}",
@@ -52,19 +48,19 @@ pub(super) fn conv(node: &Node, shape: &[usize], bias: bool) -> Done<Conv> {
         groups: extent(int(node, "group", 1), 1, "group")?,
         bias,
         kernel,
-        stride: pair(node, "strides", [1, 1], 1)?,
+        stride: pair(node, "strides", [1, 1])?,
         padding: padding(node)?,
-        dilation: pair(node, "dilations", [1, 1], 1)?,
+        dilation: pair(node, "dilations", [1, 1])?,
     })
 }
 
 fn pool(node: &Node) -> Done<[[usize; 2]; 3]> {
-    let dilations = pair(node, "dilations", [1, 1], 1)?;
+    let dilations = pair(node, "dilations", [1, 1])?;
     if dilations != [1, 1] {
         return Err(format!("dilations is {dilations:?}, expected [1, 1]"));
     }
-    let kernel = pair(node, "kernel_shape", [0, 0], 1)?;
-    Ok([kernel, pair(node, "strides", [1, 1], 1)?, padding(node)?])
+    let kernel = pair(node, "kernel_shape", [0, 0])?;
+    Ok([kernel, pair(node, "strides", [1, 1])?, padding(node)?])
 }
 
 fn ceil(node: &Node) -> bool {
