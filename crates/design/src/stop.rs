@@ -60,6 +60,15 @@ impl HalfWidthRule {
         ((FEWEST_FOR_A_POINT * weight / self.half_width).ceil() as u64).max(FEWEST_TRIALS)
     }
 
+    /// Writes [`HalfWidthRule::fewest_trials`] for the cells of a plan: a number, or a term if cells draw only `changed` trials, each
+    /// with its own weight.
+    pub fn fewest_trials_text(&self, changed: bool) -> String {
+        match self.fewest_trials(1.0) {
+            most if changed && most > FEWEST_TRIALS => format!("max({FEWEST_TRIALS}, {most} P(changed))"),
+            most => most.to_string(),
+        }
+    }
+
     /// Returns true if a cell ends after these trials, the first of a cell, each on `images` images.
     pub fn is_reached(&self, drops: &DropSums, images: u64, weight: f64) -> bool {
         drops.trials >= self.fewest_trials(weight)
@@ -128,6 +137,11 @@ mod tests {
         let rule = |half_width| HalfWidthRule { half_width };
         assert_eq!(rule(0.3).fewest_trials(1.0), 1000);
         assert_eq!([rule(0.3).fewest_trials(0.1), rule(0.3).fewest_trials(0.01)], [100, 50]);
+        assert_eq!(
+            [false, true].map(|changed| rule(0.3).fewest_trials_text(changed)),
+            ["1000", "max(50, 1000 P(changed))"]
+        );
+        assert_eq!(rule(6.0).fewest_trials_text(true), "50");
         // Narrow enough from 0.176 points on, which needs 1705 trials; 0.3 needs 1000.
         assert!(rule(0.3).is_reached(&drops, 100, 1.0));
         assert!(!rule(0.176).is_reached(&drops, 100, 1.0));

@@ -250,7 +250,7 @@ impl<'a> Page<'a> {
                 StopRule::HalfWidth(rule) => format!(
                     "when the 95 % interval of its mean drop is ± {} points or less, after {} trials or more",
                     rule.half_width,
-                    rule.fewest_trials(1.0)
+                    rule.fewest_trials_text(specs.iter().any(|spec| spec.changed_probability.is_some()))
                 ),
             };
             facts.push(("a cell ends earlier", rule));

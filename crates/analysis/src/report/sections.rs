@@ -208,7 +208,7 @@ fn add_measure(sections: &mut Sections, measured: &Measured, context: &Context, 
              far, has a half width of {} points or less, and not before {} trials. The intervals of the summary are those of the \
              same trials by the bootstrap.\n",
             rule.half_width,
-            rule.fewest_trials(1.0)
+            rule.fewest_trials_text(estimates.has_changed_trials().0)
         ));
     }
     if !compared && first {

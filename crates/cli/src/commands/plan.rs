@@ -66,6 +66,9 @@ Examples:
 /// Images of a trial of a pilot that estimates variances, unless the experiment has its own number.
 const PILOT_IMAGES: u64 = 200;
 
+/// Images of a trial of a pilot that measures what a trial costs beside its images.
+const SMALL_BLOCK: u64 = 2;
+
 fn half_width(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(points) if points > 0.0 && points <= 100.0 => Ok(points),
@@ -80,9 +83,14 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     let experiment = &loaded.experiment;
     let piloted = match (arguments.pilot, arguments.half_width) {
         (None, _) => Vec::new(),
-        (Some(trials), None) => pilot(&loaded, trials, loaded.cells[0].evaluation.images_of_trial())?,
+        (Some(trials), None) => pilot(&loaded, None, trials, loaded.cells[0].evaluation.images_of_trial())?,
         (Some(trials), Some(_)) => {
-            pilot(&in_blocks(arguments)?, trials, loaded.cells[0].evaluation.images_of_trial())?
+            let small = match experiment.evaluator {
+                None => Some(in_blocks(arguments, Some(SMALL_BLOCK))?),
+                Some(_) => None,
+            };
+            let planned = loaded.cells[0].evaluation.images_of_trial();
+            pilot(&in_blocks(arguments, None)?, small.as_ref(), trials, planned)?
         }
     };
     let design =
@@ -375,7 +383,7 @@ impl Document for Plan<'_> {
             Some(StopRule::HalfWidth(rule)) => format!(
                 " at most, a cell until its 95 % interval is ± {} points or less, after {} trials or more",
                 rule.half_width,
-                rule.fewest_trials(1.0)
+                rule.fewest_trials_text(self.changed_trials_only)
             ),
             None => String::new(),
         };
@@ -412,50 +420,102 @@ impl Piloted {
     }
 }
 
-/// The experiment of a pilot that estimates variances: its trials see blocks of images.
-fn in_blocks(arguments: &Arguments) -> Result<LoadedExperiment, Failure> {
+/// The experiment of a pilot that estimates variances: its trials see blocks of images, of `images` if it is told.
+fn in_blocks(arguments: &Arguments, images: Option<u64>) -> Result<LoadedExperiment, Failure> {
     let loaded =
         LoadedExperiment::load(&arguments.experiment, &arguments.machine.data(), &Terminal::default())?;
-    match loaded.experiment.images_per_trial() {
-        Some(_) => Ok(loaded),
-        None => {
-            let images = loaded.cells[0].evaluation.images;
-            loaded.with_images_per_trial(images.clamp(1, PILOT_IMAGES))
-        }
+    let images = match (loaded.experiment.images_per_trial(), images) {
+        (Some(_), None) => return Ok(loaded),
+        (_, images) => images.unwrap_or(PILOT_IMAGES),
+    };
+    let all = loaded.cells[0].evaluation.images;
+    loaded.with_images_per_trial(images.clamp(1, all))
+}
+
+/// Time of evaluations.
+#[derive(Clone, Copy, Default)]
+struct Spent {
+    seconds: f64,
+    images: u64,
+}
+
+impl Spent {
+    fn add(&mut self, other: Self) {
+        self.seconds += other.seconds;
+        self.images += other.images;
+    }
+
+    /// Seconds of one image more, if the other time is that of the same trials with fewer images; all that a trial costs beside its
+    /// images is then in both.
+    fn an_image(self, fewer: Self) -> Option<f64> {
+        let images = self.images.checked_sub(fewer.images).filter(|&images| images > 0)?;
+        Some((self.seconds - fewer.seconds) / images as f64).filter(|&seconds| seconds > 0.0)
     }
 }
 
-/// Runs the first `trials` trials of each cell, and converts time and spread to trials that see `planned` images.
-fn pilot(loaded: &LoadedExperiment, trials: u64, planned: u64) -> Result<Vec<Piloted>, Failure> {
-    let mut recomputation = Recomputation::new(loaded, &Terminal::default())?;
-    let bar = bar(trials * loaded.cells.len() as u64, "trials");
-    let mut timed = Vec::new();
-    // Seconds and images of evaluations, by network: cells of rare faults evaluate few.
-    let mut evaluated: BTreeMap<&str, (f64, u64)> = BTreeMap::new();
-    for cell in &loaded.cells {
-        bar.set_message(cell.label());
-        let memory = recomputation.memory(cell)?;
-        let cell_trials = CellTrials::new(&memory, cell).map_err(Failure::input)?;
-        let (mut drawing, mut evaluation) = (0.0, 0.0);
-        let mut records = Vec::new();
-        for number in 0..trials {
-            let started = Instant::now();
-            let trial = cell_trials.trial(number);
-            let drawn = started.elapsed().as_secs_f64();
-            let images = if trial.changes.is_empty() { 0 } else { cell.evaluation.images_of_trial() };
-            records.push(recomputation.record(cell, number, trial)?);
-            let seconds = started.elapsed().as_secs_f64() - drawn;
-            (drawing, evaluation) = (drawing + drawn, evaluation + seconds);
-            if images > 0 {
-                let (all_seconds, all_images) = evaluated.entry(&cell.network).or_default();
-                (*all_seconds, *all_images) = (*all_seconds + seconds, *all_images + images);
-            }
-            bar.inc(1);
+/// Trials of a pilot, and the seconds of drawing them.
+struct Drawn {
+    records: Vec<TrialRecord>,
+    drawing: f64,
+    evaluation: Spent,
+}
+
+fn drawn(
+    recomputation: &mut Recomputation<'_>,
+    cell: &CellSpec,
+    trials: u64,
+    done: &dyn Fn(),
+) -> Result<Drawn, Failure> {
+    let memory = recomputation.memory(cell)?;
+    let cell_trials = CellTrials::new(&memory, cell).map_err(Failure::input)?;
+    let mut drawn = Drawn { records: Vec::new(), drawing: 0.0, evaluation: Spent::default() };
+    for number in 0..trials {
+        let started = Instant::now();
+        let trial = cell_trials.trial(number);
+        let seconds = started.elapsed().as_secs_f64();
+        drawn.drawing += seconds;
+        let images = if trial.changes.is_empty() { 0 } else { cell.evaluation.images_of_trial() };
+        drawn.records.push(recomputation.record(cell, number, trial)?);
+        drawn.evaluation.add(Spent { seconds: started.elapsed().as_secs_f64() - seconds, images });
+        done();
+    }
+    Ok(drawn)
+}
+
+/// Runs the first `trials` trials of each cell, and converts time and spread to trials that see `planned` images. The same trials in
+/// the blocks of `small`, which has few images, tell what a trial costs beside its images: to draw its faults and to write
+/// the changed weights.
+fn pilot(
+    loaded: &LoadedExperiment,
+    small: Option<&LoadedExperiment>,
+    trials: u64,
+    planned: u64,
+) -> Result<Vec<Piloted>, Failure> {
+    let experiments: Vec<&LoadedExperiment> = small.into_iter().chain([loaded]).collect();
+    let bar = bar(trials * (experiments.len() * loaded.cells.len()) as u64, "trials");
+    let mut drawn_of = Vec::new();
+    for experiment in experiments {
+        let mut recomputation = Recomputation::new(experiment, &Terminal::default())?;
+        let mut of_cell = |cell: &CellSpec| {
+            bar.set_message(cell.label());
+            drawn(&mut recomputation, cell, trials, &|| bar.inc(1))
+        };
+        drawn_of.push(experiment.cells.iter().map(&mut of_cell).collect::<Result<Vec<Drawn>, _>>()?);
+    }
+    let timed = drawn_of.pop().expect("of the experiment itself");
+    let of_small = drawn_of.pop();
+    // By network: cells of rare faults evaluate few images.
+    let mut evaluated: BTreeMap<&str, [Spent; 2]> = BTreeMap::new();
+    for (number, cell) in loaded.cells.iter().enumerate() {
+        let [all, fewer] = evaluated.entry(&cell.network).or_default();
+        if timed[number].evaluation.images > 0 {
+            all.add(timed[number].evaluation);
+            of_small.iter().for_each(|small| fewer.add(small[number].evaluation));
         }
-        timed.push((cell, records, drawing, evaluation));
     }
     bar.finish_and_clear();
-    let piloted = timed.into_iter().map(|(cell, records, drawing, evaluation)| {
+    let piloted = loaded.cells.iter().zip(timed).enumerate().map(|(number, (cell, drawn))| {
+        let Drawn { records, drawing, evaluation } = drawn;
         let weight = cell.changed_probability.unwrap_or(1.0);
         let n = trials as f64;
         let value = |record: &TrialRecord| match (record.scores.first(), record.block) {
@@ -468,22 +528,28 @@ fn pilot(loaded: &LoadedExperiment, trials: u64, planned: u64) -> Result<Vec<Pil
         let (block, images) = (cell.evaluation.images_of_trial(), cell.evaluation.images);
         let points = if cell.metrics.is_empty() { 100.0 / block as f64 } else { 1.0 };
         let variances = VarianceComponents::of_trials(&records, block, images);
-        let an_image = evaluated.get(&cell.network[..]).map(|(seconds, images)| seconds / *images as f64);
-        let (share, variance) = match variances {
+        let [all, fewer] = evaluated[&cell.network[..]];
+        let an_image = all.an_image(fewer).or_else(|| all.an_image(Spent::default()));
+        let of_images = |spent: Spent| an_image.unwrap_or(0.0) * spent.images as f64;
+        let writing = of_small.as_ref().map_or(0.0, |small| {
+            let small = small[number].evaluation;
+            (small.seconds - of_images(small)).max(0.0)
+        });
+        let (more_images, variance) = match variances {
             Some(found) if planned != block => {
-                (planned as f64 / block as f64, found.of_drop(planned, images) / points.powi(2))
+                (planned as f64 / block as f64 - 1.0, found.of_drop(planned, images) / points.powi(2))
             }
-            _ => (1.0, variance),
+            _ => (0.0, variance),
         };
         Piloted {
-            seconds: (drawing + evaluation * share) / n,
+            seconds: (drawing + evaluation.seconds + more_images * of_images(evaluation)).max(0.0) / n,
             deviation: weight * points * variance.sqrt(),
             cell: variances.map(|VarianceComponents { between, within }| PilotedCell {
                 variance: VarianceComponents {
                     between: weight.powi(2) * between,
                     within: weight.powi(2) * within,
                 },
-                overhead_images: an_image.map_or(0.0, |an_image| drawing / n / an_image),
+                overhead_images: an_image.map_or(0.0, |an_image| (drawing + writing) / n / an_image),
             }),
         }
     });
