@@ -62,12 +62,22 @@ impl SingleFaults {
         let place = || model.checkpoint.display().to_string();
         let compiled =
             CompiledNetwork::new(&checkpoint, &images).with_context(place).map_err(Failure::Input)?;
-        let CompiledNetwork::Static(network) = compiled else {
-            return Err(Failure::Input(anyhow!(
-                "{}: its activations have dynamic ranges, expected static ones: under dynamic ranges a fault in one image reaches \
-                 the others",
-                place()
-            )));
+        let network = match compiled {
+            CompiledNetwork::Static(network) => network,
+            CompiledNetwork::Dynamic(_) => {
+                return Err(Failure::Input(anyhow!(
+                    "{}: its activations have dynamic ranges, expected static ones: under dynamic ranges a fault in one image \
+                     reaches the others",
+                    place()
+                )));
+            }
+            CompiledNetwork::Given(_) => {
+                return Err(Failure::Input(anyhow!(
+                    "{}: another program quantized it, expected a network that `zerospace quantize` rounded: the executor of such \
+                     networks evaluates no single faults; a campaign with `trials` does",
+                    place()
+                )));
+            }
         };
         observer.begin(images.len() as u64, "images");
         observer.subject(&format!("{}, fault-free", model.label));
