@@ -36,7 +36,7 @@ use crate::check;
 use crate::conv::{Conv, ConvShape, Frames, Layers};
 use crate::frame::Frame;
 use crate::kernel::{Kernel, SLACK};
-use crate::requantize::{Affine, Bounds};
+use crate::requantize::{Affine, Bounds, Table};
 use crate::step::{LayerNorm, Operand, Step, Target, Work};
 
 /// The smallest number of products of a level (up to 255) and a weight (down to -128) whose sum may overflow
@@ -421,7 +421,7 @@ impl<'a> Compiler<'a> {
         };
         let table: [f32; 256] = std::array::from_fn(|byte| value(byte as u8));
         self.check_multipliers(id, &table)?;
-        Ok(Work::Table(Box::new(table), bounds))
+        Ok(Work::Table(Box::new(Table::new(table, bounds))))
     }
 
     /// Makes a node that moves or compares levels, and keeps their scale, a step.

@@ -28,6 +28,9 @@ pub(crate) trait Element: Copy + Default + PartialOrd {
 
     /// Converts a value that is clamped to the output's range; `round` is [`Bounds::round`].
     fn from_clamped(value: f32, round: f32) -> Self;
+
+    /// Takes the byte of a level, or the unrounded value.
+    fn either(byte: u8, value: f32) -> Self;
 }
 
 impl Element for u8 {
@@ -41,6 +44,11 @@ impl Element for u8 {
         // The low bits hold the integer.
         (value + round).to_bits() as u8
     }
+
+    #[inline(always)]
+    fn either(byte: u8, _: f32) -> u8 {
+        byte
+    }
 }
 
 impl Element for f32 {
@@ -51,6 +59,11 @@ impl Element for f32 {
 
     #[inline(always)]
     fn from_clamped(value: f32, _: f32) -> f32 {
+        value
+    }
+
+    #[inline(always)]
+    fn either(_: u8, value: f32) -> f32 {
         value
     }
 }
@@ -83,6 +96,28 @@ impl Bounds {
         let value = if value < self.low { self.low } else { value };
         let value = if value > self.high { self.high } else { value };
         E::from_clamped(value, self.round)
+    }
+}
+
+/// A function of a level, by the level's byte.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Table {
+    bytes: [u8; 256],
+    values: [f32; 256],
+}
+
+impl Table {
+    /// Clamps and, for levels, rounds the value for each byte.
+    pub(crate) fn new(values: [f32; 256], bounds: Bounds) -> Self {
+        Self {
+            bytes: values.map(|value| bounds.finish(value)),
+            values: values.map(|value| bounds.finish(value)),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn get<E: Element>(&self, byte: u8) -> E {
+        E::either(self.bytes[usize::from(byte)], self.values[usize::from(byte)])
     }
 }
 

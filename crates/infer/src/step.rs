@@ -7,7 +7,7 @@ use graph::{Dims, Window};
 
 use crate::conv::Conv;
 use crate::frame::Frame;
-use crate::requantize::{Affine, Bounds, Element};
+use crate::requantize::{Affine, Bounds, Element, Table};
 
 /// The destination of a step's output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,8 +94,8 @@ pub(crate) enum Work {
     Concat(Vec<f32>, Bounds),
     /// max(x, 0) on levels.
     Relu,
-    /// A table of the unrounded value for each byte of a level.
-    Table(Box<[f32; 256]>, Bounds),
+    /// A function of each level.
+    Table(Box<Table>),
     /// Levels times `positive` where they are positive, elsewhere times the `negative` multiplier of their channel.
     PRelu {
         positive: f32,
@@ -232,9 +232,9 @@ impl Work {
                     *out = E::from_byte((*x).max(from.zero), from.zero);
                 }
             }
-            Work::Table(table, bounds) => {
+            Work::Table(table) => {
                 for (out, x) in output.iter_mut().zip(same((x, from))) {
-                    *out = bounds.finish(table[usize::from(*x)]);
+                    *out = table.get(*x);
                 }
             }
             Work::PRelu { positive, negative, bounds } => {
