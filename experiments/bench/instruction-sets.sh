@@ -12,8 +12,7 @@ set -eu
 . experiments/bench/page.sh
 : "${DATA:=../shared/data}"
 forms=$1
-built() { cargo bench -p zerospace-infer --bench executor --no-run 2>&1 | sed -n 's/.*(\(.*executor.*\))/\1/p'; }
-executor=${2:-$(built)}
+executor=${2:-$(built executor)}
 
 head_of_page "Forms of the inner loop" instruction-sets.sh
 printf '## All instructions\n\n'

@@ -1,5 +1,9 @@
 # Functions of the scripts in this folder: `head_of_page TITLE SCRIPT` begins a page, `run COMMAND...` adds a command and its
-# output. Source this file.
+# output, and `built BENCH` builds a benchmark of the executor and prints its path. Source this file.
+
+built() {
+    cargo bench -p zerospace-infer --bench "$1" --no-run 2>&1 | sed -n "s/.*(\\(.*$1.*\\))/\\1/p"
+}
 
 run() {
     printf '```\n$ %s\n' "$*"
