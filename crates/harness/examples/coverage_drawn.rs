@@ -10,8 +10,9 @@
 //! row has 1,000 cells with seeds of their own, with the blocks of [`inject::ImageBlocks`] and the interval of reports. `ratio` is the standard deviation
 //! of the 1,000 means, divided by the mean of their estimated standard errors, which take trials for independent.
 //!
-//! The second table has cells that end by [`design::HalfWidthRule`], in units of 50 trials; `n` is the mean number of their trials, and
-//! `bias` the mean of all means less the true drop.
+//! The second table has cells that end by [`design::HalfWidthRule`], in units of 50 trials; `n` is the mean number of their trials,
+//! `near` the share of cells whose mean is no farther from the true drop than the half width of the rule, and `bias` the mean of all
+//! means less the true drop.
 
 // An example is a program: it prints.
 #![allow(clippy::print_stdout)]
@@ -77,8 +78,10 @@ fn main() {
     for (population, block, trials) in rows {
         println!("{}", row(population, block, trials));
     }
-    println!("\n| images lost | mean drop | M | half width of the rule | n | coverage | half width | bias |");
-    println!("|---|--:|--:|--:|--:|--:|--:|--:|");
+    println!(
+        "\n| images lost | mean drop | M | half width of the rule | n | coverage | half width | near | bias |"
+    );
+    println!("|---|--:|--:|--:|--:|--:|--:|--:|--:|");
     for population in POPULATIONS.iter().chain(&RARE) {
         for half_width in [2.0, 1.0] {
             println!("{}", row_by_width(population, half_width));
@@ -113,11 +116,12 @@ fn row_by_width(population: &Population, half_width: f64) -> String {
         .collect();
     let average = |get: &dyn Fn(&(Found, usize)) -> f64| found.iter().map(get).sum::<f64>() / CELLS as f64;
     format!(
-        "| {} | {truth:.2} | {BLOCK} | {half_width} | {:.0} | {:.1} % | {:.2} | {:+.2} |",
+        "| {} | {truth:.2} | {BLOCK} | {half_width} | {:.0} | {:.1} % | {:.2} | {:.1} % | {:+.2} |",
         population.name,
         average(&|(_, trials)| *trials as f64),
         100.0 * average(&|(found, _)| f64::from(u8::from(found.holds(truth)))),
         average(&|(found, _)| found.half_width()),
+        100.0 * average(&|(found, _)| f64::from(u8::from((found.mean - truth).abs() <= half_width))),
         average(&|(found, _)| found.mean) - truth,
     )
 }
