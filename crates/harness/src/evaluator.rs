@@ -147,7 +147,7 @@ impl<'a> Dynamic<'a> {
 
 impl<'a> Int8<'a> {
     /// Compiles a checkpoint and computes its fault-free predictions. Trials see all images, or `in_blocks` each some of them.
-    /// `memory` limits the activations that are kept, in bytes. `done` receives the number of images that the fault-free network has just finished.
+    /// `memory` limits the activations and sums that are kept, in bytes. `done` receives the number of images that the fault-free network has just finished.
     ///
     /// # Errors
     /// If the network does not take the images, or cannot be compiled.

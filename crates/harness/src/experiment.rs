@@ -18,7 +18,7 @@ use crate::quantizing::agreeing;
 use crate::weights_only::is_weights_only;
 use crate::{DataSets, Failure, Images, Int8, Observer, OwnEvaluator, ReadyEvaluator, network_text};
 
-/// Bytes of clean activations that all networks of an experiment together may keep for their trials.
+/// Bytes of clean activations and sums that all networks of an experiment together may keep for their trials.
 const KEPT_LEVELS: usize = 768 << 20;
 
 /// The weights of a checkpoint in memory order, under a label for tables and figures.

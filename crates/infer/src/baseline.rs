@@ -5,19 +5,29 @@
 //!
 //! - **clean**: its levels are the kept ones. This holds if none of its weights and inputs have changed, or
 //!   if the changes were rounded away: requantization absorbs most small ones.
-//! - **sparse**: its levels differ from the kept ones at known pixels. A changed weight reaches the pixels at
-//!   which its input level is not 0, in the panel that holds the weight; a change at some pixels of an input
-//!   reaches the pixels whose windows contain one of them. Only these are computed and compared with the kept
-//!   levels. Levels that differ overwrite the kept ones; a journal saves the old bytes and restores them at
-//!   the end of the trial.
+//! - **sparse**: its levels differ from the kept ones at known pixels of some images. Only the pixels that changes reach are
+//!   computed, and those that differ overwrite the kept ones until the end of the trial ([`differences`](crate::differences)).
 //! - **dense**: so much has changed that the step is computed completely into the arena, as in a full pass.
+//!
+//! A step becomes dense before it is computed: the work at the reached pixels of all images of the tile is estimated, and compared
+//! with that of a full pass. Every later step of the tile is then dense too, and costs what it costs in a full pass, so a trial takes
+//! little longer than a full pass even if one flipped bit reaches everything.
 //!
 //! Sums are exact integers and a pixel's level is a function of its window, so the result equals that of a
 //! full pass bit for bit. The choice between sparse and dense affects only speed.
 //!
-//! Memory is bounded: levels are kept for as many images as fit. If a call has several trials, it also keeps
-//! the levels of the other images temporarily, as many at once as fit. A call with few trials runs these
-//! images in full.
+//! # Memory
+//!
+//! Memory is bounded by the number of bytes given to [`Baseline::new`]. Levels come first: they are kept for as many images as fit.
+//! If a call has several trials, it also keeps the levels of the other images temporarily, as many at once as fit. A call with few
+//! trials runs these images in full.
+//!
+//! If the levels of all images fit, the rest of the memory is for clean sums, with which a changed weight or a differing channel costs
+//! a few products a pixel. They take four bytes for each output of a convolution (of the next multiple of 16 channels), three to four
+//! times as much as the levels, so they are kept for as many of the last convolutions as fit: every change in an earlier layer reaches
+//! these, and there they save most, because one of many channels differs. Their computation takes as long as some full passes.
+//! Therefore it waits for [`TRIALS_BEFORE_SUMS`] trials with at most [`MANY_CHANGES`] changes in each layer; a campaign with many changes
+//! in a trial never pays for it. Grouped and dilated convolutions have no kept sums.
 //!
 //! # Threads
 //!
@@ -26,22 +36,26 @@
 //! the batches in whatever order finds them unlocked. A thread without a trial of its own takes batches of a trial
 //! that runs.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard};
 
+use graph::WeightChange;
 use rayon::prelude::*;
 
+use crate::batch::{Batch, level_bytes, sum_bytes};
 use crate::compile::{Compiled, Tile};
-use crate::conv::{Conv, Layers, Pixels};
-use crate::kernel::{LANES, SLACK};
-use graph::WeightChange;
-
+use crate::conv::Layers;
+use crate::differences::{ChangedWeight, Differences, sums_pay};
 use crate::network::{Arena, Inputs, Network};
 use crate::step::{Operand, Step, Target, Work};
 
-/// Share of a step's pixels, reached or different, above which the step is computed completely.
+/// Share of an image's differing pixels in a step with changed weights above which the step is computed completely.
 const DENSE: f64 = 0.5;
+
+/// Estimated cost of what differences reach relative to that of a full pass above which a convolution is computed completely. It is less
+/// than 1 because many images together are cheaper than the estimate, and what is reached spreads further.
+const DENSE_COST: f32 = 0.5;
 
 /// Number of changed weights above which a step is computed completely, because most of its pixels change.
 const MANY_CHANGES: usize = 3;
@@ -52,6 +66,9 @@ const WORTH_A_TRY: usize = 3;
 
 /// Least number of trials for which a call temporarily keeps the levels of further images.
 const TRIALS_THAT_PAY: usize = 3;
+
+/// Number of trials with few changes in every layer from which on sums are kept; computing them takes as long as a few full passes.
+const TRIALS_BEFORE_SUMS: usize = 8;
 
 /// A network, its images, and the levels that the clean network computes on them.
 #[derive(Debug)]
@@ -69,29 +86,11 @@ pub struct Baseline<'a> {
     /// The batches whose levels are kept; `batches` holds the levels.
     kept_batches: Range<usize>,
     batches: Vec<Mutex<Batch>>,
-}
-
-/// The clean levels of a batch of images, one vector for each step.
-#[derive(Debug, Default)]
-pub(crate) struct Batch {
-    levels: Vec<Vec<u8>>,
-}
-
-impl Batch {
-    /// Replaces the levels by those that the clean network computes on other images. `found` gets the logits.
-    pub(crate) fn fill(&mut self, network: &Network, pixels: &[u8], found: impl FnOnce(&[f32])) {
-        let (steps, levels) = (&network.compiled.steps, &mut self.levels);
-        let images = pixels.len() / network.compiled.input.len();
-        levels.resize_with(steps.len(), Vec::new);
-        for (levels, step) in levels.iter_mut().zip(steps) {
-            levels.resize(kept_bytes(step, images), 0);
-        }
-        let keep = |step: usize, tile: Tile, images: &[u8]| {
-            let begin = tile.first * steps[step].frame.len();
-            levels[step][begin..][..images.len()].copy_from_slice(images);
-        };
-        network.run_batch(pixels, keep, found);
-    }
+    /// Number of bytes for sums beside the levels.
+    room: usize,
+    /// Number of trials with few changes until sums are computed; none once that is done.
+    until_sums: Option<usize>,
+    layers_with_sums: usize,
 }
 
 /// The place of a step's levels: kept, kept with differences, or in the arena.
@@ -106,9 +105,8 @@ enum State {
 pub(crate) struct Changed {
     /// For each step, true if a weight of it changed.
     any: Vec<bool>,
-    /// For each step before `dense_from` and each panel, the offsets in a window of the inputs that the changed weights
-    /// read.
-    places: Vec<BTreeMap<usize, Vec<u32>>>,
+    /// The changed weights of each step before `dense_from`, in ascending channels.
+    weights: Vec<Vec<ChangedWeight>>,
     /// Index from which on steps with changed weights are computed completely.
     dense_from: usize,
     /// Last step with a changed weight.
@@ -116,8 +114,8 @@ pub(crate) struct Changed {
 }
 
 impl<'a> Baseline<'a> {
-    /// Runs the clean network, and keeps the levels of as many images as fit into `memory` bytes. Calls
-    /// `done` with the number of images finished since the last call.
+    /// Runs the clean network, and keeps the levels of as many images as fit into `memory` bytes. Sums, which later trials need,
+    /// are kept within the same bound. Calls `done` with the number of images finished since the last call.
     ///
     /// # Panics
     /// Panics if `inputs` were prepared for another image size.
@@ -125,7 +123,7 @@ impl<'a> Baseline<'a> {
         network.check(&inputs);
         let (images, classes) = (inputs.len(), network.classes());
         let batch = network.batch(images);
-        let bytes: usize = network.compiled.steps.iter().map(|step| kept_bytes(step, batch)).sum();
+        let bytes: usize = network.compiled.steps.iter().map(|step| level_bytes(step, batch)).sum();
         let mut baseline = Self {
             networks: vec![network],
             inputs,
@@ -135,7 +133,11 @@ impl<'a> Baseline<'a> {
             batches_in_memory: memory / bytes.max(1),
             kept_batches: 0..0,
             batches: Vec::new(),
+            room: 0,
+            until_sums: Some(TRIALS_BEFORE_SUMS),
+            layers_with_sums: 0,
         };
+        baseline.room = memory.saturating_sub(bytes.saturating_mul(images.div_ceil(batch)));
         let kept = 0..images.div_ceil(batch).min(baseline.batches_in_memory);
         let others = baseline.images_of(&kept).end..images;
         baseline.keep(kept, done);
@@ -153,6 +155,11 @@ impl<'a> Baseline<'a> {
     /// Number of images whose levels are kept.
     pub fn images_kept(&self) -> usize {
         self.images_of(&self.kept_batches).len()
+    }
+
+    /// Number of layers whose clean sums are kept beside the levels; 0 before enough trials with few changes have come.
+    pub fn layers_with_sums(&self) -> usize {
+        self.layers_with_sums
     }
 
     /// Predicts the class of each image in each of several trials, like [`Network::predict`].
@@ -187,6 +194,7 @@ impl<'a> Baseline<'a> {
         while self.networks.len() < threads.min(trials.len()) {
             self.networks.push(self.networks[0].copy());
         }
+        self.keep_sums(trials);
         let all = 0..self.inputs.len().div_ceil(self.batch);
         if trials.len() < TRIALS_THAT_PAY || self.batches_in_memory < threads {
             return self.run_batches(trials, outputs, all, &finish);
@@ -224,6 +232,41 @@ impl<'a> Baseline<'a> {
             let count = images.len();
             kept.fill(network, inputs.pixels_of(images), |found| logits.copy_from_slice(found));
             done(count);
+        });
+    }
+
+    /// Keeps the sums of as many of the last convolutions as fit into memory beside the levels of all images, once enough
+    /// trials with few changes have come.
+    fn keep_sums(&mut self, trials: &[&[WeightChange]]) {
+        let Some(until) = self.until_sums else { return };
+        let compiled = &self.networks[0].compiled;
+        let few = |changes: &&&[WeightChange]| {
+            !changes.is_empty() && counts(compiled, changes).iter().all(|&count| count <= MANY_CHANGES)
+        };
+        let until = until.saturating_sub(trials.iter().filter(few).count());
+        self.until_sums = (until > 0).then_some(until);
+        if until > 0 || self.images_kept() < self.inputs.len() {
+            return;
+        }
+        let Self { networks, inputs, batch, batches, room, layers_with_sums, .. } = self;
+        let network = &networks[0];
+        let mut steps = Vec::new();
+        for (index, step) in network.compiled.steps.iter().enumerate().rev() {
+            let (Work::Conv(conv), Target::Slot(_)) = (&step.work, step.target) else { continue };
+            if conv.step_of_changes().is_some() {
+                let bytes = sum_bytes(conv, inputs.len());
+                if bytes > *room {
+                    break;
+                }
+                *room -= bytes;
+                steps.push(index);
+            }
+        }
+        *layers_with_sums = steps.len();
+        batches.par_iter_mut().enumerate().for_each(|(index, kept)| {
+            let kept = kept.get_mut().expect("no thread panics while it holds the lock");
+            let images = batch_of(index, *batch, &(0..inputs.len())).len();
+            steps.iter().for_each(|&step| kept.fill_sums(network, step, images));
         });
     }
 
@@ -316,33 +359,34 @@ fn batch_of(index: usize, batch: usize, images: &Range<usize>) -> Range<usize> {
     first..(first + batch).min(images.end)
 }
 
-/// Returns the number of bytes of a step's levels for a batch of images.
-fn kept_bytes(step: &Step, images: usize) -> usize {
-    match step.target {
-        Target::Slot(_) => images * step.frame.len() + SLACK,
-        Target::Logits => 0,
-    }
-}
-
 impl Changed {
+    /// Compares changes with the weights of a clean network.
+    ///
+    /// # Panics
+    /// Panics if a change names a weight that does not exist.
     pub(crate) fn new(compiled: &Compiled, changes: &[WeightChange]) -> Self {
         let layers = &compiled.layers;
-        let mut counts = vec![0; layers.len()];
-        changes.iter().for_each(|change| counts[change.tensor] += 1);
+        let counts = counts(compiled, changes);
         let many = counts.iter().position(|&count| count > MANY_CHANGES);
         let dense_from = many.map_or(usize::MAX, |layer| layers[layer.saturating_sub(WORTH_A_TRY)]);
-        let (mut any, mut places) =
-            (vec![false; compiled.steps.len()], vec![BTreeMap::new(); compiled.steps.len()]);
+        let (mut any, mut weights) =
+            (vec![false; compiled.steps.len()], vec![Vec::new(); compiled.steps.len()]);
         for (&step, &count) in layers.iter().zip(&counts) {
             any[step] = count > 0;
         }
         for change in changes.iter().filter(|change| layers[change.tensor] < dense_from) {
-            let (panel, place) = compiled.layer(change.tensor).input_of(change.index);
-            let panels: &mut BTreeMap<usize, Vec<u32>> = &mut places[layers[change.tensor]];
-            panels.entry(panel).or_default().push(place);
+            let conv = compiled.layer(change.tensor);
+            let channel = change.index / conv.shape().terms();
+            let (_, place) = conv.input_of(change.index);
+            let by = i32::from(change.value) - i32::from(conv.weight(change.index));
+            let weights: &mut Vec<ChangedWeight> = &mut weights[layers[change.tensor]];
+            // The last of several changes to one weight counts.
+            weights.retain(|other| (other.channel, other.place) != (channel, place));
+            weights.push(ChangedWeight { channel, place, by });
+            weights.sort_by_key(|weight| weight.channel);
         }
         let last_changed = any.iter().rposition(|any| *any).unwrap_or(0);
-        Self { any, places, dense_from, last_changed }
+        Self { any, weights, dense_from, last_changed }
     }
 
     /// Share of the network's products that clean levels save, as an estimate: those of the layers before the first changed
@@ -364,6 +408,19 @@ impl Changed {
     }
 }
 
+/// Returns the number of changes in each layer.
+///
+/// # Panics
+/// Panics if a change names a weight that does not exist.
+fn counts(compiled: &Compiled, changes: &[WeightChange]) -> Vec<usize> {
+    let mut counts = vec![0; compiled.layers.len()];
+    for &change in changes {
+        compiled.check_change(change);
+        counts[change.tensor] += 1;
+    }
+    counts
+}
+
 /// One trial on one batch of images.
 pub(crate) struct Trial<'a> {
     network: &'a Network,
@@ -376,19 +433,10 @@ pub(crate) struct Trial<'a> {
     arena: Arena,
     /// State of each step for the current tile; for a carried step, for the batch once its segment is done.
     states: Vec<State>,
-    /// For each sparse step, a mark for each pixel of the batch whose levels differ.
-    differs: Vec<Vec<bool>>,
+    /// Differences of the kept levels.
+    differences: Differences,
     /// A mark for each image of the batch in which anything differs.
     dirty: Vec<bool>,
-    journal: Journal,
-}
-
-/// Bytes that were overwritten.
-#[derive(Default)]
-struct Journal {
-    /// Step, position and length of each entry.
-    entries: Vec<(usize, usize, usize)>,
-    bytes: Vec<u8>,
 }
 
 impl<'a> Trial<'a> {
@@ -410,8 +458,7 @@ impl<'a> Trial<'a> {
             logits: clean.to_vec(),
             arena: network.arena(),
             states: vec![State::Clean; steps],
-            differs: vec![Vec::new(); steps],
-            journal: Journal::default(),
+            differences: Differences::new(steps),
         }
     }
 
@@ -441,13 +488,9 @@ impl<'a> Trial<'a> {
 
     /// Restores the kept levels and returns the arena.
     pub(crate) fn finish(self) {
-        let Journal { entries, bytes } = &self.journal;
-        let mut end = bytes.len();
-        for &(step, place, len) in entries.iter().rev() {
-            self.kept.levels[step][place..place + len].copy_from_slice(&bytes[end - len..end]);
-            end -= len;
-        }
-        self.network.rest(self.arena);
+        let Self { network, kept, mut differences, arena, .. } = self;
+        differences.restore(network, kept, 0..network.compiled.steps.len());
+        network.rest(arena);
     }
 
     fn is_carried(&self, index: usize) -> bool {
@@ -473,15 +516,7 @@ impl<'a> Trial<'a> {
             }
             return State::Dense;
         }
-        if !any(State::Sparse) {
-            return State::Clean;
-        }
-        let pixels = frame.dims.pixels();
-        for (tile, _) in tiles.iter().filter(|(_, state)| *state == State::Clean) {
-            self.differs[index].resize(self.images * pixels, false);
-            self.differs[index][tile.first * pixels..][..tile.images * pixels].fill(false);
-        }
-        State::Sparse
+        if any(State::Sparse) { State::Sparse } else { State::Clean }
     }
 
     /// Runs a step on the part of a tile that changes reach.
@@ -497,18 +532,56 @@ impl<'a> Trial<'a> {
         if whole || inputs().any(|state| state == State::Dense) {
             return self.dense(index, tile);
         }
-        let marks = self.reached(step, tile);
-        let reached: Vec<u32> = marked(&marks).map(|at| at as u32).collect();
-        if reached.is_empty() && !changed {
-            return State::Clean;
-        }
-        if reached.len() as f64 > DENSE * marks.len() as f64 || last {
+        if last {
             return self.dense(index, tile);
         }
-        match &step.work {
-            Work::Conv(conv) => self.sparse_convolution(index, conv, tile, &marks, &reached),
-            _ => self.sparse_pixels(index, tile, &reached),
+        if changed {
+            return self.sparse_with_changes(index, tile);
         }
+        let images = tile.first..tile.first + tile.images;
+        let cost = self.differences.plan(self.network, self.kept, index, images.clone());
+        if let Work::Conv(conv) = &step.work {
+            let dirty = self.dirty[images.clone()].iter().filter(|dirty| **dirty).count();
+            let images = if index <= self.changed.last_changed { tile.images } else { dirty };
+            let whole = conv.cost_of_whole() * conv.shape().output.pixels() as f32;
+            if cost > DENSE_COST * images as f32 * whole {
+                return self.dense(index, tile);
+            }
+        }
+        match self.differences.run(self.network, self.kept, index) {
+            true => self.sparse(index, images),
+            false => State::Clean,
+        }
+    }
+
+    /// Marks images in which a step differs.
+    fn sparse(&mut self, index: usize, images: Range<usize>) -> State {
+        let mut state = State::Clean;
+        for image in images {
+            if self.differences.count(index, image) > 0 {
+                self.dirty[image] = true;
+                state = State::Sparse;
+            }
+        }
+        state
+    }
+
+    /// Runs a step with changed weights where these and differing inputs reach.
+    fn sparse_with_changes(&mut self, index: usize, tile: Tile) -> State {
+        let Self { network, changed, kept, differences, .. } = self;
+        let step = &network.compiled.steps[index];
+        let Work::Conv(conv) = &step.work else { unreachable!("weights belong to convolutions") };
+        let by_sums = !kept.sums[index].is_empty() && sums_pay(conv);
+        let images = tile.first..tile.first + tile.images;
+        for image in images.clone() {
+            differences.run_changed(network, kept, index, image, &changed.weights[index]);
+            let most = differences.count(index, image) as f64 > DENSE * step.frame.dims.pixels() as f64;
+            // The first image speaks for the tile.
+            if most && image == tile.first && tile.images > 1 && !by_sums {
+                return self.dense(index, tile);
+            }
+        }
+        self.sparse(index, images)
     }
 
     /// Runs a step on all images of a tile. After the last changed weight, it runs only on images in which
@@ -530,168 +603,12 @@ impl<'a> Trial<'a> {
         }
         State::Dense
     }
-
-    /// Marks the output pixels of a tile that depend on a differing pixel of an input.
-    fn reached(&self, step: &Step, tile: Tile) -> Vec<bool> {
-        let to = step.frame.dims;
-        let mut marks = vec![false; tile.images * to.pixels()];
-        let sparse = |(_, input): &(usize, &Operand)| self.states[input.source] == State::Sparse;
-        for (i, operand) in step.inputs.iter().enumerate().filter(sparse) {
-            let (window, from) = (step.window(i), operand.frame.dims);
-            let differs = &self.differs[operand.source][tile.first * from.pixels()..];
-            for at in marked(&differs[..tile.images * from.pixels()]) {
-                let (image, pixel) = (at / from.pixels(), at % from.pixels());
-                let [rows, columns] = [
-                    readers(pixel / from.width, &window, 0, to.height),
-                    readers(pixel % from.width, &window, 1, to.width),
-                ];
-                for row in rows {
-                    let begin = image * to.pixels() + row * to.width;
-                    marks[begin + columns.start..begin + columns.end].fill(true);
-                }
-            }
-        }
-        marks
-    }
-
-    /// Computes the reached pixels of a step other than a convolution.
-    fn sparse_pixels(&mut self, index: usize, tile: Tile, reached: &[u32]) -> State {
-        let step = &self.network.compiled.steps[index];
-        let frame = step.frame;
-        let Self { kept, states, differs, journal, .. } = self;
-        // Moves the step's own levels out while it reads those of others.
-        let mut levels = std::mem::take(&mut kept.levels[index]);
-        let images = &mut levels[tile.first * frame.len()..];
-        let inputs = step.inputs.iter().map(|operand| elsewhere(kept, states, operand, tile));
-        let inputs: Vec<&[u8]> = inputs.map(|images| images.expect("no input is dense")).collect();
-        let differs = cleared(&mut differs[index], tile, frame.dims.pixels(), self.images);
-        let mut output = vec![0; frame.dims.channels];
-        let mut state = State::Clean;
-        for &at in reached {
-            let (image, pixel) = (at as usize / frame.dims.pixels(), at as usize % frame.dims.pixels());
-            let (row, column) = (pixel / frame.dims.width, pixel % frame.dims.width);
-            let input = |i| step.image(&inputs, i, image);
-            step.work.run_pixels(input, &frame, row, column..column + 1, &mut output);
-            let place = image * frame.len() + frame.pixel(row, column);
-            let place = place..place + output.len();
-            if output != images[place.clone()] {
-                journal.write(index, images, tile.first * frame.len(), place, &output);
-                differs[at as usize] = true;
-                self.dirty[tile.first + image] = true;
-                state = State::Sparse;
-            }
-        }
-        kept.levels[index] = levels;
-        state
-    }
-
-    /// Computes a convolution at the reached pixels. Changed panels are also computed where the input level
-    /// of a changed weight is not 0.
-    fn sparse_convolution(
-        &mut self,
-        index: usize,
-        conv: &Conv,
-        tile: Tile,
-        marks: &[bool],
-        reached: &[u32],
-    ) -> State {
-        let network = self.network;
-        let step = &network.compiled.steps[index];
-        let frame = step.frame;
-        let Target::Slot(slot) = step.target else { unreachable!("the last step is never sparse") };
-        let changed = &self.changed.places[index];
-        let Self { kept, states, differs, journal, arena, .. } = self;
-
-        let mut output = std::mem::take(&mut arena.slots[slot]);
-        let first = tile.begin(network.compiled.slots[slot], &frame);
-        let computed = &mut output[first..][..tile.images * frame.len()];
-        // Moves the step's own levels out while it reads those of others.
-        let mut levels = std::mem::take(&mut kept.levels[index]);
-        let images = &mut levels[tile.first * frame.len()..];
-        let Operand { frame: from, .. } = step.inputs[0];
-        let input = elsewhere(kept, states, &step.inputs[0], tile).expect("no input is dense");
-        let (begins, pixels) = conv.windows(tile.images);
-
-        let met = |at: usize, places: &[u32]| {
-            places.iter().any(|&place| input[(begins[at] + place) as usize] != from.zero)
-        };
-        let own: Vec<(Range<usize>, Vec<u32>)> = changed
-            .iter()
-            .map(|(&panel, places)| {
-                let pixels = marks.iter().enumerate().filter(|&(at, mark)| *mark || met(at, places));
-                (panel..panel + 1, pixels.map(|(at, _)| at as u32).collect())
-            })
-            .collect();
-        let between = unchanged(conv.panels(), changed.keys().copied());
-        let mut parts: Vec<(Range<usize>, &[u32])> = between.map(|panels| (panels, reached)).collect();
-        parts.extend(own.iter().map(|(panel, pixels)| (panel.clone(), pixels.as_slice())));
-        for (panels, at) in &parts {
-            let gather = |values: &[u32]| -> Vec<u32> { at.iter().map(|&at| values[at as usize]).collect() };
-            let (begins, pixels) = (gather(begins), gather(pixels));
-            let some = Pixels::Some { begins: &begins, pixels: &pixels };
-            conv.run(network.kernel, panels.clone(), input, some, computed);
-        }
-
-        let places = || {
-            parts.iter().flat_map(|(panels, at)| {
-                let channels = panels.start * LANES..(panels.end * LANES).min(frame.dims.channels);
-                at.iter().map(move |&at| {
-                    let place = pixels[at as usize] as usize + channels.start;
-                    (at as usize, place..place + channels.len())
-                })
-            })
-        };
-        let differs = cleared(&mut differs[index], tile, frame.dims.pixels(), self.images);
-        let mut count = 0;
-        for (at, place) in places() {
-            if !differs[at] && computed[place.clone()] != images[place] {
-                differs[at] = true;
-                count += 1;
-                self.dirty[tile.first + at / frame.dims.pixels()] = true;
-            }
-        }
-        let state = match count {
-            0 => State::Clean,
-            _ if count as f64 > DENSE * pixels.len() as f64 => {
-                conv.run(network.kernel, 0..conv.panels(), input, Pixels::Of(tile.images), computed);
-                computed.chunks_exact_mut(frame.len()).for_each(|image| frame.fill_border(image));
-                State::Dense
-            }
-            _ => {
-                for (_, place) in places().filter(|(at, _)| differs[*at]) {
-                    journal.write(index, images, tile.first * frame.len(), place.clone(), &computed[place]);
-                }
-                State::Sparse
-            }
-        };
-        kept.levels[index] = levels;
-        arena.slots[slot] = output;
-        state
-    }
-}
-
-impl Journal {
-    /// Overwrites some of a tile's levels, which begin at position `first` of the step's kept levels.
-    fn write(&mut self, step: usize, levels: &mut [u8], first: usize, place: Range<usize>, new: &[u8]) {
-        self.entries.push((step, first + place.start, new.len()));
-        let old = &mut levels[place];
-        self.bytes.extend_from_slice(old);
-        old.copy_from_slice(new);
-    }
 }
 
 /// Returns an input's images from the tile's first on, unless they are in its slot of the arena.
 fn elsewhere<'a>(kept: &'a Batch, states: &[State], operand: &Operand, tile: Tile) -> Option<&'a [u8]> {
     let levels = &kept.levels[operand.source];
     (states[operand.source] != State::Dense).then(|| &levels[tile.first * operand.frame.len()..])
-}
-
-/// Returns the tile's part of a step's marks, cleared.
-fn cleared(differs: &mut Vec<bool>, tile: Tile, pixels: usize, images: usize) -> &mut [bool] {
-    differs.resize(images * pixels, false);
-    let part = &mut differs[tile.first * pixels..][..tile.images * pixels];
-    part.fill(false);
-    part
 }
 
 /// Returns the ranges of consecutive set marks.
@@ -702,30 +619,4 @@ fn runs(marks: &[bool]) -> impl Iterator<Item = Range<usize>> {
         first = range.end;
         run[0].then_some(range)
     })
-}
-
-/// Returns the indices of set marks.
-fn marked(marks: &[bool]) -> impl Iterator<Item = usize> {
-    const AT_ONCE: usize = 64;
-    let blocks = marks.chunks(AT_ONCE).enumerate().filter(|(_, block)| block.contains(&true));
-    blocks.flat_map(|(i, block)| {
-        let set = block.iter().enumerate().filter(|(_, mark)| **mark);
-        set.map(move |(at, _)| i * AT_ONCE + at)
-    })
-}
-
-/// Returns the outputs along an axis (of `outputs`) whose window contains or, if dilated, spans an input
-/// position.
-pub(crate) fn readers(place: usize, window: &graph::Window, axis: usize, outputs: usize) -> Range<usize> {
-    let (k, s, p) = (window.extent(axis), window.stride[axis], window.padding[axis]);
-    let first = (place + p + 1).saturating_sub(k).div_ceil(s);
-    let end = ((place + p) / s + 1).min(outputs);
-    first.min(end)..end
-}
-
-/// Returns the ranges of panels between the changed ones, which must ascend.
-fn unchanged(panels: usize, changed: impl Iterator<Item = usize>) -> impl Iterator<Item = Range<usize>> {
-    let mut first = 0;
-    let before = changed.chain([panels]).map(move |end| std::mem::replace(&mut first, end + 1)..end);
-    before.filter(|range| !range.is_empty())
 }

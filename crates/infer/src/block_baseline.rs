@@ -16,7 +16,8 @@ use std::sync::Mutex;
 use graph::WeightChange;
 use rayon::prelude::*;
 
-use crate::baseline::{Batch, Changed, Trial};
+use crate::baseline::{Changed, Trial};
+use crate::batch::Batch;
 use crate::conv::Layers;
 use crate::network::{Inputs, Network};
 

@@ -263,12 +263,14 @@ impl<'a> Compiler<'a> {
         if let Work::Conv(_) = work {
             self.layers.push(self.steps.len());
         }
+        let frame = self.target_frame(id, target);
         self.steps.push(Step {
             name: self.nodes[id].name.clone(),
             work,
             inputs: inputs.iter().map(|&i| Operand { source: i, slot: i, frame: self.frame(i) }).collect(),
             target,
-            frame: self.target_frame(id, target),
+            starts: frame.starts(),
+            frame,
         });
     }
 

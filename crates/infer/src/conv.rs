@@ -877,6 +877,14 @@ pub(crate) trait Layers {
     /// The layer of a stored tensor, for changing a weight.
     fn layer_mut(&mut self, tensor: usize) -> &mut Conv;
 
+    /// Panics if a change names a weight that does not exist.
+    fn check_change(&self, change: WeightChange) {
+        let layers = self.layers();
+        assert!(change.tensor < layers, "{change:?} names a tensor outside 0..{layers}");
+        let weights = self.layer(change.tensor).shape().weights();
+        assert!(change.index < weights, "{change:?} names a weight outside 0..{weights}");
+    }
+
     /// Changes some weights, calls `run`, and restores the weights.
     fn changed<T>(&mut self, changes: &[WeightChange], run: impl FnOnce(&Self) -> T) -> T {
         let before = self.change(changes);
@@ -890,13 +898,11 @@ pub(crate) trait Layers {
         let mut before: Vec<WeightChange> = changes
             .iter()
             .map(|&change| {
-                let WeightChange { tensor, index, value } = change;
-                let layers = self.layers();
-                assert!(tensor < layers, "{change:?} names a tensor outside 0..{layers}");
-                let conv = self.layer_mut(tensor);
-                let weights = conv.shape().weights();
-                assert!(index < weights, "{change:?} names a weight outside 0..{weights}");
-                WeightChange { value: conv.set(index, value), ..change }
+                self.check_change(change);
+                WeightChange {
+                    value: self.layer_mut(change.tensor).set(change.index, change.value),
+                    ..change
+                }
             })
             .collect();
         before.reverse();

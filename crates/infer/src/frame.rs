@@ -30,6 +30,13 @@ impl Frame {
         (row + self.border[0]) * self.row() + (column + self.border[1]) * self.dims.channels
     }
 
+    /// Positions of all pixels, row by row.
+    pub(crate) fn starts(&self) -> Vec<u32> {
+        let Dims { height, width, .. } = self.dims;
+        let rows = (0..height).flat_map(|row| (0..width).map(move |column| self.pixel(row, column)));
+        rows.map(|at| u32::try_from(at).expect("an image has fewer than 2^32 values")).collect()
+    }
+
     /// Returns the level of a byte, exact in f32.
     #[inline(always)]
     pub(crate) fn level(&self, byte: u8) -> f32 {

@@ -220,6 +220,9 @@ pub(crate) struct PixelChange {
     pub(crate) taps: (u32, u32),
 }
 
+/// Number of changes that are copied at once; a list of changed steps is longer by this number than what is in use.
+pub(crate) const JOINED: usize = 4;
+
 /// Output pixels with the differing parts of their windows. The lists of taps and steps may be longer than what is in use.
 #[derive(Debug)]
 pub(crate) struct Changes<C> {
@@ -527,21 +530,53 @@ unsafe fn add_pairs_all<S: Sums<Format = Words>>(
     sums: &mut Vec<[i32; LANES]>,
 ) {
     let Changes { pixels, taps, steps } = changes;
-    let (two, one) = panels.as_chunks::<2>();
+    let (four, rest) = panels.as_chunks::<4>();
+    let (two, one) = rest.as_chunks::<2>();
+    let mut of_pixel = Vec::new();
     sums.clear();
     for pixel in pixels {
         let taps = &taps[pixel.taps.0 as usize..pixel.taps.1 as usize];
-        let known = known[pixel.sums as usize..][..panels.len()].as_chunks::<2>();
-        for (panels, known) in two.iter().zip(known.0) {
+        let count = join(taps, steps, &mut of_pixel);
+        let changes = &of_pixel[..count];
+        let (known_four, rest) = known[pixel.sums as usize..][..panels.len()].as_chunks::<4>();
+        let (known_two, known_one) = rest.as_chunks::<2>();
+        for (panels, known) in four.iter().zip(known_four) {
             // SAFETY: the caller's promise is this function's own.
-            sums.extend(unsafe { add_pairs_of::<S, 2>(taps, steps, panels, known) });
+            sums.extend(unsafe { add_pairs_of::<S, 4>(changes, panels, known) });
         }
-        for (panel, known) in one.iter().zip(known.1) {
+        for (panels, known) in two.iter().zip(known_two) {
+            // SAFETY: as above.
+            sums.extend(unsafe { add_pairs_of::<S, 2>(changes, panels, known) });
+        }
+        for (panel, known) in one.iter().zip(known_one) {
             let (panel, known) = (std::array::from_ref(panel), std::array::from_ref(known));
             // SAFETY: as above.
-            sums.extend(unsafe { add_pairs_of::<S, 1>(taps, steps, panel, known) });
+            sums.extend(unsafe { add_pairs_of::<S, 1>(changes, panel, known) });
         }
     }
+}
+
+/// Joins the changes of the taps of a pixel, with their positions in [`Panel::weights`], at the begin of `joined`; returns their
+/// number. A tap seldom has more than a few, and their number is hard to predict, so [`JOINED`] are copied at once.
+#[inline(always)]
+fn join(taps: &[Tap], steps: &[PairChange], joined: &mut Vec<PairChange>) -> usize {
+    let all: usize = taps.iter().map(|tap| (tap.changes.1 - tap.changes.0) as usize).sum();
+    if joined.len() < all + JOINED {
+        joined.resize(all + JOINED, PairChange { step: 0, by: [0; Words::STEP] });
+    }
+    let mut count = 0;
+    for tap in taps {
+        let (mut at, end) = (tap.changes.0 as usize, tap.changes.1 as usize);
+        while at < end {
+            let some = &steps[at..at + JOINED];
+            for (to, change) in joined[count..count + JOINED].iter_mut().zip(some) {
+                *to = PairChange { step: tap.first.wrapping_add(change.step), by: change.by };
+            }
+            count += JOINED.min(end - at);
+            at += JOINED;
+        }
+    }
+    count
 }
 
 /// Returns the new sums of one pixel and some panels.
@@ -550,21 +585,18 @@ unsafe fn add_pairs_all<S: Sums<Format = Words>>(
 /// The machine must have the instructions of `S`.
 #[inline(always)]
 unsafe fn add_pairs_of<S: Sums<Format = Words>, const N: usize>(
-    taps: &[Tap],
-    steps: &[PairChange],
+    changes: &[PairChange],
     panels: &[Panel<'_, Words>; N],
     known: &[[i32; LANES]; N],
 ) -> [[i32; LANES]; N] {
     // SAFETY: the caller's promise about `S` is this function's own.
     let mut sums = known.each_ref().map(|known| unsafe { S::start(known) });
-    for tap in taps {
-        let weights = panels.each_ref().map(|panel| &panel.weights[tap.first as usize..]);
-        for change in &steps[tap.changes.0 as usize..tap.changes.1 as usize] {
-            for (sum, weights) in sums.iter_mut().zip(weights) {
-                // SAFETY: as above; a change has the inputs of a step.
-                *sum =
-                    unsafe { sum.add_products(change.by.as_ptr(), S::load(&weights[change.step as usize])) };
-            }
+    for change in changes {
+        for (sum, panel) in sums.iter_mut().zip(panels) {
+            // SAFETY: as above; a change has the inputs of a step.
+            *sum = unsafe {
+                sum.add_products(change.by.as_ptr(), S::load(&panel.weights[change.step as usize]))
+            };
         }
     }
     // SAFETY: as above.

@@ -58,10 +58,12 @@
 //! ```
 
 mod baseline;
+mod batch;
 mod block_baseline;
 mod check;
 mod compile;
 mod conv;
+mod differences;
 mod dynamic;
 mod error;
 mod frame;

@@ -36,6 +36,8 @@ pub(crate) struct Step {
     pub(crate) target: Target,
     /// Memory layout of the output; logits have no border.
     pub(crate) frame: Frame,
+    /// Position of each pixel in the frame.
+    pub(crate) starts: Vec<u32>,
 }
 
 impl Step {

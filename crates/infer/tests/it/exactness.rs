@@ -185,6 +185,55 @@ fn trials_on_a_baseline_equal_full_passes() {
     }
 }
 
+/// Trials with few changes, so many that sums are kept, by every form of the inner loop: of one weight, of several weights of a
+/// channel, a panel or neighbouring layers, to the value that is there, and twice of one weight.
+#[test]
+fn trials_on_kept_sums_equal_full_passes() {
+    for i in 0..COUNT {
+        let name = NETWORKS.get(i);
+        let (graph, checkpoint, mut network) = network(i, 100 + i as u64);
+        let mut random = SplitMix64(90 + i as u64);
+        let pixels = random::pixels(IMAGES, graph.spec(), 7);
+        let inputs = network.prepare(&pixels).unwrap();
+        let mut trials: Vec<Vec<WeightChange>> = vec![flips(&checkpoint, 1, &mut random); 8];
+        for (tensor, weight) in checkpoint.weights.iter().enumerate() {
+            let (values, terms) = (weight.values(), weight.values().len() / weight.shape()[0]);
+            let mut at = |count: usize| (random.next() % count as u64) as usize;
+            let index = at(values.len());
+            let in_channel = index / terms * terms + at(terms);
+            let in_panel = at(terms.min(values.len()));
+            let flip = |index: usize, bit: usize| WeightChange {
+                tensor,
+                index,
+                value: values[index] ^ (1u8 << bit) as i8,
+            };
+            let next = (tensor + 1) % checkpoint.weights.len();
+            let value = checkpoint.weights[next].values()[0] ^ 64;
+            trials.push(vec![flip(index, 7)]);
+            trials.push(vec![flip(index, at(7)), flip(in_channel, at(8)), flip(in_panel, 6)]);
+            trials.push(vec![flip(index, 6), WeightChange { tensor: next, index: 0, value }]);
+            trials.push(vec![WeightChange { tensor, index, value: values[index] }]);
+            trials.push(vec![flip(index, 7), flip(index, 2)]);
+        }
+        let expected: Vec<Vec<f32>> = trials.iter().map(|t| network.logits(&inputs, t)).collect();
+        // Memory for all levels with no sums, some, and all.
+        for form in infer::kernel_forms() {
+            for memory in [2_000_000, 8_000_000, usize::MAX] {
+                let network = Network::with_kernel_form(&graph, &checkpoint, form).unwrap();
+                let mut baseline = Baseline::new(network, inputs, memory, &|_| ());
+                for (trial, expected) in trials.iter().zip(&expected) {
+                    assert_eq!(
+                        &baseline.logits(trial),
+                        expected,
+                        "{name:?}, {form}, {memory} bytes, {trial:?}"
+                    );
+                }
+                assert!(memory < usize::MAX || baseline.layers_with_sums() > 0, "{name:?}, {form}");
+            }
+        }
+    }
+}
+
 /// Blocks of images in any order, kept or not, give what a full pass over these images gives.
 #[test]
 fn trials_on_blocks_equal_full_passes() {
