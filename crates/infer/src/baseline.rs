@@ -10,8 +10,9 @@
 //! - **dense**: so much has changed that the step is computed completely into the arena, as in a full pass.
 //!
 //! A step becomes dense before it is computed: the work at the reached pixels of all images of the tile is estimated, and compared
-//! with that of a full pass. Every later step of the tile is then dense too, and costs what it costs in a full pass, so a trial takes
-//! little longer than a full pass even if one flipped bit reaches everything.
+//! with that of a full pass. Every later step of the tile is then dense too, and costs what it costs in a full pass, so a trial whose
+//! flipped bit reaches everything takes a full pass and what was tried before
+//! ([measured](../../../results/bench/2026-11-30-amd-epyc-zen3/incremental.md)).
 //!
 //! Sums are exact integers and a pixel's level is a function of its window, so the result equals that of a
 //! full pass bit for bit. The choice between sparse and dense affects only speed.
