@@ -33,8 +33,14 @@ fn graph() -> Graph {
         padding: pair(1),
         dilation: pair(1),
     });
-    let pool =
-        Op::MaxPool(MaxPool { kernel: pair(2), stride: pair(2), padding: pair(0), ceil: false, after: None });
+    let pool = Op::MaxPool(MaxPool {
+        kernel: pair(2),
+        stride: pair(2),
+        padding: pair(0),
+        ceil: false,
+        after: None,
+        dilation: [1, 1],
+    });
     let ops = [
         ("conv", conv),
         ("bn", Op::BatchNorm { epsilon: 1e-5 }),
@@ -392,6 +398,15 @@ fn onnx() -> Vec<u8> {
     [number(1, 8), block(7, &graph.concat()), block(8, &number(2, 17))].concat()
 }
 
+/// Models as exporters write them: a layer norm as arithmetic, dilated pools, weights that the file standardizes.
+fn exported() -> Vec<Vec<u8>> {
+    let kinds: serde_json::Value =
+        serde_json::from_str(include_str!("../../crates/zoo/tests/it/onnx/kinds.json")).unwrap();
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+    let model = |name: &str| kinds[name]["model"].as_str().unwrap().as_bytes().chunks(2).map(byte).collect();
+    ["layer_norms_written_out", "dilated_max_pools", "standardized_weights"].map(model).into()
+}
+
 #[test]
 fn onnx_models() {
     on_reader_thread("ONNX", |name| {
@@ -403,7 +418,8 @@ fn onnx_models() {
                 build_stored(&model.model, &model.layers).map_err(|error| format!("x.onnx: {error}"))?;
             bind(&graph, model.parameters).map(drop).map_err(|error| format!("x.onnx: {error}"))
         };
-        Reader::new(name, vec![onnx()], (64 << 20, 1024), &mut read).names("x.onnx").run();
+        let models = [vec![onnx()], exported()].concat();
+        Reader::new(name, models, (64 << 20, 1024), &mut read).names("x.onnx").run();
     });
 }
 

@@ -55,7 +55,7 @@ impl GraphBuilder {
     /// Appends a maximum over windows.
     pub fn max_pool(&mut self, name: &str, x: NodeId, window: Window) -> NodeId {
         let Window { kernel, stride, padding, ceil, after, .. } = window;
-        let pool = MaxPool { kernel, stride, padding, ceil, after };
+        let pool = MaxPool { kernel, stride, padding, ceil, after, dilation: [1, 1] };
         assert_eq!(pool.window(), window, "layer {name}: only a convolution is dilated");
         self.push(name, Op::MaxPool(pool), &[x])
     }

@@ -178,12 +178,16 @@ pub struct MaxPool {
     /// Border below and on the right, if it differs from `padding`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<[usize; 2]>,
+    /// Distance between the values that the window holds.
+    #[serde(default = "adjacent", skip_serializing_if = "is_adjacent")]
+    pub dilation: [usize; 2],
 }
 
 impl MaxPool {
     /// Window of the maximum.
     pub fn window(&self) -> Window {
-        Window { ceil: self.ceil, after: self.after, ..Window::of(self.kernel, self.stride, self.padding) }
+        let &Self { kernel, stride, padding, ceil, after, dilation } = self;
+        Window { ceil, after, dilation, ..Window::of(kernel, stride, padding) }
     }
 }
 
@@ -419,7 +423,19 @@ fn fitting(window: Window, size: [usize; 2]) -> Result<Window, String> {
 
 /// Output shape of a pool, whose window must never lie in its border alone.
 fn pooled(window: Window, [channels, height, width]: [usize; 3]) -> Result<Vec<usize>, String> {
-    let Window { kernel, padding, .. } = fitting(window, [height, width])?;
+    let Window { kernel, padding, dilation, .. } = fitting(window, [height, width])?;
+    if dilation != [1, 1] {
+        let outputs = window.output(height, width);
+        for (axis, size) in [height, width].into_iter().enumerate() {
+            if let Some(empty) = (0..outputs[axis]).find(|&out| window.taps(axis, out, size).len() == 0) {
+                return Err(format!(
+                    "window {empty} of kernel {kernel:?}, dilation {dilation:?} and padding {padding:?} holds no value \
+                     of {size}, expected at least one"
+                ));
+            }
+        }
+        return Ok([&[channels], &outputs[..]].concat());
+    }
     let after = window.after.unwrap_or(padding);
     if (0..2).any(|axis| padding[axis].max(after[axis]) >= kernel[axis]) {
         return Err(format!("padding {padding:?}, expected less than the kernel {kernel:?}"));

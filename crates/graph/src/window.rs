@@ -1,3 +1,4 @@
+use std::iter::StepBy;
 use std::ops::Range;
 
 /// A window that slides over height and width.
@@ -68,6 +69,16 @@ impl Window {
         begin.saturating_sub(padding)..end.saturating_sub(padding).min(size)
     }
 
+    /// Indices of the values of the `out`-th window that lie inside an input of `size` values along `axis`, also for a
+    /// dilated window.
+    pub fn taps(&self, axis: usize, out: usize, size: usize) -> StepBy<Range<usize>> {
+        let (step, padding) = (self.dilation[axis], self.padding[axis]);
+        let begin = out * self.stride[axis];
+        let skipped = padding.saturating_sub(begin).div_ceil(step) * step;
+        let end = (begin + self.extent(axis)).saturating_sub(padding).min(size);
+        ((begin + skipped).saturating_sub(padding)..end).step_by(step)
+    }
+
     /// Number of values of the window at an output row and column that lie inside an input of `size` (height and
     /// width).
     pub fn values_inside(&self, output: [usize; 2], size: [usize; 2]) -> usize {
@@ -97,6 +108,25 @@ mod tests {
             let more = last_end < size + 2 * padding && whole * stride < size + padding;
             window.ceil = true;
             assert_eq!(window.output(size, size), [whole + usize::from(more); 2]);
+        }
+    }
+
+    #[test]
+    fn taps_are_the_positions_of_a_dilated_window_inside_the_input() {
+        for (size, kernel, stride, padding, dilation) in (1..12).flat_map(|n| {
+            (1..4).flat_map(move |k| {
+                (1..4).flat_map(move |s| (0..3).flat_map(move |p| (1..4).map(move |d| (n, k, s, p, d))))
+            })
+        }) {
+            let window = Window { dilation: [dilation; 2], ..Window::square(kernel, stride, padding) };
+            for out in 0..6 {
+                let all = (0..kernel).map(|i| out * stride + i * dilation);
+                let inside = all.filter_map(|at| at.checked_sub(padding)).filter(|&at| at < size);
+                assert!(window.taps(0, out, size).eq(inside), "{window:?} at {out} of {size}");
+                if dilation == 1 {
+                    assert!(window.taps(1, out, size).eq(window.inside(1, out, size)));
+                }
+            }
         }
     }
 

@@ -288,14 +288,17 @@ impl Work {
             }
             Work::MaxPool(window) => {
                 for (column, out) in columns.zip(output.chunks_exact_mut(channels)) {
-                    let [rows, columns] = inside(window, &from, row, column);
+                    let columns = window.taps(1, column, from.dims.width);
                     let mut first = true;
-                    for x in pixels(x, &from, rows, columns) {
-                        for (out, x) in out.iter_mut().zip(x) {
-                            let x = E::from_byte(*x, from.zero);
-                            *out = if first || x > *out { x } else { *out };
+                    for y in window.taps(0, row, from.dims.height) {
+                        for column in columns.clone() {
+                            let x = &x[from.pixel(y, column)..][..channels];
+                            for (out, x) in out.iter_mut().zip(x) {
+                                let x = E::from_byte(*x, from.zero);
+                                *out = if first || x > *out { x } else { *out };
+                            }
+                            first = false;
                         }
-                        first = false;
                     }
                 }
             }

@@ -157,11 +157,11 @@ fn each_window<'a>(
 ) {
     for row in 0..to.height {
         for column in 0..to.width {
-            let rows = window.inside(0, row, from.height);
-            let columns = window.inside(1, column, from.width);
-            let mut inside = rows.flat_map(|row| {
-                let begin = (row * from.width + columns.start) * from.channels;
-                x[begin..][..columns.len() * from.channels].chunks_exact(from.channels)
+            let columns = window.taps(1, column, from.width);
+            let mut inside = window.taps(0, row, from.height).flat_map(|row| {
+                columns
+                    .clone()
+                    .map(move |column| &x[(row * from.width + column) * from.channels..][..from.channels])
             });
             take(row * to.width + column, &mut inside);
         }

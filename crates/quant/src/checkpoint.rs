@@ -571,7 +571,7 @@ impl UnknownOperation {
     }
 }
 
-/// True if a list needs version 4: dilated convolutions, average pools that round up, pools with unequal borders, batch
+/// True if a list needs version 4: dilated convolutions and max pools, average pools that round up, pools with unequal borders, batch
 /// norms of features, shortcuts without parameters, leaky ReLUs.
 fn has_newer(layers: &[Layer]) -> bool {
     // True for each place that holds features and no image.
@@ -581,7 +581,7 @@ fn has_newer(layers: &[Layer]) -> bool {
         flat.push(reads_flat || matches!(layer.op, Op::GlobalAvgPool | Op::Flatten | Op::Linear { .. }));
         match &layer.op {
             Op::Conv(conv) => conv.dilation != [1, 1],
-            Op::MaxPool(pool) => pool.after.is_some(),
+            Op::MaxPool(pool) => pool.after.is_some() || pool.dilation != [1, 1],
             Op::AvgPool(pool) => pool.ceil || pool.after.is_some(),
             Op::BatchNorm { .. } => reads_flat,
             Op::PadShortcut { .. }

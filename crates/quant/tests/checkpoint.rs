@@ -221,7 +221,16 @@ fn newer_layers_are_written_as_version_4() {
         text
     });
     let pair = [1, 1];
-    let pool = |after| Op::MaxPool(MaxPool { kernel: pair, stride: pair, padding: pair, ceil: true, after });
+    let pool = |after| {
+        Op::MaxPool(MaxPool {
+            kernel: pair,
+            stride: pair,
+            padding: pair,
+            ceil: true,
+            after,
+            dilation: [1, 1],
+        })
+    };
     let mean = |ceil, after| {
         let (kernel, stride, padding, count_include_pad) = (pair, pair, pair, false);
         Op::AvgPool(AvgPool { kernel, stride, padding, count_include_pad, ceil, after })

@@ -613,6 +613,7 @@ pub(crate) fn check_trainable(graph: &Graph) -> Result<(), WotError> {
             }
             Op::BatchNorm { .. } if node.shape.len() == 1 => "batch norm of features".into(),
             Op::Conv(conv) if conv.dilation != [1, 1] => "dilated convolution".into(),
+            Op::MaxPool(pool) if pool.dilation != [1, 1] => "dilated pooling".into(),
             Op::MaxPool(pool) if pool.after.is_some() => "pooling with unequal padding".into(),
             Op::LeakyRelu { .. } => "leaky ReLU".into(),
             Op::ClippedRelu { .. } => "clipped ReLU".into(),

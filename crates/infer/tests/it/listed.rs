@@ -56,7 +56,14 @@ pub(crate) fn graph() -> Graph {
         (
             "largest",
             vec![20],
-            Op::MaxPool(MaxPool { kernel, stride, padding, ceil: false, after: Some([0, 2]) }),
+            Op::MaxPool(MaxPool {
+                kernel,
+                stride,
+                padding,
+                ceil: false,
+                after: Some([0, 2]),
+                dilation: [1, 1],
+            }),
         ),
         (
             "mean_up",
@@ -106,8 +113,14 @@ pub(crate) fn modern() -> Graph {
         })
     };
     let function = Op::Function;
-    let largest =
-        Op::MaxPool(MaxPool { kernel: [7, 6], stride: [1, 1], padding: [0, 0], ceil: false, after: None });
+    let largest = Op::MaxPool(MaxPool {
+        kernel: [7, 6],
+        stride: [1, 1],
+        padding: [0, 0],
+        ceil: false,
+        after: None,
+        dilation: [1, 1],
+    });
     let layers = vec![
         ("stem", vec![0], conv(12, 1, 3, 2)),
         ("swish", vec![1], function(Function::HardSwish)),

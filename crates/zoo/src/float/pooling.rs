@@ -1,5 +1,6 @@
 //! Pools over windows with padding, sizes rounded up and gradients, which candle's pools lack or have wrong.
 
+use std::iter::StepBy;
 use std::ops::Range;
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
@@ -65,13 +66,13 @@ impl CustomOp1 for AvgPool {
 fn each_window(
     window: &Window,
     [height, width]: [usize; 2],
-    mut visit: impl FnMut(Range<usize>, Range<usize>),
+    mut visit: impl FnMut(StepBy<Range<usize>>, StepBy<Range<usize>>),
 ) {
     let [rows, columns] = window.output(height, width);
     for row in 0..rows {
-        let lines = window.inside(0, row, height);
+        let lines = window.taps(0, row, height);
         for column in 0..columns {
-            visit(lines.clone(), window.inside(1, column, width));
+            visit(lines.clone(), window.taps(1, column, width));
         }
     }
 }
@@ -91,8 +92,9 @@ fn pool(
     for plane in values(storage, layout)?.chunks_exact(height * width) {
         each_window(window, [height, width], |lines, across| {
             let inside = lines.len() * across.len();
-            let lines = lines.map(|line| &plane[line * width..][across.clone()]);
-            let value = lines.fold(start, |value, line| line.iter().fold(value, |value, x| fold(value, *x)));
+            let values =
+                lines.flat_map(|line| across.clone().map(move |column| plane[line * width + column]));
+            let value = values.fold(start, &fold);
             pooled.push(finish(value, inside));
         });
     }

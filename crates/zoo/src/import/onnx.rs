@@ -21,6 +21,7 @@ mod fold;
 mod input;
 mod layer;
 mod message;
+mod normalization;
 mod operators;
 mod place;
 mod quantized;
@@ -131,10 +132,10 @@ pub(super) enum OnnxProblem {
 /// Reads a CNN from an ONNX file (operator sets 7 to 28).
 ///
 /// **Operators**: `Conv` (also grouped and dilated), `Gemm`, `MatMul` (also of the channels of an image, if they are
-/// last), `BatchNormalization` of channels or features, `LayerNormalization` over channels, `Relu`, `LeakyRelu`,
+/// last), `BatchNormalization` of channels or features, `LayerNormalization` over channels (also written out), `Relu`, `LeakyRelu`,
 /// `PRelu`, `Clip`, `Max` and `Min` with a number, the functions `Sigmoid`, `HardSigmoid`, `HardSwish`, `Tanh`, `Elu`,
-/// `Gelu`, `Mish`, `Softplus` and `Swish`, also where `Erf`, `Pow`, `Mul` and `Add` spell one of them, `MaxPool`,
-/// `AveragePool`, `GlobalMaxPool`, `GlobalAveragePool`, `ReduceMean` and `ReduceMax` over height and width, `Add`,
+/// `Selu`, `Celu`, `Gelu`, `Mish`, `Softplus` and `Swish`, also where `Erf`, `Pow`, `Mul` and `Add` spell one of them, `MaxPool`,
+/// `AveragePool`, `GlobalMaxPool`, `GlobalAveragePool`, `ReduceMean`, `ReduceSum` and `ReduceMax` over height and width, `Neg`, `Add`,
 /// `Sub`, `Sum` and `Mul` of two values, `Mul` of an image and one factor for each channel, `Concat` of channels,
 /// `Split`, `Slice` and `Gather` of consecutive channels, channels shuffled by `Reshape`, `Transpose` and `Reshape`,
 /// `Pad` with zeros around an image or of channels (before a `MaxPool` also with a smaller value), `Slice` of every

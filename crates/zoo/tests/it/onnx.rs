@@ -389,7 +389,7 @@ fn what_cannot_be_expressed_is_named() {
         (
             0,
             node("MaxPool", "p", &["x"], "m", &[ints("kernel_shape", &[3, 3]), ints("dilations", &[2, 1])]),
-            "node p (MaxPool): dilations is [2, 1], expected [1, 1]: a pool here has none",
+            "node p (MaxPool): dilations is [2, 1], with which a window of [3, 3] covers [5, 3], expected at most [4, 4]",
         ),
         (
             0,

@@ -142,11 +142,8 @@ pub(super) fn pair_of(values: Option<&[i64]>, name: &str, absent: [usize; 2]) ->
     }
 }
 
-/// Returns kernel and stride of a pool.
-pub(super) fn pool(node: &Node) -> Done<([usize; 2], [usize; 2])> {
-    let dilations = pair(node, "dilations", [1, 1])?;
-    if dilations != [1, 1] {
-        return Err(format!("dilations is {dilations:?}, expected [1, 1]: a pool here has none"));
-    }
-    Ok((pair(node, "kernel_shape", [1, 1])?, pair(node, "strides", [1, 1])?))
+/// Returns kernel, stride and dilation of a pool.
+pub(super) fn pool(node: &Node) -> Done<[[usize; 2]; 3]> {
+    let two = |name| pair(node, name, [1, 1]);
+    Ok([two("kernel_shape")?, two("strides")?, two("dilations")?])
 }

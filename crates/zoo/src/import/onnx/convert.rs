@@ -16,6 +16,7 @@ use super::border::Border;
 use super::fold::shape_part;
 use super::input::{Image, input};
 use super::message::{Graph, Node, Tensor};
+use super::normalization::Normalization;
 use super::place::Place;
 use super::scalar::Scalar;
 use super::tensor::{Constant, Held, MAX_INTEGERS, held, read, type_name};
@@ -40,6 +41,8 @@ pub(super) enum Value<'a> {
     Skipped { place: Place, axis: usize, step: usize },
     /// A function of each value of a place, which may become a part of another one.
     Scalar(Scalar),
+    /// A value in the middle of a layer norm that the file writes out.
+    Normalization(Normalization),
     /// The features of a batch of one image as a list without the batch.
     Listed(Place),
     /// The class probabilities, which no node may read.
@@ -141,6 +144,9 @@ pub(super) fn convert<'a>(source: Source<'a>, output: &'a str) -> Result<Convert
         }
         Some(Value::Tensor(_) | Value::Constant(..)) => {
             return Err(problem(format!("{} is a constant, expected logits", shown(output))));
+        }
+        Some(Value::Normalization(_)) => {
+            return Err(problem(format!("{} is a part of a layer norm, expected logits", shown(output))));
         }
         Some(Value::Further(node)) => {
             return Err(problem(format!(
@@ -306,6 +312,9 @@ impl<'a> Converter<'a> {
         if let Some(constant) = self.fold(node)? {
             return Ok(constant);
         }
+        if let Some(value) = self.normalized(node)? {
+            return Ok(value);
+        }
         match node.op_type.as_str() {
             "Identity" => return self.lookup(node, 0),
             "Dropout" => return self.dropout(node),
@@ -331,8 +340,11 @@ impl<'a> Converter<'a> {
             "Min" => return self.minimum(node),
             "Relu" | "Clip" | "Max" => return self.clipped(node),
             "Add" | "Sub" | "Mul" | "Div" | "Sum" => return self.arithmetic(node),
+            "Neg" => return self.negative(node),
             "Sigmoid" | "HardSigmoid" | "HardSwish" | "Tanh" | "Elu" | "Gelu" | "Mish" | "Softplus"
-            | "Swish" | "Erf" | "Pow" | "Greater" | "Less" | "Where" => return self.function(node),
+            | "Swish" | "Selu" | "Celu" | "Erf" | "Pow" | "Greater" | "Less" | "Where" => {
+                return self.function(node);
+            }
             _ => {}
         }
         let place = match node.op_type.as_str() {
@@ -345,7 +357,7 @@ impl<'a> Converter<'a> {
             "PRelu" => self.parametric_relu(node),
             "Gather" => self.gather(node),
             "AveragePool" => self.average_pool(node),
-            "GlobalAveragePool" | "ReduceMean" | "ReduceMax" => self.mean(node),
+            "GlobalAveragePool" | "ReduceMean" | "ReduceSum" | "ReduceMax" => self.mean(node),
             "Concat" => self.concat(node),
             "LeakyRelu" => self.leaky_relu(node),
             "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" | "Transpose" => self.reshape(node),
@@ -458,6 +470,14 @@ impl<'a> Converter<'a> {
                 return Err(format!(
                     "input {} is {alone}, expected rows and columns to be skipped alike",
                     name()
+                ));
+            }
+            Value::Normalization(part) => {
+                return Err(format!(
+                    "input {} is a part of a layer norm, from node {}, expected the rest of it: x minus its mean over \
+                     channels, divided by the root of the mean square of that plus epsilon",
+                    name(),
+                    part.name
                 ));
             }
             Value::Listed(_) => {
@@ -686,7 +706,7 @@ fn instead(node: &Node) -> &'static str {
             "InstanceNormalization" | "GroupNormalization" => {
                 " (its statistics are those of each image; batch and layer norms are supported)"
             }
-            "Selu" | "Celu" | "ThresholdedRelu" => " (Elu and LeakyRelu are the nearest that are supported)",
+            "ThresholdedRelu" => " (Elu and LeakyRelu are the nearest that are supported)",
             "If" | "Loop" | "Scan" => " (export the model without control flow)",
             "LSTM" | "GRU" | "RNN" => " (networks of images are supported)",
             "LRN" => " (a local response norm has no exact int8 form here)",

@@ -3,7 +3,7 @@
 
 use quant::FloatTensor;
 
-use super::attribute::{int, ints, tensor};
+use super::attribute::{flag, int, ints, tensor};
 use super::convert::{Converter, Done, Value};
 use super::message::Node;
 use super::tensor::{BOOL, Constant, Held, MAX_INTEGERS, held, read, type_name};
@@ -32,6 +32,11 @@ const FOLDED: &[&str] = &[
     "Pow",
     "Range",
     "Reciprocal",
+    "ReduceL2",
+    "ReduceMax",
+    "ReduceMean",
+    "ReduceProd",
+    "ReduceSum",
     "Reshape",
     "Shape",
     "Size",
@@ -122,6 +127,7 @@ impl<'a> Converter<'a> {
                     _ => Err("takes integers, expected floats".into()),
                 }
             }
+            "ReduceL2" | "ReduceMax" | "ReduceMean" | "ReduceProd" | "ReduceSum" => self.reduced(node),
             "Size" => {
                 let count = x()?.shape().iter().product::<usize>() as i64;
                 Ok(Constant::Int { shape: vec![], values: vec![count] })
@@ -342,6 +348,76 @@ impl<'a> Converter<'a> {
                 Ok(Constant::Int { shape, values })
             }
             _ => Err("takes a float and an integer, expected two of one type".into()),
+        }
+    }
+
+    /// Reduces a constant over some axes, or over all.
+    fn reduced(&self, node: &'a Node) -> Done<Constant> {
+        let x = self.constant(node, 0)?;
+        let (from, operator) = (x.shape().to_vec(), node.op_type.as_str());
+        let given = self.axes(node)?.unwrap_or_default();
+        if given.is_empty() && self.opset() >= 13 && flag(node, "noop_with_empty_axes", false)? {
+            return Ok(x);
+        }
+        let mut over = vec![given.is_empty(); from.len()];
+        for axis in given {
+            over[axis_of(axis, from.len())?] = true;
+        }
+        let is_kept = flag(node, "keepdims", true)?;
+        let whole: Vec<usize> = from.iter().zip(&over).map(|(&n, &over)| if over { 1 } else { n }).collect();
+        let kept = from.iter().zip(&over).filter(|(_, over)| !**over).map(|(&n, _)| n);
+        let shape = if is_kept { whole.clone() } else { kept.collect() };
+        self.room(&from)?;
+        let count = self.room(&whole)?;
+        if from.contains(&0) {
+            return Err(format!("reduces {from:?}, expected at least one value"));
+        }
+        let mut groups: Vec<usize> = vec![0];
+        for (axis, &size) in from.iter().enumerate() {
+            let step = if over[axis] { 0 } else { whole[axis + 1..].iter().product() };
+            groups = groups.iter().flat_map(|&group| (0..size).map(move |i| group + i * step)).collect();
+        }
+        let each = groups.len() / count;
+        match &x {
+            Constant::Float(tensor) => {
+                let start = match operator {
+                    "ReduceMax" => f64::NEG_INFINITY,
+                    "ReduceProd" => 1.0,
+                    _ => 0.0,
+                };
+                let mut values = vec![start; count];
+                for (&group, &value) in groups.iter().zip(tensor.values()) {
+                    let (all, value) = (&mut values[group], f64::from(value));
+                    *all = match operator {
+                        "ReduceMax" => all.max(value),
+                        "ReduceProd" => *all * value,
+                        "ReduceL2" => *all + value * value,
+                        _ => *all + value,
+                    };
+                }
+                let divisor = if operator == "ReduceMean" { each as f64 } else { 1.0 };
+                let finished = |sum: &f64| if operator == "ReduceL2" { sum.sqrt() } else { sum / divisor };
+                let values = values.iter().map(|sum| finished(sum) as f32).collect();
+                Ok(Constant::Float(FloatTensor::new(shape, values)))
+            }
+            Constant::Int { values: integers, .. } => {
+                let start = match operator {
+                    "ReduceMean" | "ReduceL2" => return Err("takes integers, expected floats".into()),
+                    "ReduceMax" => i64::MIN,
+                    "ReduceProd" => 1,
+                    _ => 0,
+                };
+                let mut values = vec![Some(start); count];
+                for (&group, &value) in groups.iter().zip(integers) {
+                    values[group] = values[group].and_then(|all| match operator {
+                        "ReduceMax" => Some(all.max(value)),
+                        "ReduceProd" => all.checked_mul(value),
+                        _ => all.checked_add(value),
+                    });
+                }
+                let values: Option<Vec<i64>> = values.into_iter().collect();
+                Ok(Constant::Int { shape, values: values.ok_or("leaves the integers of 64 bits")? })
+            }
         }
     }
 

@@ -270,6 +270,17 @@ impl<'a> Converter<'a> {
         self.affine(label(node), x, affine).map(Value::Place)
     }
 
+    /// Converts a negation.
+    pub(super) fn negative(&mut self, node: &'a Node) -> Done<Value<'a>> {
+        if let Some(value) = self.scaled(node, 0, -1.0, 0.0)? {
+            return Ok(value);
+        }
+        let x = self.place(node, 0)?;
+        let channels = self.channels(&x);
+        let affine = Affine { scale: vec![-1.0; channels], offset: vec![0.0; channels] };
+        self.affine(label(node), x, affine).map(Value::Place)
+    }
+
     /// Converts a sum, difference or product of two computed values.
     fn of_two(&mut self, node: &'a Node) -> Done<Place> {
         let operator = node.op_type.as_str();
@@ -396,7 +407,7 @@ impl<'a> Converter<'a> {
                     self.parameters.insert(bias, new);
                     return Ok(x);
                 }
-                Op::BatchNorm { .. } => {
+                Op::BatchNorm { .. } | Op::LayerNorm { .. } => {
                     let weight = self.parameter_name(x.place, "weight");
                     let scaled = |name: &str, offset: &[f64]| {
                         let old = self.parameters[name].values().iter().zip(&scale).zip(offset);

@@ -134,6 +134,7 @@ pub(super) static OPERATORS: &[Operator] = &[
         ONE,
     ),
     operator("Ceil", &[], &[since(6, 1, &["X"])]),
+    operator("Celu", &[float("alpha")], &[since(12, 1, &["X"])]),
     operator(
         "Clip",
         &[float("min").until(10), float("max").until(10)],
@@ -236,6 +237,11 @@ pub(super) static OPERATORS: &[Operator] = &[
     operator("Range", &[int("stash_type").since(27).idle()], &[since(11, 3, &["start", "limit", "delta"])]),
     operator("Reciprocal", &[], &[since(6, 1, &["X"])]),
     operator(
+        "ReduceL2",
+        &[ints("axes").until(17), int("keepdims"), int("noop_with_empty_axes").since(18)],
+        &[since(1, 1, &["data"]), since(18, 1, &["data", "axes"])],
+    ),
+    operator(
         "ReduceMax",
         &[ints("axes").until(17), int("keepdims"), int("noop_with_empty_axes").since(18)],
         &[since(1, 1, &["data"]), since(18, 1, &["data", "axes"])],
@@ -245,8 +251,19 @@ pub(super) static OPERATORS: &[Operator] = &[
         &[ints("axes").until(17), int("keepdims"), int("noop_with_empty_axes").since(18)],
         &[since(1, 1, &["data"]), since(18, 1, &["data", "axes"])],
     ),
+    operator(
+        "ReduceProd",
+        &[ints("axes").until(17), int("keepdims"), int("noop_with_empty_axes").since(18)],
+        &[since(1, 1, &["data"]), since(18, 1, &["data", "axes"])],
+    ),
+    operator(
+        "ReduceSum",
+        &[ints("axes").until(12), int("keepdims"), int("noop_with_empty_axes").since(13)],
+        &[since(1, 1, &["data"]), since(13, 1, &["data", "axes"])],
+    ),
     operator("Relu", &[], &[since(6, 1, &["X"])]),
     operator("Reshape", &[int("allowzero").since(14)], &[since(5, 2, &["data", "shape"])]),
+    operator("Selu", &[float("alpha"), float("gamma")], &[since(6, 1, &["X"])]),
     operator("Shape", &[int("end").since(15), int("start").since(15)], ONE),
     operator("Sigmoid", &[], &[since(6, 1, &["X"])]),
     operator("Size", &[], ONE),

@@ -78,7 +78,8 @@ impl<'a> Converter<'a> {
     /// Returns the axes of a `Squeeze`, an `Unsqueeze` or a reduction: an attribute, or an input in later
     /// operator sets.
     pub(super) fn axes(&self, node: &'a Node) -> Done<Option<Vec<i64>>> {
-        let as_input = if node.op_type.starts_with("Reduce") { 18 } else { 13 };
+        let late = node.op_type.starts_with("Reduce") && node.op_type != "ReduceSum";
+        let as_input = if late { 18 } else { 13 };
         if self.opset() < as_input {
             return Ok(ints(node, "axes").map(<[i64]>::to_vec));
         }

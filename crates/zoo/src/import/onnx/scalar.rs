@@ -21,6 +21,9 @@ const MAX_SIZE: usize = 32;
 /// Relative difference from a function with constants in f32, 0.044715 or the root of 2.
 const TOLERANCE: f64 = 1e-6;
 
+/// ONNX's defaults of alpha and gamma of `Selu`.
+const SELU: [f32; 2] = [1.673_263_2, 1.050_701];
+
 /// Functions without numbers of their own, and HardSigmoid as PyTorch has it.
 const KNOWN: [Function; 9] = [
     Function::Sigmoid,
@@ -167,6 +170,25 @@ impl<'a> Converter<'a> {
                     let scaled = Expression::Affine { of: x.clone(), scale: alpha, offset: 0.0 };
                     let sigmoid = Expression::Function(Function::Sigmoid, Rc::new(scaled));
                     Expression::Mul(x, Rc::new(sigmoid))
+                });
+            }
+            "Selu" => {
+                let elu = Function::Elu { alpha: float(node, "alpha", SELU[0]) };
+                let scale = f64::from(float(node, "gamma", SELU[1]));
+                return self.applied(node, 0, |x| {
+                    let of = Rc::new(Expression::Function(elu, x));
+                    Expression::Affine { of, scale, offset: 0.0 }
+                });
+            }
+            "Celu" => {
+                let alpha = f64::from(float(node, "alpha", 1.0));
+                if !(alpha > 0.0 && alpha.is_finite()) {
+                    return Err(format!("alpha is {alpha}, expected a positive number"));
+                }
+                return self.applied(node, 0, |x| {
+                    let of = Rc::new(Expression::Affine { of: x, scale: 1.0 / alpha, offset: 0.0 });
+                    let of = Rc::new(Expression::Function(Function::Elu { alpha: 1.0 }, of));
+                    Expression::Affine { of, scale: alpha, offset: 0.0 }
                 });
             }
             "Erf" => return self.applied(node, 0, Expression::Erf),

@@ -270,10 +270,14 @@ fn base(operator: &str, opset: i64, attribute: &str) -> Vec<Node> {
             vec![node("Gather", &["shape", "t"], "u", vec![])],
             as_shape("u"),
         ]),
-        "ReduceMean" | "ReduceMax" => {
-            let inputs: &[&str] =
-                if opset < 18 || attribute == "noop_with_empty_axes" { &["x"] } else { &["x", "space"] };
-            let axes = if opset < 18 { vec![ints("axes", &[2, 3])] } else { vec![] };
+        "ReduceMean" | "ReduceMax" | "ReduceSum" => {
+            let last_attribute = if operator == "ReduceSum" { 13 } else { 18 };
+            let inputs: &[&str] = if opset < last_attribute || attribute == "noop_with_empty_axes" {
+                &["x"]
+            } else {
+                &["x", "space"]
+            };
+            let axes = if opset < last_attribute { vec![ints("axes", &[2, 3])] } else { vec![] };
             let kept = vec![int("keepdims", 0)];
             let rest = if attribute == "noop_with_empty_axes" {
                 linear("t")
@@ -281,6 +285,17 @@ fn base(operator: &str, opset: i64, attribute: &str) -> Vec<Node> {
                 vec![node("MatMul", &["t", "square"], "y", vec![])]
             };
             then(node(operator, inputs, "t", [axes, kept].concat()), rest)
+        }
+        // The reduced constant is a 1x1 kernel.
+        "ReduceL2" | "ReduceProd" => {
+            let inputs: &[&str] = match opset < 18 || attribute == "noop_with_empty_axes" {
+                true => &["conv"],
+                false => &["conv", "space"],
+            };
+            let axes = if opset < 18 { vec![ints("axes", &[2, 3])] } else { vec![] };
+            let convolved =
+                vec![node("Conv", &["x", "t", ""], "c", vec![]), node("Conv", &["c", "after"], "u", vec![])];
+            then(node(operator, inputs, "t", axes), several(vec![convolved, classifier("u")]))
         }
         "Erf" => several(vec![
             vec![node("Relu", &["x"], "r", vec![]), node("Div", &["r", "root"], "d", vec![])],
@@ -376,10 +391,13 @@ fn other(operator: &str, attribute: &str) -> Attribute {
         ("Gather", "axis") => int(attribute, 1),
         (_, "axis") => int(attribute, 0),
         (_, "group") => int(attribute, 2),
-        ("ReduceMean" | "ReduceMax", "keepdims") => int(attribute, 1),
+        ("ReduceMean" | "ReduceMax" | "ReduceSum", "keepdims") => int(attribute, 1),
+        ("ReduceL2" | "ReduceProd", "keepdims") => int(attribute, 0),
         ("Shape", "end") => int(attribute, 2),
         (_, "spatial") => int(attribute, 0),
-        (_, "epsilon" | "alpha" | "beta" | "momentum" | "ratio" | "min" | "max") => float(attribute, 0.5),
+        (_, "epsilon" | "alpha" | "beta" | "gamma" | "momentum" | "ratio" | "min" | "max") => {
+            float(attribute, 0.5)
+        }
         _ => int(attribute, 1),
     }
 }

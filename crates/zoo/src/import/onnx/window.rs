@@ -7,6 +7,7 @@ use super::attribute::{MAX_EXTENT, extent, flag, float, int, ints, pool, string}
 use super::border::{Border, border};
 use super::convert::{Converter, Done, Value, label};
 use super::fold::{Steps, axis_of};
+use super::layer::Affine;
 use super::message::Node;
 use super::place::Place;
 use super::tensor::Constant;
@@ -31,21 +32,28 @@ impl<'a> Converter<'a> {
 
     pub(super) fn max_pool(&mut self, node: &'a Node) -> Done<Place> {
         let (x, outer, fill) = self.padded(node, 0)?;
-        let (kernel, stride) = pool(node)?;
+        let [kernel, stride, dilation] = pool(node)?;
         let size = |x: &Place| x.image().map(|[_, height, width]| [height, width]);
-        let own = border(node, outer, size(&x)?, kernel, stride)?;
+        let wide = [0, 1].map(|axis| (kernel[axis] - 1).saturating_mul(dilation[axis]).saturating_add(1));
+        let own = border(node, outer, size(&x)?, wide, stride)?;
         let all = outer.plus(own);
         // A fill value that can never be the maximum of a window has no effect.
         let never_wins = fill <= f32::MIN || (fill <= 0.0 && self.is_never_negative(&x));
-        let covers = (0..2).any(|i| all.before[i] >= kernel[i] || all.after[i] >= kernel[i]);
+        let covers = (0..2).any(|i| all.before[i] >= wide[i] || all.after[i] >= wide[i]);
         let (x, border) = match never_wins && !covers {
             true => (x, all),
             false => (self.with_border(label(node), x, outer, fill)?, own),
         };
         let [height, width] = size(&x)?;
+        let room = [0, 1].map(|i| [height, width][i] + border.before[i] + border.after[i]);
+        if dilation != [1, 1] && (0..2).any(|i| wide[i] > room[i]) {
+            return Err(format!(
+                "dilations is {dilation:?}, with which a window of {kernel:?} covers {wide:?}, expected at most {room:?}"
+            ));
+        }
         let ceil = flag(node, "ceil_mode", false)?;
         let padding = border.before;
-        let window = |ceil, after| Window { ceil, after, ..Window::of(kernel, stride, padding) };
+        let window = |ceil, after| Window { ceil, after, dilation, ..Window::of(kernel, stride, padding) };
         let count = |window: Window| window.fits(height, width).then(|| window.output(height, width));
         let exact = window(ceil, Some(border.after));
         // Only the start and the number of windows matter, so one padding may serve both sides.
@@ -54,7 +62,7 @@ impl<'a> Converter<'a> {
                 || (border.before != border.after && !ceil && count(*window) == count(exact))
         });
         let Window { ceil, after, .. } = plain.unwrap_or(exact);
-        let op = Op::MaxPool(MaxPool { kernel, stride, padding, ceil, after });
+        let op = Op::MaxPool(MaxPool { kernel, stride, padding, ceil, after, dilation });
         self.push_plain(label(node), op, &[&x])
     }
 
@@ -67,7 +75,7 @@ impl<'a> Converter<'a> {
     fn push_largest(&mut self, name: String, x: &Place) -> Done<Place> {
         let [_, height, width] = x.image()?;
         let (kernel, stride, padding) = ([height, width], [1, 1], [0, 0]);
-        let op = Op::MaxPool(MaxPool { kernel, stride, padding, ceil: false, after: None });
+        let op = Op::MaxPool(MaxPool { kernel, stride, padding, ceil: false, after: None, dilation: [1, 1] });
         self.push_plain(name, op, &[x])
     }
 
@@ -164,7 +172,12 @@ impl<'a> Converter<'a> {
         }
         let [_, height, width] = x.image()?;
         let size = [height, width];
-        let (kernel, stride) = pool(node)?;
+        let [kernel, stride, dilation] = pool(node)?;
+        if dilation != [1, 1] {
+            return Err(format!(
+                "dilations is {dilation:?}, expected [1, 1]: a MaxPool here may have others"
+            ));
+        }
         let own = border(node, outer, size, kernel, stride)?;
         let included = flag(node, "count_include_pad", false)?;
         let all = outer.plus(own);
@@ -237,6 +250,7 @@ impl<'a> Converter<'a> {
         if !is_image {
             return Ok(x.reshaped(dims));
         }
+        let pixels = x.sizes[1..].iter().product::<usize>() as f64;
         let place = if node.op_type == "ReduceMax" {
             let x = self.in_plain_order(x)?;
             let largest = self.push_largest(label(node), &x)?;
@@ -244,7 +258,16 @@ impl<'a> Converter<'a> {
         } else {
             self.push_plain(label(node), Op::GlobalAvgPool, &[&x])?
         };
-        Ok(Place { sizes: self.shapes[place.place].clone(), ..place }.reshaped(dims))
+        let place = Place { sizes: self.shapes[place.place].clone(), ..place };
+        let place = if node.op_type == "ReduceSum" {
+            // A sum is the mean times the number of pixels.
+            let channels = self.channels(&place);
+            let affine = Affine { scale: vec![pixels; channels], offset: vec![0.0; channels] };
+            self.affine(format!("{}.sum", label(node)), place, affine)?
+        } else {
+            place
+        };
+        Ok(place.reshaped(dims))
     }
 
     /// True if no value of a place can be negative.

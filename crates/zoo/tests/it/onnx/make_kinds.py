@@ -333,6 +333,15 @@ def dilated_convolutions(g):
 
 
 @kind()
+def dilated_max_pools(g):
+    g.conv(4, 1, pads=[2, 2, 2, 2])
+    g.op("MaxPool", kernel_shape=[3, 2], strides=[2, 1], dilations=[2, 3], pads=[1, 1, 1, 1])
+    g.op("MaxPool", kernel_shape=[3, 3], strides=[1, 1], dilations=[1, 2], pads=[1, 1, 1, 0])
+    g.op("MaxPool", kernel_shape=[2, 3], strides=[2, 2], dilations=[2, 2], ceil_mode=1)
+    g.head()
+
+
+@kind()
 def unequal_padding(g):
     g.conv(4, 3, pads=[0, 2, 1, 0], strides=[2, 1])
     g.op("Pad", g.x, g.ints(0, 0, 1, 0, 0, 0, 0, 1))
@@ -370,6 +379,81 @@ def largest_of_each_channel(g):
     g.conv(4)
     g.op("GlobalMaxPool")
     g.head()
+
+
+# Layer norms that are written out.
+def written_out(g, x, axis, squared):
+    axes = {"axes": [axis]} if g.opset < 18 else {}
+    mean = lambda of: g.op("ReduceMean", of, *([] if axes else [g.ints(axis)]), keepdims=1, **axes)
+    centered = g.op("Sub", x, mean(x))
+    if squared == "Pow":
+        square = g.op("Pow", centered, g.constant(np.float32(2)))
+    else:
+        square = g.op("Mul", centered, centered)
+    root = g.op("Sqrt", g.op("Add", mean(square), g.constant(np.float32(1e-3))))
+    if squared == "Pow":
+        g.op("Div", centered, root)
+    else:
+        g.op("Mul", g.op("Reciprocal", root), centered)
+    shape = (4,) if axis == -1 else (4, 1, 1)
+    g.op("Mul", g.x, g.floats(*shape, low=0.5, high=1.5))
+    g.op("Add", g.x, g.floats(*shape))
+
+
+@kind(9)
+def layer_norms_written_out(g):
+    x = g.op("Transpose", g.conv(4), perm=[0, 2, 3, 1])
+    written_out(g, x, -1, "Pow")
+    g.op("Relu", g.op("Transpose", perm=[0, 3, 1, 2]))
+    g.conv(4, 1)
+    written_out(g, g.x, 1, "Mul")
+    g.head()
+
+
+@kind(20)
+def layer_norms_of_features_written_out(g):
+    g.conv(4)
+    g.op("GlobalAveragePool")
+    written_out(g, g.op("Flatten"), -1, "Mul")
+    g.head(None)
+
+
+@kind(17)
+def standardized_weights(g):
+    """A convolution whose weights the file normalizes, as normalizer-free networks and BiT do."""
+    weight = g.floats(4, 2, 3, 3)
+    centered = g.op("Sub", weight, g.op("ReduceMean", weight, axes=[1, 2, 3], keepdims=1))
+    count = g.op("Cast", g.op("ReduceProd", g.ints(2, 3, 3), keepdims=0), to=T.FLOAT)
+    variance = g.op("Div", g.op("ReduceSum", g.op("Mul", centered, centered), g.ints(1, 2, 3), keepdims=1), count)
+    scaled = g.op("Div", centered, g.op("Sqrt", variance))
+    unit = g.op("Div", scaled, g.op("ReduceL2", scaled, axes=[1, 2, 3], keepdims=1))
+    both = g.op("Concat", g.op("Conv", "x", scaled), g.op("Conv", "x", unit), axis=1)
+    largest = g.op("ReduceMax", g.constant(np.array([[0.5, 2], [1, -3]], np.float32)), keepdims=0)
+    g.op("Mul", both, largest)
+    g.channels = 8
+    g.head()
+
+
+@kind(12)
+def scaled_exponential_units(g):
+    g.conv(4)
+    g.op("Selu")
+    g.conv(4, 1)
+    g.op("Celu", alpha=0.7)
+    g.conv(4, 1)
+    g.op("Selu", alpha=1.5, gamma=1.2)
+    g.head()
+
+
+@kind()
+def negated_and_summed(g):
+    x = g.conv(4)
+    g.op("Relu", g.op("Concat", x, g.op("Neg", x), axis=1))
+    g.channels = 8
+    g.conv(4, 1)
+    g.op("Neg")
+    g.op("ReduceSum", g.x, g.ints(2, 3), keepdims=0)
+    g.head(None)
 
 
 # Shortcuts without parameters.

@@ -75,7 +75,7 @@ pub(super) fn max_pool(node: &Node) -> Done<Op> {
     if int(node, "storage_order", 0) != 0 {
         return Err("has storage_order, expected row major".into());
     }
-    Ok(Op::MaxPool(MaxPool { kernel, stride, padding, ceil: ceil(node), after: None }))
+    Ok(Op::MaxPool(MaxPool { kernel, stride, padding, ceil: ceil(node), after: None, dilation: [1, 1] }))
 }
 
 pub(super) fn average_pool(node: &Node) -> Done<Op> {
