@@ -24,6 +24,14 @@ const SHOWN: usize = 3;
 const MOST_NAMED: usize = 4;
 /// Number of fitting candidates that are examined in detail.
 const MOST_FITTING: usize = 16;
+/// Keras's names of a batch norm's parameters, and PyTorch's.
+const KERAS_NAMES: [(&str, &str); 4] = [
+    (".gamma", ".weight"),
+    (".beta", ".bias"),
+    (".moving_mean", ".running_mean"),
+    (".moving_variance", ".running_var"),
+];
+
 /// Largest number of entries for which other architectures are tried, for a hint.
 const MOST_ENTRIES_FOR_HINTS: usize = 20_000;
 
@@ -455,7 +463,10 @@ impl<'s> Search<'s> {
             };
             return Misfit { place, mismatch: none, hints: vec![hint] };
         }
-        let hints = self.hints(&missing, &misshaped, others, budget);
+        let mut hints = self.hints(&missing, &misshaped, others, budget);
+        if hints.is_empty() && self.table.entries.len() <= MOST_ENTRIES_FOR_HINTS {
+            hints.extend(self.rewrite(candidate, &missing, &misshaped, others));
+        }
         let mut unexpected = others.unexpected.clone();
         unexpected.sort();
         let network = network_name(self.graph);
@@ -490,6 +501,128 @@ impl<'s> Search<'s> {
             )];
         }
         self.other_networks(misshaped, budget)
+    }
+
+    /// Returns the change that makes the file fit, as a line of Python, or the reason why none does.
+    fn rewrite(
+        &self,
+        candidate: &Candidate,
+        missing: &[ParameterSpec],
+        misshaped: &[Misshaped],
+        others: &Others,
+    ) -> Option<String> {
+        let unexpected = others.unexpected.as_slice();
+        if self.dicts(candidate).len() > 1 {
+            // The lines of Python are for a dict of tensors.
+            return None;
+        }
+        if missing.is_empty() && unexpected.is_empty() {
+            return transposition(misshaped);
+        }
+        if !misshaped.is_empty() {
+            return None;
+        }
+        if missing.is_empty() {
+            let names = unexpected.iter().map(|name| shown(&format!("{}{name}", self.place(candidate).1)));
+            let names: Vec<String> = names.collect();
+            return (names.len() <= SHOWN).then(|| {
+                format!(
+                    "if the network computes its classes without them, leave them out: in Python, \
+                     {{k: v for k, v in state.items() if k not in {names:?}}}"
+                )
+            });
+        }
+        let is_statistic =
+            |p: &ParameterSpec| p.name.ends_with(".running_mean") || p.name.ends_with(".running_var");
+        if unexpected.is_empty() && missing.iter().all(is_statistic) {
+            return Some(
+                "its batch norms have no running statistics (track_running_stats=False), so they depend on the batch: \
+                 train the network with them"
+                    .into(),
+            );
+        }
+        if let Some(hint) = self.beside(candidate, missing) {
+            return Some(hint);
+        }
+        let last = self.graph.stored_weights().last()?.name.rsplit_once('.')?.0.to_string();
+        let is_last = |p: &ParameterSpec| p.name.rsplit_once('.').is_some_and(|(layer, _)| layer == last);
+        if unexpected.is_empty() && missing.iter().all(is_last) {
+            return Some(format!(
+                "the file has all layers but the last, {last}: save the network with its classifier"
+            ));
+        }
+        self.renaming(candidate, missing, unexpected)
+    }
+
+    /// Returns advice if the missing parameters are in the file, without the prefix of the others.
+    fn beside(&self, candidate: &Candidate, missing: &[ParameterSpec]) -> Option<String> {
+        let (_, prefix) = self.place(candidate);
+        let outer = candidate.base.strip_suffix(prefix).filter(|_| !prefix.is_empty())?;
+        let is_there = |parameter: &ParameterSpec| {
+            self.table.entries.iter().any(|entry| {
+                matches!(&entry.content, Content::Floats(shape) if *shape == parameter.shape)
+                    && self.table.full_name(entry).strip_prefix(outer) == Some(parameter.name.as_str())
+            })
+        };
+        missing.iter().all(is_there).then(|| {
+            format!(
+                "these are in the file without the prefix `{0}`: in Python, \
+                 {{k.removeprefix(\"{0}\"): v for k, v in state.items()}}",
+                shown(prefix)
+            )
+        })
+    }
+
+    /// Returns the replacements in names after which all parameters are there: those of Keras's batch norms, or the
+    /// only other one.
+    fn renaming(
+        &self,
+        candidate: &Candidate,
+        missing: &[ParameterSpec],
+        unexpected: &[String],
+    ) -> Option<String> {
+        let base = candidate.base.as_str();
+        let mut shapes: HashMap<String, &[usize]> = HashMap::new();
+        for entry in &self.table.entries {
+            if let Content::Floats(shape) = &entry.content
+                && let Some(rest) = self.table.full_name(entry).strip_prefix(base)
+            {
+                shapes.insert(rest.into(), shape);
+            }
+        }
+        let fits = |pairs: &[(String, String)]| {
+            let renamed =
+                |name: &str| pairs.iter().fold(name.to_string(), |name, (from, to)| name.replace(from, to));
+            let found: HashMap<String, &[usize]> =
+                unexpected.iter().filter_map(|name| Some((renamed(name), *shapes.get(name)?))).collect();
+            let hits = candidate.hits.keys().map(|&parameter| &self.parameters[parameter].name);
+            found.len() == missing.len()
+                && missing.iter().all(|p| found.get(&p.name).is_some_and(|shape| *shape == p.shape))
+                && hits.into_iter().all(|name| renamed(name) == *name)
+        };
+        let said = |pairs: &[(String, String)]| {
+            let replaced = |(from, to): &(String, String)| format!(".replace({from:?}, {to:?})");
+            let replaced: String = pairs.iter().map(replaced).collect();
+            format!("they fit after a renaming: in Python, {{k{replaced}: v for k, v in state.items()}}")
+        };
+        let keras: Vec<(String, String)> =
+            KERAS_NAMES.iter().map(|(from, to)| (from.to_string(), to.to_string())).collect();
+        if fits(&keras) {
+            return Some(said(&keras));
+        }
+        let first = missing.first()?;
+        let mut pairs: Vec<(String, String)> = unexpected
+            .iter()
+            .filter(|name| shapes.get(*name).is_some_and(|shape| *shape == first.shape))
+            .filter_map(|name| replacement(name, &first.name))
+            .collect();
+        pairs.sort();
+        pairs.dedup();
+        pairs.retain(|pair| fits(std::slice::from_ref(pair)));
+        match pairs.as_slice() {
+            [pair] => Some(said(std::slice::from_ref(pair))),
+            _ => None,
+        }
     }
 
     /// Returns the number of classes of the network in the file, if nothing else differs.
@@ -775,4 +908,51 @@ impl fmt::Display for Misfit {
         write!(f, "{} {}", self.place, self.mismatch.compared())?;
         self.hints.iter().try_for_each(|hint| write!(f, "\n{hint}"))
     }
+}
+
+/// Returns advice if all weights of another shape are there in Keras's order of axes.
+fn transposition(misshaped: &[Misshaped]) -> Option<String> {
+    let moved = |Misshaped { found, expected, .. }: &Misshaped| match *expected.as_slice() {
+        [out, inputs, rows, columns] => *found == [rows, columns, inputs, out],
+        [out, inputs] => *found == [inputs, out],
+        _ => false,
+    };
+    if misshaped.is_empty() || !misshaped.iter().all(moved) {
+        return None;
+    }
+    let names: Vec<&String> = misshaped.iter().map(|m| &m.name).collect();
+    let linear = misshaped.iter().all(|m| m.expected.len() == 2);
+    Some(match linear {
+        true if names.len() <= SHOWN => format!(
+            "they are transposed, as Keras stores them: in Python, \
+             {{k: v.t().contiguous() if k.endswith(({})) else v for k, v in state.items()}}",
+            names.iter().map(|name| format!("{name:?},")).collect::<Vec<_>>().join(" ")
+        ),
+        true => "they are transposed, as Keras stores them: in Python, \
+                 {k: v.t().contiguous() if v.dim() == 2 else v for k, v in state.items()}"
+            .into(),
+        false => "they are in Keras's order of axes (height, width, input, output): in Python, \
+                  {k: v.permute(3, 2, 0, 1).contiguous() if v.dim() == 4 else v.t().contiguous() if v.dim() == 2 else v \
+                  for k, v in state.items()}"
+            .into(),
+    })
+}
+
+/// Returns the text to replace in `name`, and the text to put there, for it to become `wanted`: the parts between dots
+/// that differ, with a dot.
+fn replacement(name: &str, wanted: &str) -> Option<(String, String)> {
+    let [from, to] = [name, wanted].map(|name| name.split('.').collect::<Vec<_>>());
+    let equal = |pairs: &mut dyn Iterator<Item = (&&str, &&str)>| pairs.take_while(|(a, b)| a == b).count();
+    let front = equal(&mut from.iter().zip(&to));
+    let shortest = from.len().min(to.len());
+    let back = equal(&mut from.iter().rev().zip(to.iter().rev())).min(shortest - front.min(shortest));
+    let [from, to] = [&from, &to].map(|parts| &parts[front..parts.len() - back]);
+    if from.is_empty() || to.is_empty() {
+        return None;
+    }
+    let with_dot = |parts: &[&str]| match back {
+        0 => format!(".{}", parts.join(".")),
+        _ => format!("{}.", parts.join(".")),
+    };
+    Some((with_dot(from), with_dot(to)))
 }

@@ -279,7 +279,9 @@ fn counters_and_measurements_of_a_training_are_left_out_and_counted() {
     items.push(under("logit_scale", Value::tensor(&[], 5.0)));
     assert_eq!(
         bind(items).unwrap_err(),
-        "the tensors do not fit toy (3 classes, input 1x4x4, width 1)\n1 unexpected: logit_scale"
+        "the tensors do not fit toy (3 classes, input 1x4x4, width 1)\n1 unexpected: logit_scale\n\
+         if the network computes its classes without them, leave them out: in Python, \
+         {k: v for k, v in state.items() if k not in [\"logit_scale\"]}"
     );
 }
 
@@ -405,7 +407,8 @@ fn what_differs_from_the_nearest_dict_is_said_in_a_few_lines() {
         bind(vec![under("model", dict(prefixed("module.", changed("fc.", "head."))))]).unwrap_err(),
         format!(
             "the tensors under `model` without the prefix `module.` do not fit {toy}\n\
-             2 missing: fc.weight [3, 2]; fc.bias [3]\n2 unexpected: head.bias; head.weight"
+             2 missing: fc.weight [3, 2]; fc.bias [3]\n2 unexpected: head.bias; head.weight\n\
+             they fit after a renaming: in Python, {{k.replace(\"head.\", \"fc.\"): v for k, v in state.items()}}"
         )
     );
     let classes = |(name, value): (String, Value)| match name.as_str() {
@@ -440,6 +443,67 @@ fn what_differs_from_the_nearest_dict_is_said_in_a_few_lines() {
     assert!(bind_with(&file, &graph(), Some("a"), None).is_ok());
     let said = bind_with(&file, &graph(), None, Some("model.")).unwrap_err();
     assert!(said.ends_with("\n--prefix is `model.`, expected a prefix of its names"), "{said}");
+}
+
+/// A state dict that nearly fits is refused with the line of Python that mends it, or the reason why nothing does.
+#[test]
+fn the_way_out_of_a_near_miss_is_said() {
+    let way_out = |items: Vec<(String, Value)>| {
+        let said = bind(items).unwrap_err();
+        said.lines().last().unwrap().to_string()
+    };
+    let shaped = |name: &'static str, shape: &'static [usize]| {
+        move |item: (String, Value)| if item.0 == name { (item.0, Value::tensor(shape, 1.0)) } else { item }
+    };
+    let transposed = state(1.0).into_iter().map(shaped("fc.weight", &[2, 3]));
+    assert_eq!(
+        way_out(transposed.clone().collect()),
+        "they are transposed, as Keras stores them: in Python, \
+         {k: v.t().contiguous() if k.endswith((\"fc.weight\",)) else v for k, v in state.items()}"
+    );
+    assert_eq!(
+        way_out(transposed.map(shaped("conv.weight", &[3, 3, 1, 2])).collect()),
+        "they are in Keras's order of axes (height, width, input, output): in Python, \
+         {k: v.permute(3, 2, 0, 1).contiguous() if v.dim() == 4 else v.t().contiguous() if v.dim() == 2 else v \
+         for k, v in state.items()}"
+    );
+    let keras = |name: String| {
+        let replaced = name.replace("bn.weight", "bn.gamma").replace("bn.bias", "bn.beta");
+        replaced.replace("running_mean", "moving_mean").replace("running_var", "moving_variance")
+    };
+    assert_eq!(
+        way_out(state(1.0).into_iter().map(|(name, value)| (keras(name), value)).collect()),
+        "they fit after a renaming: in Python, {k.replace(\".gamma\", \".weight\").replace(\".beta\", \".bias\")\
+         .replace(\".moving_mean\", \".running_mean\").replace(\".moving_variance\", \".running_var\"): \
+         v for k, v in state.items()}"
+    );
+    let backbone = |(name, value): (String, Value)| match name.starts_with("fc") {
+        true => (name, value),
+        false => (format!("backbone.{name}"), value),
+    };
+    assert_eq!(
+        way_out(state(1.0).into_iter().map(backbone).collect()),
+        "these are in the file without the prefix `backbone.`: in Python, \
+         {k.removeprefix(\"backbone.\"): v for k, v in state.items()}"
+    );
+    let without = |part: &str| state(1.0).into_iter().filter(|(name, _)| !name.contains(part)).collect();
+    assert_eq!(
+        way_out(without("running")),
+        "its batch norms have no running statistics (track_running_stats=False), so they depend on the batch: train the \
+         network with them"
+    );
+    assert_eq!(
+        way_out(without("fc")),
+        "the file has all layers but the last, fc: save the network with its classifier"
+    );
+    // Two renamings fit, so none is advised.
+    let ambiguous = |(name, value): (String, Value)| match name.as_str() {
+        "bn.running_mean" => ("bn.first".into(), value),
+        "bn.running_var" => ("bn.second".into(), value),
+        _ => (name, value),
+    };
+    let said = way_out(state(1.0).into_iter().map(ambiguous).collect());
+    assert_eq!(said, "2 unexpected: bn.first; bn.second");
 }
 
 #[test]
