@@ -13,6 +13,7 @@ use crate::terminal::exit::Outcome;
 use crate::terminal::output::{markdown, percent};
 use harness::Distribution;
 use harness::Failure;
+use harness::StorageCost;
 use harness::network_text::{self, suspicious};
 use harness::provenance;
 use harness::{SYNTHETIC_SHORT, calibrated_on_synthetic};
@@ -34,7 +35,8 @@ Examples:
 /// Show int8 checkpoints: weight distribution, large values by position, the in-place constraint
 ///
 /// The first table is the paper's Table 1 for each tensor: shares of |q| below 32, below 64, and up to 128. The second
-/// table is the paper's Figure 1: the number of 8-byte blocks with a large value at each byte position.
+/// table is the paper's Figure 1: the number of 8-byte blocks with a large value at each byte position. The third shows the
+/// change that each protection makes to these weights: some clamp them into a range, some give up their lowest bits.
 #[derive(Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Arguments {
@@ -117,6 +119,8 @@ struct Inspected {
     provenance: Vec<String>,
     tensors: Vec<InspectedTensor>,
     total: Distribution,
+    /// Cost of storing these weights under each protection.
+    protections: Vec<StorageCost>,
     /// Filters in which a faulty weight does more than eight times as much as in others of their layer.
     amplified_filters: Vec<Amplified>,
 }
@@ -160,6 +164,7 @@ impl Inspected {
                 .collect(),
             tensors,
             total,
+            protections: StorageCost::of_all(&checkpoint.weights),
             amplified_filters: amplified_filters(checkpoint),
         }
     }
@@ -205,6 +210,7 @@ impl Inspected {
                 ),
             }
         );
+        text += &format!("\n\n{}", storage_costs(&self.protections, total.weights));
         for filter in self.amplified_filters.iter().take(MOST_AMPLIFIED) {
             text += &format!(
                 "\nwarning: {} channel {}, with {} weights that are not zero, has a batch norm of gain {:.1} (median of the \
@@ -222,6 +228,47 @@ impl Inspected {
         }
         text
     }
+}
+
+/// The protections that return these weights as they are, and a table of the changes that the others make.
+pub(crate) fn storage_costs(costs: &[StorageCost], weights: usize) -> String {
+    let free: Vec<&str> =
+        costs.iter().filter(|cost| cost.is_free()).map(|cost| cost.protection.as_str()).collect();
+    let free = format!("Protections that store these weights as they are: {}", free.join(", "));
+    let changing = costs.iter().filter(|cost| !cost.is_free());
+    let count = |n: usize| format!("{n} ({:.3} %)", percent(n, weights));
+    let rows: Vec<Vec<String>> = changing
+        .map(|cost| {
+            let way = match cost.clamped {
+                0 => "none needed".into(),
+                _ => format!("--throttle={}", cost.protection),
+            };
+            vec![
+                cost.protection.clone(),
+                count(cost.clamped),
+                cost.largest_clamp.to_string(),
+                count(cost.lost),
+                cost.largest_loss.to_string(),
+                way,
+            ]
+        })
+        .collect();
+    if rows.is_empty() {
+        return free;
+    }
+    let columns = [
+        "protection",
+        ">clamped",
+        ">by at most",
+        ">changed when stored",
+        ">by at most",
+        "option of quantize",
+    ];
+    format!(
+        "{free}\n\nThe others change weights, by at most so many of 256 levels; none needs training, and quantize and run \
+         measure the cost in accuracy:\n\n{}",
+        markdown(&columns, &rows)
+    )
 }
 
 /// Filters with large gains; none if the file holds weights without a network.

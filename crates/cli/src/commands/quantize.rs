@@ -5,6 +5,7 @@ use clap::Args;
 use data::{DataError, ImageSet};
 use ecc::Constraint;
 use graph::{Preprocessing, Variant};
+use quant::Checkpoint;
 use zoo::{OnnxFile, OnnxModel, QuantizedOnnx};
 
 use crate::terminal::exit::Outcome;
@@ -16,8 +17,8 @@ use crate::terminal::quantization::{RoundingOptions, Within};
 use crate::terminal::signals;
 use harness::network_text;
 use harness::{
-    Cut, Failure, FloatFile, FloatNetwork, Ranges, agreeing, check_fit, given_checkpoint, has_image_files,
-    int8_predict, int8_top1, observed, violations,
+    Cut, Failure, FloatFile, FloatNetwork, Ranges, agreeing, check_fit, clamped, given_checkpoint,
+    has_image_files, int8_predict, int8_top1, observed, violations,
 };
 
 /// Default number of classes of a network for images without labels: ImageNet's.
@@ -50,7 +51,7 @@ bytes ignores these two.
 
 An ONNX model that is already quantized (QDQ or QOperator, for example by onnxruntime.quantization) keeps its weights, scales,
 zero points and biases, and is run by the rule `ort`: the arithmetic of ONNX Runtime with session.x64quantprecision=1,
-bit for bit. Nothing is calibrated.
+bit for bit. Nothing is calibrated. --throttle clamps its weights; other options that change them are refused.
 
 A name of torchvision means torchvision's layers at any image size; at 32 x 32 pixels its stem leaves little of an image.
 Networks for CIFAR usually have another stem: --variant cifar, a first convolution of 3x3 with stride 1 and no max pool
@@ -156,7 +157,9 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     let onnx = match arguments.architecture {
         Some(_) => None,
         None => match read_onnx(arguments).map_err(Failure::Input)? {
-            OnnxFile::Quantized(quantized) => return already_quantized(arguments, quantized),
+            OnnxFile::Quantized(quantized) => {
+                return already_quantized(arguments, quantized, throttle.as_ref());
+            }
             OnnxFile::Float(onnx) => Some(onnx),
         },
     };
@@ -240,12 +243,12 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
 }
 
 /// Stores a network that another program quantized, and measures its accuracy.
-fn already_quantized(arguments: &Arguments, quantized: QuantizedOnnx) -> Result<Outcome, Failure> {
+fn already_quantized(
+    arguments: &Arguments,
+    quantized: QuantizedOnnx,
+    throttle: Option<&Constraint>,
+) -> Result<Outcome, Failure> {
     arguments.rounding.check_given().map_err(Failure::Input)?;
-    if arguments.throttle.is_some() {
-        let message = "--throttle is given, but the network is already quantized and keeps its own weights";
-        return Err(Failure::Input(anyhow!(message)));
-    }
     let (set, observer) = (&arguments.set, Terminal::default());
     let rule = quantized.activations.rule.id();
     let cut = cut(arguments, Some(quantized.model.input));
@@ -253,7 +256,7 @@ fn already_quantized(arguments: &Arguments, quantized: QuantizedOnnx) -> Result<
     let test = arguments.machine.data().images(set, "test", images, cut, &observer)?.set;
     check_fit(&quantized.model, &test).map_err(Failure::Input)?;
     let preprocessing = preprocessing(arguments, test.shape().channels).map_err(Failure::Input)?;
-    let checkpoint =
+    let mut checkpoint =
         given_checkpoint(&arguments.checkpoint, quantized, &preprocessing).map_err(Failure::Input)?;
     let reading = &checkpoint.provenance.reading;
     let (model, layers) = (&checkpoint.model, &checkpoint.layers);
@@ -263,26 +266,69 @@ fn already_quantized(arguments: &Arguments, quantized: QuantizedOnnx) -> Result<
     progress_line("int8 network ...");
     let predictions = observed(&test, &observer, || int8_predict(&checkpoint, &test, &observer));
     let predictions = predictions.map_err(Failure::Input)?;
+    let total: usize = checkpoint.weights.iter().map(|w| w.values().len()).sum();
+    let mut networks = vec![("int8", predictions.clone())];
+    let edits = match (throttle, &arguments.throttle) {
+        (Some(constraint), Some(protection)) => {
+            let (throttled, edits) = clamp(checkpoint, constraint, protection).map_err(Failure::Input)?;
+            checkpoint = throttled;
+            let predictions = observed(&test, &observer, || int8_predict(&checkpoint, &test, &observer));
+            networks.push(("int8, throttled", predictions.map_err(Failure::Input)?));
+            edits
+        }
+        _ => {
+            let outside = violations(&checkpoint.weights, &Constraint::WOT);
+            format!(
+                "the memory holds the file's own {total} weights; {outside} of them ({:.3} %) lie outside the range of \
+                 in-place-64-57: {} (--throttle clamps them; `zerospace inspect` compares all protections)",
+                percent(outside, total),
+                Constraint::WOT
+            )
+        }
+    };
     signals::last(|| checkpoint.save(&arguments.output)).map_err(Failure::machine)?;
     let mut lines = Vec::new();
+    let row = |name: &str, n: usize| {
+        vec![name.into(), n.to_string(), test.len().to_string(), format!("{:.2}", percent(n, test.len()))]
+    };
     if test.is_labelled() {
+        let rows: Vec<Vec<String>> =
+            networks.iter().map(|(name, found)| row(name, agreeing(found, &test))).collect();
+        lines.push(markdown(&["network", ">correct", ">images", ">top-1 %"], &rows));
         let correct = agreeing(&predictions, &test);
-        let row =
-            [correct.to_string(), test.len().to_string(), format!("{:.2}", percent(correct, test.len()))];
-        lines.push(markdown(&[">correct", ">images", ">top-1 %"], &[row.to_vec()]));
-        lines.extend(network_text::at_chance(correct, &test, model, &preprocessing));
+        lines.extend(network_text::at_chance(correct, &test, &checkpoint.model, &checkpoint.preprocessing));
+    } else if let [_, (name, throttled)] = networks.as_slice() {
+        let same = throttled.iter().zip(&predictions).filter(|(a, b)| a == b).count();
+        lines.push(markdown(&["network", ">as before", ">images", ">agreement %"], &[row(name, same)]));
     }
-    let total: usize = checkpoint.weights.iter().map(|w| w.values().len()).sum();
-    let outside = violations(&checkpoint.weights, &Constraint::WOT);
-    lines.push(format!(
-        "the memory holds the file's own {total} weights; {outside} of them ({:.3} %) lie outside the range of \
-         in-place-64-57: {}",
-        percent(outside, total),
-        Constraint::WOT
-    ));
+    lines.push(edits);
     lines.push(arguments.output.display().to_string());
     output::data(&format!("\n{}", lines.join("\n")));
     Ok(Outcome::Done)
+}
+
+/// Clamps the weights of a network that another program quantized, and says so in its provenance.
+fn clamp(
+    checkpoint: Checkpoint,
+    constraint: &Constraint,
+    protection: &str,
+) -> anyhow::Result<(Checkpoint, String)> {
+    let mut contents = checkpoint.into_contents();
+    let total: usize = contents.weights.iter().map(|w| w.values().len()).sum();
+    let (weights, changed) = clamped(std::mem::take(&mut contents.weights), constraint);
+    contents.weights = weights;
+    let text = match changed {
+        0 => format!("{protection} stores these weights as they are: none was clamped"),
+        _ => format!(
+            "{changed} of the file's own {total} weights ({:.3} %) were clamped into the range of {protection}: {constraint}",
+            percent(changed, total)
+        ),
+    };
+    if changed > 0 {
+        contents.provenance.weight_edits =
+            format!("throttled: {changed} of {total} clamped into {constraint}");
+    }
+    Ok((Checkpoint::new(contents)?, text))
 }
 
 /// Number of classes of the network.

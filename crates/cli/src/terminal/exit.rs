@@ -48,8 +48,8 @@ pub(crate) fn explained(failure: &Failure) -> String {
             .map(|protection| protection.id().to_string())
             .collect();
         return format!(
-            "{failure} (throttle the checkpoint: `zerospace quantize --throttle={protection}`; a network that was already \
-             quantized keeps its weights, and can have the protections that store any weights: {})",
+            "{failure} (throttle the checkpoint: `zerospace quantize --throttle={protection}`, which clamps these weights and \
+             measures the cost; protections that store any weights: {})",
             any.join(", ")
         );
     }
