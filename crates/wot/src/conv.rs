@@ -3,7 +3,7 @@
 //! **Forward pass and gradient of the input are one operation**, a correlation: each output pixel sums, over
 //! a list of *taps*, the channels of one input pixel times a matrix of that tap. The forward pass has the
 //! kernel's taps, and its windows lie `stride` apart. The gradient of the input correlates the gradient of
-//! the output: input row y was read by output row (y + padding - ky) / stride, if that is an integer, so the
+//! the output: input row y was read by output row (y + padding - ky dilation) / stride, if that is an integer, so the
 //! taps of a row depend on (y + padding) mod stride. Each of these `stride[0] * stride[1]` *phases* is a
 //! separate correlation, whose windows lie one apart and whose results lie `stride` apart; nothing is
 //! multiplied by inserted zeros.
@@ -51,6 +51,8 @@ pub(crate) struct Geometry {
     pub(crate) kernel: [usize; 2],
     pub(crate) stride: [usize; 2],
     pub(crate) padding: [usize; 2],
+    /// Distance of neighbouring taps.
+    pub(crate) dilation: [usize; 2],
     pub(crate) groups: usize,
 }
 
@@ -66,6 +68,11 @@ impl Geometry {
 
     fn taps(&self) -> usize {
         self.kernel[0] * self.kernel[1]
+    }
+
+    /// Distance in the input from the first tap to the last along an axis, both included.
+    fn extent(&self, axis: usize) -> usize {
+        (self.kernel[axis] - 1) * self.dilation[axis] + 1
     }
 
     fn tap(&self, ky: usize, kx: usize) -> usize {
@@ -159,7 +166,9 @@ impl Plan {
 }
 
 fn forward(g: &Geometry) -> Correlation {
-    let taps = (0..g.kernel[0]).flat_map(|ky| (0..g.kernel[1]).map(move |kx| ([ky, kx], g.tap(ky, kx))));
+    let [below, beside] = g.dilation;
+    let taps = (0..g.kernel[0])
+        .flat_map(|ky| (0..g.kernel[1]).map(move |kx| ([ky * below, kx * beside], g.tap(ky, kx))));
     let shape = Shape {
         images: g.images,
         groups: g.groups,
@@ -167,7 +176,7 @@ fn forward(g: &Geometry) -> Correlation {
         source_channels: g.in_channels,
         before: g.padding,
         padded: std::array::from_fn(|a| {
-            (g.input[a] + g.padding[a]).max((g.output[a] - 1) * g.stride[a] + g.kernel[a])
+            (g.input[a] + g.padding[a]).max((g.output[a] - 1) * g.stride[a] + g.extent(a))
         }),
         window_step: g.stride,
         target: g.output,
@@ -180,11 +189,10 @@ fn forward(g: &Geometry) -> Correlation {
 fn backward(g: &Geometry) -> Correlation {
     // For each axis and phase: the taps, and how many output rows before the window's row each reads.
     let axis_taps = |axis: usize, phase: usize| -> Vec<(isize, usize)> {
-        let (s, p) = (g.stride[axis], g.padding[axis]);
+        let (s, p, d) = (g.stride[axis], g.padding[axis], g.dilation[axis]);
         // Taps go from the last to the first, so that the rows they read ascend.
-        let seen =
-            (0..g.kernel[axis]).rev().filter(|k| (phase + p + s * g.kernel[axis] - k).is_multiple_of(s));
-        seen.map(|k| ((phase as isize + p as isize - k as isize) / s as isize, k)).collect()
+        let seen = (0..g.kernel[axis]).rev().filter(|k| (phase + p + (s - 1) * k * d).is_multiple_of(s));
+        seen.map(|k| ((phase as isize + p as isize - (k * d) as isize) / s as isize, k)).collect()
     };
     let mut before = [0usize; 2];
     let mut padded = g.output;
@@ -566,7 +574,7 @@ fn segments(
     images: std::ops::Range<usize>,
     pixel_vectors: usize,
 ) -> (Vec<Segment>, usize) {
-    let at = [tap / g.kernel[1], tap % g.kernel[1]];
+    let at = [tap / g.kernel[1] * g.dilation[0], tap % g.kernel[1] * g.dilation[1]];
     // Output positions for which this tap lies inside the image.
     let inside: [std::ops::Range<usize>; 2] = std::array::from_fn(|a| {
         let low = g.padding[a].saturating_sub(at[a]).div_ceil(g.stride[a]);
@@ -606,8 +614,9 @@ mod tests {
                 for o in 0..g.out_channels {
                     let out = ((n * g.output[0] + oy) * g.output[1] + ox) * g.out_channels + o;
                     for tap in 0..g.taps() {
-                        let iy = (oy * g.stride[0] + tap / g.kernel[1]).wrapping_sub(g.padding[0]);
-                        let ix = (ox * g.stride[1] + tap % g.kernel[1]).wrapping_sub(g.padding[1]);
+                        let [ky, kx] = [tap / g.kernel[1] * g.dilation[0], tap % g.kernel[1] * g.dilation[1]];
+                        let iy = (oy * g.stride[0] + ky).wrapping_sub(g.padding[0]);
+                        let ix = (ox * g.stride[1] + kx).wrapping_sub(g.padding[1]);
                         if iy >= g.input[0] || ix >= g.input[1] {
                             continue;
                         }
@@ -637,7 +646,7 @@ mod tests {
 
     fn geometries() -> Vec<Geometry> {
         let mut all = Vec::new();
-        for (input, kernel, stride, padding) in [
+        let plain = [
             ([5, 7], [3, 3], [1, 1], [1, 1]),
             ([9, 12], [3, 3], [2, 2], [1, 1]),
             ([8, 8], [3, 3], [2, 2], [1, 1]),
@@ -651,7 +660,15 @@ mod tests {
             ([1, 1], [1, 1], [1, 1], [0, 0]),
             ([10, 10], [2, 2], [4, 4], [0, 0]),
             ([4, 4], [5, 5], [1, 1], [4, 4]),
-        ] {
+        ];
+        let dilated = [
+            ([9, 8], [3, 3], [1, 1], [2, 2], [2, 2]),
+            ([11, 12], [3, 3], [2, 2], [2, 3], [2, 3]),
+            ([10, 13], [2, 3], [3, 1], [0, 2], [3, 2]),
+            ([12, 9], [3, 2], [2, 3], [4, 1], [4, 3]),
+        ];
+        let plain = plain.map(|(input, kernel, stride, padding)| (input, kernel, stride, padding, [1, 1]));
+        for (input, kernel, stride, padding, dilation) in plain.into_iter().chain(dilated) {
             for (images, in_channels, out_channels, groups) in [
                 (1, 3, 8, 1),
                 (3, 16, 16, 1),
@@ -662,7 +679,9 @@ mod tests {
                 (1, 512, 64, 64),
                 (1, 64, 512, 64),
             ] {
-                let output = std::array::from_fn(|a| (input[a] + 2 * padding[a] - kernel[a]) / stride[a] + 1);
+                let output = std::array::from_fn(|a| {
+                    (input[a] + 2 * padding[a] - (kernel[a] - 1) * dilation[a] - 1) / stride[a] + 1
+                });
                 all.push(Geometry {
                     images,
                     input,
@@ -672,6 +691,7 @@ mod tests {
                     kernel,
                     stride,
                     padding,
+                    dilation,
                     groups,
                 });
             }

@@ -38,14 +38,6 @@ pub enum WotError {
         /// Shape that the graph expects.
         expected: Vec<usize>,
     },
-    /// An operation has no gradient.
-    #[error("node {node} has {operation}, which cannot be trained")]
-    Untrainable {
-        /// The operation, in words.
-        operation: String,
-        /// Node name.
-        node: String,
-    },
     /// A parameter is not finite, or a running variance is negative.
     #[error(transparent)]
     Value(#[from] ValueError),

@@ -9,8 +9,8 @@
 //! # Steps
 //!
 //! A graph is a list of nodes, each after all its inputs. The forward pass visits it front to back and the
-//! backward pass back to front, so no other record of the computation is needed. If a batch norm, a ReLU or a
-//! rounding is the only reader of a node, it joins that node's [`Step`] as part of its [`Finish`]. Values are
+//! backward pass back to front, so no other record of the computation is needed. If a batch norm, a ReLU (clipped or
+//! not) or a rounding is the only reader of a node, it joins that node's [`Step`] as part of its [`Finish`]. Values are
 //! then written twice (once raw, once finished); four operations would write them four times. The
 //! gradient of a finish needs only the raw values.
 //!
@@ -20,16 +20,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use graph::{BATCH_NORM_EPSILON, Graph, NodeId, Op};
+use graph::{Graph, NodeId, Op};
 use inject::sampling::bernoulli;
 use quant::{ActivationScale, FloatTensor, LevelsPerUnit, Parameters};
 
+use crate::BitErrors;
 use crate::ops::{
-    BatchStatistics, Buffer, Conv2d, Extremes, Finish, MaxPool, Norm, PadShortcut, Pool, RunningStatistics,
-    add, add_in_place, concat, concat_backward, extremes, fake_quantize_weight, global_avg_pool,
-    global_avg_pool_backward,
+    Activation, AvgPool, BatchStatistics, Buffer, Conv2d, Extremes, Finish, LayerNorm, MaxPool, Norm, Pad,
+    PadShortcut, Pool, RunningStatistics, add, add_in_place, concat, concat_backward, extremes,
+    fake_quantize_weight, global_avg_pool, global_avg_pool_backward, multiply, multiply_channels,
+    multiply_channels_backward, parametric_relu, parametric_relu_backward, select_channels,
+    select_channels_backward,
 };
-use crate::{BitErrors, WotError};
 
 use crate::random::{Purpose, stream};
 
@@ -99,9 +101,10 @@ struct Step {
     inputs: Vec<usize>,
     /// Index of the last step that reads its result.
     last_use: usize,
-    /// Name of the batch norm, if there is one.
-    norm: Option<String>,
-    relu: bool,
+    /// Name and epsilon of the batch norm, if there is one.
+    norm: Option<(String, f64)>,
+    /// Bound of the ReLU, if there is one; infinity if it is not clipped.
+    relu: Option<f32>,
     /// The computation of the first node, for the batch size of the last pass.
     work: Work,
     /// Positions of the maxima of a max pool.
@@ -116,6 +119,7 @@ enum Work {
     Same,
     Convolve(Box<Conv2d>),
     MaxPool(MaxPool),
+    AvgPool(AvgPool),
     Mean,
     /// Transposes `[n, h * w, c]` to `[n, c, h * w]`.
     Transpose {
@@ -124,13 +128,25 @@ enum Work {
     Add,
     Concat,
     Shortcut(PadShortcut),
+    Pad(Pad),
+    Activation(Activation),
+    ParametricRelu,
+    Multiply,
+    /// Multiplies the channels of each image by one factor each.
+    MultiplyChannels,
+    /// The input channel of each output channel.
+    Select(Vec<usize>),
+    LayerNorm {
+        epsilon: f64,
+    },
 }
 
 /// Values that the backward pass of a step needs.
 #[derive(Default)]
 struct Kept {
-    /// The input of a convolution, and its rounded weights if they were rounded.
-    input: Option<Arc<Buffer>>,
+    /// The inputs that a gradient depends on.
+    inputs: Vec<Arc<Buffer>>,
+    /// The rounded weights of a convolution, if they were rounded.
     weights: Option<Buffer>,
     /// The finish, if there is one, and the values that [`Finish::backward`] reads.
     finish: Option<(Finish, Arc<Buffer>)>,
@@ -266,7 +282,7 @@ impl Network {
         let node = &self.graph.nodes()[self.steps[id].first];
         let from = || self.shape(node.inputs[0]);
         match &node.op {
-            Op::Input | Op::BatchNorm { .. } | Op::Relu => Work::Same,
+            Op::Input | Op::BatchNorm { .. } | Op::Relu | Op::ClippedRelu { .. } => Work::Same,
             Op::Conv(conv) => {
                 let (channels, groups) = (conv.channels, conv.groups);
                 Work::Convolve(Box::new(Conv2d::new(from(), channels, &conv.window(), groups, &self.pool)))
@@ -286,18 +302,21 @@ impl Network {
             Op::PadShortcut { stride, before, after } => {
                 Work::Shortcut(PadShortcut::new(from(), *stride, *before, *after))
             }
-            op @ (Op::LeakyRelu { .. }
-            | Op::ClippedRelu { .. }
-            | Op::AvgPool(_)
-            | Op::Pad { .. }
-            | Op::Function(_)
-            | Op::PRelu
-            | Op::Mul
-            | Op::ChannelSlice { .. }
-            | Op::ChannelShuffle { .. }
-            | Op::LayerNorm { .. }) => {
-                unreachable!("the trainer refuses {op:?}")
+            Op::AvgPool(pool) => Work::AvgPool(AvgPool::new(from(), &pool.window(), pool.count_include_pad)),
+            Op::Pad { before, after } => Work::Pad(Pad::new(from(), *before, *after)),
+            Op::LeakyRelu { slope } => Work::Activation(Activation::Leaky { slope: *slope }),
+            Op::Function(function) => Work::Activation(Activation::Function(*function)),
+            Op::PRelu => Work::ParametricRelu,
+            Op::Mul => {
+                let same = from() == self.shape(node.inputs[1]);
+                if same { Work::Multiply } else { Work::MultiplyChannels }
             }
+            Op::ChannelSlice { first, channels } => Work::Select((*first..first + channels).collect()),
+            Op::ChannelShuffle { groups } => {
+                let channels = from()[3];
+                Work::Select((0..channels).map(|i| i % groups * (channels / groups) + i / groups).collect())
+            }
+            Op::LayerNorm { epsilon } => Work::LayerNorm { epsilon: *epsilon },
         }
     }
 
@@ -330,9 +349,9 @@ impl Network {
                 }
                 let weights = kept.weights.as_deref().unwrap_or(self.variables[&weight].values());
                 conv.forward(x, weights, self.variables.get(&bias).map(FloatTensor::values), &mut raw);
-                kept.input = Some(x.clone());
             }
             Work::MaxPool(pool) => pool.forward(x, &mut raw, &mut winners),
+            Work::AvgPool(pool) => pool.forward(x, &mut raw),
             Work::Mean => global_avg_pool(x, self.shape(step.first)[3], &mut raw),
             Work::Transpose { pixels } => {
                 let image = raw.len() / self.images;
@@ -348,9 +367,36 @@ impl Network {
                 concat(&parts, &mut raw);
             }
             Work::Shortcut(shortcut) => shortcut.forward(x, &mut raw),
+            Work::Pad(pad) => pad.forward(x, &mut raw),
+            Work::Activation(activation) => activation.forward(x, &mut raw),
+            Work::ParametricRelu => parametric_relu(x, self.parameter(step.first, "weight"), &mut raw),
+            Work::Multiply => multiply(x, &inputs[1], &mut raw),
+            Work::MultiplyChannels => {
+                multiply_channels(x, &inputs[1], self.shape(step.first)[3], &mut raw);
+            }
+            Work::Select(channels) => select_channels(x, self.input_channels(step), channels, &mut raw),
+            Work::LayerNorm { epsilon } => self.layer_norm(step.first, *epsilon).forward(x, &mut raw),
+        }
+        if step.work.gradient_reads_inputs() {
+            kept.inputs = inputs;
         }
         self.steps[id].winners = winners;
         (Arc::new(raw), bounds)
+    }
+
+    /// A trained parameter of a node.
+    fn parameter(&self, node: NodeId, suffix: &str) -> &[f32] {
+        self.variables[&format!("{}.{suffix}", self.graph.nodes()[node].name)].values()
+    }
+
+    fn layer_norm(&self, node: NodeId, epsilon: f64) -> LayerNorm<'_> {
+        let [weight, bias] = ["weight", "bias"].map(|suffix| self.parameter(node, suffix));
+        LayerNorm { weight, bias, epsilon }
+    }
+
+    /// Number of channels of a step's first input.
+    fn input_channels(&self, step: &Step) -> usize {
+        self.shape(self.graph.nodes()[step.first].inputs[0])[3]
     }
 
     /// Returns a stored weight rounded to its level; `None` if nothing is rounded.
@@ -373,17 +419,17 @@ impl Network {
     ) -> Arc<Buffer> {
         let step = &self.steps[id];
         let channels = self.shape(step.last)[3];
-        let norm = step.norm.as_ref().map(|name| {
+        let norm = step.norm.as_ref().map(|(name, epsilon)| {
             let [weight, bias] = ["weight", "bias"].map(|s| self.variables[&format!("{name}.{s}")].values());
             let running = self.running.get_mut(name).expect("every batch norm has statistics");
             if matches!(mode, Mode::Calibrate | Mode::Evaluate) {
-                return Norm::new(&running.mean, &running.variance, weight, bias);
+                return Norm::new(&running.mean, &running.variance, weight, bias, *epsilon);
             }
             let batch = BatchStatistics::of(&raw, channels);
             if mode == Mode::Train {
                 running.update(&batch);
             }
-            let norm = Norm::new(&batch.mean, &batch.variance, weight, bias);
+            let norm = Norm::new(&batch.mean, &batch.variance, weight, bias, *epsilon);
             bounds = Some(batch.extremes);
             norm
         });
@@ -404,7 +450,7 @@ impl Network {
                 finish.rounding = self.activation_scale(last);
             }
         }
-        if finish.norm.is_none() && !finish.relu && finish.rounding.is_none() {
+        if finish.norm.is_none() && finish.relu.is_none() && finish.rounding.is_none() {
             return raw;
         }
         if finish.norm.is_none()
@@ -444,17 +490,21 @@ impl Network {
                         norm
                     }
                 };
-                if let (Some(norm), Some(name)) = (norm, &self.steps[id].norm) {
-                    for (suffix, values) in [("weight", norm.weight), ("bias", norm.bias)] {
-                        let mut buffer = self.pool.take(values.len());
-                        buffer.copy_from_slice(&values);
-                        variables.insert(format!("{name}.{suffix}"), buffer);
-                    }
+                if let (Some(norm), Some((name, _))) = (norm, &self.steps[id].norm) {
+                    variables.insert(format!("{name}.weight"), self.buffer(&norm.weight));
+                    variables.insert(format!("{name}.bias"), self.buffer(&norm.bias));
                 }
             }
-            self.compute_backward(id, gradient, kept.input, kept.weights, &mut gradients, &mut variables);
+            self.compute_backward(id, gradient, kept.inputs, kept.weights, &mut gradients, &mut variables);
         }
         variables
+    }
+
+    /// Copies values into a buffer.
+    fn buffer(&self, values: &[f32]) -> Buffer {
+        let mut buffer = self.pool.take(values.len());
+        buffer.copy_from_slice(values);
+        buffer
     }
 
     /// Computes the gradients of the inputs of a step's first node.
@@ -462,7 +512,7 @@ impl Network {
         &self,
         id: usize,
         dy: Arc<Buffer>,
-        input: Option<Arc<Buffer>>,
+        mut inputs: Vec<Arc<Buffer>>,
         weights: Option<Buffer>,
         gradients: &mut [Option<Arc<Buffer>>],
         variables: &mut Gradients,
@@ -476,7 +526,7 @@ impl Network {
             Work::Convolve(conv) => {
                 let name = &self.graph.nodes()[step.first].name;
                 let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
-                let x = input.expect("the forward pass keeps it");
+                let x = inputs.remove(0);
                 let mut dw = self.pool.take(self.variables[&weight].values().len());
                 conv.weight_gradient(&x, &dy, &mut dw);
                 if let Some(values) = self.variables.get(&bias) {
@@ -501,6 +551,11 @@ impl Network {
             Work::MaxPool(pool) => {
                 let mut dx = self.pool.take(values(from));
                 pool.backward(&dy, &step.winners, &mut dx);
+                self.arrive(gradients, from, Arc::new(dx));
+            }
+            Work::AvgPool(pool) => {
+                let mut dx = self.pool.take(values(from));
+                pool.backward(&dy, &mut dx);
                 self.arrive(gradients, from, Arc::new(dx));
             }
             Work::Mean => {
@@ -535,6 +590,53 @@ impl Network {
                 shortcut.backward(&dy, &mut dx);
                 self.arrive(gradients, from, Arc::new(dx));
             }
+            Work::Pad(pad) => {
+                let mut dx = self.pool.take(values(from));
+                pad.backward(&dy, &mut dx);
+                self.arrive(gradients, from, Arc::new(dx));
+            }
+            Work::Activation(activation) => {
+                let mut dx = self.pool.take(values(from));
+                activation.backward(&inputs[0], &dy, &mut dx);
+                self.arrive(gradients, from, Arc::new(dx));
+            }
+            Work::ParametricRelu => {
+                let mut dx = self.pool.take(values(from));
+                let slopes = self.parameter(step.first, "weight");
+                let of_slopes = parametric_relu_backward(&inputs[0], slopes, &dy, &mut dx);
+                let name = &self.graph.nodes()[step.first].name;
+                variables.insert(format!("{name}.weight"), self.buffer(&of_slopes));
+                self.arrive(gradients, from, Arc::new(dx));
+            }
+            Work::Multiply => {
+                for (factor, other) in [(0, 1), (1, 0)] {
+                    let mut dx = self.pool.take(dy.len());
+                    multiply(&dy, &inputs[other], &mut dx);
+                    self.arrive(gradients, step.inputs[factor], Arc::new(dx));
+                }
+            }
+            Work::MultiplyChannels => {
+                let channels = self.shape(step.first)[3];
+                let mut dx = self.pool.take(dy.len());
+                multiply_channels(&dy, &inputs[1], channels, &mut dx);
+                self.arrive(gradients, from, Arc::new(dx));
+                let mut of_factors = self.pool.take(inputs[1].len());
+                multiply_channels_backward(&inputs[0], &dy, channels, &mut of_factors);
+                self.arrive(gradients, step.inputs[1], Arc::new(of_factors));
+            }
+            Work::Select(channels) => {
+                let mut dx = self.pool.take(values(from));
+                select_channels_backward(&dy, self.input_channels(step), channels, &mut dx);
+                self.arrive(gradients, from, Arc::new(dx));
+            }
+            Work::LayerNorm { epsilon } => {
+                let mut dx = self.pool.take(values(from));
+                let norm = self.layer_norm(step.first, *epsilon).backward(&inputs[0], &dy, &mut dx);
+                let name = &self.graph.nodes()[step.first].name;
+                variables.insert(format!("{name}.weight"), self.buffer(&norm.weight));
+                variables.insert(format!("{name}.bias"), self.buffer(&norm.bias));
+                self.arrive(gradients, from, Arc::new(dx));
+            }
         }
     }
 
@@ -554,6 +656,31 @@ impl Network {
     }
 }
 
+impl Work {
+    /// True if the gradient depends on the values of the inputs, which are then kept for the backward pass.
+    fn gradient_reads_inputs(&self) -> bool {
+        match self {
+            Self::Convolve(_)
+            | Self::Activation(_)
+            | Self::ParametricRelu
+            | Self::Multiply
+            | Self::MultiplyChannels
+            | Self::LayerNorm { .. } => true,
+            Self::Unknown
+            | Self::Same
+            | Self::MaxPool(_)
+            | Self::AvgPool(_)
+            | Self::Mean
+            | Self::Transpose { .. }
+            | Self::Add
+            | Self::Concat
+            | Self::Shortcut(_)
+            | Self::Pad(_)
+            | Self::Select(_) => false,
+        }
+    }
+}
+
 /// Transposes rows of `columns` values: `[rows, columns]` to `[columns, rows]`.
 fn transpose(x: &[f32], rows: usize, y: &mut [f32]) {
     let columns = x.len() / rows;
@@ -562,7 +689,7 @@ fn transpose(x: &[f32], rows: usize, y: &mut [f32]) {
     }
 }
 
-/// Groups the nodes of a graph into steps. A batch norm or a ReLU joins the step that it reads if it is the
+/// Groups the nodes of a graph into steps. A batch norm or a ReLU, clipped or not, joins the step that it reads if it is the
 /// only reader, nothing is rounded in between, and the order is that of [`Finish`].
 fn steps(graph: &Graph, signed: &[Option<bool>]) -> Vec<Step> {
     let mut readers = vec![0; signed.len()];
@@ -572,13 +699,20 @@ fn steps(graph: &Graph, signed: &[Option<bool>]) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let mut step_of = Vec::new();
     for (id, node) in graph.nodes().iter().enumerate() {
-        let norm = matches!(node.op, Op::BatchNorm { .. }).then(|| node.name.clone());
-        let relu = node.op == Op::Relu;
-        if norm.is_some() || relu {
+        let norm = match node.op {
+            Op::BatchNorm { epsilon } => Some((node.name.clone(), epsilon)),
+            _ => None,
+        };
+        let relu = match node.op {
+            Op::Relu => Some(f32::INFINITY),
+            Op::ClippedRelu { max } => Some(max),
+            _ => None,
+        };
+        if norm.is_some() || relu.is_some() {
             let (before, place) = (node.inputs[0], step_of[node.inputs[0]]);
             let step: &mut Step = &mut steps[place];
             let alone = before > 0 && readers[before] == 1 && signed[before].is_none();
-            if alone && !step.relu && (relu || step.norm.is_none()) {
+            if alone && step.relu.is_none() && (relu.is_some() || step.norm.is_none()) {
                 (step.last, step.relu) = (id, relu);
                 step.norm = step.norm.take().or(norm);
                 step_of.push(place);
@@ -604,115 +738,5 @@ fn steps(graph: &Graph, signed: &[Option<bool>]) -> Vec<Step> {
     steps
 }
 
-/// Refuses a graph with an operation that has no gradient here.
-pub(crate) fn check_trainable(graph: &Graph) -> Result<(), WotError> {
-    for node in graph.nodes() {
-        let operation = match &node.op {
-            Op::BatchNorm { epsilon } if *epsilon != BATCH_NORM_EPSILON => {
-                format!("batch norm with epsilon {epsilon}")
-            }
-            Op::BatchNorm { .. } if node.shape.len() == 1 => "batch norm of features".into(),
-            Op::Conv(conv) if conv.dilation != [1, 1] => "dilated convolution".into(),
-            Op::MaxPool(pool) if pool.dilation != [1, 1] => "dilated pooling".into(),
-            Op::MaxPool(pool) if pool.after.is_some() => "pooling with unequal padding".into(),
-            Op::LeakyRelu { .. } => "leaky ReLU".into(),
-            Op::ClippedRelu { .. } => "clipped ReLU".into(),
-            Op::AvgPool(_) => "average pooling".into(),
-            Op::Pad { .. } => "padding".into(),
-            Op::Function(function) => format!("the function {function:?}"),
-            Op::PRelu => "parametric ReLU".into(),
-            Op::Mul => "product".into(),
-            Op::ChannelSlice { .. } => "slice of channels".into(),
-            Op::ChannelShuffle { .. } => "shuffle of channels".into(),
-            Op::LayerNorm { .. } => "layer norm".into(),
-            Op::Input
-            | Op::Conv(_)
-            | Op::BatchNorm { .. }
-            | Op::Relu
-            | Op::MaxPool(_)
-            | Op::GlobalAvgPool
-            | Op::Flatten
-            | Op::Linear { .. }
-            | Op::Add
-            | Op::Concat
-            | Op::PadShortcut { .. } => continue,
-        };
-        return Err(WotError::Untrainable { operation, node: node.name.clone() });
-    }
-    Ok(())
-}
-
 #[cfg(test)]
-mod tests {
-    use graph::ModelSpec;
-    use quant::QuantTensor;
-
-    use super::*;
-    use crate::batches::channels_last;
-    use crate::random::{Purpose, normal, stream};
-
-    #[test]
-    fn logits_equal_those_of_the_float_executor() {
-        for (architecture, width, side) in [
-            ("resnet20", 0.5, 12),
-            ("resnet18", 0.125, 32),
-            ("squeezenet1_1", 0.125, 32),
-            ("vgg16_bn", 0.125, 32),
-        ] {
-            let spec = ModelSpec { width, ..ModelSpec::new(architecture, 10, [3, side, side]) };
-            let graph = zoo::build(&spec).unwrap();
-            let mut parameters = crate::initialize(&graph, 1);
-            let mut weights = Vec::new();
-            for (place, (name, values)) in parameters.iter_mut().enumerate() {
-                if values.shape().len() >= 2 {
-                    weights.push(QuantTensor::quantize(name, values).unwrap());
-                    continue;
-                }
-                let noise =
-                    normal(&mut stream(2, Purpose::Weights, place as u64), 0.2, values.values().len());
-                let values_now =
-                    values.values().iter().zip(noise).map(|(v, noise)| v + noise.abs()).collect();
-                *values = FloatTensor::new(values.shape().to_vec(), values_now);
-            }
-            let mut network = Network::new(&graph, &parameters);
-            assert_eq!(network.parameters(), parameters);
-            let images = normal(&mut stream(3, Purpose::Weights, 0), 1.0, 4 * 3 * side * side);
-            let nchw = FloatTensor::new(vec![4, 3, side, side], images);
-            let pool = Pool::default();
-            let images = || {
-                let mut batch = pool.take(nchw.values().len());
-                channels_last(&nchw, &mut batch);
-                batch
-            };
-            let close = |found: &[f32], expected: &FloatTensor, bound: f32| {
-                let largest = expected.values().iter().fold(0f32, |largest, v| largest.max(v.abs()));
-                for (found, expected) in found.iter().zip(expected.values()) {
-                    let off = (found - expected).abs() / largest;
-                    assert!(off < bound, "{architecture}: a logit is {found}, expected {expected}");
-                }
-            };
-
-            let float_network = zoo::FloatNetwork::from_parameters(&graph, &parameters).unwrap();
-            let logits = network.forward(images(), Mode::Evaluate);
-            close(&logits, &float_network.logits(&nchw).unwrap(), 1e-4);
-
-            let scales = weights.iter().map(|w| (w.name().into(), w.scale().of(0))).collect();
-            let ranges = BTreeMap::from([("input".to_string(), 3.0)]);
-            network.rounding = Some(Rounding { scales, ranges });
-            network.forward(images(), Mode::Calibrate);
-            let logits = network.forward(images(), Mode::Evaluate);
-            let points = graph.quantization_points();
-            let scales: BTreeMap<_, _> = points
-                .iter()
-                .map(|point| {
-                    (graph.nodes()[point.node].name.clone(), network.activation_scale(point.node).unwrap())
-                })
-                .collect();
-            assert_eq!(network.rounding.as_ref().unwrap().ranges.len(), points.len());
-            parameters.extend(weights.iter().map(|w| (w.name().into(), w.dequantize())));
-            let float_network = zoo::FloatNetwork::from_parameters(&graph, &parameters).unwrap();
-            // A sum in another order may round a tie to the other level.
-            close(&logits, &float_network.logits_fake_quantized(&nchw, &scales).unwrap(), 0.02);
-        }
-    }
-}
+mod tests;

@@ -9,8 +9,9 @@
 //!
 //! The metadata entry `zerospace-training` holds the format's version, the number of iterations done, losses
 //! since the last check, the names that `scales` and `ranges` belong to, and network, preprocessing and recipe
-//! as JSON, so that the state cannot continue another training. It holds no random
-//! generator: all random numbers are functions of seed and iteration.
+//! as JSON, so that the state cannot continue another training. If the network lists its layers, the SHA-256 of
+//! their JSON follows it. The metadata holds no random generator: all random numbers are functions of seed and
+//! iteration.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
@@ -104,7 +105,7 @@ impl Trainer {
 
         let metadata = Metadata {
             version: VERSION,
-            network: described(self.network.graph().spec(), VERSION),
+            network: described_network(self.network.graph(), VERSION),
             preprocessing: described(&self.preprocessing, VERSION),
             recipe: described(&self.recipe, VERSION),
             iteration: self.iteration,
@@ -135,6 +136,16 @@ fn described<T: Debug + Serialize>(part: &T, version: u32) -> String {
     }
 }
 
+/// Returns the text of a network. Listed layers stand in it as the SHA-256 of their JSON.
+fn described_network(graph: &Graph, version: u32) -> String {
+    let model = described(graph.spec(), version);
+    if graph.layers().is_empty() {
+        return model;
+    }
+    let layers = serde_json::to_string(graph.layers()).expect("plain data always serializes");
+    format!("{model} with the layers {}", durable::sha256_hex(layers.as_bytes()))
+}
+
 struct Saved {
     metadata: Metadata,
     parameters: Parameters,
@@ -159,7 +170,7 @@ impl Saved {
         }
         let metadata: Metadata = serde_json::from_str(text)?;
         for (what, found, expected) in [
-            ("network", &metadata.network, described(graph.spec(), version)),
+            ("network", &metadata.network, described_network(graph, version)),
             ("preprocessing", &metadata.preprocessing, described(preprocessing, version)),
             ("recipe", &metadata.recipe, described(recipe, version)),
         ] {

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::WotError;
 use crate::batches::{PixelTable, Sampler, channels_last, plain};
 use crate::kernel::{Kernel, Loop};
-use crate::network::{Faults, Gradients, Mode, Network, Rounding, check_trainable};
+use crate::network::{Faults, Gradients, Mode, Network, Rounding};
 use crate::ops::{Buffer, cross_entropy, cross_entropy_backward};
 use crate::recipe::{Method, Recipe};
 use crate::throttle::{count_outside, levels, project, scale_of, throttle};
@@ -116,8 +116,7 @@ impl Trainer {
     /// throttles nothing before the first check.
     ///
     /// # Errors
-    /// Parameters do not fit, are not finite or are too small for a scale, a recipe or preprocessing is invalid, or an operation has no
-    /// gradient.
+    /// Parameters do not fit, are not finite or are too small for a scale, or a recipe or preprocessing is invalid.
     pub fn new(
         graph: &Graph,
         parameters: Parameters,
@@ -125,7 +124,6 @@ impl Trainer {
         recipe: Recipe,
     ) -> Result<Self, WotError> {
         recipe.check()?;
-        check_trainable(graph)?;
         check_parameters(graph, &parameters)?;
         check_values(&parameters)?;
         let table = PixelTable::new(graph, preprocessing)?;

@@ -1,7 +1,6 @@
 use super::channel_sums::{Extremes, channel_sums, widen};
 use crate::kernel::{Kernel, Loop};
 
-const EPSILON: f32 = graph::BATCH_NORM_EPSILON as f32;
 /// PyTorch's default momentum: the weight of the newest batch in running statistics.
 pub const BATCH_NORM_MOMENTUM: f32 = 0.1;
 
@@ -152,6 +151,7 @@ pub struct Norm {
     pub(super) bias: Vec<f32>,
     weight: Vec<f32>,
     variance: Vec<f32>,
+    epsilon: f32,
 }
 
 /// Coefficients of the gradient of a batch norm in training, for each channel: dx = factor * (dy - average -
@@ -173,12 +173,12 @@ pub struct NormGradient {
 
 impl Norm {
     /// Makes a batch norm with the statistics of the batch (training) or the running ones (inference); all
-    /// slices are `[channels]`.
+    /// slices are `[channels]`. The sum of variance and `epsilon` is one in f32.
     ///
     /// # Panics
     /// Panics if the lengths differ.
-    pub fn new(mean: &[f32], variance: &[f32], weight: &[f32], bias: &[f32]) -> Self {
-        let channels = mean.len();
+    pub fn new(mean: &[f32], variance: &[f32], weight: &[f32], bias: &[f32], epsilon: f64) -> Self {
+        let (channels, epsilon) = (mean.len(), epsilon as f32);
         assert!(
             [variance.len(), weight.len(), bias.len()] == [channels; 3],
             "a batch norm of {channels} channels has {} variances, {} weights and {} biases",
@@ -186,15 +186,16 @@ impl Norm {
             weight.len(),
             bias.len()
         );
-        let factor = weight.iter().zip(variance).map(|(weight, v)| weight / (v + EPSILON).sqrt()).collect();
+        let factor = weight.iter().zip(variance).map(|(weight, v)| weight / (v + epsilon).sqrt()).collect();
         let [mean, variance, weight, bias] = [mean, variance, weight, bias].map(<[f32]>::to_vec);
-        Self { mean, factor, bias, weight, variance }
+        Self { mean, factor, bias, weight, variance, epsilon }
     }
 
     /// Returns the gradient. `sums` are those of dy and `products` those of dy * (x - mean), over the `count`
     /// values of each channel from which mean and variance were computed.
     pub(super) fn gradient(&self, sums: &[f64], products: &[f64], count: usize) -> (NormGradient, Slopes) {
-        let inverse: Vec<f64> = self.variance.iter().map(|&v| 1.0 / f64::from(v + EPSILON).sqrt()).collect();
+        let inverse: Vec<f64> =
+            self.variance.iter().map(|&v| 1.0 / f64::from(v + self.epsilon).sqrt()).collect();
         let weight = products.iter().zip(&inverse).map(|(p, inv)| (p * inv) as f32).collect();
         let bias = sums.iter().map(|&sum| sum as f32).collect();
         let n = count as f64;

@@ -21,16 +21,14 @@ impl Conv2d {
     ///
     /// # Panics
     /// Panics for a window that does not fit into the image, `groups` that do not divide the channels, a size
-    /// of 0, `window.ceil`, a dilation, or different padding at the end.
+    /// of 0, `window.ceil`, or different padding at the end.
     pub fn new(images: [usize; 4], out_channels: usize, window: &Window, groups: usize, pool: &Pool) -> Self {
         let [count, height, width, in_channels] = images;
         let Window { kernel, stride, padding, after, dilation, ceil } = *window;
         let fits = !ceil
             && after.is_none()
-            && dilation == [1, 1]
-            && stride.iter().chain(&kernel).all(|&size| size > 0)
-            && height + 2 * padding[0] >= kernel[0]
-            && width + 2 * padding[1] >= kernel[1]
+            && stride.iter().chain(&kernel).chain(&dilation).all(|&size| size > 0)
+            && window.fits(height, width)
             && groups > 0
             && in_channels.is_multiple_of(groups)
             && out_channels.is_multiple_of(groups)
@@ -45,6 +43,7 @@ impl Conv2d {
             kernel,
             stride,
             padding,
+            dilation,
             groups,
         };
         Self { geometry, plan: Plan::new(Kernel::fastest(), &geometry, pool) }

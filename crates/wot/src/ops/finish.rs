@@ -21,7 +21,7 @@ const CHUNK: usize = 1 << 14;
 /// batch norm they may have any shape.
 ///
 /// - Batch norm: see [`Norm`]. Its gradient is that of training, with the statistics of the batch.
-/// - ReLU: max(x, 0). The gradient at exactly 0 is 0, as in PyTorch; a NaN stays NaN.
+/// - ReLU: min(max(x, 0), bound). The gradient at exactly 0 and at the bound is 0, as in PyTorch; a NaN stays NaN.
 /// - Rounding: to 8 bits and back, as in [`ActivationScale::quantize`]. The gradient is that of the
 ///   straight-through estimator: 1 if the value lies in the range of the scale (both ends included), 0 if it
 ///   was clamped.
@@ -29,8 +29,8 @@ const CHUNK: usize = 1 << 14;
 pub struct Finish {
     /// Batch normalization, the first operation.
     pub norm: Option<Norm>,
-    /// True for max(x, 0), the second operation.
-    pub relu: bool,
+    /// Bound of the ReLU, the second operation: infinity for max(x, 0), 6 for ReLU6.
+    pub relu: Option<f32>,
     /// Rounding, the last operation.
     pub rounding: Option<ActivationScale>,
 }
@@ -38,7 +38,7 @@ pub struct Finish {
 /// Runs a loop that is compiled for each combination of operations.
 macro_rules! enter {
     ($finish:expr, $kernel:expr, $name:ident $fields:tt) => {
-        match ($finish.norm.is_some(), $finish.relu, $finish.rounding.is_some()) {
+        match ($finish.norm.is_some(), $finish.relu.is_some(), $finish.rounding.is_some()) {
             (false, false, false) => $kernel.enter($name::<false, false, false> $fields),
             (false, false, true) => $kernel.enter($name::<false, false, true> $fields),
             (false, true, false) => $kernel.enter($name::<false, true, false> $fields),
@@ -71,7 +71,10 @@ impl Finish {
                     Some(norm) => (x - norm.mean[c]) * norm.factor[c] + norm.bias[c],
                     None => x,
                 };
-                largest = largest.max(if self.relu && y < 0.0 { 0.0 } else { y.abs() });
+                largest = largest.max(match self.relu {
+                    Some(bound) => clipped(y, bound),
+                    None => y.abs(),
+                });
             }
         }
         largest
@@ -84,10 +87,10 @@ impl Finish {
     pub fn forward(&self, x: &[f32], y: &mut [f32]) {
         assert_eq!(x.len(), y.len(), "a result for each value");
         let tiles = self.tiles(x.len());
-        let (kernel, rounding) = (Kernel::fastest(), self.rounding());
+        let (kernel, rounding, bound) = (Kernel::fastest(), self.rounding(), self.bound());
         let chunk = tiles.chunk();
         y.par_chunks_mut(chunk).zip(x.par_chunks(chunk)).for_each(|(y, x)| {
-            enter!(self, kernel, Forward { x: Some(x), y, tiles: &tiles, rounding });
+            enter!(self, kernel, Forward { x: Some(x), y, tiles: &tiles, bound, rounding });
         });
     }
 
@@ -98,9 +101,9 @@ impl Finish {
     pub fn forward_in_place(&self, values: &mut [f32]) {
         assert!(self.norm.is_none() && self.rounding.is_none(), "the gradient needs the values from before");
         let tiles = self.tiles(values.len());
-        let (kernel, rounding) = (Kernel::fastest(), self.rounding());
+        let (kernel, rounding, bound) = (Kernel::fastest(), self.rounding(), self.bound());
         values.par_chunks_mut(tiles.chunk()).for_each(|y| {
-            enter!(self, kernel, Forward { x: None, y, tiles: &tiles, rounding });
+            enter!(self, kernel, Forward { x: None, y, tiles: &tiles, bound, rounding });
         });
     }
 
@@ -114,13 +117,13 @@ impl Finish {
         assert_eq!(x.len(), dx.len(), "a gradient for each value");
         assert!(dy.is_none_or(|dy| dy.len() == dx.len()), "a gradient for each value");
         let mut tiles = self.tiles(x.len());
-        let (kernel, rounding) = (Kernel::fastest(), self.rounding());
+        let (kernel, rounding, bound) = (Kernel::fastest(), self.rounding(), self.bound());
         let gradient = self.norm.as_ref().map(|norm| {
             let channels = norm.mean.len();
             let arrived = dy.unwrap_or(dx);
             let ([sums, products], _) = channel_sums(x.len(), channels, |range, [sums, products], _| {
                 let (x, dy) = (&x[range.clone()], &arrived[range]);
-                enter!(self, kernel, Products { x, dy, norm, rounding, sums, products });
+                enter!(self, kernel, Products { x, dy, norm, bound, rounding, sums, products });
             });
             let (gradient, slopes) = norm.gradient(&sums, &products, x.len() / channels);
             tiles.slopes = tiled(&slopes, tiles.len);
@@ -130,9 +133,14 @@ impl Finish {
         let tasks = dx.par_chunks_mut(chunk).zip(x.par_chunks(chunk)).enumerate();
         tasks.for_each(|(index, (dx, x))| {
             let dy = dy.map(|dy| &dy[index * chunk..][..dx.len()]);
-            enter!(self, kernel, Backward { x, dy, dx, tiles: &tiles, rounding });
+            enter!(self, kernel, Backward { x, dy, dx, tiles: &tiles, bound, rounding });
         });
         gradient
+    }
+
+    /// Bound of the ReLU; without one the value is not used.
+    fn bound(&self) -> f32 {
+        self.relu.unwrap_or(f32::INFINITY)
     }
 
     fn rounding(&self) -> Rounding {
@@ -184,18 +192,33 @@ impl Tiles {
     }
 }
 
+/// Returns min(max(y, 0), bound); a NaN stays NaN, which `max` would turn into 0.
+#[inline(always)]
+fn clipped(y: f32, bound: f32) -> f32 {
+    let y = if y < 0.0 { 0.0 } else { y };
+    if y > bound { bound } else { y }
+}
+
+/// The batch norm of a value, by the parameters of its channel, and the bound of the ReLU.
+#[derive(Clone, Copy)]
+struct Place {
+    mean: f32,
+    factor: f32,
+    bias: f32,
+    bound: f32,
+}
+
 /// Returns a value before rounding.
 #[inline(always)]
-fn unrounded<const NORM: bool, const RELU: bool>(x: f32, mean: f32, factor: f32, bias: f32) -> f32 {
-    let y = if NORM { (x - mean) * factor + bias } else { x };
-    // `max` would turn a NaN into 0.
-    if RELU && y < 0.0 { 0.0 } else { y }
+fn unrounded<const NORM: bool, const RELU: bool>(x: f32, at: Place) -> f32 {
+    let y = if NORM { (x - at.mean) * at.factor + at.bias } else { x };
+    if RELU { clipped(y, at.bound) } else { y }
 }
 
 /// Returns the part of a gradient that ReLU and rounding let pass, given the value before rounding.
 #[inline(always)]
-fn through<const RELU: bool, const ROUND: bool>(y: f32, dy: f32, rounding: Rounding) -> f32 {
-    let passes = (!RELU || y > 0.0) & (!ROUND || rounding.holds(y));
+fn through<const RELU: bool, const ROUND: bool>(y: f32, dy: f32, bound: f32, rounding: Rounding) -> f32 {
+    let passes = (!RELU || ((y > 0.0) & (y < bound))) & (!ROUND || rounding.holds(y));
     if passes { dy } else { 0.0 }
 }
 
@@ -204,6 +227,7 @@ struct Forward<'a, const NORM: bool, const RELU: bool, const ROUND: bool> {
     x: Option<&'a [f32]>,
     y: &'a mut [f32],
     tiles: &'a Tiles,
+    bound: f32,
     rounding: Rounding,
 }
 
@@ -216,8 +240,10 @@ impl<const NORM: bool, const RELU: bool, const ROUND: bool> Loop for Forward<'_,
         for (index, y) in self.y.chunks_mut(self.tiles.len).enumerate() {
             let n = y.len();
             let (mean, factor, bias) = (&mean[..n], &factor[..n], &bias[..n]);
+            let place =
+                |i: usize| Place { mean: mean[i], factor: factor[i], bias: bias[i], bound: self.bound };
             let finished = |i: usize, x: f32| {
-                let value = unrounded::<NORM, RELU>(x, mean[i], factor[i], bias[i]);
+                let value = unrounded::<NORM, RELU>(x, place(i));
                 if ROUND { self.rounding.apply(value) } else { value }
             };
             replace(y, self.x.map(|x| &x[index * self.tiles.len..][..n]), finished);
@@ -230,6 +256,7 @@ struct Products<'a, const NORM: bool, const RELU: bool, const ROUND: bool> {
     x: &'a [f32],
     dy: &'a [f32],
     norm: &'a Norm,
+    bound: f32,
     rounding: Rounding,
     sums: &'a mut [f32],
     products: &'a mut [f32],
@@ -246,8 +273,9 @@ impl<const NORM: bool, const RELU: bool, const ROUND: bool> Loop for Products<'_
         let (sums, products) = (&mut self.sums[..channels], &mut self.products[..channels]);
         for (x, dy) in self.x.chunks_exact(channels).zip(self.dy.chunks_exact(channels)) {
             for c in 0..channels {
-                let y = unrounded::<NORM, RELU>(x[c], mean[c], factor[c], bias[c]);
-                let dy = through::<RELU, ROUND>(y, dy[c], self.rounding);
+                let at = Place { mean: mean[c], factor: factor[c], bias: bias[c], bound: self.bound };
+                let y = unrounded::<NORM, RELU>(x[c], at);
+                let dy = through::<RELU, ROUND>(y, dy[c], self.bound, self.rounding);
                 sums[c] += dy;
                 products[c] += dy * (x[c] - mean[c]);
             }
@@ -261,6 +289,7 @@ struct Backward<'a, const NORM: bool, const RELU: bool, const ROUND: bool> {
     dy: Option<&'a [f32]>,
     dx: &'a mut [f32],
     tiles: &'a Tiles,
+    bound: f32,
     rounding: Rounding,
 }
 
@@ -277,8 +306,9 @@ impl<const NORM: bool, const RELU: bool, const ROUND: bool> Loop for Backward<'_
             let (x, mean, factor, bias) = (&x[..n], &mean[..n], &factor[..n], &bias[..n]);
             let (scale, average, slope) = (&scale[..n], &average[..n], &slope[..n]);
             let gradient = |i: usize, dy: f32| {
-                let y = unrounded::<NORM, RELU>(x[i], mean[i], factor[i], bias[i]);
-                let dy = through::<RELU, ROUND>(y, dy, self.rounding);
+                let at = Place { mean: mean[i], factor: factor[i], bias: bias[i], bound: self.bound };
+                let y = unrounded::<NORM, RELU>(x[i], at);
+                let dy = through::<RELU, ROUND>(y, dy, self.bound, self.rounding);
                 if NORM { scale[i] * (dy - average[i] - (x[i] - mean[i]) * slope[i]) } else { dy }
             };
             replace(dx, self.dy.map(|dy| &dy[index * len..][..n]), gradient);

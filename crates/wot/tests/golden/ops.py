@@ -72,6 +72,40 @@ case("cross_entropy", {"labels": [3, 0, 9, 3]}, [("logits", [4, 10], 20.0)],
 case("pad_shortcut", {"stride": 2, "before": 1, "after": 2}, [("x", [2, 5, 4, 3], 1.0)],
      lambda x: nhwc(F.pad(nchw(x)[:, :, ::2, ::2], (0, 0, 0, 0, 1, 2))))
 
+
+# Operations of imported networks.
+for h, w, k, s, p, d, g in [(9, 8, 3, 1, 2, 2, 1), (11, 12, 3, 2, 3, 3, 4), (7, 9, 2, 3, 1, 4, 2)]:
+    case("conv2d", {"kernel": [k, k], "stride": [s, s], "padding": [p, p], "dilation": [d, d], "groups": g},
+         [("x", [2, h, w, 4], 1.0), ("weight", [8, 4 // g, k, k], 1.0)],
+         lambda x, weight: nhwc(F.conv2d(nchw(x), weight, None, s, p, d, g)))
+run = lambda x, a, b: nhwc(F.batch_norm(nchw(x), torch.zeros(3), torch.ones(3), a, b, True, 0.1, 0.25))
+case("norm_of_epsilon", {"epsilon": 0.25}, [("x", [2, 3, 4, 3], 2.0), ("weight", [3], 1.0), ("bias", [3], 1.0)], run)
+case("clipped_relu", {"max": 0.25}, [("x", [2, 3, 3, 2], 1.0)], lambda x: F.hardtanh(x, 0.0, 0.25))
+case("max_pool", {"kernel": [3, 3], "stride": [2, 2], "padding": [0, 1], "after": [1, 2]}, [("x", [2, 6, 7, 2], 1.0)],
+     lambda x: nhwc(F.max_pool2d(F.pad(nchw(x), (1, 2, 0, 1), value=float("-inf")), 3, 2)))
+for k, s, p, ceil, include in [(2, 2, 0, False, True), (3, 2, 1, False, True), (3, 2, 1, False, False), (3, 2, 1, True, False),
+                               (3, 1, 1, False, False), (3, 3, 0, True, False)]:
+    case("avg_pool", {"kernel": [k, k], "stride": [s, s], "padding": [p, p], "ceil": ceil, "count_include_pad": include},
+         [("x", [2, 8, 7, 3], 1.0)], lambda x: nhwc(F.avg_pool2d(nchw(x), k, s, p, ceil, include)))
+case("pad", {"before": [1, 0], "after": [2, 3]}, [("x", [2, 3, 4, 2], 1.0)],
+     lambda x: nhwc(F.pad(nchw(x), (0, 3, 1, 2))))
+case("leaky_relu", {"slope": 0.1}, [("x", [2, 3, 3, 2], 1.0)], lambda x: F.leaky_relu(x, 0.1))
+case("parametric_relu", {}, [("x", [2, 3, 3, 4], 1.0), ("slopes", [4], 1.0)], lambda x, a: nhwc(F.prelu(nchw(x), a)))
+for function, compute in [
+    ("sigmoid", torch.sigmoid), ({"hard_sigmoid": {"slope": 1 / 6, "offset": 0.5}}, F.hardsigmoid),
+    ("hard_swish", F.hardswish), ("silu", F.silu), ("tanh", torch.tanh), ({"elu": {"alpha": 0.5}}, lambda x: F.elu(x, 0.5)),
+    ("gelu", F.gelu), ("gelu_tanh", lambda x: F.gelu(x, approximate="tanh")), ("mish", F.mish), ("softplus", F.softplus),
+    ({"clip": {"min": -1.0, "max": 2.0}}, lambda x: F.hardtanh(x, -1.0, 2.0))]:
+    case("function", {"function": function}, [("x", [2, 3, 3, 2], 9.0)], compute)
+case("multiply", {}, [("x", [2, 3, 3, 2], 1.0), ("y", [2, 3, 3, 2], 1.0)], lambda x, y: x * y)
+case("multiply_channels", {}, [("x", [2, 3, 3, 4], 1.0), ("factors", [2, 4], 1.0)], lambda x, y: x * y[:, None, None])
+case("select_channels", {"kept": [2, 3, 4]}, [("x", [2, 3, 2, 6], 1.0)], lambda x: x[..., 2:5])
+case("select_channels", {"kept": [0, 2, 4, 1, 3, 5]}, [("x", [2, 3, 2, 6], 1.0)],
+     lambda x: nhwc(F.channel_shuffle(nchw(x), 3)))
+for shape, epsilon in [([2, 3, 3, 5], 1e-6), ([4, 8], 0.1)]:
+    case("layer_norm", {"epsilon": epsilon}, [("x", shape, 2.0), ("weight", shape[-1:], 1.0), ("bias", shape[-1:], 1.0)],
+         lambda x, a, b: F.layer_norm(x, shape[-1:], a, b, epsilon))
+
 path = pathlib.Path(__file__).with_name("ops.json")
 path.write_text(json.dumps({"torch": torch.__version__, "cases": cases}, separators=(",", ":")) + "\n")
 print(path, len(cases), "cases")

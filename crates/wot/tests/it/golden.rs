@@ -3,7 +3,7 @@
 use graph::Window;
 use quant::{ActivationScale, FloatTensor, LevelsPerUnit};
 use serde_json::Value;
-use wot::ops::{BatchStatistics, RunningStatistics};
+use wot::ops::{Activation, BatchStatistics, RunningStatistics};
 
 use crate::noise::{noise, tensor};
 use crate::operation::{self, Outcome};
@@ -30,7 +30,12 @@ fn pair(value: &Value) -> [usize; 2] {
 
 fn window(case: &Value) -> Window {
     let [kernel, stride, padding] = ["kernel", "stride", "padding"].map(|field| pair(&case[field]));
-    Window { ceil: case["ceil"].as_bool().unwrap_or(false), ..Window::of(kernel, stride, padding) }
+    Window {
+        ceil: case["ceil"].as_bool().unwrap_or(false),
+        after: case.get("after").map(pair),
+        dilation: case.get("dilation").map_or([1, 1], pair),
+        ..Window::of(kernel, stride, padding)
+    }
 }
 
 fn run(case: &Value, inputs: &[FloatTensor]) -> Outcome {
@@ -57,6 +62,24 @@ fn run(case: &Value, inputs: &[FloatTensor]) -> Outcome {
             &[operation::round_weight(inputs, LevelsPerUnit::new(4.0).unwrap()).y],
             &window(case),
         ),
+        "norm_of_epsilon" => operation::finish_by(inputs, Some(number(&case["epsilon"])), None, None),
+        "clipped_relu" => operation::finish_by(inputs, None, Some(number(&case["max"]) as f32), None),
+        "avg_pool" => {
+            operation::avg_pool(inputs, &window(case), case["count_include_pad"].as_bool().unwrap())
+        }
+        "pad" => operation::pad(inputs, pair(&case["before"]), pair(&case["after"])),
+        "leaky_relu" => {
+            operation::activation(inputs, Activation::Leaky { slope: number(&case["slope"]) as f32 })
+        }
+        "function" => {
+            let function = serde_json::from_value(case["function"].clone()).unwrap();
+            operation::activation(inputs, Activation::Function(function))
+        }
+        "parametric_relu" => operation::parametric(inputs),
+        "multiply" => operation::product(inputs),
+        "multiply_channels" => operation::product_of_channels(inputs),
+        "select_channels" => operation::selection(inputs, &sizes(&case["kept"])),
+        "layer_norm" => operation::layer_norm(inputs, number(&case["epsilon"])),
         "global_avg_pool" => operation::mean(inputs),
         "relu" => operation::finish(inputs, false, true, None),
         "fake_quantize_activation" => {
@@ -86,7 +109,7 @@ fn close(found: &[f32], expected: &[f64], what: &str) {
 fn operations_and_gradients_equal_those_of_pytorch() {
     let golden: Value = serde_json::from_str(include_str!("../golden/ops.json")).unwrap();
     let cases = golden["cases"].as_array().unwrap();
-    assert!(cases.len() > 25);
+    assert!(cases.len() > 60);
     for case in cases {
         let inputs: Vec<FloatTensor> = (1..)
             .zip(case["inputs"].as_array().unwrap())

@@ -1,8 +1,8 @@
 //! Compares gradients with central differences of the operations themselves.
 
-use graph::Window;
+use graph::{BATCH_NORM_EPSILON, Function, Window};
 use quant::{ActivationScale, FloatTensor, LevelsPerUnit};
-use wot::ops::{BatchStatistics, Conv2d, Finish, Norm, Pool, extremes};
+use wot::ops::{Activation, AvgPool, BatchStatistics, Conv2d, Finish, Norm, Pool, extremes};
 
 use crate::noise::{noise, tensor};
 use crate::operation::{self, Outcome};
@@ -151,8 +151,10 @@ fn the_largest_magnitude_is_that_of_the_extremes() {
     let (x, weight, bias) = (tensor(&[5, 6, 7, 19], 3.0, 1), tensor(&[19], 2.0, 2), tensor(&[19], 1.0, 3));
     let batch = BatchStatistics::of(x.values(), 19);
     assert_eq!(batch.extremes, extremes(x.values(), 19));
-    for norm in [None, Some(Norm::new(&batch.mean, &batch.variance, weight.values(), bias.values()))] {
-        for relu in [false, true] {
+    let (weight, bias) = (weight.values(), bias.values());
+    let norm = Norm::new(&batch.mean, &batch.variance, weight, bias, BATCH_NORM_EPSILON);
+    for norm in [None, Some(norm)] {
+        for relu in [None, Some(f32::INFINITY), Some(0.25)] {
             let finish = Finish { norm: norm.clone(), relu, rounding: None };
             let mut y = vec![f32::NAN; x.values().len()];
             finish.forward(x.values(), &mut y);
@@ -190,8 +192,12 @@ fn max_pool_in_many_configurations() {
         for kernel in [[2, 2], [3, 3], [2, 3]] {
             for stride in [[1, 1], [2, 2], [3, 2]] {
                 for padding in [[0, 0], [1, 1]] {
-                    for ceil in [false, true] {
-                        let window = Window { ceil, ..Window::of(kernel, stride, padding) };
+                    for (ceil, wide) in [(false, 1), (true, 1), (false, 2)] {
+                        let window =
+                            Window { ceil, dilation: [1, wide], ..Window::of(kernel, stride, padding) };
+                        if !window.fits(h, w) {
+                            continue;
+                        }
                         let x = distinct(&[2, h, w, 3]);
                         let step = 0.3 / x.values().len() as f32;
                         check(&format!("{window:?}, {h}x{w}"), &[x], step, |v| {
@@ -230,7 +236,7 @@ fn cross_entropy_of_confident_and_unsure_rows() {
 #[test]
 fn relu_has_no_gradient_at_zero() {
     check("relu", &[distinct(&[2, 5, 5, 3])], 1e-4, |v| operation::finish(v, false, true, None));
-    let relu = Finish { relu: true, ..Finish::default() };
+    let relu = Finish { relu: Some(f32::INFINITY), ..Finish::default() };
     let x = [-1.0, -0.0, 0.0, 1.0];
     let mut dx = [1.0; 4];
     relu.backward(&x, None, &mut dx);
@@ -245,6 +251,122 @@ fn relu_has_no_gradient_at_zero() {
     let mut not_a_number = [f32::NAN];
     relu.forward_in_place(&mut not_a_number);
     assert!(not_a_number[0].is_nan());
+}
+
+#[test]
+fn a_clipped_relu_has_no_gradient_at_its_ends() {
+    check("clipped relu", &[distinct(&[2, 5, 5, 3])], 1e-4, |v| {
+        operation::finish_by(v, None, Some(0.25), None)
+    });
+    let relu = Finish { relu: Some(6.0), ..Finish::default() };
+    let mut y = [-1.0, 0.0, 2.0, 6.0, 7.0];
+    relu.forward_in_place(&mut y);
+    assert_eq!(y, [0.0, 0.0, 2.0, 6.0, 6.0]);
+    let mut dx = [1.0; 5];
+    relu.backward(&y, None, &mut dx);
+    assert_eq!(dx, [0.0, 0.0, 1.0, 0.0, 0.0]);
+    let mut not_a_number = [f32::NAN];
+    relu.forward_in_place(&mut not_a_number);
+    assert!(not_a_number[0].is_nan());
+}
+
+#[test]
+fn functions_of_each_value() {
+    // Steps of 0.08 with a shift: no value lies near a corner at a multiple of 0.5.
+    let x = FloatTensor::new(vec![100], (0..100).map(|i| (i as f32 - 50.0) * 0.08 + 0.01).collect());
+    for function in [
+        Function::Sigmoid,
+        Function::HardSigmoid { slope: 0.25, offset: 0.5 },
+        Function::HardSwish,
+        Function::Silu,
+        Function::Tanh,
+        Function::Elu { alpha: 0.5 },
+        Function::Gelu,
+        Function::GeluTanh,
+        Function::Mish,
+        Function::Softplus,
+        Function::Clip { min: -1.0, max: 0.5 },
+    ] {
+        let activation = Activation::Function(function);
+        check(&format!("{function:?}"), std::slice::from_ref(&x), 2e-3, |v| {
+            operation::activation(v, activation)
+        });
+    }
+    let leaky = Activation::Leaky { slope: 0.1 };
+    check("leaky relu", std::slice::from_ref(&x), 2e-3, |v| operation::activation(v, leaky));
+    check("parametric relu", &[x.clone(), tensor(&[5], 1.0, 2)], 2e-3, operation::parametric);
+    // Corners have PyTorch's derivatives.
+    let corners = FloatTensor::new(vec![4], vec![0.0, -1.0, 0.5, 3.0]);
+    let at = |activation| {
+        operation::activation(std::slice::from_ref(&corners), activation).gradients(&[1.0; 4]).remove(0)
+    };
+    assert_eq!(at(leaky), [0.1, 0.1, 1.0, 1.0]);
+    assert_eq!(at(Activation::Function(Function::Clip { min: -1.0, max: 0.5 })), [1.0, 0.0, 0.0, 0.0]);
+    assert_eq!(at(Activation::Function(Function::HardSwish))[3], 1.0);
+    let slopes = FloatTensor::new(vec![1], vec![0.1]);
+    let outcome = operation::parametric(&[corners, slopes]);
+    assert_eq!(outcome.gradients(&[1.0; 4]), [vec![0.1, 0.1, 1.0, 1.0], vec![-1.0]]);
+}
+
+#[test]
+fn products_paddings_and_selections() {
+    for shape in [[1, 1, 1, 1], [2, 5, 3, 17], [3, 8, 8, 4]] {
+        let [n, .., channels] = shape;
+        let x = tensor(&shape, 1.0, 1);
+        check("product", &[x.clone(), tensor(&shape, 1.0, 2)], 0.25, operation::product);
+        let factors = tensor(&[n, channels], 1.0, 2);
+        check("product of channels", &[x.clone(), factors], 0.25, operation::product_of_channels);
+        check("padding", std::slice::from_ref(&x), 0.25, |v| operation::pad(v, [1, 0], [0, 3]));
+        let kept: Vec<usize> = (0..channels).rev().step_by(2).collect();
+        check("selection", std::slice::from_ref(&x), 0.25, |v| operation::selection(v, &kept));
+    }
+}
+
+#[test]
+fn layer_norm_in_many_shapes() {
+    for shape in [vec![2, 3, 3, 4], vec![3, 4, 5, 17], vec![6, 33]] {
+        let channels = *shape.last().unwrap();
+        let inputs = [tensor(&shape, 4.0, 1), tensor(&[channels], 1.0, 2), tensor(&[channels], 1.0, 3)];
+        for epsilon in [1e-6, 0.5] {
+            check(&format!("{shape:?}"), &inputs, 5e-3, |v| operation::layer_norm(v, epsilon));
+        }
+    }
+    // A pixel without variance.
+    let inputs = [vec![2.0, 2.0], vec![3.0, 4.0], vec![0.5, 0.25]].map(|v| FloatTensor::new(vec![2], v));
+    let outcome = operation::layer_norm(&inputs, 0.0);
+    assert_eq!(outcome.y.values(), [0.5, 0.25]);
+    assert_eq!(outcome.gradients(&[1.0, 1.0]), [[0.0, 0.0], [0.0, 0.0], [1.0, 1.0]]);
+}
+
+#[test]
+fn average_pools_in_many_configurations() {
+    for (kernel, stride, padding, after) in [
+        ([2, 2], [2, 2], [0, 0], None),
+        ([3, 3], [1, 2], [1, 1], None),
+        ([3, 2], [2, 3], [2, 1], None),
+        ([3, 3], [2, 2], [0, 1], Some([1, 2])),
+    ] {
+        for ceil in [false, true] {
+            for count_include_pad in [false, true] {
+                if count_include_pad && (ceil || after.is_some()) {
+                    continue;
+                }
+                let window = Window { ceil, after, ..Window::of(kernel, stride, padding) };
+                for (h, w) in [(4, 4), (5, 7), (9, 6)] {
+                    let x = tensor(&[2, h, w, 3], 1.0, 1);
+                    check(&format!("{window:?}, {h}x{w}"), &[x], 0.25, |v| {
+                        operation::avg_pool(v, &window, count_include_pad)
+                    });
+                }
+            }
+        }
+    }
+    let everything = Window::square(4, 4, 0);
+    let x = tensor(&[2, 4, 4, 3], 1.0, 1);
+    assert_eq!(
+        operation::avg_pool(std::slice::from_ref(&x), &everything, true).y.values(),
+        operation::mean(std::slice::from_ref(&x)).y.values()
+    );
 }
 
 #[test]
@@ -297,6 +419,7 @@ fn wrong_shapes_are_refused_with_a_message() {
     for window in [square(5, 1, 0), square(2, 0, 0)] {
         let words = refusal(|| operation::max_pool(std::slice::from_ref(&x), &window));
         assert!(words.contains("does not take"), "{words}");
+        assert_eq!(refusal(|| AvgPool::new(images, &window, false)), words);
     }
     let norm = [x.clone(), weight(&[5]), weight(&[5])];
     let words = refusal(|| operation::finish(&norm, true, false, None));

@@ -1,11 +1,12 @@
 //! Operations of `wot::ops` as functions of tensors, with their results and gradients.
 
-use graph::Window;
+use graph::{BATCH_NORM_EPSILON, Window};
 use quant::{ActivationScale, FloatTensor, LevelsPerUnit};
 use wot::ops::{
-    BatchStatistics, Conv2d, Finish, MaxPool, Norm, PadShortcut, Pool, add, add_in_place, concat,
-    concat_backward, cross_entropy, cross_entropy_backward, fake_quantize_weight, global_avg_pool,
-    global_avg_pool_backward,
+    Activation, AvgPool, BatchStatistics, Conv2d, Finish, LayerNorm, MaxPool, Norm, Pad, PadShortcut, Pool,
+    add, add_in_place, concat, concat_backward, cross_entropy, cross_entropy_backward, fake_quantize_weight,
+    global_avg_pool, global_avg_pool_backward, multiply, multiply_channels, multiply_channels_backward,
+    parametric_relu, parametric_relu_backward, select_channels, select_channels_backward,
 };
 
 /// A result, and a function that returns the gradients of all inputs.
@@ -86,18 +87,29 @@ pub(crate) fn add_bias(inputs: &[FloatTensor]) -> Outcome {
     })
 }
 
-/// Runs a [`Finish`]. Inputs: x, and with `norm` the batch norm's weight and bias.
+/// Runs a [`Finish`] with PyTorch's epsilon and without a bound of the ReLU. Inputs: x, and with `norm` the batch
+/// norm's weight and bias.
 pub(crate) fn finish(
     inputs: &[FloatTensor],
     norm: bool,
     relu: bool,
     rounding: Option<ActivationScale>,
 ) -> Outcome {
+    finish_by(inputs, norm.then_some(BATCH_NORM_EPSILON), relu.then_some(f32::INFINITY), rounding)
+}
+
+/// Runs a [`Finish`] with the epsilon of a batch norm and the bound of a ReLU. Inputs as in [`finish`].
+pub(crate) fn finish_by(
+    inputs: &[FloatTensor],
+    epsilon: Option<f64>,
+    relu: Option<f32>,
+    rounding: Option<ActivationScale>,
+) -> Outcome {
     let x = inputs[0].clone();
-    let norm = norm.then(|| {
+    let norm = epsilon.map(|epsilon| {
         let [weight, bias] = [&inputs[1], &inputs[2]].map(FloatTensor::values);
         let batch = BatchStatistics::of(x.values(), weight.len());
-        Norm::new(&batch.mean, &batch.variance, weight, bias)
+        Norm::new(&batch.mean, &batch.variance, weight, bias, epsilon)
     });
     let finish = Finish { norm, relu, rounding };
     let mut y = unwritten(x.values().len());
@@ -129,6 +141,111 @@ pub(crate) fn max_pool(inputs: &[FloatTensor], window: &Window) -> Outcome {
         let mut dx = unwritten(values);
         pool.backward(dy, &winners, &mut dx);
         vec![dx]
+    })
+}
+
+pub(crate) fn avg_pool(inputs: &[FloatTensor], window: &Window, count_include_pad: bool) -> Outcome {
+    let pool = AvgPool::new(four(&inputs[0]), window, count_include_pad);
+    let mut y = unwritten(pool.output_shape().iter().product());
+    pool.forward(inputs[0].values(), &mut y);
+    let values = inputs[0].values().len();
+    Outcome::new(pool.output_shape(), y, move |dy| {
+        let mut dx = unwritten(values);
+        pool.backward(dy, &mut dx);
+        vec![dx]
+    })
+}
+
+pub(crate) fn pad(inputs: &[FloatTensor], before: [usize; 2], after: [usize; 2]) -> Outcome {
+    let pad = Pad::new(four(&inputs[0]), before, after);
+    let mut y = unwritten(pad.output_shape().iter().product());
+    pad.forward(inputs[0].values(), &mut y);
+    let values = inputs[0].values().len();
+    Outcome::new(pad.output_shape(), y, move |dy| {
+        let mut dx = unwritten(values);
+        pad.backward(dy, &mut dx);
+        vec![dx]
+    })
+}
+
+pub(crate) fn activation(inputs: &[FloatTensor], activation: Activation) -> Outcome {
+    let x = inputs[0].clone();
+    let mut y = unwritten(x.values().len());
+    activation.forward(x.values(), &mut y);
+    Outcome::new(x.shape().to_vec(), y, move |dy| {
+        let mut dx = unwritten(dy.len());
+        activation.backward(x.values(), dy, &mut dx);
+        vec![dx]
+    })
+}
+
+/// Inputs: x, `[.., channels]`, and a slope for each channel.
+pub(crate) fn parametric(inputs: &[FloatTensor]) -> Outcome {
+    let [x, slopes] = inputs else { panic!("values and slopes") };
+    let (x, slopes) = (x.clone(), slopes.clone());
+    let mut y = unwritten(x.values().len());
+    parametric_relu(x.values(), slopes.values(), &mut y);
+    Outcome::new(x.shape().to_vec(), y, move |dy| {
+        let mut dx = unwritten(dy.len());
+        let of_slopes = parametric_relu_backward(x.values(), slopes.values(), dy, &mut dx);
+        vec![dx, of_slopes]
+    })
+}
+
+/// Multiplies two tensors of one shape.
+pub(crate) fn product(inputs: &[FloatTensor]) -> Outcome {
+    let [a, b] = inputs else { panic!("two factors") };
+    let (a, b) = (a.clone(), b.clone());
+    let mut y = unwritten(a.values().len());
+    multiply(a.values(), b.values(), &mut y);
+    Outcome::new(a.shape().to_vec(), y, move |dy| {
+        let [mut da, mut db] = [unwritten(dy.len()), unwritten(dy.len())];
+        multiply(dy, b.values(), &mut da);
+        multiply(dy, a.values(), &mut db);
+        vec![da, db]
+    })
+}
+
+/// Inputs: x, `[n, .., channels]`, and factors, `[n, channels]`.
+pub(crate) fn product_of_channels(inputs: &[FloatTensor]) -> Outcome {
+    let [x, factors] = inputs else { panic!("values and factors") };
+    let (x, factors, channels) = (x.clone(), factors.clone(), *x.shape().last().unwrap());
+    let mut y = unwritten(x.values().len());
+    multiply_channels(x.values(), factors.values(), channels, &mut y);
+    Outcome::new(x.shape().to_vec(), y, move |dy| {
+        let (mut dx, mut of_factors) = (unwritten(dy.len()), unwritten(factors.values().len()));
+        multiply_channels(dy, factors.values(), channels, &mut dx);
+        multiply_channels_backward(x.values(), dy, channels, &mut of_factors);
+        vec![dx, of_factors]
+    })
+}
+
+/// Takes channels of `[.., channels]`.
+pub(crate) fn selection(inputs: &[FloatTensor], kept: &[usize]) -> Outcome {
+    let (x, kept) = (&inputs[0], kept.to_vec());
+    let mut shape = x.shape().to_vec();
+    let channels = std::mem::replace(shape.last_mut().unwrap(), kept.len());
+    let mut y = unwritten(shape.iter().product());
+    select_channels(x.values(), channels, &kept, &mut y);
+    let values = x.values().len();
+    Outcome::new(shape, y, move |dy| {
+        let mut dx = unwritten(values);
+        select_channels_backward(dy, channels, &kept, &mut dx);
+        vec![dx]
+    })
+}
+
+/// Inputs: x, `[.., channels]`, weight and bias.
+pub(crate) fn layer_norm(inputs: &[FloatTensor], epsilon: f64) -> Outcome {
+    let inputs = inputs.to_vec();
+    let mut y = unwritten(inputs[0].values().len());
+    let norm = LayerNorm { weight: inputs[1].values(), bias: inputs[2].values(), epsilon };
+    norm.forward(inputs[0].values(), &mut y);
+    Outcome::new(inputs[0].shape().to_vec(), y, move |dy| {
+        let mut dx = unwritten(dy.len());
+        let norm = LayerNorm { weight: inputs[1].values(), bias: inputs[2].values(), epsilon };
+        let gradient = norm.backward(inputs[0].values(), dy, &mut dx);
+        vec![dx, gradient.weight, gradient.bias]
     })
 }
 

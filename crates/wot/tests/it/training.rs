@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use data::{ImageSet, ImageShape, Split};
 use ecc::Constraint;
-use graph::{Graph, ModelSpec, Preprocessing};
+use graph::{Conv, Function, Graph, Layer, ModelSpec, Op, Preprocessing};
 use quant::FloatTensor;
 use wot::{
     Augmentation, BitErrors, Check, Method, Recipe, Scale, Schedule, StateError, Trained, Trainer,
@@ -411,15 +411,58 @@ fn images_and_parameters_that_do_not_fit_are_refused() {
     assert_eq!(error.to_string(), "parameter conv1.weight is missing");
 }
 
+/// A network of listed layers, with one activation.
+fn listed(activation: Op) -> Graph {
+    let conv = Conv {
+        channels: 6,
+        groups: 1,
+        bias: true,
+        kernel: [3, 3],
+        stride: [1, 1],
+        padding: [1, 1],
+        dilation: [1, 1],
+    };
+    let ops = [Op::Conv(conv), activation, Op::GlobalAvgPool, Op::Linear { features: 4 }];
+    let named = ops.into_iter().zip(["conv", "activation", "mean", "logits"]).enumerate();
+    let layers: Vec<Layer> =
+        named.map(|(place, (op, name))| Layer { name: name.into(), inputs: vec![place], op }).collect();
+    Graph::listed(&ModelSpec::new("listed", 4, [3, 8, 8]), &layers).unwrap()
+}
+
+/// Networks of one name and size differ in their layers, which a state knows.
 #[test]
-fn operations_without_a_gradient_are_refused() {
-    let spec = ModelSpec { width: 0.1, ..ModelSpec::new("inception_v3", 4, [3, 75, 75]) };
-    let graph = zoo::build(&spec).unwrap();
-    let trainer = Trainer::new(&graph, wot::initialize(&graph, 3), &preprocessing(), recipe(Method::Float));
-    assert_eq!(
-        trainer.map(|_| ()).unwrap_err().to_string(),
-        "node Conv2d_1a_3x3.bn has batch norm with epsilon 0.001, which cannot be trained"
+fn a_training_of_listed_layers_resumes_with_the_same_layers_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.safetensors");
+    let silu = listed(Op::Function(Function::Silu));
+    let new = |graph: &Graph| {
+        Trainer::new(graph, wot::initialize(graph, 3), &preprocessing(), recipe(Method::QATT)).unwrap()
+    };
+    let mut whole = new(&silu);
+    run(&mut whole);
+    let mut first = new(&silu);
+    first.next_check(&images(70), |_, _| {}).unwrap();
+    first.next_check(&images(70), |_, _| {}).unwrap();
+    first.save(&path).unwrap();
+    let resume = |graph: &Graph| Trainer::resume(graph, &preprocessing(), recipe(Method::QATT), &path);
+    let mut second = resume(&silu).unwrap();
+    run(&mut second);
+    assert_eq!(bits(&second), bits(&whole));
+    let error = resume(&listed(Op::Function(Function::HardSwish))).map(drop).unwrap_err();
+    assert!(
+        matches!(error, WotError::State { kind: StateError::OtherTraining { what: "network", .. }, .. }),
+        "{error}"
     );
+}
+
+#[test]
+fn slopes_of_a_parametric_relu_begin_at_a_quarter() {
+    let graph = listed(Op::PRelu);
+    assert_eq!(wot::initialize(&graph, 3)["activation.weight"].values(), [0.25; 6]);
+    let mut trainer =
+        Trainer::new(&graph, wot::initialize(&graph, 3), &preprocessing(), recipe(Method::QATT)).unwrap();
+    run(&mut trainer);
+    assert_ne!(trainer.parameters()["activation.weight"].values(), [0.25; 6]);
 }
 
 #[test]
