@@ -105,6 +105,81 @@ fn a_trained_network_fits_the_code_and_a_killed_training_ends_in_the_same_weight
     }
 }
 
+/// A recipe of an ONNX model with clipped ReLUs and depthwise convolutions.
+const IMPORTED: &str = r#"
+name = "imported"
+seed = 3
+
+[network]
+import = "mine.onnx"
+
+[data]
+set = "synthetic"
+images = 200
+test_images = 100
+validation = 40
+
+[[wot]]
+name = "five-bit"
+method = "qatt"
+protection = "in-place-msb-48-24"
+iterations = 4
+batch = 8
+rate = 0.001
+schedule = "constant"
+check_every = 2
+"#;
+
+/// The training of an imported network holds its layers, resumes to the same weights, and its results are run by the
+/// int8 executor.
+#[test]
+fn an_onnx_model_is_trained_into_a_range() {
+    let workshop = workshop();
+    let folder = workshop.path();
+    let model = format!("{}/../zoo/tests/it/onnx/mobilenet_v2.onnx", env!("CARGO_MANIFEST_DIR"));
+    std::fs::copy(model, folder.join("mine.onnx")).unwrap();
+    std::fs::write(folder.join("r.toml"), IMPORTED).unwrap();
+    let table = succeed(folder, &["train", "r.toml", "--out", "t"]);
+    assert!(table.contains("| five-bit "), "{table}");
+    let page = std::fs::read_to_string(folder.join("t/training.md")).unwrap();
+    assert!(page.starts_with("# imported: mine.onnx\n"), "{page}");
+    let trained = std::fs::read(folder.join("t/five-bit.safetensors")).unwrap();
+    let checkpoint = quant::Checkpoint::load(&folder.join("t/five-bit.safetensors")).unwrap();
+    let int8 = quant::Checkpoint::load(&folder.join("t/int8.safetensors")).unwrap();
+    assert_eq!(checkpoint.layers, int8.layers);
+    assert!(!checkpoint.layers.is_empty() && checkpoint.provenance.source == "mine.onnx");
+    assert!(checkpoint.weights.iter().flat_map(|w| w.values()).all(|weight| (-16..=15).contains(weight)));
+    assert!(int8.weights.iter().flat_map(|w| w.values()).any(|weight| !(-16..=15).contains(weight)));
+
+    // From the state of an earlier check it goes on to the same weights.
+    let short = IMPORTED.replace("iterations = 4", "iterations = 2");
+    std::fs::write(folder.join("short.toml"), short).unwrap();
+    let said = zerospace(folder, &["train", "short.toml", "--out", "t"]);
+    assert!(said.code == 2 && said.stderr.contains("recipe is {"), "{}", said.stderr);
+    std::fs::remove_file(folder.join("t/five-bit.safetensors")).unwrap();
+    succeed(folder, &["train", "r.toml", "--out", "t"]);
+    assert_eq!(std::fs::read(folder.join("t/five-bit.safetensors")).unwrap(), trained);
+
+    for (line, more, message) in [
+        (
+            "import = \"mine.onnx\"",
+            "width = 0.5",
+            "network.width is 0.5, expected none without network.architecture",
+        ),
+        ("import = \"mine.onnx\"", "onnx_output = \"x\"", "mine.onnx: "),
+        (
+            "import = \"r.toml\"",
+            "",
+            "expected an ONNX model, or the architecture of a state dict as network.architecture",
+        ),
+    ] {
+        let text = IMPORTED.replace("import = \"mine.onnx\"", &format!("{line}\n{more}"));
+        std::fs::write(folder.join("r.toml"), text).unwrap();
+        let said = zerospace(folder, &["train", "r.toml", "--out", "u"]);
+        assert!(said.code == 2 && said.stderr.contains(message), "{}", said.stderr);
+    }
+}
+
 #[test]
 fn another_recipe_does_not_go_on_with_a_training() {
     let workshop = workshop();
@@ -128,7 +203,7 @@ fn wrong_recipes_are_named() {
             "width",
             "with",
             "r.toml: line 7: unknown field `with`, expected one of `architecture`, `variant`, `width`, `mean`, `std`, \
-             `import`, `key`, `prefix`",
+             `import`, `onnx_output`, `key`, `prefix`",
         ),
         (
             "method = \"qatt\"",
@@ -145,6 +220,17 @@ fn wrong_recipes_are_named() {
             "std = [0.25, 0.25, 0.25]",
             "std = [0.25, 0.25, 0.25]\nkey = \"ema\"",
             "r.toml: network.key is \"ema\", expected none without network.import",
+        ),
+        (
+            "architecture = \"resnet20\"",
+            "",
+            "r.toml: network.architecture is missing, expected one, or an ONNX model as network.import",
+        ),
+        (
+            "width = 0.5",
+            "onnx_output = \"logits\"",
+            "r.toml: network.onnx_output is \"logits\", expected none beside network.architecture: an ONNX model has its \
+             own layers",
         ),
         ("batch = 8", "batch = 1", "r.toml: batch_images is 1, expected at least 2"),
         ("rate = 0.05", "rate = -1.0", "r.toml: rate is -1, expected a finite number above 0"),

@@ -40,19 +40,23 @@ pub struct Recipe {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Network {
-    /// Architecture of the zoo.
-    pub architecture: String,
+    /// Architecture of the zoo; absent when `import` is an ONNX model, which has its own layers.
+    pub architecture: Option<String>,
     /// Variant of the architecture, if it has several; torchvision's when absent.
     pub variant: Option<Variant>,
     /// Multiplier of the channel counts.
     #[serde(default = "one")]
     pub width: f64,
-    /// Mean of each input channel, for pixels in 0..1.
+    /// Mean of each input channel, for pixels in 0..1; ImageNet's when absent.
+    #[serde(default = "imagenet_mean")]
     pub mean: Vec<f32>,
-    /// Standard deviation of each input channel.
+    /// Standard deviation of each input channel; ImageNet's when absent.
+    #[serde(default = "imagenet_std")]
     pub std: Vec<f32>,
-    /// Float checkpoint to start from; a relative path starts at the recipe.
+    /// Float checkpoint or ONNX model to start from; a relative path starts at the recipe.
     pub import: Option<PathBuf>,
+    /// Output of an ONNX model that holds the logits; needed if it has several outputs.
+    pub onnx_output: Option<String>,
     /// Keys that lead to the state dict in it, joined by dots; found by fit when absent.
     key: Option<String>,
     /// Prefix of the parameters' names there; found by fit when absent.
@@ -66,10 +70,47 @@ impl Network {
     }
 }
 
+impl Network {
+    /// Refuses fields that have no meaning beside the others.
+    fn check(&self) -> anyhow::Result<()> {
+        let Self { architecture, variant, width, import, onnx_output, key, prefix, .. } = self;
+        if let (Some(_), Some(output)) = (architecture, onnx_output) {
+            return Err(anyhow!(
+                "network.onnx_output is {output:?}, expected none beside network.architecture: an ONNX model has its own \
+                 layers"
+            ));
+        }
+        if architecture.is_some() {
+            return Ok(());
+        }
+        if import.is_none() {
+            return Err(anyhow!(
+                "network.architecture is missing, expected one, or an ONNX model as network.import"
+            ));
+        }
+        let of_architectures = [
+            ("variant", variant.map(|variant| format!("{:?}", variant.id()))),
+            ("width", Some(width.to_string()).filter(|_| *width != 1.0)),
+            ("key", key.as_ref().map(|key| format!("{key:?}"))),
+            ("prefix", prefix.as_ref().map(|prefix| format!("{prefix:?}"))),
+        ];
+        match of_architectures.into_iter().find_map(|(field, value)| Some((field, value?))) {
+            Some((field, value)) => {
+                Err(anyhow!("network.{field} is {value}, expected none without network.architecture"))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(architecture) = &self.architecture else {
+            let file = self.import.as_deref().and_then(Path::file_name).unwrap_or_default();
+            return write!(f, "{}", file.to_string_lossy());
+        };
         let variant = self.variant.map_or(String::new(), |variant| format!(", variant {}", variant.id()));
-        write!(f, "{}{variant}, width {}", self.architecture, self.width)
+        write!(f, "{architecture}{variant}, width {}", self.width)
     }
 }
 
@@ -175,6 +216,14 @@ fn float() -> String {
     "float".into()
 }
 
+fn imagenet_mean() -> Vec<f32> {
+    vec![0.485, 0.456, 0.406]
+}
+
+fn imagenet_std() -> Vec<f32> {
+    vec![0.229, 0.224, 0.225]
+}
+
 fn in_place() -> Constraint {
     Constraint::WOT
 }
@@ -238,6 +287,7 @@ impl Recipe {
         if self.float.is_some() == self.network.import.is_some() {
             return Err(anyhow!("expected either a [float] stage or network.import"));
         }
+        self.network.check()?;
         let Network { import, key, prefix, .. } = &self.network;
         if let (None, Some(text)) = (import, key.as_ref().or(prefix.as_ref())) {
             let field = if key.is_some() { "key" } else { "prefix" };

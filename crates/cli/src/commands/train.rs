@@ -8,7 +8,7 @@ use ecc::Constraint;
 use graph::{Graph, Preprocessing};
 use quant::{Activations, Checkpoint, Contents, Parameters, Provenance};
 use wot::{Check, Trainer};
-use zoo::Bound;
+use zoo::{OnnxFile, OnnxModel};
 
 use crate::terminal::exit::Outcome;
 use crate::terminal::machine::Machine;
@@ -16,8 +16,8 @@ use crate::terminal::output::{self, lines, markdown, percent, progress_line};
 use crate::terminal::progress::{Terminal, bar, log_line};
 use crate::terminal::signals;
 use harness::{
-    Cut, Failure, FloatNetwork, Ranges, Recipe, Rounding, SYNTHETIC_SHORT, Stage, TrainingLog,
-    fold_empty_filters, import, int8_top1, is_synthetic, network_text, violations,
+    Cut, Failure, FloatFile, FloatNetwork, Ranges, Recipe, Rounding, SYNTHETIC_SHORT, Stage, TrainingLog,
+    check_fit, fold_empty_filters, int8_top1, is_synthetic, network_text, violations,
 };
 
 /// Number of training images that fix the activation scales of the quantized float network.
@@ -29,9 +29,10 @@ Accuracy on test images, which took no part in training. *Violations*: weights a
 that the protection of the training cannot store (for int8: in-place-64-57). *Clamped at the end*: weights that training left out of range and the last step clamped.";
 
 const HELP: &str = "\
-A recipe (TOML) names a network, a data set and stages: a float training from scratch or an imported
-checkpoint, then any number of int8 trainings. Each int8 training starts from the float network and brings
-the weights into the range of its protection. Images held out of the training split judge the networks; the
+A recipe (TOML) names a network, a data set and stages: a float training from scratch or an imported network (a
+state dict with its architecture, or an ONNX model, which has its own layers), then any number of int8 trainings.
+Each int8 training starts from the float network and brings the weights into the range of its protection. Weights
+have one scale per tensor, which the training keeps. Images held out of the training split judge the networks; the
 test split only measures the results.
 
 The folder receives int8.safetensors (the quantized float network), an int8 checkpoint for each training, its
@@ -85,14 +86,17 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         let message = "data.set is \"images\", expected a set with labels to train on";
         return Err(Failure::Input(anyhow!("{}: {message}", arguments.recipe.display())));
     }
-    let cut = Cut { side: data.side.unwrap_or(Cut::DEFAULT.side), ..Cut::DEFAULT };
+    let in_recipe = |error: anyhow::Error| error.context(arguments.recipe.display().to_string());
+    let onnx = read_onnx(&recipe).map_err(in_recipe).map_err(Failure::Input)?;
+    let own = onnx.as_ref().map_or(Cut::DEFAULT, |onnx| Cut::for_input(onnx.model.input));
+    let cut = Cut { side: data.side.unwrap_or(own.side), ..own };
     let (sets, observer) = (arguments.machine.data(), Terminal::default());
     let training = sets.images(&data.set, "train", data.images, cut, &observer)?.set;
     let test = sets.images(&data.set, "test", data.test_images, cut, &observer)?.set;
     std::fs::create_dir_all(&out).with_context(|| out.display().to_string()).map_err(Failure::Machine)?;
-    let rows = Job::new(&recipe, &out, &training)
+    let rows = Job::new(&recipe, &out, &training, onnx)
         .and_then(|job| job.run(&arguments.recipe, &test))
-        .with_context(|| arguments.recipe.display().to_string())
+        .map_err(in_recipe)
         .map_err(Failure::Input)?;
     let columns = [
         "network",
@@ -117,6 +121,23 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     written.extend(figures.map_err(Failure::Machine)?);
     output::data(&format!("{table}\n{}\n{}", out.display(), lines(&written)));
     Ok(Outcome::Done)
+}
+
+/// Reads the ONNX model of a recipe that names no architecture.
+fn read_onnx(recipe: &Recipe) -> anyhow::Result<Option<OnnxModel>> {
+    let network = &recipe.network;
+    let (None, Some(file)) = (&network.architecture, &network.import) else { return Ok(None) };
+    match zoo::read_any_onnx(file, network.onnx_output.as_deref()) {
+        Ok(OnnxFile::Float(onnx)) => Ok(Some(onnx)),
+        Ok(OnnxFile::Quantized(_)) => Err(anyhow!(
+            "{}: the network is already quantized and keeps its own levels, expected the float network that it was made from",
+            file.display()
+        )),
+        Err(error) if error.is_no_onnx() => {
+            Err(anyhow!("{error}, or the architecture of a state dict as network.architecture"))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Draws the int8 trainings of a recipe from the logs that are in `out`; returns the files, none without logs.
@@ -171,23 +192,47 @@ struct Job<'a> {
     training: &'a ImageSet,
     graph: Graph,
     preprocessing: Preprocessing,
+    /// The imported network; absent if the recipe trains from scratch.
+    imported: Option<FloatFile>,
 }
 
 impl<'a> Job<'a> {
-    fn new(recipe: &'a Recipe, out: &'a Path, training: &'a ImageSet) -> anyhow::Result<Self> {
-        let shape = training.shape();
-        let network = &recipe.network;
+    fn new(
+        recipe: &'a Recipe,
+        out: &'a Path,
+        training: &'a ImageSet,
+        onnx: Option<OnnxModel>,
+    ) -> anyhow::Result<Self> {
+        let (network, shape) = (&recipe.network, training.shape());
         let preprocessing = Preprocessing::new(network.mean.clone(), network.std.clone())
+            .and_then(|preprocessing| preprocessing.check_channels(shape.channels).map(|()| preprocessing))
             .map_err(|error| anyhow!("network.{error}"))?;
-        let input = [shape.channels, shape.height, shape.width];
-        let model =
-            zoo::model(&network.architecture, network.variant, network.width, training.classes(), input)?;
-        Ok(Self { recipe, out, training, graph: zoo::build(&model)?, preprocessing })
+        let imported = match (&network.architecture, &network.import) {
+            (None, Some(file)) => {
+                let onnx = onnx.expect("what names no architecture was read as an ONNX model");
+                check_fit(&onnx.model, training)?;
+                FloatFile::from_onnx(file, onnx, &preprocessing)?
+            }
+            (Some(architecture), import) => {
+                let input = [shape.channels, shape.height, shape.width];
+                let classes = training.classes();
+                let model = zoo::model(architecture, network.variant, network.width, classes, input)?;
+                let Some(file) = import else {
+                    let graph = zoo::build(&model)?;
+                    return Ok(Self { recipe, out, training, graph, preprocessing, imported: None });
+                };
+                FloatFile::from_state_dict(file, &model, &network.selection(), &preprocessing)?
+            }
+            (None, None) => unreachable!("a recipe names an architecture or a file, which was checked"),
+        };
+        let FloatNetwork { graph, preprocessing, .. } = imported.network();
+        let (graph, preprocessing) = (graph.clone(), preprocessing.clone());
+        Ok(Self { recipe, out, training, graph, preprocessing, imported: Some(imported) })
     }
 
     /// Runs all stages; returns a table row for each network.
     fn run(&self, file: &Path, test: &ImageSet) -> anyhow::Result<Vec<Vec<String>>> {
-        let Bound { parameters, reading } = self.float_network()?;
+        let (parameters, reading) = self.float_network()?;
         let calibration = self.training.take(self.training.len().min(CALIBRATION_IMAGES))?;
         let float = FloatNetwork {
             graph: &self.graph,
@@ -257,22 +302,23 @@ impl<'a> Job<'a> {
 
     fn describe(&self, reading: &[String]) {
         let (model, set) = (self.graph.spec(), &self.recipe.data.set);
-        let lines = network_text::description(model, &[], reading, &self.preprocessing, set);
+        let layers = self.graph.layers();
+        let lines = network_text::description(model, layers, reading, &self.preprocessing, set);
         lines.iter().for_each(|line| progress_line(line));
     }
 
-    /// The float network: trained by the recipe, or imported.
-    fn float_network(&self) -> anyhow::Result<Bound> {
-        match (&self.recipe.float, &self.recipe.network.import) {
+    /// Parameters of the float network, trained by the recipe or imported, and the choices made on reading its file.
+    fn float_network(&self) -> anyhow::Result<(Parameters, Vec<String>)> {
+        match (&self.recipe.float, &self.imported) {
             (Some(stage), _) => {
                 self.describe(&[]);
                 let start = wot::initialize(&self.graph, self.recipe.seed);
-                Ok(Bound { parameters: self.train(stage, start)?.0.parameters(), reading: Vec::new() })
+                Ok((self.train(stage, start)?.0.parameters(), Vec::new()))
             }
-            (None, Some(path)) => {
-                let bound = import(&self.graph, path, &self.recipe.network.selection())?;
-                self.describe(&bound.reading);
-                Ok(bound)
+            (None, Some(imported)) => {
+                let FloatNetwork { parameters, reading, .. } = imported.network();
+                self.describe(reading);
+                Ok((parameters.clone(), reading.to_vec()))
             }
             (None, None) => unreachable!("a recipe without a float stage imports, which was checked"),
         }
