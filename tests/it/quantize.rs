@@ -110,6 +110,50 @@ fn preprocessing_is_said_everywhere_and_pixels_of_255_are_a_warning() {
     }
 }
 
+/// The counts of weights outside each range are those of the padded memory, by the constraint of each protection, and
+/// the same that --throttle clamps.
+#[test]
+fn the_cost_of_clamping_is_said_for_the_range_of_every_protection() {
+    let workshop = workshop_with("resnet18", Variant::Cifar);
+    let folder = workshop.path();
+    let (said, checkpoint) = quantize(folder, "--arch resnet18 --variant cifar");
+    let rows: Vec<Vec<&str>> = said
+        .lines()
+        .skip_while(|line| !line.contains("weights were kept"))
+        .filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"))
+        .skip(1)
+        .map(|row| row.split(" | ").map(str::trim).collect())
+        .filter(|row: &Vec<&str>| !row[0].starts_with("---"))
+        .collect();
+    // One plane of memory, tensor by tensor, each padded with zeros to whole blocks of 8.
+    let mut plane: Vec<i8> = Vec::new();
+    for tensor in &checkpoint.weights {
+        plane.extend(tensor.values());
+        plane.resize(plane.len().next_multiple_of(8), 0);
+    }
+    let mut named = 0;
+    for protection in ecc::all() {
+        let constraint = protection.constraint();
+        let outside = plane.iter().enumerate().filter(|&(place, &weight)| {
+            weight < constraint.low[place % 8] || weight > constraint.high[place % 8]
+        });
+        let outside = outside.count();
+        let row = rows.iter().find(|row| row[0].split(", ").any(|id| id == protection.id()));
+        match row {
+            Some(row) => {
+                assert_eq!(row[6], constraint.to_string());
+                assert_eq!(row[1], outside.to_string(), "{}", protection.id());
+                named += 1;
+            }
+            None => assert_eq!(outside, 0, "{} is not in\n{said}", protection.id()),
+        }
+    }
+    assert!(rows.len() > 3 && named >= rows.len(), "{said}");
+    let (clamped, _) = quantize(folder, "--arch resnet18 --variant cifar --throttle=in-place-msb-48-24");
+    let row = rows.iter().find(|row| row[0].contains("in-place-msb-48-24")).unwrap();
+    assert!(clamped.contains(&format!("{} of ", row[1])), "{clamped}");
+}
+
 /// What is printed is what was clamped, at the scale at which it was clamped.
 #[test]
 fn the_count_of_clamped_weights_is_that_of_the_stored_network() {

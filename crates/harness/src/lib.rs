@@ -62,8 +62,8 @@ pub use images::{
 pub use observer::Observer;
 pub use own_evaluator::{FaultFreeOwn, OwnEvaluator, ReadyEvaluator};
 pub use quantizing::{
-    FloatNetwork, Ranges, Rounded, Rounding, agreeing, fold_empty_filters, import, int8_predict, int8_top1,
-    observed,
+    Clamping, FloatNetwork, Ranges, Rounded, Rounding, agreeing, clampings, fold_empty_filters, import,
+    int8_predict, int8_top1, observed,
 };
 pub use recipe::{Recipe, ScaleRule, Stage};
 pub use recompute::{Recomputation, Records, json, stored_records};

@@ -233,6 +233,54 @@ impl Rounded {
     }
 }
 
+/// A range into which some protections need weights, and what it costs to clamp an int8 network into it.
+#[derive(Clone, Debug)]
+pub struct Clamping {
+    /// The range.
+    pub range: Constraint,
+    /// Ids of the protections that need it.
+    pub protections: Vec<String>,
+    /// Number of weights outside it, each at its position in the padded memory layout.
+    pub outside: usize,
+    /// Number of images that the clamped network classifies correctly.
+    pub correct: usize,
+}
+
+/// Measures the int8 network for each distinct range of the built-in protections that forbids some of its weights, with
+/// these clamped and all scales kept; ranges come in the order of the protections.
+///
+/// # Errors
+/// If the network does not take the images.
+pub fn clampings(
+    checkpoint: &Checkpoint,
+    images: &ImageSet,
+    observer: &dyn Observer,
+) -> anyhow::Result<Vec<Clamping>> {
+    let mut clampings: Vec<Clamping> = Vec::new();
+    for protection in ecc::all() {
+        let (range, id) = (protection.constraint(), protection.id().to_string());
+        if range == Constraint::NONE {
+            continue;
+        }
+        if let Some(known) = clampings.iter_mut().find(|known| known.range == range) {
+            known.protections.push(id);
+            continue;
+        }
+        let mut contents = Contents::clone(checkpoint);
+        let mut outside = 0;
+        for tensor in &mut contents.weights {
+            let mut values = tensor.values().to_vec();
+            outside += range.throttle(&mut values);
+            *tensor = tensor.clone().with_values(values)?;
+        }
+        if outside > 0 {
+            let correct = int8_top1(&Checkpoint::new(contents)?, images, observer)?;
+            clampings.push(Clamping { range, protections: vec![id], outside, correct });
+        }
+    }
+    Ok(clampings)
+}
+
 /// Replaces batch norms behind filters without weights by constants ([`Contents::fold_empty_filters`]) and notes it in
 /// the provenance.
 pub fn fold_empty_filters(contents: &mut Contents, graph: &Graph) {

@@ -17,8 +17,8 @@ use crate::terminal::quantization::{RoundingOptions, Within};
 use crate::terminal::signals;
 use harness::network_text;
 use harness::{
-    Cut, Failure, FloatFile, FloatNetwork, Ranges, agreeing, check_fit, clamped, given_checkpoint,
-    has_image_files, int8_predict, int8_top1, observed, violations,
+    Clamping, Cut, Failure, FloatFile, FloatNetwork, Ranges, agreeing, check_fit, clamped, clampings,
+    given_checkpoint, has_image_files, int8_predict, int8_top1, observed, violations,
 };
 
 /// Default number of classes of a network for images without labels: ImageNet's.
@@ -41,7 +41,9 @@ float network instead of accuracy.
 In-place protection stores its check bits in bit 6 of weights 0 to 6 of every 8, which must equal their sign bit.
 --throttle clamps the weights into the range that this leaves, and the command prints the range and the cost in
 accuracy. --throttle=PROTECTION clamps into the range of another protection; `zerospace train` reaches a range without
-this cost.
+this cost, for ONNX models too. Without --throttle the weights are kept, and a second table says for each range that
+protections need how many weights lie outside it and what clamping them alone costs, with the scales of weights and
+activations that the checkpoint has.
 
 An ONNX model (operator sets 7 to 28) has its own layers and needs no --arch; its classes and image size must be those of
 the set. The memory holds its weights of two or more dimensions in the order of its nodes; weights of MatMul, and of
@@ -198,12 +200,8 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         .map_err(Failure::Input)?;
     let total: usize = checkpoint.weights.iter().map(|w| w.values().len()).sum();
     let mut rows = vec![row("float", float, float, test.len())];
-    rows.push(row(
-        "int8",
-        int8_top1(&checkpoint, &test, &observer).map_err(Failure::Input)?,
-        float,
-        test.len(),
-    ));
+    let int8 = int8_top1(&checkpoint, &test, &observer).map_err(Failure::Input)?;
+    rows.push(row("int8", int8, float, test.len()));
     let edits = match (&throttle, &arguments.throttle) {
         (Some(constraint), Some(protection)) if *constraint != Constraint::NONE => {
             let rounded = network.rounded(arguments.rounding.rule(), constraint).map_err(Failure::Input)?;
@@ -218,13 +216,8 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         }
         (Some(_), Some(protection)) => format!("{protection} stores any weights: none was clamped"),
         _ => {
-            let outside = violations(&checkpoint.weights, &Constraint::WOT);
-            format!(
-                "{outside} of {total} weights ({:.3} %) lie outside the range of in-place-64-57 and were kept (--throttle clamps \
-                 them): {}",
-                percent(outside, total),
-                Constraint::WOT
-            )
+            let clampings = clampings(&checkpoint, &test, &observer).map_err(Failure::Input)?;
+            cost_of_clamping(&clampings, [int8, test.len(), total], labelled)
         }
     };
     signals::last(|| checkpoint.save(&arguments.output)).map_err(Failure::machine)?;
@@ -236,7 +229,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     output::data(&format!(
         "\n{}\n{edits}\n{}\n{}",
         markdown(&columns, &rows),
-        warning.map_or(String::new(), |warning| warning + "\n"),
+        warning.map_or(String::new(), |warning| format!("\n{warning}\n")),
         arguments.output.display()
     ));
     Ok(Outcome::Done)
@@ -409,6 +402,36 @@ fn check_folder(output: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::Input(anyhow!("--output is {}, expected a file in a folder that exists", output.display())))
+}
+
+/// What clamping alone costs, by range: with the numbers of images that the int8 network classifies correctly, of all
+/// images, and of weights.
+fn cost_of_clamping(clampings: &[Clamping], [int8, images, total]: [usize; 3], labelled: bool) -> String {
+    if clampings.is_empty() {
+        return format!("all {total} weights lie in the range of every protection");
+    }
+    let rows: Vec<Vec<String>> = clampings
+        .iter()
+        .map(|Clamping { range, protections, outside, correct }| {
+            let top1 = percent(*correct, images);
+            vec![
+                protections.join(", "),
+                outside.to_string(),
+                format!("{:.3}", percent(*outside, total)),
+                correct.to_string(),
+                format!("{top1:.2}"),
+                format!("{:+.2}", top1 - percent(int8, images)),
+                range.to_string(),
+            ]
+        })
+        .collect();
+    let [correct, share] = if labelled { [">correct", ">top-1 %"] } else { [">as float", ">agreement %"] };
+    let columns =
+        ["clamped for", ">weights", ">% of weights", correct, share, ">against int8, points", "range"];
+    format!(
+        "the {total} weights were kept; clamping those outside a range (--throttle=PROTECTION) costs without training:\n\n{}",
+        markdown(&columns, &rows).trim_end()
+    )
 }
 
 fn row(name: &str, correct: usize, float: usize, images: usize) -> Vec<String> {
