@@ -269,7 +269,7 @@ impl<'a> Compiler<'a> {
             work,
             inputs: inputs.iter().map(|&i| Operand { source: i, slot: i, frame: self.frame(i) }).collect(),
             target,
-            starts: frame.starts(),
+            starts: frame.pixels(1),
             frame,
         });
     }

@@ -25,7 +25,7 @@ use crate::kernel::{
     Bytes, Changes, Depthwise, Finish, Format, Kernel, LANES, Loop, PairChange, Panel, PixelChange,
     QuadChange, Small, SplitPanel, StepChange, StepWeights, Tap, Windows, Words, greatest,
 };
-use crate::requantize::{Affine, Bounds, Element};
+use crate::requantize::{Affine, Bounds, Output};
 use crate::split::Split;
 use crate::winograd::{self, Tiling};
 use graph::WeightChange;
@@ -276,6 +276,11 @@ impl Conv {
         self.panels.iter().map(bytes).sum()
     }
 
+    /// True if whole images are computed in a faster way than some of their pixels.
+    pub(crate) fn prefers_whole_images(&self) -> bool {
+        matches!(self.packing.way, Way::Winograd(_))
+    }
+
     /// Number of panels.
     pub(crate) fn panels(&self) -> usize {
         self.panels.len()
@@ -460,7 +465,7 @@ impl Conv {
     }
 
     /// Computes the channels of some panels at some output pixels.
-    pub(crate) fn run<E: Element>(
+    pub(crate) fn run<E: Output>(
         &self,
         kernel: Kernel,
         panels: Range<usize>,
@@ -473,7 +478,7 @@ impl Conv {
     }
 
     /// Computes like [`Conv::run`], but all panels of whole images, with another requantization.
-    pub(crate) fn run_as<E: Element>(
+    pub(crate) fn run_as<E: Output>(
         &self,
         requantization: &Requantization,
         kernel: Kernel,
@@ -485,7 +490,7 @@ impl Conv {
         self.run_panels(kernel, 0..self.panels(), other, input, Pixels::Of(images), output);
     }
 
-    fn run_panels<'a, E: Element>(
+    fn run_panels<'a, E: Output>(
         &'a self,
         kernel: Kernel,
         panels: Range<usize>,

@@ -30,11 +30,13 @@ impl Frame {
         (row + self.border[0]) * self.row() + (column + self.border[1]) * self.dims.channels
     }
 
-    /// Positions of all pixels, row by row.
-    pub(crate) fn starts(&self) -> Vec<u32> {
+    /// Start of each pixel of some images.
+    pub(crate) fn pixels(&self, images: usize) -> Vec<u32> {
         let Dims { height, width, .. } = self.dims;
-        let rows = (0..height).flat_map(|row| (0..width).map(move |column| self.pixel(row, column)));
-        rows.map(|at| u32::try_from(at).expect("an image has fewer than 2^32 values")).collect()
+        let rows = (0..images).flat_map(|image| (0..height).map(move |row| (image, row)));
+        let pixels = rows.flat_map(|(image, row)| (0..width).map(move |column| (image, row, column)));
+        let offset = |at: usize| u32::try_from(at).expect("a tile of images has fewer than 2^32 values");
+        pixels.map(|(image, row, column)| offset(image * self.len() + self.pixel(row, column))).collect()
     }
 
     /// Returns the level of a byte, exact in f32.

@@ -1,5 +1,7 @@
 //! The evaluator of networks that another program quantized; [`GivenNetwork`] documents its rules.
 
+use std::ops::Range;
+
 use graph::{AvgPool, Dims, Graph, Node, NodeId, Op, WeightChange};
 use quant::{Activations, Checkpoint, GivenActivations, GivenScale, Rule, WeightScale};
 use rayon::prelude::*;
@@ -7,7 +9,9 @@ use rayon::prelude::*;
 use crate::InferError;
 use crate::check;
 use crate::compile::{borders, conv_shape, tile_of};
-use crate::conv::{Conv, Frames, Layers, Pixels};
+use crate::conv::{Conv, ConvShape, Frames, Layers, Pixels};
+use crate::fixed_point::{FixedFactor, FixedLevels, WindowSums};
+use crate::fixed_tables;
 use crate::frame::Frame;
 use crate::given_tables::{Bytes, Pairs, copies, function, products, saturated, sums, table};
 use crate::kernel::{Kernel, SLACK};
@@ -47,6 +51,10 @@ use crate::step::{Work, sum};
 /// A last place with levels gives the logits `s * (level - z)`. `docs/src/specification-inference.md` has the same rules
 /// with the functions' formulas.
 ///
+/// The rule `tflite-reference` multiplies exact sums by m as an integer of 31 bits and a shift, with two roundings, and so
+/// for sums, products, means and functions; uint8 weights may have any zero point. The specification has its formulas
+/// (S331 to S340).
+///
 /// # Why it is exact
 ///
 /// Integer sums do not depend on their order, [`GivenNetwork::new`] refuses a layer whose sum could overflow i32, and
@@ -76,13 +84,18 @@ enum Plan {
     Input(Vec<[u8; 256]>),
     /// The layer with this number.
     Layer(usize),
+    /// The layer with this number, whose sums become levels by fixed-point factors.
+    FixedLayer(usize, Box<FixedLevels>),
     /// Sums or products of two equal shapes, or of an image and one factor for each channel.
     Pairs(Pairs),
     /// A byte for each byte of each input; a single input except for concatenations.
     Tables(Vec<[u8; 256]>),
     /// Global mean: factor on the sum.
     Mean(f32),
+    FixedMean(FixedFactor),
     AvgPool(AvgPool),
+    /// Means of windows in integers; true if levels are signed.
+    FixedAvgPool(AvgPool, bool),
     /// Levels moved.
     Moved(Work),
 }
@@ -179,11 +192,22 @@ impl GivenNetwork {
         match &node.op {
             Op::Input => {
                 let channels = self.frames[id].dims.channels;
-                let byte =
-                    |channel, pixel: usize| to.quantize(checkpoint.preprocessing.value(channel, pixel as u8));
+                let byte = |channel, pixel: usize| {
+                    let value = checkpoint.preprocessing.value(channel, pixel as u8);
+                    match self.rule {
+                        Rule::Ort => to.quantize(value),
+                        Rule::TfliteReference => fixed_tables::quantized(to, value),
+                    }
+                };
                 let table = |channel| std::array::from_fn(|pixel| byte(channel, pixel));
                 Ok(Plan::Input((0..channels).map(table).collect()))
             }
+            Op::MaxPool(pool) => moved(Work::MaxPool(pool.window())),
+            Op::Flatten => moved(Work::Flatten),
+            Op::Pad { before, .. } => moved(Work::Pad { before: *before }),
+            &Op::ChannelSlice { first, .. } => moved(Work::ChannelSlice { first }),
+            &Op::ChannelShuffle { groups } => moved(Work::ChannelShuffle { groups }),
+            _ if self.rule == Rule::TfliteReference => self.fixed_plan(id, given).map_err(wrong),
             Op::Add => Ok(Plan::Pairs(sums(from(0), from(1), to))),
             Op::Mul => Ok(Plan::Pairs(products(from(0), from(1), to))),
             Op::GlobalAvgPool => {
@@ -192,13 +216,50 @@ impl GivenNetwork {
             }
             Op::AvgPool(pool) => Ok(Plan::AvgPool(pool.clone())),
             Op::Concat => Ok(Plan::Tables((0..node.inputs.len()).map(|i| copies(from(i), to)).collect())),
-            Op::MaxPool(pool) => moved(Work::MaxPool(pool.window())),
-            Op::Flatten => moved(Work::Flatten),
-            &Op::ChannelSlice { first, .. } => moved(Work::ChannelSlice { first }),
-            &Op::ChannelShuffle { groups } => moved(Work::ChannelShuffle { groups }),
             op => match function(op) {
                 Some(function) => Ok(Plan::Tables(vec![table(from(0), to, function)])),
-                None => Err(wrong(format!("is {op:?}, which the rule `{}` does not define", self.rule.id()))),
+                None => Err(wrong(self.undefined(op))),
+            },
+        }
+    }
+
+    fn undefined(&self, op: &Op) -> String {
+        format!("is {op:?}, which the rule `{}` does not define", self.rule.id())
+    }
+
+    /// Plans a node that has no weights, moves no levels and is not the input, by the rule `tflite-reference`.
+    fn fixed_plan(&self, id: NodeId, given: &GivenActivations) -> Result<Plan, String> {
+        let node = &self.nodes[id];
+        let bytes = |id: NodeId| self.points[id].expect("only the last place has no levels");
+        let from = |i: usize| bytes(node.inputs[i]);
+        let to = bytes(id);
+        let is_signed = |id: NodeId| given.points[id].is_some_and(|point| point.signed);
+        let moves = |what: &str| match from(0) == to && is_signed(node.inputs[0]) == is_signed(id) {
+            true => Ok(()),
+            false => Err(format!("{what}, expected the type, scale and zero point of its input")),
+        };
+        match &node.op {
+            Op::Add => fixed_tables::sums(from(0), from(1), to).map(Plan::Pairs),
+            Op::Mul => fixed_tables::products(from(0), from(1), to).map(Plan::Pairs),
+            Op::Concat => {
+                let table = |&input| fixed_tables::copies(bytes(input), to, is_signed(id));
+                node.inputs.iter().map(table).collect::<Result<_, _>>().map(Plan::Tables)
+            }
+            Op::GlobalAvgPool => {
+                let pixels = self.frames[node.inputs[0]].dims.pixels();
+                fixed_tables::mean(from(0), to, pixels).map(Plan::FixedMean)
+            }
+            Op::AvgPool(pool) => {
+                moves("takes a mean of levels")?;
+                // The sums of bytes fit into i32.
+                if pool.kernel[0] * pool.kernel[1] > 1 << 22 {
+                    return Err(format!("has a window of {:?}, expected at most 2^22 values", pool.kernel));
+                }
+                Ok(Plan::FixedAvgPool(pool.clone(), is_signed(id)))
+            }
+            op => match fixed_tables::bounded(op, from(0), to) {
+                Some(table) => Ok(Plan::Tables(vec![table?])),
+                None => Err(self.undefined(op)),
             },
         }
     }
@@ -230,14 +291,68 @@ impl GivenNetwork {
         };
         // The bias with minus the zero times the weights, then as much again while the products are added.
         let most = bias.iter().map(|bias| u64::from(bias.unsigned_abs())).max().unwrap_or(0);
-        if most + 2 * 255 * 128 * shape.terms() as u64 > i32::MAX as u64 {
+        let summand = i32::from(scale.summand());
+        let least = most + 255 * (2 * 128 + u64::from(summand.unsigned_abs())) * shape.terms() as u64;
+        if least > i32::MAX as u64 {
             return Err(wrong(format!(
                 "sums {} products and a bias of up to {most}, expected sums that fit into i32",
                 shape.terms()
             )));
         }
         let units = scale.units_per_level();
-        let unit = |channel: usize| from.scale * units[if units.len() == 1 { 0 } else { channel }];
+        let unit_of = |channel: usize| units[if units.len() == 1 { 0 } else { channel }];
+        let levels: Vec<i8> = weight.values().iter().map(|&value| scale.level(value)).collect();
+        let input_frame = self.frames[input];
+        self.scales.push(scale.clone());
+        if self.rule == Rule::TfliteReference {
+            let Some(to) = self.points[id] else {
+                return Err(wrong("gives real logits, expected levels".into()));
+            };
+            // Factors of single scales are f32 products, except for convolutions of int8.
+            let is_signed = given.points[input].is_some_and(|point| point.signed);
+            let is_double = is_signed && (units.len() > 1 || matches!(node.op, Op::Conv(_)));
+            let factor = |channel: usize| {
+                let product = match is_double {
+                    true => f64::from(from.scale) * f64::from(unit_of(channel)),
+                    false => f64::from(from.scale * unit_of(channel)),
+                };
+                FixedFactor::of(product / f64::from(to.scale))
+            };
+            let factors: Vec<FixedFactor> = (0..channels).map(factor).collect();
+            if let Some(channel) = factors.iter().position(|factor| !factor.takes(least)) {
+                return Err(wrong(format!(
+                    "multiplies sums of up to {least} of channel {channel} by {:?}, expected products that fit into i32",
+                    factors[channel]
+                )));
+            }
+            let dense = |output: Dims| Frame { dims: output, border: [0, 0], zero: 0 };
+            let sums = |shape: ConvShape, levels: &[i8], kernel: Kernel| {
+                let frames = Frames { input: input_frame, output: dense(shape.output) };
+                let channels = shape.output.channels;
+                let affine = Affine { multiplier: vec![0.0; channels], offset: vec![0.0; channels] };
+                let bounds = Bounds::unrounded(0.0, 0.0);
+                Conv::new(shape, frames, levels, &affine, bounds, kernel)
+            };
+            let mut conv = sums(shape, &levels, self.kernel);
+            conv.add_to_sums(&bias);
+            conv.place_windows(self.tile);
+            let windows = (summand != 0).then(|| {
+                let output = Dims { channels: shape.groups, ..shape.output };
+                let shape = ConvShape { output, ..shape };
+                let mut ones = sums(shape, &vec![1; shape.weights()], self.kernel);
+                ones.place_windows(self.tile);
+                WindowSums { ones, summand }
+            });
+            let pixels = self.frames[id].pixels(self.tile);
+            let levels = FixedLevels::new(&factors, to.zero, windows, pixels);
+            self.layers.push(conv);
+            return Ok(Plan::FixedLayer(tensor, Box::new(levels)));
+        }
+        if summand != 0 {
+            let zero = scale.zero_point().unwrap_or(0);
+            return Err(wrong(format!("has weights with zero point {zero}, expected 128 by the rule `ort`")));
+        }
+        let unit = |channel: usize| from.scale * unit_of(channel);
         let (multiplier, bounds): (Vec<f32>, _) = match self.points[id] {
             Some(to) => {
                 let zero = i16::from(to.zero);
@@ -255,14 +370,12 @@ impl GivenNetwork {
             let layer = node.name.clone();
             return Err(InferError::Requantization { layer, channel, multiplier, offset: 0.0 });
         }
-        let levels: Vec<i8> = weight.values().iter().map(|&value| scale.level(value)).collect();
-        let frames = Frames { input: self.frames[input], output: self.frames[id] };
+        let frames = Frames { input: input_frame, output: self.frames[id] };
         let affine = Affine { multiplier, offset: vec![0.0; channels] };
         let mut conv = Conv::new(shape, frames, &levels, &affine, bounds, self.kernel);
         conv.add_to_sums(&bias);
         conv.place_windows(self.tile);
         self.layers.push(conv);
-        self.scales.push(scale.clone());
         Ok(Plan::Layer(tensor))
     }
 
@@ -352,7 +465,7 @@ impl GivenNetwork {
         for (id, node) in self.nodes.iter().enumerate() {
             let frame = &self.frames[id];
             // The inner loop of a convolution may read bytes beyond the last image.
-            let mut bytes = vec![0; images * frame.len() + SLACK];
+            let mut bytes = vec![0u8; images * frame.len() + SLACK];
             match &self.plans[id] {
                 Plan::Layer(tensor) => {
                     let conv = &self.layers[*tensor];
@@ -365,6 +478,10 @@ impl GivenNetwork {
                     let output = &mut bytes[..images * frame.len()];
                     conv.run(self.kernel, 0..conv.panels(), input, pixels, output);
                     output.iter_mut().for_each(|byte| *byte = byte.wrapping_add(frame.zero));
+                }
+                Plan::FixedLayer(tensor, levels) => {
+                    let output = &mut bytes[..images * frame.len()];
+                    levels.run(&self.layers[*tensor], self.kernel, &stored[node.inputs[0]], images, output);
                 }
                 plan => {
                     let tables = bytes.chunks_exact_mut(frame.len()).take(images).enumerate();
@@ -406,7 +523,7 @@ impl GivenNetwork {
         let Dims { channels, height, width } = to.dims;
         let rows = (0..height).flat_map(|row| (0..width).map(move |column| (row, column)));
         match plan {
-            Plan::Layer(_) => unreachable!("layers run on whole tiles"),
+            Plan::Layer(_) | Plan::FixedLayer(..) => unreachable!("layers run on whole tiles"),
             Plan::Input(tables) => write_input(tables, to, pixels, out),
             Plan::Pairs(table) => {
                 let [(a, from), (b, factors)] = *inputs else { unreachable!("the graph gives two inputs") };
@@ -438,6 +555,33 @@ impl GivenNetwork {
                 let point = self.points[id].expect("checked at compilation");
                 let levels = |sum: f32| point.byte(sum * multiplier);
                 sum(bytes, from, [0..height, 0..width], &mut out[..channels], levels);
+            }
+            Plan::FixedMean(factor) => {
+                let (bytes, from) = inputs[0];
+                let Dims { height, width, .. } = from.dims;
+                let point = self.points[id].expect("checked at compilation");
+                let mut sums = vec![0; channels];
+                integer_sums(&mut sums, bytes, from, [0..height, 0..width]);
+                let zeros = i32::from(from.zero) * from.dims.pixels() as i32;
+                for (out, sum) in out[..channels].iter_mut().zip(&sums) {
+                    *out = fixed_tables::mean_byte(*factor, sum - zeros, point);
+                }
+            }
+            Plan::FixedAvgPool(pool, signed) => {
+                let (bytes, from) = inputs[0];
+                let window = pool.window();
+                let mut sums = vec![0; channels];
+                for (row, column) in rows {
+                    sums.fill(0);
+                    let inside =
+                        [window.inside(0, row, from.dims.height), window.inside(1, column, from.dims.width)];
+                    let count = (inside[0].len() * inside[1].len()) as i32;
+                    integer_sums(&mut sums, bytes, from, inside);
+                    let out = &mut out[to.pixel(row, column)..][..channels];
+                    for (out, &sum) in out.iter_mut().zip(&sums) {
+                        *out = fixed_tables::rounded_mean(sum, count, *signed);
+                    }
+                }
             }
             Plan::AvgPool(pool) => {
                 let (bytes, from) = inputs[0];
@@ -471,6 +615,16 @@ impl GivenNetwork {
                     work.run_pixels(input, to, row, 0..width, pixels);
                 }
             }
+        }
+    }
+}
+
+/// Adds the bytes of an image's pixels to the sums of their channels.
+fn integer_sums(sums: &mut [i32], bytes: &[u8], frame: &Frame, [rows, columns]: [Range<usize>; 2]) {
+    for row in rows {
+        for column in columns.clone() {
+            let pixel = &bytes[frame.pixel(row, column)..][..sums.len()];
+            sums.iter_mut().zip(pixel).for_each(|(sum, &byte)| *sum += i32::from(byte));
         }
     }
 }

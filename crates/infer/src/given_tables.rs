@@ -46,7 +46,8 @@ impl Bytes {
 /// All pairs of bytes of two inputs, `a * 256 + b`.
 pub(crate) type Pairs = Box<[u8; 1 << 16]>;
 
-fn pairs(value: impl Fn(u8, u8) -> u8) -> Pairs {
+/// Table of a function of two bytes.
+pub(crate) fn pairs(value: impl Fn(u8, u8) -> u8) -> Pairs {
     let mut table = vec![0; 1 << 16];
     for (index, entry) in table.iter_mut().enumerate() {
         *entry = value((index >> 8) as u8, index as u8);

@@ -40,7 +40,7 @@ use std::arch::x86_64::{
     _mm512_set1_epi32, _mm512_storeu_si512,
 };
 
-use crate::requantize::{Bounds, Element};
+use crate::requantize::{Bounds, Output};
 
 mod split;
 
@@ -146,10 +146,10 @@ pub(crate) struct Finish<'a> {
 impl Finish<'_> {
     /// Requantizes the complete sums of one pixel and writes them to their channels; `pixel` is its start in `output`.
     #[inline(always)]
-    pub(crate) fn write<E: Element>(&self, sums: &[i32; LANES], output: &mut [E], pixel: usize) {
+    pub(crate) fn write<E: Output>(&self, sums: &[i32; LANES], output: &mut [E], pixel: usize) {
         let mut values = [E::default(); LANES];
         for (lane, value) in values.iter_mut().enumerate() {
-            *value = self.bounds.finish(sums[lane] as f32 * self.multiplier[lane] + self.offset[lane]);
+            *value = E::of_sum(sums[lane], self.multiplier[lane], self.offset[lane], self.bounds);
         }
         let begin = pixel + self.channel;
         match self.lanes {
@@ -161,7 +161,7 @@ impl Finish<'_> {
 
 /// A function apart from [`Finish::write`], so that there the values of all lanes stay one vector.
 #[inline(never)]
-fn copy_some<E: Element>(channels: &mut [E], values: &[E; LANES]) {
+fn copy_some<E: Output>(channels: &mut [E], values: &[E; LANES]) {
     channels.copy_from_slice(&values[..channels.len()]);
 }
 
@@ -285,7 +285,7 @@ impl Kernel {
     /// # Panics
     /// Panics if the form multiplies words, if panels and windows differ in size, or if a pixel lies outside the
     /// output.
-    pub(crate) fn run_bytes<E: Element>(
+    pub(crate) fn run_bytes<E: Output>(
         self,
         windows: &Windows<'_, Bytes>,
         panels: &[Panel<'_, Bytes>],
@@ -308,7 +308,7 @@ impl Kernel {
     ///
     /// # Panics
     /// Panics if the form multiplies bytes; and as [`Kernel::run_bytes`] does.
-    pub(crate) fn run_words<E: Element>(
+    pub(crate) fn run_words<E: Output>(
         self,
         windows: &Windows<'_, Words>,
         panels: &[Panel<'_, Words>],
@@ -360,7 +360,7 @@ impl Kernel {
     ///
     /// # Panics
     /// Panics as [`Kernel::run_bytes`] does.
-    pub(crate) fn run_depthwise<E: Element>(
+    pub(crate) fn run_depthwise<E: Output>(
         self,
         windows: &Windows<'_, Depthwise>,
         panel: &Panel<'_, Depthwise>,
@@ -619,7 +619,7 @@ fn vectorize_avx2<L: Loop>(work: L) {
 /// Every panel must have a weight for each step of a window.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-unsafe fn sweep_avx2<E: Element>(
+unsafe fn sweep_avx2<E: Output>(
     w: &Windows<'_, Words>,
     panels: &[Panel<'_, Words>],
     pixels: &[u32],
@@ -633,7 +633,7 @@ unsafe fn sweep_avx2<E: Element>(
 /// Every panel must have a weight for each step of a window.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw")]
-unsafe fn sweep_avx512<E: Element>(
+unsafe fn sweep_avx512<E: Output>(
     w: &Windows<'_, Words>,
     panels: &[Panel<'_, Words>],
     pixels: &[u32],
@@ -647,7 +647,7 @@ unsafe fn sweep_avx512<E: Element>(
 /// Every panel must have a weight for each step of a window.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,avxvnni")]
-unsafe fn sweep_avxvnni<E: Element>(
+unsafe fn sweep_avxvnni<E: Output>(
     w: &Windows<'_, Bytes>,
     panels: &[Panel<'_, Bytes>],
     pixels: &[u32],
@@ -661,7 +661,7 @@ unsafe fn sweep_avxvnni<E: Element>(
 /// Every panel must have a weight for each step of a window.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512vnni")]
-unsafe fn sweep_avx512vnni<E: Element>(
+unsafe fn sweep_avx512vnni<E: Output>(
     w: &Windows<'_, Bytes>,
     panels: &[Panel<'_, Bytes>],
     pixels: &[u32],
@@ -676,7 +676,7 @@ unsafe fn sweep_avx512vnni<E: Element>(
 /// # Safety
 /// See [`sweep_all`].
 #[inline(always)]
-unsafe fn sweep_pairs<S: Sums, E: Element, const P: usize>(
+unsafe fn sweep_pairs<S: Sums, E: Output, const P: usize>(
     w: &Windows<'_, S::Format>,
     panels: &[Panel<'_, S::Format>],
     pixels: &[u32],
@@ -696,7 +696,7 @@ unsafe fn sweep_pairs<S: Sums, E: Element, const P: usize>(
 /// # Safety
 /// The machine must have the instructions of `S`; every panel must have a weight for each step of a window.
 #[inline(always)]
-unsafe fn sweep_all<S: Sums, E: Element, const P: usize>(
+unsafe fn sweep_all<S: Sums, E: Output, const P: usize>(
     w: &Windows<'_, S::Format>,
     panels: &[Panel<'_, S::Format>],
     pixels: &[u32],
@@ -713,7 +713,7 @@ unsafe fn sweep_all<S: Sums, E: Element, const P: usize>(
 /// # Safety
 /// See [`sweep_all`].
 #[inline(always)]
-unsafe fn sweep<S: Sums, E: Element, const P: usize, const N: usize>(
+unsafe fn sweep<S: Sums, E: Output, const P: usize, const N: usize>(
     w: &Windows<'_, S::Format>,
     panels: &[Panel<'_, S::Format>; N],
     pixels: &[u32],
@@ -732,7 +732,7 @@ unsafe fn sweep<S: Sums, E: Element, const P: usize, const N: usize>(
 /// # Safety
 /// See [`sweep_all`].
 #[inline(always)]
-unsafe fn together<S: Sums, E: Element, const P: usize, const N: usize>(
+unsafe fn together<S: Sums, E: Output, const P: usize, const N: usize>(
     w: &Windows<'_, S::Format>,
     panels: &[Panel<'_, S::Format>; N],
     first: usize,
@@ -849,7 +849,7 @@ unsafe fn multiply_some<S: Sums<Format = Words>, const P: usize>(
     first + count * P
 }
 
-fn depthwise_portable<E: Element>(
+fn depthwise_portable<E: Output>(
     w: &Windows<'_, Depthwise>,
     panel: &Panel<'_, Depthwise>,
     pixels: &[u32],
@@ -872,7 +872,7 @@ fn depthwise_portable<E: Element>(
 /// The panel must have a weight for each two runs of a window.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-unsafe fn depthwise_avx2<E: Element>(
+unsafe fn depthwise_avx2<E: Output>(
     w: &Windows<'_, Depthwise>,
     panel: &Panel<'_, Depthwise>,
     pixels: &[u32],
@@ -901,7 +901,7 @@ unsafe fn depthwise_avx2<E: Element>(
 /// for each of `pairs`.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-unsafe fn depthwise_some<E: Element, const P: usize>(
+unsafe fn depthwise_some<E: Output, const P: usize>(
     w: &Windows<'_, Depthwise>,
     pairs: &[[usize; 2]],
     panel: &Panel<'_, Depthwise>,

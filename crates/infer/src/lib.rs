@@ -66,6 +66,8 @@ mod conv;
 mod differences;
 mod dynamic;
 mod error;
+mod fixed_point;
+mod fixed_tables;
 mod frame;
 mod given;
 mod given_tables;

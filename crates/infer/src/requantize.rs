@@ -68,6 +68,26 @@ impl Element for f32 {
     }
 }
 
+/// What a convolution writes for a sum: an [`Element`], or the sum itself.
+pub(crate) trait Output: Copy + Default {
+    /// Converts a complete sum.
+    fn of_sum(sum: i32, multiplier: f32, offset: f32, bounds: Bounds) -> Self;
+}
+
+impl<E: Element> Output for E {
+    #[inline(always)]
+    fn of_sum(sum: i32, multiplier: f32, offset: f32, bounds: Bounds) -> Self {
+        bounds.finish(sum as f32 * multiplier + offset)
+    }
+}
+
+impl Output for i32 {
+    #[inline(always)]
+    fn of_sum(sum: i32, _: f32, _: f32, _: Bounds) -> Self {
+        sum
+    }
+}
+
 /// Bounds of an output, in levels; infinite for logits. A fused ReLU is `low` = 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Bounds {

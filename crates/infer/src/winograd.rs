@@ -47,7 +47,7 @@ use std::marker::PhantomData;
 use crate::conv::ConvShape;
 use crate::frame::Frame;
 use crate::kernel::{Finish, Format, Kernel, LANES, Loop, Words};
-use crate::requantize::Element;
+use crate::requantize::Output;
 
 /// Size in bytes of the transformed inputs and sums of a block of tiles, so that they stay in a second-level cache.
 const BLOCK_BYTES: usize = 256 * 1024;
@@ -250,7 +250,7 @@ pub(crate) struct Layer<'a> {
 }
 
 /// Computes the panels' channels of whole images. Each panel has its transformed weights.
-pub(crate) fn run<E: Element>(
+pub(crate) fn run<E: Output>(
     kernel: Kernel,
     layer: Layer<'_>,
     panels: &[(&[Weights], Finish<'_>)],
@@ -273,7 +273,7 @@ struct Scratch {
 }
 
 impl Scratch {
-    fn run<P: Points<M, N>, E: Element, const M: usize, const N: usize>(
+    fn run<P: Points<M, N>, E: Output, const M: usize, const N: usize>(
         &mut self,
         kernel: Kernel,
         layer: Layer<'_>,
@@ -397,7 +397,7 @@ struct TransformSums<'a, P, E, const M: usize, const N: usize> {
     points: PhantomData<P>,
 }
 
-impl<P: Points<M, N>, E: Element, const M: usize, const N: usize> Loop for TransformSums<'_, P, E, M, N> {
+impl<P: Points<M, N>, E: Output, const M: usize, const N: usize> Loop for TransformSums<'_, P, E, M, N> {
     #[inline(always)]
     fn run(self) {
         let Self { layer, first, sums, finish, output, .. } = self;

@@ -208,16 +208,42 @@ impl GivenEntry {
     }
 }
 
+/// Zero point of uint8 weights that are symmetric, which a file does not spell out.
+const SYMMETRIC: u8 = 128;
+
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct GivenWeights {
     units_per_level: Vec<f32>,
     unsigned: bool,
+    /// Zero point of uint8 bytes if it is not 128.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    zero_point: Option<u8>,
 }
 
 impl GivenWeights {
     fn of(scale: &GivenScale) -> Self {
-        Self { units_per_level: scale.units_per_level().to_vec(), unsigned: scale.is_unsigned() }
+        Self {
+            units_per_level: scale.units_per_level().to_vec(),
+            unsigned: scale.zero_point().is_some(),
+            zero_point: scale.zero_point().filter(|&zero| zero != SYMMETRIC),
+        }
+    }
+
+    fn scale(&self, name: &str) -> Result<GivenScale, CheckpointErrorKind> {
+        let zero_point = match (self.unsigned, self.zero_point) {
+            (false, None) => None,
+            (true, None) => Some(SYMMETRIC),
+            (true, Some(zero)) if zero != SYMMETRIC => Some(zero),
+            (unsigned, Some(zero)) => {
+                let problem = if unsigned { "left out, since it is 128" } else { "none of int8 weights" };
+                let field = format!("zero_point of weight tensor {name}");
+                let found = format!("{zero}, expected {problem}");
+                return Err(InvalidCheckpoint::Given { field, found }.into());
+            }
+        };
+        GivenScale::new(self.units_per_level.clone(), zero_point)
+            .map_err(|error| CheckpointErrorKind::Scale { name: name.into(), error })
     }
 }
 
@@ -257,11 +283,7 @@ impl WeightEntry {
     fn weight_scale(&self) -> Result<WeightScale, CheckpointErrorKind> {
         match (self.scale, &self.scales, &self.given) {
             (Some(scale), None, None) => Ok(WeightScale::Tensor(levels_per_unit(&self.name, scale)?)),
-            (None, None, Some(given)) => {
-                let scale = GivenScale::new(given.units_per_level.clone(), given.unsigned);
-                let error = |error| CheckpointErrorKind::Scale { name: self.name.clone(), error };
-                Ok(WeightScale::Given(scale.map_err(error)?))
-            }
+            (None, None, Some(given)) => Ok(WeightScale::Given(given.scale(&self.name)?)),
             (None, Some(scales), None) => {
                 let scales = scales.iter().map(|&scale| levels_per_unit(&self.name, scale));
                 Ok(WeightScale::Channels(scales.collect::<Result<_, _>>()?))

@@ -12,6 +12,8 @@ use crate::{InvalidLevelsPerUnit, LevelsPerUnit};
 pub enum Rule {
     /// ONNX Runtime's, with `session.x64quantprecision=1` and full optimisation.
     Ort,
+    /// That of the reference kernels of TensorFlow Lite (LiteRT).
+    TfliteReference,
 }
 
 impl Rule {
@@ -19,6 +21,7 @@ impl Rule {
     pub fn id(self) -> &'static str {
         match self {
             Self::Ort => "ort",
+            Self::TfliteReference => "tflite-reference",
         }
     }
 }
@@ -68,21 +71,22 @@ impl GivenPoint {
 pub struct GivenScale {
     units_per_level: Vec<f32>,
     levels_per_unit: Vec<LevelsPerUnit>,
-    unsigned: bool,
+    /// Zero point of uint8 bytes; none for int8 bytes, whose zero point is 0.
+    zero_point: Option<u8>,
 }
 
 impl GivenScale {
-    /// Takes units per level, one for the tensor or one for each output channel; `unsigned` says that the stored byte b
-    /// means the level b - 128, otherwise it is the level itself as int8.
+    /// Takes units per level, one for the tensor or one for each output channel. With a zero point the stored bytes are uint8
+    /// and byte b means b minus the zero point; without one they are int8 with zero point 0.
     ///
     /// # Errors
     /// A number is not finite or not positive, or its reciprocal is not.
-    pub fn new(units_per_level: Vec<f32>, unsigned: bool) -> Result<Self, InvalidLevelsPerUnit> {
+    pub fn new(units_per_level: Vec<f32>, zero_point: Option<u8>) -> Result<Self, InvalidLevelsPerUnit> {
         let levels_per_unit = units_per_level
             .iter()
             .map(|&scale| LevelsPerUnit::new(scale).and_then(|_| LevelsPerUnit::new(1.0 / scale)))
             .collect::<Result<_, _>>()?;
-        Ok(Self { units_per_level, levels_per_unit, unsigned })
+        Ok(Self { units_per_level, levels_per_unit, zero_point })
     }
 
     /// Units per level: a single number, or one for each output channel.
@@ -95,13 +99,19 @@ impl GivenScale {
         &self.levels_per_unit
     }
 
-    /// True if the bytes are uint8 with zero point 128.
-    pub(crate) fn is_unsigned(&self) -> bool {
-        self.unsigned
+    /// Zero point of uint8 bytes; none if the bytes are int8.
+    pub fn zero_point(&self) -> Option<u8> {
+        self.zero_point
     }
 
-    /// Level of a stored byte: its weight is the level times the units per level.
+    /// Level of a stored byte: an int8 byte itself, a uint8 byte minus 128. The weight is the level plus [`GivenScale::summand`],
+    /// times the units per level.
     pub fn level(&self, stored: i8) -> i8 {
-        if self.unsigned { stored ^ i8::MIN } else { stored }
+        if self.zero_point.is_some() { stored ^ i8::MIN } else { stored }
+    }
+
+    /// Number that all levels miss: 128 minus the zero point of uint8 bytes, 0 for int8 bytes.
+    pub fn summand(&self) -> i16 {
+        self.zero_point.map_or(0, |zero_point| 128 - i16::from(zero_point))
     }
 }

@@ -215,7 +215,7 @@ impl QuantTensor {
         Self { name: name.into(), shape: tensor.shape().to_vec(), values, scale }
     }
 
-    /// The real values, `q / scale`, or of a given scale `level * units per level`.
+    /// The real values, `q / scale`, or of a given scale `(level + summand) * units per level`.
     pub fn dequantize(&self) -> FloatTensor {
         FloatTensor::new(self.shape.clone(), real_values(&self.values, &self.scale))
     }
@@ -225,7 +225,8 @@ impl QuantTensor {
 pub(crate) fn real_values(values: &[i8], scale: &WeightScale) -> Vec<f32> {
     if let WeightScale::Given(given) = scale {
         let units = each(given.units_per_level(), values.len());
-        return values.iter().zip(units).map(|(&q, unit)| f32::from(given.level(q)) * unit).collect();
+        let level = |q: i8| f32::from(i16::from(given.level(q)) + given.summand());
+        return values.iter().zip(units).map(|(&q, unit)| level(q) * unit).collect();
     }
     let scales = each(scale.values(), values.len());
     values.iter().zip(scales).map(|(&q, scale)| f32::from(q) / scale.get()).collect()

@@ -6,7 +6,7 @@ use std::arch::x86_64::{
     _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_set1_epi16, _mm256_set1_epi32,
 };
 
-use super::{Element, Finish, Format, Kernel, StepWeights, Windows, Words, greatest};
+use super::{Finish, Format, Kernel, Output, StepWeights, Windows, Words, greatest};
 #[cfg(target_arch = "x86_64")]
 use super::{Form, Sums, WordHalves};
 
@@ -46,7 +46,7 @@ impl Kernel {
     /// # Panics
     /// Panics if the form does not split weights, if panel and windows differ in size, or if a pixel lies outside the
     /// output.
-    pub(crate) fn run_split<E: Element>(
+    pub(crate) fn run_split<E: Output>(
         self,
         windows: &Windows<'_, Small>,
         panel: &SplitPanel<'_>,
@@ -78,7 +78,7 @@ impl Kernel {
 /// The panel must have weights for each step of a window, and a rest inside of windows.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-unsafe fn split_avx2<E: Element>(
+unsafe fn split_avx2<E: Output>(
     w: &Windows<'_, Small>,
     panel: &SplitPanel<'_>,
     pixels: &[u32],
@@ -106,7 +106,7 @@ unsafe fn split_avx2<E: Element>(
 /// panel must have weights for each step of a window, and a rest inside of windows.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-unsafe fn split_some<E: Element, const P: usize>(
+unsafe fn split_some<E: Output, const P: usize>(
     w: &Windows<'_, Small>,
     steps: &[usize],
     panel: &SplitPanel<'_>,

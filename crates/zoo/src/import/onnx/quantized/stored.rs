@@ -221,8 +221,9 @@ impl<'a> Reader<'a> {
                 scales.len()
             ));
         }
+        let zero_point = if signed { None } else { Some(128) };
         let given =
-            GivenScale::new(scales, !signed).map_err(|error| format!("a scale of {name} is {error}"))?;
+            GivenScale::new(scales, zero_point).map_err(|error| format!("a scale of {name} is {error}"))?;
         let mut bytes: Vec<i8> = values.iter().map(|&value| value as i8).collect();
         if channels == 1 {
             let [inputs, outputs] = shape[..] else {
