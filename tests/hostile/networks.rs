@@ -15,7 +15,7 @@ use safetensors::{Dtype, tensor::TensorView};
 use wot::{Method, Recipe, Schedule, Trainer, Validation};
 use zip::CompressionMethod;
 use zip::write::{SimpleFileOptions, ZipWriter};
-use zoo::{Selection, bind, build_stored, read_checkpoint, read_onnx, read_quantized_onnx};
+use zoo::{Selection, bind, build_stored, read_checkpoint, read_onnx, read_quantized_onnx, read_tflite};
 
 use crate::drive::{Place, Reader, on_reader_thread};
 use crate::mutate::Numbers;
@@ -431,7 +431,7 @@ fn quantized_models() -> Vec<Vec<u8>> {
 }
 
 /// The checkpoint of a quantized model.
-fn given(model: zoo::QuantizedOnnx) -> Result<Checkpoint, String> {
+fn given(model: zoo::QuantizedModel) -> Result<Checkpoint, String> {
     let channels = model.model.input[0];
     let preprocessing = Preprocessing::new(vec![0.5; channels], vec![0.25; channels]).unwrap();
     let contents = Contents {
@@ -457,6 +457,23 @@ fn quantized_onnx_models() {
             given(model).and_then(|checkpoint| compiled(&checkpoint)).map_err(named)
         };
         Reader::new(name, quantized_models(), (64 << 20, 1024), &mut read).names("q.onnx").run();
+    });
+}
+
+#[test]
+fn tflite_models() {
+    on_reader_thread("TensorFlow Lite", |name| {
+        let place = Place::new("q.tflite");
+        let mut read = |bytes: &[u8]| {
+            let model = read_tflite(place.filled(bytes)).map_err(|error| error.to_string())?;
+            given(model)
+                .and_then(|checkpoint| compiled(&checkpoint))
+                .map_err(|error| format!("q.tflite: {error}"))
+        };
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../infer/tests/it/tflite");
+        let valid =
+            ["int8", "uint8"].map(|name| fs::read(folder.join(format!("{name}.tflite"))).unwrap()).into();
+        Reader::new(name, valid, (64 << 20, 1024), &mut read).names("q.tflite").run();
     });
 }
 

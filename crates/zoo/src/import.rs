@@ -6,7 +6,7 @@
 //! | `\x80` | `torch.save` before 1.6: five pickles, then the storages; or one pickle of NumPy arrays | [`legacy`] |
 //! | u64 length, `{` | safetensors | [`safetensors_file`] |
 //!
-//! [`onnx`] reads ONNX files, which hold a network and not only its parameters.
+//! [`onnx`] reads ONNX files, which hold a network and not only its parameters, and [`tflite`] TensorFlow Lite files.
 //!
 //! A reader lists the tensors in a [`search::Table`]; [`fit`] finds the parameters of a network in it, and
 //! only their values are read. Both PyTorch readers parse the pickle with [`pickle`](::pickle), which runs
@@ -19,18 +19,20 @@ mod dtype;
 mod fit;
 mod legacy;
 mod onnx;
+mod quantized_model;
 mod safetensors_file;
 mod search;
 mod tensor;
+mod tflite;
 mod zipped;
 
 pub use checkpoint::{Bound, FloatCheckpoint, read_checkpoint};
 pub use fit::Selection;
-pub use onnx::{
-    InputArithmetic, OnnxFile, OnnxModel, QuantizedOnnx, read_any_onnx, read_onnx, read_quantized_onnx,
-};
+pub use onnx::{InputArithmetic, OnnxFile, OnnxModel, read_any_onnx, read_onnx, read_quantized_onnx};
+pub use quantized_model::QuantizedModel;
+pub use tflite::{is_tflite, read_tflite};
 
-/// The reason why a file cannot be read as a float checkpoint or as an ONNX model.
+/// The reason why a file cannot be read as a float checkpoint, or as an ONNX or a TensorFlow Lite model.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {kind}", path = .path.display())]
 pub struct ImportError {
@@ -86,6 +88,8 @@ enum Kind {
     TooLarge { what: String, limit: usize },
     #[error("{0}")]
     Onnx(#[from] onnx::OnnxProblem),
+    #[error("{0}")]
+    Tflite(#[from] tflite::TfliteProblem),
     #[error("pickle: {0}")]
     Pickle(#[from] pickle::PickleError),
     #[error("not written by torch.save: the first pickle is not PyTorch's magic number")]
@@ -136,7 +140,10 @@ fn kind_of_file(bytes: &[u8]) -> Kind {
     let text = bytes.get(..64).unwrap_or(bytes).trim_ascii_start().to_ascii_lowercase();
     let (what, way_out) = match bytes {
         [0x89, b'H', b'D', b'F', ..] => ("HDF5, as Keras writes it", CONVERT),
-        [_, _, _, _, b'T', b'F', b'L', b'3', ..] => ("a TensorFlow Lite model", CONVERT),
+        [_, _, _, _, b'T', b'F', b'L', b'3', ..] => (
+            "a TensorFlow Lite model",
+            "leave out --arch, since it brings its own layers; convert a float model to ONNX with tf2onnx",
+        ),
         [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => (
             "a NumPy array (.npy)",
             "in Python, torch.save(numpy.load(FILE, allow_pickle=True).item(), \"state.pth\"), if it is a dict",

@@ -43,6 +43,6 @@ pub use calibrate::{calibrate, calibrate_observed};
 pub use error::ZooError;
 pub use float::{FloatNetwork, Range};
 pub use import::{
-    Bound, FloatCheckpoint, ImportError, InputArithmetic, OnnxFile, OnnxModel, QuantizedOnnx, Selection,
-    read_any_onnx, read_checkpoint, read_onnx, read_quantized_onnx,
+    Bound, FloatCheckpoint, ImportError, InputArithmetic, OnnxFile, OnnxModel, QuantizedModel, Selection,
+    is_tflite, read_any_onnx, read_checkpoint, read_onnx, read_quantized_onnx, read_tflite,
 };

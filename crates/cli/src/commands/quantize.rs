@@ -6,7 +6,7 @@ use data::{DataError, ImageSet};
 use ecc::Constraint;
 use graph::{Preprocessing, Variant};
 use quant::Checkpoint;
-use zoo::{OnnxFile, OnnxModel, QuantizedOnnx};
+use zoo::{OnnxFile, OnnxModel, QuantizedModel};
 
 use crate::terminal::exit::Outcome;
 use crate::terminal::machine::Machine;
@@ -23,6 +23,12 @@ use harness::{
 
 /// Default number of classes of a network for images without labels: ImageNet's.
 const DEFAULT_CLASSES: usize = 1000;
+
+/// Default mean of the channels of pixels in [0, 1]: ImageNet's.
+const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+
+/// Default standard deviation of the channels: ImageNet's.
+const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
 
 const HELP: &str = "\
 Weights have one symmetric scale per tensor, 127 / max|w|, and round half to even (the paper's rule), or with
@@ -55,6 +61,10 @@ An ONNX model that is already quantized (QDQ or QOperator, for example by onnxru
 zero points and biases, and is run by the rule `ort`: the arithmetic of ONNX Runtime with session.x64quantprecision=1,
 bit for bit. Nothing is calibrated. --throttle clamps its weights; other options that change them are refused.
 
+A TensorFlow Lite model (.tflite) of int8 or uint8 levels keeps the same, and is run by the rule `tflite-reference`: the arithmetic
+of the reference kernels of LiteRT, bit for bit. If its input takes bytes and neither --mean nor --std is given, the byte
+of a pixel is its level.
+
 A name of torchvision means torchvision's layers at any image size; at 32 x 32 pixels its stem leaves little of an image.
 Networks for CIFAR usually have another stem: --variant cifar, a first convolution of 3x3 with stride 1 and no max pool
 (cifar-maxpool: with the max pool). The command prints and stores the variant.
@@ -66,6 +76,7 @@ Examples:
   zerospace quantize resnet20.th --arch resnet20 --set cifar10 -o resnet20.safetensors
   zerospace quantize mobilenet.onnx --set cifar10 -o mobilenet.safetensors
   zerospace quantize mobilenet-int8.onnx --set cifar10 -o mobilenet-int8.safetensors
+  zerospace quantize resnet8-int8.tflite --set cifar10 -o resnet8-int8.safetensors
   zerospace quantize resnet20.th --arch resnet20 --set cifar10 --throttle -o throttled.safetensors
   zerospace quantize resnet20.th --arch resnet20 --set cifar10 --throttle=in-place-msb-48-24 --scale least-error -o five-bit.safetensors
   zerospace quantize resnet18-f37072fd.pth --arch resnet18 --set imagenet --images 5000 -o resnet18.safetensors
@@ -74,7 +85,7 @@ Examples:
 /// Quantize a float checkpoint to int8 and measure the cost in accuracy
 ///
 /// Reads PyTorch files (zip and legacy pickle, without running code in them) and safetensors, with the architecture of
-/// --arch, and ONNX models.
+/// --arch, and ONNX models; of models that are already quantized, also TensorFlow Lite files.
 #[derive(Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Arguments {
@@ -120,12 +131,13 @@ pub(crate) struct Arguments {
     /// Number of test images for the accuracy [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     images: Option<u32>,
-    /// Mean of each input channel, of pixels in [0, 1] [default: ImageNet's]
-    #[arg(long, value_name = "R,G,B", value_delimiter = ',', default_values_t = [0.485, 0.456, 0.406], hide_default_value = true)]
-    mean: Vec<f32>,
-    /// Standard deviation of each input channel [default: ImageNet's]
-    #[arg(long, value_name = "R,G,B", value_delimiter = ',', default_values_t = [0.229, 0.224, 0.225], hide_default_value = true)]
-    std: Vec<f32>,
+    /// Mean of each input channel, of pixels in [0, 1] [default: ImageNet's; with --std, that by which pixels are the levels
+    /// of a TensorFlow Lite model that takes bytes]
+    #[arg(long, value_name = "R,G,B", value_delimiter = ',')]
+    mean: Option<Vec<f32>>,
+    /// Standard deviation of each input channel [default: as for --mean]
+    #[arg(long, value_name = "R,G,B", value_delimiter = ',')]
+    std: Option<Vec<f32>>,
     #[command(flatten)]
     within: Within,
     #[command(flatten)]
@@ -158,6 +170,14 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     }
     let onnx = match arguments.architecture {
         Some(_) => None,
+        None if zoo::is_tflite(&arguments.checkpoint) => {
+            if arguments.onnx_output.is_some() {
+                let message = "--onnx-output is given, but the file is a TensorFlow Lite model";
+                return Err(Failure::Input(anyhow!(message)));
+            }
+            let read = zoo::read_tflite(&arguments.checkpoint).map_err(Failure::input)?;
+            return already_quantized(arguments, read, throttle.as_ref());
+        }
         None => match read_onnx(arguments).map_err(Failure::Input)? {
             OnnxFile::Quantized(quantized) => {
                 return already_quantized(arguments, quantized, throttle.as_ref());
@@ -238,7 +258,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
 /// Stores a network that another program quantized, and measures its accuracy.
 fn already_quantized(
     arguments: &Arguments,
-    quantized: QuantizedOnnx,
+    quantized: QuantizedModel,
     throttle: Option<&Constraint>,
 ) -> Result<Outcome, Failure> {
     arguments.rounding.check_given().map_err(Failure::Input)?;
@@ -248,7 +268,12 @@ fn already_quantized(
     let images = arguments.images.map(|n| n as usize);
     let test = arguments.machine.data().images(set, "test", images, cut, &observer)?.set;
     check_fit(&quantized.model, &test).map_err(Failure::Input)?;
-    let preprocessing = preprocessing(arguments, test.shape().channels).map_err(Failure::Input)?;
+    let own = quantized.pixels.clone().filter(|_| arguments.mean.is_none() && arguments.std.is_none());
+    let takes_pixels = own.is_some();
+    let preprocessing = match own {
+        Some(own) => own,
+        None => preprocessing(arguments, test.shape().channels).map_err(Failure::Input)?,
+    };
     let mut checkpoint =
         given_checkpoint(&arguments.checkpoint, quantized, &preprocessing).map_err(Failure::Input)?;
     let reading = &checkpoint.provenance.reading;
@@ -256,6 +281,11 @@ fn already_quantized(
     let description = network_text::description(model, layers, reading, &preprocessing, set);
     output::data(&description.join("\n"));
     output::data(&format!("already quantized; rule {rule}; nothing is calibrated"));
+    if takes_pixels {
+        output::data(
+            "the input takes bytes, and the byte of each pixel is its level; --mean and --std change that",
+        );
+    }
     progress_line("int8 network ...");
     let predictions = observed(&test, &observer, || int8_predict(&checkpoint, &test, &observer));
     let predictions = predictions.map_err(Failure::Input)?;
@@ -442,7 +472,9 @@ fn row(name: &str, correct: usize, float: usize, images: usize) -> Vec<String> {
 
 /// Preprocessing that the arguments ask for.
 fn preprocessing(arguments: &Arguments, channels: usize) -> anyhow::Result<Preprocessing> {
-    let preprocessing = Preprocessing::new(arguments.mean.clone(), arguments.std.clone())
+    let [mean, std] = [(&arguments.mean, IMAGENET_MEAN), (&arguments.std, IMAGENET_STD)]
+        .map(|(asked, default)| asked.clone().unwrap_or(default.to_vec()));
+    let preprocessing = Preprocessing::new(mean, std)
         .and_then(|preprocessing| preprocessing.check_channels(channels).map(|()| preprocessing));
     preprocessing.map_err(|error| anyhow!("--{error}"))
 }

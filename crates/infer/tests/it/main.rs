@@ -14,4 +14,5 @@ mod reference;
 #[path = "../../../zoo/tests/it/seeded.rs"]
 mod seeded;
 mod single_change;
+mod tflite;
 mod torchvision;

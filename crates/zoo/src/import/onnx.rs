@@ -12,7 +12,7 @@ use graph::{Layer, ModelSpec, Preprocessing, PreprocessingError};
 use prost::Message;
 use quant::Parameters;
 
-use super::{Budget, ImportError, Kind, shown};
+use super::{Budget, ImportError, Kind, QuantizedModel, shown};
 
 mod attribute;
 mod border;
@@ -32,7 +32,7 @@ mod tensor;
 mod tests;
 mod window;
 
-pub use quantized::{QuantizedOnnx, read_quantized_onnx};
+pub use quantized::read_quantized_onnx;
 
 /// Oldest supported operator set: the first that broadcasts constants as numpy does.
 const OLDEST_OPSET: i64 = 7;
@@ -61,7 +61,7 @@ pub enum OnnxFile {
     /// A float network.
     Float(OnnxModel),
     /// A network that another program quantized.
-    Quantized(QuantizedOnnx),
+    Quantized(QuantizedModel),
 }
 
 /// Arithmetic on the image before the first layer: `x * scale + offset`, with one factor and one offset for
@@ -209,9 +209,9 @@ fn foreign(bytes: &[u8]) -> Option<&'static str> {
             Some("is a safetensors file, which holds tensors and no layers")
         }
         [0x89, b'H', b'D', b'F', ..] => Some("is an HDF5 file: convert it with tf2onnx"),
-        [_, _, _, _, b'T', b'F', b'L', b'3', ..] => {
-            Some("is a TensorFlow Lite file: convert it with tf2onnx")
-        }
+        [_, _, _, _, b'T', b'F', b'L', b'3', ..] => Some(
+            "is a TensorFlow Lite file, which read_tflite reads if it is quantized; convert others with tf2onnx",
+        ),
         _ => None,
     }
 }

@@ -16,7 +16,7 @@ use super::convert::{Done, free_name, graph_problem, is_standard, label, needed}
 use super::input::{check_model, input};
 use super::message::{self, Node, Tensor};
 use super::{OnnxProblem, tensor};
-use crate::import::{Budget, ImportError, shown};
+use crate::import::{Budget, ImportError, QuantizedModel, shown};
 
 mod movement;
 mod stored;
@@ -31,21 +31,6 @@ const OPERATORS: &str = "QuantizeLinear, DequantizeLinear, and between them Conv
      QLinearLeakyRelu; MaxPool, Flatten, Reshape, Squeeze, Unsqueeze, Transpose of a channel shuffle, Slice and Split of \
      channels, Identity, Dropout, Softmax at the end";
 
-/// A network of an ONNX file that another program quantized.
-#[derive(Clone, Debug, PartialEq)]
-pub struct QuantizedOnnx {
-    /// Classes and input size; `architecture` is the name of the ONNX graph, `width` is 1.
-    pub model: ModelSpec,
-    /// The layers, in the order of the file's nodes.
-    pub layers: Vec<Layer>,
-    /// The file's own bytes, in memory order: convolution weights as OIHW, linear weights as OI.
-    pub weights: Vec<QuantTensor>,
-    /// The file's scales, zero points and biases, with the rule `ort`.
-    pub activations: GivenActivations,
-    /// Notes on choices made while reading, one sentence each.
-    pub notes: Vec<String>,
-}
-
 /// Reads a network from an ONNX file if another program quantized it; none if the file holds a float network or no ONNX
 /// model, which [`super::read_onnx`] reads or refuses.
 ///
@@ -56,11 +41,11 @@ pub struct QuantizedOnnx {
 /// The file cannot be read; a node has an operator or a form that no layer here has, which the error names with the
 /// nearest one; levels, weights or biases are not as above; two nodes share a weight; constants take more memory than a
 /// file of this size can need. Every error names the file.
-pub fn read_quantized_onnx(path: &Path, output: Option<&str>) -> Result<Option<QuantizedOnnx>, ImportError> {
+pub fn read_quantized_onnx(path: &Path, output: Option<&str>) -> Result<Option<QuantizedModel>, ImportError> {
     super::read(path, |bytes, folder| parse(bytes, folder, output))
 }
 
-fn parse(bytes: &[u8], folder: &Path, output: Option<&str>) -> Result<Option<QuantizedOnnx>, OnnxProblem> {
+fn parse(bytes: &[u8], folder: &Path, output: Option<&str>) -> Result<Option<QuantizedModel>, OnnxProblem> {
     let Ok(model) = super::decoded(bytes) else { return Ok(None) };
     network(&model, bytes.len(), folder, output)
 }
@@ -71,7 +56,7 @@ pub(super) fn network(
     bytes: usize,
     folder: &Path,
     output: Option<&str>,
-) -> Result<Option<QuantizedOnnx>, OnnxProblem> {
+) -> Result<Option<QuantizedModel>, OnnxProblem> {
     let Some(graph) = &model.graph else { return Ok(None) };
     if !graph.node.iter().any(|node| is_quantized(&node.op_type)) {
         return Ok(None);
@@ -193,7 +178,7 @@ impl<'a> Reader<'a> {
         folder: &'a Path,
         limit: usize,
         output: &'a str,
-    ) -> Result<QuantizedOnnx, OnnxProblem> {
+    ) -> Result<QuantizedModel, OnnxProblem> {
         let image = input(graph)?;
         if image.last || image.is_bytes {
             let found = if image.last { "has channels last" } else { "holds bytes" };
@@ -229,7 +214,7 @@ impl<'a> Reader<'a> {
         reader.finish(graph, output, image.size).map_err(|problem| graph_problem("output", problem))
     }
 
-    fn finish(mut self, graph: &message::Graph, output: &str, size: [usize; 3]) -> Done<QuantizedOnnx> {
+    fn finish(mut self, graph: &message::Graph, output: &str, size: [usize; 3]) -> Done<QuantizedModel> {
         let name = shown(output);
         let at = match self.values.remove(output) {
             Some(Value::Real(at)) => at,
@@ -262,11 +247,12 @@ impl<'a> Reader<'a> {
             return Err(format!("{name} is not the last value computed, expected logits"));
         }
         let architecture = if graph.name.is_empty() { "onnx".into() } else { shown(&graph.name) };
-        Ok(QuantizedOnnx {
+        Ok(QuantizedModel {
             model: ModelSpec::new(&architecture, self.shapes[at.place][0], size),
             layers: self.layers,
             weights: self.weights,
             activations: GivenActivations { rule: Rule::Ort, points: self.points, biases: self.biases },
+            pixels: None,
             notes: self.notes,
         })
     }
