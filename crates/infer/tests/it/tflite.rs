@@ -36,7 +36,7 @@ fn images() -> Vec<u8> {
     fs::read(folder().join("images.bin")).unwrap()
 }
 
-/// S331 to S339: all levels, bit for bit, with images in tiles of any size.
+/// S331, S332, S333, S334, S335, S336, S337, S338, S339 and S340: all levels, bit for bit, with images in tiles of any size.
 #[test]
 fn levels_are_those_of_the_reference_kernels() {
     let images = images();
