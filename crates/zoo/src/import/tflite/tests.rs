@@ -90,7 +90,7 @@ impl File {
                 name: Some(name),
             },
         );
-        let buffers = [vec![], vec![1, 2, 3, 250, 5, 6], vec![7; 4 * self.biases]].map(|data| {
+        let buffers = [vec![], vec![1u8, 2, 3, 250, 5, 6], vec![7; 4 * self.biases]].map(|data| {
             let data = (!data.is_empty()).then(|| b.create_vector(&data));
             Buffer::create(&mut b, &BufferArgs { data, offset: 0 })
         });
