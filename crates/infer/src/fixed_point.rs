@@ -11,6 +11,8 @@
 //! Both divisions round, which gives other levels than one rounding of the exact product for about one value in a thousand.
 //! (gemmlowp writes the first as a truncation toward 0 of the product plus 2^30, or minus 2^30 plus 1 if it is
 //! negative. This is the same number.)
+//!
+//! Linear layers of int8 are the exception: they multiply by m in f64 and round once.
 
 use crate::conv::{Conv, Pixels};
 use crate::kernel::{Kernel, Loop};
@@ -79,6 +81,14 @@ fn multiply(x: i32, factor: i32, left: i32, right: i32) -> i32 {
     (high >> right) + i32::from(high & mask > threshold)
 }
 
+/// The numbers by which a layer multiplies its sums, one for each channel.
+#[derive(Clone, Debug)]
+pub(crate) enum Factors {
+    Fixed(Vec<FixedFactor>),
+    /// In f64, with one rounding, halves away from 0.
+    Real(Vec<f64>),
+}
+
 /// The levels of a layer with weights.
 #[derive(Clone, Debug)]
 pub(crate) struct FixedLevels {
@@ -86,6 +96,10 @@ pub(crate) struct FixedLevels {
     factors: Vec<i32>,
     left: Vec<i32>,
     right: Vec<i32>,
+    /// In place of factors; otherwise empty.
+    reals: Vec<f64>,
+    /// Number of channels.
+    channels: usize,
     /// Byte of 0 in the output.
     zero: u8,
     windows: Option<WindowSums>,
@@ -104,16 +118,17 @@ pub(crate) struct WindowSums {
 
 impl FixedLevels {
     /// Takes the factor of each channel and the start of each output pixel of a tile.
-    pub(crate) fn new(
-        factors: &[FixedFactor],
-        zero: u8,
-        windows: Option<WindowSums>,
-        pixels: Vec<u32>,
-    ) -> Self {
+    pub(crate) fn new(factors: Factors, zero: u8, windows: Option<WindowSums>, pixels: Vec<u32>) -> Self {
+        let (factors, reals) = match factors {
+            Factors::Fixed(factors) => (factors, Vec::new()),
+            Factors::Real(reals) => (Vec::new(), reals),
+        };
         Self {
+            channels: factors.len().max(reals.len()),
             factors: factors.iter().map(|factor| factor.factor).collect(),
             left: factors.iter().map(|factor| factor.shifts()[0]).collect(),
             right: factors.iter().map(|factor| factor.shifts()[1]).collect(),
+            reals,
             zero,
             windows,
             pixels,
@@ -122,7 +137,7 @@ impl FixedLevels {
 
     /// Computes the levels of some images. The output frame of `conv` has no border.
     pub(crate) fn run(&self, conv: &Conv, kernel: Kernel, input: &[u8], images: usize, output: &mut [u8]) {
-        let channels = self.factors.len();
+        let channels = self.channels;
         let (begins, _) = conv.windows(images);
         // Whole images have a faster way, and few pixels read all weights for little work.
         let least = if conv.prefers_whole_images() { begins.len() } else { conv.weight_bytes() / channels };
@@ -188,12 +203,19 @@ impl Loop for Levels<'_> {
     #[inline(always)]
     fn run(self) {
         let Self { layer, sums, pixels, output } = self;
-        let channels = layer.factors.len();
-        let (factors, left, right) =
-            (&layer.factors[..channels], &layer.left[..channels], &layer.right[..channels]);
+        let channels = layer.channels;
         let zero = i32::from(layer.zero);
         for (sums, &pixel) in sums.chunks_exact(channels).zip(pixels) {
             let out = &mut output[pixel as usize..][..channels];
+            if !layer.reals.is_empty() {
+                for ((out, &sum), real) in out.iter_mut().zip(sums).zip(&layer.reals) {
+                    let value = (f64::from(sum) * real).round() as i32;
+                    *out = value.saturating_add(zero).clamp(0, 255) as u8;
+                }
+                continue;
+            }
+            let (factors, left, right) =
+                (&layer.factors[..channels], &layer.left[..channels], &layer.right[..channels]);
             for channel in 0..channels {
                 let value = multiply(sums[channel], factors[channel], left[channel], right[channel]);
                 out[channel] = (value + zero).clamp(0, 255) as u8;

@@ -10,7 +10,7 @@ use crate::InferError;
 use crate::check;
 use crate::compile::{borders, conv_shape, tile_of};
 use crate::conv::{Conv, ConvShape, Frames, Layers, Pixels};
-use crate::fixed_point::{FixedFactor, FixedLevels, WindowSums};
+use crate::fixed_point::{Factors, FixedFactor, FixedLevels, WindowSums};
 use crate::fixed_tables;
 use crate::frame::Frame;
 use crate::given_tables::{Bytes, Pairs, copies, function, products, saturated, sums, table};
@@ -308,23 +308,28 @@ impl GivenNetwork {
             let Some(to) = self.points[id] else {
                 return Err(wrong("gives real logits, expected levels".into()));
             };
-            // Factors of single scales are f32 products, except for convolutions of int8.
             let is_signed = given.points[input].is_some_and(|point| point.signed);
-            let is_double = is_signed && (units.len() > 1 || matches!(node.op, Op::Conv(_)));
-            let factor = |channel: usize| {
-                let product = match is_double {
+            // The product of scales is one of f64 for int8, of f32 for uint8.
+            let real = |channel: usize| {
+                let product = match is_signed {
                     true => f64::from(from.scale) * f64::from(unit_of(channel)),
                     false => f64::from(from.scale * unit_of(channel)),
                 };
-                FixedFactor::of(product / f64::from(to.scale))
+                product / f64::from(to.scale)
             };
-            let factors: Vec<FixedFactor> = (0..channels).map(factor).collect();
-            if let Some(channel) = factors.iter().position(|factor| !factor.takes(least)) {
-                return Err(wrong(format!(
-                    "multiplies sums of up to {least} of channel {channel} by {:?}, expected products that fit into i32",
-                    factors[channel]
-                )));
-            }
+            let factors = match &node.op {
+                Op::Linear { .. } if is_signed => Factors::Real((0..channels).map(real).collect()),
+                _ => {
+                    let factors: Vec<FixedFactor> = (0..channels).map(|c| FixedFactor::of(real(c))).collect();
+                    if let Some(channel) = factors.iter().position(|factor| !factor.takes(least)) {
+                        return Err(wrong(format!(
+                            "multiplies sums of up to {least} of channel {channel} by {:?}, expected products that fit into i32",
+                            factors[channel]
+                        )));
+                    }
+                    Factors::Fixed(factors)
+                }
+            };
             let dense = |output: Dims| Frame { dims: output, border: [0, 0], zero: 0 };
             let sums = |shape: ConvShape, levels: &[i8], kernel: Kernel| {
                 let frames = Frames { input: input_frame, output: dense(shape.output) };
@@ -344,7 +349,7 @@ impl GivenNetwork {
                 WindowSums { ones, summand }
             });
             let pixels = self.frames[id].pixels(self.tile);
-            let levels = FixedLevels::new(&factors, to.zero, windows, pixels);
+            let levels = FixedLevels::new(factors, to.zero, windows, pixels);
             self.layers.push(conv);
             return Ok(Plan::FixedLayer(tensor, Box::new(levels)));
         }
