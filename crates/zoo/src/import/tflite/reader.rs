@@ -526,9 +526,14 @@ impl<'a> Reader<'a> {
         let [before, after] = self.padding(at, window, found.padding())?;
         let (Window { kernel, stride, .. }, unequal) = (window, (after != before).then_some(after));
         let op = match node.code {
-            BuiltinOperator::MAX_POOL_2D => {
-                Op::MaxPool(MaxPool { kernel, stride, padding: before, ceil: false, after: unequal })
-            }
+            BuiltinOperator::MAX_POOL_2D => Op::MaxPool(MaxPool {
+                kernel,
+                stride,
+                padding: before,
+                dilation: [1, 1],
+                ceil: false,
+                after: unequal,
+            }),
             _ => {
                 // Without a padding both divisors are the same, and the layer has one spelling.
                 let count_include_pad = [before, after] == [[0, 0], [0, 0]];
