@@ -208,7 +208,7 @@ fn gradients_of_whole_networks_are_those_of_differences() {
                     network.variables.insert(name.clone(), before);
                     f64::from(cross_entropy(&logits, &labels))
                 };
-                let step = 2e-3;
+                let step = 5e-4;
                 let expected = (moved(step) - moved(-step)) / (2.0 * f64::from(step));
                 let found: f64 =
                     gradient.iter().zip(&direction).map(|(g, d)| f64::from(*g) * f64::from(*d)).sum();
