@@ -28,6 +28,7 @@ fn a_campaign_of_single_faults_is_a_function_of_its_plan() {
     assert!(printed.contains("faults.parquet\n") && printed.contains("Most critical strata:"), "{printed}");
     let table = |run: &str| fs::read(folder.join(run).join("faults.parquet")).unwrap();
     let report = |run: &str| fs::read_to_string(folder.join(run).join("report.md")).unwrap();
+    assert!(report("whole").contains("Reproduce with `zerospace run x.toml`."), "{}", report("whole"));
 
     for shard in ["0/2", "1/2"] {
         succeed(folder, &["run", "x.toml", "--out", "shards", "--shard", shard, "--threads", "1"]);

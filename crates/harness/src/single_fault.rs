@@ -229,7 +229,7 @@ impl<'a> FaultReport<'a> {
             .and_then(durable::sha256_hex_of)
             .map_err(|error| Failure::Machine(anyhow!("{}: {error}", table.display())))?;
         let commands = FaultCommands {
-            repeat: &format!("zerospace {arguments}{data}"),
+            repeat: &format!("{arguments}{data}"),
             verify: &format!("zerospace verify {} --out DIR{data}", arguments.experiment()),
             faults_sha256: &faults_sha256,
         };
