@@ -232,9 +232,16 @@ impl Inspected {
 
 /// The protections that return these weights as they are, and a table of the changes that the others make.
 pub(crate) fn storage_costs(costs: &[StorageCost], weights: usize) -> String {
-    let free: Vec<&str> =
-        costs.iter().filter(|cost| cost.is_free()).map(|cost| cost.protection.as_str()).collect();
-    let free = format!("Protections that store these weights as they are: {}", free.join(", "));
+    let overhead = |cost: &StorageCost| match cost.extra_bits {
+        0 => "0".to_string(),
+        _ => format!("{:.2} %", cost.overhead_percent),
+    };
+    let named = |cost: &StorageCost| format!("{} ({})", cost.protection, overhead(cost));
+    let free: Vec<String> = costs.iter().filter(|cost| cost.is_free()).map(named).collect();
+    let free = format!(
+        "Protections that store these weights as they are, with the bits that they add: {}",
+        free.join(", ")
+    );
     let changing = costs.iter().filter(|cost| !cost.is_free());
     let count = |n: usize| format!("{n} ({:.3} %)", percent(n, weights));
     let rows: Vec<Vec<String>> = changing
@@ -245,6 +252,7 @@ pub(crate) fn storage_costs(costs: &[StorageCost], weights: usize) -> String {
             };
             vec![
                 cost.protection.clone(),
+                overhead(cost),
                 count(cost.clamped),
                 cost.largest_clamp.to_string(),
                 count(cost.lost),
@@ -258,6 +266,7 @@ pub(crate) fn storage_costs(costs: &[StorageCost], weights: usize) -> String {
     }
     let columns = [
         "protection",
+        ">stored overhead",
         ">clamped",
         ">by at most",
         ">changed when stored",
