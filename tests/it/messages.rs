@@ -141,7 +141,10 @@ fn in_place_refuses_a_network_that_was_not_throttled_until_it_is() {
         "-o",
     ];
     let plain = succeed(folder, &[&quantize[..], &["net.safetensors"]].concat());
-    assert!(plain.contains("were kept (--throttle clamps them)"), "{plain}");
+    assert!(
+        plain.contains("weights were kept; clamping those outside a range (--throttle=PROTECTION)"),
+        "{plain}"
+    );
     let said = zerospace(folder, &["plan", "x.toml"]);
     assert_eq!(said.code, 2);
     assert!(said.stderr.starts_with("error: in-place-64-57 cannot store thin: weight "), "{}", said.stderr);

@@ -148,8 +148,16 @@ fn an_onnx_model_is_trained_into_a_range() {
     let int8 = quant::Checkpoint::load(&folder.join("t/int8.safetensors")).unwrap();
     assert_eq!(checkpoint.layers, int8.layers);
     assert!(!checkpoint.layers.is_empty() && checkpoint.provenance.source == "mine.onnx");
-    assert!(checkpoint.weights.iter().flat_map(|w| w.values()).all(|weight| (-16..=15).contains(weight)));
-    assert!(int8.weights.iter().flat_map(|w| w.values()).any(|weight| !(-16..=15).contains(weight)));
+    assert!(
+        checkpoint
+            .weights
+            .iter()
+            .flat_map(quant::QuantTensor::values)
+            .all(|weight| (-16..=15).contains(weight))
+    );
+    assert!(
+        int8.weights.iter().flat_map(quant::QuantTensor::values).any(|weight| !(-16..=15).contains(weight))
+    );
 
     // From the state of an earlier check it goes on to the same weights.
     let short = IMPORTED.replace("iterations = 4", "iterations = 2");
