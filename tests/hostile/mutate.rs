@@ -53,7 +53,7 @@ const WORDS: [&str; 24] = [
 ];
 
 /// Largest size of a mutated input, in bytes.
-const MAX_BYTES: usize = 16 << 10;
+const MAX_BYTES: usize = 32 << 10;
 
 /// SplitMix64 (Steele, Lea and Flood 2014).
 pub(crate) struct Numbers(pub(crate) u64);
