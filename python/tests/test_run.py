@@ -90,7 +90,7 @@ def test_the_report_has_the_bytes_of_the_committed_one(run, tmp_path):
 
 
 def test_every_committed_run_opens():
-    opened = [zerospace.open_run(manifest.parent) for manifest in sorted(RESULTS.glob("*/manifest.json"))]
+    opened = [zerospace.open_run(trials.parent) for trials in sorted(RESULTS.glob("*/trials.parquet"))]
     assert len(opened) > 5
     assert all(len(run.trials()) > 0 and len(run.summary()) > 0 for run in opened)
 

@@ -276,7 +276,7 @@ pub(crate) fn storage_costs(costs: &[StorageCost], weights: usize) -> String {
     format!(
         "{free}\n\nThe others change weights, by at most so many of 256 levels; none needs training, and quantize and run \
          measure the cost in accuracy:\n\n{}",
-        markdown(&columns, &rows)
+        markdown(&columns, &rows).trim_end()
     )
 }
 
