@@ -67,8 +67,7 @@ pub(crate) fn bounded(op: &Op, from: Bytes, to: Bytes) -> Option<Result<[u8; 256
         Op::Function(Function::Clip { min, max }) => (f64::from(from.scale) / f64::from(to.scale), min, max),
         _ => return None,
     };
-    let bound = |value: f32| ((value / to.scale).round() + f32::from(to.zero)).clamp(0.0, 255.0) as u8;
-    let (low, high) = (bound(min), bound(max));
+    let (low, high) = (quantized(to, min), quantized(to, max));
     Some(checked(FixedFactor::of(ratio), 255).map(|factor| {
         // Not `clamp`: the lower bound may lie above the upper one.
         std::array::from_fn(|x| byte(to, factor.times(level(from, x as u8))).max(low).min(high))

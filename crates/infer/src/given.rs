@@ -1,7 +1,5 @@
 //! The evaluator of networks that another program quantized; [`GivenNetwork`] documents its rules.
 
-use std::ops::Range;
-
 use graph::{AvgPool, Dims, Graph, Node, NodeId, Op, WeightChange};
 use quant::{Activations, Checkpoint, GivenActivations, GivenScale, Rule, WeightScale};
 use rayon::prelude::*;
@@ -558,34 +556,26 @@ impl GivenNetwork {
                 let (bytes, from) = inputs[0];
                 let Dims { height, width, .. } = from.dims;
                 let point = self.points[id].expect("checked at compilation");
-                let levels = |sum: f32| point.byte(sum * multiplier);
+                let levels = |sum| point.byte(sum as f32 * multiplier);
                 sum(bytes, from, [0..height, 0..width], &mut out[..channels], levels);
             }
             Plan::FixedMean(factor) => {
                 let (bytes, from) = inputs[0];
                 let Dims { height, width, .. } = from.dims;
                 let point = self.points[id].expect("checked at compilation");
-                let mut sums = vec![0; channels];
-                integer_sums(&mut sums, bytes, from, [0..height, 0..width]);
-                let zeros = i32::from(from.zero) * from.dims.pixels() as i32;
-                for (out, sum) in out[..channels].iter_mut().zip(&sums) {
-                    *out = fixed_tables::mean_byte(*factor, sum - zeros, point);
-                }
+                let levels = |sum| fixed_tables::mean_byte(*factor, sum, point);
+                sum(bytes, from, [0..height, 0..width], &mut out[..channels], levels);
             }
             Plan::FixedAvgPool(pool, signed) => {
                 let (bytes, from) = inputs[0];
                 let window = pool.window();
-                let mut sums = vec![0; channels];
                 for (row, column) in rows {
-                    sums.fill(0);
                     let inside =
                         [window.inside(0, row, from.dims.height), window.inside(1, column, from.dims.width)];
                     let count = (inside[0].len() * inside[1].len()) as i32;
-                    integer_sums(&mut sums, bytes, from, inside);
-                    let out = &mut out[to.pixel(row, column)..][..channels];
-                    for (out, &sum) in out.iter_mut().zip(&sums) {
-                        *out = fixed_tables::rounded_mean(sum, count, *signed);
-                    }
+                    let zeros = i32::from(from.zero) * count;
+                    let levels = |sum| fixed_tables::rounded_mean(sum + zeros, count, *signed);
+                    sum(bytes, from, inside, &mut out[to.pixel(row, column)..][..channels], levels);
                 }
             }
             Plan::AvgPool(pool) => {
@@ -620,16 +610,6 @@ impl GivenNetwork {
                     work.run_pixels(input, to, row, 0..width, pixels);
                 }
             }
-        }
-    }
-}
-
-/// Adds the bytes of an image's pixels to the sums of their channels.
-fn integer_sums(sums: &mut [i32], bytes: &[u8], frame: &Frame, [rows, columns]: [Range<usize>; 2]) {
-    for row in rows {
-        for column in columns.clone() {
-            let pixel = &bytes[frame.pixel(row, column)..][..sums.len()];
-            sums.iter_mut().zip(pixel).for_each(|(sum, &byte)| *sum += i32::from(byte));
         }
     }
 }

@@ -214,7 +214,7 @@ impl Work {
             }
             Work::Mean(multiplier, bounds) => {
                 let Dims { height, width, .. } = from.dims;
-                sum(x, &from, [0..height, 0..width], output, |sum| bounds.finish(sum * multiplier));
+                sum(x, &from, [0..height, 0..width], output, |sum| bounds.finish(sum as f32 * multiplier));
             }
             Work::Concat(multipliers, bounds) => {
                 let mut first = 0;
@@ -306,7 +306,7 @@ impl Work {
                 for (column, out) in columns.zip(output.chunks_exact_mut(channels)) {
                     let inside = inside(window, &from, row, column);
                     let multiplier = multipliers[inside[0].len() * inside[1].len() - 1];
-                    sum(x, &from, inside, out, |sum| bounds.finish(sum * multiplier));
+                    sum(x, &from, inside, out, |sum| bounds.finish(sum as f32 * multiplier));
                 }
             }
             Work::Pad { before: [top, left] } => {
@@ -370,7 +370,7 @@ pub(crate) fn sum<E: Element>(
     from: &Frame,
     [rows, columns]: [Range<usize>; 2],
     out: &mut [E],
-    finish: impl Fn(f32) -> E,
+    finish: impl Fn(i32) -> E,
 ) {
     let zeros = i32::from(from.zero) * (rows.len() * columns.len()) as i32;
     for (block, out) in out.chunks_mut(SUMS).enumerate() {
@@ -378,7 +378,7 @@ pub(crate) fn sum<E: Element>(
         for x in pixels(x, from, rows.clone(), columns.clone()) {
             sums.iter_mut().zip(&x[block * SUMS..]).for_each(|(sum, x)| *sum += i32::from(*x));
         }
-        out.iter_mut().zip(sums).for_each(|(out, sum)| *out = finish((sum - zeros) as f32));
+        out.iter_mut().zip(sums).for_each(|(out, sum)| *out = finish(sum - zeros));
     }
 }
 
