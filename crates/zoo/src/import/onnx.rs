@@ -32,6 +32,7 @@ mod tensor;
 mod tests;
 mod window;
 
+pub(super) use convert::free_name;
 pub use quantized::read_quantized_onnx;
 
 /// Oldest supported operator set: the first that broadcasts constants as numpy does.

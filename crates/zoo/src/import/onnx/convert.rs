@@ -173,14 +173,19 @@ pub(super) fn convert<'a>(source: Source<'a>, output: &'a str) -> Result<Convert
     Ok(Converted { model: converter.finish(graph, size, classes), is_flat })
 }
 
-/// Returns a name that no layer has: `name`, or `name` and the first free number from `layers` on.
-pub(super) fn free_name(names: &mut BTreeSet<String>, name: String, layers: usize) -> String {
+/// Returns a name that no layer has: `name`, or `name`, the separator and the first free number from `first` on.
+pub(in crate::import) fn free_name(
+    names: &mut BTreeSet<String>,
+    name: String,
+    separator: char,
+    first: usize,
+) -> String {
     let mut free = name.clone();
-    for n in layers.. {
+    for n in first.. {
         if !free.is_empty() && names.insert(free.clone()) {
             break;
         }
-        free = format!("{name}_{n}");
+        free = format!("{name}{separator}{n}");
     }
     free
 }
@@ -373,7 +378,7 @@ impl<'a> Converter<'a> {
         if self.layers.len() == MAX_LAYERS {
             return Err(format!("is layer {}, expected at most that many", self.layers.len()));
         }
-        let free = free_name(&mut self.names, name, self.layers.len());
+        let free = free_name(&mut self.names, name, '_', self.layers.len());
         self.layers.push(Layer { name: free, inputs: inputs.iter().map(|x| x.place).collect(), op });
         self.shapes.push(shape);
         Ok(self.layers.len())

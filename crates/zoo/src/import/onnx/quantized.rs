@@ -471,7 +471,7 @@ impl<'a> Reader<'a> {
         if self.layers.len() == MAX_LAYERS {
             return Err(format!("is layer {}, expected at most that many", self.layers.len()));
         }
-        let free = free_name(&mut self.names, name, self.layers.len());
+        let free = free_name(&mut self.names, name, '_', self.layers.len());
         if let Some(weight) = weight {
             if !self.stored.insert(weight.origin) {
                 return Err("has the weight of another node, expected one of its own".into());

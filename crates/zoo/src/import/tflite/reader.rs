@@ -13,6 +13,7 @@ use super::schema::{
 };
 use super::stored::{Tensors, Weight};
 use super::window::{Window, activation, extent, requantized};
+use crate::import::onnx::free_name;
 use crate::import::{QuantizedModel, shown};
 
 type Done<T> = Result<T, String>;
@@ -151,8 +152,12 @@ fn builtin(code: OperatorCode<'_>) -> BuiltinOperator {
 fn operator_name(code: OperatorCode<'_>) -> String {
     match builtin(code) {
         BuiltinOperator::CUSTOM => shown(code.custom_code().unwrap_or("CUSTOM")),
-        known => known.variant_name().map_or_else(|| format!("code {}", known.0), str::to_string),
+        known => builtin_name(known),
     }
+}
+
+fn builtin_name(code: BuiltinOperator) -> String {
+    code.variant_name().map_or_else(|| format!("code {}", code.0), str::to_string)
 }
 
 impl<'a> Node<'a> {
@@ -172,7 +177,7 @@ impl<'a> Node<'a> {
     }
 
     fn name(&self) -> String {
-        self.code.variant_name().map_or_else(|| format!("code {}", self.code.0), str::to_string)
+        builtin_name(self.code)
     }
 
     /// Checks the number of inputs.
@@ -410,14 +415,7 @@ impl<'a> Reader<'a> {
     }
 
     fn free_name(&mut self, name: String) -> String {
-        let mut free = name.clone();
-        for number in 2.. {
-            if self.names.insert(free.clone()) {
-                break;
-            }
-            free = format!("{name}.{number}");
-        }
-        free
+        free_name(&mut self.names, name, '.', 2)
     }
 
     /// Adds a layer; returns its place.
