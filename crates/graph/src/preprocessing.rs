@@ -33,6 +33,12 @@ pub struct PreprocessingError {
 }
 
 impl Preprocessing {
+    /// Mean of the channels of ImageNet's images, as torchvision's networks have it.
+    pub const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+
+    /// Standard deviation of the channels of ImageNet's images.
+    pub const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
+
     /// Takes a mean and a standard deviation for each channel, of pixels in [0, 1].
     ///
     /// # Errors

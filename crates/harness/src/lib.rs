@@ -63,13 +63,13 @@ pub use observer::Observer;
 pub use own_evaluator::{FaultFreeOwn, OwnEvaluator, ReadyEvaluator};
 pub use quantizing::{
     Clamping, FloatNetwork, Ranges, Rounded, Rounding, agreeing, clampings, fold_empty_filters, import,
-    int8_predict, int8_top1, observed,
+    int8_predict, int8_top1, observed, throttled,
 };
 pub use recipe::{Recipe, ScaleRule, Stage};
 pub use recompute::{Recomputation, Records, json, stored_records};
 pub use report::{LargeRunReport, RunReport, is_synthetic_run, measure};
 pub use single_fault::{FaultReport, SingleFaults};
-pub use storage_cost::{StorageCost, clamped};
+pub use storage_cost::StorageCost;
 pub use training_log::TrainingLog;
 pub use weights_file::find_weights;
 pub use weights_only::weights_only;

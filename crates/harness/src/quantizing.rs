@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, anyhow};
 use data::ImageSet;
 use ecc::Constraint;
-use graph::{Graph, Preprocessing};
+use graph::{Graph, ParameterSpec, Preprocessing};
 use quant::{
     Activations, Checkpoint, Contents, FloatTensor, Parameters, Provenance, QuantTensor, WeightScale,
 };
@@ -124,19 +124,15 @@ impl FloatNetwork<'_> {
     /// # Errors
     /// If a weight is not finite, or the source file cannot be read.
     pub fn rounded(&self, rounding: Rounding, constraint: &Constraint) -> anyhow::Result<Rounded> {
-        let mut weights = Vec::new();
-        let (mut total, mut clamped) = (0, 0);
-        for spec in self.graph.stored_weights() {
-            let tensor = rounding.weights(&spec.name, &self.parameters[&spec.name], constraint)?;
-            let mut values = tensor.values().to_vec();
-            total += values.len();
-            clamped += constraint.throttle(&mut values);
-            weights.push(tensor.with_values(values)?);
-        }
+        let round =
+            |spec: ParameterSpec| rounding.weights(&spec.name, &self.parameters[&spec.name], constraint);
+        let weights = self.graph.stored_weights().into_iter().map(round).collect::<Result<Vec<_>, _>>()?;
+        let total = weights.iter().map(|weight| weight.values().len()).sum();
+        let (weights, clamped) = clamped(weights, constraint);
         let immune = self.parameters.iter().filter(|(name, _)| !weights.iter().any(|w| w.name() == *name));
         let weight_edits = match *constraint {
             Constraint::NONE => "none".into(),
-            _ => format!("throttled: {clamped} of {total} clamped into {constraint}"),
+            _ => throttle_edit(clamped, total, constraint),
         };
         let weight_edits = match rounding.scale {
             ScaleRule::Largest => weight_edits,
@@ -266,19 +262,46 @@ pub fn clampings(
             known.protections.push(id);
             continue;
         }
-        let mut contents = Contents::clone(checkpoint);
-        let mut outside = 0;
-        for tensor in &mut contents.weights {
-            let mut values = tensor.values().to_vec();
-            outside += range.throttle(&mut values);
-            *tensor = tensor.clone().with_values(values)?;
-        }
+        let (weights, outside) = clamped(checkpoint.weights.clone(), &range);
         if outside > 0 {
+            let contents = Contents { weights, ..Contents::clone(checkpoint) };
             let correct = int8_top1(&Checkpoint::new(contents)?, images, observer)?;
             clampings.push(Clamping { range, protections: vec![id], outside, correct });
         }
     }
     Ok(clampings)
+}
+
+/// Clamps the weights of a network that is quantized already, and notes it in the provenance; returns the number of weights that
+/// changed.
+///
+/// # Errors
+/// If the network's executor refuses it.
+pub fn throttled(checkpoint: Checkpoint, constraint: &Constraint) -> anyhow::Result<(Checkpoint, usize)> {
+    let mut contents = checkpoint.into_contents();
+    let total = contents.weights.iter().map(|weight| weight.values().len()).sum();
+    let (weights, changed) = clamped(std::mem::take(&mut contents.weights), constraint);
+    contents.weights = weights;
+    if changed > 0 {
+        contents.provenance.weight_edits = throttle_edit(changed, total, constraint);
+    }
+    Ok((Checkpoint::new(contents)?, changed))
+}
+
+/// Clamps weights into a range; returns the clamped tensors and the number of weights that changed.
+fn clamped(weights: Vec<QuantTensor>, constraint: &Constraint) -> (Vec<QuantTensor>, usize) {
+    let mut changed = 0;
+    let tensors = weights.into_iter().map(|tensor| {
+        let mut values = tensor.values().to_vec();
+        changed += constraint.throttle(&mut values);
+        tensor.with_values(values).expect("a clamped tensor has as many values")
+    });
+    (tensors.collect(), changed)
+}
+
+/// The clamped weights in the words of the provenance.
+fn throttle_edit(clamped: usize, total: usize, constraint: &Constraint) -> String {
+    format!("throttled: {clamped} of {total} clamped into {constraint}")
 }
 
 /// Replaces batch norms behind filters without weights by constants ([`Contents::fold_empty_filters`]) and notes it in

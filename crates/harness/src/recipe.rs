@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use ecc::Constraint;
-use graph::Variant;
+use graph::{Preprocessing, Variant};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 use wot::{Augmentation, BitErrors, Method, Scale, Schedule, Validation};
@@ -217,11 +217,11 @@ fn float() -> String {
 }
 
 fn imagenet_mean() -> Vec<f32> {
-    vec![0.485, 0.456, 0.406]
+    Preprocessing::IMAGENET_MEAN.into()
 }
 
 fn imagenet_std() -> Vec<f32> {
-    vec![0.229, 0.224, 0.225]
+    Preprocessing::IMAGENET_STD.into()
 }
 
 fn in_place() -> Constraint {

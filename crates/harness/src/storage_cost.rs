@@ -1,6 +1,6 @@
 //! Cost of storing a network's weights under each protection, without training.
 
-use ecc::{BLOCK, Constraint, Protection, Region};
+use ecc::{BLOCK, Protection, Region};
 use quant::QuantTensor;
 use serde::Serialize;
 
@@ -74,15 +74,4 @@ impl StorageCost {
 
 fn largest_change(a: &[i8], b: &[i8]) -> u8 {
     a.iter().zip(b).map(|(a, b)| a.abs_diff(*b)).max().unwrap_or(0)
-}
-
-/// Clamps weights into a range; returns the clamped tensors and the number of weights that changed.
-pub fn clamped(weights: Vec<QuantTensor>, constraint: &Constraint) -> (Vec<QuantTensor>, usize) {
-    let mut changed = 0;
-    let tensors = weights.into_iter().map(|tensor| {
-        let mut values = tensor.values().to_vec();
-        changed += constraint.throttle(&mut values);
-        tensor.with_values(values).expect("a clamped tensor has as many values")
-    });
-    (tensors.collect(), changed)
 }

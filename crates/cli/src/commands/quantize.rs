@@ -17,18 +17,12 @@ use crate::terminal::quantization::{RoundingOptions, Within};
 use crate::terminal::signals;
 use harness::network_text;
 use harness::{
-    Clamping, Cut, Failure, FloatFile, FloatNetwork, Ranges, agreeing, check_fit, clamped, clampings,
-    given_checkpoint, has_image_files, int8_predict, int8_top1, observed, violations,
+    Clamping, Cut, Failure, FloatFile, FloatNetwork, Ranges, agreeing, check_fit, clampings,
+    given_checkpoint, has_image_files, int8_predict, int8_top1, observed, throttled, violations,
 };
 
 /// Default number of classes of a network for images without labels: ImageNet's.
 const DEFAULT_CLASSES: usize = 1000;
-
-/// Default mean of the channels of pixels in [0, 1]: ImageNet's.
-const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-
-/// Default standard deviation of the channels: ImageNet's.
-const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
 
 const HELP: &str = "\
 Weights have one symmetric scale per tensor, 127 / max|w|, and round half to even (the paper's rule), or with
@@ -336,10 +330,8 @@ fn clamp(
     constraint: &Constraint,
     protection: &str,
 ) -> anyhow::Result<(Checkpoint, String)> {
-    let mut contents = checkpoint.into_contents();
-    let total: usize = contents.weights.iter().map(|w| w.values().len()).sum();
-    let (weights, changed) = clamped(std::mem::take(&mut contents.weights), constraint);
-    contents.weights = weights;
+    let total: usize = checkpoint.weights.iter().map(|w| w.values().len()).sum();
+    let (checkpoint, changed) = throttled(checkpoint, constraint)?;
     let text = match changed {
         0 => format!("{protection} stores these weights as they are: none was clamped"),
         _ => format!(
@@ -347,11 +339,7 @@ fn clamp(
             percent(changed, total)
         ),
     };
-    if changed > 0 {
-        contents.provenance.weight_edits =
-            format!("throttled: {changed} of {total} clamped into {constraint}");
-    }
-    Ok((Checkpoint::new(contents)?, text))
+    Ok((checkpoint, text))
 }
 
 /// Number of classes of the network.
@@ -472,8 +460,9 @@ fn row(name: &str, correct: usize, float: usize, images: usize) -> Vec<String> {
 
 /// Preprocessing that the arguments ask for.
 fn preprocessing(arguments: &Arguments, channels: usize) -> anyhow::Result<Preprocessing> {
-    let [mean, std] = [(&arguments.mean, IMAGENET_MEAN), (&arguments.std, IMAGENET_STD)]
-        .map(|(asked, default)| asked.clone().unwrap_or(default.to_vec()));
+    let [mean, std] =
+        [(&arguments.mean, Preprocessing::IMAGENET_MEAN), (&arguments.std, Preprocessing::IMAGENET_STD)]
+            .map(|(asked, default)| asked.clone().unwrap_or(default.to_vec()));
     let preprocessing = Preprocessing::new(mean, std)
         .and_then(|preprocessing| preprocessing.check_channels(channels).map(|()| preprocessing));
     preprocessing.map_err(|error| anyhow!("--{error}"))

@@ -391,7 +391,7 @@ fn timed<T>(work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<(T, f64)
 fn input_of(model: &str) -> (usize, Preprocessing) {
     let (side, mean, std) = match model {
         "inception_v3" => (299, [0.5; 3], [0.5; 3]),
-        _ => (DEFAULT_SIDE, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+        _ => (DEFAULT_SIDE, Preprocessing::IMAGENET_MEAN, Preprocessing::IMAGENET_STD),
     };
     (side, Preprocessing::new(mean.to_vec(), std.to_vec()).expect("torchvision's numbers are valid"))
 }
