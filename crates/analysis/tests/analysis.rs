@@ -518,9 +518,9 @@ fn paired_markdown_reads_as_a_table() {
     rows.extend(cell("bch|2", 1e-3, &[0, 0]));
     let text = table_markdown(&report(&rows), Table::Paired);
     let expected = "\
-| model      | fault model | rate | first  | second | pairs | first - second |           95 % interval | wins | ties | losses | sign test p |
-| ---------- | ----------- | ---: | ------ | ------ | ----: | -------------: | ----------------------: | ---: | ---: | -----: | ----------: |
-| squeezenet | fixed-count | 1e-3 | faulty | bch\\|2 |     2 |          1.000 | all 2 equal (P ≤ 0.776) |    0 |    0 |      2 |       0.500 |
+| model      | fault model | rate | first  | second | pairs | first - second |           95 % interval | wins | ties | losses | sign test p | corrected |
+| ---------- | ----------- | ---: | ------ | ------ | ----: | -------------: | ----------------------: | ---: | ---: | -----: | ----------: | --------: |
+| squeezenet | fixed-count | 1e-3 | faulty | bch\\|2 |     2 |          1.000 | all 2 equal (P ≤ 0.776) |    0 |    0 |      2 |       0.500 |     0.500 |
 ";
     assert!(text.starts_with(expected), "{text}");
 }

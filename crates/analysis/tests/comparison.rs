@@ -140,6 +140,47 @@ fn a_report_of_a_family_has_its_figures_beside_the_curves() {
     assert!(!without.iter().any(|name| name.starts_with("comparison")), "{without:?}");
 }
 
+/// Two families of three trainings each: the second protection is better by 10, 11 and 12 images in one, by 4, 6 and 8 in the other.
+#[test]
+fn the_spread_between_trainings_stands_beside_differences() {
+    let (mut rows, mut networks) = (Vec::new(), Vec::new());
+    for (family, gains) in [("a", [10, 11, 12]), ("b", [4, 6, 8])] {
+        for (training, gain) in (1..).zip(gains) {
+            for (version, protection, correct) in
+                [("int8", "faulty", 50), ("four-bit", "in-place-msb-64-32", 50 + gain)]
+            {
+                let label = format!("{family}-{version}-{training}");
+                rows.extend((0..3).map(|trial| row(&label, protection, 1e-2, trial, 90, correct)));
+                networks.push(NetworkEntry { training: Some(training), ..network(&label, Some(family)) });
+            }
+        }
+    }
+    let report = Estimates::from_rows(&rows).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let context = Context { title: "t", networks: &networks, ..Context::default() };
+    write_report(&report, &context, folder.path()).unwrap();
+    let page = std::fs::read_to_string(folder.path().join("report.md")).unwrap();
+    let section = page.split("## Spread between trainings").nth(1).unwrap().split("\n## ").next().unwrap();
+    assert!(section.contains("**a**, 3 trainings, accuracy in %:"), "{section}");
+    assert!(
+        section.contains("| in-place-msb-64-32 on four-bit | 90.00 ± 0.00 | 61.00 ± 1.00 |"),
+        "{section}"
+    );
+    // The half width of a: 4.302653 / sqrt 3 = 2.4841; of b twice as much.
+    assert!(section.contains("**-11.00 [-13.48, -8.52]**"), "{section}");
+    assert!(section.contains("-6.00 [-10.97, -1.03]"), "{section}");
+    // Of six: the deviation of 10, 11, 12, 4, 6, 8 is 3.0822, and the quantile 2.570582.
+    assert!(section.contains("**all networks**, 6 trainings"), "{section}");
+    assert!(section.contains("-8.50 [-11.73, -5.27]"), "{section}");
+    let csv = std::fs::read_to_string(folder.path().join("replication.csv")).unwrap();
+    let lines: Vec<&str> = csv.lines().collect();
+    assert_eq!(lines.len(), 1 + 3 * 2, "{csv}");
+    assert!(
+        lines[2].starts_with("a,1e-2,faulty,int8,in-place-msb-64-32,four-bit,3,-11.0,1.0,-13.48"),
+        "{csv}"
+    );
+}
+
 #[test]
 fn equal_rows_give_equal_figures() {
     let report = Estimates::from_rows(&rows()).unwrap();

@@ -147,6 +147,9 @@ pub struct ModelSection {
     pub checkpoint: PathBuf,
     /// Name of the network that this one is a version of; the report compares the versions of one network.
     pub family: Option<String>,
+    /// Number of the training of this network, if its family has versions of several trainings; the label ends in it, as in
+    /// `resnet18-five-bit-2`. The report then gives the spread between trainings.
+    pub training: Option<u32>,
     /// Protections of this network; absent: the protections of the experiment.
     pub protections: Option<Vec<ProtectionName>>,
 }
@@ -486,6 +489,16 @@ impl Experiment {
             self.models.iter().filter_map(|m| m.family.as_ref()).find(|family| !is_word(family))
         {
             return wrong("model.family", format!("{bad:?}"), "letters, digits, `-`, `_` and `.`");
+        }
+        for model in &self.models {
+            let Some(training) = model.training else { continue };
+            if model.family.is_none() {
+                return wrong("model.training", training.to_string(), "model.family beside it");
+            }
+            if !model.label.ends_with(&format!("-{training}")) {
+                let label = format!("{:?} beside model.training = {training}", model.label);
+                return wrong("model.label", label, &format!("a label that ends in -{training}"));
+            }
         }
         if let Some(twice) = repeated(&labels) {
             return wrong("model.label", format!("{twice:?} twice"), "different labels");

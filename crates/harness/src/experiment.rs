@@ -398,6 +398,7 @@ impl LoadedExperiment {
                 network: network.digest.clone(),
                 architecture: network_text::architecture(&checkpoint.model, &checkpoint.layers),
                 family: self.experiment.models[i].family.clone(),
+                training: self.experiment.models[i].training,
                 classes: checkpoint.model.classes as u64,
                 clean_correct: ready[i].evaluation.clean_correct(),
                 clean_scores: ready[i].evaluation.clean_scores().to_vec(),

@@ -120,6 +120,7 @@ impl SingleFaults {
             network: self.spec.network.clone(),
             architecture: network_text::architecture(&self.checkpoint.model, &self.checkpoint.layers),
             family: None,
+            training: None,
             classes: self.checkpoint.model.classes as u64,
             clean_correct: self.clean_correct,
             clean_scores: Vec::new(),

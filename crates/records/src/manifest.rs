@@ -11,10 +11,13 @@ use crate::RunArguments;
 use crate::grid::GridManifest;
 
 /// Newest version of `manifest.json`; a manifest has the oldest version that can hold it ([`Manifest::oldest_version`]).
-const MANIFEST_VERSION: u32 = GRIDS_VERSION;
+const MANIFEST_VERSION: u32 = TRAININGS_VERSION;
 
-/// The version that has grids and compressed parts.
+/// The first version that has grids and compressed parts.
 const GRIDS_VERSION: u32 = 7;
+
+/// The version that numbers the trainings of a network. It always has grids.
+const TRAININGS_VERSION: u32 = 8;
 
 /// Most units of a plan, each of which is a file: 2^20.
 pub const MAX_UNITS: u64 = 1 << 20;
@@ -49,6 +52,10 @@ pub struct NetworkEntry {
     /// in JSON if the plan names none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub family: Option<String>,
+    /// Number of the training, if the network was trained several times; absent in JSON otherwise. The label ends in it, and
+    /// the label before it is the version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<u32>,
     /// Number of classes; chance accuracy is 1/classes.
     pub classes: u64,
     /// Images of the evaluation set that the fault-free network classifies correctly.
@@ -265,8 +272,11 @@ impl Manifest {
 
     /// Returns the oldest format version that can hold the manifest: 2 has extensions, 3 has
     /// arguments instead of command lines, 4 has metrics, 5 has blocks of images, 6 ends cells by the width of their intervals, 7
-    /// has grids and compressed parts.
+    /// has grids and compressed parts, 8 numbers trainings.
     pub(crate) fn oldest_version(&self) -> u32 {
+        if self.networks.iter().any(|network| network.training.is_some()) {
+            return TRAININGS_VERSION;
+        }
         let of_cells = self.version_of_cells();
         if let Some(StopRule::HalfWidth(_)) = self.stop {
             return of_cells.max(6);
@@ -289,7 +299,7 @@ impl Manifest {
         if manifest_version > MANIFEST_VERSION {
             return Err(format!("manifest version {manifest_version}, newest known is {MANIFEST_VERSION}"));
         }
-        if manifest_version == GRIDS_VERSION {
+        if manifest_version >= GRIDS_VERSION {
             let grids: GridManifest = serde_json::from_str(text).map_err(|e| e.to_string())?;
             let manifest = grids.expanded()?;
             return manifest.check_sizes().map(|()| manifest);
@@ -300,9 +310,9 @@ impl Manifest {
 
     /// The bytes of `manifest.json`.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        let mut text = match self.manifest_version {
-            GRIDS_VERSION => serde_json::to_string_pretty(&GridManifest::of(self)),
-            _ => serde_json::to_string_pretty(self),
+        let mut text = match self.manifest_version >= GRIDS_VERSION {
+            true => serde_json::to_string_pretty(&GridManifest::of(self)),
+            false => serde_json::to_string_pretty(self),
         }
         .expect("plain data serializes");
         text.push('\n');

@@ -28,7 +28,12 @@ pub struct Comparison {
 /// A family under one fault model.
 #[derive(Clone, Debug)]
 pub(crate) struct Family {
+    /// Name of the family, and the fault model if there are several.
     pub(crate) name: String,
+    /// Name of the family in the plan.
+    pub(crate) network: String,
+    /// The fault model if there are several, else empty.
+    pub(crate) title: String,
     /// True if a lower mean is better.
     lower_is_better: bool,
     /// Ascending.
@@ -106,11 +111,8 @@ impl Comparison {
                 let members = all.iter().filter(|(cell, _, _)| {
                     cell.key.fault_model == **fault_model && family_of(&cell.key.model) == Some(name)
                 });
-                let title = match fault_models.len() {
-                    1 => name.to_string(),
-                    _ => format!("{name}, {fault_model}"),
-                };
-                families.extend(family(title, &estimates.measure, members.copied().collect()));
+                let title = if fault_models.len() == 1 { String::new() } else { fault_model.to_string() };
+                families.extend(family(name, title, &estimates.measure, members.copied().collect()));
             }
         }
         Self {
@@ -131,7 +133,7 @@ impl Comparison {
 /// A cell with its estimates.
 type Member<'a> = (&'a Cell, &'a CellSummary, &'a CellOutcomes);
 
-fn family(name: String, measure: &Measure, members: Vec<Member<'_>>) -> Option<Family> {
+fn family(network: &str, title: String, measure: &Measure, members: Vec<Member<'_>>) -> Option<Family> {
     let rates = ascending(members.iter().map(|(cell, _, _)| cell.key.rate));
     let mut contenders: Vec<Contender> = Vec::new();
     for (cell, summary, outcomes) in members {
@@ -162,7 +164,9 @@ fn family(name: String, measure: &Measure, members: Vec<Member<'_>>) -> Option<F
     }
     contenders.sort_by(|a, b| a.overhead_percent.total_cmp(&b.overhead_percent));
     (!contenders.is_empty()).then_some(Family {
-        name,
+        name: if title.is_empty() { network.into() } else { format!("{network}, {title}") },
+        network: network.into(),
+        title,
         lower_is_better: measure.is_lower_better(),
         rates,
         contenders,

@@ -5,6 +5,7 @@ use records::{ExpectedOutcomes, TrialRow};
 
 use crate::AnalysisError;
 use crate::estimate::cell::{Cell, CellKey, ascending, cells, first_appearances, lost};
+use crate::estimate::holm::holm;
 use crate::estimate::lossy::LossyStorage;
 use crate::estimate::measure::Measure;
 use crate::estimate::summary::{CellOutcomes, CellSummary, PairedDifference, outcomes, paired, summary};
@@ -207,7 +208,7 @@ impl Estimates {
 }
 
 fn pairs(cells: &[Cell]) -> Vec<PairedDifference> {
-    let mut all = Vec::new();
+    let mut all: Vec<PairedDifference> = Vec::new();
     for (model, fault_model) in panels(cells) {
         let panel: Vec<&Cell> =
             cells.iter().filter(|c| c.key.model == model && c.key.fault_model == *fault_model).collect();
@@ -218,6 +219,8 @@ fn pairs(cells: &[Cell]) -> Vec<PairedDifference> {
             }
         }
     }
+    let corrected = holm(&all.iter().map(|pair| pair.sign_test_p).collect::<Vec<_>>());
+    all.iter_mut().zip(corrected).for_each(|(pair, corrected)| pair.sign_test_p_corrected = corrected);
     all
 }
 

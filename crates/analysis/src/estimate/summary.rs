@@ -130,6 +130,8 @@ pub struct PairedDifference {
     pub losses: u64,
     /// Exact two-sided sign test over the pairs without ties; 1 when there are none.
     pub sign_test_p: f64,
+    /// The same after Holm's correction for all pairs of the estimates.
+    pub sign_test_p_corrected: f64,
 }
 
 pub(crate) fn summary(cell: &Cell) -> CellSummary {
@@ -239,7 +241,7 @@ pub(crate) fn outcomes(cell: &Cell) -> CellOutcomes {
     }
 }
 
-/// Compares two cells that differ in their protection; `None` without a common trial, or when one of them draws only
+/// Compares two cells that differ in their protection, without the correction for other pairs; `None` without a common trial, or when one of them draws only
 /// changed trials: those meet faults of their own.
 pub(crate) fn paired(first: &Cell, second: &Cell) -> Option<PairedDifference> {
     if first.changed_probability().or(second.changed_probability()).is_some() {
@@ -272,6 +274,7 @@ pub(crate) fn paired(first: &Cell, second: &Cell) -> Option<PairedDifference> {
         ties,
         losses,
         sign_test_p: sign_test(wins, losses),
+        sign_test_p_corrected: 1.0,
     })
 }
 

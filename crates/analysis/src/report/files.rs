@@ -8,6 +8,7 @@ use crate::estimate::comparison::Comparison;
 use crate::estimate::estimates::Estimates;
 use crate::estimate::large_weights::LargeWeights;
 use crate::estimate::network::NetworkTable;
+use crate::estimate::replication::Replication;
 use crate::estimate::sensitivity::Sensitivity;
 use crate::estimate::training::Trainings;
 use crate::plot::accuracy::accuracy_figure;
@@ -28,6 +29,7 @@ use crate::text::drops::{Statistic, drop_latex};
 use crate::text::failures::failures_csv;
 use crate::text::large_weights::large_weights_csv;
 use crate::text::network_table::{network_table_csv, network_table_page};
+use crate::text::replication::replication_csv;
 use crate::text::sensitivity::sensitivity_csv;
 use crate::text::tables::{Table, table_csv};
 
@@ -48,7 +50,7 @@ pub(crate) fn drawn(
 /// Writes `report.md` and the files that it refers to into `dir`, which is created if missing: `summary.csv`,
 /// `outcomes.csv`, `paired.csv`, `drops.tex`, `accuracy-vs-rate.svg` and `.png` (`agreement-vs-rate` if that was
 /// measured). If networks are versions of one, it writes `comparison.csv`, `comparison.tex`, and `comparison` and
-/// `overhead` as `.svg` and `.png`. If tensors or bits were swept, it writes `sensitivity.csv`, `.svg` and `.png`, and
+/// `overhead` as `.svg` and `.png`, and `replication.csv` if they were trained several times. If tensors or bits were swept, it writes `sensitivity.csv`, `.svg` and `.png`, and
 /// `drops.tex` and `accuracy-vs-rate` only for the cells that were not swept. `report.html` has the content of `report.md`
 /// with figures and the run's plan, and needs no other file. Each file appears under its name only when it is whole;
 /// `report.md` is the last. Equal input gives equal bytes.
@@ -70,10 +72,10 @@ pub fn write_report(
     }
     let further: Vec<Estimates> = estimates.further().collect();
     let names = Names::of(&estimates.measure, estimates.metrics());
-    let measured = |(estimates, names)| Measured {
-        estimates,
-        comparison: Comparison::new(estimates, context.networks),
-        names,
+    let measured = |(estimates, names)| {
+        let comparison = Comparison::new(estimates, context.networks);
+        let replication = Replication::new(&comparison, context.networks);
+        Measured { estimates, comparison, replication, names }
     };
     let measures: Vec<Measured<'_>> =
         std::iter::once(estimates).chain(&further).zip(&names).map(measured).collect();
@@ -95,7 +97,7 @@ fn measure_files(
     context: &Context,
     first: bool,
 ) -> Result<Vec<ReportFile>, AnalysisError> {
-    let Measured { estimates, comparison, names } = measured;
+    let Measured { estimates, comparison, replication, names } = measured;
     let Context { title, networks, .. } = *context;
     let word = estimates.measure.word();
     let of = estimates.measure.metric().map_or(String::new(), |metric| format!(", {metric}"));
@@ -140,6 +142,13 @@ fn measure_files(
                 comparison_latex(comparison, title, &conditions(estimates)),
             ),
         ]);
+        if !replication.is_empty() {
+            files.push(ReportFile::text(
+                &names.csv("replication"),
+                &format!("differences of protections over trainings{of}"),
+                replication_csv(replication),
+            ));
+        }
         let figure = comparison_figure(comparison, title);
         let description = format!("the comparison as a shaded table{of}");
         files.extend(drawn(&names.stem("comparison"), &description, &figure)?);

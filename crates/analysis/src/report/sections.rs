@@ -7,6 +7,7 @@ use crate::estimate::comparison::Comparison;
 use crate::estimate::estimates::Estimates;
 use crate::estimate::interval::INTERVAL_METHOD;
 use crate::estimate::measure::Measure;
+use crate::estimate::replication::Replication;
 use crate::estimate::sensitivity::Sensitivity;
 use crate::report::context::Context;
 use crate::report::names::Names;
@@ -17,6 +18,7 @@ use crate::text::escape::{line, lines};
 use crate::text::failures::failures_markdown;
 use crate::text::markdown::{MarkdownColumn, markdown_table};
 use crate::text::rate::common_rate_name;
+use crate::text::replication::replication_markdown;
 use crate::text::sensitivity::sensitivity_markdown;
 use crate::text::tables::{Table, table_markdown, variance_markdown};
 use crate::text::terms::Terms;
@@ -42,6 +44,7 @@ pub(crate) enum Section {
 pub(crate) struct Measured<'a> {
     pub(crate) estimates: &'a Estimates,
     pub(crate) comparison: Comparison,
+    pub(crate) replication: Replication,
     pub(crate) names: &'a Names,
 }
 
@@ -101,7 +104,7 @@ fn evaluator(estimates: &Estimates, context: &Context) -> Option<String> {
 
 /// Adds figures and tables of one measure.
 fn add_measure(sections: &mut Sections, measured: &Measured, context: &Context, first: bool) {
-    let Measured { estimates, comparison, names } = measured;
+    let Measured { estimates, comparison, replication, names } = measured;
     let (measure, terms) = (&estimates.measure, Terms::of(estimates));
     let (word, capital, figure) = (measure.word(), measure.capital(), &names.figure);
     // Sections of several metrics differ in their headings.
@@ -142,6 +145,10 @@ fn add_measure(sections: &mut Sections, measured: &Measured, context: &Context, 
         );
         sections.heading(&format!("Comparison{of}"));
         sections.text(comparison_markdown(comparison));
+        if !replication.is_empty() {
+            sections.heading(&format!("Spread between trainings{of}"));
+            sections.text(replication_markdown(replication, &names.csv("replication")));
+        }
         sections.figure(
             &names.stem("overhead"),
             format!("{capital} against stored overhead: {}", context.title),

@@ -14,6 +14,7 @@ pub(crate) mod markdown;
 pub(crate) mod network_table;
 pub(crate) mod number;
 pub(crate) mod rate;
+pub(crate) mod replication;
 pub(crate) mod sensitivity;
 pub(crate) mod single_fault;
 pub(crate) mod tables;

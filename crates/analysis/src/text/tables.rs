@@ -294,6 +294,7 @@ fn paired_markdown(paired: &[PairedDifference], terms: Terms, changed: bool) -> 
         MarkdownColumn::number("ties"),
         MarkdownColumn::number("losses"),
         MarkdownColumn::number("sign test p"),
+        MarkdownColumn::number("corrected"),
     ];
     let rows: Vec<Vec<String>> = paired
         .iter()
@@ -311,19 +312,22 @@ fn paired_markdown(paired: &[PairedDifference], terms: Terms, changed: bool) -> 
                 p.ties.to_string(),
                 p.losses.to_string(),
                 p_text(p.sign_test_p),
+                p_text(p.sign_test_p_corrected),
             ]
         })
         .collect();
     let mut text = format!(
         "{}\n`first - second`: mean difference of the {} over the trials that both have; \
          negative when the first loses less. `wins`: trials in which the first lost less. Sign test: exact, \
-         two-sided, over the trials without ties, not corrected for the number of comparisons. \
+         two-sided, over the trials without ties; `corrected`: the same after Holm's correction for the number of \
+         comparisons in this table, {}. \
          {INTERVAL_NOTE}",
         markdown_table(&columns, &rows),
         match terms.metric() {
             None => format!("{} drops in points", terms.word()),
             Some(_) => terms.drop_in_units(),
-        }
+        },
+        paired.len()
     );
     let unlike: u64 = paired.iter().map(|p| p.pairs - p.pairs_same_flips).sum();
     if unlike > 0 {
@@ -417,6 +421,7 @@ fn paired_columns(paired: &[PairedDifference], terms: Terms) -> Vec<Column> {
         count("ties", paired, |p| p.ties),
         count("losses", paired, |p| p.losses),
         real("sign_test_p", paired, |p| Some(p.sign_test_p)),
+        real("sign_test_p_holm", paired, |p| Some(p.sign_test_p_corrected)),
     ]);
     columns.extend(terms.metric_columns(paired));
     columns
