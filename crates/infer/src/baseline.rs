@@ -11,7 +11,8 @@
 //!
 //! A step becomes dense before it is computed: the work at the reached pixels of all images of the tile is estimated, and compared
 //! with that of a full pass. Every later step of the tile is then dense too, and costs what it costs in a full pass, so a trial whose
-//! flipped bit reaches everything takes a full pass and what was tried before
+//! flipped bit reaches everything takes a full pass and what was tried before. A change in the first layer, before which nothing is
+//! saved, is therefore tried on one image of a batch only, and if it reaches everything there, the batch takes a full pass
 //! ([measured](../../../results/bench/2026-11-30-amd-epyc-zen3/incremental.md)).
 //!
 //! Sums are exact integers and a pixel's level is a function of its window, so the result equals that of a
@@ -468,7 +469,29 @@ impl<'a> Trial<'a> {
         &self.logits
     }
 
+    /// True if the trial changes the first layer, and on the first image of the batch so much of its output differs that the
+    /// convolution that reads it would be computed completely: then no step is saved, and a full pass costs less than the attempt.
+    fn reaches_everything(&mut self) -> bool {
+        let Self { network, changed, kept, differences, .. } = self;
+        let compiled = &network.compiled;
+        let first = compiled.layers[0];
+        if !changed.any[first] || changed.dense_from <= first {
+            return changed.any[first];
+        }
+        let reads = |step: &Step| step.inputs.iter().any(|input| input.source == first);
+        let Some(reader) = compiled.steps.iter().position(reads) else { return false };
+        let Work::Conv(conv) = &compiled.steps[reader].work else { return false };
+        differences.run_changed(network, kept, first, 0, &changed.weights[first]);
+        let cost = differences.plan(network, kept, reader, 0..1);
+        differences.restore(network, kept, first..first + 1);
+        cost > DENSE_COST * conv.cost_of_whole() * conv.shape().output.pixels() as f32
+    }
+
     pub(crate) fn run(&mut self) {
+        if self.reaches_everything() {
+            let Self { network, pixels, logits, .. } = self;
+            return network.run_batch(pixels, |_, _, _| {}, |found| logits.copy_from_slice(found));
+        }
         let compiled = &self.network.compiled;
         for segment in &compiled.segments {
             let carried: Vec<usize> = segment.steps.clone().filter(|&index| self.is_carried(index)).collect();
