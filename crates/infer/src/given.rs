@@ -1,7 +1,7 @@
 //! The evaluator of networks that another program quantized; [`GivenNetwork`] documents its rules.
 
 use graph::{AvgPool, Dims, Graph, Node, NodeId, Op, WeightChange};
-use quant::{Activations, Checkpoint, GivenActivations, GivenScale, Rule, WeightScale};
+use quant::{Activations, Checkpoint, GivenActivations, Rule, WeightScale};
 use rayon::prelude::*;
 
 use crate::InferError;
@@ -67,8 +67,6 @@ pub struct GivenNetwork {
     last_reads: Vec<NodeId>,
     /// The layer of each stored weight tensor, in memory order.
     layers: Vec<Conv>,
-    /// Scale of each stored weight tensor.
-    scales: Vec<GivenScale>,
     kernel: Kernel,
     rule: Rule,
     /// Images in a tile.
@@ -153,7 +151,6 @@ impl GivenNetwork {
             points,
             last_reads,
             layers: Vec::new(),
-            scales: Vec::new(),
             kernel: Kernel::fastest(),
             rule: given.rule,
             tile,
@@ -289,8 +286,8 @@ impl GivenNetwork {
         };
         // The bias with minus the zero times the weights, then as much again while the products are added.
         let most = bias.iter().map(|bias| u64::from(bias.unsigned_abs())).max().unwrap_or(0);
-        let summand = i32::from(scale.summand());
-        let least = most + 255 * (2 * 128 + u64::from(summand.unsigned_abs())) * shape.terms() as u64;
+        let zero = i32::from(scale.zero_point());
+        let least = most + 255 * (2 * 128 + u64::from(zero.unsigned_abs())) * shape.terms() as u64;
         if least > i32::MAX as u64 {
             return Err(wrong(format!(
                 "sums {} products and a bias of up to {most}, expected sums that fit into i32",
@@ -299,9 +296,7 @@ impl GivenNetwork {
         }
         let units = scale.units_per_level();
         let unit_of = |channel: usize| units[if units.len() == 1 { 0 } else { channel }];
-        let levels: Vec<i8> = weight.values().iter().map(|&value| scale.level(value)).collect();
         let input_frame = self.frames[input];
-        self.scales.push(scale.clone());
         if self.rule == Rule::TfliteReference {
             let Some(to) = self.points[id] else {
                 return Err(wrong("gives real logits, expected levels".into()));
@@ -336,24 +331,23 @@ impl GivenNetwork {
                 let bounds = Bounds::unrounded(0.0, 0.0);
                 Conv::new(shape, frames, levels, &affine, bounds, kernel)
             };
-            let mut conv = sums(shape, &levels, self.kernel);
+            let mut conv = sums(shape, weight.values(), self.kernel);
             conv.add_to_sums(&bias);
             conv.place_windows(self.tile);
-            let windows = (summand != 0).then(|| {
+            let windows = (zero != 0).then(|| {
                 let output = Dims { channels: shape.groups, ..shape.output };
                 let shape = ConvShape { output, ..shape };
                 let mut ones = sums(shape, &vec![1; shape.weights()], self.kernel);
                 ones.place_windows(self.tile);
-                WindowSums { ones, summand }
+                WindowSums { ones, summand: -zero }
             });
             let pixels = self.frames[id].pixels(self.tile);
             let levels = FixedLevels::new(factors, to.zero, windows, pixels);
             self.layers.push(conv);
             return Ok(Plan::FixedLayer(tensor, Box::new(levels)));
         }
-        if summand != 0 {
-            let zero = scale.zero_point().unwrap_or(0);
-            return Err(wrong(format!("has weights with zero point {zero}, expected 128 by the rule `ort`")));
+        if zero != 0 {
+            return Err(wrong(format!("has weights with zero point {zero}, expected 0 by the rule `ort`")));
         }
         let unit = |channel: usize| from.scale * unit_of(channel);
         let (multiplier, bounds): (Vec<f32>, _) = match self.points[id] {
@@ -375,7 +369,7 @@ impl GivenNetwork {
         }
         let frames = Frames { input: input_frame, output: self.frames[id] };
         let affine = Affine { multiplier, offset: vec![0.0; channels] };
-        let mut conv = Conv::new(shape, frames, &levels, &affine, bounds, self.kernel);
+        let mut conv = Conv::new(shape, frames, weight.values(), &affine, bounds, self.kernel);
         conv.add_to_sums(&bias);
         conv.place_windows(self.tile);
         self.layers.push(conv);
@@ -406,7 +400,7 @@ impl GivenNetwork {
     /// # Panics
     /// Panics if a change names a weight that does not exist, or if `inputs` were prepared for another image size.
     pub fn predict(&mut self, inputs: &Inputs<'_>, changes: &[WeightChange]) -> Vec<u16> {
-        self.with(changes, |network| network.predict_watched(inputs, &|_| ()))
+        self.changed(changes, |network| network.predict_watched(inputs, &|_| ()))
     }
 
     /// Predicts with some weights changed, as [`GivenNetwork::predict`], the images of a block, given by indices.
@@ -435,16 +429,7 @@ impl GivenNetwork {
     /// # Panics
     /// Panics like [`GivenNetwork::predict`].
     pub fn logits(&mut self, inputs: &Inputs<'_>, changes: &[WeightChange]) -> Vec<f32> {
-        self.with(changes, |network| network.run(inputs, &|_| ()))
-    }
-
-    fn with<T>(&mut self, changes: &[WeightChange], run: impl FnOnce(&Self) -> T) -> T {
-        let level = |&change: &WeightChange| WeightChange {
-            value: self.scales.get(change.tensor).map_or(change.value, |scale| scale.level(change.value)),
-            ..change
-        };
-        let changes: Vec<WeightChange> = changes.iter().map(level).collect();
-        self.changed(&changes, run)
+        self.changed(changes, |network| network.run(inputs, &|_| ()))
     }
 
     fn run(&self, inputs: &Inputs<'_>, done: &(dyn Fn(usize) + Sync)) -> Vec<f32> {

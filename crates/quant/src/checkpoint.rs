@@ -208,41 +208,27 @@ impl GivenEntry {
     }
 }
 
-/// Zero point of uint8 weights that are symmetric, which a file does not spell out.
-const SYMMETRIC: u8 = 128;
-
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct GivenWeights {
     units_per_level: Vec<f32>,
-    unsigned: bool,
-    /// Zero point of uint8 bytes if it is not 128.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    zero_point: Option<u8>,
+    /// Level of weight 0; absent if it is 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    zero_point: i8,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_zero(zero_point: &i8) -> bool {
+    *zero_point == 0
 }
 
 impl GivenWeights {
     fn of(scale: &GivenScale) -> Self {
-        Self {
-            units_per_level: scale.units_per_level().to_vec(),
-            unsigned: scale.zero_point().is_some(),
-            zero_point: scale.zero_point().filter(|&zero| zero != SYMMETRIC),
-        }
+        Self { units_per_level: scale.units_per_level().to_vec(), zero_point: scale.zero_point() }
     }
 
     fn scale(&self, name: &str) -> Result<GivenScale, CheckpointErrorKind> {
-        let zero_point = match (self.unsigned, self.zero_point) {
-            (false, None) => None,
-            (true, None) => Some(SYMMETRIC),
-            (true, Some(zero)) if zero != SYMMETRIC => Some(zero),
-            (unsigned, Some(zero)) => {
-                let problem = if unsigned { "left out, since it is 128" } else { "none of int8 weights" };
-                let field = format!("zero_point of weight tensor {name}");
-                let found = format!("{zero}, expected {problem}");
-                return Err(InvalidCheckpoint::Given { field, found }.into());
-            }
-        };
-        GivenScale::new(self.units_per_level.clone(), zero_point)
+        GivenScale::new(self.units_per_level.clone(), self.zero_point)
             .map_err(|error| CheckpointErrorKind::Scale { name: name.into(), error })
     }
 }

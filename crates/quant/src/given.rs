@@ -66,22 +66,21 @@ impl GivenPoint {
     }
 }
 
-/// Scale of weights as a file gives it, in units per level: of the tensor, or of each output channel.
+/// Scale of weights as a file gives it, in units per level: of the tensor, or of each output channel. The weight of a level q is
+/// (q - zero point) times the units per level.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GivenScale {
     units_per_level: Vec<f32>,
     levels_per_unit: Vec<LevelsPerUnit>,
-    /// Zero point of uint8 bytes; none for int8 bytes, whose zero point is 0.
-    zero_point: Option<u8>,
+    zero_point: i8,
 }
 
 impl GivenScale {
-    /// Takes units per level, one for the tensor or one for each output channel. With a zero point the stored bytes are uint8
-    /// and byte b means b minus the zero point; without one they are int8 with zero point 0.
+    /// Takes units per level, one for the tensor or one for each output channel, and the level of weight 0.
     ///
     /// # Errors
     /// A number is not finite or not positive, or its reciprocal is not.
-    pub fn new(units_per_level: Vec<f32>, zero_point: Option<u8>) -> Result<Self, InvalidLevelsPerUnit> {
+    pub fn new(units_per_level: Vec<f32>, zero_point: i8) -> Result<Self, InvalidLevelsPerUnit> {
         let levels_per_unit = units_per_level
             .iter()
             .map(|&scale| LevelsPerUnit::new(scale).and_then(|_| LevelsPerUnit::new(1.0 / scale)))
@@ -99,19 +98,15 @@ impl GivenScale {
         &self.levels_per_unit
     }
 
-    /// Zero point of uint8 bytes; none if the bytes are int8.
-    pub fn zero_point(&self) -> Option<u8> {
+    /// Level of weight 0; 0 for symmetric levels.
+    pub fn zero_point(&self) -> i8 {
         self.zero_point
     }
 
-    /// Level of a stored byte: an int8 byte itself, a uint8 byte minus 128. The weight is the level plus [`GivenScale::summand`],
-    /// times the units per level.
-    pub fn level(&self, stored: i8) -> i8 {
-        if self.zero_point.is_some() { stored ^ i8::MIN } else { stored }
-    }
-
-    /// Number that all levels miss: 128 minus the zero point of uint8 bytes, 0 for int8 bytes.
-    pub fn summand(&self) -> i16 {
-        self.zero_point.map_or(0, |zero_point| 128 - i16::from(zero_point))
+    /// int8 levels of uint8 bytes and of their zero point: each minus 128, which inverts bit 7. Codes then see small weights as
+    /// small levels, as in int8 files.
+    pub fn from_unsigned(bytes: &[u8], zero_point: u8) -> (Vec<i8>, i8) {
+        let level = |byte: u8| (byte ^ 0x80) as i8;
+        (bytes.iter().map(|&byte| level(byte)).collect(), level(zero_point))
     }
 }

@@ -215,7 +215,7 @@ impl QuantTensor {
         Self { name: name.into(), shape: tensor.shape().to_vec(), values, scale }
     }
 
-    /// The real values, `q / scale`, or of a given scale `(level + summand) * units per level`.
+    /// The real values, `q / scale`, or of a given scale `(q - zero point) * units per level`.
     pub fn dequantize(&self) -> FloatTensor {
         FloatTensor::new(self.shape.clone(), real_values(&self.values, &self.scale))
     }
@@ -225,7 +225,7 @@ impl QuantTensor {
 pub(crate) fn real_values(values: &[i8], scale: &WeightScale) -> Vec<f32> {
     if let WeightScale::Given(given) = scale {
         let units = each(given.units_per_level(), values.len());
-        let level = |q: i8| f32::from(i16::from(given.level(q)) + given.summand());
+        let level = |q: i8| f32::from(i16::from(q) - i16::from(given.zero_point()));
         return values.iter().zip(units).map(|(&q, unit)| level(q) * unit).collect();
     }
     let scales = each(scale.values(), values.len());

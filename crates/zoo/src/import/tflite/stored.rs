@@ -143,8 +143,8 @@ impl<'a> Tensors<'a> {
             ));
         }
         let zero_point = match (signed, &zeros[..]) {
-            (true, zeros) if zeros.len() == scales.len() && zeros.iter().all(|&zero| zero == 0) => None,
-            (false, &[zero @ 0..=255]) => Some(zero as u8),
+            (true, zeros) if zeros.len() == scales.len() && zeros.iter().all(|&zero| zero == 0) => 0,
+            (false, &[zero @ 0..=255]) => zero as u8,
             _ => {
                 let wrong = zeros.iter().find(|&&zero| zero != 0);
                 let found =
@@ -157,10 +157,13 @@ impl<'a> Tensors<'a> {
                 return Err(format!("weight {name} has {found}, expected {expected}"));
             }
         };
+        let (levels, zero_point) = match signed {
+            true => (bytes.iter().map(|&byte| byte as i8).collect(), 0),
+            false => GivenScale::from_unsigned(bytes, zero_point),
+        };
         let scale =
             GivenScale::new(scales, zero_point).map_err(|error| format!("a scale of {name} is {error}"))?;
-        let bytes = bytes.iter().map(|&byte| byte as i8).collect();
-        Ok(Weight { name, dims, bytes, scale: WeightScale::Given(scale) })
+        Ok(Weight { name, dims, bytes: levels, scale: WeightScale::Given(scale) })
     }
 
     /// Integers of a constant tensor of type int32.

@@ -221,10 +221,9 @@ impl<'a> Reader<'a> {
                 scales.len()
             ));
         }
-        let zero_point = if signed { None } else { Some(128) };
-        let given =
-            GivenScale::new(scales, zero_point).map_err(|error| format!("a scale of {name} is {error}"))?;
-        let mut bytes: Vec<i8> = values.iter().map(|&value| value as i8).collect();
+        let given = GivenScale::new(scales, 0).map_err(|error| format!("a scale of {name} is {error}"))?;
+        // uint8 levels, whose zero point is 128, become int8 levels.
+        let mut bytes: Vec<i8> = values.iter().map(|&value| (value - expected) as i8).collect();
         if channels == 1 {
             let [inputs, outputs] = shape[..] else {
                 return Err(format!("weight {name} is {shape:?}, expected two dimensions"));
