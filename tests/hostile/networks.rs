@@ -514,7 +514,8 @@ fn training_states() {
         }
         let graph = graph();
         let mut read = |bytes: &[u8]| {
-            let resumed = Trainer::resume(&graph, &preprocessing(), recipe(method), place.filled(bytes));
+            let resumed =
+                Trainer::resume(&graph, &parameters(), &preprocessing(), recipe(method), place.filled(bytes));
             let mut trainer = resumed.map_err(|error| error.to_string())?;
             // Training continues from the state that was read.
             let next = trainer.next_check(&images, |_, _| {});

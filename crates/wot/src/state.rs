@@ -9,8 +9,8 @@
 //!
 //! The metadata entry `zerospace-training` holds the format's version, the number of iterations done, losses
 //! since the last check, the names that `scales` and `ranges` belong to, and network, preprocessing and recipe
-//! as JSON, so that the state cannot continue another training. If the network lists its layers, the SHA-256 of
-//! their JSON follows it. The metadata holds no random generator: all random numbers are functions of seed and
+//! as JSON, so that the state cannot continue another training, and the digest of the parameters that the training began with. If the
+//! network lists its layers, the SHA-256 of their JSON follows it. The metadata holds no random generator: all random numbers are functions of seed and
 //! iteration.
 
 use std::collections::{BTreeMap, HashMap};
@@ -28,8 +28,9 @@ use crate::network::Rounding;
 use crate::recipe::Recipe;
 use crate::trainer::{Admm, Trainer};
 
-/// Version 1 describes network, preprocessing and recipe by their `Debug` text, version 2 as JSON.
-const VERSION: u32 = 2;
+/// Version 1 describes network, preprocessing and recipe by their `Debug` text, version 2 as JSON; version 3 has the digest of the
+/// first parameters.
+const VERSION: u32 = 3;
 const FIRST_VERSION: u32 = 1;
 const KEY: &str = "zerospace-training";
 
@@ -40,6 +41,9 @@ struct Metadata {
     network: String,
     preprocessing: String,
     recipe: String,
+    /// [`digest`] of the parameters before the first iteration; absent before version 3.
+    #[serde(default)]
+    start: Option<String>,
     iteration: u64,
     checked: bool,
     /// Bits of the f64 sum of losses, and number of losses.
@@ -60,21 +64,27 @@ impl Trainer {
             .map_err(|error| WotError::State { path: path.into(), kind: error.into() })
     }
 
-    /// Continues a saved training with the same graph, preprocessing and recipe. All further bits equal those
-    /// of a training without interruption.
+    /// Continues a saved training with the same graph, first parameters, preprocessing and recipe. All further bits equal those
+    /// of a training without interruption. A state before version 3 does not name its first parameters, and continues with any.
     ///
     /// # Errors
     /// The file cannot be read, is damaged, or belongs to another training.
     pub fn resume(
         graph: &Graph,
+        start: &Parameters,
         preprocessing: &Preprocessing,
         recipe: Recipe,
         path: &Path,
     ) -> Result<Self, WotError> {
         let state = |kind: StateError| WotError::State { path: path.into(), kind };
         let bytes = std::fs::read(path).map_err(|error| state(error.into()))?;
+        let start = digest(start);
         let saved = Saved::read(graph, preprocessing, &recipe, &bytes).map_err(state)?;
+        if let Some(found) = saved.metadata.start.filter(|found| *found != start) {
+            return Err(state(StateError::OtherTraining { what: "start", found, expected: start }));
+        }
         let mut trainer = Self::new(graph, saved.parameters, preprocessing, recipe)?;
+        trainer.start = start;
         trainer.momentum = saved.momentum;
         trainer.admm = saved.admm;
         trainer.network.rounding = saved.rounding;
@@ -108,6 +118,7 @@ impl Trainer {
             network: described_network(self.network.graph(), VERSION),
             preprocessing: described(&self.preprocessing, VERSION),
             recipe: described(&self.recipe, VERSION),
+            start: Some(self.start.clone()),
             iteration: self.iteration,
             checked: self.checked,
             losses: (self.losses.0.to_bits(), self.losses.1),
@@ -126,6 +137,15 @@ impl Trainer {
         let entry = HashMap::from([(KEY.to_string(), json)]);
         safetensors::serialize(views, Some(entry)).expect("names are distinct")
     }
+}
+
+/// SHA-256 of parameters: of the lines of each tensor's name and the SHA-256 of its values, f32 in little endian.
+pub(crate) fn digest(parameters: &Parameters) -> String {
+    let line = |(name, values): (&String, &FloatTensor)| {
+        let bytes: Vec<u8> = values.values().iter().flat_map(|value| value.to_le_bytes()).collect();
+        format!("{name} {}\n", durable::sha256_hex(&bytes))
+    };
+    durable::sha256_hex(parameters.iter().map(line).collect::<String>().as_bytes())
 }
 
 /// Returns the text of a part of a training in a state of some version.

@@ -12,6 +12,7 @@ use crate::kernel::{Kernel, Loop};
 use crate::network::{Faults, Gradients, Mode, Network, Rounding};
 use crate::ops::{Buffer, cross_entropy, cross_entropy_backward};
 use crate::recipe::{Method, Recipe};
+use crate::state::digest;
 use crate::throttle::{count_outside, levels, project, scale_of, throttle};
 
 /// Number of images in one pass of a validation or calibration.
@@ -34,6 +35,8 @@ pub struct Trainer {
     pub(crate) momentum: BTreeMap<String, Vec<f32>>,
     /// ADMM's Z and U of every stored weight; empty for other methods.
     pub(crate) admm: BTreeMap<String, Admm>,
+    /// Digest of the parameters before the first iteration.
+    pub(crate) start: String,
     /// Number of iterations done.
     pub(crate) iteration: u64,
     /// Sum of losses, and number of them, since the last check.
@@ -155,6 +158,7 @@ impl Trainer {
             table,
             momentum,
             admm,
+            start: digest(&parameters),
             iteration: 0,
             losses: (0.0, 0),
             checked: false,

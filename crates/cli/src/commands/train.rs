@@ -50,6 +50,7 @@ training runs, and needs nothing but logs.
 
 Examples:
   zerospace train experiments/recipes/resnet18-synthetic.toml
+  zerospace train experiments/recipes/resnet18-synthetic.toml --seed 2
   zerospace train experiments/recipes/resnet18-synthetic.toml --figures-only";
 
 /// Train a network whose int8 weights leave room for a code (WOT)
@@ -58,9 +59,12 @@ Examples:
 pub(crate) struct Arguments {
     /// Recipe file (TOML)
     recipe: PathBuf,
-    /// Folder for the results [default: runs/train/NAME, with the recipe's name]
+    /// Folder for the results [default: runs/train/NAME, with the recipe's name, and -seed-N after --seed N]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Train with this seed in the place of the recipe's: another training of the same networks
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
     /// Draw the figures from the logs in the folder, without training or images
     #[arg(long)]
     figures_only: bool,
@@ -70,8 +74,13 @@ pub(crate) struct Arguments {
 
 pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     arguments.machine.start()?;
-    let recipe = Recipe::load(&arguments.recipe).map_err(Failure::Input)?;
-    let out = arguments.out.clone().unwrap_or_else(|| Path::new("runs/train").join(&recipe.name));
+    let mut recipe = Recipe::load(&arguments.recipe).map_err(Failure::Input)?;
+    let mut folder = recipe.name.clone();
+    if let Some(seed) = arguments.seed {
+        recipe.seed = seed;
+        folder += &format!("-seed-{seed}");
+    }
+    let out = arguments.out.clone().unwrap_or_else(|| Path::new("runs/train").join(folder));
     if arguments.figures_only {
         let drawn = signals::last(|| draw(&recipe, &out)).map_err(Failure::Input)?;
         if drawn.is_empty() {
@@ -113,7 +122,7 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         table += &format!("\n{SYNTHETIC_SHORT}.\n");
     }
     let mut written = vec![out.join("training.md")];
-    let page = format!("# {}: {}\n\n{TABLE}\n\n{table}", recipe.name, recipe.network);
+    let page = format!("# {}, seed {}: {}\n\n{TABLE}\n\n{table}", recipe.name, recipe.seed, recipe.network);
     let figures = signals::last(|| {
         durable::write(&written[0], page.as_bytes()).with_context(|| written[0].display().to_string())?;
         draw(&recipe, &out)
@@ -281,8 +290,12 @@ impl<'a> Job<'a> {
                     calibration: format!("{}, moving ranges while training", self.training.name()),
                     calibration_digest: self.training.digest(),
                     weight_edits: format!(
-                        "{} of recipe {}, {iterations} iterations: {held_out} of {} held-out images correct, {} weights clamped at the end",
-                        stage.name, self.recipe.name, last.validation_images, trained.clamped_at_end
+                        "{} of recipe {}, seed {}, {iterations} iterations: {held_out} of {} held-out images correct, {} weights clamped at the end",
+                        stage.name,
+                        self.recipe.name,
+                        self.recipe.seed,
+                        last.validation_images,
+                        trained.clamped_at_end
                     ),
                     ..int8.provenance.clone()
                 },
@@ -332,7 +345,7 @@ impl<'a> Job<'a> {
         let state = self.out.join(format!("{name}.state"));
         let log = self.out.join(format!("{name}.csv"));
         let (mut trainer, mut log) = if state.exists() {
-            let trainer = Trainer::resume(&self.graph, &self.preprocessing, recipe, &state)?;
+            let trainer = Trainer::resume(&self.graph, &start, &self.preprocessing, recipe, &state)?;
             let done = trainer.iteration();
             (trainer, TrainingLog::resume(&log, done)?)
         } else {

@@ -74,6 +74,10 @@ fn bits(trainer: &Trainer) -> Vec<(String, Vec<u32>)> {
     trainer.parameters().into_iter().map(bits).collect()
 }
 
+fn start() -> quant::Parameters {
+    wot::initialize(&graph(), 3)
+}
+
 #[test]
 fn stopping_and_resuming_changes_no_bit() {
     let folder = tempfile::tempdir().unwrap();
@@ -88,14 +92,17 @@ fn stopping_and_resuming_changes_no_bit() {
                 (0..stop).map(|_| first.next_check(&images(70), |_, _| {}).unwrap().unwrap()).collect();
             first.save(&path).unwrap();
             drop(first);
-            let mut second = Trainer::resume(&graph(), &preprocessing(), recipe(method), &path).unwrap();
+            let mut second =
+                Trainer::resume(&graph(), &start(), &preprocessing(), recipe(method), &path).unwrap();
             checks.extend(run(&mut second));
             assert_eq!(format!("{checks:?}"), format!("{expected:?}"), "{method:?}, stopped at check {stop}");
             assert_eq!(bits(&second), bits(&whole), "{method:?}, stopped at check {stop}");
             if method != Method::Float && stop == 1 {
-                let second = Trainer::resume(&graph(), &preprocessing(), recipe(method), &path).unwrap();
+                let second =
+                    Trainer::resume(&graph(), &start(), &preprocessing(), recipe(method), &path).unwrap();
                 second.save(&path).unwrap();
-                let mut second = Trainer::resume(&graph(), &preprocessing(), recipe(method), &path).unwrap();
+                let mut second =
+                    Trainer::resume(&graph(), &start(), &preprocessing(), recipe(method), &path).unwrap();
                 run(&mut second);
                 assert_eq!(second.finish().unwrap(), finish(method));
             }
@@ -138,7 +145,7 @@ fn a_training_with_bit_errors_and_another_scale_resumes_to_the_same_bits() {
         first.next_check(&images(70), |_, _| {}).unwrap();
         first.next_check(&images(70), |_, _| {}).unwrap();
         first.save(&path).unwrap();
-        let mut second = Trainer::resume(&graph(), &preprocessing(), recipe, &path).unwrap();
+        let mut second = Trainer::resume(&graph(), &start(), &preprocessing(), recipe, &path).unwrap();
         run(&mut second);
         assert_eq!(bits(&second), bits(&whole));
         let trained = second.finish().unwrap();
@@ -241,7 +248,7 @@ fn another_training_or_a_damaged_file_is_refused() {
     saved.next_check(&images(70), |_, _| {}).unwrap();
     saved.save(&path).unwrap();
     let resume = |recipe: Recipe, preprocessing: &Preprocessing| {
-        Trainer::resume(&graph(), preprocessing, recipe, &path).map(|_| ()).unwrap_err()
+        Trainer::resume(&graph(), &start(), preprocessing, recipe, &path).map(|_| ()).unwrap_err()
     };
     let other = [
         Recipe { seed: 9, ..recipe(Method::QATT) },
@@ -258,7 +265,23 @@ fn another_training_or_a_damaged_file_is_refused() {
     let error = resume(recipe(Method::QATT), &Preprocessing::new(vec![0.0; 3], vec![1.0; 3]).unwrap());
     assert!(error.to_string().contains(r#"preprocessing is {"mean":["#), "{error}");
 
+    // Other first parameters, as of another float network, are another training; an older state does not know.
+    let other = wot::initialize(&graph(), 4);
+    let resume_from_other =
+        || Trainer::resume(&graph(), &other, &preprocessing(), recipe(Method::QATT), &path).map(drop);
+    let error = resume_from_other().unwrap_err().to_string();
+    assert!(
+        error.contains("start is ") && error.ends_with("the state belongs to another training"),
+        "{error}"
+    );
     let bytes = std::fs::read(&path).unwrap();
+    let older = with_metadata(&bytes, |metadata| {
+        metadata["version"] = 2.into();
+        metadata.as_object_mut().unwrap().remove("start");
+    });
+    std::fs::write(&path, older).unwrap();
+    resume_from_other().unwrap();
+
     for len in [0, 7, 100, bytes.len() - 1] {
         std::fs::write(&path, &bytes[..len]).unwrap();
         assert!(matches!(resume(recipe(Method::QATT), &preprocessing()), WotError::State { .. }));
@@ -323,11 +346,11 @@ fn a_state_names_its_training_by_json_and_that_of_version_1_by_debug_text() {
     let bytes = std::fs::read(&path).unwrap();
     let resume = |bytes: &[u8]| {
         std::fs::write(&path, bytes).unwrap();
-        Trainer::resume(&graph(), &preprocessing(), recipe(Method::ADMM), &path)
+        Trainer::resume(&graph(), &start(), &preprocessing(), recipe(Method::ADMM), &path)
     };
 
     with_metadata(&bytes, |metadata| {
-        assert_eq!(metadata["version"], 2);
+        assert_eq!(metadata["version"], 3);
         assert_eq!(metadata["network"], NETWORK);
         assert_eq!(metadata["preprocessing"], PREPROCESSING);
         assert_eq!(metadata["recipe"], RECIPE);
@@ -342,9 +365,9 @@ fn a_state_names_its_training_by_json_and_that_of_version_1_by_debug_text() {
     let other = with_metadata(&first, |metadata| metadata["recipe"] = RECIPE.into());
     let error = resume(&other).map(drop).unwrap_err().to_string();
     assert!(error.contains("recipe is {") && error.contains("expected Recipe {"), "{error}");
-    let newer = with_metadata(&bytes, |metadata| metadata["version"] = 3.into());
+    let newer = with_metadata(&bytes, |metadata| metadata["version"] = 4.into());
     let error = resume(&newer).map(drop).unwrap_err().to_string();
-    let expected = "format version 3, newest known is 2: a newer zerospace reads the file";
+    let expected = "format version 4, newest known is 3: a newer zerospace reads the file";
     assert!(error.ends_with(expected), "{error}");
 }
 
@@ -444,7 +467,9 @@ fn a_training_of_listed_layers_resumes_with_the_same_layers_only() {
     first.next_check(&images(70), |_, _| {}).unwrap();
     first.next_check(&images(70), |_, _| {}).unwrap();
     first.save(&path).unwrap();
-    let resume = |graph: &Graph| Trainer::resume(graph, &preprocessing(), recipe(Method::QATT), &path);
+    let resume = |graph: &Graph| {
+        Trainer::resume(graph, &wot::initialize(graph, 3), &preprocessing(), recipe(Method::QATT), &path)
+    };
     let mut second = resume(&silu).unwrap();
     run(&mut second);
     assert_eq!(bits(&second), bits(&whole));
