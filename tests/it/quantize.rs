@@ -113,6 +113,33 @@ fn preprocessing_is_said_everywhere_and_pixels_of_255_are_a_warning() {
 /// The counts of weights outside each range are those of the padded memory, by the constraint of each protection, and
 /// the same that --throttle clamps.
 #[test]
+fn a_preprocessing_file_beside_the_checkpoint_is_taken_said_and_stored() {
+    let workshop = workshop_with("resnet18", Variant::Cifar);
+    let folder = workshop.path();
+    let file = |text: &str| std::fs::write(folder.join("preprocessor_config.json"), text).unwrap();
+    file(r#"{"image_mean": [0.5, 0.5, 0.5], "image_std": [0.25, 0.25, 0.25], "size": 32, "resample": 2}"#);
+    let (said, stored) = quantize(folder, "--arch resnet18 --variant cifar");
+    assert!(said.contains("mean [0.5, 0.5, 0.5], std [0.25, 0.25, 0.25]"), "{said}");
+    let sentence = "mean and std are those of preprocessor_config.json beside the model";
+    assert!(said.contains(sentence), "{said}");
+    assert_eq!(stored.preprocessing.mean(), [0.5; 3]);
+    assert!(stored.provenance.reading.iter().any(|line| line == sentence), "{:?}", stored.provenance.reading);
+    // The command line decides if it says anything.
+    let (said, _) = quantize(folder, "--arch resnet18 --variant cifar --mean 0,0,0 --std 1,1,1");
+    assert!(said.contains("mean [0, 0, 0]") && !said.contains(sentence), "{said}");
+
+    file(r#"{"image_mean": [0.5], "image_std": [0.25]}"#);
+    let command = "quantize float.safetensors --arch resnet18 --variant cifar --width 0.125 -o x";
+    let refused = |command: &str, message: &str| {
+        refuses(folder, &command.split(' ').collect::<Vec<_>>(), 2, message);
+    };
+    refused(command, "preprocessor_config.json: mean is [0.5], expected 3 finite numbers");
+    refused(&format!("{command} --preprocessing no.json"), "--preprocessing: no.json: No such file");
+    file(r#"{"image_mean": [0.5, 0.5, 0.5]}"#);
+    refused(command, "preprocessor_config.json: image_std is missing, expected a number for each channel");
+}
+
+#[test]
 fn the_cost_of_clamping_is_said_for_the_range_of_every_protection() {
     let workshop = workshop_with("resnet18", Variant::Cifar);
     let folder = workshop.path();

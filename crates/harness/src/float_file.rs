@@ -54,6 +54,11 @@ impl FloatFile {
         Ok(Self { graph, parameters, preprocessing, source: source.into(), reading: onnx.notes })
     }
 
+    /// Adds a sentence on a choice made on reading.
+    pub fn note(&mut self, choice: String) {
+        self.reading.push(choice);
+    }
+
     /// The network.
     pub fn network(&self) -> FloatNetwork<'_> {
         FloatNetwork {

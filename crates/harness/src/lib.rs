@@ -34,6 +34,7 @@ mod images;
 pub mod network_text;
 mod observer;
 mod own_evaluator;
+mod preprocessing_file;
 mod process;
 mod quantizing;
 mod recipe;
@@ -61,6 +62,7 @@ pub use images::{
 };
 pub use observer::Observer;
 pub use own_evaluator::{FaultFreeOwn, OwnEvaluator, ReadyEvaluator};
+pub use preprocessing_file::PreprocessingFile;
 pub use quantizing::{
     Clamping, FloatNetwork, Ranges, Rounded, Rounding, agreeing, clampings, fold_empty_filters, import,
     int8_predict, int8_top1, observed, throttled,

@@ -17,8 +17,8 @@ use crate::terminal::quantization::{RoundingOptions, Within};
 use crate::terminal::signals;
 use harness::network_text;
 use harness::{
-    Clamping, Cut, Failure, FloatFile, FloatNetwork, Ranges, agreeing, check_fit, clampings,
-    given_checkpoint, has_image_files, int8_predict, int8_top1, observed, throttled, violations,
+    Clamping, Cut, Failure, FloatFile, FloatNetwork, PreprocessingFile, Ranges, agreeing, check_fit,
+    clampings, given_checkpoint, has_image_files, int8_predict, int8_top1, observed, throttled, violations,
 };
 
 /// Default number of classes of a network for images without labels: ImageNet's.
@@ -64,7 +64,10 @@ Networks for CIFAR usually have another stem: --variant cifar, a first convoluti
 (cifar-maxpool: with the max pool). The command prints and stores the variant.
 
 Pixels are divided by 255; then --mean is subtracted and --std divides, for red, green and blue in this order.
-torchvision's pretrained inception_v3 expects --mean 0.5,0.5,0.5 --std 0.5,0.5,0.5.
+torchvision's pretrained inception_v3 expects --mean 0.5,0.5,0.5 --std 0.5,0.5,0.5. Without these options a file beside the
+checkpoint decides, if there is one: preprocessor_config.json (Hugging Face), or config.json with pretrained_cfg (timm);
+--preprocessing names such a file elsewhere. Its mean, standard deviation and image size are taken, the command says so, and the
+checkpoint keeps it. A file that resizes images in another way is refused for image files.
 
 Examples:
   zerospace quantize resnet20.th --arch resnet20 --set cifar10 -o resnet20.safetensors
@@ -132,6 +135,9 @@ pub(crate) struct Arguments {
     /// Standard deviation of each input channel [default: as for --mean]
     #[arg(long, value_name = "R,G,B", value_delimiter = ',')]
     std: Option<Vec<f32>>,
+    /// Preprocessing file of the model [default: preprocessor_config.json or timm's config.json beside the checkpoint]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["mean", "std"])]
+    preprocessing: Option<PathBuf>,
     #[command(flatten)]
     within: Within,
     #[command(flatten)]
@@ -162,6 +168,8 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
         let message = format!("--side is {side}, but images of {set} have a size of their own");
         return Err(Failure::Input(anyhow!(message)));
     }
+    let described = preprocessing_file(arguments).map_err(Failure::Input)?;
+    let described = described.as_ref();
     let onnx = match arguments.architecture {
         Some(_) => None,
         None if zoo::is_tflite(&arguments.checkpoint) => {
@@ -170,16 +178,17 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
                 return Err(Failure::Input(anyhow!(message)));
             }
             let read = zoo::read_tflite(&arguments.checkpoint).map_err(Failure::input)?;
-            return already_quantized(arguments, read, throttle.as_ref());
+            return already_quantized(arguments, read, described, throttle.as_ref());
         }
         None => match read_onnx(arguments).map_err(Failure::Input)? {
             OnnxFile::Quantized(quantized) => {
-                return already_quantized(arguments, quantized, throttle.as_ref());
+                return already_quantized(arguments, quantized, described, throttle.as_ref());
             }
             OnnxFile::Float(onnx) => Some(onnx),
         },
     };
-    let cut = cut(arguments, onnx.as_ref().map(|onnx| onnx.model.input));
+    let cut =
+        cut(arguments, onnx.as_ref().map(|onnx| onnx.model.input), described).map_err(Failure::Input)?;
     let (data, observer) = (arguments.machine.data(), Terminal::default());
     let batch = arguments.rounding.batch().map_err(Failure::Input)?;
     let training = match batch {
@@ -192,8 +201,11 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     };
     let ranges = Ranges::new(batch, training.as_ref());
     let test = data.images(set, "test", arguments.images.map(|n| n as usize), cut, &observer)?.set;
-    let preprocessing = preprocessing(arguments, test.shape().channels).map_err(Failure::Input)?;
-    let file = float_file(arguments, variant, onnx, &test, &preprocessing).map_err(Failure::Input)?;
+    let preprocessing = preprocessing(arguments, described, test.shape().channels).map_err(Failure::Input)?;
+    let mut file = float_file(arguments, variant, onnx, &test, &preprocessing).map_err(Failure::Input)?;
+    if let Some(described) = described {
+        file.note(described.sentence());
+    }
     let network = file.network();
     let FloatNetwork { graph, preprocessing, reading, .. } = network;
     let description = network_text::description(graph.spec(), graph.layers(), reading, preprocessing, set);
@@ -252,21 +264,24 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
 /// Stores a network that another program quantized, and measures its accuracy.
 fn already_quantized(
     arguments: &Arguments,
-    quantized: QuantizedModel,
+    mut quantized: QuantizedModel,
+    described: Option<&PreprocessingFile>,
     throttle: Option<&Constraint>,
 ) -> Result<Outcome, Failure> {
     arguments.rounding.check_given().map_err(Failure::Input)?;
     let (set, observer) = (&arguments.set, Terminal::default());
     let rule = quantized.activations.rule.id();
-    let cut = cut(arguments, Some(quantized.model.input));
+    let cut = cut(arguments, Some(quantized.model.input), described).map_err(Failure::Input)?;
     let images = arguments.images.map(|n| n as usize);
     let test = arguments.machine.data().images(set, "test", images, cut, &observer)?.set;
     check_fit(&quantized.model, &test).map_err(Failure::Input)?;
-    let own = quantized.pixels.clone().filter(|_| arguments.mean.is_none() && arguments.std.is_none());
+    let asked = arguments.mean.is_some() || arguments.std.is_some() || described.is_some();
+    let own = quantized.pixels.clone().filter(|_| !asked);
+    quantized.notes.extend(described.map(PreprocessingFile::sentence));
     let takes_pixels = own.is_some();
     let preprocessing = match own {
         Some(own) => own,
-        None => preprocessing(arguments, test.shape().channels).map_err(Failure::Input)?,
+        None => preprocessing(arguments, described, test.shape().channels).map_err(Failure::Input)?,
     };
     let mut checkpoint =
         given_checkpoint(&arguments.checkpoint, quantized, &preprocessing).map_err(Failure::Input)?;
@@ -374,10 +389,30 @@ fn without_training_images(failure: Failure, arguments: &Arguments) -> Failure {
     }
 }
 
-/// The cut of image files for a network, whose own input an ONNX model names.
-fn cut(arguments: &Arguments, input: Option<[usize; 3]>) -> Cut {
+/// The preprocessing file that the arguments name, or that lies beside the checkpoint.
+fn preprocessing_file(arguments: &Arguments) -> anyhow::Result<Option<PreprocessingFile>> {
+    if let Some(file) = &arguments.preprocessing {
+        return PreprocessingFile::read(file).context("--preprocessing").map(Some);
+    }
+    if arguments.mean.is_some() || arguments.std.is_some() {
+        return Ok(None);
+    }
+    PreprocessingFile::beside(&arguments.checkpoint)
+}
+
+/// The cut of image files for a network, whose own input an ONNX model or a preprocessing file names.
+fn cut(
+    arguments: &Arguments,
+    input: Option<[usize; 3]>,
+    described: Option<&PreprocessingFile>,
+) -> anyhow::Result<Cut> {
     let own = input.map_or(Cut::DEFAULT, Cut::for_input);
-    Cut { side: arguments.side.map_or(own.side, usize::from), ..own }
+    let own_side = input.is_none().then(|| described?.side()).flatten().unwrap_or(own.side);
+    let side = arguments.side.map_or(own_side, usize::from);
+    if let (Some(described), true) = (described, has_image_files(&arguments.set)) {
+        described.check_cut(side)?;
+    }
+    Ok(Cut { side, ..own })
 }
 
 fn read_onnx(arguments: &Arguments) -> anyhow::Result<OnnxFile> {
@@ -458,8 +493,19 @@ fn row(name: &str, correct: usize, float: usize, images: usize) -> Vec<String> {
     vec![name.into(), correct.to_string(), images.to_string(), format!("{top1:.2}"), against]
 }
 
-/// Preprocessing that the arguments ask for.
-fn preprocessing(arguments: &Arguments, channels: usize) -> anyhow::Result<Preprocessing> {
+/// Preprocessing that the arguments or a file ask for.
+fn preprocessing(
+    arguments: &Arguments,
+    described: Option<&PreprocessingFile>,
+    channels: usize,
+) -> anyhow::Result<Preprocessing> {
+    if let Some(described) = described {
+        let preprocessing = described.preprocessing();
+        preprocessing
+            .check_channels(channels)
+            .map_err(|error| anyhow!("{}: {error}", described.path().display()))?;
+        return Ok(preprocessing.clone());
+    }
     let [mean, std] =
         [(&arguments.mean, Preprocessing::IMAGENET_MEAN), (&arguments.std, Preprocessing::IMAGENET_STD)]
             .map(|(asked, default)| asked.clone().unwrap_or(default.to_vec()));
