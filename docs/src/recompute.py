@@ -100,6 +100,41 @@ class Stream:
         covered = {start + j * distance - reach for start, length in zip(starts, lengths) for j in range(length)}
         return np.array(sorted(c for c in covered if 0 <= c < cells), np.int64)
 
+    def dram(self, cells, p, weights, devices):
+        """The bits that flip by events in the devices that hold a plane (S108, S109)."""
+        words, total = -(-cells // 8), sum(weights)
+        word = np.arange(words)
+        device, beat = word % devices, word // devices
+        rows = -(-words // (1024 * devices))
+        # For each kind of region: their number, and the region of each word.
+        regions = [
+            (words, word),
+            (min(words, 8192 * devices), beat % 8192 * devices + device),
+            (rows * devices, beat // 1024 * devices + device),
+            (min(rows, 8) * devices, beat // 1024 % 8 * devices + device),
+            (devices, device),
+        ]
+        flips, random = np.zeros(8 * words, bool), np.zeros((words, 8), bool)
+        for k, weight in enumerate(weights if cells else ()):
+            number, region = regions[k // 2]
+            places = cells if k == 0 else number if k % 2 else 8 * number
+            hit = self.bernoulli(places, -math.expm1(-(((p * cells) * (weight / total)) / places)))
+            if k == 0:
+                flips[hit] = True
+            elif k % 2:
+                random[np.isin(region, hit)] = True
+            else:
+                random |= np.isin(8 * region[:, None] + np.arange(8), hit)
+        (random,) = np.nonzero(random.ravel()[:cells])
+        numbers = np.array([self.next() for _ in range(-(-len(random) // 64))], np.uint64)
+        flips[random[np.unpackbits(numbers.view(np.uint8), bitorder="little")[: len(random)] == 1]] = True
+        return np.flatnonzero(flips)
+
+
+# Weights of the events of the model `dram` (S109).
+DRAM = {"single-bit": 32.8, "word": 1.7, "pin-column": 6.006, "column": 0.994, "pin-row": 2.6124, "row": 5.7876,
+        "pin-bank": 5.994, "bank": 4.806, "pin": 0.575, "chip": 4.825}
+
 
 def burst_start(p, least, most):
     """The probability that a burst starts at a position, by bisection (S113)."""
@@ -224,6 +259,11 @@ def faults(memory, fault_model, p, seed, number):
     elif model == "burst":
         least, most = (keys["length"].split("-") * 2)[:2]
         flip(both(lambda stream, cells: stream.bursts(cells, p, int(least), int(most), int(keys["distance"]))))
+    elif model == "dram":
+        given = {event: float(keys[event]) for event in DRAM if event in keys} or DRAM
+        weights = [given.get(event, 0.0) for event in DRAM]
+        draws = [stream.dram(len(cells), p, weights, devices) for stream, cells, devices in zip(streams, scope, (8, 1))]
+        flip([cells[draw] for cells, draw in zip(scope, draws)])
     elif model == "stuck-at":
         flip(independent(p), 1 - int(keys["value"]))
     elif model == "asymmetric":

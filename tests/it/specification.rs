@@ -96,11 +96,11 @@ fn offsets(cell: &str) -> Vec<u64> {
     cell.split_whitespace().map(|offset| offset.parse().unwrap()).collect()
 }
 
-/// S107, S111, S112, S113, S114, S115, S116, S117 and S119: the cells that the page shows are drawn.
+/// S107, S108, S109, S111, S112, S113, S114, S115, S116, S117 and S119: the cells that the page shows are drawn.
 #[test]
 fn the_cells_of_the_page_are_drawn() {
     let rows = table(&page(PAGES[0]), "model");
-    assert_eq!(rows.len(), 12);
+    assert_eq!(rows.len(), 15);
     for row in rows {
         let (name, part) = row[0].split_once(", ").unwrap_or((&row[0], ""));
         let FaultModel { kind, scope } = name.parse().unwrap();
@@ -609,7 +609,7 @@ fn a_strangers_program_computes_a_new_run() {
     let folder = workshop.path();
     prepare(folder, 2);
     let models = "[\"bernoulli\", \"burst:length=2-5,distance=3\", \"asymmetric:share=0.75\", \"accumulate:hours=10,scrub=4\", \
-                  \"fixed-count:bit=6,tensor=layer2.0.conv1.weight\"]";
+                  \"fixed-count:bit=6,tensor=layer2.0.conv1.weight\", \"dram:pin-column=1,row=2,pin-bank=1,chip=1\"]";
     let toml = experiment(2)
         .replace("\"bernoulli\"", models)
         .replace("rates = [0.0, 1e-5, 1e-3, 1e-2]", "rates = [2e-3]")
@@ -634,6 +634,7 @@ fn a_strangers_program_computes_a_new_run() {
     let said = recompute(&folder.join("run"), &[folder.join("net.safetensors")], &arguments);
     assert!(said.contains("in-place-list, accumulate: 2 trials\n"), "{said}");
     assert!(said.contains("lsb-64-56+range-clamp, fixed-count: 2 trials\n"), "{said}");
+    assert!(said.contains("in-place-list, dram: 2 trials\n"), "{said}");
     assert!(said.contains("signs, bernoulli: 2 trials\n"), "{said}");
     assert!(said.contains("parity+range-clamp, bernoulli: 2 trials\n"), "{said}");
 }

@@ -84,6 +84,7 @@ fn an_axis_is_a_bit_error_rate_only_where_the_rate_is_one() {
         ("accumulate:hours=10,scrub=1", "probability that a bit flips in an hour"),
         ("stuck-at:value=1", "share of bits that are stuck"),
         ("asymmetric:share=0.9", "bit error rate if half of the bits are ones"),
+        ("dram", "fault events per stored bit"),
     ];
     for (fault_model, name) in names {
         let rows = [1e-3, 1e-2].map(|rate| cell("faulty", fault_model, rate, &[600, 500])).concat();

@@ -822,7 +822,7 @@ fn a_wrong_experiment_file_is_refused_in_one_sentence() {
             "cosmic",
             "x.toml: `fault_model`: unknown fault model `cosmic`, expected one of bernoulli, fixed-count, \
              burst:length=L[-M],distance=D, stuck-at:value=0|1, asymmetric:share=S, accumulate:hours=H[,scrub=I], \
-             per-bit:bit=K, per-tensor:tensor=NAME",
+             dram[:EVENT=WEIGHT,...], per-bit:bit=K, per-tensor:tensor=NAME",
         ),
         (
             "\"bernoulli\"",

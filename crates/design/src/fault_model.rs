@@ -4,7 +4,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::keys::{Keys, number};
-use crate::{BitErrorRate, Scope};
+use crate::{BitErrorRate, DramMix, Scope};
 
 /// A fault model: a kind of faults, and the stored bits that they are confined to.
 ///
@@ -64,16 +64,23 @@ pub enum FaultKind {
         /// I, less than H; `None`: the memory is never scrubbed.
         scrub: Option<u64>,
     },
+    /// `dram[:EVENT=WEIGHT,...]`: events in the devices of a DRAM, each a single bit or a region of one device whose bits take
+    /// random values. The rate is the mean number of events per stored bit.
+    Dram {
+        /// Weights of the events.
+        mix: DramMix,
+    },
 }
 
 /// The forms of all models, as error messages list them.
-const FORMS: [&str; 8] = [
+const FORMS: [&str; 9] = [
     "bernoulli",
     "fixed-count",
     "burst:length=L[-M],distance=D",
     "stuck-at:value=0|1",
     "asymmetric:share=S",
     "accumulate:hours=H[,scrub=I]",
+    "dram[:EVENT=WEIGHT,...]",
     "per-bit:bit=K",
     "per-tensor:tensor=NAME",
 ];
@@ -124,6 +131,7 @@ impl FaultKind {
                 let scrub = keys.take("scrub", expected, |value| number(value, 0, hours - 1))?;
                 Self::Accumulate { hours, scrub: scrub.filter(|&scrub| scrub > 0) }
             }
+            "dram" => Self::Dram { mix: DramMix::read(keys)? },
             _ => return Err(FaultModelError::Name(name.into())),
         })
     }
@@ -137,7 +145,11 @@ impl FaultKind {
         let most = match self {
             Self::Asymmetric { share } => 0.5 / share.max(1.0 - share),
             Self::Accumulate { .. } => 0.5,
-            Self::Bernoulli | Self::FixedCount | Self::Burst { .. } | Self::StuckAt { .. } => 1.0,
+            Self::Bernoulli
+            | Self::FixedCount
+            | Self::Burst { .. }
+            | Self::StuckAt { .. }
+            | Self::Dram { .. } => 1.0,
         };
         if rate.get() <= most {
             return Ok(());
@@ -163,6 +175,8 @@ impl fmt::Display for FaultKind {
             Self::Accumulate { hours, scrub: Some(scrub) } => {
                 write!(f, "accumulate:hours={hours},scrub={scrub}")
             }
+            Self::Dram { mix } if mix == DramMix::default() => f.write_str("dram"),
+            Self::Dram { mix } => write!(f, "dram:{mix}"),
         }
     }
 }

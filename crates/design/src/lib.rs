@@ -12,6 +12,7 @@
 //! Serialized forms are part of the record format and of cell ids: tests fix them.
 
 mod cell;
+mod dram;
 mod fault_model;
 mod keys;
 mod metric;
@@ -24,6 +25,7 @@ mod stop;
 mod trial;
 
 pub use cell::{CellId, CellIdError, CellSpec, EvaluationSet, StoredBits};
+pub use dram::{DramEvent, DramMix, DramRegion};
 pub use fault_model::{FaultKind, FaultModel, FaultModelError, RateTooHigh};
 pub use metric::{Better, Metric, MetricError};
 pub use protection::{ProtectionName, ProtectionNameError};

@@ -1,6 +1,6 @@
 //! The text of fault models.
 
-use design::{FaultKind, FaultModel, FaultModelError, Scope};
+use design::{DramEvent, DramMix, FaultKind, FaultModel, FaultModelError, Scope};
 use proptest::prelude::*;
 
 fn read(text: &str) -> Result<FaultModel, String> {
@@ -24,6 +24,9 @@ fn names_have_a_normal_form() {
         ("asymmetric:share=-0", "asymmetric:share=0"),
         ("accumulate:hours=24,scrub=0", "accumulate:hours=24"),
         ("accumulate:scrub=8,hours=24", "accumulate:hours=24,scrub=8"),
+        ("dram", "dram"),
+        ("dram:chip=2.50,single-bit=1e1", "dram:single-bit=10,chip=2.5"),
+        ("dram:pin-row=1,bit=3", "dram:pin-row=1,bit=3"),
     ] {
         let model = read(text).unwrap();
         assert_eq!(model.to_string(), normal);
@@ -34,7 +37,8 @@ fn names_have_a_normal_form() {
 #[test]
 fn what_names_no_model_is_refused_in_one_sentence() {
     let known = "expected one of bernoulli, fixed-count, burst:length=L[-M],distance=D, stuck-at:value=0|1, \
-                 asymmetric:share=S, accumulate:hours=H[,scrub=I], per-bit:bit=K, per-tensor:tensor=NAME";
+                 asymmetric:share=S, accumulate:hours=H[,scrub=I], dram[:EVENT=WEIGHT,...], per-bit:bit=K, \
+                 per-tensor:tensor=NAME";
     for (text, message) in [
         ("", &*format!("unknown fault model ``, {known}")),
         ("Bernoulli", &format!("unknown fault model `Bernoulli`, {known}")),
@@ -64,9 +68,33 @@ fn what_names_no_model_is_refused_in_one_sentence() {
             "accumulate:hours=4,scrub=4",
             "`scrub` of accumulate is \"4\", expected fewer hours than `hours`, or 0 for never",
         ),
+        ("dram:row=0", "`row` of dram is \"0\", expected a positive number up to 1e9"),
+        ("dram:row=inf", "`row` of dram is \"inf\", expected a positive number up to 1e9"),
+        (
+            "dram:rank=1",
+            "dram has no key `rank`, expected single-bit, word, pin-column, column, pin-row, row, pin-bank, bank, pin, \
+             chip, bit, tensor",
+        ),
     ] {
         assert_eq!(read(text).unwrap_err(), message, "{text}");
     }
+}
+
+/// S109 of the specification: the mix of the field study, and a mix of one's own.
+#[test]
+fn the_shares_of_a_mix_add_up_to_one() {
+    // FIT of the failure modes; the share of one pin is the second number.
+    let modes = [(7.0, 0.858), (8.4, 0.311), (10.8, 0.555)];
+    let mut fit = vec![32.8, 1.7];
+    fit.extend(modes.iter().flat_map(|(fit, pin)| [fit * pin, fit * (1.0 - pin)]));
+    fit.extend([1.7 * 0.175 + 3.7 * 0.075, 1.7 * 0.825 + 3.7 * 0.925]);
+    for (share, fit) in DramMix::default().shares().iter().zip(fit) {
+        assert!((share - fit / 66.1).abs() < 1e-12, "{share} {fit}");
+    }
+    let FaultKind::Dram { mix } = read("dram:word=3,chip=1").unwrap().kind else { panic!("a mix") };
+    let shares: Vec<_> =
+        DramEvent::ALL.into_iter().zip(mix.shares()).filter(|(_, share)| *share > 0.0).collect();
+    assert_eq!(shares, [(DramEvent::ALL[1], 0.75), (DramEvent::ALL[9], 0.25)]);
 }
 
 fn kinds() -> impl Strategy<Value = FaultKind> {
@@ -83,6 +111,9 @@ fn kinds() -> impl Strategy<Value = FaultKind> {
             hours,
             scrub: Some(scrub % hours).filter(|&scrub| scrub > 0)
         }),
+        Just(FaultKind::Dram { mix: DramMix::default() }),
+        (1e-9f64..1e9, 1e-9f64..1e9)
+            .prop_map(|(row, chip)| { read(&format!("dram:row={row},chip={chip}")).unwrap().kind }),
     ]
 }
 

@@ -4,6 +4,7 @@ mod accumulate;
 mod asymmetric;
 mod bernoulli;
 mod burst;
+mod dram;
 mod fixed_count;
 mod stuck_at;
 
@@ -18,7 +19,8 @@ use crate::{FaultPattern, Faults, PlaneSizes};
 ///
 /// # Cost
 /// Proportional to the number of flips: one draw and one logarithm each, or for `fixed-count` one draw and the sorting.
-/// `accumulate` draws one interval between scrubs after another.
+/// `accumulate` draws one interval between scrubs after another. `dram` goes through a byte for every eight bits of a plane if
+/// a region of several bits is hit.
 ///
 /// # Panics
 /// At a rate that [`FaultKind::check_rate`] refuses.
@@ -36,6 +38,7 @@ pub fn sample(kind: FaultKind, rate: BitErrorRate, sizes: PlaneSizes, seed: u64,
         FaultKind::StuckAt { one } => stuck_at::sample(&mut planes, p, one),
         FaultKind::Asymmetric { share } => asymmetric::sample(&mut planes, p, share),
         FaultKind::Accumulate { hours, scrub } => accumulate::sample(&mut planes, p, hours, scrub),
+        FaultKind::Dram { mix } => dram::sample(&mut planes, p, mix),
     }
 }
 
@@ -77,6 +80,7 @@ pub fn mean_flips(kind: FaultKind, rate: BitErrorRate, sizes: PlaneSizes) -> Mea
         FaultKind::Accumulate { hours, scrub } => {
             MeanFlips::OfMemory(accumulate::mean_flips_of_bit(p, hours, scrub) * bits)
         }
+        FaultKind::Dram { mix } => MeanFlips::OfMemory(dram::mean_flips(p, mix, sizes)),
     }
 }
 

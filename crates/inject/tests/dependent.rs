@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use design::{BitErrorRate, FaultKind, FaultModel, Scope};
-use inject::{FaultPattern, Faults, PlaneSizes, ScopedBits, sample};
+use design::{BitErrorRate, DramMix, FaultKind, FaultModel, Scope};
+use inject::{FaultPattern, Faults, PlaneSizes, ScopedBits, mean_flips, sample};
 use proptest::prelude::*;
 
 const PLANES: PlaneSizes = PlaneSizes { data_bits: 8_000, check_bits: 1_000 };
@@ -29,7 +29,7 @@ fn pattern(data: &[u64], check: &[u64]) -> FaultPattern {
     FaultPattern { data: data.into(), check: check.into() }
 }
 
-/// S113, S114, S115, S116 and S117 of the specification.
+/// S109, S113, S114, S115, S116 and S117 of the specification.
 #[test]
 fn values_are_stable() {
     // Fixed by definition: these offsets may never change, or recorded campaigns could not be replayed.
@@ -75,6 +75,113 @@ fn values_are_stable() {
             pattern(&[1297], &[])
         ])
     );
+    let drawn = |name, p, trial| flips(name, p, PLANES, trial);
+    assert_eq!(drawn("dram", 1e-4, 5), pattern(&[685, 915], &[]));
+    assert_eq!(drawn("dram:single-bit=1,word=2", 1e-3, 7), pattern(&[400, 3906, 4717], &[934]));
+    assert_eq!(drawn("dram:pin-column=1,column=1", 3e-4, 7), pattern(&[1801, 1803, 1805, 1806], &[292, 294]));
+}
+
+/// Data bits of a network of 70,000 blocks, whose devices have 69 rows of 8 banks, the last one of 368 columns; and of
+/// check bits as many as one device has in these rows.
+const ROWS: PlaneSizes = PlaneSizes { data_bits: 64 * 70_000, check_bits: 8 * 70_000 };
+
+/// S108: bit, device, beat, bank and row of a data bit, worked out here from the map.
+fn address(bit: u64) -> [u64; 5] {
+    let beat = bit / 64;
+    [bit % 8, bit / 8 % 8, beat, beat / 1024 % 8, beat / 8192]
+}
+
+/// S109 of the specification: all bits of one event lie in one region, and about half of the region's bits flip.
+#[test]
+fn a_lone_event_stays_in_its_region() {
+    let same_pin = |bits: &[u64]| bits.iter().all(|&bit| address(bit)[0] == address(bits[0])[0]);
+    let same = |bits: &[u64], fields: &[fn([u64; 5]) -> u64]| {
+        fields.iter().all(|field| bits.iter().all(|&bit| field(address(bit)) == field(address(bits[0]))))
+    };
+    let device: fn([u64; 5]) -> u64 = |address| address[1];
+    let column: fn([u64; 5]) -> u64 = |address| address[2] % 1024;
+    let beat: fn([u64; 5]) -> u64 = |address| address[2];
+    let bank: fn([u64; 5]) -> u64 = |address| address[3];
+    let row: fn([u64; 5]) -> u64 = |address| address[4];
+    // The largest number of bits of a region on one pin: 9 rows of 8 banks, and 1,024 columns.
+    let events: [(&str, &[fn([u64; 5]) -> u64], f64); 5] = [
+        ("word", &[device, beat], 1.0),
+        ("column", &[device, bank, column], 9.0),
+        ("row", &[device, bank, row], 1024.0),
+        ("bank", &[device, bank], 9.0 * 1024.0),
+        ("chip", &[device], 70_000.0),
+    ];
+    for (name, fields, size) in events {
+        for (one_pin, text) in [(true, format!("pin-{name}")), (false, name.to_owned())] {
+            let text = match &*text {
+                "pin-word" => "single-bit",
+                "pin-chip" => "pin",
+                text => text,
+            };
+            let mut lone = 0;
+            // One event in 20 trials: two are rare.
+            let p = 0.05 / ROWS.data_bits as f64;
+            for trial in 0..400 {
+                let FaultPattern { data, .. } = flips(&format!("dram:{text}=1"), p, ROWS, trial);
+                if data.is_empty() || !same(&data, fields) {
+                    continue;
+                }
+                lone += 1;
+                assert_eq!(same_pin(&data), one_pin || data.len() == 1, "{text} in trial {trial}: {data:?}");
+                let bits = if one_pin { size } else { 8.0 * size };
+                let most = if text == "single-bit" { 1.0 } else { bits / 2.0 + 4.0 * (bits / 4.0).sqrt() };
+                assert!(data.len() as f64 <= most, "{text} in trial {trial}: {} of {bits}", data.len());
+            }
+            assert!((5..40).contains(&lone), "{text}: {lone}");
+        }
+    }
+}
+
+/// The number of flips is the mean that plans print, within four standard errors of 300 trials; and bits of all rows, the last
+/// included, flip equally often.
+#[test]
+fn the_mean_of_dram_events_is_what_flips() {
+    for (name, p) in [
+        ("dram", 2e-6),
+        ("dram:single-bit=1,word=1", 1e-4),
+        ("dram:pin-column=1,column=1,row=1", 1e-5),
+        ("dram:pin-row=1,pin-bank=2,bank=3,pin=1", 2e-6),
+        ("dram:chip=1", 1e-7),
+    ] {
+        let model = kind(name);
+        let counts: Vec<f64> = (0..300)
+            .map(|trial| flips(name, p, ROWS, trial))
+            .map(|pattern| (pattern.data.len() + pattern.check.len()) as f64)
+            .collect();
+        let mean = counts.iter().sum::<f64>() / 300.0;
+        let variance = counts.iter().map(|count| (count - mean).powi(2)).sum::<f64>() / 299.0;
+        let expected = mean_flips(model, rate(p), ROWS).drawn(ROWS);
+        assert!(
+            (mean - expected).abs() < 4.0 * (variance / 300.0).sqrt(),
+            "{name}: {mean}, expected {expected}"
+        );
+    }
+    // 1,000 planes of 71 words: each bit is as likely as any other, in the last beat too, which has 7 devices.
+    let planes = PlaneSizes { data_bits: 568, check_bits: 0 };
+    let mut by_bit = vec![0u32; 568];
+    for trial in 0..1000 {
+        flips("dram", 0.01, planes, trial).data.iter().for_each(|&bit| by_bit[bit as usize] += 1);
+    }
+    let expected = 1000.0 * mean_flips(kind("dram"), rate(0.01), planes).drawn(planes) / 568.0;
+    for part in [&by_bit[..8], &by_bit[512..], &by_bit[560..]] {
+        let mean = f64::from(part.iter().sum::<u32>()) / part.len() as f64;
+        assert!((mean - expected).abs() < 4.0 * expected.sqrt(), "{mean}, expected {expected}");
+    }
+}
+
+#[test]
+fn single_bits_of_a_dram_are_independent_flips() {
+    let drawn = flips("dram:single-bit=1", 1e-3, PLANES, 5);
+    // With probability 1 - exp(-p) in place of p.
+    assert_eq!(drawn, flips("bernoulli", -(-1e-3f64).exp_m1(), PLANES, 5));
+    assert!(!drawn.data.is_empty());
+    assert_eq!(flips("dram", 0.0, PLANES, 5), FaultPattern::default());
+    assert_eq!(flips("dram", 1e-3, PlaneSizes { data_bits: 0, check_bits: 0 }, 5), FaultPattern::default());
 }
 
 /// Ten million cells: the share that flips is the rate within four standard deviations of independent bursts.
@@ -191,7 +298,7 @@ fn rates_without_a_meaning_are_refused() {
         check("accumulate:hours=5,scrub=2", 0.51).unwrap_err(),
         "5.1e-1, expected at most 5e-1 under accumulate:hours=5,scrub=2"
     );
-    for name in ["bernoulli", "fixed-count", "burst:length=2,distance=1", "stuck-at:value=1"] {
+    for name in ["bernoulli", "fixed-count", "burst:length=2,distance=1", "stuck-at:value=1", "dram"] {
         assert_eq!(check(name, 1.0), Ok(()));
     }
 }
@@ -237,6 +344,7 @@ proptest! {
             FaultKind::StuckAt { one: trial % 2 == 0 },
             FaultKind::Asymmetric { share: p },
             FaultKind::Accumulate { hours, scrub: Some(scrub % hours).filter(|&s| s > 0) },
+            FaultKind::Dram { mix: DramMix::default() },
         ] {
             let patterns = match sample(kind, rate(p), planes, 1, trial) {
                 Faults::Flips(pattern) => vec![pattern],

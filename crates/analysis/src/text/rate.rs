@@ -16,6 +16,8 @@ enum Rate {
     FlipsAnHour,
     /// Share of bits that are stuck; a stuck bit flips only if the other value is stored.
     StuckCells,
+    /// Mean number of fault events per stored bit.
+    Events,
 }
 
 impl Rate {
@@ -23,6 +25,7 @@ impl Rate {
         match fault_model.kind {
             FaultKind::Accumulate { .. } => Self::FlipsAnHour,
             FaultKind::StuckAt { .. } => Self::StuckCells,
+            FaultKind::Dram { .. } => Self::Events,
             FaultKind::Asymmetric { .. } => Self::BalancedBitErrors,
             FaultKind::Bernoulli | FaultKind::FixedCount | FaultKind::Burst { .. } => Self::BitErrors,
         }
@@ -34,6 +37,7 @@ impl Rate {
             Self::BalancedBitErrors => "bit error rate if half of the bits are ones",
             Self::FlipsAnHour => "probability that a bit flips in an hour",
             Self::StuckCells => "share of bits that are stuck",
+            Self::Events => "fault events per stored bit",
         }
     }
 }
@@ -84,6 +88,9 @@ pub(crate) fn note<'a>(fault_models: impl Iterator<Item = &'a FaultModel>) -> St
         }
         Rate::StuckCells => {
             "of `stuck-at` the share of bits that are stuck, of which only those flip that store the other value"
+        }
+        Rate::Events => {
+            "of `dram` the mean number of fault events per stored bit, where one event can hit a whole device"
         }
     };
     let sentences: Vec<&str> = others.iter().map(sentence).collect();
