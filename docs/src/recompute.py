@@ -179,21 +179,25 @@ class Memory:
             return [(self.code, data), (self.code.code_of_list, check.reshape(-1, 72))]
         return [(self.code, np.c_[data, check.reshape(len(data), -1), self.immune])]
 
-    def scope(self, bit, tensor):
-        """The bits of both planes in the scope of a fault model (S119)."""
-        first, end = 0, len(self.plane)
-        if tensor is not None:
-            first, size = next((start, size) for name, start, size in self.tensors if name == tensor)
-            end = first + size + -size % 8
+    def scope(self, bit, tensor, depth):
+        """The bits of both planes in the scope of a fault model, in the order of their places (S110, S119)."""
+        tensors = [(start, start + size + -size % 8) for name, start, size in self.tensors if tensor in (None, name)]
 
         def check_cells(weights):
             if self.listed is not None:
                 return 72 * int((self.listed[:, :4].copy().view("<u4").ravel() < weights).sum())
             return weights * self.check.size // len(self.plane)
 
-        if bit is not None:
-            return [8 * np.arange(first, end) + bit, np.arange(0)]
-        return [np.arange(8 * first, 8 * end), np.arange(check_cells(first), check_cells(end))]
+        planes = [np.arange(0)], [np.arange(0)]
+        for first, end in tensors:
+            data, check = np.arange(8 * first, 8 * end), np.arange(check_cells(first), check_cells(end))
+            if bit is not None:
+                data, check = data[bit::8], check[:0]
+            blocks = (end - first) // 8
+            for plane, cells, count in zip(planes, (data, check), (blocks, len(check) // 72 if self.listed is not None else blocks)):
+                cells = cells.reshape(count, -1) if len(cells) else cells
+                plane.extend(cells[group : group + depth].T.ravel() for group in range(0, len(cells), depth))
+        return [np.concatenate(plane) for plane in planes]
 
     def hit(self, planes):
         """Yields for the words and for the entries: code, rows, the rows that differ, and their decoded values."""
@@ -237,7 +241,7 @@ class Memory:
 def faults(memory, fault_model, p, seed, number):
     """Both planes under the faults of a trial (S107 to S119)."""
     model, keys = parse(fault_model)
-    scope = memory.scope(keys.get("bit"), keys.get("tensor"))
+    scope = memory.scope(keys.get("bit"), keys.get("tensor"), int(keys.get("interleave", 1)))
     streams = [Stream(seed, b"data", number), Stream(seed, b"check", number)]
     stored = [memory.data, memory.check]
     planes = [plane.copy() for plane in stored]

@@ -327,13 +327,13 @@ impl Memory {
 
     /// The bits that flip in a trial; the error is a sentence.
     fn draw(&self, model: &str, rate: f64, seed: u64, trial: u64) -> Result<FaultPattern, String> {
-        let FaultModel { kind, scope } =
+        let fault_model: FaultModel =
             model.parse().map_err(|error: design::FaultModelError| error.to_string())?;
         let rate = BitErrorRate::new(rate).map_err(|error: RateError| error.to_string())?;
-        kind.check_rate(rate).map_err(|error| format!("rate is {error}"))?;
+        fault_model.kind.check_rate(rate).map_err(|error| format!("rate is {error}"))?;
         let memory = self.0.memory();
-        let bits = memory.bits_in(&scope).map_err(|error: UnknownTensor| error.to_string())?;
-        Ok(match bits.sample(kind, rate, seed, trial) {
+        let bits = memory.bits_in(&fault_model).map_err(|error: UnknownTensor| error.to_string())?;
+        Ok(match bits.sample(fault_model.kind, rate, seed, trial) {
             Drawn::Flips(pattern) => pattern,
             // The bits that finally differ.
             others => memory.read(others).pattern,

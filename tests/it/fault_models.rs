@@ -10,7 +10,8 @@ fn trials_of_every_fault_model_come_out_again() {
     let models = r#"fault_model = [
         "fixed-count", "burst:length=2-4,distance=1", "stuck-at:value=1", "asymmetric:share=0.9",
         "accumulate:hours=6,scrub=2", "accumulate:hours=6", "per-bit:bit=6", "burst:distance=64,length=2,tensor=linear.weight",
-        "dram:chip=0.5,single-bit=20"
+        "dram:chip=0.5,single-bit=20",
+        "burst:length=4,distance=1,interleave=64"
     ]"#;
     let text = experiment(3).replace("fault_model = \"bernoulli\"", models).replace("0.0, 1e-5, 1e-3, ", "");
     std::fs::write(folder.join("x.toml"), text).unwrap();
@@ -19,7 +20,8 @@ fn trials_of_every_fault_model_come_out_again() {
         "bernoulli:bit=6 ",
         "burst:length=2,distance=64,tensor=linear.weight ",
         "dram:single-bit=20,chip=0.5 ",
-        "36 cells x 3 trials",
+        "burst:length=4,distance=1,interleave=64 ",
+        "40 cells x 3 trials",
     ] {
         assert!(plan.contains(shown), "{shown}: {plan}");
     }
@@ -33,9 +35,9 @@ fn trials_of_every_fault_model_come_out_again() {
     }
     assert_eq!(plan.lines().filter(|line| line.contains(" exactly ")).count(), 4, "{plan}");
     // Each is computed anew, and word by word.
-    let verified = zerospace(folder, &["verify", "x.toml", "--sample", "108", "--seed", "1"]);
+    let verified = zerospace(folder, &["verify", "x.toml", "--sample", "120", "--seed", "1"]);
     assert_eq!(verified.code, 0, "{}", verified.stderr);
-    assert!(verified.stderr.contains("108 of 108 stored trials came out the same"), "{}", verified.stderr);
+    assert!(verified.stderr.contains("120 of 120 stored trials came out the same"), "{}", verified.stderr);
     for line in plan.lines().filter(|line| line.contains("e-2 ")) {
         let cell = line.trim_matches(['|', ' ']).split(' ').next().unwrap();
         let said = zerospace(folder, &["replay", "x.toml", cell, "2"]);

@@ -96,22 +96,23 @@ fn offsets(cell: &str) -> Vec<u64> {
     cell.split_whitespace().map(|offset| offset.parse().unwrap()).collect()
 }
 
-/// S107, S108, S109, S111, S112, S113, S114, S115, S116, S117 and S119: the cells that the page shows are drawn.
+/// S107, S108, S109, S110, S111, S112, S113, S114, S115, S116, S117 and S119: the cells that the page shows are drawn.
 #[test]
 fn the_cells_of_the_page_are_drawn() {
     let rows = table(&page(PAGES[0]), "model");
-    assert_eq!(rows.len(), 15);
+    assert_eq!(rows.len(), 16);
     for row in rows {
         let (name, part) = row[0].split_once(", ").unwrap_or((&row[0], ""));
-        let FaultModel { kind, scope } = name.parse().unwrap();
+        let FaultModel { kind, interleave, scope } = name.parse().unwrap();
         let rate = BitErrorRate::new(row[1].parse().unwrap()).unwrap();
         let PlaneSizes { data_bits, check_bits } = PlaneSizes { data_bits: 8_000, check_bits: 1_000 };
-        let found = ScopedBits::new(&scope, 0..data_bits, 0..check_bits).sample(
-            kind,
-            rate,
-            2019,
-            row[2].parse().unwrap(),
-        );
+        let bits = ScopedBits::new(&scope, 0..data_bits, 0..check_bits);
+        // One tensor of 125 blocks.
+        let bits = match interleave {
+            None => bits,
+            Some(depth) => bits.interleaved(depth, &[[125, 125]]),
+        };
+        let found = bits.sample(kind, rate, 2019, row[2].parse().unwrap());
         let expected = FaultPattern { data: offsets(&row[3]), check: offsets(&row[4]) };
         let found = match (found, part.split_once(' ')) {
             (Faults::Flips(pattern), None) => pattern,
@@ -609,7 +610,8 @@ fn a_strangers_program_computes_a_new_run() {
     let folder = workshop.path();
     prepare(folder, 2);
     let models = "[\"bernoulli\", \"burst:length=2-5,distance=3\", \"asymmetric:share=0.75\", \"accumulate:hours=10,scrub=4\", \
-                  \"fixed-count:bit=6,tensor=layer2.0.conv1.weight\", \"dram:pin-column=1,row=2,pin-bank=1,chip=1\"]";
+                  \"fixed-count:bit=6,tensor=layer2.0.conv1.weight\", \"dram:pin-column=1,row=2,pin-bank=1,chip=1\", \
+                  \"burst:length=9,distance=1,interleave=48\", \"bernoulli:interleave=7,bit=5\"]";
     let toml = experiment(2)
         .replace("\"bernoulli\"", models)
         .replace("rates = [0.0, 1e-5, 1e-3, 1e-2]", "rates = [2e-3]")

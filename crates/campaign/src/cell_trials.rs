@@ -72,7 +72,7 @@ impl<'a> CellTrials<'a> {
         seed: u64,
     ) -> Result<Self, CellTrialsError> {
         fault_model.kind.check_rate(rate)?;
-        let bits = memory.network().bits_in(&fault_model.scope, memory.protection())?;
+        let bits = memory.network().bits_in(fault_model, memory.protection())?;
         Ok(Self { memory, trials: Trials::All(fault_model.kind, bits), rate, seed })
     }
 

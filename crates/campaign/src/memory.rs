@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use design::{BitErrorRate, FaultKind, Scope};
-use ecc::{Protection, UnsoundProtection, Violation};
+use design::{BitErrorRate, FaultKind, FaultModel, Scope};
+use ecc::{BLOCK, Protection, UnsoundProtection, Violation};
 use graph::WeightChange;
 use inject::{FaultPattern, Faults, PlaneSizes, ScopedBits};
 
@@ -37,25 +37,40 @@ pub enum UnstorableNetwork {
 }
 
 impl Network {
-    /// Stored bits that a fault model with a scope sees under a protection.
+    /// Stored bits that a fault model sees under a protection.
     pub(crate) fn bits_in(
         &self,
-        scope: &Scope,
+        fault_model: &FaultModel,
         protection: &dyn Protection,
     ) -> Result<ScopedBits, UnknownTensor> {
+        let FaultModel { interleave, scope, .. } = fault_model;
         let weights = self.weights_in(scope)?;
         let regions = protection.regions(&self.plane);
         // A tensor's bits in the check plane are one range: so far one region at most has bits there.
-        let check_bits = |weight: usize| {
-            let regions = regions.iter().enumerate().map(|(i, region)| {
-                let code = region.code.as_deref().unwrap_or(protection);
-                region.blocks_before(weight) as u64 * check_plane_bits(region, code, i == 0)
-            });
-            regions.sum::<u64>()
-        };
+        let in_check_plane = regions.iter().enumerate().find_map(|(i, region)| {
+            let code = region.code.as_deref().unwrap_or(protection);
+            let bits = check_plane_bits(region, code, i == 0);
+            (bits > 0).then_some((region, bits))
+        });
+        let check_blocks =
+            |weight: usize| in_check_plane.map_or(0, |(region, _)| region.blocks_before(weight) as u64);
+        let check_bits = |weight: usize| in_check_plane.map_or(0, |(_, bits)| bits) * check_blocks(weight);
         let data_bits = |weight: usize| 8 * weight as u64;
         let [start, end] = [weights.start, weights.end];
-        Ok(ScopedBits::new(scope, data_bits(start)..data_bits(end), check_bits(start)..check_bits(end)))
+        let bits =
+            ScopedBits::new(scope, data_bits(start)..data_bits(end), check_bits(start)..check_bits(end));
+        let Some(depth) = *interleave else { return Ok(bits) };
+        let tensors = self
+            .layout
+            .tensors()
+            .iter()
+            .map(|span| span.start..span.start + span.len.next_multiple_of(BLOCK));
+        let in_scope = tensors.filter(|tensor| start <= tensor.start && tensor.end <= end);
+        let blocks = in_scope.map(|tensor| {
+            let data_blocks = (tensor.end - tensor.start) / BLOCK;
+            [data_blocks as u64, check_blocks(tensor.end) - check_blocks(tensor.start)]
+        });
+        Ok(bits.interleaved(depth, &blocks.collect::<Vec<_>>()))
     }
 
     /// Plane indices of the weights in a scope, padding included.
@@ -130,12 +145,12 @@ impl<'a> StoredNetwork<'a> {
         }
     }
 
-    /// Stored bits in a scope, from which a fault model draws.
+    /// Stored bits from which a fault model draws, in their order in the memory.
     ///
     /// # Errors
-    /// When the network has no tensor of the scope's name.
-    pub fn bits_in(&self, scope: &Scope) -> Result<ScopedBits, UnknownTensor> {
-        self.network.bits_in(scope, &*self.protection)
+    /// When the network has no tensor of the name in the model's scope.
+    pub fn bits_in(&self, fault_model: &FaultModel) -> Result<ScopedBits, UnknownTensor> {
+        self.network.bits_in(fault_model, &*self.protection)
     }
 
     /// The stored bits as bytes: the data plane, then the check plane. Bit i of a plane is bit i mod 8 of its byte i div 8;

@@ -42,7 +42,8 @@ impl Network {
     /// tensor in memory order, bits ascending.
     fn fault_models(&self, experiment: &Experiment) -> Result<Vec<FaultModel>, UnknownTensor> {
         let mut all = Vec::new();
-        for FaultModel { kind, scope } in experiment.fault_models() {
+        for model in experiment.fault_models() {
+            let FaultModel { scope, .. } = model;
             if let Some(name) = &scope.tensor {
                 self.stored_tensor(name)?;
             }
@@ -56,7 +57,7 @@ impl Network {
             };
             for tensor in tensors {
                 let scope = |&bit: &Option<u8>| Scope { bit, tensor: tensor.clone() };
-                all.extend(bits.iter().map(scope).map(|scope| FaultModel { kind: *kind, scope }));
+                all.extend(bits.iter().map(scope).map(|scope| FaultModel { scope, ..model.clone() }));
             }
         }
         Ok(all)
@@ -159,7 +160,7 @@ pub fn plan(
                 .check(&network.layout, &network.plane)
                 .map_err(|violation| PlanError::unstorable(id, &network.label, violation))?;
             let PlaneSizes { data_bits, check_bits } =
-                network.bits_in(&Scope::default(), &*protection)?.sizes();
+                network.bits_in(&FaultKind::Bernoulli.into(), &*protection)?.sizes();
             let stored = StoredBits {
                 weights: network.layout.weights() as u64,
                 padding_weights: network.layout.padding() as u64,
@@ -266,8 +267,9 @@ pub fn mean_flips(networks: &[Network], cells: &[CellSpec]) -> Result<Vec<f64>, 
         let protection = ecc::by_id(&cells[0].protection)?;
         let mut memory = None;
         for cells in cells.chunk_by(|a, b| a.fault_model == b.fault_model) {
-            let FaultModel { kind, scope } = &cells[0].fault_model;
-            let sizes = network.bits_in(scope, &*protection)?.sizes();
+            let fault_model = &cells[0].fault_model;
+            let FaultModel { kind, scope, .. } = fault_model;
+            let sizes = network.bits_in(fault_model, &*protection)?.sizes();
             let mut ones = None;
             for cell in cells {
                 all.push(match inject::mean_flips(*kind, cell.rate, sizes) {

@@ -389,13 +389,39 @@ fn scoped_faults_stay_in_their_tensor_and_bit() {
 
 #[test]
 fn protections_meet_the_same_faults_of_their_data_cells() {
-    for name in ["burst:length=1-4,distance=2", "bernoulli:tensor=conv.weight", "per-bit:bit=3"] {
+    for name in [
+        "burst:length=1-4,distance=2",
+        "burst:length=1-4,distance=2,interleave=63",
+        "dram:word=1",
+        "bernoulli:tensor=conv.weight",
+        "per-bit:bit=3",
+    ] {
         let mut all = trials(name, 0.01, 10)
             .into_iter()
             .map(|(_, trials)| trials.into_iter().map(|trial| trial.pattern.data).collect::<Vec<_>>());
         let first = all.next().unwrap();
         assert!(all.all(|other| other == first), "{name}");
     }
+}
+
+/// S108 and S110 of the specification: a code word has a byte on each device and a bit on each pin, and with an odd depth of
+/// interleaving still one bit on each pin, but no two in one word of a device.
+#[test]
+fn one_event_hits_as_many_bits_of_a_code_word_as_the_map_says() {
+    // Most flips in a block of eight weights, in trials with few events.
+    let most = |name: &str| {
+        let (_, trials) = trials(name, 2e-6, 300).remove(0);
+        let flips = trials.iter().map(|trial| {
+            let mut by_block = std::collections::BTreeMap::new();
+            trial.pattern.data.iter().for_each(|bit| *by_block.entry(bit / 64).or_insert(0) += 1);
+            by_block.into_values().max().unwrap_or(0)
+        });
+        flips.max().unwrap()
+    };
+    let row = ["dram:pin-row=1", "dram:pin-row=1,interleave=63", "dram:pin-row=1,interleave=64"].map(most);
+    assert!(row[0] <= 2 && row[1] <= 4 && row[2] > 20, "{row:?}");
+    let word = ["dram:word=1", "dram:word=1,interleave=63", "dram:word=1,interleave=64"].map(most);
+    assert!(word[0] > 5 && word[1] <= 2 && word[2] <= 2, "{word:?}");
 }
 
 /// S118, S119 and S120 of the specification.
@@ -418,6 +444,8 @@ fn trials_are_stable() {
         digest("bernoulli:bit=7", 1e-2),
         digest("fixed-count:tensor=fc.weight", 1e-2),
         digest("accumulate:hours=24,scrub=5,bit=6,tensor=fc.weight", 1e-3),
+        digest("dram", 1e-4),
+        digest("stuck-at:value=0,interleave=63,tensor=fc.weight", 1e-3),
     ];
     assert_eq!(
         found,
@@ -430,6 +458,8 @@ fn trials_are_stable() {
             "a16744f9b8d07b89",
             "df9ea1020d9f1349",
             "1eddde42222bb08f",
+            "37f8781780e752ea",
+            "9288917e46f93119",
         ]
     );
 }

@@ -6,16 +6,19 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::keys::{Keys, number};
 use crate::{BitErrorRate, DramMix, Scope};
 
-/// A fault model: a kind of faults, and the stored bits that they are confined to.
+/// A fault model: a kind of faults, the order of the stored bits in the memory, and the bits that the faults are confined to.
 ///
-/// Its text is `name` or `name:key=value,key=value`, with the keys of the kind ([`FaultKind`]) and, for every kind, `bit=K`
-/// and `tensor=NAME` ([`Scope`]); `tensor` comes last, and its value is the rest of the text. `per-bit` and `per-tensor` are
+/// Its text is `name` or `name:key=value,key=value`, with the keys of the kind ([`FaultKind`]) and, for every kind,
+/// `interleave=D`, and `bit=K` and `tensor=NAME` ([`Scope`]); `tensor` comes last, and its value is the rest of the text. `per-bit` and `per-tensor` are
 /// other names of `bernoulli`, which need the key they speak of. `Display` writes the normal form, in which equal
 /// models have equal texts. Cells are identified by this form, and files of records hold no other.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FaultModel {
     /// Kind of faults, with its parameters.
     pub kind: FaultKind,
+    /// Number of neighbouring blocks of a tensor whose bits take turns in the memory, 2 to 1048576: first bit 0 of each, then
+    /// bit 1 of each, and so on. `None`: a block lies in one piece.
+    pub interleave: Option<u64>,
     /// Bits that the faults are confined to.
     pub scope: Scope,
 }
@@ -89,6 +92,8 @@ const FORMS: [&str; 9] = [
 const LONGEST_BURST: u64 = 1024;
 /// Largest distance between two neighbours of a burst, in bits.
 const FARTHEST: u64 = 1 << 20;
+/// Most blocks whose bits take turns.
+const DEEPEST: u64 = 1 << 20;
 /// Most hours, 114 years: a scrub every hour then takes a million draws a trial.
 const MOST_HOURS: u64 = 1_000_000;
 
@@ -184,7 +189,7 @@ impl fmt::Display for FaultKind {
 /// The kind on all bits of a memory.
 impl From<FaultKind> for FaultModel {
     fn from(kind: FaultKind) -> Self {
-        Self { kind, scope: Scope::default() }
+        Self { kind, interleave: None, scope: Scope::default() }
     }
 }
 
@@ -195,6 +200,7 @@ impl FromStr for FaultModel {
         let (name, pairs) = text.split_once(':').map_or((text, None), |(name, pairs)| (name, Some(pairs)));
         let mut keys = Keys::split(name, pairs)?;
         let kind = FaultKind::read(name, &mut keys)?;
+        let interleave = keys.take("interleave", "2 to 1048576", |value| number(value, 2, DEEPEST))?;
         let bit =
             keys.take("bit", "0 to 7, 7 for the sign", |value| number(value, 0, 7).map(|bit| bit as u8))?;
         let tensor =
@@ -202,20 +208,21 @@ impl FromStr for FaultModel {
         match name {
             "per-bit" if bit.is_none() => Err(keys.missing("bit=K")),
             "per-tensor" if tensor.is_none() => Err(keys.missing("tensor=NAME")),
-            _ => keys.end().map(|()| Self { kind, scope: Scope { bit, tensor } }),
+            _ => keys.end().map(|()| Self { kind, interleave, scope: Scope { bit, tensor } }),
         }
     }
 }
 
 impl fmt::Display for FaultModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = self.kind.to_string();
-        let separator = match (self.scope.is_whole(), kind.contains(':')) {
-            (true, _) => "",
-            (false, true) => ",",
-            (false, false) => ":",
-        };
-        write!(f, "{kind}{separator}{}", self.scope)
+        let mut text = self.kind.to_string();
+        let interleave = self.interleave.map(|depth| format!("interleave={depth}"));
+        let scope = (!self.scope.is_whole()).then(|| self.scope.to_string());
+        for pairs in [interleave, scope].into_iter().flatten() {
+            text.push(if text.contains(':') { ',' } else { ':' });
+            text.push_str(&pairs);
+        }
+        f.write_str(&text)
     }
 }
 
@@ -232,6 +239,11 @@ impl<'de> Deserialize<'de> for FaultModel {
 }
 
 impl FaultModel {
+    /// Returns the model on all bits of a memory.
+    pub fn unscoped(&self) -> Self {
+        Self { scope: Scope::default(), ..self.clone() }
+    }
+
     /// Reads the normal form, which is the only one in files of records: the text is part of a cell's identity.
     ///
     /// # Errors

@@ -27,6 +27,9 @@ fn names_have_a_normal_form() {
         ("dram", "dram"),
         ("dram:chip=2.50,single-bit=1e1", "dram:single-bit=10,chip=2.5"),
         ("dram:pin-row=1,bit=3", "dram:pin-row=1,bit=3"),
+        ("fixed-count:interleave=2,tensor=fc", "fixed-count:interleave=2,tensor=fc"),
+        ("dram:interleave=064", "dram:interleave=64"),
+        ("burst:interleave=64,bit=0,length=2,distance=1", "burst:length=2,distance=1,interleave=64,bit=0"),
     ] {
         let model = read(text).unwrap();
         assert_eq!(model.to_string(), normal);
@@ -42,9 +45,13 @@ fn what_names_no_model_is_refused_in_one_sentence() {
     for (text, message) in [
         ("", &*format!("unknown fault model ``, {known}")),
         ("Bernoulli", &format!("unknown fault model `Bernoulli`, {known}")),
-        ("bernoulli:", "bernoulli has no key ``, expected bit, tensor"),
-        ("bernoulli:value=1", "bernoulli has no key `value`, expected bit, tensor"),
-        ("burst:distance=1,length=2,len=3", "burst has no key `len`, expected length, distance, bit, tensor"),
+        ("bernoulli:", "bernoulli has no key ``, expected interleave, bit, tensor"),
+        ("bernoulli:value=1", "bernoulli has no key `value`, expected interleave, bit, tensor"),
+        ("bernoulli:interleave=1", "`interleave` of bernoulli is \"1\", expected 2 to 1048576"),
+        (
+            "burst:distance=1,length=2,len=3",
+            "burst has no key `len`, expected length, distance, interleave, bit, tensor",
+        ),
         ("bernoulli:bit=1,bit=1", "bernoulli has the key `bit` twice"),
         ("bernoulli:bit=8", "`bit` of bernoulli is \"8\", expected 0 to 7, 7 for the sign"),
         ("bernoulli:bit=+7", "`bit` of bernoulli is \"+7\", expected 0 to 7, 7 for the sign"),
@@ -73,7 +80,7 @@ fn what_names_no_model_is_refused_in_one_sentence() {
         (
             "dram:rank=1",
             "dram has no key `rank`, expected single-bit, word, pin-column, column, pin-row, row, pin-bank, bank, pin, \
-             chip, bit, tensor",
+             chip, interleave, bit, tensor",
         ),
     ] {
         assert_eq!(read(text).unwrap_err(), message, "{text}");
@@ -120,9 +127,10 @@ fn kinds() -> impl Strategy<Value = FaultKind> {
 proptest! {
     #[test]
     fn what_is_displayed_reads_as_the_same(
-        kind in kinds(), bit in proptest::option::of(0u8..8), tensor in proptest::option::of(".{1,20}")
+        kind in kinds(), interleave in proptest::option::of(2u64..=1 << 20), bit in proptest::option::of(0u8..8),
+        tensor in proptest::option::of(".{1,20}")
     ) {
-        let model = FaultModel { kind, scope: Scope { bit, tensor: tensor.map(Into::into) } };
+        let model = FaultModel { kind, interleave, scope: Scope { bit, tensor: tensor.map(Into::into) } };
         prop_assert_eq!(read(&model.to_string()).unwrap(), model);
     }
 

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 const PLANES: PlaneSizes = PlaneSizes { data_bits: 8_000, check_bits: 1_000 };
 
 fn kind(name: &str) -> FaultKind {
-    let FaultModel { kind, scope } = name.parse().unwrap();
+    let FaultModel { kind, scope, .. } = name.parse().unwrap();
     assert!(scope.is_whole());
     kind
 }
@@ -305,7 +305,7 @@ fn rates_without_a_meaning_are_refused() {
 
 /// The data cells and check cells that a model at rate 1 reaches in a memory of which a tensor has these.
 fn reached(scope: &str, data: Range<u64>, check: Range<u64>) -> (Vec<u64>, Vec<u64>) {
-    let FaultModel { kind, scope } = format!("bernoulli:{scope}").parse().unwrap();
+    let FaultModel { kind, scope, .. } = format!("bernoulli:{scope}").parse().unwrap();
     let Faults::Flips(pattern) = ScopedBits::new(&scope, data, check).sample(kind, rate(1.0), 0, 0) else {
         panic!("flips")
     };
@@ -330,6 +330,38 @@ fn a_model_takes_the_cells_in_scope_for_all_there_are() {
     let Faults::Flips(whole) = sample(kind, rate(0.01), bits.sizes(), 7, 7) else { panic!("flips") };
     assert!(!whole.data.is_empty());
     assert_eq!(scoped.data, whole.data.iter().map(|cell| 800 + 8 * cell + 3).collect::<Vec<_>>());
+}
+
+/// S110 of the specification.
+#[test]
+fn bits_of_neighbouring_blocks_take_turns() {
+    // Tensors of 5 and 2 blocks, with 64 data bits and 3 check bits a block, from data bit 64 and check bit 6 on.
+    let bits = ScopedBits::new(&Scope::default(), 64..64 + 7 * 64, 6..6 + 7 * 3);
+    let bits = bits.interleaved(3, &[[5, 5], [2, 2]]);
+    // The bits of both planes in the order of their places, by group of blocks.
+    let mut at = [vec![], vec![]];
+    for (first, blocks) in [(0, 3), (3, 2), (5, 2)] {
+        for (at, bits) in at.iter_mut().zip([64, 3]) {
+            at.extend((0..bits).flat_map(|j| (first..first + blocks).map(move |block| block * bits + j)));
+        }
+    }
+    let kind = kind("burst:length=4,distance=1");
+    for trial in 0..200 {
+        let Faults::Flips(found) = bits.sample(kind, rate(0.02), 5, trial) else { panic!("flips") };
+        let Faults::Flips(places) = sample(kind, rate(0.02), bits.sizes(), 5, trial) else { panic!("flips") };
+        let bits_at = |places: &[u64], at: &[u64], first| {
+            let mut bits: Vec<u64> = places.iter().map(|&place| first + at[place as usize]).collect();
+            bits.sort_unstable();
+            bits
+        };
+        let expected = pattern(&bits_at(&places.data, &at[0], 64), &bits_at(&places.check, &at[1], 6));
+        assert_eq!(found, expected, "trial {trial}");
+    }
+    // A block has eight bits in scope if one bit of each weight is.
+    let scope = Scope { bit: Some(7), tensor: None };
+    let bits = ScopedBits::new(&scope, 0..4 * 64, 0..12).interleaved(2, &[[4, 4]]);
+    let Faults::Flips(found) = bits.sample(FaultKind::FixedCount, rate(1.0), 5, 0) else { panic!("flips") };
+    assert_eq!(found, pattern(&(0..32).map(|weight| 8 * weight + 7).collect::<Vec<_>>(), &[]));
 }
 
 proptest! {

@@ -19,7 +19,11 @@ fn cell(bit: Option<u8>, rate: f64, changed_probability: Option<f64>) -> CellSpe
         network: "ab".into(),
         protection: "faulty".parse().unwrap(),
         protection_parameters: "".into(),
-        fault_model: FaultModel { kind: FaultKind::Bernoulli, scope: Scope { bit, tensor: None } },
+        fault_model: FaultModel {
+            kind: FaultKind::Bernoulli,
+            interleave: None,
+            scope: Scope { bit, tensor: None },
+        },
         rate: BitErrorRate::new(rate).unwrap(),
         seed: 1,
         stored: StoredBits { weights: 16, padding_weights: 0, data_bits: 128, check_bits: 0 },

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use design::{FaultKind, FaultModel, ProtectionName, SharedText};
+use design::{FaultModel, ProtectionName, SharedText};
 use records::TrialRow;
 
 use crate::AnalysisError;
@@ -230,11 +230,6 @@ impl LargeEstimator {
 }
 
 impl LargeCell {
-    /// The fault model without its scope.
-    pub(crate) fn kind(&self) -> FaultKind {
-        self.fault_model.kind
-    }
-
     /// Standard error of the mean drop; absent for a single trial.
     pub(crate) fn standard_error(&self) -> Option<f64> {
         self.drop.sd.map(|sd| sd / (self.trials as f64).sqrt())

@@ -1,6 +1,5 @@
 //! Sensitivity of the network to faults in one tensor or bit.
 
-use design::FaultModel;
 use records::NetworkEntry;
 
 use crate::estimate::cell::CellKey;
@@ -68,11 +67,11 @@ impl Sensitivity {
         let mut rankings: Vec<Ranking> = Vec::new();
         let cells = estimates.cells.iter().zip(estimates.summaries()).zip(estimates.outcomes());
         for ((cell, summary), outcomes) in cells.filter(|_| estimates.is_swept()) {
-            let FaultModel { kind, scope } = &cell.key.fault_model;
+            let scope = &cell.key.fault_model.scope;
             if scope.is_whole() {
                 continue;
             }
-            let key = CellKey { fault_model: (*kind).into(), ..cell.key.clone() };
+            let key = CellKey { fault_model: cell.key.fault_model.unscoped(), ..cell.key.clone() };
             let weights = match &scope.tensor {
                 None => Some(cell.trials[0].weights),
                 Some(name) => networks
@@ -105,7 +104,7 @@ impl Sensitivity {
                 let protection = estimates.protections.iter().position(|id| *id == key.protection);
                 let model = estimates.cells.iter().position(|cell| cell.key.model == key.model);
                 let faults = estimates.cells.iter().position(|cell| {
-                    cell.key.model == key.model && cell.key.fault_model.kind == key.fault_model.kind
+                    cell.key.model == key.model && cell.key.fault_model.unscoped() == key.fault_model
                 });
                 (model, faults, protection)
             };

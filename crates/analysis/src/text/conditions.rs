@@ -27,8 +27,14 @@ pub fn conditions(estimates: &Estimates) -> String {
     let faults = match estimates.is_swept() {
         false => listed(&first_appearances(&estimates.cells, |c| &c.key.fault_model)),
         true => {
-            let kinds = first_appearances(&estimates.cells, |c| &c.key.fault_model.kind);
-            listed(&kinds) + ", in one tensor or bit at a time"
+            let mut models: Vec<String> = Vec::new();
+            for cell in &estimates.cells {
+                let model = cell.key.fault_model.unscoped().to_string();
+                if !models.contains(&model) {
+                    models.push(model);
+                }
+            }
+            listed(&models) + ", in one tensor or bit at a time"
         }
     };
     let conditions = [

@@ -29,7 +29,7 @@ pub(crate) fn large_conditions(estimates: &LargeEstimates) -> String {
         "networks: {} · protections: {} · faults: {} · {} cells · {} trials",
         names(|cell| cell.model.to_string()),
         names(|cell| cell.protection.to_string()),
-        names(|cell| cell.kind().to_string()),
+        names(|cell| cell.fault_model.unscoped().to_string()),
         estimates.cells.len(),
         estimates.trials()
     );
@@ -42,7 +42,7 @@ pub(crate) fn group_tables(estimates: &LargeEstimates) -> Vec<(&'static str, Str
     let properties: [Property; 6] = [
         ("network", |cell| cell.model.to_string()),
         ("protection", |cell| cell.protection.label()),
-        ("fault model", |cell| cell.kind().to_string()),
+        ("fault model", |cell| cell.fault_model.unscoped().to_string()),
         ("tensor", |cell| cell.fault_model.scope.tensor.as_ref().map_or("all".into(), ToString::to_string)),
         ("bit", |cell| cell.fault_model.scope.bit.map_or("all".into(), |bit| bit.to_string())),
         ("rate", |cell| decade_label(decade(cell.rate))),
