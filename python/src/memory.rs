@@ -174,8 +174,8 @@ impl Memory {
     /// Draw the faults of one trial: the bits that flip under a fault model.
     ///
     /// ``model`` is the text of a fault model as in experiment files, with its scope: ``bernoulli``, ``fixed-count``,
-    /// ``burst:length=4,distance=1``, ``stuck-at:value=1``, ``per-bit:bit=7``, ``per-tensor:tensor=NAME`` and others. ``rate``
-    /// is the bit error rate. Equal arguments give equal flips, on any machine; protections of one network meet the same
+    /// ``burst:length=4,distance=1``, ``dram``, ``stuck-at:value=1``, ``per-bit:bit=7``, ``per-tensor:tensor=NAME`` and others.
+    /// ``rate`` is the bit error rate, or what the model takes in its place. Equal arguments give equal flips, on any machine; protections of one network meet the same
     /// flips in their data bits.
     ///
     /// ``map`` gives every stored bit a probability of its own, in place of ``model`` and ``rate``: a :class:`FlipMap`, a float array

@@ -584,6 +584,7 @@ fn a_strangers_program_computes_published_records() {
         ("compare", &[][..]),
         ("idealized", &[]),
         ("fault-models", &[]),
+        ("dram-events", &["--trials", "1"]),
         ("sensitivity-resnet18", &[]),
         ("rare-events", &["--every", "7"]),
         ("reproduce", &["--every", "19", "--images", images.to_str().unwrap()]),
@@ -597,7 +598,7 @@ fn a_strangers_program_computes_published_records() {
             protection.id()
         );
     }
-    for model in ["burst", "stuck-at", "asymmetric", "accumulate", "fixed-count"] {
+    for model in ["burst", "stuck-at", "asymmetric", "accumulate", "fixed-count", "dram"] {
         assert!(said.contains(&format!(", {model}: ")), "{model} in\n{said}");
     }
 }
@@ -611,7 +612,7 @@ fn a_strangers_program_computes_a_new_run() {
     prepare(folder, 2);
     let models = "[\"bernoulli\", \"burst:length=2-5,distance=3\", \"asymmetric:share=0.75\", \"accumulate:hours=10,scrub=4\", \
                   \"fixed-count:bit=6,tensor=layer2.0.conv1.weight\", \"dram:pin-column=1,row=2,pin-bank=1,chip=1\", \
-                  \"burst:length=9,distance=1,interleave=48\", \"bernoulli:interleave=7,bit=5\"]";
+                  \"burst:length=9,distance=1,interleave=48\", \"stuck-at:value=1,interleave=7,bit=5\"]";
     let toml = experiment(2)
         .replace("\"bernoulli\"", models)
         .replace("rates = [0.0, 1e-5, 1e-3, 1e-2]", "rates = [2e-3]")

@@ -4,7 +4,8 @@
 //! a seed ([`CellSpec`]). Its [`CellId`] hashes this content. A **trial** of a cell leaves a [`TrialRecord`]: integers
 //! and hashes, and the scores of an evaluator of one's own ([`Metric`]).
 //!
-//! A [`FaultModel`] is data here: a [`FaultKind`] with its parameters, and the [`Scope`] that it is confined to. It has one
+//! A [`FaultModel`] is data here: a [`FaultKind`] with its parameters, the depth at which the memory is interleaved, and the
+//! [`Scope`] that it is confined to. It has one
 //! text, which experiment files, cell ids, tables and captions share; the crate `inject` draws its faults.
 //!
 //! A protection has a [`ProtectionName`] from the experiment file to the caption of a figure; the crate `ecc` has its code.

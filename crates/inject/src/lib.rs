@@ -3,7 +3,7 @@
 //! [`sample`] draws, for a fault model ([`design::FaultKind`]) and a trial, [`Faults`]: for most models the set of bits that
 //! flip in each plane of a memory, a [`FaultPattern`] of sorted offsets; if flips depend on the stored bits, the sets from
 //! which the owner of the memory finds them. The cost is proportional to the number of flips, not to the memory.
-//! [`ScopedBits`] confines a model to a tensor or to one bit of each weight. [`FlipRate`] converts failures in time (FIT) to
+//! [`ScopedBits`] confines a model to a tensor or to one bit of each weight, and lets the bits of blocks take turns. [`FlipRate`] converts failures in time (FIT) to
 //! bit error rates.
 //!
 //! **Streams.** Trial t of a campaign with seed s draws from ChaCha8 with key (s, plane) and stream t:
