@@ -3,16 +3,17 @@
 //   node check.mjs [--shots DIR] PAGE.html [--prints TEXT]...
 //
 // For each page, at the width of a desktop and of a phone, the script checks: no error in the console, no
-// request except for the page itself, nothing wider than the window, no violation that axe-core finds. In
-// print it checks: nothing cut off, no figure across two sheets, and a PDF with the page's last words and
+// request except for the page itself, nothing wider than the window, no violation that axe-core finds; and that
+// the section "Explore", if the page has one, does what its controls say (explore.mjs). Without scripts that
+// section is hidden. In print it checks: nothing cut off, no figure across two sheets, and a PDF with the page's last words and
 // each TEXT (if pdftotext is installed). CHROMIUM names the browser.
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { chromium } from "playwright-core";
+import { explore } from "./explore.mjs";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const WIDTHS = [1280, 390];
@@ -21,8 +22,7 @@ const MM = 96 / 25.4;
 const SHEETS = { upright: { width: (210 - 24) * MM, height: (297 - 28) * MM }, across: { width: (297 - 24) * MM } };
 
 const { pages, shots, prints } = words(process.argv.slice(2));
-const profile = mkdtempSync(join(tmpdir(), "zerospace-browser-"));
-const browser = await chromium.launchPersistentContext(profile, {
+const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
   headless: true,
   args: [
@@ -40,7 +40,6 @@ try {
   for (const path of pages) await check(resolve(path));
 } finally {
   await browser.close();
-  rmSync(profile, { recursive: true, force: true });
 }
 for (const fault of faults) console.error(fault);
 console.log(`${pages.length} pages, ${faults.length} faults`);
@@ -73,19 +72,39 @@ async function check(path) {
   for (const width of WIDTHS) {
     await page.setViewportSize({ width, height: width < 600 ? 844 : 900 });
     await page.goto(url);
-    const wide = await page.evaluate(() => document.documentElement.scrollWidth);
-    if (wide > width) fault(`${wide} pixels wide in a window of ${width}`);
-    await page.evaluate(axe);
-    const { violations } = await page.evaluate(() => globalThis.axe.run({ resultTypes: ["violations"] }));
-    for (const { id, help, nodes } of violations) {
-      fault(`at ${width} pixels axe-core finds ${id} (${help}): ${nodes[0].html.slice(0, 200)}`);
-    }
+    await examine(page, width, fault, null);
     if (shots !== null) {
       const file = `${basename(dirname(path))}-${width}.png`;
       await page.screenshot({ path: join(shots, file), fullPage: true });
     }
+    if ((await page.locator("section.explore").count()) === 1) {
+      await explore(page, (text) => fault(`at ${width} pixels, Explore: ${text}`));
+      await examine(page, width, fault, "section.explore");
+    }
   }
+  await page.goto(url);
   await print(page, path, fault);
+  await page.close();
+  await withoutScripts(url, fault);
+}
+
+async function examine(page, width, fault, part) {
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+  if (wide > width) fault(`${wide} pixels wide in a window of ${width}`);
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate((part) => globalThis.axe.run(part ?? document, { resultTypes: ["violations"] }), part);
+  for (const { id, help, nodes } of violations) {
+    fault(`at ${width} pixels axe-core finds ${id} (${help}): ${nodes[0].html.slice(0, 200)}`);
+  }
+}
+
+async function withoutScripts(url, fault) {
+  const page = await browser.newPage({ javaScriptEnabled: false });
+  await page.goto(url);
+  for (const place of ["section.explore", "nav li:has(a[href='#explore'])"]) {
+    if (await page.locator(place).isVisible()) fault(`without scripts ${place} is visible`);
+  }
+  if ((await page.locator("main h2:visible").count()) === 0) fault("without scripts no heading is visible");
   await page.close();
 }
 

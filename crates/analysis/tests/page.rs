@@ -178,7 +178,10 @@ fn commands_name_the_folder_of_images_where_they_need_one() {
 #[test]
 fn names_of_others_cannot_run_anything_or_lead_anywhere() {
     let (page, markdown) = written(HOSTILE, HOSTILE, HOSTILE);
-    assert!(!page.contains("<script"), "{page}");
+    // The data and the script of ours are the only ones.
+    let tags: Vec<&str> = page.split("<script").skip(1).map(|rest| rest.split('>').next().unwrap()).collect();
+    assert_eq!(tags, [" type=\"application/json\"", ""], "{page}");
+    assert_eq!(page.matches("</script").count(), 2, "{page}");
     let targets: Vec<&str> =
         page.split("href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
     assert!(targets.len() > 15);
@@ -197,6 +200,80 @@ fn names_of_others_cannot_run_anything_or_lead_anywhere() {
     assert_eq!(page.matches("<figure>").count(), 1, "a name has swallowed the figure");
     // Nor can a name close the image of the Markdown.
     assert!(markdown.contains("\\](x) \\[run\\](javascript:alert(2))"), "{markdown}");
+}
+
+/// The data of the section for browsers with scripts.
+fn explored(page: &str) -> serde_json::Value {
+    let (_, rest) = page.split_once("<script type=\"application/json\">").expect("a page with data");
+    serde_json::from_str(rest.split_once("</script>").unwrap().0).expect("the data are JSON")
+}
+
+#[test]
+fn the_policy_names_the_script_by_its_hash() {
+    let (page, _) = written("t", "net", "s");
+    let (_, rest) = page.split_once("<script>").expect("a page with a script");
+    let script = rest.split_once("</script>").unwrap().0;
+    assert!(script.contains("\"use strict\";") && !script.contains("</"), "{script}");
+    let policy = format!(
+        "content=\"default-src 'none'; script-src 'sha256-{}'; style-src 'unsafe-inline'; img-src data:\"",
+        durable::sha256_base64(script.as_bytes())
+    );
+    assert!(page.contains(&policy), "{policy}: {page}");
+}
+
+#[test]
+fn a_browser_without_scripts_shows_neither_the_section_nor_a_link_to_it() {
+    let (page, _) = written("t", "net", "s");
+    assert!(page.contains("<section class=\"explore\" hidden>\n<h2 id=\"explore\">Explore</h2>\n<script "), "{page}");
+    assert!(page.contains("<li hidden><a href=\"#explore\">Explore</a></li>"), "{page}");
+}
+
+#[test]
+fn the_data_are_those_of_the_summary() {
+    let (page, _) = written("t", "net", "s");
+    let data = explored(&page);
+    let rows: Vec<Vec<&str>> = page
+        .split("id=\"summary\"")
+        .nth(1)
+        .unwrap()
+        .split("<tr>")
+        .skip(2)
+        .take(2)
+        .map(|row| row.split("</t").map(|cell| cell.rsplit('>').next().unwrap()).collect())
+        .collect();
+    for (cell, row) in data["cells"].as_array().unwrap().iter().zip(rows) {
+        let place = |key: &str| cell[key].as_u64().unwrap() as usize;
+        assert_eq!(data["networks"][place("network")]["name"], row[0]);
+        assert_eq!(data["faultModels"][place("faultModel")]["name"], row[1]);
+        assert_eq!(data["protections"][place("protection")]["name"], row[2]);
+        assert_eq!(data["rates"][place("rate")]["text"], row[3]);
+        assert_eq!(cell["trials"].to_string(), row[4]);
+        assert_eq!(cell["text"], serde_json::json!([row[6], row[7], row[8]]));
+    }
+    let cell = &data["cells"][0];
+    // 10, 250 and 30 of 1,000 images are lost, of 900 that are right without faults.
+    let number = |value: &serde_json::Value| value.as_f64().unwrap();
+    assert!((number(&cell["drop"][0]) - 29.0 / 3.0).abs() < 1e-9, "{cell}");
+    assert!((number(&cell["value"][0]) - (90.0 - 29.0 / 3.0)).abs() < 1e-9, "{cell}");
+    for (low, high) in [(1, 2), (2, 1)] {
+        let end = number(&cell["value"][low]);
+        assert!((end - (90.0 - number(&cell["drop"][high]))).abs() < 1e-9, "{cell}");
+    }
+    let looks = [("faulty", "#000000", "circle"), ("in-place (in-place-64-57)", "#009e73", "diamond")];
+    for (look, (name, color, marker)) in data["protections"].as_array().unwrap().iter().zip(looks) {
+        assert_eq!((&look["name"], &look["color"], &look["marker"]), (&name.into(), &color.into(), &marker.into()));
+    }
+}
+
+#[test]
+fn names_in_the_data_stay_text() {
+    let name = "</script><script>alert(1)</script><!-- \" \\ \u{2028}\u{202e}ü";
+    let (page, _) = written("t", name, "s");
+    assert_eq!(page.matches("<script").count(), 2, "{page}");
+    let data = explored(&page);
+    // Characters that turn or end lines are replaced, as in the rest of the page.
+    let shown = name.replace(['\u{2028}', '\u{202e}'], "\u{fffd}");
+    assert_eq!(data["networks"][0]["name"], shown.as_str());
 }
 
 #[test]

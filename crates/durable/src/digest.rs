@@ -1,5 +1,7 @@
 use std::io::{self, Read};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
 /// Bytes that are read at a time.
@@ -14,6 +16,11 @@ pub fn hex(bytes: &[u8]) -> String {
 /// Returns the SHA-256 of the bytes as 64 lowercase hex digits.
 pub fn sha256_hex(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
+}
+
+/// Returns the SHA-256 of the bytes in base64 with padding, as a content security policy names a script.
+pub fn sha256_base64(bytes: &[u8]) -> String {
+    STANDARD.encode(Sha256::digest(bytes))
 }
 
 /// Returns the SHA-256 of all that is read, to the end, as 64 lowercase hex digits.

@@ -3,13 +3,13 @@
 //!
 //! - [`write()`], [`write_with`] and [`create_new`] write a file, [`create_folder`] makes a directory; a power failure
 //!   afterwards loses neither.
-//! - [`sha256_hex`], [`sha256_hex_of`] and [`hex`] give hashes as text.
+//! - [`sha256_hex`], [`sha256_hex_of`], [`sha256_base64`] and [`hex`] give hashes as text.
 //! - [`version`] reads the version of a JSON object whose other fields may be unknown.
 
 mod digest;
 mod version;
 mod write;
 
-pub use digest::{hex, sha256_hex, sha256_hex_of};
+pub use digest::{hex, sha256_base64, sha256_hex, sha256_hex_of};
 pub use version::version;
 pub use write::{PARTIAL, create_folder, create_new, write, write_with};

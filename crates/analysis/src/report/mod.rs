@@ -1,6 +1,7 @@
 //! Reports: tables and figures joined to a folder of files.
 
 pub(crate) mod context;
+mod explore;
 mod file;
 pub(crate) mod files;
 pub(crate) mod large;

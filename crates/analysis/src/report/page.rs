@@ -1,8 +1,10 @@
 //! `report.html`: the whole report as one file, which needs no other, no network and no script.
 //!
+//! A browser with scripts also shows a section in which a reader chooses cells ([`explore`]). It is hidden otherwise.
+//!
 //! It renders the sections of `report.md`, with the figures inside, and adds the plan word for word, the machine, commands
 //! that compute it again, a citation and the list of files beside it, for a reader who has only this file. A policy in its
-//! head forbids it to run or to load anything, whatever the names in it contain.
+//! head forbids it to load anything, and to run anything except that one script, whatever the names in it contain.
 
 use design::{CellSpec, FailureRule, StopRule};
 use records::{Environment, FaultManifest, Manifest};
@@ -10,6 +12,7 @@ use records::{Environment, FaultManifest, Manifest};
 use crate::estimate::cell::{ascending, first_appearances, rate_label};
 use crate::estimate::estimates::Estimates;
 use crate::report::context::{Context, FaultCommands, Run};
+use crate::report::explore;
 use crate::report::file::ReportFile;
 use crate::report::rendering::Rendering;
 use crate::report::sections::Section;
@@ -41,7 +44,8 @@ pub(crate) fn page(
 ) -> String {
     let beside: Vec<&ReportFile> = std::iter::once(markdown).chain(files).collect();
     let names: Vec<&str> = beside.iter().map(|file| file.name.as_str()).collect();
-    let mut page = Page::new(&names, sections, files);
+    let data = explore::data(estimates, context);
+    let mut page = Page::new(&names, sections, files, data.as_deref());
     if !context.notes.trim().is_empty() {
         page.heading(match estimates.measure.metric() {
             None => "Networks and images",
@@ -70,7 +74,7 @@ pub(crate) fn fault_page(
 ) -> String {
     let beside: Vec<&ReportFile> = std::iter::once(markdown).chain(files).collect();
     let names: Vec<&str> = beside.iter().map(|file| file.name.as_str()).collect();
-    let mut page = Page::new(&names, sections, files);
+    let mut page = Page::new(&names, sections, files, None);
     page.heading("Plan");
     let sample = &manifest.spec.sample;
     let drawn = match sample.exhaustive {
@@ -120,7 +124,7 @@ pub(crate) fn large_page(
         ReportFile::text("cells.csv", "the estimates of every cell, in full precision", String::new());
     let beside: Vec<&ReportFile> = [markdown, &cells].into_iter().chain(files).collect();
     let names: Vec<&str> = beside.iter().map(|file| file.name.as_str()).collect();
-    let mut page = Page::new(&names, sections, files);
+    let mut page = Page::new(&names, sections, files, None);
     if !context.notes.trim().is_empty() {
         page.heading("Networks and evaluation");
         page.rendering.markdown(context.notes);
@@ -151,22 +155,37 @@ struct Page<'a> {
     rendering: Rendering<'a>,
     /// Headings of the sections so far, with their ids.
     contents: Vec<(String, String)>,
+    /// Data of a section for browsers with scripts.
+    explored: Option<&'a str>,
     /// The sections before the one that is being rendered.
     body: String,
 }
 
 impl<'a> Page<'a> {
-    /// Begins a page with its sections. Files of these `names` will lie beside it.
-    fn new(names: &'a [&'a str], sections: &[Section], files: &[ReportFile]) -> Self {
-        let mut page = Self { rendering: Rendering::new(names), contents: Vec::new(), body: String::new() };
+    /// Begins a page with its sections. Files of these `names` will lie beside it. A section that shows the data
+    /// `explored` follows those without a heading.
+    fn new(
+        names: &'a [&'a str],
+        sections: &[Section],
+        files: &[ReportFile],
+        explored: Option<&'a str>,
+    ) -> Self {
+        let rendering = Rendering::new(names);
+        let mut page = Self { rendering, contents: Vec::new(), explored, body: String::new() };
         page.sections(sections, files);
         page
     }
 
     fn sections(&mut self, sections: &[Section], files: &[ReportFile]) {
+        let mut data = self.explored;
         for section in sections {
             match section {
-                Section::Heading(heading) => self.heading(heading),
+                Section::Heading(heading) => {
+                    if let Some(data) = data.take() {
+                        self.explore(data);
+                    }
+                    self.heading(heading);
+                }
                 Section::Text(text) => self.rendering.markdown(text),
                 Section::Figure { file, shows, caption } => {
                     let bytes = &files.iter().find(|f| f.name == *file).expect("the figure is written").bytes;
@@ -183,6 +202,18 @@ impl<'a> Page<'a> {
         let id = anchor(heading, &self.contents);
         self.contents.push((heading.into(), id.clone()));
         self.rendering.raw(&format!("<h2 id=\"{id}\">{}</h2>\n", escape(heading)));
+    }
+
+    /// Adds the section that a script fills and shows.
+    fn explore(&mut self, data: &str) {
+        self.end_section(explore::HEADING);
+        let id = anchor(explore::HEADING, &self.contents);
+        self.body.push_str(&format!(
+            "<section class=\"explore\" hidden>\n<h2 id=\"{id}\">{}</h2>\n\
+             <script type=\"application/json\">{data}</script>\n</section>\n",
+            explore::HEADING
+        ));
+        self.contents.push((explore::HEADING.into(), id));
     }
 
     fn end_section(&mut self, next: &str) {
@@ -384,20 +415,27 @@ impl<'a> Page<'a> {
     fn closed(mut self, title: &str, conditions: &str) -> String {
         self.end_section("");
         let (title, conditions) = (escape(title), escape(conditions));
-        let contents: Vec<String> = self
-            .contents
-            .iter()
-            .map(|(heading, id)| format!("<li><a href=\"#{id}\">{}</a></li>", escape(heading)))
-            .collect();
+        let item = |(heading, id): &(String, String)| {
+            let hidden = if self.explored.is_some() && heading == explore::HEADING { " hidden" } else { "" };
+            format!("<li{hidden}><a href=\"#{id}\">{}</a></li>", escape(heading))
+        };
+        let contents: Vec<String> = self.contents.iter().map(item).collect();
+        let (policy, script) = match self.explored {
+            None => (String::new(), String::new()),
+            Some(_) => (
+                format!(" script-src {};", explore::script_source()),
+                format!("<script>{}</script>\n", explore::SCRIPT),
+            ),
+        };
         format!(
             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-             <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; \
+             <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none';{policy} style-src 'unsafe-inline'; \
              img-src data:\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              <title>{title}</title>\n<link rel=\"icon\" href=\"data:,\">\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
              <header>\n<h1>{title}</h1>\n<p>{conditions}.</p>\n</header>\n\
              <nav aria-label=\"Contents\">\n<ul>\n{}\n</ul>\n</nav>\n\
-             <main>\n{}</main>\n</body>\n</html>\n",
+             <main>\n{}</main>\n{script}</body>\n</html>\n",
             contents.join("\n"),
             self.body
         )
