@@ -21,6 +21,7 @@ mod onnx;
 mod own_evaluator;
 mod page;
 mod program;
+mod prose;
 mod quantize;
 mod real;
 mod registered;

@@ -22,6 +22,10 @@ pub(crate) const SCRIPT: &str = include_str!("page.js");
 /// Heading of the section.
 pub(crate) const HEADING: &str = "Explore";
 
+/// Explanation of the marks, plain text.
+pub(crate) const EXPLANATION: &str = "Lines: means of all trials. Bars: 95 % intervals of the means. Dashed line and marks at 0: \
+     without faults. Protections are shifted sideways by a few pixels. A mark shows its numbers under the pointer.";
+
 /// Source of the script for a content security policy: `'sha256-...'`.
 pub(crate) fn script_source() -> String {
     format!("'sha256-{}'", durable::sha256_base64(SCRIPT.as_bytes()))

@@ -114,7 +114,8 @@
     const log = view.up === "log" && values.some((value) => value > 0);
     const used = log ? values.filter((value) => value > 0).map(Math.log10) : values;
     let [low, high] = [Math.min(...used), Math.max(...used)];
-    const room = 0.06 * Math.max(high - low, log ? 1 : data.percent ? 0.5 : 1e-9);
+    const least = log ? 1 : data.percent && view.shown === "value" ? 0.5 : 0;
+    const room = 0.06 * (Math.max(high - low, least) || 1);
     [low, high] = [low - room, high + room];
     const floor = log && used.length < values.length ? FLOOR : 0;
     const place = between(low, high, BOTTOM - floor, TOP);
@@ -128,8 +129,8 @@
       return { y, ticks };
     }
     // No tick for an accuracy that cannot be.
-    const [least, most] = data.percent && view.shown === "value" ? [0, 100] : [low, high];
-    const ticks = steps(Math.max(low, least), Math.min(high, most), 6);
+    const ends = data.percent && view.shown === "value" ? [Math.max(low, 0), Math.min(high, 100)] : [low, high];
+    const ticks = steps(...ends, 6);
     return { y: place, ticks: ticks.map((tick) => [place(tick), short(tick)]) };
   }
   function rateScale(rates, right) {

@@ -209,9 +209,10 @@ impl<'a> Page<'a> {
         self.end_section(explore::HEADING);
         let id = anchor(explore::HEADING, &self.contents);
         self.body.push_str(&format!(
-            "<section class=\"explore\" hidden>\n<h2 id=\"{id}\">{}</h2>\n\
+            "<section class=\"explore\" hidden>\n<h2 id=\"{id}\">{}</h2>\n<p>{}</p>\n\
              <script type=\"application/json\">{data}</script>\n</section>\n",
-            explore::HEADING
+            explore::HEADING,
+            explore::EXPLANATION
         ));
         self.contents.push((explore::HEADING.into(), id));
     }
