@@ -9,6 +9,10 @@ const MAX_EXTENT: usize = 4096;
 /// Largest number of channels that are normalized together; sums of squares of so many levels are exact in f64.
 const MAX_NORMALIZED: usize = 1 << 16;
 
+/// Largest number of tokens of an attention, and of channels of one of its heads; sums of so many products of two levels
+/// stay inside i32.
+const MAX_ATTENDED: usize = 1 << 14;
+
 /// Operation of a layer, as checkpoints list it. Images are `[channels, height, width]`; sizes, strides and paddings
 /// are given in the order height, width. Semantics are PyTorch's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -96,6 +100,31 @@ pub enum Op {
     LayerNorm {
         /// Summand of the variance, in 0..=1.
         epsilon: f64,
+    },
+    /// The pixels of an image as tokens, row by row, behind `class_tokens` tokens of zeros, plus a constant for each value:
+    /// `[channels, height, width]` to `[channels, 1, class_tokens + height * width]`. The parameter `<name>.bias` has the
+    /// constants of the output, `[channels * tokens]`, row-major: the position embedding, and the class tokens with theirs.
+    TokenEmbedding {
+        /// Number of tokens in front; 0 if there are only pixels.
+        class_tokens: usize,
+    },
+    /// Multi-head attention of three images of one shape: queries, keys and values, whose pixels are tokens. Head h has the
+    /// channels from h c / heads on, c / heads in number. For each token t and each head,
+    ///
+    /// ```text
+    /// output[t] = sum over s of weight[s] values[s] / sum over s of weight[s]
+    /// weight[s] = exp(scale (queries[t] . keys[s]))
+    /// ```
+    Attention {
+        /// Number of heads; divides the channels.
+        heads: usize,
+        /// Factor of the dot products; finite and positive. PyTorch's is 1 / sqrt(channels / heads).
+        scale: f64,
+    },
+    /// One token of an image, by its index row by row: `[channels, height, width]` to `[channels]`.
+    SelectToken {
+        /// Index of the token.
+        index: usize,
     },
 }
 
@@ -249,6 +278,10 @@ impl Op {
             }
             Op::PRelu => vec![("weight", vec![input[0]])],
             Op::LayerNorm { .. } => vec![("weight", vec![input[0]]), ("bias", vec![input[0]])],
+            Op::TokenEmbedding { class_tokens } => {
+                let tokens = class_tokens + input[1..].iter().product::<usize>();
+                vec![("bias", vec![input[0] * tokens])]
+            }
             Op::Input
             | Op::Relu
             | Op::ClippedRelu { .. }
@@ -264,7 +297,9 @@ impl Op {
             | Op::Function(_)
             | Op::Mul
             | Op::ChannelSlice { .. }
-            | Op::ChannelShuffle { .. } => vec![],
+            | Op::ChannelShuffle { .. }
+            | Op::Attention { .. }
+            | Op::SelectToken { .. } => vec![],
         }
     }
 
@@ -277,6 +312,7 @@ impl Op {
         let wanted = match self {
             Op::Input => false,
             Op::Add | Op::Mul => inputs.len() == 2,
+            Op::Attention { .. } => inputs.len() == 3,
             Op::Concat => !inputs.is_empty(),
             _ => inputs.len() == 1,
         };
@@ -397,6 +433,40 @@ impl Op {
                 }
                 let [rows, columns] = Window::square(1, stride, 0).output(height, width);
                 vec![channels + before + after, rows, columns]
+            }
+            &Op::TokenEmbedding { class_tokens } => {
+                let [channels, height, width] = image()?;
+                if class_tokens > MAX_EXTENT {
+                    return Err(format!("class_tokens is {class_tokens}, expected at most {MAX_EXTENT}"));
+                }
+                vec![channels, 1, class_tokens + height * width]
+            }
+            &Op::Attention { heads, scale } => {
+                let [channels, height, width] = image()?;
+                if let Some(other) = inputs.iter().find(|other| **other != first) {
+                    return Err(format!("attends with {first:?} to {other:?}, expected equal shapes"));
+                }
+                if heads == 0 || !channels.is_multiple_of(heads) {
+                    return Err(format!("heads is {heads}, expected a divisor of {channels} channels"));
+                }
+                if (channels / heads).max(height * width) > MAX_ATTENDED {
+                    return Err(format!(
+                        "attends to {} tokens with {} channels of each head, expected at most {MAX_ATTENDED}",
+                        height * width,
+                        channels / heads
+                    ));
+                }
+                if !(scale.is_finite() && scale > 0.0) {
+                    return Err(format!("scale is {scale}, expected a finite positive number"));
+                }
+                first.to_vec()
+            }
+            &Op::SelectToken { index } => {
+                let [channels, height, width] = image()?;
+                if index >= height * width {
+                    return Err(format!("index is {index}, expected one of {} tokens", height * width));
+                }
+                vec![channels]
             }
         })
     }

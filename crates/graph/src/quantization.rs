@@ -34,14 +34,17 @@ fn output(op: &Op) -> Output {
         | Op::Function(_)
         | Op::PRelu
         | Op::Mul
-        | Op::LayerNorm { .. } => Output::Rounded,
+        | Op::LayerNorm { .. }
+        | Op::TokenEmbedding { .. }
+        | Op::Attention { .. } => Output::Rounded,
         Op::Relu => Output::Clipped,
         Op::MaxPool(_)
         | Op::Flatten
         | Op::Pad { .. }
         | Op::PadShortcut { .. }
         | Op::ChannelSlice { .. }
-        | Op::ChannelShuffle { .. } => Output::Levels,
+        | Op::ChannelShuffle { .. }
+        | Op::SelectToken { .. } => Output::Levels,
     }
 }
 
@@ -57,7 +60,7 @@ fn finishes(next: &Op, op: &Op) -> bool {
 impl Graph {
     /// Points where an 8-bit network rounds its activations: the input, and the end of every fused chain
     /// `conv [-> batch norm] [-> relu]`, `linear [-> batch norm] [-> relu]`, `add [-> relu]`, every mean, function, leaky
-    /// or parametric ReLU, product, concatenation and normalization of channels. A chain is fused if no other node reads its inner values, and a clipped ReLU
+    /// or parametric ReLU, product, concatenation, normalization of channels, token embedding and attention. A chain is fused if no other node reads its inner values, and a clipped ReLU
     /// ends one like a ReLU; on its own it rounds too, since its bound need not be a level. All other nodes move or
     /// compare levels and keep the scale of their input; the logits stay unrounded.
     pub fn quantization_points(&self) -> Vec<QuantizationPoint> {
@@ -94,7 +97,10 @@ impl Graph {
                 | Op::BatchNorm { .. }
                 | Op::Linear { .. }
                 | Op::Add
-                | Op::LayerNorm { .. } => true,
+                | Op::LayerNorm { .. }
+                | Op::TokenEmbedding { .. } => true,
+                // A mean of values, weighted by positive numbers.
+                Op::Attention { .. } => negative[node.inputs[2]],
                 Op::Function(function) => function.can_be_negative(negative[node.inputs[0]]),
                 Op::LeakyRelu { .. }
                 | Op::MaxPool(_)
@@ -107,7 +113,8 @@ impl Graph {
                 | Op::PRelu
                 | Op::Mul
                 | Op::ChannelSlice { .. }
-                | Op::ChannelShuffle { .. } => node.inputs.iter().any(|&i| negative[i]),
+                | Op::ChannelShuffle { .. }
+                | Op::SelectToken { .. } => node.inputs.iter().any(|&i| negative[i]),
             });
         }
         negative

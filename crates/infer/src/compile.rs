@@ -4,8 +4,8 @@
 //! layer, batch norm or sum that is no quantization point opens a *chain*. The following nodes extend the
 //! chain until one is a quantization point, and the chain becomes one step. The last node of the graph ends a
 //! chain without rounding; its step writes the logits. Every other node is a separate step and keeps the
-//! scale of its input, except that means, concatenations, functions, products, normalizations and separate
-//! clipped ReLUs also round.
+//! scale of its input, except that means, concatenations, functions, products, normalizations, token embeddings,
+//! attentions and separate clipped ReLUs also round.
 //!
 //! Let s be levels per unit, g = gamma / sqrt(variance + epsilon) (or 1 without a batch norm), and s_out = 1
 //! for logits. The integer sum of a chain becomes its output by
@@ -26,18 +26,20 @@
 //! stored for all images of a batch. A segment processes the batch tile by tile.
 
 use std::collections::{BTreeMap, HashMap};
+use std::f64::consts::LOG2_E;
 use std::ops::Range;
 
 use graph::{Dims, Graph, Node, NodeId, Op, Window};
 use quant::{ActivationScale, Checkpoint, Parameters};
 
 use crate::InferError;
+use crate::attention::Attention;
 use crate::check;
 use crate::conv::{Conv, ConvShape, Frames, Layers};
 use crate::frame::Frame;
 use crate::kernel::{Kernel, SLACK};
 use crate::requantize::{Affine, Bounds, Table};
-use crate::step::{LayerNorm, Operand, Step, Target, Work};
+use crate::step::{LayerNorm, Operand, Step, Target, TokenEmbedding, Work};
 
 /// The smallest number of products of a level (up to 255) and a weight (down to -128) whose sum may overflow
 /// i32.
@@ -400,6 +402,25 @@ impl<'a> Compiler<'a> {
                     bounds,
                 )
             }
+            &Op::TokenEmbedding { class_tokens } => {
+                let (out, bounds) = self.output(id, None);
+                let multiplier = rescaled(node.inputs[0], out, 1);
+                let bias = parameter(&self.checkpoint.parameters, &node.name, "bias");
+                let (channels, tokens) = (node.shape[0], self.dims(id).pixels());
+                let values = (0..tokens).flat_map(|token| (0..channels).map(move |c| bias[c * tokens + token]));
+                let offset: Vec<f32> = values.map(|value| (f64::from(value) * out) as f32).collect();
+                self.check_multipliers(id, &[multiplier])?;
+                self.check_multipliers(id, &offset)?;
+                Work::TokenEmbedding(Box::new(TokenEmbedding { class_tokens, multiplier, offset }), bounds)
+            }
+            &Op::Attention { heads, scale } => {
+                let (out, bounds) = self.output(id, None);
+                let [queries, keys, values] = [0, 1, 2].map(|i| self.levels_per_unit(node.inputs[i]));
+                let exponent = (scale * LOG2_E / (queries * keys)) as f32;
+                let multiplier = (out / values) as f32;
+                self.check_multipliers(id, &[exponent, multiplier])?;
+                Work::Attention(Attention { heads, exponent, multiplier }, bounds)
+            }
             Op::Concat => {
                 let (out, bounds) = self.output(id, None);
                 let multipliers: Vec<f32> = node.inputs.iter().map(|&i| rescaled(i, out, 1)).collect();
@@ -436,6 +457,7 @@ impl<'a> Compiler<'a> {
             Op::PadShortcut { stride, before, .. } => Work::PadShortcut { stride: *stride, before: *before },
             Op::ChannelSlice { first, .. } => Work::ChannelSlice { first: *first },
             Op::ChannelShuffle { groups } => Work::ChannelShuffle { groups: *groups },
+            Op::SelectToken { index } => Work::SelectToken { index: *index },
             Op::Input
             | Op::Conv(_)
             | Op::BatchNorm { .. }
@@ -449,7 +471,9 @@ impl<'a> Compiler<'a> {
             | Op::Function(_)
             | Op::PRelu
             | Op::Mul
-            | Op::LayerNorm { .. } => unreachable!("{op:?} has a scale of its own"),
+            | Op::LayerNorm { .. }
+            | Op::TokenEmbedding { .. }
+            | Op::Attention { .. } => unreachable!("{op:?} has a scale of its own"),
         };
         let inputs = &self.nodes[id].inputs;
         self.scales[id] = self.scales[inputs[0]];

@@ -173,7 +173,7 @@ impl DynamicNetwork {
     /// Compiles a graph with the weights and parameters of a checkpoint.
     ///
     /// # Errors
-    /// The checkpoint has static scales; or an error of [`Network::new`](crate::Network::new).
+    /// The checkpoint has static scales; the graph has an attention, a token embedding or a selected token; or an error of [`Network::new`](crate::Network::new).
     pub fn new(graph: &Graph, checkpoint: &Checkpoint) -> Result<Self, InferError> {
         check::network(graph, checkpoint)?;
         let Activations::Dynamic { batch } = checkpoint.activations else {
@@ -228,6 +228,10 @@ impl DynamicNetwork {
                     let values = |suffix| parameter(&checkpoint.parameters, &node.name, suffix).to_vec();
                     let affine = Affine { multiplier: values("weight"), offset: values("bias") };
                     Plan::LayerNorm { epsilon, affine }
+                }
+                Op::TokenEmbedding { .. } | Op::Attention { .. } | Op::SelectToken { .. } => {
+                    let (layer, operation) = (node.name.clone(), format!("{:?}", node.op));
+                    return Err(InferError::Dynamic { layer, operation });
                 }
                 Op::PRelu => Plan::PRelu(parameter(&checkpoint.parameters, &node.name, "weight").to_vec()),
                 _ => Plan::Plain,
@@ -454,6 +458,9 @@ impl Batch<'_> {
                 _,
             ) => {
                 unreachable!("{op:?} has a plan of its own")
+            }
+            (op @ (Op::TokenEmbedding { .. } | Op::Attention { .. } | Op::SelectToken { .. }), _) => {
+                unreachable!("{op:?} was refused")
             }
         };
         Cow::Owned(values)

@@ -96,6 +96,14 @@ pub enum InferError {
         /// Summand.
         offset: f32,
     },
+    /// An operation for which dynamic ranges have no rule.
+    #[error("layer {layer} is {operation}, for which dynamic ranges have no rule, expected static ones")]
+    Dynamic {
+        /// Node name.
+        layer: String,
+        /// The operation, with its fields.
+        operation: String,
+    },
     /// A layer whose given quantization has no meaning, or that no rule defines.
     #[error("layer {layer} {problem}")]
     Given {

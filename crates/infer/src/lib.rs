@@ -28,7 +28,7 @@
 //! and one sum, rounded in the same way; max pooling, flattening and padding move or compare levels. The last
 //! layer returns `value` with s_out = 1: the logits, unrounded. The prediction is the class of the largest
 //! logit, the lowest class on ties. `docs/src/specification-inference.md` has the rules of every operation
-//! (S301 to S316), from which another implementation computes the same bits.
+//! (S301 to S316, S318 to S321, S341 to S343), from which another implementation computes the same bits.
 //!
 //! # Why it is exact
 //!
@@ -57,6 +57,7 @@
 //! # }
 //! ```
 
+mod attention;
 mod baseline;
 mod batch;
 mod block_baseline;

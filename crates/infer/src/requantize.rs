@@ -19,7 +19,7 @@
 //! adds them after rounding.
 
 /// 1.5 * 2^23; its bit pattern ends in 22 zeros.
-const ROUND: f32 = 12_582_912.0;
+pub(crate) const ROUND: f32 = 12_582_912.0;
 
 /// An output element: the byte of a level, or an unrounded logit.
 pub(crate) trait Element: Copy + Default + PartialOrd {

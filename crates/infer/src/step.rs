@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use graph::{Dims, Window};
 
+use crate::attention::Attention;
 use crate::conv::Conv;
 use crate::frame::Frame;
 use crate::requantize::{Affine, Bounds, Element, Table};
@@ -70,6 +71,13 @@ impl Step {
             | Work::LayerNorm(..)
             | Work::ChannelSlice { .. }
             | Work::ChannelShuffle { .. } => one,
+            Work::Attention(..) if i == 0 => one,
+            Work::Attention(..) | Work::TokenEmbedding(..) | Work::SelectToken { .. } => {
+                // Each output pixel reads, or may read, every pixel.
+                let (from, to) = (whole(&self.inputs[i]), [self.frame.dims.height, self.frame.dims.width]);
+                let kernel = [0, 1].map(|axis| from[axis] + to[axis] - 1);
+                Window::of(kernel, [1, 1], to.map(|size| size - 1))
+            }
             Work::Mean(..) | Work::Flatten => Window { kernel: whole(&self.inputs[0]), ..one },
             Work::MaxPool(window) | Work::AvgPool { window, .. } => *window,
             Work::Pad { before } => Window { padding: *before, ..one },
@@ -126,6 +134,14 @@ pub(crate) enum Work {
     },
     /// Converts channels-last to row-major [channels, height, width], the order of a linear layer's weights.
     Flatten,
+    /// The pixels behind class tokens, row by row, plus constants.
+    TokenEmbedding(Box<TokenEmbedding>, Bounds),
+    /// Attention of queries, keys and values.
+    Attention(Attention, Bounds),
+    /// Takes the pixel of this index, row by row.
+    SelectToken {
+        index: usize,
+    },
     /// Adds rows of zeros above and columns of zeros on the left; the output size determines the other sides.
     Pad {
         before: [usize; 2],
@@ -171,6 +187,15 @@ impl LayerNorm {
             *out = bounds.finish((centred as f64 * reciprocal) as f32 * multiplier + offset);
         }
     }
+}
+
+/// Constants of each output value: `level * multiplier + offset`, with level 0 for class tokens.
+#[derive(Clone, Debug)]
+pub(crate) struct TokenEmbedding {
+    pub(crate) class_tokens: usize,
+    pub(crate) multiplier: f32,
+    /// Token by token, channels last.
+    pub(crate) offset: Vec<f32>,
 }
 
 /// Number of channels whose sums are computed at once.
@@ -325,6 +350,28 @@ impl Work {
                     }
                 }
             }
+            Work::TokenEmbedding(embedding, bounds) => {
+                let TokenEmbedding { class_tokens, multiplier, offset } = &**embedding;
+                let offsets = offset[(row * to.dims.width + columns.start) * channels..].chunks_exact(channels);
+                let tokens = columns.zip(offsets).zip(output.chunks_exact_mut(channels));
+                for ((token, offset), out) in tokens {
+                    match token.checked_sub(*class_tokens) {
+                        Some(pixel) => {
+                            let x = token_of(x, &from, pixel);
+                            for ((out, x), offset) in out.iter_mut().zip(x).zip(offset) {
+                                *out = bounds.finish(from.level(*x) * multiplier + offset);
+                            }
+                        }
+                        None => {
+                            out.iter_mut().zip(offset).for_each(|(out, offset)| *out = bounds.finish(*offset));
+                        }
+                    }
+                }
+            }
+            Work::Attention(attention, bounds) => {
+                attention.run([(x, from), input(1), input(2)], row, columns, *bounds, output);
+            }
+            Work::SelectToken { index } => copy(token_of(x, &from, *index), &from, output),
             Work::PadShortcut { stride, before } => {
                 output.fill(E::from_byte(from.zero, from.zero));
                 for (column, out) in columns.zip(output.chunks_exact_mut(channels)) {
@@ -334,6 +381,13 @@ impl Work {
             }
         }
     }
+}
+
+/// Returns the pixel of this index, row by row.
+#[inline(always)]
+fn token_of<'a>(x: &'a [u8], from: &Frame, index: usize) -> &'a [u8] {
+    let Dims { channels, width, .. } = from.dims;
+    &x[from.pixel(index / width, index % width)..][..channels]
 }
 
 #[inline(always)]

@@ -599,7 +599,10 @@ fn has_newer(layers: &[Layer]) -> bool {
             | Op::Mul
             | Op::ChannelSlice { .. }
             | Op::ChannelShuffle { .. }
-            | Op::LayerNorm { .. } => true,
+            | Op::LayerNorm { .. }
+            | Op::TokenEmbedding { .. }
+            | Op::Attention { .. }
+            | Op::SelectToken { .. } => true,
             Op::Input
             | Op::Relu
             | Op::ClippedRelu { .. }

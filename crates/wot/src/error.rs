@@ -49,6 +49,14 @@ pub enum WotError {
         /// The defect.
         error: InvalidLevelsPerUnit,
     },
+    /// The trainer has no gradient for an operation.
+    #[error("layer {layer} is {operation}, which cannot be trained here, expected a network without it")]
+    Operation {
+        /// Name of the layer.
+        layer: String,
+        /// The operation, with its fields.
+        operation: String,
+    },
     /// The images have another shape than the network's input, or more classes than the network.
     #[error(
         "the set has images of {found:?} and {found_classes} classes, expected {expected:?} and at most {expected_classes} classes"

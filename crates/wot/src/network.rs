@@ -317,6 +317,9 @@ impl Network {
                 Work::Select((0..channels).map(|i| i % groups * (channels / groups) + i / groups).collect())
             }
             Op::LayerNorm { epsilon } => Work::LayerNorm { epsilon: *epsilon },
+            op @ (Op::TokenEmbedding { .. } | Op::Attention { .. } | Op::SelectToken { .. }) => {
+                unreachable!("a trainer refuses {op:?}")
+            }
         }
     }
 

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use data::ImageSet;
 use ecc::Constraint;
-use graph::{Graph, ParameterSpec, Preprocessing};
+use graph::{Graph, Op, ParameterSpec, Preprocessing};
 use quant::{ActivationScale, FloatTensor, Parameters, QuantTensor, WeightScale, check_values};
 use rayon::prelude::*;
 
@@ -92,6 +92,18 @@ pub struct Trained {
     pub clamped_at_end: usize,
 }
 
+/// Refuses operations without a training step.
+fn check_operations(graph: &Graph) -> Result<(), WotError> {
+    let missing =
+        |op: &Op| matches!(op, Op::TokenEmbedding { .. } | Op::Attention { .. } | Op::SelectToken { .. });
+    match graph.nodes().iter().find(|node| missing(&node.op)) {
+        None => Ok(()),
+        Some(node) => {
+            Err(WotError::Operation { layer: node.name.clone(), operation: format!("{:?}", node.op) })
+        }
+    }
+}
+
 /// Checks that the parameters are exactly those of the graph.
 fn check_parameters(graph: &Graph, parameters: &Parameters) -> Result<(), WotError> {
     let mut unexpected: BTreeSet<&String> = parameters.keys().collect();
@@ -119,7 +131,8 @@ impl Trainer {
     /// throttles nothing before the first check.
     ///
     /// # Errors
-    /// Parameters do not fit, are not finite or are too small for a scale, or a recipe or preprocessing is invalid.
+    /// The graph has an attention, a token embedding or a selected token, which have no gradients here; parameters do not
+    /// fit, are not finite or are too small for a scale; or a recipe or preprocessing is invalid.
     pub fn new(
         graph: &Graph,
         parameters: Parameters,
@@ -127,6 +140,7 @@ impl Trainer {
         recipe: Recipe,
     ) -> Result<Self, WotError> {
         recipe.check()?;
+        check_operations(graph)?;
         check_parameters(graph, &parameters)?;
         check_values(&parameters)?;
         let table = PixelTable::new(graph, preprocessing)?;

@@ -13,6 +13,7 @@ use crate::architectures::network_name;
 use crate::bind::check;
 
 mod activation;
+mod attention;
 mod batch_norm;
 mod convolution;
 mod layer;
@@ -230,6 +231,7 @@ impl FloatNetwork {
                 Layer::Add => sum::sum(&inputs[0], &inputs[1])?,
                 Layer::Mul => product::product(&inputs[0], &inputs[1])?,
                 Layer::Concat => Tensor::cat(&inputs, 1)?,
+                Layer::Attention(attention) => attention.forward([&inputs[0], &inputs[1], &inputs[2]])?,
             };
             outputs[id] = Some(hook(id, output)?);
         }

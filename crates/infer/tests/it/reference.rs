@@ -181,6 +181,50 @@ pub(crate) fn run(graph: &Graph, checkpoint: &Contents, levels: &[Vec<i8>], pixe
                 }
                 Value::Units { values, levels_per_unit: out }
             }
+            Op::TokenEmbedding { class_tokens } => {
+                let (x, scale) = levels(0);
+                let out = scale_of_output(id, nodes.len(), checkpoint, node);
+                let bias = parameter(node, "bias");
+                let (tokens, plane) = (node.shape[2], x.len() / node.shape[0]);
+                let m = (out / f64::from(scale.levels_per_unit)) as f32;
+                let value = |(i, bias): (usize, &f64)| {
+                    let (channel, token) = (i / tokens, i % tokens);
+                    let level = token.checked_sub(*class_tokens).map_or(0, |pixel| x[channel * plane + pixel]);
+                    level as f32 * m + (bias * out) as f32
+                };
+                Value::Units { values: bias.iter().enumerate().map(value).collect(), levels_per_unit: out }
+            }
+            Op::Attention { heads, scale } => {
+                let inputs = [levels(0), levels(1), levels(2)];
+                let out = scale_of_output(id, nodes.len(), checkpoint, node);
+                let [s_q, s_k, s_v] = [0, 1, 2].map(|i: usize| f64::from(inputs[i].1.levels_per_unit));
+                let [q, k, v] = inputs.map(|(x, _)| x);
+                let b = (scale * std::f64::consts::LOG2_E / (s_q * s_k)) as f32;
+                let (size, plane) = (node.shape[0] / heads, q.len() / node.shape[0]);
+                let mut values = vec![0.0; q.len()];
+                for head in 0..*heads {
+                    let channels = head * size..(head + 1) * size;
+                    let product = |t: usize, s: usize| -> i64 {
+                        channels.clone().map(|c| q[c * plane + t] * k[c * plane + s]).sum()
+                    };
+                    for t in 0..plane {
+                        let products: Vec<i64> = (0..plane).map(|s| product(t, s)).collect();
+                        let largest = *products.iter().max().unwrap();
+                        let levels: Vec<i64> = products.iter().map(|a| power((largest - a) as f32 * b)).collect();
+                        let r = (out / s_v) as f32 / levels.iter().sum::<i64>() as f32;
+                        for c in channels.clone() {
+                            let sum: i64 = (0..plane).map(|s| levels[s] * v[c * plane + s]).sum();
+                            values[c * plane + t] = sum as f32 * r;
+                        }
+                    }
+                }
+                Value::Units { values, levels_per_unit: out }
+            }
+            Op::SelectToken { index } => {
+                let (x, scale) = levels(0);
+                let plane = x.len() / node.shape[0];
+                Value::Levels { levels: x.chunks(plane).map(|channel| channel[*index]).collect(), scale }
+            }
             Op::ChannelSlice { first, channels } => {
                 let (x, scale) = levels(0);
                 let plane = x.len() / shape(0)[0];
@@ -292,6 +336,15 @@ pub(crate) fn run(graph: &Graph, checkpoint: &Contents, levels: &[Vec<i8>], pixe
 fn round(value: f32, scale: ActivationScale) -> i16 {
     let (low, high) = scale.levels();
     value.round_ties_even().clamp(low.into(), high.into()) as i16
+}
+
+/// Returns 255 2^-x as a level, in the operations of S342.
+fn power(x: f32) -> i64 {
+    let x = x.min(9.0);
+    let i = x.round_ties_even();
+    let r = x - i;
+    let p = (((2.4436276 * r - 14.256139) * r + 61.261452) * r - 176.74667) * r + 255.0;
+    (p * 2f32.powi(-(i as i32))).round_ties_even() as i64
 }
 
 /// Appends a ReLU to a chain; `bound` is infinite unless it is a clipped one.

@@ -22,6 +22,7 @@ use candle_nn::{Init, ModuleT, VarBuilder, batch_norm, func, linear};
 use graph::{Node, Op, Window};
 
 use super::activation::Activation;
+use super::attention::{Attention, select_token, token_embedding};
 use super::batch_norm::BatchNorm;
 use super::convolution::{Convolution, Unfold};
 use super::layer_norm::layer_norm;
@@ -40,6 +41,8 @@ pub(super) enum Layer {
     Mul,
     /// The channels of all tensors, one after the other.
     Concat,
+    /// Attention of queries, keys and values.
+    Attention(Attention),
 }
 
 /// Makes the layer of a node from the shapes that it reads, of one image each, and from its variables.
@@ -49,6 +52,7 @@ pub(super) fn layer(node: &Node, inputs: &[&[usize]], variables: VarBuilder) -> 
         Op::Add => return Ok(Layer::Add),
         Op::Mul => return Ok(Layer::Mul),
         Op::Concat => return Ok(Layer::Concat),
+        &Op::Attention { heads, scale } => return Ok(Layer::Attention(Attention { heads, scale })),
         Op::Conv(conv) => Box::new(Convolution::new(inputs[0][0], conv, variables)?),
         &Op::BatchNorm { epsilon } => Box::new(BatchNorm(batch_norm(node.shape[0], epsilon, variables)?)),
         &Op::Linear { features } => Box::new(linear(inputs[0][0], features, variables)?),
@@ -71,6 +75,11 @@ pub(super) fn layer(node: &Node, inputs: &[&[usize]], variables: VarBuilder) -> 
             let divided = x.reshape((n, groups, channels / groups, rest))?;
             divided.transpose(1, 2)?.reshape(x.shape())
         })),
+        &Op::TokenEmbedding { class_tokens } => {
+            let bias = variables.get_with_hints(node.shape.iter().product::<usize>(), "bias", Init::Const(0.0))?;
+            Box::new(func(move |x| token_embedding(x, class_tokens, &bias)))
+        }
+        &Op::SelectToken { index } => Box::new(func(move |x| select_token(x, index))),
         Op::MaxPool(pool) => custom(MaxPool(pool.window())),
         Op::AvgPool(pool) => {
             custom(AvgPool { window: pool.window(), count_include_pad: pool.count_include_pad })

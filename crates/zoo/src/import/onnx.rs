@@ -4,7 +4,7 @@
 //! attributes of each operator. [`tensor`] turns initializers into values, and [`fold`] computes nodes of
 //! constants. [`convert`] walks the nodes in file order, which ONNX requires to be an order of execution;
 //! [`layer`], [`window`] and [`reshape`] convert the nodes. [`place`] keeps ONNX's view of a value.
-//! [`attribute`] reads attributes and [`border`] padding. [`quantized`] reads networks that another program quantized.
+//! [`tokens`] reads attention. [`attribute`] reads attributes and [`border`] padding. [`quantized`] reads networks that another program quantized.
 
 use std::path::Path;
 
@@ -30,6 +30,7 @@ mod scalar;
 mod tensor;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod window;
 
 pub(super) use convert::free_name;

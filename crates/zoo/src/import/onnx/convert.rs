@@ -20,6 +20,7 @@ use super::normalization::Normalization;
 use super::place::Place;
 use super::scalar::Scalar;
 use super::tensor::{Constant, Held, MAX_INTEGERS, held, read, type_name};
+use super::tokens::{Scores, View};
 use super::{InputArithmetic, OnnxModel, OnnxProblem, operators};
 use crate::import::shown;
 
@@ -43,6 +44,10 @@ pub(super) enum Value<'a> {
     Scalar(Scalar),
     /// A value in the middle of a layer norm that the file writes out.
     Normalization(Normalization),
+    /// An image of tokens in a shape that no place has.
+    View(View),
+    /// A value in the middle of an attention.
+    Scores(Scores),
     /// The features of a batch of one image as a list without the batch.
     Listed(Place),
     /// The class probabilities, which no node may read.
@@ -147,6 +152,9 @@ pub(super) fn convert<'a>(source: Source<'a>, output: &'a str) -> Result<Convert
         }
         Some(Value::Normalization(_)) => {
             return Err(problem(format!("{} is a part of a layer norm, expected logits", shown(output))));
+        }
+        Some(Value::View(_) | Value::Scores(_)) => {
+            return Err(problem(format!("{} is a part of an attention, expected logits", shown(output))));
         }
         Some(Value::Further(node)) => {
             return Err(problem(format!(
@@ -320,6 +328,9 @@ impl<'a> Converter<'a> {
         if let Some(value) = self.normalized(node)? {
             return Ok(value);
         }
+        if let Some(value) = self.tokens(node)? {
+            return Ok(value);
+        }
         match node.op_type.as_str() {
             "Identity" => return self.lookup(node, 0),
             "Dropout" => return self.dropout(node),
@@ -409,7 +420,7 @@ impl<'a> Converter<'a> {
     fn lookup(&self, node: &'a Node, i: usize) -> Done<Value<'a>> {
         let name = node.input.get(i).filter(|name| !name.is_empty());
         let name = name.ok_or_else(|| format!("input {i} is missing"))?;
-        let shared = self.readers.get(name.as_str()).is_some_and(|&readers| readers > 1);
+        let shared = self.is_shared(node, i);
         let value = self.values.get(name.as_str()).cloned();
         if let Some(Value::Constant(constant, _)) = &value {
             self.spend(constant.bytes())?;
@@ -422,6 +433,12 @@ impl<'a> Converter<'a> {
             Some(value) => Ok(value),
             None => Err(format!("input {} is computed by no node before it", shown(name))),
         }
+    }
+
+    /// True if an input has other readers too.
+    pub(super) fn is_shared(&self, node: &Node, i: usize) -> bool {
+        let name = node.input.get(i).map(String::as_str);
+        name.and_then(|name| self.readers.get(name)).is_some_and(|&readers| readers > 1)
     }
 
     pub(super) fn spend(&self, bytes: usize) -> Done<()> {
@@ -483,6 +500,19 @@ impl<'a> Converter<'a> {
                      channels, divided by the root of the mean square of that plus epsilon",
                     name(),
                     part.name
+                ));
+            }
+            Value::View(view) => {
+                return Err(format!(
+                    "input {} is an image of tokens as {:?}, expected [batch, tokens, channels] outside of an attention",
+                    name(),
+                    view.dims()
+                ));
+            }
+            Value::Scores(_) => {
+                return Err(format!(
+                    "input {} is a product of queries and keys, expected a Softmax of it and a product with values",
+                    name()
                 ));
             }
             Value::Listed(_) => {

@@ -11,6 +11,13 @@ use super::message::Node;
 use super::place::Place;
 use crate::import::shown;
 
+/// Weight (OI) and bias of a product with a matrix, and the name of its layer.
+struct Matrix {
+    weight: FloatTensor,
+    bias: Option<FloatTensor>,
+    name: String,
+}
+
 /// `x * scale + offset`, with one factor and one offset for each channel or feature.
 pub(super) struct Affine {
     pub(super) scale: Vec<f64>,
@@ -111,14 +118,26 @@ impl<'a> Converter<'a> {
         let x = self.place(node, 0)?;
         let rank = x.dims.len();
         let features = x.dims[rank - 1];
-        if !gemm && self.shapes[x.place].len() == 3 && rank == 4 && x.channel_axis() == Some(3) {
+        let all: usize = x.sizes.iter().product();
+        let is_image = self.shapes[x.place].len() == 3 && x.sizes.len() == 3 && features != all;
+        if !gemm && is_image && rank > 2 && x.channel_axis() == Some(rank - 1) {
             return self.pointwise(node, x);
         }
-        let all: usize = x.sizes.iter().product();
         if rank < 2 || (gemm && rank != 2) || features != all {
             return Err(format!("reads {:?}, expected [batch, {all} features]", x.dims));
         }
         let x = self.flattened(x, &format!("{}.flat", label(node)))?;
+        let Matrix { weight, bias, name } = self.matrix(node, features)?;
+        let out = weight.shape()[0];
+        let bias = bias.unwrap_or_else(|| FloatTensor::new(vec![out], vec![0.0; out]));
+        let batch_and_ones = x.dims[..rank - 1].to_vec();
+        let place = self.features(name, &x, weight, bias)?;
+        Ok(place.reshaped([batch_and_ones, vec![out]].concat()))
+    }
+
+    /// Returns the weight and bias of a `Gemm` or `MatMul` of this many features.
+    fn matrix(&mut self, node: &'a Node, features: usize) -> Done<Matrix> {
+        let gemm = node.op_type == "Gemm";
         let (mut alpha, mut beta) = (1.0, 1.0);
         if gemm {
             (alpha, beta) = (float(node, "alpha", 1.0), float(node, "beta", 1.0));
@@ -133,47 +152,46 @@ impl<'a> Converter<'a> {
         if inputs != features {
             return Err(format!("weight takes {inputs} features, expected {features}"));
         }
-        let mut bias = FloatTensor::new(vec![out], vec![0.0; out]);
+        let mut bias = None;
         if gemm && self.has(node, 2) {
             let given = self.floats(node, 2)?;
-            bias = match *given.values() {
+            bias = Some(match *given.values() {
                 [value] => FloatTensor::new(vec![out], vec![value; out]),
                 _ => self.vector(node, 2, out)?,
-            };
+            });
         }
         if (alpha, beta) != (1.0, 1.0) {
             weight.values_mut().iter_mut().for_each(|value| *value *= alpha);
-            bias.values_mut().iter_mut().for_each(|value| *value *= beta);
+            bias.iter_mut().flat_map(|bias| bias.values_mut()).for_each(|value| *value *= beta);
             self.note(format!("the weights of {name} are those of the file times its alpha, {alpha}"));
         }
-        let batch_and_ones = x.dims[..rank - 1].to_vec();
-        let place = self.features(name, &x, weight, bias)?;
-        Ok(place.reshaped([batch_and_ones, vec![out]].concat()))
+        Ok(Matrix { weight, bias, name })
     }
 
     /// Converts a product of a matrix and the channels of each pixel, which are last, to a 1x1 convolution.
-    fn pointwise(&mut self, node: &'a Node, x: Place) -> Done<Place> {
-        let x = x.transposed(&[0, 3, 1, 2])?;
-        let [channels, ..] = x.image()?;
-        let (weight, name) = self.weight(node, 1, 2)?;
-        let weight = transposed(&weight);
+    pub(super) fn pointwise(&mut self, node: &'a Node, x: Place) -> Done<Place> {
+        let [channels, ..] = *x.sizes else { unreachable!("an image has channels") };
+        let Matrix { weight, bias, name } = self.matrix(node, channels)?;
         let [out, inputs] = *weight.shape() else { unreachable!("two dimensions") };
-        if inputs != channels {
-            return Err(format!("weight takes {inputs} channels, expected {channels}"));
-        }
         let op = Op::Conv(Conv {
             channels: out,
             groups: 1,
-            bias: false,
+            bias: bias.is_some(),
             kernel: [1, 1],
             stride: [1, 1],
             padding: [0, 0],
             dilation: [1, 1],
         });
-        let place = self.push_plain(name, op, &[&x])?;
-        let weight = FloatTensor::new(vec![out, inputs, 1, 1], weight.values().to_vec());
-        self.set(place.place, "weight", weight);
-        place.transposed(&[0, 2, 3, 1])
+        let place = self.push(name, op, &[&x])?;
+        self.set(place, "weight", FloatTensor::new(vec![out, inputs, 1, 1], weight.values().to_vec()));
+        if let Some(bias) = bias {
+            self.set(place, "bias", bias);
+        }
+        let (mut dims, sizes) = (x.dims, self.shapes[place].clone());
+        *dims.last_mut().expect("an image has axes") = out;
+        let channel = (out > 1).then_some(0);
+        let order = x.order.into_iter().filter(|&axis| axis != 0).chain(channel).collect();
+        Ok(Place { place, dims, sizes, order, shared: false, bytes: false })
     }
 
     pub(super) fn batch_norm(&mut self, node: &'a Node) -> Done<Place> {

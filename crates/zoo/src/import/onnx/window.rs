@@ -112,8 +112,26 @@ impl<'a> Converter<'a> {
 
     /// Converts a `Split` along channels: a slice for each output that is read.
     pub(super) fn split(&mut self, node: &'a Node) -> Done<()> {
+        if let Some(Value::View(view)) = self.value_of(node, 0) {
+            let view = view.clone();
+            return self.split_tokens(node, &view);
+        }
         let x = self.place(node, 0)?;
-        let axis = axis_of(int(node, "axis", 0), x.dims.len())?;
+        let (axis, sizes) = self.parts_of_split(node, &x.dims)?;
+        let mut first = 0;
+        for (name, part) in node.output.iter().zip(sizes) {
+            if self.is_read(name) {
+                let place = self.channels_from(format!("{}.{first}", label(node)), &x, axis, first, part)?;
+                self.set_output(name, Value::Place(place));
+            }
+            first += part;
+        }
+        Ok(())
+    }
+
+    /// Returns the axis of a `Split` and the size of each of its outputs.
+    pub(super) fn parts_of_split(&self, node: &'a Node, dims: &[usize]) -> Done<(usize, Vec<usize>)> {
+        let axis = axis_of(int(node, "axis", 0), dims.len())?;
         let outputs = node.output.len();
         let given = match self.opset() {
             ..13 => ints(node, "split").map(<[i64]>::to_vec),
@@ -123,7 +141,7 @@ impl<'a> Converter<'a> {
         if number != outputs as i64 || outputs == 0 {
             return Err(format!("num_outputs is {number}, expected that of its outputs, {outputs}"));
         }
-        let size = x.dims[axis];
+        let size = dims[axis];
         let each = size.div_ceil(outputs) as i64;
         let sizes =
             given.unwrap_or_else(|| (0..outputs as i64).map(|i| each.min(size as i64 - i * each)).collect());
@@ -131,16 +149,7 @@ impl<'a> Converter<'a> {
         if sizes.len() != outputs || sum != Some(size as i64) {
             return Err(format!("splits {size} into {sizes:?}, expected {outputs} positive parts"));
         }
-        let mut first = 0;
-        for (name, part) in node.output.iter().zip(sizes) {
-            let part = part as usize;
-            if self.is_read(name) {
-                let place = self.channels_from(format!("{}.{first}", label(node)), &x, axis, first, part)?;
-                self.set_output(name, Value::Place(place));
-            }
-            first += part;
-        }
-        Ok(())
+        Ok((axis, sizes.into_iter().map(|size| size as usize).collect()))
     }
 
     /// Converts a `Gather` of one channel, or of consecutive ones.
