@@ -116,7 +116,7 @@ def predictions(checkpoint, weights, images):
 
 
 def logits(checkpoint, weights, images):
-    """The logits of each image (S301 to S314, S318 to S321)."""
+    """The logits of each image (S301 to S314, S318 to S321, S341 to S343)."""
     if "activations" not in checkpoint.meta:
         raise SystemExit("dynamic ranges (S317) are not written down here")
     nodes = layers_of(checkpoint)
@@ -208,11 +208,12 @@ class Chain:
         return sums * per_channel(out * self.g / self.scale) + per_channel(offset)
 
 
-ROUNDED = ("global_avg_pool", "avg_pool", "concat", "leaky_relu", "function", "mul", "p_relu", "layer_norm")
+ROUNDED = ("global_avg_pool", "avg_pool", "concat", "leaky_relu", "function", "mul", "p_relu", "layer_norm",
+           "token_embedding", "attention")
 
 
 def rescaled(op, inputs, takes, out, parameters):
-    """Operations that round (S310 to S312, S318 to S321)."""
+    """Operations that round (S310 to S312, S318 to S321, S341, S342)."""
     (x, s), *_ = inputs
 
     def channels(values):
@@ -241,6 +242,12 @@ def rescaled(op, inputs, takes, out, parameters):
         r = np.divide(1.0, root, out=np.zeros_like(root), where=root > 0)
         weight, bias = ((parameters[which].astype(float) * out).astype(f32) for which in ("weight", "bias"))
         return ((n * level - sums).astype(float) * r).astype(f32) * channels(weight) + channels(bias)
+    if op == "token_embedding":
+        tokens = np.pad(x.reshape(*x.shape[:2], -1), ((0, 0), (0, 0), (takes["class_tokens"], 0)))
+        bias = (parameters["bias"].astype(float) * out).astype(f32).reshape(x.shape[1], -1)
+        return (tokens.astype(f32) * f32(out / s) + bias)[:, :, None]
+    if op == "attention":
+        return attention(inputs, takes, out)
     if op == "concat":
         return np.concatenate([x.astype(f32) * f32(out / s) for x, s in inputs], 1)
     if op == "global_avg_pool":
@@ -248,6 +255,26 @@ def rescaled(op, inputs, takes, out, parameters):
     inside = windows(np.ones_like(x[:1, :1]), takes, 0).sum((4, 5))
     count = np.full_like(inside, math.prod(takes["kernel"])) if takes["count_include_pad"] else inside
     return windows(x, takes, 0).sum((4, 5)).astype(f32) * (out / (s * count.astype(float))).astype(f32)
+
+
+def attention(inputs, takes, out):
+    """Attention of queries, keys and values (S342)."""
+    shape, heads = inputs[0][0].shape, takes["heads"]
+    q, k, v = (x.reshape(shape[0], heads, shape[1] // heads, -1).astype(np.float64) for x, _ in inputs)
+    (_, s_q), (_, s_k), (_, s_v) = inputs
+    products = (q.swapaxes(2, 3) @ k).astype(np.int64)  # exact: sums are below 2^53
+    b = f32(takes["scale"] * math.log2(math.e) / (s_q * s_k))
+    x = np.minimum((products.max(3, keepdims=True) - products).astype(f32) * b, f32(9))
+    i = np.rint(x)
+    r, power = x - i, f32(POWER[0])
+    for coefficient in POWER[1:]:
+        power = power * r + f32(coefficient)
+    weights = np.rint(power * np.exp2(-i)).astype(np.float64)
+    sums, total = v @ weights.swapaxes(2, 3), weights.sum(3)[:, :, None]
+    return (sums.astype(f32) * (f32(out / s_v) / total.astype(f32))).reshape(shape)
+
+
+POWER = (2.4436276, -14.256139, 61.261452, -176.74667, 255)
 
 
 def function(name, fields, x):
@@ -298,6 +325,8 @@ def moved(op, x, takes):
         return np.pad(x[:, :, ::step, ::step], ((0, 0), (takes["before"], takes["after"]), (0, 0), (0, 0)))
     if op == "channel_slice":
         return x[:, takes["first"] : takes["first"] + takes["channels"]]
+    if op == "select_token":
+        return x.reshape(*x.shape[:2], -1)[:, :, takes["index"]]
     if op == "channel_shuffle":
         return x.reshape(len(x), takes["groups"], -1, *x.shape[2:]).swapaxes(1, 2).reshape(x.shape)
     raise SystemExit(f"{op}: this operation is not written down here")
