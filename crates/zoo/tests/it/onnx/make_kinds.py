@@ -619,6 +619,67 @@ class OptionA(nn.Module):
         return self.fc(F.avg_pool2d(x, (3, 4)).view(x.size(0), -1))
 
 
+class Packed(nn.Module):
+    """Attention as torchvision's vision transformers have it."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(12, 3, batch_first=True)
+
+    def forward(self, x):
+        return self.attention(x, x, x, need_weights=False)[0]
+
+
+class Joined(nn.Module):
+    """Attention as timm's DeiT has it, with queries, keys and values in one layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.qkv, self.out = nn.Linear(12, 36), nn.Linear(12, 12)
+
+    def forward(self, x):
+        n, tokens, channels = x.shape
+        q, k, v = self.qkv(x).reshape(n, tokens, 3, 3, channels // 3).permute(2, 0, 3, 1, 4).unbind(0)
+        x = F.scaled_dot_product_attention(q, k, v)
+        return self.out(x.transpose(1, 2).reshape(n, tokens, channels))
+
+
+class Apart(nn.Module):
+    """Attention with a layer each for queries, keys and values, written out, with a scale of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(12, 12) for _ in range(4)])
+
+    def forward(self, x):
+        n, tokens, channels = x.shape
+        q, k, v = (layer(x).view(n, tokens, 2, 6).transpose(1, 2) for layer in self.layers[:3])
+        x = ((q @ k.transpose(-2, -1)) / 3.0).softmax(dim=-1) @ v
+        return self.layers[3](x.transpose(1, 2).reshape(n, tokens, channels))
+
+
+class Transformer(nn.Module):
+    """A vision transformer of one block, with a class token, or with the mean of all tokens."""
+
+    def __init__(self, attention, mean=False):
+        super().__init__()
+        self.mean, self.patches = mean, nn.Conv2d(2, 12, 2, 2)
+        self.token = nn.Parameter(torch.randn(1, 1, 12))
+        self.positions = nn.Parameter(torch.randn(1, 9 if mean else 10, 12))
+        self.first, self.attention, self.second = nn.LayerNorm(12, 1e-6), attention(), nn.LayerNorm(12, 1e-6)
+        self.perceptron = nn.Sequential(nn.Linear(12, 20), nn.GELU(), nn.Linear(20, 12))
+        self.norm, self.head = nn.LayerNorm(12, 1e-6), nn.Linear(12, 5)
+
+    def forward(self, x):
+        x = self.patches(x).flatten(2).transpose(1, 2)
+        if not self.mean:
+            x = torch.cat([self.token.expand(x.shape[0], -1, -1), x], 1)
+        x = x + self.positions
+        x = x + self.attention(self.first(x))
+        x = self.norm(x + self.perceptron(self.second(x)))
+        return self.head(x.mean(1) if self.mean else x[:, 0])
+
+
 def exported(module, dynamo, dynamic, opset=17):
     torch.manual_seed(3)
     model, x = module().eval(), torch.zeros(SHAPE)
@@ -642,6 +703,11 @@ for module, opsets in [(Excited, (9, 13, 17, 18)), (Shuffled, (9, 13, 17, 18)), 
     for opset in opsets:
         keep(f"{module.__name__.lower()}_traced_{opset}", exported(module, False, True, opset))
     keep(f"{module.__name__.lower()}_dynamo", exported(module, True, True))
+
+for attention, mean, opset in [(Packed, False, 17), (Joined, False, 20), (Apart, True, 13)]:
+    for dynamo, dynamic in [(False, True), (True, attention is Joined)]:
+        name = f"transformer_{attention.__name__}_{'dynamo' if dynamo else 'traced'}"
+        keep(name.lower(), exported(lambda: Transformer(attention, mean), dynamo, dynamic, opset))
 
 with open("kinds.json", "w") as file:
     json.dump(KINDS, file, indent=0)
