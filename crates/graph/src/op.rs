@@ -513,3 +513,40 @@ fn pooled(window: Window, [channels, height, width]: [usize; 3]) -> Result<Vec<u
     let [rows, columns] = window.output(height, width);
     Ok(vec![channels, rows, columns])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operations_of_tokens_check_their_fields_and_inputs() {
+        let image = [12, 2, 3].as_slice();
+        let attention = |heads, scale| Op::Attention { heads, scale };
+        assert_eq!(attention(3, 0.5).output(&[image; 3]), Ok(vec![12, 2, 3]));
+        assert_eq!(Op::TokenEmbedding { class_tokens: 2 }.output(&[image]), Ok(vec![12, 1, 8]));
+        assert_eq!(Op::TokenEmbedding { class_tokens: 2 }.parameters(image), [("bias", vec![96])]);
+        assert_eq!(Op::SelectToken { index: 5 }.output(&[image]), Ok(vec![12]));
+        let wide = [4, 1, MAX_ATTENDED + 1].as_slice();
+        for (op, inputs, expected) in [
+            (attention(5, 0.5), [image; 3], "heads is 5, expected a divisor of 12 channels"),
+            (attention(0, 0.5), [image; 3], "heads is 0, expected a divisor of 12 channels"),
+            (attention(3, -0.5), [image; 3], "scale is -0.5, expected a finite positive number"),
+            (
+                attention(3, 0.5),
+                [image, image, &[12, 6, 1]],
+                "attends with [12, 2, 3] to [12, 6, 1], expected equal shapes",
+            ),
+            (
+                attention(4, 0.5),
+                [wide; 3],
+                "attends to 16385 tokens with 1 channels of each head, expected at most 16384",
+            ),
+        ] {
+            assert_eq!(op.output(&inputs).unwrap_err(), expected);
+        }
+        let error = Op::SelectToken { index: 6 }.output(&[image]).unwrap_err();
+        assert_eq!(error, "index is 6, expected one of 6 tokens");
+        let error = Op::TokenEmbedding { class_tokens: 5000 }.output(&[image]).unwrap_err();
+        assert_eq!(error, "class_tokens is 5000, expected at most 4096");
+    }
+}

@@ -407,7 +407,8 @@ impl<'a> Compiler<'a> {
                 let multiplier = rescaled(node.inputs[0], out, 1);
                 let bias = parameter(&self.checkpoint.parameters, &node.name, "bias");
                 let (channels, tokens) = (node.shape[0], self.dims(id).pixels());
-                let values = (0..tokens).flat_map(|token| (0..channels).map(move |c| bias[c * tokens + token]));
+                let values =
+                    (0..tokens).flat_map(|token| (0..channels).map(move |c| bias[c * tokens + token]));
                 let offset: Vec<f32> = values.map(|value| (f64::from(value) * out) as f32).collect();
                 self.check_multipliers(id, &[multiplier])?;
                 self.check_multipliers(id, &offset)?;

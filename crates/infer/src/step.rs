@@ -352,7 +352,8 @@ impl Work {
             }
             Work::TokenEmbedding(embedding, bounds) => {
                 let TokenEmbedding { class_tokens, multiplier, offset } = &**embedding;
-                let offsets = offset[(row * to.dims.width + columns.start) * channels..].chunks_exact(channels);
+                let offsets =
+                    offset[(row * to.dims.width + columns.start) * channels..].chunks_exact(channels);
                 let tokens = columns.zip(offsets).zip(output.chunks_exact_mut(channels));
                 for ((token, offset), out) in tokens {
                     match token.checked_sub(*class_tokens) {
@@ -363,7 +364,9 @@ impl Work {
                             }
                         }
                         None => {
-                            out.iter_mut().zip(offset).for_each(|(out, offset)| *out = bounds.finish(*offset));
+                            out.iter_mut()
+                                .zip(offset)
+                                .for_each(|(out, offset)| *out = bounds.finish(*offset));
                         }
                     }
                 }

@@ -254,6 +254,9 @@ fn newer_layers_are_written_as_version_4() {
         (1, Op::Function(Function::HardSwish), 4),
         (1, Op::Function(Function::Elu { alpha: 0.5 }), 4),
         (1, Op::ChannelShuffle { groups: 1 }, 4),
+        (1, Op::TokenEmbedding { class_tokens: 1 }, 4),
+        (1, Op::Attention { heads: 1, scale: 0.5 }, 4),
+        (1, Op::SelectToken { index: 0 }, 4),
     ] {
         let network = changed(&listed(), |c| c.layers[place].op = op);
         let folder = tempfile::tempdir().unwrap();

@@ -10,6 +10,7 @@ use quant::{Activations, Checkpoint, Contents};
 use serde_json::Value;
 
 use crate::exactness::{self, changed, flips};
+use crate::listed;
 use crate::random::{self, SplitMix64};
 use crate::reference::{conv, windows};
 use crate::torchvision;
@@ -134,6 +135,9 @@ fn run(graph: &Graph, checkpoint: &Contents, levels: &[Vec<i8>], pixels: &[u8]) 
                 let from = |i: usize| (i / plane % groups * size + i / plane / groups) * plane + i % plane;
                 (0..x.len()).map(|i| x[from(i)]).collect()
             }),
+            op @ (Op::TokenEmbedding { .. } | Op::Attention { .. } | Op::SelectToken { .. }) => {
+                panic!("{op:?} is refused")
+            }
             Op::LayerNorm { epsilon } => {
                 let [weight, bias] = ["weight", "bias"].map(|suffix| parameter(suffix).unwrap());
                 each(&|x| {
@@ -279,6 +283,16 @@ fn each_evaluator_takes_its_own_checkpoints() {
     assert_eq!(error.to_string(), "the checkpoint's activation ranges are static, expected dynamic ones");
     let error = Network::new(&graph, &dynamic(checkpoint, 4)).unwrap_err();
     assert_eq!(error.to_string(), "the checkpoint's activation ranges are dynamic, expected static ones");
+}
+
+#[test]
+fn attention_has_no_dynamic_rule() {
+    let graph = listed::transformer();
+    let checkpoint = dynamic(random::checkpoint(&graph, 4), 2);
+    assert_eq!(
+        DynamicNetwork::new(&graph, &checkpoint).unwrap_err().to_string(),
+        "layer of_image is Attention { heads: 2, scale: 0.5 }, for which dynamic ranges have no rule, expected static ones"
+    );
 }
 
 #[test]

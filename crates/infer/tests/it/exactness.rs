@@ -27,14 +27,16 @@ pub(crate) const NETWORKS: [(&str, f64, usize); 8] = [
 const IMAGES: usize = 21;
 
 /// Number of networks of [`network`].
-pub(crate) const COUNT: usize = NETWORKS.len() + 2;
+pub(crate) const COUNT: usize = NETWORKS.len() + 3;
 
-/// The networks of the list; the indices after the last are [`listed::graph`] and [`listed::modern`].
+/// The networks of the list; the indices after the last are [`listed::graph`], [`listed::modern`] and
+/// [`listed::transformer`].
 pub(crate) fn network(i: usize, seed: u64) -> (Graph, Checkpoint, Network) {
     let graph = match NETWORKS.get(i) {
         Some((architecture, width, size)) => zoo::build(&random::spec(architecture, *width, *size)).unwrap(),
         None if i == NETWORKS.len() => listed::graph(),
-        None => listed::modern(),
+        None if i == NETWORKS.len() + 1 => listed::modern(),
+        None => listed::transformer(),
     };
     let checkpoint = random::checkpoint(&graph, seed);
     let network = Network::new(&graph, &checkpoint).unwrap();
@@ -75,7 +77,7 @@ pub(crate) fn changed(checkpoint: &Checkpoint, changes: &[WeightChange]) -> Vec<
     weights
 }
 
-/// Rules S305, S306, S307, S308, S309, S310, S312, S313, S314, S318, S319, S320 and S321 of the specification.
+/// Rules S305, S306, S307, S308, S309, S310, S312, S313, S314, S318, S319, S320, S321, S341, S342 and S343 of the specification.
 #[test]
 fn levels_and_logits_equal_the_plain_reference() {
     for i in 0..COUNT {

@@ -1,7 +1,8 @@
 //! A network of listed layers that reaches every operation that no architecture has: clipped ReLUs inside and
 //! outside chains, grouped, depthwise and dilated convolution, window means with either divisor, unequal
 //! borders, padding, leaky ReLUs, batch norms of features. And one with the operations of later networks:
-//! functions, squeeze and excitation, channels that are sliced and shuffled, normalization over channels.
+//! functions, squeeze and excitation, channels that are sliced and shuffled, normalization over channels. And a vision
+//! transformer, whose attentions read signed and unsigned levels, rows of tokens and images.
 
 use graph::{AvgPool, Conv, Function, Graph, Layer, MaxPool, ModelSpec, Op};
 
@@ -161,4 +162,48 @@ pub(crate) fn modern() -> Graph {
         ("mish", vec![31], function(Function::Mish)),
     ];
     build("modern", layers)
+}
+
+pub(crate) fn transformer() -> Graph {
+    let conv = |channels, kernel: usize| {
+        Op::Conv(Conv {
+            channels,
+            groups: 1,
+            bias: true,
+            kernel: [kernel; 2],
+            stride: [kernel; 2],
+            padding: [0, 0],
+            dilation: [1, 1],
+        })
+    };
+    let part = |first| Op::ChannelSlice { first, channels: 12 };
+    let layers = vec![
+        ("patches", vec![0], conv(12, 3)),
+        // An image attends to itself, with values that cannot be negative.
+        ("values", vec![1], Op::Relu),
+        ("of_image", vec![1, 1, 2], Op::Attention { heads: 2, scale: 0.5 }),
+        ("tokens", vec![3], Op::TokenEmbedding { class_tokens: 2 }),
+        ("norm", vec![4], Op::LayerNorm { epsilon: 1e-6 }),
+        ("qkv", vec![5], conv(36, 1)),
+        ("queries", vec![6], part(0)),
+        ("keys", vec![6], part(12)),
+        ("own_values", vec![6], part(24)),
+        ("attention", vec![7, 8, 9], Op::Attention { heads: 3, scale: 4.0 }),
+        ("projection", vec![10], conv(12, 1)),
+        ("sum", vec![4, 11], Op::Add),
+        ("second_norm", vec![12], Op::LayerNorm { epsilon: 1e-6 }),
+        ("up", vec![13], conv(70, 1)),
+        ("gelu", vec![14], Op::Function(Function::Gelu)),
+        // One head with more channels than are summed at once; the queries cannot be negative.
+        ("positive", vec![15], Op::Function(Function::Sigmoid)),
+        ("wide", vec![16, 15, 15], Op::Attention { heads: 1, scale: 0.25 }),
+        ("down", vec![17], conv(12, 1)),
+        ("second_sum", vec![12, 18], Op::Add),
+        ("positions", vec![19], Op::TokenEmbedding { class_tokens: 0 }),
+        ("class", vec![20], Op::SelectToken { index: 1 }),
+        ("last", vec![20], Op::SelectToken { index: 13 }),
+        ("both", vec![21, 22], Op::Add),
+        ("logits", vec![23], Op::Linear { features: 10 }),
+    ];
+    build("transformer", layers)
 }

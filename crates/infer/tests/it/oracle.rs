@@ -18,7 +18,8 @@ fn logits_are_close_to_the_fake_quantized_network() {
         ("inception_v3", 0.125, 75),
     ];
     let build = |(architecture, width, size)| zoo::build(&random::spec(architecture, width, size)).unwrap();
-    for graph in networks.into_iter().map(build).chain([listed::graph(), listed::modern()]) {
+    let listed = [listed::graph(), listed::modern(), listed::transformer()];
+    for graph in networks.into_iter().map(build).chain(listed) {
         let spec = graph.spec();
         let architecture = &spec.architecture;
         let checkpoint = random::checkpoint(&graph, 11);

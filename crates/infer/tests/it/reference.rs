@@ -189,7 +189,8 @@ pub(crate) fn run(graph: &Graph, checkpoint: &Contents, levels: &[Vec<i8>], pixe
                 let m = (out / f64::from(scale.levels_per_unit)) as f32;
                 let value = |(i, bias): (usize, &f64)| {
                     let (channel, token) = (i / tokens, i % tokens);
-                    let level = token.checked_sub(*class_tokens).map_or(0, |pixel| x[channel * plane + pixel]);
+                    let level =
+                        token.checked_sub(*class_tokens).map_or(0, |pixel| x[channel * plane + pixel]);
                     level as f32 * m + (bias * out) as f32
                 };
                 Value::Units { values: bias.iter().enumerate().map(value).collect(), levels_per_unit: out }
@@ -210,7 +211,8 @@ pub(crate) fn run(graph: &Graph, checkpoint: &Contents, levels: &[Vec<i8>], pixe
                     for t in 0..plane {
                         let products: Vec<i64> = (0..plane).map(|s| product(t, s)).collect();
                         let largest = *products.iter().max().unwrap();
-                        let levels: Vec<i64> = products.iter().map(|a| power((largest - a) as f32 * b)).collect();
+                        let levels: Vec<i64> =
+                            products.iter().map(|a| power((largest - a) as f32 * b)).collect();
                         let r = (out / s_v) as f32 / levels.iter().sum::<i64>() as f32;
                         for c in channels.clone() {
                             let sum: i64 = (0..plane).map(|s| levels[s] * v[c * plane + s]).sum();

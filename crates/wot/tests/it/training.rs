@@ -434,6 +434,24 @@ fn images_and_parameters_that_do_not_fit_are_refused() {
     assert_eq!(error.to_string(), "parameter conv1.weight is missing");
 }
 
+#[test]
+fn attention_is_refused_by_name() {
+    let layer = |name: &str, inputs: &[usize], op| Layer { name: name.into(), inputs: inputs.into(), op };
+    let layers = [
+        layer("attention", &[0, 0, 0], Op::Attention { heads: 1, scale: 0.5 }),
+        layer("mean", &[1], Op::GlobalAvgPool),
+        layer("linear", &[2], Op::Linear { features: 4 }),
+    ];
+    let graph = Graph::listed(&ModelSpec::new("attention", 4, [3, 8, 8]), &layers).unwrap();
+    let parameters = wot::initialize(&graph, 3);
+    let error =
+        Trainer::new(&graph, parameters, &preprocessing(), recipe(Method::QATT)).map(|_| ()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "layer attention is Attention { heads: 1, scale: 0.5 }, which cannot be trained here, expected a network without it"
+    );
+}
+
 /// A network of listed layers, with one activation.
 fn listed(activation: Op) -> Graph {
     let conv = Conv {

@@ -76,7 +76,8 @@ pub(super) fn layer(node: &Node, inputs: &[&[usize]], variables: VarBuilder) -> 
             divided.transpose(1, 2)?.reshape(x.shape())
         })),
         &Op::TokenEmbedding { class_tokens } => {
-            let bias = variables.get_with_hints(node.shape.iter().product::<usize>(), "bias", Init::Const(0.0))?;
+            let bias =
+                variables.get_with_hints(node.shape.iter().product::<usize>(), "bias", Init::Const(0.0))?;
             Box::new(func(move |x| token_embedding(x, class_tokens, &bias)))
         }
         &Op::SelectToken { index } => Box::new(func(move |x| select_token(x, index))),

@@ -689,3 +689,55 @@ fn content_of_a_tensor_is_read_or_refused_by_name() {
         assert!(message.contains(expected), "{message}, expected {expected}");
     }
 }
+
+/// An attention of the image's 16 pixels to themselves, with nodes between products and Softmax. `scores` and `weights` are
+/// the inputs of Softmax and of the second product.
+fn attention(axis: i64, between: Vec<Node>, scores: &str, weights: &str) -> Result<OnnxModel, String> {
+    let before = vec![
+        node("Reshape", &["x", "sequence"], "columns", vec![]),
+        node("Transpose", &["columns"], "tokens", vec![ints("perm", &[0, 2, 1])]),
+        node("Transpose", &["tokens"], "keys", vec![ints("perm", &[0, 2, 1])]),
+        node("MatMul", &["tokens", "keys"], "scores", vec![]),
+    ];
+    let after = vec![
+        node("Softmax", &[scores], "weights", vec![int("axis", axis)]),
+        node("MatMul", &[weights, "tokens"], "attended", vec![]),
+        node("ReduceMean", &["attended"], "mean", vec![ints("axes", &[1]), int("keepdims", 0)]),
+        node("MatMul", &["mean", "square"], "y", vec![]),
+    ];
+    let mut model = model(13, [before, between, after].concat());
+    graph(&mut model).initializer.push(integers("sequence", &[1, 2, 16]));
+    graph(&mut model).initializer.push(floats("mask", &[16, 16]));
+    read(&model)
+}
+
+#[test]
+fn attention_is_recognised_or_refused_by_name() {
+    let scaled = || vec![node("Mul", &["scores", "half"], "scaled", vec![])];
+    let layers = attention(-1, scaled(), "scaled", "weights").unwrap().layers;
+    assert_eq!(layers[0].inputs, [0, 0, 0]);
+    assert_eq!(layers[0].op, ::graph::Op::Attention { heads: 1, scale: 0.5 });
+    let masked = vec![node("Add", &["scores", "mask"], "masked", vec![])];
+    let clipped = vec![node("Relu", &["scores"], "clipped", vec![])];
+    for (found, expected) in [
+        (
+            attention(-1, masked, "masked", "weights"),
+            "node Add-masked (Add): adds to attention scores, expected none: a mask or a relative position bias has no rule",
+        ),
+        (
+            attention(1, vec![], "scores", "weights"),
+            "node Softmax-weights (Softmax): axis is 1 of [1, 16, 16], expected the last one, once",
+        ),
+        (
+            attention(-1, vec![], "scores", "scores"),
+            "node MatMul-attended (MatMul): multiplies attention scores, expected a Softmax of them first",
+        ),
+        (
+            attention(-1, clipped, "clipped", "weights"),
+            "node Relu-clipped (Relu): input scores is a product of queries and keys, expected a Softmax of it and a product",
+        ),
+    ] {
+        let message = found.unwrap_err();
+        assert!(message.contains(expected), "{message}, expected {expected}");
+    }
+}

@@ -118,7 +118,8 @@ impl View {
             return None;
         }
         // The axes of the sizes, from the last: columns, rows, channels, groups of channels.
-        let steps = [(Axis::Token, 1), (Axis::Token, width), (Axis::Channel, 1), (Axis::Channel, channels / groups)];
+        let steps =
+            [(Axis::Token, 1), (Axis::Token, width), (Axis::Channel, 1), (Axis::Channel, channels / groups)];
         let part = |&axis: &usize| {
             let (size, (kind, step)) = (place.sizes[axis], steps[place.sizes.len() - 1 - axis]);
             Part { axis: kind, size, step }
@@ -152,7 +153,8 @@ impl View {
             return Err(self.indivisible(axis));
         }
         let mut view = Self { first: self.first + first * part.step, ..self.clone() };
-        view.axes[axis] = Some(Part { size: count, ..part }).filter(|part| part.size > 1).into_iter().collect();
+        view.axes[axis] =
+            Some(Part { size: count, ..part }).filter(|part| part.size > 1).into_iter().collect();
         Ok(view)
     }
 
@@ -165,7 +167,8 @@ impl View {
         let [channels, height, width] = *shape else { return None };
         let tokens = height * width;
         let parts = merged(self.axes.concat());
-        let size = |axis| parts.iter().filter(|part| part.axis == axis).map(|part| part.size).product::<usize>();
+        let size =
+            |axis| parts.iter().filter(|part| part.axis == axis).map(|part| part.size).product::<usize>();
         let is_whole = size(Axis::Channel) == channels && size(Axis::Token) == tokens;
         let is_plain = self.first == 0 && self.scale == 1.0 && self.axes.first().is_some_and(Vec::is_empty);
         if !is_whole || !is_plain || parts.iter().any(|part| part.step != 1) {
@@ -249,7 +252,9 @@ impl<'a> Converter<'a> {
     /// Returns an input that is a view.
     fn view(&self, node: &Node, i: usize) -> Option<View> {
         match self.value_of(node, i) {
-            Some(Value::View(view)) => Some(View { shared: view.shared || self.is_shared(node, i), ..view.clone() }),
+            Some(Value::View(view)) => {
+                Some(View { shared: view.shared || self.is_shared(node, i), ..view.clone() })
+            }
             _ => None,
         }
     }
@@ -311,13 +316,14 @@ impl<'a> Converter<'a> {
         }
     }
 
-
     /// Converts a `Gather` or `Slice` of a view, or of one token of a place.
     fn taken_tokens(&mut self, node: &'a Node) -> Done<Option<Value<'a>>> {
         let view = self.view(node, 0);
         let (dims, place) = match (&view, self.value_of(node, 0)) {
             (Some(view), _) => (view.dims(), None),
-            (None, Some(Value::Place(place))) if self.is_sequence(place) => (place.dims.clone(), Some(place.clone())),
+            (None, Some(Value::Place(place))) if self.is_sequence(place) => {
+                (place.dims.clone(), Some(place.clone()))
+            }
             _ => return Ok(None),
         };
         let gathers = node.op_type == "Gather";
@@ -326,7 +332,8 @@ impl<'a> Converter<'a> {
             let Constant::Int { shape, values } = self.constant(node, 1)? else {
                 return Err("has floats as indices, expected integers".into());
             };
-            let places = values.iter().map(|&index| axis_of(index, dims[axis])).collect::<Done<Vec<usize>>>()?;
+            let places =
+                values.iter().map(|&index| axis_of(index, dims[axis])).collect::<Done<Vec<usize>>>()?;
             let is_run = places.windows(2).all(|pair| pair[0] + 1 == pair[1]);
             match places.first().filter(|_| is_run && shape.len() <= 1) {
                 Some(&first) => (axis, first, places.len(), shape.is_empty()),
@@ -386,7 +393,11 @@ impl<'a> Converter<'a> {
         for i in 0..last {
             let constant = self.floats(node, i)?;
             if constant.shape().len() != 3 || constant.shape()[0] != 1 || constant.shape()[2] != channels {
-                return Err(format!("joins {:?} and {:?}, expected tokens of equal channels", constant.shape(), x.dims));
+                return Err(format!(
+                    "joins {:?} and {:?}, expected tokens of equal channels",
+                    constant.shape(),
+                    x.dims
+                ));
             }
             class.extend_from_slice(constant.values());
         }
@@ -456,7 +467,8 @@ impl<'a> Converter<'a> {
             let constant = self.floats(node, constant)?;
             return self
                 .of_each_token(view, |converter, x| {
-                    let offset: Vec<f64> = x.per_channel(&constant, None)?.into_iter().map(f64::from).collect();
+                    let offset: Vec<f64> =
+                        x.per_channel(&constant, None)?.into_iter().map(f64::from).collect();
                     converter.affine(label(node), x, Affine { scale: vec![1.0; offset.len()], offset })
                 })
                 .map(Some);
@@ -467,7 +479,12 @@ impl<'a> Converter<'a> {
     }
 
     /// Converts a sum of tokens and a constant of their shape; `None` if the constant is the same for all tokens.
-    fn position_embedding(&mut self, node: &'a Node, read: usize, constant: usize) -> Done<Option<Value<'a>>> {
+    fn position_embedding(
+        &mut self,
+        node: &'a Node,
+        read: usize,
+        constant: usize,
+    ) -> Done<Option<Value<'a>>> {
         let constant = self.floats(node, constant)?;
         let x = self.place(node, read)?;
         let shape: Vec<usize> = constant.shape().iter().copied().skip_while(|&n| n == 1).collect();
@@ -545,7 +562,8 @@ impl<'a> Converter<'a> {
         let Scores { queries, keys, heads, scale, dims, is_softmax } = scores;
         let rank = values.axes.len();
         let own = if rank < 2 { None } else { values.heads(rank - 2, rank - 1, &self.shapes[values.place]) };
-        let Some((_, size)) = own.filter(|(own, _)| *own == heads && rank == dims.len() && values.scale == 1.0)
+        let Some((_, size)) =
+            own.filter(|(own, _)| *own == heads && rank == dims.len() && values.scale == 1.0)
         else {
             return Err(format!(
                 "multiplies attention scores, {dims:?}, by {:?}, expected values of {heads} heads",
