@@ -4,7 +4,8 @@
     pip install torch torchvision onnx onnxscript numpy
     python3 experiments/torchvision/measure.py target/release/examples/onnx_logits results/torchvision [NAME...]
 
-Each network has the initial weights of torchvision after torch.manual_seed(1), and batch norms with drawn statistics.
+Each network has the initial weights of torchvision after torch.manual_seed(1), and batch norms with drawn statistics. The
+parameters of vision transformers that begin as zeros, such as the weights of the head, are drawn too.
 A row says whether the file was read, the largest difference of the float logits as a share of the largest logit, and
 on how many of IMAGES images all logits of the int8 network equal, bit for bit, those that
 docs/src/recompute_network.py computes with numpy from the checkpoint alone. Rows go to rows.json, which a later call with other names extends, and to README.md.
@@ -33,7 +34,7 @@ warnings.filterwarnings("ignore")
 NAMES = (
     "alexnet convnext_tiny densenet121 efficientnet_b0 efficientnet_v2_s googlenet inception_v3 mnasnet1_0 mobilenet_v2 "
     "mobilenet_v3_small mobilenet_v3_large regnet_x_400mf regnet_y_400mf resnet18 resnet50 resnext50_32x4d "
-    "shufflenet_v2_x1_0 squeezenet1_0 squeezenet1_1 vgg11 vgg11_bn wide_resnet50_2"
+    "shufflenet_v2_x1_0 squeezenet1_0 squeezenet1_1 swin_t maxvit_t vgg11 vgg11_bn vit_b_16 wide_resnet50_2"
 ).split()
 IMAGES = int(os.environ.get("IMAGES", "64"))
 SIDE = {"inception_v3": 299}
@@ -47,6 +48,10 @@ def network(name):
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.uniform_(-0.1, 0.1)
             module.running_var.uniform_(0.8, 1.2)
+    if isinstance(model, torchvision.models.VisionTransformer):
+        for parameter in model.parameters():
+            if not parameter.any():
+                torch.nn.init.normal_(parameter, std=0.02)
     return model
 
 
@@ -127,7 +132,8 @@ def page(rows):
         "| network | exporter | operator set | external data | float | int8 | top-1 | new operations |",
         "|---|---|--:|---|--:|--:|--:|---|",
     ]
-    new = ("function", "mul", "p_relu", "layer_norm", "channel_slice", "channel_shuffle")
+    new = ("function", "mul", "p_relu", "layer_norm", "channel_slice", "channel_shuffle", "token_embedding", "attention",
+           "select_token")
     for row in rows:
         cells = [row["network"], row["exporter"], str(row["opset"]), "yes" if row["external"] else "no"]
         if "refused" in row:

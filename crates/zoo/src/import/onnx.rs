@@ -131,7 +131,7 @@ pub(super) enum OnnxProblem {
     Node { node: String, operator: String, problem: String },
 }
 
-/// Reads a CNN from an ONNX file (operator sets 7 to 28).
+/// Reads a CNN or a vision transformer from an ONNX file (operator sets 7 to 28).
 ///
 /// **Operators**: `Conv` (also grouped and dilated), `Gemm`, `MatMul` (also of the channels of an image, if they are
 /// last), `BatchNormalization` of channels or features, `LayerNormalization` over channels (also written out), `Relu`, `LeakyRelu`,
@@ -146,6 +146,11 @@ pub(super) enum OnnxProblem {
 /// `LogSoftmax` at the end, which is dropped because it keeps the order of the classes. Nodes of constants alone are
 /// computed. Nodes that the output does not need are ignored. Every attribute and input of a node is supported, or
 /// refused by name.
+///
+/// **Tokens** are the pixels of an image: a `Concat` of constant class tokens and an `Add` of a position embedding become
+/// [`graph::Op::TokenEmbedding`], a `MatMul` or `Gemm` of each token a 1x1 convolution, and `MatMul`, `Softmax` and `MatMul` of
+/// queries, keys and values [`graph::Op::Attention`], in whatever shapes the file moves them between, with a batch of 1. A
+/// `Gather` or `Slice` of one token becomes [`graph::Op::SelectToken`]. A mask, or a bias added to the products, is refused.
 ///
 /// **The input** is `[batch, channels, height, width]`, or has the channels last if the file itself moves
 /// them to the front. The batch size is free or fixed. Elements are floats, or bytes that a `Cast` turns into
