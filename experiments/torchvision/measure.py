@@ -5,7 +5,8 @@
     python3 experiments/torchvision/measure.py target/release/examples/onnx_logits results/torchvision [NAME...]
 
 Each network has the initial weights of torchvision after torch.manual_seed(1), and batch norms with drawn statistics. The
-parameters of vision transformers that begin as zeros, such as the weights of the head, are drawn too.
+parameters of vision transformers that begin as zeros, such as the weights of the head, are drawn too. `vit_tiny` is
+torchvision's VisionTransformer in the size of DeiT-Tiny.
 A row says whether the file was read, the largest difference of the float logits as a share of the largest logit, and
 on how many of IMAGES images all logits of the int8 network equal, bit for bit, those that
 docs/src/recompute_network.py computes with numpy from the checkpoint alone. Rows go to rows.json, which a later call with other names extends, and to README.md.
@@ -34,7 +35,7 @@ warnings.filterwarnings("ignore")
 NAMES = (
     "alexnet convnext_tiny densenet121 efficientnet_b0 efficientnet_v2_s googlenet inception_v3 mnasnet1_0 mobilenet_v2 "
     "mobilenet_v3_small mobilenet_v3_large regnet_x_400mf regnet_y_400mf resnet18 resnet50 resnext50_32x4d "
-    "shufflenet_v2_x1_0 squeezenet1_0 squeezenet1_1 swin_t maxvit_t vgg11 vgg11_bn vit_b_16 wide_resnet50_2"
+    "shufflenet_v2_x1_0 squeezenet1_0 squeezenet1_1 swin_t maxvit_t vgg11 vgg11_bn vit_b_16 vit_tiny wide_resnet50_2"
 ).split()
 IMAGES = int(os.environ.get("IMAGES", "64"))
 SIDE = {"inception_v3": 299}
@@ -43,7 +44,10 @@ SIDE = {"inception_v3": 299}
 def network(name):
     torch.manual_seed(1)
     more = {"init_weights": True, "aux_logits": True} if name in ("googlenet", "inception_v3") else {}
-    model = getattr(torchvision.models, name)(weights=None, **more).eval()
+    if name == "vit_tiny":  # torchvision's layers in the size of DeiT-Tiny
+        model = torchvision.models.VisionTransformer(224, 16, 12, 3, 192, 768).eval()
+    else:
+        model = getattr(torchvision.models, name)(weights=None, **more).eval()
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.uniform_(-0.1, 0.1)

@@ -44,7 +44,12 @@ fn logits_are_close_to_the_fake_quantized_network() {
         let largest = emulated.values().iter().fold(0f32, |m, v| m.max(v.abs()));
         // Measured: at most 0.9 % of the largest logit, 0.06 % on average; of the listed network, whose largest logits are
         // cut, 2.2 % and 0.24 % (a wrong fold is off by far more).
-        let [most, average] = if architecture == "listed" { [0.05, 0.005] } else { [0.02, 0.002] };
+        // The emulation of attention has probabilities in f32: measured 5.0 % and 1.1 %.
+        let [most, average] = match architecture.as_str() {
+            "listed" => [0.05, 0.005],
+            "transformer" => [0.1, 0.02],
+            _ => [0.02, 0.002],
+        };
         let tolerance = most * largest;
         let errors = found.iter().zip(emulated.values()).map(|(a, b)| (a - b).abs());
         let mean = errors.sum::<f32>() / found.len() as f32;

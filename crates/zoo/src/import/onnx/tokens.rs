@@ -14,7 +14,7 @@
 //! Class tokens that are concatenated, and a position embedding that is added, become a layer
 //! [`Op::TokenEmbedding`], whose constants are no weights of the memory.
 
-use graph::Op;
+use graph::{Layer, Op};
 use quant::FloatTensor;
 
 use super::attribute::int;
@@ -404,16 +404,19 @@ impl<'a> Converter<'a> {
         let count = class.len() / channels;
         let (x, old) = self.embedded(label(node), x)?;
         let tokens = old.len() / channels;
+        let layer = &mut self.layers[x.place - 1];
+        let Op::TokenEmbedding { class_tokens } = &mut layer.op else {
+            unreachable!("the layer embeds tokens")
+        };
+        *class_tokens += count;
+        let shape = Layer::output(&layer.op, &[&self.shapes[layer.inputs[0]]])?;
+        self.spend(shape.iter().product::<usize>() * size_of::<f32>())?;
+        self.shapes[x.place] = shape;
         let bias = (0..channels).flat_map(|channel| {
             let front = class[channel..].iter().step_by(channels).copied();
             front.chain(old[channel * tokens..][..tokens].iter().copied())
         });
         let bias: Vec<f32> = bias.collect();
-        let Op::TokenEmbedding { class_tokens } = &mut self.layers[x.place - 1].op else {
-            unreachable!("the layer embeds tokens")
-        };
-        *class_tokens += count;
-        self.shapes[x.place] = vec![channels, 1, tokens + count];
         self.set(x.place, "bias", FloatTensor::new(vec![bias.len()], bias));
         let dims = vec![1, tokens + count, channels];
         let place = Place { dims, sizes: self.shapes[x.place].clone(), order: vec![2, 0], ..x };
@@ -428,7 +431,9 @@ impl<'a> Converter<'a> {
             return Ok((x, bias));
         }
         let place = self.push(name, Op::TokenEmbedding { class_tokens: 0 }, &[&x])?;
-        let bias = vec![0.0; self.shapes[place].iter().product()];
+        let count: usize = self.shapes[place].iter().product();
+        self.spend(count * size_of::<f32>())?;
+        let bias = vec![0.0; count];
         let sizes = self.shapes[place].clone();
         let order = [2, 0].into_iter().filter(|&axis| sizes[axis] != 1).collect();
         Ok((Place { place, sizes, order, shared: false, ..x }, bias))
