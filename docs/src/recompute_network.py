@@ -274,7 +274,7 @@ def attention(inputs, takes, out):
     return (sums.astype(f32) * (f32(out / s_v) / total.astype(f32))).reshape(shape)
 
 
-POWER = (2.4436276, -14.256139, 61.261452, -176.74667, 255)
+POWER = (2.4436276, -14.256139, 61.26145, -176.74667, 255)
 
 
 def function(name, fields, x):

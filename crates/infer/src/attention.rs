@@ -33,7 +33,7 @@ const SUMS: usize = 64;
 const LARGEST_EXPONENT: f32 = 9.0;
 
 /// Coefficients of the polynomial for 255 2^-r, from the highest power of r to the lowest.
-const POWER: [f32; 5] = [2.4436276, -14.256139, 61.261452, -176.74667, 255.0];
+const POWER: [f32; 5] = [2.4436276, -14.256139, 61.26145, -176.74667, 255.0];
 
 /// Attention of equally many queries, keys and values.
 #[derive(Clone, Debug)]

@@ -345,7 +345,7 @@ fn power(x: f32) -> i64 {
     let x = x.min(9.0);
     let i = x.round_ties_even();
     let r = x - i;
-    let p = (((2.4436276 * r - 14.256139) * r + 61.261452) * r - 176.74667) * r + 255.0;
+    let p = (((2.4436276 * r - 14.256139) * r + 61.26145) * r - 176.74667) * r + 255.0;
     (p * 2f32.powi(-(i as i32))).round_ties_even() as i64
 }
 

@@ -162,7 +162,7 @@ impl<'a> Converter<'a> {
         }
         if (alpha, beta) != (1.0, 1.0) {
             weight.values_mut().iter_mut().for_each(|value| *value *= alpha);
-            bias.iter_mut().flat_map(|bias| bias.values_mut()).for_each(|value| *value *= beta);
+            bias.iter_mut().flat_map(FloatTensor::values_mut).for_each(|value| *value *= beta);
             self.note(format!("the weights of {name} are those of the file times its alpha, {alpha}"));
         }
         Ok(Matrix { weight, bias, name })
