@@ -263,7 +263,7 @@ def attention(inputs, takes, out):
     q, k, v = (x.reshape(shape[0], heads, shape[1] // heads, -1).astype(np.float64) for x, _ in inputs)
     (_, s_q), (_, s_k), (_, s_v) = inputs
     products = (q.swapaxes(2, 3) @ k).astype(np.int64)  # exact: sums are below 2^53
-    b = f32(takes["scale"] * math.log2(math.e) / (s_q * s_k))
+    b = f32(float(takes["scale"]) * math.log2(math.e) / (s_q * s_k))
     x = np.minimum((products.max(3, keepdims=True) - products).astype(f32) * b, f32(9))
     i = np.rint(x)
     r, power = x - i, f32(POWER[0])
