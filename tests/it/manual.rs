@@ -214,7 +214,7 @@ fn the_page_on_the_experiment_file_names_every_key() {
         let header = if several { format!("[[{table}]]") } else { format!("[{table}]") };
         keys.extend(known(&format!("{header}\nnew = 1")).iter().map(|key| format!("{table}.{key}")));
     }
-    assert_eq!(keys.len(), 33);
+    assert_eq!(keys.len(), 34);
     for key in keys {
         assert!(page.contains(&format!("`{key}`")), "experiment-file.md does not explain `{key}`");
     }

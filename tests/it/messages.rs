@@ -63,7 +63,7 @@ fn wrong_inputs_are_named() {
         "foreign/manifest.json: not a zerospace manifest: missing field `manifest_version` at line 1 column 2",
     );
     write("foreign/manifest.json", r#"{"manifest_version": 9, "news": 1}"#);
-    refuses(folder, &["merge", "foreign"], 2, "foreign/manifest.json: manifest version 9, newest known is 7");
+    refuses(folder, &["merge", "foreign"], 2, "foreign/manifest.json: manifest version 9, newest known is 8");
 
     // A part that a newer program has left beside ours.
     succeed(folder, &["run", "x.toml"]);

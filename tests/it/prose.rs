@@ -103,6 +103,7 @@ impl Tables {
             (Some(_), "losses") => ("paired", &["losses"]),
             (Some(_), "decided") => ("paired", &["wins", "losses"]),
             (Some(_), "p") => ("paired", &["sign_test_p"]),
+            (Some(_), "corrected") => ("paired", &["sign_test_p_holm"]),
             _ => return Err(format!("`{named}`: {quantity} is no quantity")),
         };
         let names = match pair {

@@ -661,13 +661,13 @@ fn a_strangers_program_computes_single_faults() {
     assert!(said.ends_with("faults drawn and 40 evaluated, 0 comparisons differ\n"), "{said}");
 }
 
-/// A network of most of the layers that a checkpoint can list, with made-up weights.
-fn listed() -> Checkpoint {
+/// Most of the layers that a checkpoint can list, each with the numbers of its inputs.
+fn layers() -> Vec<(&'static str, String)> {
     let pair = |n: usize| format!("[{n},{n}]");
     let window = |kernel, stride, padding| {
         format!(r#""kernel":{},"stride":{},"padding":{}"#, pair(kernel), pair(stride), pair(padding))
     };
-    let ops = [
+    vec![
         ("0", format!(r#"{{"conv":{{"channels":4,"groups":1,"bias":true,{}}}}}"#, window(3, 1, 1))),
         ("1", r#"{"batch_norm":{"epsilon":0.001}}"#.into()),
         ("2", r#"{"clipped_relu":{"max":3.0}}"#.into()),
@@ -697,7 +697,38 @@ fn listed() -> Checkpoint {
         ("20", r#"{"batch_norm":{"epsilon":0.001}}"#.into()),
         ("21", r#""relu""#.into()),
         ("22", r#"{"linear":{"features":10}}"#.into()),
-    ];
+    ]
+}
+
+/// The layers of a vision transformer with one block.
+fn transformer_layers() -> Vec<(&'static str, String)> {
+    let conv = |channels, kernel: usize| {
+        let window = format!(r#""kernel":[{kernel},{kernel}],"stride":[{kernel},{kernel}],"padding":[0,0]"#);
+        format!(r#"{{"conv":{{"channels":{channels},"groups":1,"bias":true,{window}}}}}"#)
+    };
+    let norm = || r#"{"layer_norm":{"epsilon":1e-6}}"#.to_string();
+    vec![
+        ("0", conv(12, 8)),
+        ("1", r#"{"token_embedding":{"class_tokens":1}}"#.into()),
+        ("2", norm()),
+        ("3", conv(12, 1)),
+        ("3", conv(12, 1)),
+        ("3", conv(12, 1)),
+        ("4,5,6", r#"{"attention":{"heads":3,"scale":0.5}}"#.into()),
+        ("7", conv(12, 1)),
+        ("2,8", r#""add""#.into()),
+        ("9", norm()),
+        ("10", conv(20, 1)),
+        ("11", r#"{"function":"gelu"}"#.into()),
+        ("12", conv(12, 1)),
+        ("9,13", r#""add""#.into()),
+        ("14", r#"{"select_token":{"index":0}}"#.into()),
+        ("15", r#"{"linear":{"features":10}}"#.into()),
+    ]
+}
+
+/// A network of listed layers with made-up weights. The weights of the tensor `per_channel` have a scale for each output channel.
+fn listed(ops: Vec<(&'static str, String)>, per_channel: &str, without_bias: &[&str]) -> Checkpoint {
     let layers = (1..).zip(ops).map(|(place, (inputs, op))| {
         serde_json::from_str(&format!(r#"{{"name":"{place}","inputs":[{inputs}],"op":{op}}}"#)).unwrap()
     });
@@ -712,12 +743,12 @@ fn listed() -> Checkpoint {
         let count = spec.shape.iter().product();
         let low = if spec.name.ends_with("running_var") || spec.name == "2.weight" { 0.5 } else { -0.5 };
         // Without biases no class is far ahead.
-        let gain = if ["20.bias", "23.bias"].contains(&&*spec.name) { 0.0 } else { 1.0 };
+        let gain = if without_bias.contains(&&*spec.name) { 0.0 } else { 1.0 };
         let values = (0..count).map(|_| gain * (low + number())).collect();
         let tensor = quant::FloatTensor::new(spec.shape.clone(), values);
         if !spec.is_stored_weight() {
             parameters.insert(spec.name, tensor);
-        } else if spec.name == "20.weight" {
+        } else if spec.name == per_channel {
             weights.push(QuantTensor::quantize_per_channel(&spec.name, &tensor).unwrap());
         } else {
             weights.push(QuantTensor::quantize(&spec.name, &tensor).unwrap());
@@ -738,11 +769,21 @@ fn listed() -> Checkpoint {
 /// S301, S303, S304, S308, S309, S310, S311, S312, S313 and S314 on layers that a checkpoint lists.
 #[test]
 fn a_strangers_program_runs_listed_layers() {
+    runs_as_a_strangers_program(&listed(layers(), "20.weight", &["20.bias", "23.bias"]));
+}
+
+/// S321, S341, S342 and S343 on the layers of a vision transformer.
+#[test]
+fn a_strangers_program_runs_a_transformer() {
+    runs_as_a_strangers_program(&listed(transformer_layers(), "8.weight", &["16.bias"]));
+}
+
+fn runs_as_a_strangers_program(network: &Checkpoint) {
     let Some(recompute) = recompute() else { return };
     let workshop = workshop();
     let folder = workshop.path();
     let checkpoint = folder.join("net.safetensors");
-    listed().save(&checkpoint).unwrap();
+    network.save(&checkpoint).unwrap();
     let toml = experiment(3).replace("\"zero\", \"ecc\", \"in-place\"", "\"in-place-list\"");
     std::fs::write(folder.join("x.toml"), toml).unwrap();
     succeed(folder, &["run", "x.toml", "--out", "run"]);

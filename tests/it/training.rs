@@ -142,7 +142,7 @@ fn an_onnx_model_is_trained_into_a_range() {
     let table = succeed(folder, &["train", "r.toml", "--out", "t"]);
     assert!(table.contains("| five-bit "), "{table}");
     let page = std::fs::read_to_string(folder.join("t/training.md")).unwrap();
-    assert!(page.starts_with("# imported: mine.onnx\n"), "{page}");
+    assert!(page.starts_with("# imported, seed 3: mine.onnx\n"), "{page}");
     let trained = std::fs::read(folder.join("t/five-bit.safetensors")).unwrap();
     let checkpoint = quant::Checkpoint::load(&folder.join("t/five-bit.safetensors")).unwrap();
     let int8 = quant::Checkpoint::load(&folder.join("t/int8.safetensors")).unwrap();

@@ -91,20 +91,23 @@ fn address(bit: u64) -> [u64; 5] {
     [bit % 8, bit / 8 % 8, beat, beat / 1024 % 8, beat / 8192]
 }
 
+/// A part of an [`address`], by which regions differ.
+type Field = fn([u64; 5]) -> u64;
+
 /// S109 of the specification: all bits of one event lie in one region, and about half of the region's bits flip.
 #[test]
 fn a_lone_event_stays_in_its_region() {
     let same_pin = |bits: &[u64]| bits.iter().all(|&bit| address(bit)[0] == address(bits[0])[0]);
-    let same = |bits: &[u64], fields: &[fn([u64; 5]) -> u64]| {
+    let same = |bits: &[u64], fields: &[Field]| {
         fields.iter().all(|field| bits.iter().all(|&bit| field(address(bit)) == field(address(bits[0]))))
     };
-    let device: fn([u64; 5]) -> u64 = |address| address[1];
-    let column: fn([u64; 5]) -> u64 = |address| address[2] % 1024;
-    let beat: fn([u64; 5]) -> u64 = |address| address[2];
-    let bank: fn([u64; 5]) -> u64 = |address| address[3];
-    let row: fn([u64; 5]) -> u64 = |address| address[4];
+    let device: Field = |address| address[1];
+    let column: Field = |address| address[2] % 1024;
+    let beat: Field = |address| address[2];
+    let bank: Field = |address| address[3];
+    let row: Field = |address| address[4];
     // The largest number of bits of a region on one pin: 9 rows of 8 banks, and 1,024 columns.
-    let events: [(&str, &[fn([u64; 5]) -> u64], f64); 5] = [
+    let events: [(&str, &[Field], f64); 5] = [
         ("word", &[device, beat], 1.0),
         ("column", &[device, bank, column], 9.0),
         ("row", &[device, bank, row], 1024.0),

@@ -52,6 +52,13 @@ pub(crate) struct VersionName {
     pub(crate) version: String,
 }
 
+impl VersionName {
+    /// Both names, as tables show them.
+    pub(crate) fn label(&self) -> String {
+        format!("{} on {}", self.protection, self.version)
+    }
+}
+
 /// Values of a protection on a version, over trainings.
 #[derive(Clone, Debug)]
 pub(crate) struct Version {
@@ -104,7 +111,7 @@ impl Replication {
         let mut groups: Vec<Group> = Vec::new();
         let mut pooled: Vec<(&str, Observations)> = Vec::new();
         for family in &comparison.families {
-            let observations = Observations::of(family, &number);
+            let observations = Observations::of(family, number);
             if observations.trainings() < 2 {
                 continue;
             }
@@ -133,16 +140,19 @@ impl Replication {
 /// A training of a family: the place of the family in the group, and the number of the training.
 type TrainingId = (usize, u32);
 
-/// Values of trainings, for each protection on a version in the order of the comparison: without faults, then at each rate.
+/// Values of one protection on one version: of each training without faults, then at each rate.
+type ByTraining = BTreeMap<TrainingId, Vec<Option<f64>>>;
+
+/// Values of trainings, for each protection on a version in the order of the comparison.
 struct Observations {
     families: usize,
     rates: Vec<f64>,
-    versions: Vec<(VersionName, BTreeMap<TrainingId, Vec<Option<f64>>>)>,
+    versions: Vec<(VersionName, ByTraining)>,
 }
 
 impl Observations {
     fn of(family: &Family, number: impl Fn(&str) -> Option<u32>) -> Self {
-        let mut versions: Vec<(VersionName, BTreeMap<TrainingId, Vec<Option<f64>>>)> = Vec::new();
+        let mut versions: Vec<(VersionName, ByTraining)> = Vec::new();
         for contender in &family.contenders {
             let Some(training) = number(&contender.model) else { continue };
             let name = version_name(contender, &family.network, training);

@@ -128,7 +128,7 @@
       }
       return { y, ticks };
     }
-    // No tick for an accuracy that cannot be.
+    // No tick for a value that cannot be.
     const ends = data.percent && view.shown === "value" ? [Math.max(low, 0), Math.min(high, 100)] : [low, high];
     const ticks = steps(...ends, 6);
     return { y: place, ticks: ticks.map((tick) => [place(tick), short(tick)]) };

@@ -4,18 +4,12 @@ use polars_core::prelude::Column;
 
 use crate::estimate::cell::rate_label;
 use crate::estimate::column::{count, real, text};
-use crate::estimate::replication::{Difference, Group, Replication, Spread, Tested, Version, VersionName};
+use crate::estimate::replication::{Difference, Group, Replication, Spread, Tested, Version};
 use crate::text::csv::csv;
 use crate::text::escape::lines;
 use crate::text::markdown::{MarkdownColumn, markdown_table};
 use crate::text::number::ABSENT;
 use crate::text::terms::Terms;
-
-impl VersionName {
-    fn label(&self) -> String {
-        format!("{} on {}", self.protection, self.version)
-    }
-}
 
 /// A row for each pair of protections, group and condition, with the mean difference over trainings.
 pub(crate) fn replication_csv(replication: &Replication) -> String {
