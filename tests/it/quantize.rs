@@ -133,8 +133,11 @@ fn a_preprocessing_file_beside_the_checkpoint_is_taken_said_and_stored() {
     let refused = |command: &str, message: &str| {
         refuses(folder, &command.split(' ').collect::<Vec<_>>(), 2, message);
     };
-    refused(command, "preprocessor_config.json: mean is [0.5], expected 3 finite numbers");
-    refused(&format!("{command} --preprocessing no.json"), "--preprocessing: no.json: No such file");
+    refused(command, "preprocessor_config.json: mean is [0.5], expected 3 finite numbers, one per channel");
+    refused(
+        &format!("{command} --preprocessing no.json"),
+        "--preprocessing: no.json: No such file or directory (os error 2)",
+    );
     file(r#"{"image_mean": [0.5, 0.5, 0.5]}"#);
     refused(command, "preprocessor_config.json: image_std is missing, expected a number for each channel");
 }

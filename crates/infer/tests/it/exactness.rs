@@ -29,6 +29,9 @@ const IMAGES: usize = 21;
 /// Number of networks of [`network`].
 pub(crate) const COUNT: usize = NETWORKS.len() + 3;
 
+/// Number of those without attention, which come first.
+pub(crate) const WITHOUT_ATTENTION: usize = COUNT - 1;
+
 /// The networks of the list; the indices after the last are [`listed::graph`], [`listed::modern`] and
 /// [`listed::transformer`].
 pub(crate) fn network(i: usize, seed: u64) -> (Graph, Checkpoint, Network) {
