@@ -102,11 +102,4 @@ impl GivenScale {
     pub fn zero_point(&self) -> i8 {
         self.zero_point
     }
-
-    /// int8 levels of uint8 bytes and of their zero point: each minus 128, which inverts bit 7. Codes then see small weights as
-    /// small levels, as in int8 files.
-    pub fn from_unsigned(bytes: &[u8], zero_point: u8) -> (Vec<i8>, i8) {
-        let level = |byte: u8| (byte ^ 0x80) as i8;
-        (bytes.iter().map(|&byte| level(byte)).collect(), level(zero_point))
-    }
 }

@@ -3,9 +3,10 @@
 //! A browser without scripts shows nothing of it. Texts of numbers are those of the summary table, so that each number is
 //! rounded in one place. The page's policy names the script by its hash, and lets no other one run.
 
+use design::FaultModel;
 use serde_json::{Value, json};
 
-use crate::estimate::cell::{ascending, rate_label};
+use crate::estimate::cell::{ascending, first_appearances, rate_label};
 use crate::estimate::estimates::Estimates;
 use crate::estimate::interval::Interval;
 use crate::estimate::summary::CellSummary;
@@ -38,16 +39,8 @@ pub(crate) fn data(estimates: &Estimates, context: &Context) -> Option<String> {
     if panels.is_empty() {
         return None;
     }
-    let mut networks: Vec<&str> = Vec::new();
-    let mut fault_models = Vec::new();
-    for (network, fault_model) in &panels {
-        if !networks.contains(network) {
-            networks.push(network);
-        }
-        if !fault_models.contains(fault_model) {
-            fault_models.push(fault_model);
-        }
-    }
+    let networks: Vec<&str> = first_appearances(&panels, |(network, _)| network);
+    let fault_models: Vec<&FaultModel> = first_appearances(&panels, |(_, fault_model)| fault_model);
     let summaries = estimates.summaries().iter();
     let shown: Vec<&CellSummary> =
         summaries.filter(|s| panels.contains(&(&s.key.model, &s.key.fault_model))).collect();

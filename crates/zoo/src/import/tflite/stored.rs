@@ -144,7 +144,7 @@ impl<'a> Tensors<'a> {
         }
         let zero_point = match (signed, &zeros[..]) {
             (true, zeros) if zeros.len() == scales.len() && zeros.iter().all(|&zero| zero == 0) => 0,
-            (false, &[zero @ 0..=255]) => zero as u8,
+            (false, &[zero @ 0..=255]) => (zero - 128) as i8,
             _ => {
                 let wrong = zeros.iter().find(|&&zero| zero != 0);
                 let found =
@@ -157,13 +157,12 @@ impl<'a> Tensors<'a> {
                 return Err(format!("weight {name} has {found}, expected {expected}"));
             }
         };
-        let (levels, zero_point) = match signed {
-            true => (bytes.iter().map(|&byte| byte as i8).collect(), 0),
-            false => GivenScale::from_unsigned(bytes, zero_point),
-        };
         let scale =
             GivenScale::new(scales, zero_point).map_err(|error| format!("a scale of {name} is {error}"))?;
-        Ok(Weight { name, dims, bytes: levels, scale: WeightScale::Given(scale) })
+        // uint8 levels become int8 levels, 128 below: bit 7 is inverted, and codes see small weights as small levels.
+        let inverted = if signed { 0 } else { 0x80 };
+        let bytes = bytes.iter().map(|&byte| (byte ^ inverted) as i8).collect();
+        Ok(Weight { name, dims, bytes, scale: WeightScale::Given(scale) })
     }
 
     /// Integers of a constant tensor of type int32.
