@@ -70,9 +70,13 @@ impl<C: WeightCode> Read<'_, C> {
     fn read<const N: usize>(data: &[u8; N], check: &[u8], weights: &mut [i8; N], counts: &mut StatusCounts) {
         let mut checks = [0; N];
         if let Some(words) = 8usize.checked_div(C::CHECK_BITS) {
+            // Byte vectors have no shift by lane, so each bit of a field is tested with a mask.
             for (checks, byte) in checks.chunks_exact_mut(words).zip(check) {
                 for (i, checks) in checks.iter_mut().enumerate() {
-                    *checks = byte >> (i * C::CHECK_BITS) & (u8::MAX >> (8 - C::CHECK_BITS));
+                    for bit in 0..C::CHECK_BITS {
+                        let mask = 1 << (i * C::CHECK_BITS + bit);
+                        *checks |= u8::from(byte & mask != 0) << bit;
+                    }
                 }
             }
         }
