@@ -22,7 +22,8 @@
 //! broadcast. LLVM does not find these instructions in plain loops, so the code names them.
 //!
 //! In a depthwise convolution a lane reads its own channel. There is nothing to broadcast: the loop interleaves the
-//! channels of two positions of the window, and `vpmaddwd` multiplies both with their weights.
+//! channels of two positions of the window, and `vpmaddwd` multiplies both with their weights; with VNNI, `vpdpwssd`
+//! adds in the same instruction.
 //!
 //! All forms compute the same i32 sums. Compilation checks that a complete sum fits into i32, so no order of
 //! additions wraps. The tests compare every form that the machine supports with nested loops.
@@ -36,8 +37,9 @@
 use std::arch::x86_64::{
     __m256i, __m512i, _mm_loadu_si128, _mm_unpackhi_epi8, _mm_unpacklo_epi8, _mm256_add_epi32,
     _mm256_cvtepu8_epi16, _mm256_dpbusd_avx_epi32, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_set1_epi32,
-    _mm256_storeu_si256, _mm512_add_epi32, _mm512_dpbusd_epi32, _mm512_loadu_si512, _mm512_madd_epi16,
-    _mm512_set1_epi32, _mm512_storeu_si512,
+    _mm256_storeu_si256, _mm512_add_epi32, _mm512_cvtepu8_epi32, _mm512_dpbusd_epi32, _mm512_dpwssd_epi32,
+    _mm512_loadu_si512, _mm512_madd_epi16, _mm512_or_si512, _mm512_set1_epi32, _mm512_slli_epi32,
+    _mm512_storeu_si512,
 };
 
 use crate::requantize::{Bounds, Output};
@@ -154,14 +156,14 @@ impl Finish<'_> {
         let begin = pixel + self.channel;
         match self.lanes {
             LANES => output[begin..][..LANES].copy_from_slice(&values),
-            lanes => copy_some(&mut output[begin..][..lanes], &values),
+            lanes => copy_some(&mut output[begin..][..lanes], values),
         }
     }
 }
 
 /// A function apart from [`Finish::write`], so that there the values of all lanes stay one vector.
 #[inline(never)]
-fn copy_some<E: Output>(channels: &mut [E], values: &[E; LANES]) {
+fn copy_some<E: Output>(channels: &mut [E], values: [E; LANES]) {
     channels.copy_from_slice(&values[..channels.len()]);
 }
 
@@ -249,7 +251,7 @@ dispatch::forms! {
         Avx2 = "avx2" if "avx2";
         Avx512 = "avx512" if "avx2", "avx512f", "avx512bw";
         AvxVnni = "avx-vnni" if "avx2", "avxvnni";
-        Avx512Vnni = "avx512-vnni" if "avx2", "avx512f", "avx512vnni";
+        Avx512Vnni = "avx512-vnni" if "avx2", "avx512f", "avx512bw", "avx512vnni";
     }
 }
 
@@ -369,10 +371,17 @@ impl Kernel {
     ) {
         check(windows, std::slice::from_ref(panel), pixels, windows.runs.len().div_ceil(2));
         match self.0 {
-            Form::Portable => depthwise_portable(windows, panel, pixels, output),
+            // SAFETY: plain arithmetic needs no instruction-set extension; panels were measured above.
+            Form::Portable => unsafe { depthwise::<PortablePositions, 1, E>(windows, panel, pixels, output) },
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: `available` made this form, and each but the portable one needs AVX2; panels were measured above.
-            _ => unsafe { depthwise_avx2(windows, panel, pixels, output) },
+            // SAFETY: `available` made this form, so the machine has AVX2; panels were measured above.
+            Form::Avx2 | Form::AvxVnni => unsafe { depthwise_avx2(windows, panel, pixels, output) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `available` made this form, so the machine has AVX-512F and AVX-512BW; as above.
+            Form::Avx512 => unsafe { depthwise_avx512(windows, panel, pixels, output) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `available` made this form, so the machine has AVX-512F, AVX-512BW and VNNI; as above.
+            Form::Avx512Vnni => unsafe { depthwise_avx512vnni(windows, panel, pixels, output) },
         }
     }
 }
@@ -849,25 +858,6 @@ unsafe fn multiply_some<S: Sums<Format = Words>, const P: usize>(
     first + count * P
 }
 
-fn depthwise_portable<E: Output>(
-    w: &Windows<'_, Depthwise>,
-    panel: &Panel<'_, Depthwise>,
-    pixels: &[u32],
-    output: &mut [E],
-) {
-    for (&begin, &pixel) in w.begins.iter().zip(pixels) {
-        let mut sums = *panel.finish.start;
-        for (position, &run) in w.runs.iter().enumerate() {
-            let x = &w.input[begin as usize + run as usize..][..LANES];
-            let weights = &panel.weights[position / 2].0;
-            for ((sum, x), weights) in sums.iter_mut().zip(x).zip(weights) {
-                *sum += i32::from(*x) * i32::from(weights[position % 2]);
-            }
-        }
-        panel.finish.write(&sums, output, pixel as usize);
-    }
-}
-
 /// # Safety
 /// The panel must have a weight for each two runs of a window.
 #[cfg(target_arch = "x86_64")]
@@ -878,30 +868,71 @@ unsafe fn depthwise_avx2<E: Output>(
     pixels: &[u32],
     output: &mut [E],
 ) {
+    // SAFETY: compiled for, and only called with, AVX2; the caller promises the weights.
+    unsafe { depthwise::<PositionHalves, 4, E>(w, panel, pixels, output) }
+}
+
+/// # Safety
+/// See [`depthwise_avx2`].
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn depthwise_avx512<E: Output>(
+    w: &Windows<'_, Depthwise>,
+    panel: &Panel<'_, Depthwise>,
+    pixels: &[u32],
+    output: &mut [E],
+) {
+    // SAFETY: compiled for, and only called with, AVX-512F and AVX-512BW; the caller promises the weights.
+    unsafe { depthwise::<Positions512<false>, 8, E>(w, panel, pixels, output) }
+}
+
+/// # Safety
+/// See [`depthwise_avx2`].
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+unsafe fn depthwise_avx512vnni<E: Output>(
+    w: &Windows<'_, Depthwise>,
+    panel: &Panel<'_, Depthwise>,
+    pixels: &[u32],
+    output: &mut [E],
+) {
+    // SAFETY: compiled for, and only called with, AVX-512F, AVX-512BW and VNNI; the caller promises the weights.
+    unsafe { depthwise::<Positions512<true>, 8, E>(w, panel, pixels, output) }
+}
+
+/// Computes a panel of a depthwise convolution: `P` windows at a time, then one by one.
+///
+/// # Safety
+/// The machine must have the instructions of `S`; the panel must have a weight for each two runs of a window.
+#[inline(always)]
+unsafe fn depthwise<S: Positions, const P: usize, E: Output>(
+    w: &Windows<'_, Depthwise>,
+    panel: &Panel<'_, Depthwise>,
+    pixels: &[u32],
+    output: &mut [E],
+) {
     // Without a second position, its weights are zero.
     let pair = |runs: &[u32]| [runs[0], runs[runs.len() - 1]].map(|run| run as usize);
     let pairs: Vec<[usize; 2]> = w.runs.chunks(2).map(pair).collect();
-    let (begins, last_begins) = w.begins.as_chunks::<4>();
-    let (pixels, last_pixels) = pixels.as_chunks::<4>();
+    let (begins, last_begins) = w.begins.as_chunks::<P>();
+    let (pixels, last_pixels) = pixels.as_chunks::<P>();
     for (begins, pixels) in begins.iter().zip(pixels) {
-        // SAFETY: compiled for, and only called with, AVX2; pairs and begins are of `w`, and the caller promises the
-        // weights.
-        unsafe { depthwise_some(w, &pairs, panel, begins, pixels, output) };
+        // SAFETY: pairs and begins are of `w`; the caller's promises are this function's own.
+        unsafe { depthwise_some::<S, P, E>(w, &pairs, panel, begins, pixels, output) };
     }
     for (&begin, &pixel) in last_begins.iter().zip(last_pixels) {
         // SAFETY: as above.
-        unsafe { depthwise_some(w, &pairs, panel, &[begin], &[pixel], output) };
+        unsafe { depthwise_some::<S, 1, E>(w, &pairs, panel, &[begin], &[pixel], output) };
     }
 }
 
 /// Computes `P` windows of a depthwise convolution, two positions at a time.
 ///
 /// # Safety
-/// The machine must have AVX2; `pairs` and `begins` must be runs and starts of windows, and the panel must have a weight
-/// for each of `pairs`.
-#[cfg(target_arch = "x86_64")]
+/// The machine must have the instructions of `S`; `pairs` and `begins` must be runs and starts of windows, and the panel must
+/// have a weight for each of `pairs`.
 #[inline(always)]
-unsafe fn depthwise_some<E: Output, const P: usize>(
+unsafe fn depthwise_some<S: Positions, const P: usize, E: Output>(
     w: &Windows<'_, Depthwise>,
     pairs: &[[usize; 2]],
     panel: &Panel<'_, Depthwise>,
@@ -909,18 +940,14 @@ unsafe fn depthwise_some<E: Output, const P: usize>(
     pixels: &[u32; P],
     output: &mut [E],
 ) {
-    // SAFETY: `Windows::new` found every run of every window inside the input; the caller promises AVX2.
+    // SAFETY: `Windows::new` found every run of every window inside the input; the caller promises the instructions.
     let sums = unsafe {
         let base = begins.map(|begin| w.input.as_ptr().add(begin as usize));
-        let mut sums = [WordHalves::start(panel.finish.start); P];
+        let mut sums = [S::Sums::start(panel.finish.start); P];
         for (&[first, second], weights) in pairs.iter().zip(panel.weights) {
-            let [low, high] = WordHalves::load(weights);
+            let weights = S::Sums::load(weights);
             for (sums, base) in sums.iter_mut().zip(base) {
-                let (a, b) =
-                    (_mm_loadu_si128(base.add(first).cast()), _mm_loadu_si128(base.add(second).cast()));
-                let low = _mm256_madd_epi16(_mm256_cvtepu8_epi16(_mm_unpacklo_epi8(a, b)), low);
-                let high = _mm256_madd_epi16(_mm256_cvtepu8_epi16(_mm_unpackhi_epi8(a, b)), high);
-                sums.0 = [_mm256_add_epi32(sums.0[0], low), _mm256_add_epi32(sums.0[1], high)];
+                *sums = S::add(*sums, base.add(first), base.add(second), weights);
             }
         }
         sums.map(|sums| sums.to_array())
@@ -941,6 +968,87 @@ trait Sums: Copy {
     /// Adds the products of the step at `x` with each lane's weights.
     unsafe fn add_products(self, x: *const <Self::Format as Format>::Input, weights: Self::Loaded) -> Self;
     unsafe fn to_array(self) -> [i32; LANES];
+}
+
+/// A way to multiply the channels of two positions of a window, one for each lane.
+trait Positions {
+    type Sums: Sums<Format = Words>;
+    /// Adds the products of [`LANES`] bytes at `first` and as many at `second` with the first and second weight of each lane.
+    unsafe fn add(
+        sums: Self::Sums,
+        first: *const u8,
+        second: *const u8,
+        weights: <Self::Sums as Sums>::Loaded,
+    ) -> Self::Sums;
+}
+
+struct PortablePositions;
+
+impl Positions for PortablePositions {
+    type Sums = [i32; LANES];
+
+    #[inline(always)]
+    unsafe fn add(
+        mut sums: Self::Sums,
+        first: *const u8,
+        second: *const u8,
+        weights: <Words as Format>::Weights,
+    ) -> Self::Sums {
+        // SAFETY: the caller promises the bytes of all lanes.
+        let [first, second] = [first, second].map(|x| unsafe { x.cast::<[u8; LANES]>().read() });
+        for (lane, sum) in sums.iter_mut().enumerate() {
+            let [w, v] = weights.0[lane].map(i32::from);
+            *sum += i32::from(first[lane]) * w + i32::from(second[lane]) * v;
+        }
+        sums
+    }
+}
+
+/// With AVX2.
+#[cfg(target_arch = "x86_64")]
+struct PositionHalves;
+
+#[cfg(target_arch = "x86_64")]
+impl Positions for PositionHalves {
+    type Sums = WordHalves;
+
+    #[inline(always)]
+    unsafe fn add(
+        WordHalves(sums): WordHalves,
+        first: *const u8,
+        second: *const u8,
+        weights: [__m256i; 2],
+    ) -> WordHalves {
+        // SAFETY: the caller promises AVX2 and the bytes of all lanes.
+        unsafe {
+            let (a, b) = (_mm_loadu_si128(first.cast()), _mm_loadu_si128(second.cast()));
+            let low = _mm256_madd_epi16(_mm256_cvtepu8_epi16(_mm_unpacklo_epi8(a, b)), weights[0]);
+            let high = _mm256_madd_epi16(_mm256_cvtepu8_epi16(_mm_unpackhi_epi8(a, b)), weights[1]);
+            WordHalves([_mm256_add_epi32(sums[0], low), _mm256_add_epi32(sums[1], high)])
+        }
+    }
+}
+
+/// With AVX-512BW; or, if `VNNI`, with one instruction that multiplies and adds.
+#[cfg(target_arch = "x86_64")]
+struct Positions512<const VNNI: bool>;
+
+#[cfg(target_arch = "x86_64")]
+impl<const VNNI: bool> Positions for Positions512<VNNI> {
+    type Sums = Word512;
+
+    #[inline(always)]
+    unsafe fn add(Word512(sums): Word512, first: *const u8, second: *const u8, weights: __m512i) -> Word512 {
+        // SAFETY: the caller promises AVX-512F, AVX-512BW, VNNI if it says so, and the bytes of all lanes.
+        unsafe {
+            let [a, b] = [first, second].map(|x| _mm512_cvtepu8_epi32(_mm_loadu_si128(x.cast())));
+            let both = _mm512_or_si512(a, _mm512_slli_epi32::<16>(b));
+            Word512(match VNNI {
+                true => _mm512_dpwssd_epi32(sums, both, weights),
+                false => _mm512_add_epi32(sums, _mm512_madd_epi16(both, weights)),
+            })
+        }
+    }
 }
 
 impl Sums for [i32; LANES] {
