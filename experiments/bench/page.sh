@@ -17,7 +17,7 @@ head_of_page() {
 
 [\`experiments/bench/$2\`](../../../experiments/bench/$2) wrote this page. Each block shows a command and its output.
 
-- Machine: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $(nproc) cores, $(grep -o -w -E 'avx2|avx512_vnni|avx_vnni|gfni' /proc/cpuinfo | sort -u | tr '\n' ' '), $(uname -sm). $(rustc --version).
+- Machine: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $(getconf _NPROCESSORS_ONLN) cores, $(grep -o -w -E 'avx2|avx512_vnni|avx_vnni|gfni' /proc/cpuinfo | sort -u | tr '\n' ' '), $(uname -sm). $(rustc --version).
 - Commit $(git rev-parse --short HEAD). Load average over one minute before the first: $(cut -d' ' -f1 /proc/loadavg).
 
 HEAD
