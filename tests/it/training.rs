@@ -188,6 +188,48 @@ fn an_onnx_model_is_trained_into_a_range() {
     }
 }
 
+/// Like `quantize`, a training takes the preprocessing of a file beside the network that it imports, says so and stores it.
+#[test]
+fn an_imported_network_is_trained_with_the_preprocessing_beside_it() {
+    let workshop = workshop();
+    let folder = workshop.path();
+    let model = format!("{}/../zoo/tests/it/onnx/mobilenet_v2.onnx", env!("CARGO_MANIFEST_DIR"));
+    std::fs::copy(model, folder.join("mine.onnx")).unwrap();
+    let with = |line: &str| IMPORTED.replace("[network]\n", &format!("[network]\n{line}\n"));
+    let file = r#"{"image_mean": [0.1, 0.2, 0.3], "image_std": [0.5, 0.5, 0.5]}"#;
+    std::fs::write(folder.join("preprocessor_config.json"), file).unwrap();
+    let train = |recipe: String| {
+        std::fs::write(folder.join("r.toml"), recipe).unwrap();
+        let _ = std::fs::remove_dir_all(folder.join("t"));
+        zerospace(folder, &["train", "r.toml", "--out", "t"])
+    };
+    let sentence = |file: &str| format!("mean and std are those of {file} beside the model");
+    let stored = || quant::Checkpoint::load(&folder.join("t/five-bit.safetensors")).unwrap();
+
+    let said = train(IMPORTED.into());
+    assert!(said.stderr.contains("mean [0.1, 0.2, 0.3], std [0.5, 0.5, 0.5]"), "{}", said.stderr);
+    assert!(said.stderr.contains(&sentence("preprocessor_config.json")), "{}", said.stderr);
+    assert_eq!(stored().preprocessing.mean(), [0.1, 0.2, 0.3]);
+    let reading = &stored().provenance.reading;
+    assert!(reading.contains(&sentence("preprocessor_config.json")), "{reading:?}");
+
+    // The recipe's own numbers decide, and so does a file that it names.
+    train(with("mean = [0.5, 0.5, 0.5]"));
+    assert_eq!(stored().preprocessing.mean(), [0.5; 3]);
+    std::fs::write(folder.join("p.json"), file.replace("0.1", "0.4")).unwrap();
+    train(with("preprocessing = \"p.json\""));
+    assert_eq!(stored().preprocessing.mean(), [0.4, 0.2, 0.3]);
+
+    let said = train(with("preprocessing = \"q.json\""));
+    let message = "error: r.toml: network.preprocessing: q.json: No such file or directory (os error 2)";
+    assert!(said.code == 2 && said.stderr.contains(message), "{}", said.stderr);
+    std::fs::write(folder.join("preprocessor_config.json"), r#"{"image_mean": [0], "image_std": [1]}"#)
+        .unwrap();
+    let said = train(IMPORTED.into());
+    let message = "preprocessor_config.json: mean is [0.0], expected 3 finite numbers, one per channel";
+    assert!(said.code == 2 && said.stderr.contains(message), "{}", said.stderr);
+}
+
 #[test]
 fn another_recipe_does_not_go_on_with_a_training() {
     let workshop = workshop();
@@ -211,7 +253,7 @@ fn wrong_recipes_are_named() {
             "width",
             "with",
             "r.toml: line 7: unknown field `with`, expected one of `architecture`, `variant`, `width`, `mean`, `std`, \
-             `import`, `onnx_output`, `key`, `prefix`",
+             `preprocessing`, `import`, `onnx_output`, `key`, `prefix`",
         ),
         (
             "method = \"qatt\"",
@@ -228,6 +270,16 @@ fn wrong_recipes_are_named() {
             "std = [0.25, 0.25, 0.25]",
             "std = [0.25, 0.25, 0.25]\nkey = \"ema\"",
             "r.toml: network.key is \"ema\", expected none without network.import",
+        ),
+        (
+            "std = [0.25, 0.25, 0.25]",
+            "preprocessing = \"p.json\"",
+            "r.toml: network.mean is [0.5, 0.5, 0.5], expected none beside network.preprocessing, which is p.json",
+        ),
+        (
+            "mean = [0.5, 0.5, 0.5]\nstd = [0.25, 0.25, 0.25]",
+            "preprocessing = \"p.json\"",
+            "r.toml: network.preprocessing is p.json, expected none without network.import",
         ),
         (
             "architecture = \"resnet20\"",

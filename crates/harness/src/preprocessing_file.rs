@@ -77,14 +77,14 @@ impl PreprocessingFile {
         read.with_context(|| path.display().to_string())
     }
 
-    /// The file.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Means and standard deviations.
-    pub fn preprocessing(&self) -> &Preprocessing {
-        &self.preprocessing
+    /// Means and standard deviations for images of `channels` channels.
+    ///
+    /// # Errors
+    /// If the file has another number of channels.
+    pub fn for_channels(&self, channels: usize) -> anyhow::Result<Preprocessing> {
+        let checked = self.preprocessing.check_channels(channels);
+        checked.map_err(|error| anyhow!("{}: {error}", self.path.display()))?;
+        Ok(self.preprocessing.clone())
     }
 
     /// Rows and columns of the network's input, if the file names them.
@@ -99,7 +99,9 @@ impl PreprocessingFile {
     pub fn check_cut(&self, side: usize) -> anyhow::Result<()> {
         let wrong = |found: String, expected: String| {
             let path = self.path.display();
-            Err(anyhow!("{path}: {found}, expected {expected}; --mean and --std take the place of the file"))
+            Err(anyhow!(
+                "{path}: {found}, expected {expected}; a given mean and std take the place of the file"
+            ))
         };
         match self.side {
             None => {}
@@ -157,7 +159,7 @@ impl PreprocessingFile {
                 || (refused.contains(&&key[..]) && is_off);
             if !ok {
                 return Err(anyhow!(
-                    "{key} is {value}, which is not understood; --mean and --std take the place of the file"
+                    "{key} is {value}, which is not understood; a given mean and std take the place of the file"
                 ));
             }
         }
@@ -313,7 +315,7 @@ mod tests {
                 "image_std": [0.229, 0.224, 0.225], "resample": 3, "size": {"shortest_edge": 256}}"#,
         )
         .unwrap();
-        assert_eq!(file.preprocessing().mean(), Preprocessing::IMAGENET_MEAN);
+        assert_eq!(file.preprocessing.mean(), Preprocessing::IMAGENET_MEAN);
         assert_eq!(file.side(), Some(224));
         file.check_cut(224).unwrap();
         let sentence = file.sentence();
@@ -328,12 +330,9 @@ mod tests {
             r#"{"do_rescale": false, "image_mean": [127.5, 127.5, 127.5], "image_std": [127.5, 127.5, 127.5]}"#,
         )
         .unwrap();
-        assert_eq!((file.preprocessing().mean(), file.preprocessing().std()), (&[0.5; 3][..], &[0.5; 3][..]));
+        assert_eq!((file.preprocessing.mean(), file.preprocessing.std()), (&[0.5; 3][..], &[0.5; 3][..]));
         let plain = read(r#"{"do_normalize": false}"#).unwrap();
-        assert_eq!(
-            (plain.preprocessing().mean(), plain.preprocessing().std()),
-            (&[0.0; 3][..], &[1.0; 3][..])
-        );
+        assert_eq!((plain.preprocessing.mean(), plain.preprocessing.std()), (&[0.0; 3][..], &[1.0; 3][..]));
     }
 
     /// The form of timm's configuration of `resnet18.a1_in1k`.
@@ -345,7 +344,7 @@ mod tests {
             "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "first_conv": "conv1"}}"#;
         std::fs::write(folder.path().join("config.json"), text).unwrap();
         let file = PreprocessingFile::beside(&folder.path().join("m.safetensors")).unwrap().unwrap();
-        assert_eq!((file.side(), file.preprocessing().std()), (Some(224), &Preprocessing::IMAGENET_STD[..]));
+        assert_eq!((file.side(), file.preprocessing.std()), (Some(224), &Preprocessing::IMAGENET_STD[..]));
         let error = file.check_cut(224).unwrap_err().to_string();
         assert!(error.contains("the shorter side is resized to 235 pixels, expected 256"), "{error}");
         std::fs::write(folder.path().join("config.json"), r#"{"model_type": "resnet"}"#).unwrap();

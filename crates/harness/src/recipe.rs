@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer};
 use wot::{Augmentation, BitErrors, Method, Scale, Schedule, Validation};
 use zoo::Selection;
 
+use crate::PreprocessingFile;
 use crate::images::has_image_files;
 
 /// Seed of the choice of held-out images: one for all stages and recipes, so that what a float network was
@@ -47,12 +48,13 @@ pub struct Network {
     /// Multiplier of the channel counts.
     #[serde(default = "one")]
     pub width: f64,
-    /// Mean of each input channel, for pixels in 0..1; ImageNet's when absent.
-    #[serde(default = "imagenet_mean")]
-    pub mean: Vec<f32>,
-    /// Standard deviation of each input channel; ImageNet's when absent.
-    #[serde(default = "imagenet_std")]
-    pub std: Vec<f32>,
+    /// Mean of each input channel, for pixels in 0..1; ImageNet's when neither it nor a file is given.
+    mean: Option<Vec<f32>>,
+    /// Standard deviation of each input channel; ImageNet's when neither it nor a file is given.
+    std: Option<Vec<f32>>,
+    /// Preprocessing file in the place of `mean` and `std`; a relative path starts at the recipe. When all three are absent,
+    /// the file beside `import`, if there is one.
+    preprocessing: Option<PathBuf>,
     /// Float checkpoint or ONNX model to start from; a relative path starts at the recipe.
     pub import: Option<PathBuf>,
     /// Output of an ONNX model that holds the logits; needed if it has several outputs.
@@ -71,9 +73,51 @@ impl Network {
 }
 
 impl Network {
+    /// Reads the preprocessing file that the recipe names, or that lies beside the imported network.
+    ///
+    /// # Errors
+    /// If the file is damaged, or describes preprocessing that is not available.
+    pub fn preprocessing_file(&self) -> anyhow::Result<Option<PreprocessingFile>> {
+        match (&self.preprocessing, &self.import) {
+            (Some(file), _) => PreprocessingFile::read(file).context("network.preprocessing").map(Some),
+            (None, Some(import)) if self.mean.is_none() && self.std.is_none() => {
+                PreprocessingFile::beside(import)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Preprocessing of images of `channels` channels: the file's, or else the recipe's own numbers.
+    ///
+    /// # Errors
+    /// If the numbers are impossible or not one for each channel.
+    pub fn preprocessing(
+        &self,
+        file: Option<&PreprocessingFile>,
+        channels: usize,
+    ) -> anyhow::Result<Preprocessing> {
+        if let Some(file) = file {
+            return file.for_channels(channels);
+        }
+        let mean = self.mean.clone().unwrap_or(Preprocessing::IMAGENET_MEAN.into());
+        let std = self.std.clone().unwrap_or(Preprocessing::IMAGENET_STD.into());
+        Preprocessing::new(mean, std)
+            .and_then(|preprocessing| preprocessing.check_channels(channels).map(|()| preprocessing))
+            .map_err(|error| anyhow!("network.{error}"))
+    }
+
     /// Refuses fields that have no meaning beside the others.
     fn check(&self) -> anyhow::Result<()> {
         let Self { architecture, variant, width, import, onnx_output, key, prefix, .. } = self;
+        if let Some(file) = &self.preprocessing {
+            let numbers = [("mean", &self.mean), ("std", &self.std)];
+            if let Some((field, Some(numbers))) = numbers.iter().find(|(_, numbers)| numbers.is_some()) {
+                let file = file.display();
+                return Err(anyhow!(
+                    "network.{field} is {numbers:?}, expected none beside network.preprocessing, which is {file}"
+                ));
+            }
+        }
         if let (Some(_), Some(output)) = (architecture, onnx_output) {
             return Err(anyhow!(
                 "network.onnx_output is {output:?}, expected none beside network.architecture: an ONNX model has its own \
@@ -216,14 +260,6 @@ fn float() -> String {
     "float".into()
 }
 
-fn imagenet_mean() -> Vec<f32> {
-    Preprocessing::IMAGENET_MEAN.into()
-}
-
-fn imagenet_std() -> Vec<f32> {
-    Preprocessing::IMAGENET_STD.into()
-}
-
 fn in_place() -> Constraint {
     Constraint::WOT
 }
@@ -265,8 +301,9 @@ impl Recipe {
         let mut recipe: Self =
             campaign::from_toml(&text).map_err(|message| anyhow!("{}: {message}", path.display()))?;
         recipe.check().with_context(|| path.display().to_string())?;
-        if let Some(import) = &mut recipe.network.import {
-            *import = path.parent().unwrap_or(Path::new("")).join(&import);
+        let Network { import, preprocessing, .. } = &mut recipe.network;
+        for file in [import, preprocessing].into_iter().flatten() {
+            *file = path.parent().unwrap_or(Path::new("")).join(&file);
         }
         Ok(recipe)
     }
@@ -288,10 +325,15 @@ impl Recipe {
             return Err(anyhow!("expected either a [float] stage or network.import"));
         }
         self.network.check()?;
-        let Network { import, key, prefix, .. } = &self.network;
-        if let (None, Some(text)) = (import, key.as_ref().or(prefix.as_ref())) {
-            let field = if key.is_some() { "key" } else { "prefix" };
-            return Err(anyhow!("network.{field} is {text:?}, expected none without network.import"));
+        let Network { import, key, prefix, preprocessing, .. } = &self.network;
+        let of_imports = [
+            ("key", key.as_ref().map(|key| format!("{key:?}"))),
+            ("prefix", prefix.as_ref().map(|prefix| format!("{prefix:?}"))),
+            ("preprocessing", preprocessing.as_ref().map(|file| file.display().to_string())),
+        ];
+        let given = of_imports.into_iter().find_map(|(field, value)| Some((field, value?)));
+        if let (None, Some((field, value))) = (import, given) {
+            return Err(anyhow!("network.{field} is {value}, expected none without network.import"));
         }
         if self.float.as_ref().is_some_and(|stage| stage.method != MethodName::Float) {
             return Err(anyhow!("float.method is not \"float\""));

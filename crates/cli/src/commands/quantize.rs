@@ -500,11 +500,7 @@ fn preprocessing(
     channels: usize,
 ) -> anyhow::Result<Preprocessing> {
     if let Some(described) = described {
-        let preprocessing = described.preprocessing();
-        preprocessing
-            .check_channels(channels)
-            .map_err(|error| anyhow!("{}: {error}", described.path().display()))?;
-        return Ok(preprocessing.clone());
+        return described.for_channels(channels);
     }
     let [mean, std] =
         [(&arguments.mean, Preprocessing::IMAGENET_MEAN), (&arguments.std, Preprocessing::IMAGENET_STD)]

@@ -16,8 +16,9 @@ use crate::terminal::output::{self, lines, markdown, percent, progress_line};
 use crate::terminal::progress::{Terminal, bar, log_line};
 use crate::terminal::signals;
 use harness::{
-    Cut, Failure, FloatFile, FloatNetwork, Ranges, Recipe, Rounding, SYNTHETIC_SHORT, Stage, TrainingLog,
-    check_fit, fold_empty_filters, int8_top1, is_synthetic, network_text, violations,
+    Cut, Failure, FloatFile, FloatNetwork, PreprocessingFile, Ranges, Recipe, Rounding, SYNTHETIC_SHORT,
+    Stage, TrainingLog, check_fit, fold_empty_filters, has_image_files, int8_top1, is_synthetic,
+    network_text, violations,
 };
 
 /// Number of training images that fix the activation scales of the quantized float network.
@@ -97,13 +98,18 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     }
     let in_recipe = |error: anyhow::Error| error.context(arguments.recipe.display().to_string());
     let onnx = read_onnx(&recipe).map_err(in_recipe).map_err(Failure::Input)?;
+    let described = recipe.network.preprocessing_file().map_err(in_recipe).map_err(Failure::Input)?;
     let own = onnx.as_ref().map_or(Cut::DEFAULT, |onnx| Cut::for_input(onnx.model.input));
-    let cut = Cut { side: data.side.unwrap_or(own.side), ..own };
+    let described_side = described.as_ref().filter(|_| onnx.is_none()).and_then(PreprocessingFile::side);
+    let cut = Cut { side: data.side.or(described_side).unwrap_or(own.side), ..own };
+    if let (Some(described), true) = (&described, has_image_files(&data.set)) {
+        described.check_cut(cut.side).map_err(in_recipe).map_err(Failure::Input)?;
+    }
     let (sets, observer) = (arguments.machine.data(), Terminal::default());
     let training = sets.images(&data.set, "train", data.images, cut, &observer)?.set;
     let test = sets.images(&data.set, "test", data.test_images, cut, &observer)?.set;
     std::fs::create_dir_all(&out).with_context(|| out.display().to_string()).map_err(Failure::Machine)?;
-    let rows = Job::new(&recipe, &out, &training, onnx)
+    let rows = Job::new(&recipe, &out, &training, onnx, described.as_ref())
         .and_then(|job| job.run(&arguments.recipe, &test))
         .map_err(in_recipe)
         .map_err(Failure::Input)?;
@@ -211,12 +217,11 @@ impl<'a> Job<'a> {
         out: &'a Path,
         training: &'a ImageSet,
         onnx: Option<OnnxModel>,
+        described: Option<&PreprocessingFile>,
     ) -> anyhow::Result<Self> {
         let (network, shape) = (&recipe.network, training.shape());
-        let preprocessing = Preprocessing::new(network.mean.clone(), network.std.clone())
-            .and_then(|preprocessing| preprocessing.check_channels(shape.channels).map(|()| preprocessing))
-            .map_err(|error| anyhow!("network.{error}"))?;
-        let imported = match (&network.architecture, &network.import) {
+        let preprocessing = network.preprocessing(described, shape.channels)?;
+        let mut imported = match (&network.architecture, &network.import) {
             (None, Some(file)) => {
                 let onnx = onnx.expect("what names no architecture was read as an ONNX model");
                 check_fit(&onnx.model, training)?;
@@ -234,6 +239,9 @@ impl<'a> Job<'a> {
             }
             (None, None) => unreachable!("a recipe names an architecture or a file, which was checked"),
         };
+        if let Some(described) = described {
+            imported.note(described.sentence());
+        }
         let FloatNetwork { graph, preprocessing, .. } = imported.network();
         let (graph, preprocessing) = (graph.clone(), preprocessing.clone());
         Ok(Self { recipe, out, training, graph, preprocessing, imported: Some(imported) })
