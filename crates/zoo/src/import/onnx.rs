@@ -21,6 +21,7 @@ mod fold;
 mod input;
 mod layer;
 mod message;
+mod nearest;
 mod normalization;
 mod operators;
 mod place;
@@ -126,7 +127,7 @@ pub(super) enum OnnxProblem {
         "node {node} has operator {operator} of operator set {opset}{instead}, expected one of {}",
         operators::names()
     )]
-    Operator { node: String, operator: String, opset: i64, instead: &'static str },
+    Operator { node: String, operator: String, opset: i64, instead: String },
     #[error("node {node} ({operator}): {problem}")]
     Node { node: String, operator: String, problem: String },
 }

@@ -372,7 +372,8 @@ fn what_cannot_be_expressed_is_named() {
     };
     let message = with(0, node("Resize", "body/up", &["x"], "m", &[]));
     assert!(message.starts_with(
-        "node body/up has operator Resize of operator set 17, expected one of Abs, Add, AveragePool, "
+        "node body/up has operator Resize of operator set 17 (nothing here enlarges or samples an image again; the nearest are \
+         Conv, AveragePool and MaxPool with strides), expected one of Abs, Add, AveragePool, "
     ));
     let message = with(0, node("DequantizeLinear", "dq", &["x"], "m", &[]));
     let expected = "node dq has operator DequantizeLinear of operator set 17 of integer networks (pass the float model that it was \

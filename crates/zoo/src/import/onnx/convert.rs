@@ -21,7 +21,7 @@ use super::place::Place;
 use super::scalar::Scalar;
 use super::tensor::{Constant, Held, MAX_INTEGERS, held, read, type_name};
 use super::tokens::{Scores, View};
-use super::{InputArithmetic, OnnxModel, OnnxProblem, operators};
+use super::{InputArithmetic, OnnxModel, OnnxProblem, nearest, operators};
 use crate::import::shown;
 
 /// True if a domain is that of ONNX's own operators.
@@ -292,7 +292,7 @@ impl<'a> Converter<'a> {
         let Some(known) = known else {
             let domain = shown(&node.domain);
             let full = if is_standard(&node.domain) { operator } else { format!("{domain}.{operator}") };
-            let (opset, instead) = (self.opset, instead(node));
+            let (opset, instead) = (self.opset, nearest::advice(node));
             return Err(OnnxProblem::Operator { node: label(node), operator: full, opset, instead });
         };
         let checked = known.check(node, self.opset);
@@ -723,32 +723,6 @@ fn constant<'a>(node: &'a Node) -> Done<Value<'a>> {
         }
     };
     Ok(Value::Constant(constant, None))
-}
-
-/// Returns advice for a node with an unknown operator.
-fn instead(node: &Node) -> &'static str {
-    let operator = node.op_type.as_str();
-    let is_quantized = operator.contains("uantize")
-        || operator.starts_with("QLinear")
-        || operator.starts_with("QGemm")
-        || operator.ends_with("Integer");
-    if is_quantized {
-        return " of integer networks (pass the float model that it was made from; zerospace quantizes it)";
-    }
-    match node.domain.as_str() {
-        "com.microsoft" => " of ONNX Runtime's optimizer (pass the model before optimization)",
-        domain if is_standard(domain) => match operator {
-            "InstanceNormalization" | "GroupNormalization" => {
-                " (its statistics are those of each image; batch and layer norms are supported)"
-            }
-            "ThresholdedRelu" => " (Elu and LeakyRelu are the nearest that are supported)",
-            "If" | "Loop" | "Scan" => " (export the model without control flow)",
-            "LSTM" | "GRU" | "RNN" => " (networks of images are supported)",
-            "LRN" => " (a local response norm has no exact int8 form here)",
-            _ => "",
-        },
-        _ => " of another domain (inline its functions first)",
-    }
 }
 
 /// Returns a node's name, or that of its first output if it has none.
