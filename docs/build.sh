@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Builds the manual into docs/book, with the mdBook of this version, which is installed once beside the build's outputs.
+# Builds the manual into docs/book, with the mdBook of this version, which is installed once beside the build's outputs,
+# without optimization: it compiles in half the time and builds the book in a second.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 version=0.5.4
 tools="${CARGO_TARGET_DIR:-$PWD/target}/tools"
 mdbook="$tools/bin/mdbook"
 [ "$("$mdbook" --version 2>/dev/null)" = "mdbook v$version" ] ||
-  cargo install mdbook --version "$version" --locked --no-default-features --quiet --root "$tools" \
+  CARGO_PROFILE_RELEASE_OPT_LEVEL=0 cargo install mdbook --version "$version" --locked --no-default-features --quiet --root "$tools" \
     --target-dir "$tools/build"
 rm -rf "$tools/build" docs/book
 
