@@ -466,7 +466,9 @@ impl Lines for &[Matrix; 2] {
         // SAFETY: the caller's promise about `L`.
         let [mut sums, others] =
             unsafe { [L::matrix_syndromes(group, &self[0]), L::matrix_syndromes(group, &self[1])] };
-        (0..GROUP_BLOCKS).for_each(|i| sums[i] |= others[i]);
+        for (sum, other) in sums.iter_mut().zip(others) {
+            *sum |= other;
+        }
         nonzero(sums)
     }
 
@@ -498,7 +500,9 @@ impl Lines for MatrixBeside<'_> {
         };
         // SAFETY: as above.
         let mut sums = unsafe { L::matrix_syndromes(group, self.matrix) };
-        (0..GROUP_BLOCKS).for_each(|i| sums[i] ^= checks[i]);
+        for (sum, check) in sums.iter_mut().zip(checks) {
+            *sum ^= check;
+        }
         nonzero(sums)
     }
 }
@@ -512,7 +516,9 @@ impl Lines for &SignMagnitude {
         };
         // SAFETY: as above.
         let mut sums = unsafe { L::matrix_syndromes(group, &self.small) };
-        (0..GROUP_BLOCKS).for_each(|i| sums[i] ^= large[i] * self.marker[0]);
+        for (sum, large) in sums.iter_mut().zip(large) {
+            *sum ^= large * self.marker[0];
+        }
         nonzero(sums)
     }
 
@@ -531,13 +537,21 @@ impl Lines for &SignMagnitude {
     }
 }
 
-/// Bit i: entry i is not zero.
+/// Bit i: entry i is not zero. Loops here have no closures: a function that takes one is not compiled for the machine's
+/// instructions when it is not inlined.
 #[inline(always)]
 fn nonzero(values: [u16; GROUP_BLOCKS]) -> u32 {
-    if values.iter().fold(0, |all, value| all | value) == 0 {
-        return 0;
+    let mut any = 0;
+    for value in values {
+        any |= value;
     }
-    (0..GROUP_BLOCKS).fold(0, |all, i| all | u32::from(values[i] != 0) << i)
+    let mut which = 0;
+    if any != 0 {
+        for (i, value) in values.into_iter().enumerate() {
+            which |= u32::from(value != 0) << i;
+        }
+    }
+    which
 }
 
 /// The check bits of each block of a group, if each has `bits` of them, at most 16. The group begins with block `block` of
