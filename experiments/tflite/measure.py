@@ -31,7 +31,7 @@ COUNT = int(os.environ.get("IMAGES", "1000"))
 MODELS = {
     "mlperf-tiny-resnet8": ("mlperf-tiny-resnet8-int8.tflite", "cifar10", 0, 1000),
     # Class 0 is the background. The reference kernels take two seconds for an image.
-    "mobilenet-v2-imagenet": ("mobilenet-v2-imagenet-uint8.tflite", "imagenet", 1, 20),
+    "mobilenet-v2-imagenet": ("mobilenet-v2-imagenet-uint8.tflite", "imagenet", 1, 1000),
 }
 
 

@@ -3,10 +3,13 @@
     cargo build --release -p zerospace-infer --example onnx_logits
     pip install torch torchvision onnx onnxscript numpy
     python3 experiments/torchvision/measure.py target/release/examples/onnx_logits results/torchvision [NAME...]
+    pip install tensorflow-cpu tf2onnx
+    python3 experiments/torchvision/measure.py target/release/examples/onnx_logits results/torchvision keras:MobileNetV2 keras:ResNet50V2
 
 Each network has the initial weights of torchvision after torch.manual_seed(1), and batch norms with drawn statistics. The
 parameters of vision transformers that begin as zeros, such as the weights of the head, are drawn too. `vit_tiny` is
-torchvision's VisionTransformer in the size of DeiT-Tiny.
+torchvision's VisionTransformer in the size of DeiT-Tiny. A name `keras:NAME` is a classifier of keras.applications with its initial
+weights of seed 1, without its softmax, whose images have their channels last; tf2onnx exports it.
 A row says whether the file was read, the largest difference of the float logits as a share of the largest logit, and
 on how many of IMAGES images all logits of the int8 network equal, bit for bit, those that
 docs/src/recompute_network.py computes with numpy from the checkpoint alone. Rows go to rows.json, which a later call with other names extends, and to README.md.
@@ -83,16 +86,43 @@ def checkpoint_of(path):
     return found, weights
 
 
+def exported_by_torch(name, inputs, path, dynamo, opset):
+    """Writes a network of torchvision as ONNX; returns its logits."""
+    model = network(name)
+    more = {"opset_version": opset} if opset else {}
+    torch.onnx.export(model, (inputs[:1],), path, dynamo=dynamo, verbose=False, **more)
+    with torch.no_grad():
+        return model(inputs).numpy().reshape(-1)
+
+
+def exported_by_tf2onnx(name, inputs, path, opset):
+    """Writes a network of Keras as ONNX; returns its logits."""
+    import tensorflow
+    import tf2onnx
+
+    tensorflow.keras.utils.set_random_seed(1)
+    side = inputs.shape[-1]
+    application = getattr(tensorflow.keras.applications, name.removeprefix("keras:"))
+    model = application(weights=None, input_shape=(side, side, 3), classifier_activation=None)
+    signature = (tensorflow.TensorSpec((None, side, side, 3), tensorflow.float32, name="x"),)
+    function = tensorflow.function(lambda x: model(x, training=False), input_signature=signature)
+    tf2onnx.convert.from_function(function, input_signature=signature, opset=opset or 17, output_path=path)
+    return model(inputs.permute(0, 2, 3, 1).numpy(), training=False).numpy().reshape(-1)
+
+
 def measure(program, name, dynamo, opset):
-    model, side = network(name), SIDE.get(name, 224)
+    side = SIDE.get(name, 224)
     images = pixels(side)
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
     inputs = (images[:2].float() / 255 - mean) / std
-    row = {"network": name, "exporter": "dynamo" if dynamo else "traced"}
+    is_keras = name.startswith("keras:")
+    row = {"network": name, "exporter": "tf2onnx" if is_keras else "dynamo" if dynamo else "traced"}
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "m.onnx")
-        more = {"opset_version": opset} if opset else {}
-        torch.onnx.export(model, (inputs[:1],), path, dynamo=dynamo, verbose=False, **more)
+        if is_keras:
+            expected = exported_by_tf2onnx(name, inputs, path, opset)
+        else:
+            expected = exported_by_torch(name, inputs, path, dynamo, opset)
         graph = onnx.load(path, load_external_data=False)
         row["opset"] = next(s.version for s in graph.opset_import if s.domain == "")
         row["external"] = any(t.data_location == 1 for t in graph.graph.initializer)
@@ -103,8 +133,6 @@ def measure(program, name, dynamo, opset):
         if done.returncode:
             row["refused"] = done.stderr.strip().replace(path, "m.onnx")[-400:]
             return row
-        with torch.no_grad():
-            expected = model(inputs).numpy().reshape(-1)
         found = np.fromfile(os.path.join(folder, "float.f32"), "<f4")
         row["float"] = float(np.abs(found - expected).max() / np.abs(expected).max())
         with open(os.path.join(folder, "int8.safetensors"), "rb") as file:
@@ -129,7 +157,7 @@ def page(rows):
         "the columns. *float* is the largest difference of the logits of two images, as a share of the largest logit.",
         "*int8* is the number of images on which all 1000 logits of the int8 network equal those of",
         "[`recompute_network.py`](../../docs/src/recompute_network.py) bit for bit; *top-1* is that of equal classes. The",
-        "weights are random, so accuracies have no meaning.",
+        "weights are random, so accuracies have no meaning. Networks of Keras came through tf2onnx.",
         "",
         f"torch {torch.__version__.split('+')[0]}, torchvision {torchvision.__version__.split('+')[0]}, onnx {onnx.__version__}.",
         "",
@@ -160,7 +188,7 @@ def main():
             rows = {(r["network"], r["exporter"], r["opset"]): r for r in json.load(file)}
     for name in names:
         name, _, opset = name.partition("@")
-        for dynamo in [False] if opset else [False, True]:
+        for dynamo in [False] if opset or name.startswith("keras:") else [False, True]:
             row = measure(program, name, dynamo, int(opset) if opset else None)
             rows[row["network"], row["exporter"], row["opset"]] = row
             print(row, flush=True)
