@@ -8,7 +8,7 @@ DATA holds `tflite/*.tflite` and `cifar10/`, IMAGENET a folder for each of 1,000
 github.com/EliSchwartz/imagenet-sample-images, one a class, as `n01440764/*.JPEG`). Images are taken in an order of
 numpy.random.default_rng(1), resized so that the shorter side has 256 pixels, bilinear with Pillow, and cropped to the middle
 224 x 224. IMAGES in the environment is the number of
-real images (here 1000 and 240). The reference kernels are slow, so their results are
+real images, 1000 by default. The reference kernels are slow, so their results are
 kept in CACHE.
 
 A row compares a network on a set of images: random bytes (numpy.random.default_rng(0)), or real images. Rows go to rows.json,
@@ -30,7 +30,7 @@ from PIL import Image
 COUNT = int(os.environ.get("IMAGES", "1000"))
 MODELS = {
     "mlperf-tiny-resnet8": ("mlperf-tiny-resnet8-int8.tflite", "cifar10", 0, 1000),
-    # Class 0 is the background. The reference kernels take two seconds for an image.
+    # Class 0 is the background. The reference kernels take half a second to two seconds for an image.
     "mobilenet-v2-imagenet": ("mobilenet-v2-imagenet-uint8.tflite", "imagenet", 1, 1000),
 }
 
