@@ -249,9 +249,9 @@ dispatch::forms! {
     /// A form of the inner loop that this machine supports.
     pub(crate) Kernel {
         Avx2 = "avx2" if "avx2";
-        Avx512 = "avx512" if "avx2", "avx512f", "avx512bw";
+        Avx512 = "avx512" if "avx2", "avx512f", "avx512bw", "avx512vl";
         AvxVnni = "avx-vnni" if "avx2", "avxvnni";
-        Avx512Vnni = "avx512-vnni" if "avx2", "avx512f", "avx512bw", "avx512vnni";
+        Avx512Vnni = "avx512-vnni" if "avx2", "avx512f", "avx512bw", "avx512vl", "avx512vnni";
     }
 }
 
@@ -276,8 +276,11 @@ impl Kernel {
         match self.0 {
             Form::Portable => work.run(),
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: `available` made this form, and each but the portable one needs AVX2.
-            _ => unsafe { vectorize_avx2(work) },
+            // SAFETY: `available` made this form, so the machine has AVX2.
+            Form::Avx2 | Form::AvxVnni => unsafe { vectorize_avx2(work) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `available` made this form, so the machine has AVX-512F and AVX-512BW.
+            Form::Avx512 | Form::Avx512Vnni => unsafe { vectorize_avx512(work) },
         }
     }
 
@@ -621,6 +624,12 @@ pub(crate) trait Loop {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn vectorize_avx2<L: Loop>(work: L) {
+    work.run();
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl")]
+fn vectorize_avx512<L: Loop>(work: L) {
     work.run();
 }
 
