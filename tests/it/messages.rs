@@ -21,7 +21,7 @@ fn wrong_inputs_are_named() {
 
     refuses(folder, &["plan", "no.toml"], 2, "no.toml: No such file or directory (os error 2)");
     write("typo.toml", &experiment(3).replace("seed", "sead"));
-    let known = "`name`, `title`, `seed`, `trials`, `unit_trials`, `trials_of`, `stop`, `fault_model`, `sweep`, `rates`, `code`, `protections`, `model`, `data`, `evaluator`";
+    let known = "`name`, `title`, `seed`, `trials`, `unit_trials`, `trials_of`, `stop`, `fault_model`, `sweep`, `rates`, `code`, `code_map`, `protections`, `model`, `data`, `evaluator`";
     refuses(
         folder,
         &["run", "typo.toml"],

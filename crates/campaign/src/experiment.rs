@@ -11,7 +11,7 @@ use records::MAX_UNITS;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::{from_toml, is_single_fault};
+use crate::{from_toml, is_single_fault, read_code_map};
 
 /// A checked experiment file.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -50,6 +50,10 @@ pub struct Experiment {
     /// ([`ecc::register`]).
     #[serde(default, rename = "code")]
     pub codes: Vec<CodeSection>,
+    /// Codes of single tensors, which `protections` may name as one protection. Reading the file registers them
+    /// ([`ecc::register_map`]).
+    #[serde(default, rename = "code_map")]
+    pub code_maps: Vec<CodeMapSection>,
     /// Protection ids; the file may also have the paper's names.
     pub protections: Vec<ProtectionName>,
     /// The networks.
@@ -134,6 +138,30 @@ impl CodeSection {
         };
         let protection = code.protection(Kernel::fastest()).map_err(|error| wrong(error.into()))?;
         ecc::register(Arc::new(protection)).map_err(|error| wrong(error.into()))
+    }
+}
+
+/// `[[code_map]]`: a protection with a code of its own for each tensor ([`ecc::CodeMap`]).
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CodeMapSection {
+    /// Id of the protection.
+    pub name: String,
+    /// File of the codes ([`read_code_map`]); a relative path is relative to the experiment file.
+    pub file: PathBuf,
+}
+
+impl CodeMapSection {
+    /// Reads the map and registers it. `path` is the experiment file.
+    fn register(&self, path: &Path) -> Result<(), ExperimentError> {
+        let wrong = |error: Box<dyn std::error::Error + Send + Sync>| ExperimentError::CodeMap {
+            path: path.into(),
+            name: self.name.clone(),
+            error,
+        };
+        let file = path.parent().unwrap_or(Path::new("")).join(&self.file);
+        let map = read_code_map(&self.name, &file).map_err(|error| wrong(error.into()))?;
+        ecc::register_map(map).map_err(|error| wrong(error.into()))
     }
 }
 
@@ -247,6 +275,16 @@ pub enum ExperimentError {
         /// The reason: a [`ecc::MatrixCodeError`] or a [`ecc::RegistrationError`].
         error: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A `[[code_map]]` makes no protection.
+    #[error("{path}: code map {name:?}: {error}", path = .path.display())]
+    CodeMap {
+        /// The file.
+        path: PathBuf,
+        /// Name of the code map.
+        name: String,
+        /// The reason: a [`CodeMapFileError`](crate::CodeMapFileError) or a [`ecc::RegistrationError`].
+        error: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A key has an impossible value.
     #[error("{path}: `{key}` is {value}, expected {expected}", path = .path.display())]
     Value {
@@ -324,6 +362,7 @@ impl Experiment {
         let mut experiment: Self =
             from_toml(text).map_err(|message| ExperimentError::Syntax { path: path.into(), message })?;
         experiment.codes.iter().try_for_each(|code| code.register(path))?;
+        experiment.code_maps.iter().try_for_each(|map| map.register(path))?;
         experiment.check(path)?;
         let base = path.parent().unwrap_or(Path::new(""));
         experiment.folder = base.into();
@@ -465,9 +504,9 @@ impl Experiment {
         let own = self.models.iter_mut().filter_map(|model| model.protections.as_mut());
         for list in std::iter::once(&mut self.protections).chain(own) {
             for protection in list.iter_mut() {
-                match ecc::by_id(protection) {
-                    Ok(known) => {
-                        *protection = known.id().parse().expect("the id of a known protection is a name");
+                match ecc::known_id(protection) {
+                    Ok(id) => {
+                        *protection = id.parse().expect("the id of a known protection is a name");
                     }
                     Err(unknown) => {
                         return wrong("protections", format!("{:?}", protection.as_str()), &unknown.expected);

@@ -20,6 +20,7 @@
 mod account;
 mod cell_trials;
 mod changed;
+mod code_map;
 mod evaluation;
 mod experiment;
 mod memory;
@@ -35,10 +36,11 @@ mod work;
 pub use account::{WordAccount, WordOutcome};
 pub use cell_trials::{CellTrials, CellTrialsError};
 pub use changed::{ChangedTrials, NoChangedTrials};
+pub use code_map::{CodeMapFileError, code_map_text, read_code_map};
 pub use evaluation::{ChangedTrial, Evaluation, EvaluationError, Evaluator, Outputs, own_evaluator_id};
 pub use experiment::{
-    CodeSection, DataSection, EvaluatorSection, Experiment, ExperimentError, ModelSection, Sweep, TrialsOf,
-    WeightsForm,
+    CodeMapSection, CodeSection, DataSection, EvaluatorSection, Experiment, ExperimentError, ModelSection,
+    Sweep, TrialsOf, WeightsForm,
 };
 pub use memory::{StoredNetwork, UnknownTensor, UnstorableNetwork};
 pub use plan::{Network, PlanError, expected_outcomes, mean_flips, plan};

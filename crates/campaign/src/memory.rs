@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use design::{BitErrorRate, FaultKind, FaultModel, Scope};
-use ecc::{BLOCK, Protection, UnsoundProtection, Violation};
+use ecc::{BLOCK, CodeMapError, NoProtection, Protection, UnsoundProtection, Violation};
 use graph::WeightChange;
 use inject::{FaultPattern, Faults, PlaneSizes, ScopedBits};
 
@@ -28,6 +28,9 @@ pub struct UnknownTensor {
 /// The reason for which a network cannot be stored under a protection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnstorableNetwork {
+    /// The code map of the protection does not fit the network.
+    #[error(transparent)]
+    Map(#[from] CodeMapError),
     /// A weight is outside the range of the protection.
     #[error(transparent)]
     Violation(#[from] Violation),
@@ -37,6 +40,14 @@ pub enum UnstorableNetwork {
 }
 
 impl Network {
+    /// Returns the protection that a name stands for in this network's memory.
+    ///
+    /// # Errors
+    /// When nothing has the name, or a code map has not one code for each tensor.
+    pub fn protection(&self, name: &str) -> Result<Arc<dyn Protection>, NoProtection> {
+        ecc::for_layout(name, &self.layout)
+    }
+
     /// Stored bits that a fault model sees under a protection.
     pub(crate) fn bits_in(
         &self,
@@ -47,9 +58,9 @@ impl Network {
         let weights = self.weights_in(scope)?;
         let regions = protection.regions(&self.plane);
         // A tensor's bits in the check plane are one range: so far one region at most has bits there.
-        let in_check_plane = regions.iter().enumerate().find_map(|(i, region)| {
+        let in_check_plane = regions.iter().find_map(|region| {
             let code = region.code.as_deref().unwrap_or(protection);
-            let bits = check_plane_bits(region, code, i == 0);
+            let bits = check_plane_bits(region, code);
             (bits > 0).then_some((region, bits))
         });
         let check_blocks =
@@ -99,13 +110,15 @@ impl<'a> StoredNetwork<'a> {
     /// # Errors
     /// The first weight that the protection cannot store, or the first block that is read back otherwise than
     /// [`Protection::as_stored`] says.
+    ///
+    /// # Panics
+    /// When the protection is made of a code map for a network of another layout ([`Network::protection`]).
     pub fn new(network: &'a Network, protection: Arc<dyn Protection>) -> Result<Self, UnstorableNetwork> {
-        protection.constraint().check(&network.layout, &network.plane)?;
+        protection.check(&network.layout, &network.plane)?;
         let mut regions: Vec<StoredRegion<'_>> = Vec::new();
         for region in protection.regions(&network.plane) {
-            let weights = regions.is_empty().then_some(&network.layout);
             let check_start = regions.last().map_or(0, |before| before.check_plane().end);
-            regions.push(StoredRegion::new(region, &protection, weights, check_start)?);
+            regions.push(StoredRegion::new(region, &protection, &network.layout, check_start)?);
         }
         if regions.len() > 1 && regions.iter().any(|region| !region.losses().is_empty()) {
             return Err(UnstorableNetwork::Unsound(UnsoundProtection {
@@ -132,7 +145,7 @@ impl<'a> StoredNetwork<'a> {
         &*self.protection
     }
 
-    /// The regions of the memory; the first stores a byte for each weight.
+    /// The regions of the memory; the first ones store a byte for each weight.
     pub fn regions(&self) -> &[StoredRegion<'a>] {
         &self.regions
     }
@@ -157,8 +170,14 @@ impl<'a> StoredNetwork<'a> {
     /// unused bits of the last byte are 0.
     pub fn planes(&self) -> [Vec<u8>; 2] {
         let mut check = vec![0; self.bits().check_bits.div_ceil(8) as usize];
-        let mut bytes: Vec<Vec<u8>> = self.regions.iter().map(|region| region.write(&mut check)).collect();
-        [bytes.swap_remove(0), check]
+        let mut data = Vec::with_capacity(self.network.plane.len());
+        for region in &self.regions {
+            let bytes = region.write(&mut check);
+            if region.holds_weights() {
+                data.extend(bytes);
+            }
+        }
+        [data, check]
     }
 
     /// Draws the faults of a trial and reads the memory under them.
@@ -206,9 +225,9 @@ impl<'a> StoredNetwork<'a> {
             region.read(flips, &mut trial);
             changes.push(std::mem::take(&mut trial.changes));
         }
-        trial.changes = match changes.len() {
-            1 => changes.remove(0),
-            _ => self.weights_read(&changes),
+        trial.changes = match self.regions.iter().all(StoredRegion::holds_weights) {
+            true => changes.concat(),
+            false => self.weights_read(&changes),
         };
         trial.pattern = match faults {
             Faults::Flips(pattern) => pattern,

@@ -5,7 +5,7 @@ use design::{
     CellSpec, EvaluationSet, FaultKind, FaultModel, ProtectionName, RECORD_VERSION, Scope, SharedText,
     StoredBits,
 };
-use ecc::{BLOCK, MemoryDistribution, MemoryLayout, UnknownProtection};
+use ecc::{BLOCK, MemoryDistribution, MemoryLayout, NoProtection, UnknownProtection};
 use inject::{MeanFlips, PlaneSizes};
 use records::{ExpectedOutcomes, MAX_UNITS};
 
@@ -77,7 +77,7 @@ pub enum PlanError {
         protection: ProtectionName,
         /// Network label.
         model: String,
-        /// The first weight outside its range, or the rule that the protection breaks.
+        /// The first weight outside its range, the tensor without a code, or the rule that the protection breaks.
         reason: UnstorableNetwork,
     },
     /// The experiment asks for changed trials only, and they cannot be drawn.
@@ -120,6 +120,13 @@ pub enum PlanError {
 }
 
 impl PlanError {
+    fn no_protection(protection: &ProtectionName, model: &str, reason: NoProtection) -> Self {
+        match reason {
+            NoProtection::Unknown(unknown) => Self::Protection(unknown),
+            NoProtection::Map(reason) => Self::unstorable(protection, model, reason),
+        }
+    }
+
     fn unstorable(protection: &ProtectionName, model: &str, reason: impl Into<UnstorableNetwork>) -> Self {
         Self::Unstorable { protection: protection.clone(), model: model.into(), reason: reason.into() }
     }
@@ -154,9 +161,10 @@ pub fn plan(
         }
         let fault_models = network.fault_models(experiment)?;
         for id in model.protections.as_ref().unwrap_or(&experiment.protections) {
-            let protection = ecc::by_id(id)?;
+            let protection = network
+                .protection(id)
+                .map_err(|reason| PlanError::no_protection(id, &network.label, reason))?;
             protection
-                .constraint()
                 .check(&network.layout, &network.plane)
                 .map_err(|violation| PlanError::unstorable(id, &network.label, violation))?;
             let PlaneSizes { data_bits, check_bits } =
@@ -232,7 +240,7 @@ pub fn expected_outcomes(networks: &[Network], cells: &[CellSpec]) -> Vec<Expect
     let expected = bernoulli.filter_map(|cell| {
         let distribution = distributions.entry((&cell.network, &cell.protection)).or_insert_with(|| {
             let network = networks.iter().find(|network| network.digest == cell.network)?;
-            MemoryDistribution::of(&*ecc::by_id(&cell.protection).ok()?, &network.plane)
+            MemoryDistribution::of(&*network.protection(&cell.protection).ok()?, &network.plane)
         });
         let distribution = distribution.as_ref()?;
         let rate = cell.rate.get();
@@ -264,7 +272,9 @@ pub fn mean_flips(networks: &[Network], cells: &[CellSpec]) -> Result<Vec<f64>, 
     for cells in cells.chunk_by(alike) {
         let network =
             networks.iter().find(|network| cells[0].network == network.digest).expect("a cell's network");
-        let protection = ecc::by_id(&cells[0].protection)?;
+        let protection = network
+            .protection(&cells[0].protection)
+            .map_err(|reason| PlanError::no_protection(&cells[0].protection, &network.label, reason))?;
         let mut memory = None;
         for cells in cells.chunk_by(|a, b| a.fault_model == b.fault_model) {
             let fault_model = &cells[0].fault_model;

@@ -95,11 +95,11 @@ fn ones(mut bits: u64) -> impl Iterator<Item = u64> {
     })
 }
 
-/// Number of bits that a block of a region has in the check plane. The bytes of a network's first region are the data
+/// Number of bits that a block of a region has in the check plane. The bytes of the regions that hold weights are the data
 /// plane; all bits of the others are in the check plane.
-pub(crate) fn check_plane_bits(region: &Region<'_>, code: &dyn Protection, is_first: bool) -> u64 {
+pub(crate) fn check_plane_bits(region: &Region<'_>, code: &dyn Protection) -> u64 {
     let check_bits = if region.check_bits_exposed { code.word().check_bits_of(BLOCK) as u64 } else { 0 };
-    check_bits + if is_first { 0 } else { DATA_BITS }
+    check_bits + if region.first_weight.is_some() { 0 } else { DATA_BITS }
 }
 
 /// A region of a stored network.
@@ -110,44 +110,59 @@ pub(crate) fn check_plane_bits(region: &Region<'_>, code: &dyn Protection, is_fi
 pub struct StoredRegion<'a> {
     region: Region<'a>,
     layout: Cow<'a, MemoryLayout>,
+    /// Number of the network's tensors before those of the layout.
+    first_tensor: usize,
     code: Arc<dyn Protection>,
     /// Offset of the region's bits in the check plane.
     check_plane: Range<u64>,
     /// Bits of a block in the check plane: the check bits that faults reach, after the bytes unless these are the data
     /// plane.
     check_plane_bits: u64,
-    is_data_plane: bool,
     losses: Vec<WeightChange>,
 }
 
 impl<'a> StoredRegion<'a> {
-    /// Stores a region and reads it back. Its bits in the check plane begin at `check_start`; the first region of a
-    /// network, whose bytes are laid out as its weights, has that layout.
+    /// Stores a region and reads it back. Its bits in the check plane begin at `check_start`. A region of weights has the tensors
+    /// of the network's layout that it holds.
     ///
     /// # Errors
     /// When other bytes are read back than [`Protection::as_stored`] says, or padding is.
     pub(crate) fn new(
         mut region: Region<'a>,
         protection: &Arc<dyn Protection>,
-        weights: Option<&'a MemoryLayout>,
+        weights: &'a MemoryLayout,
         check_start: u64,
     ) -> Result<Self, UnsoundProtection> {
         let code = region.code.take().unwrap_or_else(|| Arc::clone(protection));
-        let is_data_plane = weights.is_some();
-        let layout = weights.map_or_else(
-            || Cow::Owned(MemoryLayout::new([(region.name, region.bytes.len())])),
-            Cow::Borrowed,
-        );
-        let check_plane_bits = check_plane_bits(&region, &*code, is_data_plane);
-        let blocks = (region.bytes.len() / BLOCK) as u64;
+        let bytes = region.bytes.len();
+        let (layout, first_tensor) = match region.first_weight {
+            None => (Cow::Owned(MemoryLayout::new([(region.name, bytes)])), 0),
+            Some(0) if bytes == weights.plane_len() => (Cow::Borrowed(weights), 0),
+            Some(first) => {
+                let (layout, before) = weights.part(first..first + bytes);
+                (Cow::Owned(layout), before)
+            }
+        };
+        let check_plane_bits = check_plane_bits(&region, &*code);
+        let blocks = (bytes / BLOCK) as u64;
         let check_plane = check_start..check_start + blocks * check_plane_bits;
-        let losses = losses(&region.bytes, &layout, &*code)?;
-        Ok(Self { region, layout, code, check_plane, check_plane_bits, is_data_plane, losses })
+        let losses = losses(&region.bytes, &layout, first_tensor, &*code)?;
+        Ok(Self { region, layout, first_tensor, code, check_plane, check_plane_bits, losses })
     }
 
-    /// Names of the region's bytes: the network's tensors, or one name for all.
+    /// Names of the region's bytes: the network's tensors that it holds, or one name for all.
     pub fn layout(&self) -> &MemoryLayout {
         &self.layout
+    }
+
+    /// True if the region's bytes are weights, a part of the data plane.
+    pub(crate) fn holds_weights(&self) -> bool {
+        self.region.first_weight.is_some()
+    }
+
+    /// Number of the block of the data plane that is the region's first one; 0 for other bytes.
+    fn first_block(&self) -> u64 {
+        (self.region.first_weight.unwrap_or(0) / BLOCK) as u64
     }
 
     /// Code of the region's words.
@@ -178,7 +193,7 @@ impl<'a> StoredRegion<'a> {
     /// Number of stored bits that hold 1 and belong to some weights, which are whole blocks: all bits that faults reach,
     /// or bit `bit` of the weights' own bytes.
     pub(crate) fn ones_of(&self, weights: Range<usize>, bit: Option<u8>) -> u64 {
-        if bit.is_some() && !self.is_data_plane {
+        if bit.is_some() && !self.holds_weights() {
             return 0;
         }
         let blocks = self.region.blocks_before(weights.start)..self.region.blocks_before(weights.end);
@@ -199,7 +214,7 @@ impl<'a> StoredRegion<'a> {
     pub(crate) fn write(&self, check_plane: &mut [u8]) -> Vec<u8> {
         let mut memory = MemoryImage::blank(self.code.word(), self.bytes().len());
         self.code.encode_plane(self.bytes(), &mut memory);
-        if self.is_data_plane && self.check_plane_bits > 0 {
+        if self.holds_weights() && self.check_plane_bits > 0 {
             // Its check bits begin the plane, block after block.
             check_plane[..memory.check().len()].copy_from_slice(memory.check());
         } else if self.check_plane_bits > 0 {
@@ -217,7 +232,16 @@ impl<'a> StoredRegion<'a> {
 
     /// Flips of a pattern that are in this region.
     pub(crate) fn flips(&self, pattern: &FaultPattern) -> Vec<BlockFlips> {
-        let data = if self.is_data_plane { pattern.data.as_slice() } else { &[] };
+        let first_bit = self.first_block() * DATA_BITS;
+        let data = match self.holds_weights() {
+            true => {
+                let end_bit = first_bit + 8 * self.bytes().len() as u64;
+                let [first, end] =
+                    [first_bit, end_bit].map(|end| pattern.data.partition_point(|bit| *bit < end));
+                &pattern.data[first..end]
+            }
+            false => &[],
+        };
         let first = pattern.check.partition_point(|bit| *bit < self.check_plane.start);
         let end = pattern.check.partition_point(|bit| *bit < self.check_plane.end);
         let check = &pattern.check[first..end];
@@ -229,14 +253,14 @@ impl<'a> StoredRegion<'a> {
             }
             _ => flips.push(BlockFlips { block, data, check }),
         };
-        let mut data = data.iter().copied().peekable();
+        let mut data = data.iter().map(|bit| bit - first_bit).peekable();
         for bit in check {
             let offset = bit - self.check_plane.start;
             let (block, bit) = (offset / self.check_plane_bits, offset % self.check_plane_bits);
             while let Some(bit) = data.next_if(|bit| bit / DATA_BITS <= block) {
                 flip(bit / DATA_BITS, 1 << (bit % DATA_BITS), 0);
             }
-            match if self.is_data_plane { Some(bit) } else { bit.checked_sub(DATA_BITS) } {
+            match if self.holds_weights() { Some(bit) } else { bit.checked_sub(DATA_BITS) } {
                 None => flip(block, 1 << bit, 0),
                 Some(check) => flip(block, 0, 1 << check),
             }
@@ -249,9 +273,10 @@ impl<'a> StoredRegion<'a> {
     pub(crate) fn add_to(&self, pattern: &mut FaultPattern, flips: &[BlockFlips]) {
         for flips in flips {
             let in_check_plane = self.check_plane.start + flips.block * self.check_plane_bits;
-            let bytes_in_check_plane = if self.is_data_plane { 0 } else { DATA_BITS };
-            if self.is_data_plane {
-                pattern.data.extend(ones(flips.data).map(|bit| flips.block * DATA_BITS + bit));
+            let bytes_in_check_plane = if self.holds_weights() { 0 } else { DATA_BITS };
+            if self.holds_weights() {
+                let block = self.first_block() + flips.block;
+                pattern.data.extend(ones(flips.data).map(|bit| block * DATA_BITS + bit));
             } else {
                 pattern.check.extend(ones(flips.data).map(|bit| in_check_plane + bit));
             }
@@ -419,7 +444,10 @@ impl<'a> StoredRegion<'a> {
                 }
                 let index = byte - span.start;
                 match index < span.len {
-                    true => trial.changes.push(WeightChange { tensor, index, value }),
+                    true => {
+                        let tensor = self.first_tensor + tensor;
+                        trial.changes.push(WeightChange { tensor, index, value });
+                    }
                     false => trial.padding_changed += 1,
                 }
             }
@@ -439,7 +467,7 @@ impl<'a> StoredRegion<'a> {
             return losses;
         }
         let tensors = self.layout.tensors();
-        let index = |loss: &WeightChange| tensors[loss.tensor].start + loss.index;
+        let index = |loss: &WeightChange| tensors[loss.tensor - self.first_tensor].start + loss.index;
         let (before, rest) = losses.split_at(losses.partition_point(|loss| index(loss) < word.start));
         changes.extend_from_slice(before);
         &rest[rest.partition_point(|loss| index(loss) < word.end)..]
@@ -543,6 +571,7 @@ struct Hit<'f> {
 fn losses(
     bytes: &[i8],
     layout: &MemoryLayout,
+    first_tensor: usize,
     code: &dyn Protection,
 ) -> Result<Vec<WeightChange>, UnsoundProtection> {
     let mut memory = MemoryImage::blank(code.word(), READ_BACK);
@@ -578,7 +607,7 @@ fn losses(
                 found: format!("padding is stored as {value}"),
                 expected: "0".into(),
             })?;
-            losses.push(WeightChange { tensor, index, value });
+            losses.push(WeightChange { tensor: first_tensor + tensor, index, value });
         }
     }
     Ok(losses)

@@ -349,14 +349,15 @@ impl<'a> Memories<'a> {
             .iter()
             .position(|s| s.network.digest == spec.network)
             .ok_or_else(|| RunError::of(spec, format!("no network has the content hash {}", spec.network)))?;
-        let protection = ecc::by_id(&spec.protection).map_err(|e| RunError::of(spec, e))?;
+        let network = subjects[subject].network;
+        let protection = network.protection(&spec.protection).map_err(|e| RunError::of(spec, e))?;
         let sees = [spec.evaluation.images_per_trial, subjects[subject].evaluation.images_per_trial()];
         if sees[0] != sees[1] {
             let [planned, given] = sees.map(|images| images.map_or("all".into(), |n| n.to_string()));
             let reason = format!("the evaluation gives a trial {given} images, expected {planned}");
             return Err(RunError::of(spec, reason));
         }
-        let memory = StoredNetwork::new(subjects[subject].network, protection);
+        let memory = StoredNetwork::new(network, protection);
         Ok((memory.map_err(|e| RunError::of(spec, e))?, subject))
     }
 }

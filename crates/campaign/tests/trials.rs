@@ -779,7 +779,7 @@ fn a_wrong_experiment_file_is_refused_in_one_sentence() {
         (
             "trials = 23",
             "trails = 23",
-            "x.toml: line 5: unknown field `trails`, expected one of `name`, `title`, `seed`, `trials`, `unit_trials`, `trials_of`, `stop`, `fault_model`, `sweep`, `rates`, `code`, `protections`, `model`, `data`, `evaluator`",
+            "x.toml: line 5: unknown field `trails`, expected one of `name`, `title`, `seed`, `trials`, `unit_trials`, `trials_of`, `stop`, `fault_model`, `sweep`, `rates`, `code`, `code_map`, `protections`, `model`, `data`, `evaluator`",
         ),
         ("trials = 23", "trials = 0", "x.toml: `trials` is 0, expected at least 1"),
         ("trials = 23", "trials = -1", "x.toml: line 5: invalid value: integer `-1`, expected u64"),

@@ -12,7 +12,7 @@
 //! The caller, who has the original, judges whether a correction is right.
 //!
 //! A memory is a list of [`Region`]s, each with its own code ([`Protection::regions`]). Most protections have one region,
-//! the weights. Layouts and violations carry the names of tensors for messages; nothing else here knows of networks.
+//! the weights. A [`CodeMap`] gives each tensor a code of its own. Layouts and violations carry the names of tensors for messages; nothing else here knows of networks.
 //!
 //! # The protections
 //!
@@ -78,11 +78,12 @@ pub use codes::outcomes::{MemoryDistribution, OutcomeDistribution, Outcomes};
 pub use codes::{LinearCode, LinearCodeError, MatrixError, ParityCheckMatrix};
 pub use dense::{Dense, Kernel};
 pub use due::DuePolicy;
-pub use memory::{BLOCK, Constraint, MemoryImage, MemoryLayout, Region, TensorSpan, Violation};
+pub use memory::{BLOCK, Constraint, MemoryImage, MemoryLayout, Region, TensorRanges, TensorSpan, Violation};
 pub use protection::{Protection, StatusCounts, WordShape, WordStatus};
 pub use protections::{
-    BlockCode, Dec, Exception, Idealized, InPlace, InPlaceList, InPlaceSelfDual, MatrixCode, MatrixCodeError,
-    ParityAverage, ParityZero, SecDed, UnknownProtection, Unprotected, all, all_with, by_id,
+    BlockCode, CodeMap, CodeMapError, Dec, Exception, Idealized, InPlace, InPlaceList, InPlaceSelfDual,
+    MatrixCode, MatrixCodeError, Mixed, NoProtection, ParityAverage, ParityZero, SecDed, UnknownProtection,
+    Unprotected, all, all_with, by_id, for_layout, known_id,
 };
-pub use registration::{RegistrationError, register, registered, replace};
+pub use registration::{RegistrationError, register, register_map, registered, replace};
 pub use soundness::{UnsoundProtection, check_protection};

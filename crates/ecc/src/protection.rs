@@ -2,7 +2,9 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::ops::AddAssign;
 
-use crate::{BLOCK, Constraint, Dense, DuePolicy, MemoryImage, OutcomeDistribution, Region};
+use crate::{
+    BLOCK, Constraint, Dense, DuePolicy, MemoryImage, MemoryLayout, OutcomeDistribution, Region, Violation,
+};
 
 /// Size of a protection's code word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +96,14 @@ pub trait Protection: Debug + Send + Sync {
     /// Range of the weights that can be stored.
     fn constraint(&self) -> Constraint;
 
+    /// Refuses a plane with a weight that cannot be stored.
+    ///
+    /// # Errors
+    /// The first such weight.
+    fn check(&self, layout: &MemoryLayout, plane: &[i8]) -> Result<(), Violation> {
+        self.constraint().check(layout, plane)
+    }
+
     /// Policies on detected words that a user can choose, as `id+policy` ([`crate::by_id`]). Empty if the protection
     /// detects nothing, or if the reading of detected words is part of its definition.
     fn due_policies(&self) -> &'static [DuePolicy] {
@@ -125,15 +135,27 @@ pub trait Protection: Debug + Send + Sync {
         as_stored != plane
     }
 
-    /// Regions of the memory that holds a plane of weights; the first one holds a byte for each weight.
+    /// True if the protection changes some weights by storing them: blocks of eight equal weights tell, for every value
+    /// that it can store.
+    fn is_lossy(&self) -> bool {
+        let constraint = self.constraint();
+        let storable = (i8::MIN..=i8::MAX)
+            .filter(|&value| (0..BLOCK).all(|position| constraint.allows(position, value)))
+            .flat_map(|value| [value; BLOCK]);
+        self.loses(&storable.collect::<Vec<i8>>())
+    }
+
+    /// Regions of the memory that holds a plane of weights; the first ones hold a byte for each weight.
     ///
-    /// The bytes of the first region are the data plane of a fault pattern. Its check bits and all bits of the other
-    /// regions, block after block, the 64 bits of a block before its check bits, are the check plane.
+    /// The bytes of the regions that hold weights ([`Region::first_weight`]) are the data plane of a fault pattern, and ascend.
+    /// Their check bits and all bits of the other regions, block after block, the 64 bits of a block before its check bits,
+    /// are the check plane.
     fn regions<'p>(&self, plane: &'p [i8]) -> Vec<Region<'p>> {
         vec![Region::weights(plane)]
     }
 
-    /// Weights of which the network reads another value than the stored one, by index in the plane.
+    /// Weights of which the network reads another value than the stored one, by index in the plane. If all regions hold
+    /// weights, these are the wrong bytes, and nobody asks.
     ///
     /// `stored` has the bytes of each region, `wrong` for each region the bytes that its words return with another
     /// value, by index in the region.

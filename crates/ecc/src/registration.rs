@@ -4,10 +4,22 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use design::ProtectionName;
 
-use crate::{Protection, UnsoundProtection, all, check_protection};
+use crate::soundness::check_id;
+use crate::{CodeMap, Protection, UnsoundProtection, all, check_protection};
 
-/// Protections with their parameters: nothing of a protection runs while the list is locked.
-static REGISTERED: RwLock<Vec<(Arc<dyn Protection>, String)>> = RwLock::new(Vec::new());
+/// Protections and code maps with their ids and parameters: nothing of a protection runs while the list is locked.
+static REGISTERED: RwLock<Vec<Entry>> = RwLock::new(Vec::new());
+
+struct Entry {
+    id: String,
+    parameters: String,
+    known: Known,
+}
+
+enum Known {
+    Protection(Arc<dyn Protection>),
+    Map(Arc<CodeMap>),
+}
 
 /// The reason for which a protection is not registered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,7 +51,7 @@ pub enum RegistrationError {
 /// # Errors
 /// When a built-in protection has the id, a registered one has it with other parameters, or a check fails.
 pub fn register(protection: Arc<dyn Protection>) -> Result<(), RegistrationError> {
-    make_known(protection, false)
+    make_protection_known(protection, false)
 }
 
 /// Registers a protection as [`register`] does, and in place of one with the same id and other parameters too. A memory that
@@ -49,30 +61,50 @@ pub fn register(protection: Arc<dyn Protection>) -> Result<(), RegistrationError
 /// # Errors
 /// When a built-in protection has the id, or a check fails.
 pub fn replace(protection: Arc<dyn Protection>) -> Result<(), RegistrationError> {
-    make_known(protection, true)
+    make_protection_known(protection, true)
 }
 
-fn make_known(protection: Arc<dyn Protection>, in_place_of_others: bool) -> Result<(), RegistrationError> {
-    let id = protection.id().to_owned();
-    // The paper's names of built-in protections too.
-    let built_in = ProtectionName::new(id.as_str())
-        .is_ok_and(|name| all().iter().any(|protection| protection.id() == name.code()));
-    if built_in {
-        return Err(RegistrationError::BuiltIn(id));
-    }
+/// Makes a code map known to [`crate::for_layout`] in this process. A map with the id and the codes of a registered one takes
+/// its place.
+///
+/// # Errors
+/// When a built-in protection has the id, a protection or map of other parameters is registered with it, or it is no id.
+pub fn register_map(map: CodeMap) -> Result<(), RegistrationError> {
+    check_id(map.id())?;
+    check_built_in(map.id())?;
+    let (id, parameters) = (map.id().to_owned(), map.definition());
+    make_known(Entry { id, parameters, known: Known::Map(Arc::new(map)) }, false)
+}
+
+fn make_protection_known(
+    protection: Arc<dyn Protection>,
+    in_place_of_others: bool,
+) -> Result<(), RegistrationError> {
+    check_built_in(protection.id())?;
     check_protection(&*protection)?;
-    let parameters = protection.parameters();
+    let (id, parameters) = (protection.id().to_owned(), protection.parameters());
+    make_known(Entry { id, parameters, known: Known::Protection(protection) }, in_place_of_others)
+}
+
+fn check_built_in(id: &str) -> Result<(), RegistrationError> {
+    // The paper's names of built-in protections too.
+    let built_in = ProtectionName::new(id)
+        .is_ok_and(|name| all().iter().any(|protection| protection.id() == name.code()));
+    if built_in { Err(RegistrationError::BuiltIn(id.into())) } else { Ok(()) }
+}
+
+fn make_known(entry: Entry, in_place_of_others: bool) -> Result<(), RegistrationError> {
     let mut registered = REGISTERED.write().unwrap_or_else(PoisonError::into_inner);
-    let entry = (protection, parameters);
-    match registered.iter_mut().find(|(known, _)| known.id() == id) {
+    match registered.iter_mut().find(|known| known.id == entry.id) {
         None => registered.push(entry),
-        Some(known) if in_place_of_others || known.1 == entry.1 => {
+        Some(known) if in_place_of_others || known.parameters == entry.parameters => {
             let replaced = std::mem::replace(known, entry);
             drop(registered);
             drop(replaced);
         }
-        Some((_, known)) => {
-            return Err(RegistrationError::Taken { id, known: known.clone(), found: entry.1 });
+        Some(Entry { parameters, .. }) => {
+            let known = parameters.clone();
+            return Err(RegistrationError::Taken { id: entry.id, known, found: entry.parameters });
         }
     }
     Ok(())
@@ -81,5 +113,18 @@ fn make_known(protection: Arc<dyn Protection>, in_place_of_others: bool) -> Resu
 /// Returns the registered protections of this process, in the order in which their ids were registered.
 pub fn registered() -> Vec<Arc<dyn Protection>> {
     let registered = REGISTERED.read().unwrap_or_else(PoisonError::into_inner);
-    registered.iter().map(|(protection, _)| Arc::clone(protection)).collect()
+    let protection = |entry: &Entry| match &entry.known {
+        Known::Protection(protection) => Some(Arc::clone(protection)),
+        Known::Map(_) => None,
+    };
+    registered.iter().filter_map(protection).collect()
+}
+
+/// Returns the registered code map with an id.
+pub(crate) fn registered_map(id: &str) -> Option<Arc<CodeMap>> {
+    let registered = REGISTERED.read().unwrap_or_else(PoisonError::into_inner);
+    registered.iter().filter(|entry| entry.id == id).find_map(|entry| match &entry.known {
+        Known::Map(map) => Some(Arc::clone(map)),
+        Known::Protection(_) => None,
+    })
 }

@@ -51,6 +51,16 @@ pub fn check_protection(protection: &dyn Protection) -> Result<(), UnsoundProtec
     }
 }
 
+/// Refuses an id that experiments and file names cannot have.
+pub(crate) fn check_id(id: &str) -> Result<(), UnsoundProtection> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if !id.is_empty() && id.len() <= LONGEST_ID && !id.starts_with('.') && id.chars().all(plain) {
+        return Ok(());
+    }
+    let expected = format!("1 to {LONGEST_ID} letters, digits, `-`, `_` and `.`, and no `.` in front");
+    Err(UnsoundProtection { id: id.into(), found: format!("the id is {id:?}"), expected })
+}
+
 /// The text of a panic. A panic without one is not for us: it goes on.
 fn message(panic: Box<dyn Any + Send>) -> String {
     match panic.downcast::<String>() {
@@ -97,13 +107,7 @@ impl Tried<'_> {
     }
 
     fn check_terms(&self) -> Checked {
-        let id = self.protection.id();
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        if id.is_empty() || id.len() > LONGEST_ID || id.starts_with('.') || !id.chars().all(plain) {
-            let expected =
-                format!("1 to {LONGEST_ID} letters, digits, `-`, `_` and `.`, and no `.` in front");
-            return self.refuse(format!("the id is {id:?}"), expected);
-        }
+        check_id(self.protection.id())?;
         let parameters = self.protection.parameters();
         if parameters.chars().any(char::is_control) {
             return self.refuse(format!("the parameters are {parameters:?}"), "one line of text");

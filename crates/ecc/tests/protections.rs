@@ -427,3 +427,10 @@ fn an_idealized_protection_restores_what_it_is_said_to_correct_and_keeps_the_res
         }
     }
 }
+
+#[test]
+fn lossy_protections_are_told_from_others() {
+    let all = ecc::all();
+    let lossy: Vec<&str> = all.iter().filter(|p| p.is_lossy()).map(|p| p.id()).collect();
+    assert_eq!(lossy, ["lsb-64-56", "dec-64-50", "weight-nulling", "cep-8", "mset-8"]);
+}

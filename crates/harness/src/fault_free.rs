@@ -8,7 +8,6 @@ use analysis::LossyStorage;
 use anyhow::{Context, anyhow};
 use campaign::{StoredNetwork, Trial};
 use design::{CellSpec, ProtectionName};
-use ecc::{BLOCK, Protection};
 use records::{Manifest, Store};
 use serde::{Deserialize, Serialize};
 
@@ -122,10 +121,10 @@ pub fn measure_fault_free(
             ))
         })?;
         observer.remark(&format!("{} under {}, without faults ...", cell.model, cell.protection));
-        let protection = ecc::by_id(&cell.protection).map_err(Failure::input)?;
-        let memory = StoredNetwork::new(&loaded.networks[place], protection)
-            .with_context(|| cell.label())
-            .map_err(Failure::Input)?;
+        let network = &loaded.networks[place];
+        let protection = network.protection(&cell.protection).map_err(Failure::input)?;
+        let memory =
+            StoredNetwork::new(network, protection).with_context(|| cell.label()).map_err(Failure::Input)?;
         let trial = Trial { changes: memory.losses().to_vec(), ..Trial::default() };
         let ReadyNetwork { evaluator, evaluation } = &mut ready[place];
         let on_all_images = evaluation.clone().in_blocks(cell.seed, None);
@@ -190,7 +189,7 @@ fn lossy_cells(manifest: &Manifest) -> Vec<&CellSpec> {
     let mut seen = HashSet::new();
     let mut cells: Vec<&CellSpec> = Vec::new();
     for cell in manifest.cells.iter().map(|cell| &cell.spec) {
-        let may = || ecc::by_id(&cell.protection).map_or(true, |protection| may_lose(&*protection));
+        let may = || ecc::by_id(&cell.protection).map_or(true, |protection| protection.is_lossy());
         if seen.insert((&cell.model, &cell.protection)) && (!is_built_in(&cell.protection) || may()) {
             cells.push(cell);
         }
@@ -200,26 +199,4 @@ fn lossy_cells(manifest: &Manifest) -> Vec<&CellSpec> {
 
 fn is_built_in(protection: &ProtectionName) -> bool {
     ecc::all().iter().any(|built_in| built_in.id() == protection.code())
-}
-
-/// True if a protection changes some weights by storing them: blocks of eight equal weights tell, for every value that
-/// it can store.
-fn may_lose(protection: &dyn Protection) -> bool {
-    let constraint = protection.constraint();
-    let storable = (i8::MIN..=i8::MAX)
-        .filter(|&value| (0..BLOCK).all(|position| constraint.allows(position, value)))
-        .flat_map(|value| [value; BLOCK]);
-    protection.loses(&storable.collect::<Vec<i8>>())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::may_lose;
-
-    #[test]
-    fn lossy_protections_are_told_from_others() {
-        let all = ecc::all();
-        let lossy: Vec<&str> = all.iter().filter(|p| may_lose(&***p)).map(|p| p.id()).collect();
-        assert_eq!(lossy, ["lsb-64-56", "dec-64-50", "weight-nulling", "cep-8", "mset-8"]);
-    }
 }

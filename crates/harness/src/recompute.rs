@@ -31,8 +31,8 @@ impl<'a> Recomputation<'a> {
     /// # Errors
     /// If the protection cannot store the network.
     pub fn memory(&self, cell: &CellSpec) -> Result<StoredNetwork<'a>, Failure> {
-        let protection = ecc::by_id(&cell.protection).map_err(Failure::input)?;
         let network = &self.loaded.networks[self.number(cell)];
+        let protection = network.protection(&cell.protection).map_err(Failure::input)?;
         StoredNetwork::new(network, protection).with_context(|| cell.label()).map_err(Failure::Input)
     }
 

@@ -63,6 +63,14 @@ impl Constraint {
     /// All positions in [-32, 31].
     pub const TWO_BIT_ALL: Self = Self { low: [-32; BLOCK], high: [31; BLOCK] };
 
+    /// The weights that both constraints allow; 0 must be among them.
+    pub(crate) fn and(&self, other: &Self) -> Self {
+        Self {
+            low: std::array::from_fn(|i| self.low[i].max(other.low[i])),
+            high: std::array::from_fn(|i| self.high[i].min(other.high[i])),
+        }
+    }
+
     /// True if `value` is allowed at an index of the plane or of a tensor.
     pub fn allows(&self, index: usize, value: i8) -> bool {
         (self.low[index % BLOCK]..=self.high[index % BLOCK]).contains(&value)
@@ -133,13 +141,18 @@ impl Constraint {
     /// # Errors
     /// The first such weight.
     pub fn check(&self, layout: &MemoryLayout, plane: &[i8]) -> Result<(), Violation> {
-        for span in layout.tensors().iter().filter(|span| !self.allows_all(&plane[span.range()])) {
-            if let Some((index, value)) = self.violations(&plane[span.range()]).next() {
-                let (low, high) = (self.low[index % BLOCK], self.high[index % BLOCK]);
-                return Err(Violation { tensor: span.name.clone(), index, value, low, high });
-            }
+        let mut spans = layout.tensors().iter();
+        spans.try_for_each(|span| self.check_tensor(&span.name, &plane[span.range()]))
+    }
+
+    /// Refuses a tensor with a weight outside its range.
+    pub(crate) fn check_tensor(&self, name: &str, tensor: &[i8]) -> Result<(), Violation> {
+        if self.allows_all(tensor) {
+            return Ok(());
         }
-        Ok(())
+        let Some((index, value)) = self.violations(tensor).next() else { return Ok(()) };
+        let (low, high) = (self.low[index % BLOCK], self.high[index % BLOCK]);
+        Err(Violation { tensor: name.into(), index, value, low, high })
     }
 }
 

@@ -60,6 +60,17 @@ impl MemoryLayout {
         self.plane_len - self.weights()
     }
 
+    /// Returns the layout of the tensors that begin at some indices of the plane, as a plane of its own, and the number of tensors
+    /// before them. `range` lies on the bounds of tensors.
+    pub fn part(&self, range: Range<usize>) -> (Self, usize) {
+        let [before, end] =
+            [range.start, range.end].map(|index| self.tensors.partition_point(|span| span.start < index));
+        let own = self.tensors[before..end].iter();
+        let tensors =
+            own.map(|span| TensorSpan { start: span.start - range.start, ..span.clone() }).collect();
+        (Self { tensors, plane_len: range.len() }, before)
+    }
+
     /// Returns the plane of weights: the values of each tensor at its place, and zeros between tensors.
     ///
     /// # Panics

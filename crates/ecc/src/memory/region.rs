@@ -16,7 +16,10 @@ pub struct Region<'p> {
     pub code: Option<Arc<dyn Protection>>,
     /// True if faults reach the check bits. Only then do they count as stored bits.
     pub check_bits_exposed: bool,
-    /// Index of the weight that each block belongs to, ascending; `None` if block b holds weights 8 b to 8 b + 7.
+    /// Index of the first weight whose byte the region holds: block b then holds the eight weights from 8 b after it on. `None`
+    /// if the region holds other bytes than weights.
+    pub first_weight: Option<usize>,
+    /// Index of the weight that each block belongs to, ascending; `None` if the region holds weights.
     pub owners: Option<Vec<u32>>,
 }
 
@@ -28,6 +31,7 @@ impl<'p> Region<'p> {
             bytes: Cow::Borrowed(plane),
             code: None,
             check_bits_exposed: true,
+            first_weight: Some(0),
             owners: None,
         }
     }
@@ -35,7 +39,10 @@ impl<'p> Region<'p> {
     /// Number of blocks that belong to weights before `weight`, an index on a block boundary.
     pub fn blocks_before(&self, weight: usize) -> usize {
         match &self.owners {
-            None => weight / BLOCK,
+            None => {
+                let before = weight.saturating_sub(self.first_weight.unwrap_or(0));
+                before.min(self.bytes.len()) / BLOCK
+            }
             Some(owners) => owners.partition_point(|owner| (*owner as usize) < weight),
         }
     }

@@ -121,6 +121,7 @@ impl Protection for InPlaceList {
                 bytes: Cow::Owned(entries),
                 code: Some(Arc::new(SecDed::new(Kernel::fastest()))),
                 check_bits_exposed: true,
+                first_weight: None,
                 owners: Some(owners),
             },
         ]

@@ -1,6 +1,7 @@
 mod bch;
 mod block_code;
 mod cep;
+mod code_map;
 mod dec;
 mod idealized;
 mod in_place;
@@ -22,6 +23,7 @@ mod vote;
 mod weight_nulling;
 
 pub use block_code::BlockCode;
+pub use code_map::{CodeMap, CodeMapError, Mixed};
 pub use dec::Dec;
 pub use idealized::Idealized;
 pub use in_place::InPlace;
@@ -44,8 +46,8 @@ use self::per_weight::PerWeight;
 use self::vote::Vote;
 use self::weight_nulling::WeightNulling;
 use crate::due::UnderPolicy;
-use crate::registration::registered;
-use crate::{BLOCK, DuePolicy, Kernel, Protection};
+use crate::registration::{registered, registered_map};
+use crate::{BLOCK, DuePolicy, Kernel, MemoryLayout, Protection};
 
 /// A protection that does not exist.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -110,6 +112,40 @@ pub fn by_id(name: &str) -> Result<Arc<dyn Protection>, UnknownProtection> {
         Some(DuePolicy::Keep) => Ok(found),
         Some(&policy) => Ok(Arc::new(UnderPolicy::new(found, policy))),
         None => Err(unknown(expected_policy(&*found, policy))),
+    }
+}
+
+/// The reason for which a name stands for no protection of a network.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoProtection {
+    /// No protection has the name.
+    #[error(transparent)]
+    Unknown(#[from] UnknownProtection),
+    /// The code map with the name does not fit the network.
+    #[error(transparent)]
+    Map(#[from] CodeMapError),
+}
+
+/// Returns the protection with a name for a memory with this layout: the protection of [`by_id`], or the codes of the registered
+/// [`CodeMap`] with this id.
+///
+/// # Errors
+/// When nothing has the name, or the code map has not one code for each tensor.
+pub fn for_layout(name: &str, layout: &MemoryLayout) -> Result<Arc<dyn Protection>, NoProtection> {
+    match registered_map(name) {
+        Some(map) => Ok(Arc::new(map.protection(layout)?)),
+        None => Ok(by_id(name)?),
+    }
+}
+
+/// Returns the id that a name stands for: that of the protection of [`by_id`], or of a registered [`CodeMap`].
+///
+/// # Errors
+/// When nothing has the name.
+pub fn known_id(name: &str) -> Result<String, UnknownProtection> {
+    match registered_map(name) {
+        Some(map) => Ok(map.id().into()),
+        None => Ok(by_id(name)?.id().into()),
     }
 }
 
