@@ -5,11 +5,11 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, anyhow};
 use data::{ImageSet, Split};
-use ecc::Constraint;
+use ecc::TensorRanges;
 use graph::Preprocessing;
 use harness::{
-    CompiledNetwork, Cut, DataSets, Failure, FloatFile, Observer, Ranges, Rounding, ScaleRule, check_fit,
-    network_text,
+    CompiledNetwork, Cut, DataSets, Failure, FloatFile, Observer, Ranges, Rounding, ScaleRule, Storable,
+    check_fit, network_text,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -56,7 +56,7 @@ struct Quantization {
     calibration: Option<Calibration>,
     batch: Option<NonZeroU32>,
     rounding: Rounding,
-    constraint: Constraint,
+    storable: Storable,
     preprocessing: Preprocessing,
 }
 
@@ -134,15 +134,14 @@ impl Options<'_> {
                 Err(_) => Calibration::Array(images(given, input, Split::Train, "calibration")?),
             }),
         };
-        let constraint = match &self.throttle {
-            Some(protection) => {
-                ecc::by_id(protection).map_err(|e| value_error(format!("throttle: {e}")))?.constraint()
-            }
-            None => Constraint::NONE,
+        let storable = match &self.throttle {
+            Some(protection) => Storable::named(protection, Path::new(""))
+                .map_err(|e| value_error(format!("throttle: {e:#}")))?,
+            None => Storable::Range(TensorRanges::NONE),
         };
         let preprocessing = Preprocessing::new(self.mean.clone(), self.std.clone()).map_err(value_error)?;
         let rounding = Rounding { per_channel: self.per_channel, scale };
-        Ok(Quantization { calibration, batch, rounding, constraint, preprocessing })
+        Ok(Quantization { calibration, batch, rounding, storable, preprocessing })
     }
 }
 
@@ -177,7 +176,10 @@ impl Quantization {
         let warnings = [form.flatten(), network_text::suspicious(network.preprocessing)];
         warnings.iter().flatten().for_each(|warning| told.remark(warning));
         let ranges = Ranges::new(self.batch, images);
-        network.quantized(self.rounding, &self.constraint, ranges, told).map_err(Failure::Input)
+        let tensors = network.graph.stored_weights();
+        let storable = self.storable.ranges_of(tensors.iter().map(|spec| &spec.name[..]));
+        let storable = storable.context("throttle").map_err(Failure::Input)?;
+        network.quantized(self.rounding, &storable, ranges, told).map_err(Failure::Input)
     }
 }
 

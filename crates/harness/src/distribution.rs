@@ -1,12 +1,12 @@
 //! Magnitudes of weights, and the positions of large ones in their blocks.
 
-use ecc::{BLOCK, Constraint};
+use ecc::{BLOCK, Constraint, TensorRanges};
 use quant::QuantTensor;
 use serde::Serialize;
 
-/// Number of weights that a constraint forbids.
-pub fn violations(weights: &[QuantTensor], constraint: &Constraint) -> usize {
-    weights.iter().map(|tensor| constraint.violations(tensor.values()).count()).sum()
+/// Number of weights outside the range of their tensor.
+pub fn violations(weights: &[QuantTensor], ranges: &TensorRanges) -> usize {
+    weights.iter().map(|tensor| ranges.of(tensor.name()).violations(tensor.values()).count()).sum()
 }
 
 /// Magnitudes of the weights of a tensor or a network.

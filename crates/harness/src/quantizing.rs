@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use data::ImageSet;
-use ecc::Constraint;
+use ecc::{Constraint, TensorRanges};
 use graph::{Graph, ParameterSpec, Preprocessing};
 use quant::{
     Activations, Checkpoint, Contents, FloatTensor, Parameters, Provenance, QuantTensor, WeightScale,
@@ -105,34 +105,35 @@ pub struct Rounded {
 }
 
 impl FloatNetwork<'_> {
-    /// Rounds the weights, clamps them into a constraint, and fixes the activation ranges; `observer` advances by images.
+    /// Rounds the weights, clamps them into the range of their tensor, and fixes the activation ranges; `observer` advances by images.
     ///
     /// # Errors
     /// If a weight is not finite, the source file cannot be read, or calibration fails.
     pub fn quantized(
         &self,
         rounding: Rounding,
-        constraint: &Constraint,
+        storable: &TensorRanges,
         ranges: Ranges<'_>,
         observer: &dyn Observer,
     ) -> anyhow::Result<Checkpoint> {
-        self.rounded(rounding, constraint)?.with_ranges(ranges, observer)
+        self.rounded(rounding, storable)?.with_ranges(ranges, observer)
     }
 
-    /// Rounds the weights and clamps them into a constraint.
+    /// Rounds the weights and clamps them into the range of their tensor.
     ///
     /// # Errors
     /// If a weight is not finite, or the source file cannot be read.
-    pub fn rounded(&self, rounding: Rounding, constraint: &Constraint) -> anyhow::Result<Rounded> {
-        let round =
-            |spec: ParameterSpec| rounding.weights(&spec.name, &self.parameters[&spec.name], constraint);
+    pub fn rounded(&self, rounding: Rounding, storable: &TensorRanges) -> anyhow::Result<Rounded> {
+        let round = |spec: ParameterSpec| {
+            rounding.weights(&spec.name, &self.parameters[&spec.name], storable.of(&spec.name))
+        };
         let weights = self.graph.stored_weights().into_iter().map(round).collect::<Result<Vec<_>, _>>()?;
         let total = weights.iter().map(|weight| weight.values().len()).sum();
-        let (weights, clamped) = clamped(weights, constraint);
+        let (weights, clamped) = clamped(weights, storable);
         let immune = self.parameters.iter().filter(|(name, _)| !weights.iter().any(|w| w.name() == *name));
-        let weight_edits = match *constraint {
-            Constraint::NONE => "none".into(),
-            _ => throttle_edit(clamped, total, constraint),
+        let weight_edits = match storable.is_none() {
+            true => "none".into(),
+            false => throttle_edit(clamped, total, storable),
         };
         let weight_edits = match rounding.scale {
             ScaleRule::Largest => weight_edits,
@@ -262,7 +263,7 @@ pub fn clampings(
             known.protections.push(id);
             continue;
         }
-        let (weights, outside) = clamped(checkpoint.weights.clone(), &range);
+        let (weights, outside) = clamped(checkpoint.weights.clone(), &range.into());
         if outside > 0 {
             let contents = Contents { weights, ..Contents::clone(checkpoint) };
             let correct = int8_top1(&Checkpoint::new(contents)?, images, observer)?;
@@ -277,31 +278,31 @@ pub fn clampings(
 ///
 /// # Errors
 /// If the network's executor refuses it.
-pub fn throttled(checkpoint: Checkpoint, constraint: &Constraint) -> anyhow::Result<(Checkpoint, usize)> {
+pub fn throttled(checkpoint: Checkpoint, storable: &TensorRanges) -> anyhow::Result<(Checkpoint, usize)> {
     let mut contents = checkpoint.into_contents();
     let total = contents.weights.iter().map(|weight| weight.values().len()).sum();
-    let (weights, changed) = clamped(std::mem::take(&mut contents.weights), constraint);
+    let (weights, changed) = clamped(std::mem::take(&mut contents.weights), storable);
     contents.weights = weights;
     if changed > 0 {
-        contents.provenance.weight_edits = throttle_edit(changed, total, constraint);
+        contents.provenance.weight_edits = throttle_edit(changed, total, storable);
     }
     Ok((Checkpoint::new(contents)?, changed))
 }
 
-/// Clamps weights into a range; returns the clamped tensors and the number of weights that changed.
-fn clamped(weights: Vec<QuantTensor>, constraint: &Constraint) -> (Vec<QuantTensor>, usize) {
+/// Clamps weights into the range of their tensor; returns the clamped tensors and the number of weights that changed.
+fn clamped(weights: Vec<QuantTensor>, storable: &TensorRanges) -> (Vec<QuantTensor>, usize) {
     let mut changed = 0;
     let tensors = weights.into_iter().map(|tensor| {
         let mut values = tensor.values().to_vec();
-        changed += constraint.throttle(&mut values);
+        changed += storable.of(tensor.name()).throttle(&mut values);
         tensor.with_values(values).expect("a clamped tensor has as many values")
     });
     (tensors.collect(), changed)
 }
 
 /// The clamped weights in the words of the provenance.
-fn throttle_edit(clamped: usize, total: usize, constraint: &Constraint) -> String {
-    format!("throttled: {clamped} of {total} clamped into {constraint}")
+fn throttle_edit(clamped: usize, total: usize, storable: &TensorRanges) -> String {
+    format!("throttled: {clamped} of {total} clamped into {storable}")
 }
 
 /// Replaces batch norms behind filters without weights by constants ([`Contents::fold_empty_filters`]) and notes it in

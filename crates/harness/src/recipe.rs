@@ -4,19 +4,19 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
-use ecc::Constraint;
+use ecc::TensorRanges;
 use graph::{Preprocessing, Variant};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 use wot::{Augmentation, BitErrors, Method, Scale, Schedule, Validation};
 use zoo::Selection;
 
-use crate::PreprocessingFile;
 use crate::images::has_image_files;
+use crate::{PreprocessingFile, Storable};
 
 /// Seed of the choice of held-out images: one for all stages and recipes, so that what a float network was
 /// judged on is never trained on later.
-const VALIDATION_SEED: u64 = 0;
+pub(crate) const VALIDATION_SEED: u64 = 0;
 
 /// A training recipe (TOML), checked.
 #[derive(Debug, Deserialize)]
@@ -182,9 +182,13 @@ pub struct Stage {
     #[serde(default = "float")]
     pub name: String,
     method: MethodName,
-    /// `protection`: the constraint of this protection, which the trained weights satisfy.
-    #[serde(rename = "protection", default = "in_place", deserialize_with = "constraint_of")]
-    constraint: Constraint,
+    /// Name of the protection whose range the trained weights satisfy, or file of a code map for a range of each tensor; a relative
+    /// path starts at the recipe.
+    #[serde(default = "in_place", deserialize_with = "known")]
+    protection: String,
+    /// The range, or the code map after it is read.
+    #[serde(skip)]
+    storable: Option<Storable>,
     /// Rule from the float weights of a tensor to its scale.
     #[serde(default)]
     scale: ScaleRule,
@@ -260,15 +264,17 @@ fn float() -> String {
     "float".into()
 }
 
-fn in_place() -> Constraint {
-    Constraint::WOT
+fn in_place() -> String {
+    "in-place-64-57".into()
 }
 
-fn constraint_of<'de, D: Deserializer<'de>>(from: D) -> Result<Constraint, D::Error> {
+/// Reads the name of a known protection, or of a file.
+fn known<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     let name = String::deserialize(from)?;
-    let protection =
+    if !Storable::is_file(&name) {
         ecc::by_id(&name).map_err(|unknown| D::Error::custom(format!("protection: {unknown}")))?;
-    Ok(protection.constraint())
+    }
+    Ok(name)
 }
 
 fn all_bits() -> Vec<u8> {
@@ -301,9 +307,14 @@ impl Recipe {
         let mut recipe: Self =
             campaign::from_toml(&text).map_err(|message| anyhow!("{}: {message}", path.display()))?;
         recipe.check().with_context(|| path.display().to_string())?;
+        let folder = path.parent().unwrap_or(Path::new(""));
         let Network { import, preprocessing, .. } = &mut recipe.network;
         for file in [import, preprocessing].into_iter().flatten() {
-            *file = path.parent().unwrap_or(Path::new("")).join(&file);
+            *file = folder.join(&file);
+        }
+        for stage in recipe.float.iter_mut().chain(&mut recipe.wot) {
+            let storable = Storable::named(&stage.protection, folder);
+            stage.storable = Some(storable.with_context(|| format!("{}: protection", path.display()))?);
         }
         Ok(recipe)
     }
@@ -363,14 +374,13 @@ impl Stage {
         Ok(())
     }
 
-    /// Constraint that the trained weights satisfy.
-    pub fn constraint(&self) -> Constraint {
-        self.constraint
+    /// Ranges that the trained weights satisfy.
+    pub fn storable(&self) -> &Storable {
+        self.storable.as_ref().expect("a recipe that was read has it")
     }
 
-    /// The same for the trainer. `validation` is the number of held-out images.
-    pub fn recipe(&self, seed: u64, validation: usize) -> wot::Recipe {
-        let constraint = self.constraint;
+    /// The same for the trainer. `validation` is the number of held-out images, `constraint` has the range of each tensor.
+    pub fn recipe(&self, seed: u64, validation: usize, constraint: TensorRanges) -> wot::Recipe {
         let bits = |bits: &[u8]| bits.iter().fold(0, |set, bit| set | 1 << bit);
         wot::Recipe {
             method: match self.method {

@@ -64,13 +64,9 @@ impl Sampler {
         if images.len() < expected {
             return Err(WotError::TooFewImages { found: images.len(), held_out, expected });
         }
-        let mut order =
-            permutation(&mut stream(recipe.validation.seed, Purpose::Validation, 0), images.len());
-        let mut training = order.split_off(held_out);
-        order.sort_unstable();
-        training.sort_unstable();
+        let (held_out, training) = recipe.validation.split(images.len());
         Ok(Self {
-            held_out: order,
+            held_out,
             training,
             seed: recipe.seed,
             batch_images: recipe.batch_images,

@@ -1,7 +1,8 @@
-use ecc::Constraint;
+use ecc::{Constraint, TensorRanges};
 use serde::{Serialize, Serializer};
 
 use crate::WotError;
+use crate::random::{Purpose, permutation, stream};
 
 /// The settings of a training: everything except the data, the network and its initial parameters.
 ///
@@ -35,7 +36,7 @@ pub struct Recipe {
 }
 
 /// The training method.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
     /// Float training, with real weights and activations.
@@ -43,18 +44,18 @@ pub enum Method {
     /// Quantization-aware training with throttling (the paper's QATT): weights and activations are rounded,
     /// and after every iteration the weights are clamped to the constraint.
     Qatt {
-        /// Allowed levels, by position.
+        /// Allowed levels of each tensor, by position.
         #[serde(serialize_with = "levels")]
-        constraint: Constraint,
+        constraint: TensorRanges,
     },
     /// Quantization-aware training with the alternating direction method of multipliers (the paper's other
     /// solver). The loss gets the penalty beta / 2 * |W - Z + U|^2, where Z is the point nearest to W + U
     /// that satisfies the constraint and U is the scaled dual variable. Weights that violate the constraint
     /// at the end are clamped.
     Admm {
-        /// Allowed levels, by position.
+        /// Allowed levels of each tensor, by position.
         #[serde(serialize_with = "levels")]
-        constraint: Constraint,
+        constraint: TensorRanges,
         /// Weight of the penalty (the release's value: 0.0015).
         beta: f32,
         /// Number of iterations from one update of Z and U to the next.
@@ -62,20 +63,25 @@ pub enum Method {
     },
 }
 
-/// Writes a constraint as its smallest levels by position and its largest ones.
-fn levels<S: Serializer>(constraint: &Constraint, serializer: S) -> Result<S::Ok, S::Error> {
-    [constraint.low, constraint.high].serialize(serializer)
+/// Writes a constraint as its smallest levels by position and its largest ones, by the names of tensors if these differ.
+fn levels<S: Serializer>(constraint: &TensorRanges, serializer: S) -> Result<S::Ok, S::Error> {
+    let pair = |range: &Constraint| [range.low, range.high];
+    match constraint.by_tensor() {
+        None => constraint.all().map(pair).next().serialize(serializer),
+        Some(tensors) => serializer.collect_map(tensors.iter().map(|(tensor, range)| (tensor, pair(range)))),
+    }
 }
 
 impl Method {
     /// QATT for in-place protection.
-    pub const QATT: Self = Self::Qatt { constraint: Constraint::WOT };
+    pub const QATT: Self = Self::Qatt { constraint: TensorRanges::alike(Constraint::WOT) };
 
     /// ADMM for in-place protection with the release's penalty; Z and U are updated every 100 iterations.
-    pub const ADMM: Self = Self::Admm { constraint: Constraint::WOT, beta: 0.0015, dual_every: 100 };
+    pub const ADMM: Self =
+        Self::Admm { constraint: TensorRanges::alike(Constraint::WOT), beta: 0.0015, dual_every: 100 };
 
     /// The constraint that stored integers must satisfy; `None` if nothing is quantized.
-    pub fn constraint(&self) -> Option<&Constraint> {
+    pub fn constraint(&self) -> Option<&TensorRanges> {
         match self {
             Self::Float => None,
             Self::Qatt { constraint } | Self::Admm { constraint, .. } => Some(constraint),
@@ -178,6 +184,20 @@ pub struct Validation {
     pub seed: u64,
 }
 
+impl Validation {
+    /// Returns the indices of the images that are held out of a set, and of the others, both ascending.
+    ///
+    /// # Panics
+    /// When more images are held out than there are.
+    pub fn split(self, images: usize) -> (Vec<u32>, Vec<u32>) {
+        let mut held_out = permutation(&mut stream(self.seed, Purpose::Validation, 0), images);
+        let mut others = held_out.split_off(self.images);
+        held_out.sort_unstable();
+        others.sort_unstable();
+        (held_out, others)
+    }
+}
+
 impl Recipe {
     /// Refuses invalid values.
     pub(crate) fn check(&self) -> Result<(), WotError> {
@@ -237,7 +257,7 @@ impl Recipe {
         }
         if let Some(constraint) = self.method.constraint() {
             let excludes_zero = |(low, high): (&i8, &i8)| *low > 0 || *high < 0;
-            if constraint.low.iter().zip(&constraint.high).any(excludes_zero) {
+            if constraint.all().any(|range| range.low.iter().zip(&range.high).any(excludes_zero)) {
                 return refuse("constraint", format!("{constraint:?}"), "ranges that hold 0");
             }
         }

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use data::ImageSet;
-use ecc::Constraint;
+use ecc::TensorRanges;
 use graph::{Graph, Op, ParameterSpec, Preprocessing};
 use quant::{ActivationScale, FloatTensor, Parameters, QuantTensor, WeightScale, check_values};
 use rayon::prelude::*;
@@ -151,11 +151,11 @@ impl Trainer {
             for spec in graph.stored_weights() {
                 let weights = parameters[&spec.name].values();
                 let constraint = recipe.method.constraint().expect("a quantizing method has one");
-                let scale = scale_of(weights, recipe.scale, constraint)
+                let scale = scale_of(weights, recipe.scale, constraint.of(&spec.name))
                     .map_err(|error| WotError::Scale { tensor: spec.name.clone(), error })?;
                 if let Method::Admm { constraint, .. } = &recipe.method {
                     let mut target = weights.to_vec();
-                    project(&mut target, scale, constraint);
+                    project(&mut target, scale, constraint.of(&spec.name));
                     admm.insert(spec.name.clone(), Admm { target, dual: vec![0.0; weights.len()] });
                 }
                 scales.insert(spec.name, scale);
@@ -264,10 +264,10 @@ impl Trainer {
         }
         self.descend(&gradients);
         self.iteration += 1;
-        if let Method::Admm { constraint, dual_every, .. } = self.recipe.method
-            && self.iteration.is_multiple_of(dual_every)
+        if let Method::Admm { constraint, dual_every, .. } = &self.recipe.method
+            && self.iteration.is_multiple_of(*dual_every)
         {
-            self.update_dual(&constraint);
+            self.update_dual(&constraint.clone());
         }
         Ok(loss)
     }
@@ -316,14 +316,14 @@ impl Trainer {
     }
 
     /// Updates Z = projection of W + U, then U = U + W - Z.
-    fn update_dual(&mut self, constraint: &Constraint) {
+    fn update_dual(&mut self, constraint: &TensorRanges) {
         let rounding = self.network.rounding.as_ref().expect("ADMM rounds");
         for (name, Admm { target, dual }) in &mut self.admm {
             let weights = self.network.variables[name].values();
             for ((target, weight), dual) in target.iter_mut().zip(weights).zip(dual.iter()) {
                 *target = weight + dual;
             }
-            project(target, rounding.scales[name], constraint);
+            project(target, rounding.scales[name], constraint.of(name));
             for ((target, weight), dual) in target.iter().zip(weights).zip(dual) {
                 *dual += weight - target;
             }
@@ -332,29 +332,28 @@ impl Trainer {
 
     /// Clamps the weights of a QATT training to the constraint.
     fn throttle(&mut self) {
-        if let Method::Qatt { constraint } = self.recipe.method {
-            self.clamp(&constraint);
+        if let Method::Qatt { constraint } = &self.recipe.method {
+            self.clamp(&constraint.clone());
         }
     }
 
     /// Clamps all stored weights to the constraint; returns the number of violations.
-    fn clamp(&mut self, constraint: &Constraint) -> usize {
+    fn clamp(&mut self, constraint: &TensorRanges) -> usize {
         let rounding = self.network.rounding.as_ref().expect("a constraint is on rounded weights");
         let mut clamped = 0;
         for (name, &scale) in &rounding.scales {
             let weights = self.network.variables.get_mut(name).expect("a stored weight is a variable");
-            clamped += throttle(weights.values_mut(), scale, constraint);
+            clamped += throttle(weights.values_mut(), scale, constraint.of(name));
         }
         clamped
     }
 
     /// Returns the current number of large values.
-    fn count_large(&self, constraint: &Constraint) -> usize {
+    fn count_large(&self, constraint: &TensorRanges) -> usize {
         let rounding = self.network.rounding.as_ref().expect("a constraint is on rounded weights");
-        let counts = rounding
-            .scales
-            .iter()
-            .map(|(name, &scale)| count_outside(self.network.variables[name].values(), scale, constraint));
+        let counts = rounding.scales.iter().map(|(name, &scale)| {
+            count_outside(self.network.variables[name].values(), scale, constraint.of(name))
+        });
         counts.sum()
     }
 
@@ -370,7 +369,7 @@ impl Trainer {
 
     fn check(&mut self, images: &ImageSet, held_out: &[u32]) -> Check {
         let correct = self.correct(images, held_out);
-        let throttled = match self.recipe.method {
+        let throttled = match self.recipe.method.clone() {
             Method::Float => None,
             Method::Qatt { constraint } => {
                 let large_values = self.clamp(&constraint);
@@ -424,7 +423,7 @@ impl Trainer {
     /// The method is [`Method::Float`], or the ranges of activations are unknown (they are known after the
     /// first check or step).
     pub fn finish(mut self) -> Result<Trained, WotError> {
-        let Some(constraint) = self.recipe.method.constraint().copied() else {
+        let Some(constraint) = self.recipe.method.constraint().cloned() else {
             return Err(WotError::NotThere { asked: "an int8 network", needed: "a quantizing method" });
         };
         let clamped_at_end = self.count_large(&constraint);
@@ -443,7 +442,7 @@ impl Trainer {
             let real = parameters.remove(&spec.name).expect("a stored weight is a parameter");
             let scale = rounding.scales[&spec.name];
             let values = levels(real.values(), scale);
-            if let Some((index, value)) = constraint.violations(&values).next() {
+            if let Some((index, value)) = constraint.of(&spec.name).violations(&values).next() {
                 unreachable!("weight {index} of {} is stored as {value}", spec.name);
             }
             let tensor = QuantTensor::new(spec.name, spec.shape, values, WeightScale::Tensor(scale));

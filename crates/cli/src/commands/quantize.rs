@@ -3,9 +3,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use clap::Args;
 use data::{DataError, ImageSet};
-use ecc::Constraint;
+use ecc::{Constraint, TensorRanges};
 use graph::{Preprocessing, Variant};
-use quant::Checkpoint;
+use quant::{Checkpoint, QuantTensor};
 use zoo::{OnnxFile, OnnxModel, QuantizedModel};
 
 use crate::terminal::exit::Outcome;
@@ -17,8 +17,9 @@ use crate::terminal::quantization::{RoundingOptions, Within};
 use crate::terminal::signals;
 use harness::network_text;
 use harness::{
-    Clamping, Cut, Failure, FloatFile, FloatNetwork, PreprocessingFile, Ranges, agreeing, check_fit,
-    clampings, given_checkpoint, has_image_files, int8_predict, int8_top1, observed, throttled, violations,
+    Clamping, Cut, Failure, FloatFile, FloatNetwork, PreprocessingFile, Ranges, Storable, agreeing,
+    check_fit, clampings, given_checkpoint, has_image_files, int8_predict, int8_top1, observed, throttled,
+    violations,
 };
 
 /// Default number of classes of a network for images without labels: ImageNet's.
@@ -40,7 +41,8 @@ float network instead of accuracy.
 
 In-place protection stores its check bits in bit 6 of weights 0 to 6 of every 8, which must equal their sign bit.
 --throttle clamps the weights into the range that this leaves, and the command prints the range and the cost in
-accuracy. --throttle=PROTECTION clamps into the range of another protection; `zerospace train` reaches a range without
+accuracy. --throttle=PROTECTION clamps into the range of another protection, and --throttle=CODES.toml each tensor
+into the range of its code (`zerospace search-codes` writes such a file); `zerospace train` reaches a range without
 this cost, for ONNX models too. Without --throttle the weights are kept, and a second table says for each range that
 protections need how many weights lie outside it and what clamping them alone costs, with the scales of weights and
 activations that the checkpoint has.
@@ -108,7 +110,8 @@ pub(crate) struct Arguments {
     /// Multiplier on the channel counts
     #[arg(long, value_name = "X", default_value_t = 1.0, requires = "architecture")]
     width: f64,
-    /// Clamp the weights into the range of a protection; without a name that of in-place-64-57
+    /// Clamp the weights into the range of a protection, without a name that of in-place-64-57, or each tensor into the range
+    /// of its code in the file of a code map (.toml)
     #[arg(long, value_name = "PROTECTION", num_args = 0..=1, require_equals = true, default_missing_value = "in-place-64-57", value_parser = Named(protections), hide_possible_values = true)]
     throttle: Option<String>,
     /// Rows and columns to which image files are cut; the shorter side is resized to 8/7 of it before
@@ -149,9 +152,8 @@ pub(crate) struct Arguments {
 pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     arguments.machine.start()?;
     check_folder(&arguments.output)?;
-    let throttle = arguments.throttle.as_deref().map(ecc::by_id).transpose();
-    let throttle =
-        throttle.context("--throttle").map_err(Failure::Input)?.map(|protection| protection.constraint());
+    let throttle = arguments.throttle.as_deref().map(|name| Storable::named(name, Path::new("")));
+    let throttle = throttle.transpose().context("--throttle").map_err(Failure::Input)?;
     let set = &arguments.set;
     let variant: Option<Variant> = arguments
         .variant
@@ -208,6 +210,10 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     }
     let network = file.network();
     let FloatNetwork { graph, preprocessing, reading, .. } = network;
+    let tensors = graph.stored_weights();
+    let throttle =
+        throttle.map(|storable| storable.ranges_of(tensors.iter().map(|spec| &spec.name[..]))).transpose();
+    let throttle = throttle.context("--throttle").map_err(Failure::Input)?;
     let description = network_text::description(graph.spec(), graph.layers(), reading, preprocessing, set);
     output::data(&description.join("\n"));
     progress_line("float network ...");
@@ -222,21 +228,21 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     progress_line("int8 network ...");
     let warning = network_text::at_chance(float, &test, graph.spec(), preprocessing);
     let mut checkpoint = network
-        .quantized(arguments.rounding.rule(), &Constraint::NONE, ranges, &())
+        .quantized(arguments.rounding.rule(), &TensorRanges::NONE, ranges, &())
         .map_err(Failure::Input)?;
     let total: usize = checkpoint.weights.iter().map(|w| w.values().len()).sum();
     let mut rows = vec![row("float", float, float, test.len())];
     let int8 = int8_top1(&checkpoint, &test, &observer).map_err(Failure::Input)?;
     rows.push(row("int8", int8, float, test.len()));
     let edits = match (&throttle, &arguments.throttle) {
-        (Some(constraint), Some(protection)) if *constraint != Constraint::NONE => {
-            let rounded = network.rounded(arguments.rounding.rule(), constraint).map_err(Failure::Input)?;
+        (Some(storable), Some(protection)) if !storable.is_none() => {
+            let rounded = network.rounded(arguments.rounding.rule(), storable).map_err(Failure::Input)?;
             let clamped = rounded.clamped;
             checkpoint = rounded.with_ranges(ranges, &()).map_err(Failure::Input)?;
             let throttled = int8_top1(&checkpoint, &test, &observer).map_err(Failure::Input)?;
             rows.push(row("int8, throttled", throttled, float, test.len()));
             format!(
-                "{clamped} of {total} weights ({:.3} %) were clamped into the range of {protection}: {constraint}",
+                "{clamped} of {total} weights ({:.3} %) were clamped into the range of {protection}: {storable}",
                 percent(clamped, total)
             )
         }
@@ -266,7 +272,7 @@ fn already_quantized(
     arguments: &Arguments,
     mut quantized: QuantizedModel,
     described: Option<&PreprocessingFile>,
-    throttle: Option<&Constraint>,
+    throttle: Option<&Storable>,
 ) -> Result<Outcome, Failure> {
     arguments.rounding.check_given().map_err(Failure::Input)?;
     let (set, observer) = (&arguments.set, Terminal::default());
@@ -301,15 +307,17 @@ fn already_quantized(
     let total: usize = checkpoint.weights.iter().map(|w| w.values().len()).sum();
     let mut networks = vec![("int8", predictions.clone())];
     let edits = match (throttle, &arguments.throttle) {
-        (Some(constraint), Some(protection)) => {
-            let (throttled, edits) = clamp(checkpoint, constraint, protection).map_err(Failure::Input)?;
+        (Some(storable), Some(protection)) => {
+            let storable = storable.ranges_of(checkpoint.weights.iter().map(QuantTensor::name));
+            let storable = storable.context("--throttle").map_err(Failure::Input)?;
+            let (throttled, edits) = clamp(checkpoint, &storable, protection).map_err(Failure::Input)?;
             checkpoint = throttled;
             let predictions = observed(&test, &observer, || int8_predict(&checkpoint, &test, &observer));
             networks.push(("int8, throttled", predictions.map_err(Failure::Input)?));
             edits
         }
         _ => {
-            let outside = violations(&checkpoint.weights, &Constraint::WOT);
+            let outside = violations(&checkpoint.weights, &Constraint::WOT.into());
             format!(
                 "the memory holds the file's own {total} weights; {outside} of them ({:.3} %) lie outside the range of \
                  in-place-64-57: {} (--throttle clamps them; `zerospace inspect` compares all protections)",
@@ -342,15 +350,15 @@ fn already_quantized(
 /// Clamps the weights of a network that another program quantized, and says so in its provenance.
 fn clamp(
     checkpoint: Checkpoint,
-    constraint: &Constraint,
+    storable: &TensorRanges,
     protection: &str,
 ) -> anyhow::Result<(Checkpoint, String)> {
     let total: usize = checkpoint.weights.iter().map(|w| w.values().len()).sum();
-    let (checkpoint, changed) = throttled(checkpoint, constraint)?;
+    let (checkpoint, changed) = throttled(checkpoint, storable)?;
     let text = match changed {
         0 => format!("{protection} stores these weights as they are: none was clamped"),
         _ => format!(
-            "{changed} of the file's own {total} weights ({:.3} %) were clamped into the range of {protection}: {constraint}",
+            "{changed} of the file's own {total} weights ({:.3} %) were clamped into the range of {protection}: {storable}",
             percent(changed, total)
         ),
     };

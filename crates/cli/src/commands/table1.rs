@@ -9,7 +9,7 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use data::{DataError, FolderSource, ImageFolder, ImageSet, Split};
-use ecc::Constraint;
+use ecc::{Constraint, TensorRanges};
 use graph::{Graph, Preprocessing};
 use serde::{Serialize, Serializer};
 use zoo::{Bound, Selection};
@@ -300,7 +300,7 @@ impl<'a> Measurement<'a> {
         };
         // Float weights go before the calibration, and the images that are evaluated come back after it, so that
         // never all are in memory.
-        let rounded = float.rounded(self.arguments.rounding.rule(), &Constraint::NONE)?;
+        let rounded = float.rounded(self.arguments.rounding.rule(), &TensorRanges::NONE)?;
         let images = self.images(|part| &part.evaluation, side)?;
         let observer = Terminal::default();
         observer.begin(2 * images.len() as u64, "images");

@@ -4,7 +4,7 @@ use analysis::{Training, TrainingCheck, Trainings, write_trainings};
 use anyhow::{Context, anyhow};
 use clap::Args;
 use data::{FolderSource, ImageSet};
-use ecc::Constraint;
+use ecc::{Constraint, TensorRanges};
 use graph::{Graph, Preprocessing};
 use quant::{Activations, Checkpoint, Contents, Parameters, Provenance};
 use wot::{Check, Trainer};
@@ -163,7 +163,7 @@ fn draw(recipe: &Recipe, out: &Path) -> anyhow::Result<Vec<PathBuf>> {
         if path.exists() {
             let log = TrainingLog::read(&path)?;
             let checks = log.checks().iter().filter_map(drawn_check).collect();
-            let storable = stage.constraint().to_string();
+            let storable = stage.storable().ranges().to_string();
             trainings.push(Training { name: stage.name.clone(), storable, checks });
         }
     }
@@ -260,7 +260,7 @@ impl<'a> Job<'a> {
         };
         let int8 = float.quantized(
             Rounding::default(),
-            &Constraint::NONE,
+            &TensorRanges::NONE,
             Ranges::Calibration(&calibration),
             &(),
         )?;
@@ -279,7 +279,11 @@ impl<'a> Job<'a> {
         let none = String::new;
         let mut rows = vec![
             row("float", float.top1(test, &observer)?, [none(), none(), none()]),
-            row("int8", baseline, [none(), violations(&int8.weights, &Constraint::WOT).to_string(), none()]),
+            row(
+                "int8",
+                baseline,
+                [none(), violations(&int8.weights, &Constraint::WOT.into()).to_string(), none()],
+            ),
         ];
         for stage in &self.recipe.wot {
             let (trainer, log) = self.train(stage, parameters.clone())?;
@@ -313,7 +317,7 @@ impl<'a> Job<'a> {
             signals::whole(|| checkpoint.save(&self.out.join(format!("{}.safetensors", stage.name))))?;
             let rest = [
                 iterations.to_string(),
-                violations(&checkpoint.weights, &stage.constraint()).to_string(),
+                violations(&checkpoint.weights, &stage.storable().ranges()).to_string(),
                 trained.clamped_at_end.to_string(),
             ];
             rows.push(row(&stage.name, int8_top1(&checkpoint, test, &observer)?, rest));
@@ -348,7 +352,9 @@ impl<'a> Job<'a> {
     /// Trains one stage to its end, or goes on with it.
     fn train(&self, stage: &Stage, start: Parameters) -> anyhow::Result<(Trainer, TrainingLog)> {
         let name = &stage.name;
-        let recipe = stage.recipe(self.recipe.seed, self.recipe.data.validation);
+        let tensors = self.graph.stored_weights();
+        let ranges = stage.storable().ranges_of(tensors.iter().map(|spec| &spec.name[..]))?;
+        let recipe = stage.recipe(self.recipe.seed, self.recipe.data.validation, ranges);
         let checks = (recipe.check_every, recipe.validation.images);
         let state = self.out.join(format!("{name}.state"));
         let log = self.out.join(format!("{name}.csv"));

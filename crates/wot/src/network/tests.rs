@@ -230,7 +230,7 @@ fn a_short_qatt_learns_and_satisfies_the_constraint() {
     for graph in [mobile(), convnext(), others()] {
         let name = &graph.spec().architecture;
         let recipe = Recipe {
-            method: Method::Qatt { constraint },
+            method: Method::Qatt { constraint: constraint.into() },
             scale: Scale::Largest,
             bit_errors: None,
             iterations: 40,

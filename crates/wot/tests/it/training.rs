@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use data::{ImageSet, ImageShape, Split};
-use ecc::Constraint;
+use ecc::{Constraint, TensorRanges};
 use graph::{Conv, Function, Graph, Layer, ModelSpec, Op, Preprocessing};
 use quant::FloatTensor;
 use wot::{
@@ -59,9 +59,23 @@ fn trainer(method: Method) -> Trainer {
     Trainer::new(&graph(), wot::initialize(&graph(), 3), &preprocessing(), recipe(method)).unwrap()
 }
 
-fn methods() -> [Method; 4] {
-    let admm = Method::Admm { constraint: Constraint::WOT, beta: 0.0015, dual_every: 3 };
-    [Method::Float, Method::QATT, Method::Qatt { constraint: NARROW }, admm]
+/// A range of its own for every third tensor, none for the others.
+fn of_tensors() -> TensorRanges {
+    let tensors = graph().stored_weights();
+    let names = tensors.iter().enumerate();
+    let range = |i: usize| if i.is_multiple_of(3) { NARROW } else { Constraint::NONE };
+    TensorRanges::of_each(names.map(|(i, spec)| (spec.name.clone(), range(i))))
+}
+
+fn methods() -> [Method; 5] {
+    let admm = Method::Admm { constraint: Constraint::WOT.into(), beta: 0.0015, dual_every: 3 };
+    [
+        Method::Float,
+        Method::QATT,
+        Method::Qatt { constraint: NARROW.into() },
+        Method::Qatt { constraint: of_tensors() },
+        admm,
+    ]
 }
 
 fn run(trainer: &mut Trainer) -> Vec<Check> {
@@ -83,28 +97,30 @@ fn stopping_and_resuming_changes_no_bit() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.safetensors");
     for method in methods() {
-        let mut whole = trainer(method);
+        let mut whole = trainer(method.clone());
         let expected = run(&mut whole);
         assert_eq!(expected.iter().map(|check| check.iteration).collect::<Vec<_>>(), [0, 4, 8, 12]);
         for stop in 1..4 {
-            let mut first = trainer(method);
+            let mut first = trainer(method.clone());
             let mut checks: Vec<Check> =
                 (0..stop).map(|_| first.next_check(&images(70), |_, _| {}).unwrap().unwrap()).collect();
             first.save(&path).unwrap();
             drop(first);
             let mut second =
-                Trainer::resume(&graph(), &start(), &preprocessing(), recipe(method), &path).unwrap();
+                Trainer::resume(&graph(), &start(), &preprocessing(), recipe(method.clone()), &path).unwrap();
             checks.extend(run(&mut second));
             assert_eq!(format!("{checks:?}"), format!("{expected:?}"), "{method:?}, stopped at check {stop}");
             assert_eq!(bits(&second), bits(&whole), "{method:?}, stopped at check {stop}");
             if method != Method::Float && stop == 1 {
                 let second =
-                    Trainer::resume(&graph(), &start(), &preprocessing(), recipe(method), &path).unwrap();
+                    Trainer::resume(&graph(), &start(), &preprocessing(), recipe(method.clone()), &path)
+                        .unwrap();
                 second.save(&path).unwrap();
                 let mut second =
-                    Trainer::resume(&graph(), &start(), &preprocessing(), recipe(method), &path).unwrap();
+                    Trainer::resume(&graph(), &start(), &preprocessing(), recipe(method.clone()), &path)
+                        .unwrap();
                 run(&mut second);
-                assert_eq!(second.finish().unwrap(), finish(method));
+                assert_eq!(second.finish().unwrap(), finish(method.clone()));
             }
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "a temporary file is left");
@@ -136,7 +152,7 @@ fn a_training_with_bit_errors_and_another_scale_resumes_to_the_same_bits() {
     let path = folder.path().join("state.safetensors");
     for scale in [Scale::LeastError, Scale::Clipped { deviations: 2.0 }] {
         let bit_errors = Some(BitErrors { rate: 0.01, bits: 0xff });
-        let recipe = Recipe { scale, bit_errors, ..recipe(Method::Qatt { constraint: NARROW }) };
+        let recipe = Recipe { scale, bit_errors, ..recipe(Method::Qatt { constraint: NARROW.into() }) };
         let new =
             |recipe| Trainer::new(&graph(), wot::initialize(&graph(), 3), &preprocessing(), recipe).unwrap();
         let mut whole = new(recipe.clone());
@@ -170,9 +186,9 @@ fn threads_change_no_bit() {
         })
     };
     for method in [Method::Float, Method::QATT] {
-        let expected = on(1, method);
+        let expected = on(1, method.clone());
         for threads in [2, 5] {
-            assert!(on(threads, method) == expected, "{method:?} on {threads} threads");
+            assert!(on(threads, method.clone()) == expected, "{method:?} on {threads} threads");
         }
     }
 }
@@ -180,13 +196,18 @@ fn threads_change_no_bit() {
 #[test]
 fn every_stored_weight_satisfies_the_constraint() {
     for method in methods() {
-        let Some(constraint) = method.constraint().copied() else { continue };
+        let Some(constraint) = method.constraint().cloned() else { continue };
         let initial = wot::initialize(&graph(), 3);
-        let trained = finish(method);
+        let trained = finish(method.clone());
         let names: Vec<String> = graph().stored_weights().into_iter().map(|spec| spec.name).collect();
         assert_eq!(trained.weights.iter().map(quant::QuantTensor::name).collect::<Vec<_>>(), names);
         for tensor in &trained.weights {
-            assert_eq!(constraint.violations(tensor.values()).count(), 0, "{method:?}: {}", tensor.name());
+            assert_eq!(
+                constraint.of(tensor.name()).violations(tensor.values()).count(),
+                0,
+                "{method:?}: {}",
+                tensor.name()
+            );
             assert!(tensor.values().iter().all(|&value| value != i8::MIN));
             // The scale is exactly that of the initial weights.
             let start = quant::QuantTensor::quantize(tensor.name(), &initial[tensor.name()]).unwrap();
@@ -223,7 +244,7 @@ fn training_learns_and_reduces_large_values() {
 
     let parameters = first.parameters();
     for method in [Method::QATT, Method::ADMM] {
-        let recipe = Recipe { method, iterations: 30, check_every: 10, ..float.clone() };
+        let recipe = Recipe { method: method.clone(), iterations: 30, check_every: 10, ..float.clone() };
         let mut second = Trainer::new(&graph, parameters.clone(), &preprocessing(), recipe).unwrap();
         let checks: Vec<Check> =
             std::iter::from_fn(|| second.next_check(&images(200), |_, _| {}).unwrap()).collect();
@@ -383,19 +404,22 @@ fn recipes_that_cannot_be_used_are_refused() {
         ("rate", Recipe { schedule: Schedule::Constant { rate: 0.0 }, ..base() }),
         ("every", Recipe { schedule: Schedule::Step { rate: 0.1, every: 0, factor: 0.5 }, ..base() }),
         ("factor", Recipe { schedule: Schedule::Step { rate: 0.1, every: 1, factor: -0.5 }, ..base() }),
-        ("beta", Recipe { method: Method::Admm { constraint: NARROW, beta: 0.0, dual_every: 1 }, ..base() }),
+        (
+            "beta",
+            Recipe { method: Method::Admm { constraint: NARROW.into(), beta: 0.0, dual_every: 1 }, ..base() },
+        ),
         ("clip", Recipe { scale: Scale::Clipped { deviations: 0.0 }, ..base() }),
         ("bit_errors.rate", Recipe { bit_errors: Some(BitErrors { rate: 0.0, bits: 1 }), ..base() }),
         ("bit_errors.bits", Recipe { bit_errors: Some(BitErrors { rate: 0.1, bits: 0 }), ..base() }),
         ("method", Recipe { scale: Scale::LeastError, ..recipe(Method::Float) }),
         (
             "dual_every",
-            Recipe { method: Method::Admm { constraint: NARROW, beta: 0.1, dual_every: 0 }, ..base() },
+            Recipe { method: Method::Admm { constraint: NARROW.into(), beta: 0.1, dual_every: 0 }, ..base() },
         ),
         (
             "constraint",
             Recipe {
-                method: Method::Qatt { constraint: Constraint { low: [1; 8], high: [5; 8] } },
+                method: Method::Qatt { constraint: Constraint { low: [1; 8], high: [5; 8] }.into() },
                 ..base()
             },
         ),
