@@ -14,6 +14,7 @@ pub(crate) mod replay;
 pub(crate) mod report;
 pub(crate) mod reproduce;
 pub(crate) mod run;
+pub(crate) mod search_codes;
 pub(crate) mod single_fault;
 pub(crate) mod splice;
 pub(crate) mod status;

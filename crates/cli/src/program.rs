@@ -10,7 +10,7 @@ use harness::Failure;
 
 use crate::commands::{
     completions, corrupt, data_sets, doctor, fit, inspect, man, merge, plan, quantize, replay, report,
-    reproduce, run, status, submit, table1, train, verify,
+    reproduce, run, search_codes, status, submit, table1, train, verify,
 };
 use crate::terminal::exit::{self, Outcome};
 use crate::terminal::signals::{self, StoredWork};
@@ -53,6 +53,7 @@ enum Verb {
     Quantize(quantize::Arguments),
     Inspect(inspect::Arguments),
     Table1(table1::Arguments),
+    SearchCodes(search_codes::Arguments),
     Train(train::Arguments),
     Plan(plan::Arguments),
     Run(run::Arguments),
@@ -77,6 +78,7 @@ impl Verb {
             Self::Data(_)
             | Self::Quantize(_)
             | Self::Table1(_)
+            | Self::SearchCodes(_)
             | Self::Plan(_)
             | Self::Merge(_)
             | Self::Report(_)
@@ -145,6 +147,7 @@ fn execute(verb: Verb, executable: io::Result<PathBuf>) -> Result<Outcome, Failu
         Verb::Quantize(arguments) => quantize::execute(&arguments),
         Verb::Inspect(arguments) => inspect::execute(&arguments),
         Verb::Table1(arguments) => table1::execute(&arguments),
+        Verb::SearchCodes(arguments) => search_codes::execute(&arguments),
         Verb::Train(arguments) => train::execute(&arguments),
         Verb::Plan(arguments) => plan::execute(&arguments),
         Verb::Run(arguments) => run::execute(&arguments),

@@ -301,6 +301,19 @@ impl ImageSet {
         })
     }
 
+    /// Returns a set of the images with these indices, in this order.
+    ///
+    /// # Panics
+    /// When there is no such image.
+    pub fn pick(&self, indices: &[u32]) -> ImageSet {
+        let pixels = indices.iter().flat_map(|&index| self.image(index as usize)).copied().collect();
+        let labels = match self.is_labelled() {
+            true => indices.iter().map(|&index| self.labels[index as usize]).collect(),
+            false => Vec::new(),
+        };
+        Self { name: self.name.clone(), pixels, labels, ..*self }
+    }
+
     /// Identity of the content: 64 lowercase hex digits, the SHA-256 of these bytes:
     ///
     /// 1. the ASCII text `zerospace image set 1` and a newline,

@@ -425,7 +425,10 @@ impl LoadedExperiment {
 }
 
 /// The cut of the images of a set for a network, if they are image files.
-pub(crate) fn input_cut(set: &str, checkpoint: &Checkpoint) -> anyhow::Result<Cut> {
+///
+/// # Errors
+/// If the set has image files and the network takes no squares.
+pub fn input_cut(set: &str, checkpoint: &Checkpoint) -> anyhow::Result<Cut> {
     if !has_image_files(set) {
         return Ok(Cut::DEFAULT);
     }

@@ -14,6 +14,7 @@
 //! | compute single trials again | [`Recomputation`] |
 //! | report a merged run | [`RunReport`] |
 //! | read a training recipe and its log | [`Recipe`], [`TrainingLog`] |
+//! | search a code for each tensor | [`CodeSearch`] |
 //!
 //! # A campaign of your own
 //!
@@ -23,6 +24,7 @@
 #![doc = include_str!("../examples/own_campaign.rs")]
 //! ```
 
+mod code_search;
 mod distribution;
 mod evaluator;
 mod experiment;
@@ -47,10 +49,11 @@ mod training_log;
 mod weights_file;
 mod weights_only;
 
+pub use code_search::{CodeSearch, EvaluatedMap, FoundCodes, held_out_images};
 pub use distribution::{Distribution, violations};
 pub use evaluator::{CompiledNetwork, Int8, check_fit};
 pub use experiment::{
-    EvaluationImages, LoadedExperiment, ReadyNetwork, UnseenImages, provenance, stored_network,
+    EvaluationImages, LoadedExperiment, ReadyNetwork, UnseenImages, input_cut, provenance, stored_network,
     stored_tensors,
 };
 pub use failure::Failure;

@@ -29,7 +29,7 @@ pub(crate) struct RoundingOptions {
 }
 
 #[derive(Clone, Copy, Default, ValueEnum)]
-enum ScaleRule {
+pub(crate) enum ScaleRule {
     /// 127 / max|w|, the paper's
     #[default]
     Largest,
@@ -45,6 +45,15 @@ enum Activations {
     Static,
     /// Each batch of images has its own largest magnitudes, as in the paper; every layer rounds its input and its output
     Dynamic,
+}
+
+impl From<ScaleRule> for harness::ScaleRule {
+    fn from(rule: ScaleRule) -> Self {
+        match rule {
+            ScaleRule::Largest => Self::Largest,
+            ScaleRule::LeastError => Self::LeastError,
+        }
+    }
 }
 
 impl RoundingOptions {
@@ -77,11 +86,7 @@ impl RoundingOptions {
 
     /// The rule of rounding.
     pub(crate) fn rule(self) -> Rounding {
-        let scale = match self.scale {
-            ScaleRule::Largest => harness::ScaleRule::Largest,
-            ScaleRule::LeastError => harness::ScaleRule::LeastError,
-        };
-        Rounding { per_channel: self.per_channel, scale }
+        Rounding { per_channel: self.per_channel, scale: self.scale.into() }
     }
 }
 

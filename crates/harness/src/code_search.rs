@@ -1,0 +1,355 @@
+//! Search for a code of its own for each tensor of an int8 network.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use campaign::StoredNetwork;
+use data::ImageSet;
+use design::{BitErrorRate, FaultKind};
+use ecc::{CodeMap, Protection};
+use quant::{Activations, Checkpoint, Contents, QuantTensor, WeightScale};
+use wot::Validation;
+
+use crate::recipe::VALIDATION_SEED;
+use crate::{Int8, Observer, ScaleRule, stored_network};
+
+/// Bytes of activations and sums that the network of a map may keep for its trials.
+const KEPT: usize = 512 << 20;
+
+/// Conditions of a search.
+#[derive(Debug)]
+pub struct CodeSearch<'a> {
+    /// The network as it was quantized.
+    pub checkpoint: &'a Checkpoint,
+    /// Images on which maps are judged; the test images of a campaign are not among them.
+    pub images: &'a ImageSet,
+    /// Codes that a tensor may have, at least two.
+    pub codes: Vec<Arc<dyn Protection>>,
+    /// Rule for the scale of a tensor whose weights are brought into the range of a code.
+    pub scale: ScaleRule,
+    /// Bit error rate of the trials.
+    pub rate: BitErrorRate,
+    /// Trials of each map; all maps have the same.
+    pub trials: u64,
+    /// Seed of the trials.
+    pub seed: u64,
+    /// Most evaluations of an image by a network; no map is begun that would need more.
+    pub budget: u64,
+}
+
+/// A map that was evaluated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvaluatedMap {
+    /// Number of the code of each tensor, among the codes of the search.
+    pub codes: Vec<usize>,
+    /// Number of the map from which one tensor's code was changed, and that tensor; `None` if all tensors have one code.
+    pub changed: Option<(usize, usize)>,
+    /// Images that the network classifies correctly without faults.
+    pub clean: u64,
+    /// Images that it classifies correctly in the trials, summed over these.
+    pub faulty: u64,
+    /// Evaluations of an image up to and including this map.
+    pub evaluations: u64,
+    /// True if the search went on from this map.
+    pub taken: bool,
+}
+
+/// The maps of a search, in the order in which they were evaluated.
+#[derive(Debug)]
+pub struct FoundCodes<'a> {
+    search: CodeSearch<'a>,
+    /// The tensors of the network under each code.
+    tensors: Vec<Vec<QuantTensor>>,
+    maps: Vec<EvaluatedMap>,
+    /// Numbers of the maps by their codes.
+    known: BTreeMap<Vec<usize>, usize>,
+    /// True if the budget did not allow another map.
+    exhausted: bool,
+}
+
+/// What a move from map to map is chosen by: differences of these numbers, the first one first.
+type Goal = fn(&EvaluatedMap) -> [i64; 2];
+
+/// Returns the images of a training set that recipes with `validation = held_out` hold out.
+///
+/// # Errors
+/// If there are fewer images.
+pub fn held_out_images(images: &ImageSet, held_out: usize) -> anyhow::Result<ImageSet> {
+    if held_out > images.len() {
+        return Err(anyhow!(
+            "{held_out} images are held out of {} {}, expected at most {}",
+            images.name(),
+            images.split(),
+            images.len()
+        ));
+    }
+    let validation = Validation { images: held_out, seed: VALIDATION_SEED };
+    Ok(images.pick(&validation.split(images.len()).0))
+}
+
+impl<'a> CodeSearch<'a> {
+    /// Evaluates the network with each of the codes for all tensors, then climbs: of all maps that differ from the present one in
+    /// the code of one tensor, it goes on with the one whose accuracy at the rate is highest, until none is higher; then
+    /// with those of the highest fault-free accuracy. A gain that was measured on an earlier map ranks a change until the
+    /// change is measured again.
+    ///
+    /// # Errors
+    /// If there are fewer than two codes, one cannot be in a map, the budget does not allow one map for each code, the scale
+    /// cannot be chosen, or the network does not take the images.
+    pub fn run(self, observer: &dyn Observer) -> anyhow::Result<FoundCodes<'a>> {
+        let ids: BTreeSet<&str> = self.codes.iter().map(|code| code.id()).collect();
+        if ids.len() < 2 || ids.len() < self.codes.len() {
+            let given: Vec<&str> = self.codes.iter().map(|code| code.id()).collect();
+            return Err(anyhow!("the codes are {}, expected at least two different ones", given.join(", ")));
+        }
+        if self.trials == 0 {
+            return Err(anyhow!("there are 0 trials, expected at least 1"));
+        }
+        let least = self.cost() * self.codes.len() as u64;
+        if self.budget < least {
+            return Err(anyhow!(
+                "the budget is {} evaluations, expected at least {least}: {} images in {} trials and without faults, for each of \
+                 {} codes",
+                self.budget,
+                self.images.len(),
+                self.trials,
+                self.codes.len()
+            ));
+        }
+        let tensors = self.codes.iter().map(|code| self.tensors_under(&**code)).collect::<Result<_, _>>()?;
+        let mut found =
+            FoundCodes { search: self, tensors, maps: Vec::new(), known: BTreeMap::new(), exhausted: false };
+        observer.begin(found.search.budget, "image evaluations");
+        let climbed = found.climb_twice(observer);
+        observer.end();
+        climbed.map(|()| found)
+    }
+
+    /// Evaluations of an image that a map takes.
+    fn cost(&self) -> u64 {
+        self.images.len() as u64 * (1 + self.trials)
+    }
+
+    /// The weights of each tensor in the range of a code.
+    fn tensors_under(&self, code: &dyn Protection) -> anyhow::Result<Vec<QuantTensor>> {
+        let range = code.constraint();
+        let narrowed = |tensor: &QuantTensor| {
+            let mut tensor = match (self.scale, tensor.scale(), &self.checkpoint.activations) {
+                (ScaleRule::Largest, ..) => tensor.clone(),
+                (
+                    ScaleRule::LeastError,
+                    WeightScale::Tensor(_),
+                    Activations::Static(_) | Activations::Dynamic { .. },
+                ) => {
+                    let weights = tensor.dequantize();
+                    let scale = wot::scale_of(weights.values(), wot::Scale::LeastError, &range)
+                        .map_err(|error| anyhow!("scale of {} is {error}", tensor.name()))?;
+                    let levels = wot::levels(weights.values(), scale);
+                    let (name, shape) = (tensor.name().into(), tensor.shape().to_vec());
+                    QuantTensor::new(name, shape, levels, WeightScale::Tensor(scale))?
+                }
+                (ScaleRule::LeastError, ..) => {
+                    return Err(anyhow!(
+                        "scales of least error need one scale of our own for each tensor, {} has others: expected the scales \
+                         that the checkpoint has",
+                        tensor.name()
+                    ));
+                }
+            };
+            let mut levels = tensor.values().to_vec();
+            range.throttle(&mut levels);
+            tensor = tensor.with_values(levels)?;
+            Ok(tensor)
+        };
+        self.checkpoint.weights.iter().map(narrowed).collect()
+    }
+}
+
+impl FoundCodes<'_> {
+    fn climb_twice(&mut self, observer: &dyn Observer) -> anyhow::Result<()> {
+        let tensors = self.search.checkpoint.weights.len();
+        for code in 0..self.search.codes.len() {
+            self.evaluated(vec![code; tensors], None, observer)?;
+        }
+        let goals: [Goal; 2] =
+            [|map| [map.faulty as i64, map.clean as i64], |map| [map.clean as i64, map.faulty as i64]];
+        let mut at = self.best(goals[0]);
+        for goal in goals {
+            at = self.climb(at, goal, observer)?;
+        }
+        Ok(())
+    }
+
+    /// Goes from map `at` to better ones; returns the last.
+    fn climb(&mut self, mut at: usize, goal: Goal, observer: &dyn Observer) -> anyhow::Result<usize> {
+        let (tensors, codes) = (self.search.checkpoint.weights.len(), self.search.codes.len());
+        // Gains of changes on the last map on which they were measured; changes without one come first.
+        let mut gains: BTreeMap<(usize, usize), [i64; 2]> = BTreeMap::new();
+        loop {
+            self.maps[at].taken = true;
+            let changes = (0..tensors).flat_map(|tensor| (0..codes).map(move |code| (tensor, code)));
+            let changes: Vec<(usize, usize)> =
+                changes.filter(|(tensor, code)| self.maps[at].codes[*tensor] != *code).collect();
+            let mut measured: BTreeMap<(usize, usize), usize> = BTreeMap::new();
+            loop {
+                let rank = |change: &&(usize, usize)| gains.get(change).copied().unwrap_or([i64::MAX; 2]);
+                // The first one of equals.
+                let Some(&change) = changes.iter().rev().max_by_key(rank) else { return Ok(at) };
+                if let Some(&map) = measured.get(&change) {
+                    if gains[&change] <= [0, 0] {
+                        return Ok(at);
+                    }
+                    at = map;
+                    break;
+                }
+                let (tensor, code) = change;
+                let mut map = self.maps[at].codes.clone();
+                map[tensor] = code;
+                let Some(number) = self.evaluated(map, Some((at, tensor)), observer)? else {
+                    return Ok(at);
+                };
+                let (before, after) = (goal(&self.maps[at]), goal(&self.maps[number]));
+                gains.insert(change, [0, 1].map(|i| after[i] - before[i]));
+                measured.insert(change, number);
+            }
+        }
+    }
+
+    /// Number of the map with these codes, which is evaluated if it is new; `None` if the budget does not allow that.
+    fn evaluated(
+        &mut self,
+        codes: Vec<usize>,
+        changed: Option<(usize, usize)>,
+        observer: &dyn Observer,
+    ) -> anyhow::Result<Option<usize>> {
+        if let Some(&known) = self.known.get(&codes) {
+            return Ok(Some(known));
+        }
+        let spent = self.evaluations() + self.search.cost();
+        if spent > self.search.budget {
+            self.exhausted = true;
+            return Ok(None);
+        }
+        let code = |tensor: usize| self.search.codes[codes[tensor]].id();
+        observer.subject(&match changed {
+            None => code(0).to_owned(),
+            Some((_, tensor)) => {
+                format!("{} for {}", code(tensor), self.search.checkpoint.weights[tensor].name())
+            }
+        });
+        let (clean, faulty) = self.measured(&codes, observer)?;
+        let number = self.maps.len();
+        self.known.insert(codes.clone(), number);
+        self.maps.push(EvaluatedMap { codes, changed, clean, faulty, evaluations: spent, taken: false });
+        Ok(Some(number))
+    }
+
+    /// Images that a map's network classifies correctly without faults, and in all trials.
+    fn measured(&self, codes: &[usize], observer: &dyn Observer) -> anyhow::Result<(u64, u64)> {
+        let CodeSearch { images, rate, trials, seed, .. } = self.search;
+        let checkpoint = self.checkpoint_of(codes)?;
+        let done = |images: usize| observer.advance(images as u64);
+        let mut int8 = Int8::new(&checkpoint, images, false, KEPT, &done)?;
+        let network = stored_network("the network", &checkpoint);
+        let protection = self.map_of(codes)?.protection(&network.layout)?;
+        let memory = StoredNetwork::new(&network, Arc::new(protection))?;
+        let evaluation = int8.evaluation(images);
+        let mut faulty = 0;
+        let together = campaign::Evaluator::together(&int8).max(1) as u64;
+        for first in (0..trials).step_by(together as usize) {
+            let numbers = first..trials.min(first + together);
+            let drawn = numbers.map(|trial| memory.trial(FaultKind::Bernoulli, rate, seed, trial)).collect();
+            let records = evaluation.records(first, drawn, &mut int8)?;
+            faulty += records.iter().map(|record| record.correct).sum::<u64>();
+            observer.advance(records.len() as u64 * images.len() as u64);
+        }
+        Ok((evaluation.clean_correct(), faulty))
+    }
+
+    fn checkpoint_of(&self, codes: &[usize]) -> anyhow::Result<Checkpoint> {
+        let checkpoint = self.search.checkpoint;
+        let weights: Vec<QuantTensor> =
+            codes.iter().enumerate().map(|(tensor, code)| self.tensors[*code][tensor].clone()).collect();
+        let mut contents = Contents { weights, ..Contents::clone(checkpoint) };
+        let rule = match self.search.scale {
+            ScaleRule::Largest => "scales kept",
+            ScaleRule::LeastError => "scales of least squared error",
+        };
+        let edits = &mut contents.provenance.weight_edits;
+        *edits = format!("{edits}; brought into the ranges of a code for each tensor; {rule}");
+        Ok(Checkpoint::new(contents)?)
+    }
+
+    fn map_of(&self, codes: &[usize]) -> anyhow::Result<CodeMap> {
+        let tensors = self.search.checkpoint.weights.iter().zip(codes);
+        let named =
+            tensors.map(|(tensor, code)| (tensor.name().into(), Arc::clone(&self.search.codes[*code])));
+        CodeMap::new("codes", "the codes of the search", named.collect()).context("codes")
+    }
+
+    /// The conditions of the search.
+    pub fn search(&self) -> &CodeSearch<'_> {
+        &self.search
+    }
+
+    /// The maps that were evaluated, in order.
+    pub fn maps(&self) -> &[EvaluatedMap] {
+        &self.maps
+    }
+
+    /// Evaluations of an image by a network up to now.
+    pub fn evaluations(&self) -> u64 {
+        self.maps.last().map_or(0, |map| map.evaluations)
+    }
+
+    /// True if the search ended because the budget did not allow another map, not because no change gains.
+    pub fn is_exhausted(&self) -> bool {
+        self.exhausted
+    }
+
+    /// The codes of a map's tensors.
+    ///
+    /// # Errors
+    /// If a code cannot be in a map, which was found before.
+    pub fn map(&self, number: usize) -> anyhow::Result<CodeMap> {
+        self.map_of(&self.maps[number].codes)
+    }
+
+    /// The network with its weights in the ranges of a map.
+    ///
+    /// # Errors
+    /// If the network cannot be built, which was found before.
+    pub fn checkpoint(&self, number: usize) -> anyhow::Result<Checkpoint> {
+        self.checkpoint_of(&self.maps[number].codes)
+    }
+
+    fn best(&self, goal: Goal) -> usize {
+        let numbers = (0..self.maps.len()).rev();
+        numbers.max_by_key(|number| goal(&self.maps[*number])).expect("a map for each code")
+    }
+
+    /// Number of the map with the highest accuracy at the rate, of equals that with the highest fault-free accuracy.
+    pub fn best_at_rate(&self) -> usize {
+        self.best(|map| [map.faulty as i64, map.clean as i64])
+    }
+
+    /// Numbers of the maps on the front: no other map has a higher accuracy without faults or at the rate, and the other one not
+    /// lower. They come by ascending fault-free accuracy; of equal maps the first one counts.
+    pub fn front(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.maps.len()).collect();
+        order.sort_by_key(|&number| {
+            let EvaluatedMap { clean, faulty, .. } = self.maps[number];
+            (std::cmp::Reverse((clean, faulty)), number)
+        });
+        let mut highest = None;
+        order.retain(|&number| {
+            let faulty = Some(self.maps[number].faulty);
+            let on_front = faulty > highest;
+            highest = highest.max(faulty);
+            on_front
+        });
+        order.reverse();
+        order
+    }
+}
