@@ -500,12 +500,12 @@ fn recipe(method: Method) -> Recipe {
 fn training_states() {
     on_reader_thread("state of a training", |name| {
         let place = Place::new("x.state");
-        let method = Method::Admm { constraint: Constraint::WOT, beta: 0.0015, dual_every: 3 };
+        let method = || Method::Admm { constraint: Constraint::WOT.into(), beta: 0.0015, dual_every: 3 };
         let shape = ImageShape { channels: 1, height: 4, width: 4 };
         let pixels = (0..8 * 16).map(|i| (i * 37 % 251) as u8).collect();
         let images =
             ImageSet::new("x", Split::Train, shape, 3, pixels, vec![0, 1, 2, 0, 1, 2, 0, 1]).unwrap();
-        let mut trainer = Trainer::new(&graph(), parameters(), &preprocessing(), recipe(method)).unwrap();
+        let mut trainer = Trainer::new(&graph(), parameters(), &preprocessing(), recipe(method())).unwrap();
         let mut saved = Vec::new();
         for _ in 0..2 {
             trainer.next_check(&images, |_, _| {}).unwrap();
@@ -514,8 +514,13 @@ fn training_states() {
         }
         let graph = graph();
         let mut read = |bytes: &[u8]| {
-            let resumed =
-                Trainer::resume(&graph, &parameters(), &preprocessing(), recipe(method), place.filled(bytes));
+            let resumed = Trainer::resume(
+                &graph,
+                &parameters(),
+                &preprocessing(),
+                recipe(method()),
+                place.filled(bytes),
+            );
             let mut trainer = resumed.map_err(|error| error.to_string())?;
             // Training continues from the state that was read.
             let next = trainer.next_check(&images, |_, _| {});

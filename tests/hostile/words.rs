@@ -1,8 +1,8 @@
-//! Readers of files that people write (experiments and recipes), and of the log of a training.
+//! Readers of files that people write (experiments, recipes and code maps), and of the log of a training.
 
 use std::fs;
 
-use campaign::Experiment;
+use campaign::{Experiment, read_code_map};
 
 use crate::drive::{Place, Reader, on_reader_thread};
 use harness::{Recipe, TrainingLog};
@@ -37,6 +37,21 @@ fn recipes() {
             Err(error) => Err(format!("{error:#}")),
         };
         Reader::new(name, valid.to_vec(), HELD, &mut read).text().names("x.toml").run();
+    });
+}
+
+#[test]
+fn code_maps() {
+    on_reader_thread("code map (TOML)", |name| {
+        let place = Place::new("x.toml");
+        let valid = "# Of a ResNet\n[codes]\n\"conv1.weight\" = \"in-place-64-57\"\n\
+                     'layer1.0.conv1.weight' = \"in-place-msb-48-24+zero-word\"\n\
+                     \"fc \\\"weight\\\" \\u00e9\" = \"faulty\"\nhead = \"in-place-32-26\"\n";
+        let mut read = |bytes: &[u8]| match read_code_map("codes", place.filled(bytes)) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        };
+        Reader::new(name, vec![valid.into()], HELD, &mut read).text().names("x.toml").run();
     });
 }
 

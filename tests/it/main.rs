@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod campaign;
+mod code_search;
 mod completions;
 mod corrupt;
 mod data_forms;

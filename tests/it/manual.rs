@@ -207,14 +207,14 @@ fn the_page_on_the_experiment_file_names_every_key() {
     };
     let mut keys: Vec<String> = known("new = 1")
         .into_iter()
-        .filter(|key| !["model", "code", "data", "stop", "evaluator"].contains(&key.as_str()))
+        .filter(|key| !["model", "code", "code_map", "data", "stop", "evaluator"].contains(&key.as_str()))
         .collect();
-    for table in ["stop", "data", "code", "model", "evaluator"] {
-        let several = ["code", "model"].contains(&table);
+    for table in ["stop", "data", "code", "code_map", "model", "evaluator"] {
+        let several = ["code", "code_map", "model"].contains(&table);
         let header = if several { format!("[[{table}]]") } else { format!("[{table}]") };
         keys.extend(known(&format!("{header}\nnew = 1")).iter().map(|key| format!("{table}.{key}")));
     }
-    assert_eq!(keys.len(), 34);
+    assert_eq!(keys.len(), 36);
     for key in keys {
         assert!(page.contains(&format!("`{key}`")), "experiment-file.md does not explain `{key}`");
     }

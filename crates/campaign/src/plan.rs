@@ -186,7 +186,10 @@ pub fn plan(
                     return Err(refused(NoChangedTrials::Lossy { protection: id.to_string() }));
                 }
                 TrialsOf::Changed => {
-                    Some(MemoryDistribution::of(&*protection, &network.plane).ok_or_else(|| {
+                    // Conditional sampling draws words of one kind.
+                    let of_words = protection.outcome_distributions().map(|_| &*protection);
+                    let known = of_words.and_then(|known| MemoryDistribution::of(known, &network.plane));
+                    Some(known.ok_or_else(|| {
                         refused(NoChangedTrials::NoClosedForm { protection: id.to_string() })
                     })?)
                 }

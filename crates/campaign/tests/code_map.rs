@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use campaign::{Experiment, Network, StoredNetwork, Trial, code_map_text, plan, read_code_map};
+use campaign::{
+    Experiment, Network, StoredNetwork, Trial, code_map_text, expected_outcomes, plan, read_code_map,
+};
 use design::{BitErrorRate, EvaluationSet, FaultModel};
 use ecc::{BLOCK, MemoryLayout, by_id};
 use graph::WeightChange;
@@ -36,14 +38,23 @@ fn map_text() -> String {
     format!("# A comment\n[codes]\n{}", lines.concat())
 }
 
-/// An experiment with the map `mixed`, whose file has this text; `id` is the map's, one for each test of the process.
+/// An experiment with a map, whose file has this text; the id is the map's, one for each test of the process.
 fn experiment(id: &str, map: &str) -> Result<Experiment, String> {
+    read(&format!("protections = [\"faulty\", {id:?}]"), id, map)
+}
+
+/// The same with conditional sampling.
+fn experiment_changed(id: &str, map: &str) -> Experiment {
+    read(&format!("trials_of = \"changed\"\nprotections = [{id:?}]"), id, map).unwrap()
+}
+
+fn read(keys: &str, id: &str, map: &str) -> Result<Experiment, String> {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("codes.toml"), map).unwrap();
     let text = format!(
-        "name = \"x\"\ntitle = \"X\"\nseed = 7\ntrials = 3\nfault_model = \"bernoulli\"\nrates = [1e-2]\n\
-         protections = [\"faulty\", \"{id}\"]\n[[code_map]]\nname = \"{id}\"\nfile = \"codes.toml\"\n\
-         [[model]]\nlabel = \"net\"\ncheckpoint = \"net.safetensors\"\n[data]\nset = \"none\"\nsplit = \"test\"\n"
+        "name = \"x\"\ntitle = \"X\"\nseed = 7\ntrials = 3\nfault_model = \"bernoulli\"\nrates = [1e-2]\n{keys}\n\
+         [[code_map]]\nname = {id:?}\nfile = \"codes.toml\"\n[[model]]\nlabel = \"net\"\n\
+         checkpoint = \"net.safetensors\"\n[data]\nset = \"none\"\nsplit = \"test\"\n"
     );
     let path = folder.path().join("x.toml");
     let read = Experiment::parse(&text, &path);
@@ -202,6 +213,39 @@ fn what_does_not_fit_is_named_by_file_tensor_and_value() {
     let narrow = experiment("narrow", &map_text().replace("\"faulty\"", "\"in-place-msb-48-24\"")).unwrap();
     let said = plan(&narrow, &[network()], &evaluation()).unwrap_err().to_string();
     assert_eq!(said, "narrow cannot store net: weight 1 of c is 73, outside [-16, 15]");
+}
+
+/// The report prints them beside what was counted.
+#[test]
+fn expected_outcomes_are_the_sums_over_the_tensors() {
+    let text = map_text().replace("in-place-32-26+zero-word", "in-place-32-26");
+    let experiment = experiment("expected", &text).unwrap();
+    let network = network();
+    let cells = plan(&experiment, std::slice::from_ref(&network), &evaluation()).unwrap();
+    let expected = expected_outcomes(std::slice::from_ref(&network), &cells);
+    let expected = expected.iter().find(|expected| expected.cell == cells[1].id()).unwrap();
+    let memory = StoredNetwork::new(&network, network.protection("expected").unwrap()).unwrap();
+    let (trials, mut sums) = (4000, [0.0; 5]);
+    for trial in 0..trials {
+        let trial = memory.trial(design::FaultKind::Bernoulli, cells[1].rate, 11, trial);
+        let counts = [trial.words_hit, trial.corrected, trial.detected, trial.miscorrected, trial.silent];
+        // A corrected word is counted as right or as miscorrected.
+        sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count as f64 / trials as f64);
+    }
+    let closed =
+        [expected.words_hit, expected.corrected, expected.detected, expected.miscorrected, expected.silent];
+    for (found, expected) in sums.into_iter().zip(closed) {
+        // Five standard errors of a count of rare words, each at most 1 in its trial.
+        let error = 5.0 * (expected / trials as f64).sqrt();
+        assert!((found - expected).abs() < error, "{sums:?}, expected {closed:?}");
+    }
+    // Conditional sampling is for one code.
+    let rare = experiment_changed("rare", &text);
+    let said = plan(&rare, std::slice::from_ref(&network), &evaluation()).unwrap_err().to_string();
+    assert!(
+        said.ends_with("the probability that a word of rare reads wrong, which has no closed form"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -55,7 +55,7 @@ pub(crate) struct Arguments {
         long,
         value_name = "IDS",
         value_delimiter = ',',
-        default_value = "in-place-64-57,in-place-msb-32-16,in-place-msb-48-24,in-place-msb-64-32",
+        default_values = ["in-place-64-57", "in-place-msb-32-16", "in-place-msb-48-24", "in-place-msb-64-32"],
         value_parser = Named(protections),
         hide_possible_values = true
     )]
@@ -132,13 +132,13 @@ fn images(arguments: &Arguments, checkpoint: &Checkpoint, observer: &Terminal) -
 }
 
 /// Names of the maps whose files are written: the best one at the rate, then the others of the front by ascending fault-free
-/// accuracy, then those with one code.
+/// accuracy, then those with one code, which the search evaluates first.
 fn named(found: &FoundCodes<'_>) -> Vec<(String, usize)> {
     let best = found.best_at_rate();
     let mut names = vec![("codes".to_owned(), best)];
-    let others = found.front().into_iter().filter(|number| *number != best);
-    names.extend((1..).zip(others).map(|(i, number)| (format!("front-{i}"), number)));
     let codes = found.search().codes.iter().enumerate();
+    let others = found.front().into_iter().filter(|number| *number != best && *number >= codes.len());
+    names.extend((1..).zip(others).map(|(i, number)| (format!("front-{i}"), number)));
     names.extend(codes.map(|(number, code)| (format!("uniform-{}", code.id()), number)));
     names
 }
@@ -147,13 +147,12 @@ fn write(arguments: &Arguments, found: &FoundCodes<'_>) -> anyhow::Result<Vec<Pa
     let out = &arguments.out;
     durable::create_folder(out).with_context(|| out.display().to_string())?;
     let mut written = Vec::new();
-    let mut file = |name: String, bytes: &[u8]| {
+    let file = |name: String, text: &str| {
         let path = out.join(name);
-        durable::write(&path, bytes).with_context(|| path.display().to_string())?;
-        written.push(path);
-        anyhow::Ok(())
+        durable::write(&path, text.as_bytes()).with_context(|| path.display().to_string())?;
+        anyhow::Ok(path)
     };
-    file("steps.csv".into(), steps(found).as_bytes())?;
+    written.push(file("steps.csv".into(), &steps(found))?);
     for (name, number) in named(found) {
         let (map, EvaluatedMap { clean, faulty, .. }) = (found.map(number)?, &found.maps()[number]);
         let CodeSearch { images, rate, trials, seed, .. } = found.search();
@@ -166,9 +165,9 @@ fn write(arguments: &Arguments, found: &FoundCodes<'_>) -> anyhow::Result<Vec<Pa
             images.split(),
             *faulty as f64 / *trials as f64
         );
-        file(format!("{name}.toml"), code_map_text(&map, &comment).as_bytes())?;
-        let path = out.join(format!("{name}.safetensors"));
-        found.checkpoint(number)?.save(&path)?;
+        written.push(file(format!("{name}.toml"), &code_map_text(&map, &comment))?);
+        written.push(out.join(format!("{name}.safetensors")));
+        found.checkpoint(number)?.save(&written[written.len() - 1])?;
     }
     Ok(written)
 }

@@ -42,6 +42,12 @@ pub(crate) fn explained(failure: &Failure) -> String {
     if let Some(PlanError::Unstorable { protection, reason: UnstorableNetwork::Violation(_), .. }) =
         failure.error().downcast_ref()
     {
+        if ecc::by_id(protection).is_err() {
+            return format!(
+                "{failure} (throttle the checkpoint: `zerospace quantize --throttle=FILE`, with the file of the code map, clamps these \
+                 weights and measures the cost)"
+            );
+        }
         let any: Vec<String> = ecc::all()
             .into_iter()
             .filter(|protection| protection.constraint() == Constraint::NONE)

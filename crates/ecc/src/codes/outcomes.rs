@@ -273,19 +273,29 @@ pub struct MemoryDistribution {
 }
 
 impl MemoryDistribution {
-    /// Distributions of the words that store `plane`, padding included; `None` for a protection without a closed form.
+    /// Distributions of the words that store `plane`, padding included; `None` for a protection without a closed form, or with
+    /// other regions than weights.
     pub fn of(protection: &dyn Protection, plane: &[i8]) -> Option<Self> {
-        let distributions = protection.outcome_distributions()?;
+        let mut classes = Vec::new();
+        for region in protection.regions(plane) {
+            region.first_weight?;
+            classes.extend(Self::of_region(region.code.as_deref().unwrap_or(protection), &region.bytes)?);
+        }
+        Some(Self { classes })
+    }
+
+    fn of_region(code: &dyn Protection, bytes: &[i8]) -> Option<Vec<(OutcomeDistribution, u64)>> {
+        let distributions = code.outcome_distributions()?;
         let mut words = vec![0; distributions.len()];
         match distributions.len() {
-            1 => words[0] = (plane.len() / protection.word().weights) as u64,
+            1 => words[0] = (bytes.len() / code.word().weights) as u64,
             _ => {
-                for weights in plane.chunks_exact(protection.word().weights) {
-                    words[protection.class_of(weights)] += 1;
+                for weights in bytes.chunks_exact(code.word().weights) {
+                    words[code.class_of(weights)] += 1;
                 }
             }
         }
-        Some(Self { classes: distributions.into_iter().zip(words).collect() })
+        Some(distributions.into_iter().zip(words).collect())
     }
 
     /// Expected numbers of words by outcome in one trial; words without a flip are clean and right.

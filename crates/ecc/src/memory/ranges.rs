@@ -75,7 +75,7 @@ impl fmt::Debug for TensorRanges {
 }
 
 impl fmt::Display for TensorRanges {
-    /// The range, or each range with the number of its tensors: `[-16, 15] in 12 tensors, [-8, 7] in 1 tensor`.
+    /// The range, or each range with the number of its tensors: `12 tensors [-16, 15]; 1 tensor [-8, 7]`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.tensors.is_empty() {
             return write!(f, "{}", self.others);
@@ -88,9 +88,9 @@ impl fmt::Display for TensorRanges {
             }
         }
         for (i, (range, count)) in counts.into_iter().enumerate() {
-            let comma = if i == 0 { "" } else { "; " };
+            let separator = if i == 0 { "" } else { "; " };
             let tensors = if count == 1 { "tensor" } else { "tensors" };
-            write!(f, "{comma}{range} in {count} {tensors}")?;
+            write!(f, "{separator}{count} {tensors} {range}")?;
         }
         Ok(())
     }
