@@ -50,12 +50,14 @@ Examples:
 pub(crate) struct Arguments {
     /// Int8 checkpoint, made by `zerospace quantize` or `zerospace train`
     checkpoint: PathBuf,
-    /// Codes that a tensor may have: all their bits are inside the weights
+    /// Codes that a tensor may have, with all their bits inside the weights [default: in-place-64-57, in-place-msb-32-16,
+    /// in-place-msb-48-24, in-place-msb-64-32]
     #[arg(
         long,
         value_name = "IDS",
         value_delimiter = ',',
         default_values = ["in-place-64-57", "in-place-msb-32-16", "in-place-msb-48-24", "in-place-msb-64-32"],
+        hide_default_value = true,
         value_parser = Named(protections),
         hide_possible_values = true
     )]
