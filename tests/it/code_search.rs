@@ -11,7 +11,7 @@ use crate::training::RECIPE;
 const QUANTIZE: &str = "quantize float.safetensors --arch resnet20 --width 0.5 --calibration-images 8";
 
 const SEARCH: &str = "search-codes int8.safetensors --codes in-place-64-57,in-place-msb-48-24,in-place-msb-64-32 --rate 3e-2 \
-                      --images 20 --trials 2 --budget 3600";
+                      --images 20 --trials 2 --budget 2400";
 
 fn words(text: &str) -> Vec<&str> {
     text.split_whitespace().collect()
@@ -83,11 +83,11 @@ fn a_search_keeps_to_its_budget_and_says_every_step() {
     let folder = workshop.path();
     let said = succeed(folder, &words(&format!("{SEARCH} -o found")));
     assert!(
-        said.starts_with("60 maps, 3600 of 3600 image evaluations; the budget allows no further map\n"),
+        said.starts_with("40 maps, 2400 of 2400 image evaluations; the budget allows no further map\n"),
         "{said}"
     );
     let steps = steps(&folder.join("found"));
-    assert_eq!(steps.len(), 60);
+    assert_eq!(steps.len(), 40);
     let names: Vec<String> = Checkpoint::load(&folder.join("int8.safetensors"))
         .unwrap()
         .weights
@@ -121,9 +121,9 @@ fn a_search_keeps_to_its_budget_and_says_every_step() {
         let alike = |other: &Step| (other.clean, other.faulty) == (step.clean, step.faulty) && other.front;
         assert!(steps.iter().any(|other| worse(step, other)) || steps.iter().any(alike), "{step:?}");
     }
-    let best = steps.iter().map(|step| step.faulty).fold(0.0, f64::max);
     let chosen = maps.iter().position(|map| *map == codes(&folder.join("found/codes.toml"))).unwrap();
-    assert!(steps[chosen].faulty == best && steps[chosen].front);
+    let uniform = steps[..3].iter().map(|step| step.faulty).fold(0.0, f64::max);
+    assert!(steps[chosen].taken && steps[chosen].faulty >= uniform, "{:?}", steps[chosen]);
     let checkpoint = Checkpoint::load(&folder.join("found/codes.safetensors")).unwrap();
     assert!(fits(&checkpoint, &maps[chosen]));
     for id in ["in-place-64-57", "in-place-msb-48-24", "in-place-msb-64-32"] {
@@ -152,7 +152,7 @@ fn a_search_ends_when_nothing_gains() {
     let said = succeed(
         folder,
         &words(
-            "search-codes int8.safetensors --codes faulty,in-place-64-57 --rate 0 --scale largest --images 1 --trials 1 -o found",
+            "search-codes int8.safetensors --codes faulty,in-place-64-57 --rate 0 --scale largest --images 1 --trials 2 -o found",
         ),
     );
     assert!(said.contains(" of 2000000 image evaluations; no change of one tensor gains\n"), "{said}");
@@ -168,7 +168,7 @@ fn held_out_images_are_those_of_a_training() {
     let workshop = prepared();
     let folder = workshop.path();
     let search =
-        "search-codes int8.safetensors --rate 1e-3 --images 8 --trials 1 --budget 64 -o found --held-out";
+        "search-codes int8.safetensors --rate 1e-3 --images 8 --trials 2 --budget 96 -o found --held-out";
     succeed(folder, &words(&format!("{search} 8")));
     let train = harness::DataSets::new(folder.join("data"));
     let train = train.images("cifar10", "train", None, harness::Cut::DEFAULT, &()).unwrap().set;

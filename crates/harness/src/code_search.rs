@@ -47,8 +47,8 @@ pub struct EvaluatedMap {
     pub changed: Option<(usize, usize)>,
     /// Images that the network classifies correctly without faults.
     pub clean: u64,
-    /// Images that it classifies correctly in the trials, summed over these.
-    pub faulty: u64,
+    /// Images that it classifies correctly in each trial.
+    pub faulty: Vec<u64>,
     /// Evaluations of an image up to and including this map.
     pub evaluations: u64,
     /// True if the search went on from this map.
@@ -66,10 +66,37 @@ pub struct FoundCodes<'a> {
     known: BTreeMap<Vec<usize>, usize>,
     /// True if the budget did not allow another map.
     exhausted: bool,
+    /// Number of the map at which the search by accuracy at the rate ended.
+    chosen: usize,
 }
 
-/// What a move from map to map is chosen by: differences of these numbers, the first one first.
-type Goal = fn(&EvaluatedMap) -> [i64; 2];
+/// Standard errors over the trials by which a change must gain at the rate.
+const STANDARD_ERRORS: f64 = 2.0;
+
+/// Gain of a map over another one, in images. A change is taken if it is above 0.
+type Gain = fn(&EvaluatedMap, &EvaluatedMap) -> f64;
+
+impl EvaluatedMap {
+    /// Images that are classified correctly in the trials, summed over these.
+    pub fn faulty_sum(&self) -> u64 {
+        self.faulty.iter().sum()
+    }
+
+    /// Mean gain at the rate, less [`STANDARD_ERRORS`] of it: both maps meet the same flips in a trial, and the change with the
+    /// largest of many uncertain gains is likely to have been lucky.
+    fn gain_at_rate(&self, other: &Self) -> f64 {
+        let differences =
+            self.faulty.iter().zip(&other.faulty).map(|(own, other)| *own as f64 - *other as f64);
+        let trials = self.faulty.len() as f64;
+        let mean = differences.clone().sum::<f64>() / trials;
+        let squares: f64 = differences.map(|difference| (difference - mean).powi(2)).sum();
+        mean - STANDARD_ERRORS * (squares / (trials - 1.0) / trials).sqrt()
+    }
+
+    fn gain_without_faults(&self, other: &Self) -> f64 {
+        self.clean as f64 - other.clean as f64
+    }
+}
 
 /// Returns the images of a training set that recipes with `validation = held_out` hold out.
 ///
@@ -90,9 +117,9 @@ pub fn held_out_images(images: &ImageSet, held_out: usize) -> anyhow::Result<Ima
 
 impl<'a> CodeSearch<'a> {
     /// Evaluates the network with each of the codes for all tensors, then climbs: of all maps that differ from the present one in
-    /// the code of one tensor, it goes on with the one whose accuracy at the rate is highest, until none is higher; then
-    /// with those of the highest fault-free accuracy. A gain that was measured on an earlier map ranks a change until the
-    /// change is measured again.
+    /// the code of one tensor, it goes on with the one whose accuracy at the rate gains most, by its mean less two standard
+    /// errors, until that is not above 0; then with those of the highest fault-free accuracy. A gain that was measured on
+    /// an earlier map ranks a change until the change is measured again.
     ///
     /// # Errors
     /// If there are fewer than two codes, one cannot be in a map, the budget does not allow one map for each code, the scale
@@ -103,8 +130,11 @@ impl<'a> CodeSearch<'a> {
             let given: Vec<&str> = self.codes.iter().map(|code| code.id()).collect();
             return Err(anyhow!("the codes are {}, expected at least two different ones", given.join(", ")));
         }
-        if self.trials == 0 {
-            return Err(anyhow!("there are 0 trials, expected at least 1"));
+        if self.trials < 2 {
+            return Err(anyhow!(
+                "there are {} trials, expected at least 2: gains have a standard error",
+                self.trials
+            ));
         }
         let least = self.cost() * self.codes.len() as u64;
         if self.budget < least {
@@ -118,8 +148,14 @@ impl<'a> CodeSearch<'a> {
             ));
         }
         let tensors = self.codes.iter().map(|code| self.tensors_under(&**code)).collect::<Result<_, _>>()?;
-        let mut found =
-            FoundCodes { search: self, tensors, maps: Vec::new(), known: BTreeMap::new(), exhausted: false };
+        let mut found = FoundCodes {
+            search: self,
+            tensors,
+            maps: Vec::new(),
+            known: BTreeMap::new(),
+            exhausted: false,
+            chosen: 0,
+        };
         observer.begin(found.search.budget, "image evaluations");
         let climbed = found.climb_twice(observer);
         observer.end();
@@ -172,20 +208,19 @@ impl FoundCodes<'_> {
         for code in 0..self.search.codes.len() {
             self.evaluated(vec![code; tensors], None, observer)?;
         }
-        let goals: [Goal; 2] =
-            [|map| [map.faulty as i64, map.clean as i64], |map| [map.clean as i64, map.faulty as i64]];
-        let mut at = self.best(goals[0]);
-        for goal in goals {
-            at = self.climb(at, goal, observer)?;
-        }
+        // The first one of equals.
+        let numbers = (0..self.maps.len()).rev();
+        let best = numbers.max_by_key(|number| self.maps[*number].faulty_sum()).expect("a map for each code");
+        self.chosen = self.climb(best, EvaluatedMap::gain_at_rate, observer)?;
+        self.climb(self.chosen, EvaluatedMap::gain_without_faults, observer)?;
         Ok(())
     }
 
     /// Goes from map `at` to better ones; returns the last.
-    fn climb(&mut self, mut at: usize, goal: Goal, observer: &dyn Observer) -> anyhow::Result<usize> {
+    fn climb(&mut self, mut at: usize, gain: Gain, observer: &dyn Observer) -> anyhow::Result<usize> {
         let (tensors, codes) = (self.search.checkpoint.weights.len(), self.search.codes.len());
         // Gains of changes on the last map on which they were measured; changes without one come first.
-        let mut gains: BTreeMap<(usize, usize), [i64; 2]> = BTreeMap::new();
+        let mut gains: BTreeMap<(usize, usize), f64> = BTreeMap::new();
         loop {
             self.maps[at].taken = true;
             let changes = (0..tensors).flat_map(|tensor| (0..codes).map(move |code| (tensor, code)));
@@ -193,11 +228,12 @@ impl FoundCodes<'_> {
                 changes.filter(|(tensor, code)| self.maps[at].codes[*tensor] != *code).collect();
             let mut measured: BTreeMap<(usize, usize), usize> = BTreeMap::new();
             loop {
-                let rank = |change: &&(usize, usize)| gains.get(change).copied().unwrap_or([i64::MAX; 2]);
+                let rank = |change: &(usize, usize)| gains.get(change).copied().unwrap_or(f64::INFINITY);
                 // The first one of equals.
-                let Some(&change) = changes.iter().rev().max_by_key(rank) else { return Ok(at) };
+                let ranked = changes.iter().rev().max_by(|a, b| rank(a).total_cmp(&rank(b)));
+                let Some(&change) = ranked else { return Ok(at) };
                 if let Some(&map) = measured.get(&change) {
-                    if gains[&change] <= [0, 0] {
+                    if gains[&change] <= 0.0 {
                         return Ok(at);
                     }
                     at = map;
@@ -209,8 +245,7 @@ impl FoundCodes<'_> {
                 let Some(number) = self.evaluated(map, Some((at, tensor)), observer)? else {
                     return Ok(at);
                 };
-                let (before, after) = (goal(&self.maps[at]), goal(&self.maps[number]));
-                gains.insert(change, [0, 1].map(|i| after[i] - before[i]));
+                gains.insert(change, gain(&self.maps[number], &self.maps[at]));
                 measured.insert(change, number);
             }
         }
@@ -245,8 +280,8 @@ impl FoundCodes<'_> {
         Ok(Some(number))
     }
 
-    /// Images that a map's network classifies correctly without faults, and in all trials.
-    fn measured(&self, codes: &[usize], observer: &dyn Observer) -> anyhow::Result<(u64, u64)> {
+    /// Images that a map's network classifies correctly without faults, and in each trial.
+    fn measured(&self, codes: &[usize], observer: &dyn Observer) -> anyhow::Result<(u64, Vec<u64>)> {
         let CodeSearch { images, rate, trials, seed, .. } = self.search;
         let checkpoint = self.checkpoint_of(codes)?;
         let done = |images: usize| observer.advance(images as u64);
@@ -255,13 +290,13 @@ impl FoundCodes<'_> {
         let protection = self.map_of(codes)?.protection(&network.layout)?;
         let memory = StoredNetwork::new(&network, Arc::new(protection))?;
         let evaluation = int8.evaluation(images);
-        let mut faulty = 0;
+        let mut faulty = Vec::new();
         let together = campaign::Evaluator::together(&int8).max(1) as u64;
         for first in (0..trials).step_by(together as usize) {
             let numbers = first..trials.min(first + together);
             let drawn = numbers.map(|trial| memory.trial(FaultKind::Bernoulli, rate, seed, trial)).collect();
             let records = evaluation.records(first, drawn, &mut int8)?;
-            faulty += records.iter().map(|record| record.correct).sum::<u64>();
+            faulty.extend(records.iter().map(|record| record.correct));
             observer.advance(records.len() as u64 * images.len() as u64);
         }
         Ok((evaluation.clean_correct(), faulty))
@@ -324,14 +359,9 @@ impl FoundCodes<'_> {
         self.checkpoint_of(&self.maps[number].codes)
     }
 
-    fn best(&self, goal: Goal) -> usize {
-        let numbers = (0..self.maps.len()).rev();
-        numbers.max_by_key(|number| goal(&self.maps[*number])).expect("a map for each code")
-    }
-
-    /// Number of the map with the highest accuracy at the rate, of equals that with the highest fault-free accuracy.
-    pub fn best_at_rate(&self) -> usize {
-        self.best(|map| [map.faulty as i64, map.clean as i64])
+    /// Number of the map at which the search by accuracy at the rate ended.
+    pub fn chosen(&self) -> usize {
+        self.chosen
     }
 
     /// Numbers of the maps on the front: no other map has a higher accuracy without faults or at the rate, and the other one not
@@ -339,12 +369,12 @@ impl FoundCodes<'_> {
     pub fn front(&self) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.maps.len()).collect();
         order.sort_by_key(|&number| {
-            let EvaluatedMap { clean, faulty, .. } = self.maps[number];
-            (std::cmp::Reverse((clean, faulty)), number)
+            let map = &self.maps[number];
+            (std::cmp::Reverse((map.clean, map.faulty_sum())), number)
         });
         let mut highest = None;
         order.retain(|&number| {
-            let faulty = Some(self.maps[number].faulty);
+            let faulty = Some(self.maps[number].faulty_sum());
             let on_front = faulty > highest;
             highest = highest.max(faulty);
             on_front

@@ -23,10 +23,10 @@ nothing. The search gives each tensor a code of its own, and judges a map from t
 without faults, and mean accuracy of trials at the bit error rate.
 
 It evaluates each of --codes for all tensors, and starts from the best one at the rate. Of all maps that differ in the code of
-one tensor it goes on with the one that is most accurate at the rate, until none is more accurate; then with those that are
-most accurate without faults. It measures a change again only when its last known gain is the largest, and ends when no change
-gains or the budget is spent. All maps meet the same flips, so their differences have little noise. The same arguments give the
-same maps, on any machine.
+one tensor it goes on with the one that gains most at the rate, by the mean over the trials less two standard errors, until that
+is not above 0; then with those that are most accurate without faults. It measures a change again only when its last known gain
+is the largest, and ends when no change gains or the budget is spent. All maps meet the same flips in a trial, so their
+differences have little noise; few trials still let luck choose. The same arguments give the same maps, on any machine.
 
 Images are of the training split: those that training recipes with `validation = N` hold out (--held-out N), or the first ones.
 Test images have no part in it. Choosing by few images and trials flatters the chosen map; a campaign on test images says
@@ -35,8 +35,8 @@ how good it is.
 One evaluation is one image classified by one network: a map costs --images x (1 + --trials).
 
 The folder receives steps.csv with all maps that were evaluated. NAME.toml is a code map and NAME.safetensors the network with
-its weights brought into the ranges of the map: `codes` is the best one at the rate, `front-N` the others that no map beats in
-both numbers, and uniform-CODE the networks with one code. Activation ranges stay those of the checkpoint. To make the network
+its weights brought into the ranges of the map: `codes` is the one at which the search at the rate ended, `front-N` are the others
+that no map beats in both numbers, and uniform-CODE the networks with one code. Activation ranges stay those of the checkpoint. To make the network
 from its float file instead, with new ranges, use `zerospace quantize --throttle=codes.toml --scale least-error`, or
 `protection = \"codes.toml\"` in a training recipe. An experiment names the map in a section [[code_map]].
 
@@ -69,10 +69,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 2_000_000)]
     budget: u64,
     /// Images on which each map is judged
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
     images: u32,
     /// Trials of each map
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(2..))]
     trials: u32,
     /// Seed of the trials
     #[arg(long, value_name = "SEED", default_value_t = 1)]
@@ -133,13 +133,13 @@ fn images(arguments: &Arguments, checkpoint: &Checkpoint, observer: &Terminal) -
     held_out.context("--held-out").map_err(Failure::Input)
 }
 
-/// Names of the maps whose files are written: the best one at the rate, then the others of the front by ascending fault-free
+/// Names of the maps whose files are written: the one at which the search by accuracy at the rate ended, then the others of the front by ascending fault-free
 /// accuracy, then those with one code, which the search evaluates first.
 fn named(found: &FoundCodes<'_>) -> Vec<(String, usize)> {
-    let best = found.best_at_rate();
-    let mut names = vec![("codes".to_owned(), best)];
+    let chosen = found.chosen();
+    let mut names = vec![("codes".to_owned(), chosen)];
     let codes = found.search().codes.iter().enumerate();
-    let others = found.front().into_iter().filter(|number| *number != best && *number >= codes.len());
+    let others = found.front().into_iter().filter(|number| *number != chosen && *number >= codes.len());
     names.extend((1..).zip(others).map(|(i, number)| (format!("front-{i}"), number)));
     names.extend(codes.map(|(number, code)| (format!("uniform-{}", code.id()), number)));
     names
@@ -156,16 +156,17 @@ fn write(arguments: &Arguments, found: &FoundCodes<'_>) -> anyhow::Result<Vec<Pa
     };
     written.push(file("steps.csv".into(), &steps(found))?);
     for (name, number) in named(found) {
-        let (map, EvaluatedMap { clean, faulty, .. }) = (found.map(number)?, &found.maps()[number]);
+        let (map, evaluated) = (found.map(number)?, &found.maps()[number]);
         let CodeSearch { images, rate, trials, seed, .. } = found.search();
         let comment = format!(
-            "Codes of the tensors of {}: map {number} of `zerospace search-codes`.\n{clean} of {} images of {} {} correct without \
+            "Codes of the tensors of {}: map {number} of `zerospace search-codes`.\n{} of {} images of {} {} correct without \
              faults, on average {:.1} at {rate} ({trials} trials, seed {seed}).",
             arguments.checkpoint.display(),
+            evaluated.clean,
             images.len(),
             images.name(),
             images.split(),
-            *faulty as f64 / *trials as f64
+            evaluated.faulty_sum() as f64 / *trials as f64
         );
         written.push(file(format!("{name}.toml"), &code_map_text(&map, &comment))?);
         written.push(out.join(format!("{name}.safetensors")));
@@ -186,8 +187,8 @@ fn steps(found: &FoundCodes<'_>) -> String {
                 (from.to_string(), quoted(search.checkpoint.weights[tensor].name()), map.codes[tensor])
             }
         };
-        let EvaluatedMap { clean, faulty, evaluations, taken, .. } = map;
-        let mean = *faulty as f64 / search.trials as f64;
+        let EvaluatedMap { clean, evaluations, taken, .. } = map;
+        let mean = map.faulty_sum() as f64 / search.trials as f64;
         let (code, front) = (search.codes[code].id(), front.contains(&number));
         writeln!(csv, "{number},{from},{tensor},{code},{clean},{mean},{evaluations},{taken},{front}")
             .expect("a string grows");
@@ -208,14 +209,14 @@ fn text(found: &FoundCodes<'_>, images: usize) -> String {
     let mut columns = vec!["map".to_owned(), ">top-1 %".into(), format!(">top-1 % at {}", search.rate)];
     columns.extend(search.codes.iter().map(|code| format!(">% of weights in {}", code.id())));
     let row = |(name, number): (String, usize)| {
-        let EvaluatedMap { codes, clean, faulty, .. } = &found.maps()[number];
+        let map = &found.maps()[number];
         let all = images * search.trials as usize;
         let mut row = vec![
             name,
-            format!("{:.2}", percent(*clean as usize, images)),
-            format!("{:.2}", percent(*faulty as usize, all)),
+            format!("{:.2}", percent(map.clean as usize, images)),
+            format!("{:.2}", percent(map.faulty_sum() as usize, all)),
         ];
-        row.extend((0..search.codes.len()).map(|code| format!("{:.1}", share(search, codes, code))));
+        row.extend((0..search.codes.len()).map(|code| format!("{:.1}", share(search, &map.codes, code))));
         row
     };
     let rows: Vec<Vec<String>> = named(found).into_iter().map(row).collect();
