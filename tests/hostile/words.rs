@@ -5,7 +5,7 @@ use std::fs;
 use campaign::{Experiment, read_code_map};
 
 use crate::drive::{Place, Reader, on_reader_thread};
-use harness::{Recipe, TrainingLog};
+use harness::{PreprocessingFile, Recipe, TrainingLog};
 
 const HELD: (usize, usize) = (1 << 20, 64);
 
@@ -68,5 +68,25 @@ fn training_logs() {
             Err(error) => Err(format!("{error:#}")),
         };
         Reader::new(name, vec![valid.into()], HELD, &mut read).text().names("x.csv").run();
+    });
+}
+
+#[test]
+fn preprocessing_files() {
+    on_reader_thread("preprocessing file (JSON)", |name| {
+        let place = Place::new("preprocessor_config.json");
+        let valid = [
+            r#"{"do_normalize": true, "do_resize": true, "do_rescale": true, "rescale_factor": 0.00392156862745098, "crop_size":
+               {"height": 224, "width": 224}, "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225],
+               "resample": 3, "size": {"shortest_edge": 256}, "do_pad": false}"#,
+            r#"{"architecture": "resnet18", "pretrained_cfg": {"input_size": [3, 224, 224], "interpolation": "bicubic",
+               "crop_pct": 0.95, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}}"#,
+        ];
+        let mut read = |bytes: &[u8]| match PreprocessingFile::read(place.filled(bytes)) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!("{error:#}")),
+        };
+        let valid = valid.map(|text| text.as_bytes().to_vec());
+        Reader::new(name, valid.to_vec(), HELD, &mut read).text().names("preprocessor_config.json").run();
     });
 }

@@ -222,14 +222,14 @@ fn a_map_is_a_protection_of_campaigns_and_a_range_of_quantization_and_training()
     let inside =
         ["in-place-64-57", "in-place-msb-48-24", "in-place-msb-64-32+zero-word", "faulty", "in-place-32-26"];
     let int8 = Checkpoint::load(&folder.join("int8.safetensors")).unwrap();
-    let names: Vec<&str> = int8.weights.iter().map(|tensor| tensor.name()).collect();
+    let names: Vec<&str> = int8.weights.iter().map(quant::QuantTensor::name).collect();
     let lines: Vec<String> = names
         .iter()
         .zip(inside.iter().cycle())
         .map(|(name, code)| format!("{name:?} = {code:?}\n"))
         .collect();
     let file = |lines: &[String]| {
-        std::fs::write(folder.join("codes.toml"), format!("[codes]\n{}", lines.concat())).unwrap()
+        std::fs::write(folder.join("codes.toml"), format!("[codes]\n{}", lines.concat())).unwrap();
     };
     file(&lines);
     let map = codes(&folder.join("codes.toml"));
