@@ -279,7 +279,7 @@ impl Kernel {
             // SAFETY: `available` made this form, so the machine has AVX2.
             Form::Avx2 | Form::AvxVnni => unsafe { vectorize_avx2(work) },
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: `available` made this form, so the machine has AVX-512F and AVX-512BW.
+            // SAFETY: `available` made this form, so the machine has AVX2 and AVX-512F, -BW and -VL.
             Form::Avx512 | Form::Avx512Vnni => unsafe { vectorize_avx512(work) },
         }
     }
