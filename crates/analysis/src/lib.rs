@@ -69,6 +69,7 @@ pub use report::single_fault::write_fault_report;
 pub use text::arrow::{ArrowTable, Values};
 pub use text::comparison::{comparison_csv, comparison_latex, comparison_markdown, comparison_outcomes};
 pub use text::conditions::conditions;
+pub use text::csv::csv_field;
 pub use text::drops::{Statistic, drop_latex, drop_table};
 pub use text::large::worst_cells_table;
 pub use text::large_weights::large_weights_csv;

@@ -8,19 +8,23 @@ use crate::estimate::column::{real, text};
 use crate::estimate::interval::Interval;
 use crate::text::terms::Terms;
 
+/// A field of a CSV file (RFC 4180), quoted if it holds a quotation mark, a comma or an end of line.
+pub fn csv_field(text: &str) -> String {
+    match text.contains(['"', ',', '\r', '\n']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.into(),
+    }
+}
+
 /// Columns of one length and with distinct names as CSV (RFC 4180).
 pub(crate) fn csv(columns: Vec<Column>) -> String {
     let frame = DataFrame::new_infer_height(columns).expect("the columns have distinct names and one length");
-    let quote = |text: &str| match text.contains(['"', ',', '\r', '\n']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text.to_string(),
-    };
     let line = |cells: Vec<String>| cells.join(",") + "\r\n";
-    let mut text = line(frame.columns().iter().map(|c| quote(c.name())).collect());
+    let mut text = line(frame.columns().iter().map(|c| csv_field(c.name())).collect());
     for row in 0..frame.height() {
         let value = |column: &Column| match column.get(row).expect("a row of the frame") {
             AnyValue::Null => String::new(),
-            AnyValue::String(text) => quote(text),
+            AnyValue::String(text) => csv_field(text),
             AnyValue::UInt64(count) => count.to_string(),
             AnyValue::Float64(rate) if column.name() == "rate" => rate_label(rate),
             AnyValue::Float64(real) => format!("{real:?}"),

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use crate::estimate::cell::rate_label;
 use crate::estimate::large::{Group, LargeCell, LargeEstimates, decade};
+use crate::text::csv::csv_field;
 use crate::text::escape::line;
 use crate::text::markdown::{MarkdownColumn, markdown_table};
 use crate::text::number::{ABSENT, INTERVAL_NOTE, interval_text};
@@ -166,7 +167,7 @@ pub(crate) fn write_cells(estimates: &LargeEstimates, file: &mut dyn Write) -> i
         "silent".into(),
         "trials_unchanged".into(),
     ];
-    write!(file, "{}\r\n", columns.map(|name: String| quoted(&name)).join(","))?;
+    write!(file, "{}\r\n", columns.map(|name: String| csv_field(&name)).join(","))?;
     let optional = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:?}"));
     for cell in &estimates.cells {
         let LargeCell { id, model, drop, .. } = cell;
@@ -174,9 +175,9 @@ pub(crate) fn write_cells(estimates: &LargeEstimates, file: &mut dyn Write) -> i
         write!(
             file,
             "{id},{},{},{},{},{},{},{:?},{:?},{},{},{:?},{:?},{:?},{},{},{},{},{}\r\n",
-            quoted(model),
-            quoted(&protection),
-            quoted(&fault_model),
+            csv_field(model),
+            csv_field(&protection),
+            csv_field(&fault_model),
             rate_label(cell.rate),
             optional(cell.changed_probability),
             cell.trials,
@@ -195,11 +196,4 @@ pub(crate) fn write_cells(estimates: &LargeEstimates, file: &mut dyn Write) -> i
         )?;
     }
     Ok(())
-}
-
-fn quoted(text: &str) -> String {
-    match text.contains(['"', ',', '\r', '\n']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text.into(),
-    }
 }

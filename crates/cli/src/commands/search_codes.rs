@@ -1,6 +1,7 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
+use analysis::csv_field;
 use anyhow::{Context, anyhow};
 use campaign::code_map_text;
 use clap::Args;
@@ -184,7 +185,7 @@ fn steps(found: &FoundCodes<'_>) -> String {
         let (from, tensor, code) = match map.changed {
             None => (String::new(), String::new(), map.codes[0]),
             Some((from, tensor)) => {
-                (from.to_string(), quoted(search.checkpoint.weights[tensor].name()), map.codes[tensor])
+                (from.to_string(), csv_field(search.checkpoint.weights[tensor].name()), map.codes[tensor])
             }
         };
         let EvaluatedMap { clean, evaluations, taken, .. } = map;
@@ -194,14 +195,6 @@ fn steps(found: &FoundCodes<'_>) -> String {
             .expect("a string grows");
     }
     csv
-}
-
-/// A field of a CSV file, which may have any character.
-fn quoted(text: &str) -> String {
-    match text.contains([',', '"', '\n', '\r']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text.into(),
-    }
 }
 
 fn text(found: &FoundCodes<'_>, images: usize) -> String {
