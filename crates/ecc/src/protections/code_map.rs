@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::{
-    BLOCK, Constraint, MemoryImage, MemoryLayout, Protection, Region, TensorRanges, TensorSpan, Violation,
-    WordShape, WordStatus,
+    BLOCK, Constraint, MemoryImage, MemoryLayout, Protection, Region, TensorRanges, Violation, WordShape,
+    WordStatus,
 };
 
 /// A code for each tensor, by the tensor's name.
@@ -140,12 +140,13 @@ impl CodeMap {
         let mut parts: Vec<Part> = Vec::new();
         for span in layout.tensors() {
             let code = &self.codes[&span.name];
-            match parts.last_mut() {
-                Some(part) if part.code.id() == code.id() => part.tensors.push(span.clone()),
-                _ => parts.push(Part { tensors: vec![span.clone()], code: Arc::clone(code) }),
+            match parts.last() {
+                Some(part) if part.code.id() == code.id() => {}
+                _ => parts.push(Part { start: span.start, code: Arc::clone(code) }),
             }
         }
-        Ok(Mixed { id: self.id.clone(), definition: self.definition(), parts, weights: layout.plane_len() })
+        let (id, definition, ranges) = (self.id.clone(), self.definition(), self.ranges());
+        Ok(Mixed { id, definition, ranges, parts, weights: layout.plane_len() })
     }
 
     /// Checks that the map has a code for each tensor of a network, and no others.
@@ -177,6 +178,8 @@ impl CodeMap {
 pub struct Mixed {
     id: String,
     definition: String,
+    /// Ranges of the weights that the codes can store.
+    ranges: TensorRanges,
     /// At least one part if there are weights, in memory order, without gaps.
     parts: Vec<Part>,
     /// Number of weights of the plane.
@@ -186,21 +189,15 @@ pub struct Mixed {
 /// Tensors that follow each other in memory and have one code.
 #[derive(Debug)]
 struct Part {
-    /// At least one tensor.
-    tensors: Vec<TensorSpan>,
+    /// Index of their first weight.
+    start: usize,
     code: Arc<dyn Protection>,
-}
-
-impl Part {
-    fn start(&self) -> usize {
-        self.tensors[0].start
-    }
 }
 
 impl Mixed {
     /// Returns the code of a block of the memory.
     fn code_of(&self, block: usize) -> &dyn Protection {
-        let after = self.parts.partition_point(|part| part.start() <= block * BLOCK);
+        let after = self.parts.partition_point(|part| part.start <= block * BLOCK);
         &*self.parts[after - 1].code
     }
 }
@@ -220,24 +217,20 @@ impl Protection for Mixed {
 
     /// The weights that every code can store; [`Protection::check`] judges each tensor by its own code.
     fn constraint(&self) -> Constraint {
-        self.parts.iter().fold(Constraint::NONE, |all, part| all.and(&part.code.constraint()))
+        self.ranges.all().fold(Constraint::NONE, |all, range| all.and(range))
     }
 
     fn check(&self, layout: &MemoryLayout, plane: &[i8]) -> Result<(), Violation> {
-        let codes = self
-            .parts
-            .iter()
-            .flat_map(|part| part.tensors.iter().map(|span| (&span.name[..], part.code.constraint())));
-        TensorRanges::of_each(codes.map(|(tensor, range)| (tensor.to_owned(), range))).check(layout, plane)
+        self.ranges.check(layout, plane)
     }
 
     fn regions<'p>(&self, plane: &'p [i8]) -> Vec<Region<'p>> {
         assert_eq!(plane.len(), self.weights, "the plane has another length than the layout of the codes");
-        let ends = self.parts.iter().skip(1).map(Part::start).chain([self.weights]);
+        let ends = self.parts.iter().skip(1).map(|part| part.start).chain([self.weights]);
         let region = |(part, end): (&Part, usize)| Region {
             code: Some(Arc::clone(&part.code)),
-            first_weight: Some(part.start()),
-            ..Region::weights(&plane[part.start()..end])
+            first_weight: Some(part.start),
+            ..Region::weights(&plane[part.start..end])
         };
         self.parts.iter().zip(ends).map(region).collect()
     }
