@@ -11,6 +11,7 @@ use ecc::{CodeMap, Protection};
 use quant::{Activations, Checkpoint, Contents, QuantTensor, WeightScale};
 use wot::Validation;
 
+use crate::quantizing::{at_least_error, clamped};
 use crate::recipe::VALIDATION_SEED;
 use crate::{Int8, Observer, ScaleRule, stored_network};
 
@@ -170,35 +171,21 @@ impl<'a> CodeSearch<'a> {
     /// The weights of each tensor in the range of a code.
     fn tensors_under(&self, code: &dyn Protection) -> anyhow::Result<Vec<QuantTensor>> {
         let range = code.constraint();
-        let narrowed = |tensor: &QuantTensor| {
-            let mut tensor = match (self.scale, tensor.scale(), &self.checkpoint.activations) {
-                (ScaleRule::Largest, ..) => tensor.clone(),
-                (
-                    ScaleRule::LeastError,
-                    WeightScale::Tensor(_),
-                    Activations::Static(_) | Activations::Dynamic { .. },
-                ) => {
-                    let weights = tensor.dequantize();
-                    let scale = wot::scale_of(weights.values(), wot::Scale::LeastError, &range)
-                        .map_err(|error| anyhow!("scale of {} is {error}", tensor.name()))?;
-                    let levels = wot::levels(weights.values(), scale);
-                    let (name, shape) = (tensor.name().into(), tensor.shape().to_vec());
-                    QuantTensor::new(name, shape, levels, WeightScale::Tensor(scale))?
-                }
-                (ScaleRule::LeastError, ..) => {
-                    return Err(anyhow!(
-                        "scales of least error need one scale of our own for each tensor, {} has others: expected the scales \
-                         that the checkpoint has",
-                        tensor.name()
-                    ));
-                }
-            };
-            let mut levels = tensor.values().to_vec();
-            range.throttle(&mut levels);
-            tensor = tensor.with_values(levels)?;
-            Ok(tensor)
+        let scaled = |tensor: &QuantTensor| match (self.scale, tensor.scale(), &self.checkpoint.activations) {
+            (ScaleRule::Largest, ..) => Ok(tensor.clone()),
+            (
+                ScaleRule::LeastError,
+                WeightScale::Tensor(_),
+                Activations::Static(_) | Activations::Dynamic { .. },
+            ) => at_least_error(tensor.name(), &tensor.dequantize(), &range),
+            (ScaleRule::LeastError, ..) => Err(anyhow!(
+                "scales of least error need one scale of our own for each tensor, {} has others: expected the scales that the \
+                 checkpoint has",
+                tensor.name()
+            )),
         };
-        self.checkpoint.weights.iter().map(narrowed).collect()
+        let scaled = self.checkpoint.weights.iter().map(scaled).collect::<anyhow::Result<_>>()?;
+        Ok(clamped(scaled, &range.into()).0)
     }
 }
 

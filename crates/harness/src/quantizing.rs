@@ -69,15 +69,22 @@ impl Rounding {
         let largest = QuantTensor::quantize(name, tensor)?;
         match self.scale {
             ScaleRule::Largest => Ok(largest),
-            ScaleRule::LeastError => {
-                let scale = wot::scale_of(tensor.values(), wot::Scale::LeastError, constraint)
-                    .map_err(|error| anyhow!("scale of {name} is {error}"))?;
-                let values = wot::levels(tensor.values(), scale);
-                let (name, shape) = (name.into(), tensor.shape().to_vec());
-                Ok(QuantTensor::new(name, shape, values, WeightScale::Tensor(scale))?)
-            }
+            ScaleRule::LeastError => at_least_error(name, tensor, constraint),
         }
     }
+}
+
+/// Rounds finite weights at the scale of least error of a constraint, into which they are not clamped.
+pub(crate) fn at_least_error(
+    name: &str,
+    tensor: &FloatTensor,
+    constraint: &Constraint,
+) -> anyhow::Result<QuantTensor> {
+    let scale = wot::scale_of(tensor.values(), wot::Scale::LeastError, constraint)
+        .map_err(|error| anyhow!("scale of {name} is {error}"))?;
+    let values = wot::levels(tensor.values(), scale);
+    let (name, shape) = (name.into(), tensor.shape().to_vec());
+    Ok(QuantTensor::new(name, shape, values, WeightScale::Tensor(scale))?)
 }
 
 /// A float network with its origin.
@@ -290,7 +297,7 @@ pub fn throttled(checkpoint: Checkpoint, storable: &TensorRanges) -> anyhow::Res
 }
 
 /// Clamps weights into the range of their tensor; returns the clamped tensors and the number of weights that changed.
-fn clamped(weights: Vec<QuantTensor>, storable: &TensorRanges) -> (Vec<QuantTensor>, usize) {
+pub(crate) fn clamped(weights: Vec<QuantTensor>, storable: &TensorRanges) -> (Vec<QuantTensor>, usize) {
     let mut changed = 0;
     let tensors = weights.into_iter().map(|tensor| {
         let mut values = tensor.values().to_vec();
