@@ -11,7 +11,7 @@ use design::EvaluationSet;
 use graph::ModelSpec;
 use quant::Checkpoint;
 
-use crate::{Failure, Observer};
+use crate::{Failure, Observer, PreprocessingFile};
 
 /// Remark on synthetic images; reports repeat it.
 pub const SYNTHETIC: &str =
@@ -93,6 +93,26 @@ impl Cut {
     /// The cut for an input of (channels, height, width), by its height.
     pub fn for_input([channels, height, _]: [usize; 3]) -> Self {
         Self { side: height, grey: channels == 1 }
+    }
+
+    /// The cut of image files of a set for a network: `asked` rows and columns, or else those of the `input` of an ONNX model, of
+    /// the preprocessing file, or of the published networks.
+    ///
+    /// # Errors
+    /// If the set has image files, which would be cut otherwise than the preprocessing file describes.
+    pub fn chosen(
+        set: &str,
+        asked: Option<usize>,
+        input: Option<[usize; 3]>,
+        described: Option<&PreprocessingFile>,
+    ) -> anyhow::Result<Self> {
+        let own = input.map_or(Self::DEFAULT, Self::for_input);
+        let own_side = input.is_none().then(|| described?.side()).flatten().unwrap_or(own.side);
+        let side = asked.unwrap_or(own_side);
+        if let (Some(described), true) = (described, has_image_files(set)) {
+            described.check_cut(side)?;
+        }
+        Ok(Self { side, ..own })
     }
 
     /// The input of a network, if it is square.

@@ -77,14 +77,32 @@ impl PreprocessingFile {
         read.with_context(|| path.display().to_string())
     }
 
-    /// Means and standard deviations for images of `channels` channels.
-    ///
-    /// # Errors
-    /// If the file has another number of channels.
-    pub fn for_channels(&self, channels: usize) -> anyhow::Result<Preprocessing> {
+    fn for_channels(&self, channels: usize) -> anyhow::Result<Preprocessing> {
         let checked = self.preprocessing.check_channels(channels);
         checked.map_err(|error| anyhow!("{}: {error}", self.path.display()))?;
         Ok(self.preprocessing.clone())
+    }
+
+    /// Means and standard deviations for images of `channels` channels: those of the file, if there is one, or else the given
+    /// numbers, with ImageNet's in the place of absent ones. `place` comes before `mean` and `std` in messages.
+    ///
+    /// # Errors
+    /// If numbers are impossible, or are not one for each channel.
+    pub fn or_numbers(
+        file: Option<&Self>,
+        mean: Option<&[f32]>,
+        std: Option<&[f32]>,
+        channels: usize,
+        place: &str,
+    ) -> anyhow::Result<Preprocessing> {
+        if let Some(file) = file {
+            return file.for_channels(channels);
+        }
+        let mean = mean.unwrap_or(&Preprocessing::IMAGENET_MEAN).to_vec();
+        let std = std.unwrap_or(&Preprocessing::IMAGENET_STD).to_vec();
+        Preprocessing::new(mean, std)
+            .and_then(|preprocessing| preprocessing.check_channels(channels).map(|()| preprocessing))
+            .map_err(|error| anyhow!("{place}{error}"))
     }
 
     /// Rows and columns of the network's input, if the file names them.

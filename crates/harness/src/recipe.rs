@@ -96,14 +96,8 @@ impl Network {
         file: Option<&PreprocessingFile>,
         channels: usize,
     ) -> anyhow::Result<Preprocessing> {
-        if let Some(file) = file {
-            return file.for_channels(channels);
-        }
-        let mean = self.mean.clone().unwrap_or(Preprocessing::IMAGENET_MEAN.into());
-        let std = self.std.clone().unwrap_or(Preprocessing::IMAGENET_STD.into());
-        Preprocessing::new(mean, std)
-            .and_then(|preprocessing| preprocessing.check_channels(channels).map(|()| preprocessing))
-            .map_err(|error| anyhow!("network.{error}"))
+        let [mean, std] = [&self.mean, &self.std].map(|numbers| numbers.as_deref());
+        PreprocessingFile::or_numbers(file, mean, std, channels, "network.")
     }
 
     /// Refuses fields that have no meaning beside the others.

@@ -189,8 +189,8 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
             OnnxFile::Float(onnx) => Some(onnx),
         },
     };
-    let cut =
-        cut(arguments, onnx.as_ref().map(|onnx| onnx.model.input), described).map_err(Failure::Input)?;
+    let input = onnx.as_ref().map(|onnx| onnx.model.input);
+    let cut = Cut::chosen(set, arguments.side.map(usize::from), input, described).map_err(Failure::Input)?;
     let (data, observer) = (arguments.machine.data(), Terminal::default());
     let batch = arguments.rounding.batch().map_err(Failure::Input)?;
     let training = match batch {
@@ -277,7 +277,8 @@ fn already_quantized(
     arguments.rounding.check_given().map_err(Failure::Input)?;
     let (set, observer) = (&arguments.set, Terminal::default());
     let rule = quantized.activations.rule.id();
-    let cut = cut(arguments, Some(quantized.model.input), described).map_err(Failure::Input)?;
+    let (side, input) = (arguments.side.map(usize::from), Some(quantized.model.input));
+    let cut = Cut::chosen(set, side, input, described).map_err(Failure::Input)?;
     let images = arguments.images.map(|n| n as usize);
     let test = arguments.machine.data().images(set, "test", images, cut, &observer)?.set;
     check_fit(&quantized.model, &test).map_err(Failure::Input)?;
@@ -408,21 +409,6 @@ fn preprocessing_file(arguments: &Arguments) -> anyhow::Result<Option<Preprocess
     PreprocessingFile::beside(&arguments.checkpoint)
 }
 
-/// The cut of image files for a network, whose own input an ONNX model or a preprocessing file names.
-fn cut(
-    arguments: &Arguments,
-    input: Option<[usize; 3]>,
-    described: Option<&PreprocessingFile>,
-) -> anyhow::Result<Cut> {
-    let own = input.map_or(Cut::DEFAULT, Cut::for_input);
-    let own_side = input.is_none().then(|| described?.side()).flatten().unwrap_or(own.side);
-    let side = arguments.side.map_or(own_side, usize::from);
-    if let (Some(described), true) = (described, has_image_files(&arguments.set)) {
-        described.check_cut(side)?;
-    }
-    Ok(Cut { side, ..own })
-}
-
 fn read_onnx(arguments: &Arguments) -> anyhow::Result<OnnxFile> {
     zoo::read_any_onnx(&arguments.checkpoint, arguments.onnx_output.as_deref()).map_err(|error| {
         let is_no_onnx = error.is_no_onnx();
@@ -507,13 +493,6 @@ fn preprocessing(
     described: Option<&PreprocessingFile>,
     channels: usize,
 ) -> anyhow::Result<Preprocessing> {
-    if let Some(described) = described {
-        return described.for_channels(channels);
-    }
-    let [mean, std] =
-        [(&arguments.mean, Preprocessing::IMAGENET_MEAN), (&arguments.std, Preprocessing::IMAGENET_STD)]
-            .map(|(asked, default)| asked.clone().unwrap_or(default.to_vec()));
-    let preprocessing = Preprocessing::new(mean, std)
-        .and_then(|preprocessing| preprocessing.check_channels(channels).map(|()| preprocessing));
-    preprocessing.map_err(|error| anyhow!("--{error}"))
+    let [mean, std] = [&arguments.mean, &arguments.std].map(|numbers| numbers.as_deref());
+    PreprocessingFile::or_numbers(described, mean, std, channels, "--")
 }

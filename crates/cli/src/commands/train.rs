@@ -17,8 +17,7 @@ use crate::terminal::progress::{Terminal, bar, log_line};
 use crate::terminal::signals;
 use harness::{
     Cut, Failure, FloatFile, FloatNetwork, PreprocessingFile, Ranges, Recipe, Rounding, SYNTHETIC_SHORT,
-    Stage, TrainingLog, check_fit, fold_empty_filters, has_image_files, int8_top1, is_synthetic,
-    network_text, violations,
+    Stage, TrainingLog, check_fit, fold_empty_filters, int8_top1, is_synthetic, network_text, violations,
 };
 
 /// Number of training images that fix the activation scales of the quantized float network.
@@ -99,12 +98,9 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
     let in_recipe = |error: anyhow::Error| error.context(arguments.recipe.display().to_string());
     let onnx = read_onnx(&recipe).map_err(in_recipe).map_err(Failure::Input)?;
     let described = recipe.network.preprocessing_file().map_err(in_recipe).map_err(Failure::Input)?;
-    let own = onnx.as_ref().map_or(Cut::DEFAULT, |onnx| Cut::for_input(onnx.model.input));
-    let described_side = described.as_ref().filter(|_| onnx.is_none()).and_then(PreprocessingFile::side);
-    let cut = Cut { side: data.side.or(described_side).unwrap_or(own.side), ..own };
-    if let (Some(described), true) = (&described, has_image_files(&data.set)) {
-        described.check_cut(cut.side).map_err(in_recipe).map_err(Failure::Input)?;
-    }
+    let input = onnx.as_ref().map(|onnx| onnx.model.input);
+    let cut = Cut::chosen(&data.set, data.side, input, described.as_ref());
+    let cut = cut.map_err(in_recipe).map_err(Failure::Input)?;
     let (sets, observer) = (arguments.machine.data(), Terminal::default());
     let training = sets.images(&data.set, "train", data.images, cut, &observer)?.set;
     let test = sets.images(&data.set, "test", data.test_images, cut, &observer)?.set;
