@@ -5,9 +5,9 @@ use std::process::{Child, Stdio};
 
 use crate::program::{Said, command, prepare, said, succeed, workshop, zerospace};
 
-/// Trials of a run that is long enough to be stopped in its middle: 16 cells x 14 units.
-pub(crate) const TRIALS: u64 = 40;
-pub(crate) const UNITS: usize = 224;
+/// Trials of a run that is long enough to be stopped in its middle, also on a busy machine: 16 cells x 54 units.
+pub(crate) const TRIALS: u64 = 160;
+pub(crate) const UNITS: usize = 864;
 
 pub(crate) fn merged(run: &Path) -> Vec<u8> {
     std::fs::read(run.join("trials.parquet")).unwrap()
