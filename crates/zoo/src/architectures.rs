@@ -5,9 +5,9 @@ use graph::{Graph, GraphBuilder, Layer, MAX_SIDE, ModelSpec, Variant};
 use crate::ZooError;
 
 mod alexnet;
+mod cifar_resnet;
 mod inception_v3;
 mod resnet;
-mod resnet20;
 mod squeezenet;
 mod vgg16;
 
@@ -75,8 +75,10 @@ impl Sizes {
     }
 }
 
+const CIFAR_RESNET: Form = Form::only(8..=MAX_SIDE);
+
 /// All architectures, in alphabetical order.
-static REGISTRY: [Architecture; 12] = [
+static REGISTRY: [Architecture; 15] = [
     Architecture { name: "alexnet", forms: &[Form::only(224..=224)], build: alexnet::alexnet },
     Architecture {
         name: "inception_v3",
@@ -84,9 +86,12 @@ static REGISTRY: [Architecture; 12] = [
         build: inception_v3::inception_v3,
     },
     Architecture { name: "resnet18", forms: resnet::FORMS, build: resnet::resnet18 },
-    Architecture { name: "resnet20", forms: &[Form::only(8..=MAX_SIDE)], build: resnet20::resnet20 },
+    Architecture { name: "resnet20", forms: &[CIFAR_RESNET], build: cifar_resnet::resnet20 },
+    Architecture { name: "resnet32", forms: &[CIFAR_RESNET], build: cifar_resnet::resnet32 },
     Architecture { name: "resnet34", forms: resnet::FORMS, build: resnet::resnet34 },
+    Architecture { name: "resnet44", forms: &[CIFAR_RESNET], build: cifar_resnet::resnet44 },
     Architecture { name: "resnet50", forms: resnet::FORMS, build: resnet::resnet50 },
+    Architecture { name: "resnet56", forms: &[CIFAR_RESNET], build: cifar_resnet::resnet56 },
     Architecture { name: "resnet152", forms: resnet::FORMS, build: resnet::resnet152 },
     Architecture { name: "squeezenet1_0", forms: squeezenet::FORMS_1_0, build: squeezenet::squeezenet1_0 },
     Architecture { name: "squeezenet1_1", forms: squeezenet::FORMS_1_1, build: squeezenet::squeezenet1_1 },
@@ -190,7 +195,7 @@ pub fn variant_layers(model: &ModelSpec) -> Option<&'static str> {
 /// |---|---|---|---|
 /// | `alexnet` | | 224 | torchvision's |
 /// | `inception_v3` | | 75..=4096, published 299 | torchvision's, without its auxiliary classifier |
-/// | `resnet20` | | 8..=4096 | the CIFAR ResNet with option-A shortcuts |
+/// | `resnet20`, `resnet32`, `resnet44`, `resnet56` | | 8..=4096 | the CIFAR ResNets with option-A shortcuts |
 /// | `resnet18`, `resnet34`, `resnet50`, `resnet152` | `torchvision` | 1..=4096 | torchvision's |
 /// | | `cifar` | 1..=512 | 3x3 stem with stride 1 and no max pool |
 /// | | `cifar-maxpool` | 1..=512 | 3x3 stem with stride 1, torchvision's max pool |

@@ -1,4 +1,4 @@
-//! ResNet-20 for CIFAR: He et al., "Deep Residual Learning for Image Recognition", 2015, section 4.2,
+//! ResNets of 6n + 2 layers for CIFAR: He et al., "Deep Residual Learning for Image Recognition", 2015, section 4.2,
 //! <https://arxiv.org/abs/1512.03385>, with parameter-free shortcuts (option A). Names as in
 //! <https://github.com/akamaster/pytorch_resnet_cifar10>.
 
@@ -7,11 +7,28 @@ use graph::{GraphBuilder, NodeId, Op, Window};
 use super::Sizes;
 
 pub(super) fn resnet20(g: &mut GraphBuilder, sizes: &Sizes) {
+    resnet(g, sizes, 3);
+}
+
+pub(super) fn resnet32(g: &mut GraphBuilder, sizes: &Sizes) {
+    resnet(g, sizes, 5);
+}
+
+pub(super) fn resnet44(g: &mut GraphBuilder, sizes: &Sizes) {
+    resnet(g, sizes, 7);
+}
+
+pub(super) fn resnet56(g: &mut GraphBuilder, sizes: &Sizes) {
+    resnet(g, sizes, 9);
+}
+
+/// The network with `blocks` blocks in each of its three stages.
+fn resnet(g: &mut GraphBuilder, sizes: &Sizes, blocks: usize) {
     let x = g.conv("conv1", GraphBuilder::INPUT, sizes.channels(16), Window::square(3, 1, 1), false);
     let x = g.batch_norm("bn1", x);
     let mut x = g.relu("relu", x);
     for (layer, planes, first_stride) in [(1, 16, 1), (2, 32, 2), (3, 64, 2)] {
-        for block in 0..3 {
+        for block in 0..blocks {
             let stride = if block == 0 { first_stride } else { 1 };
             x = basic_block(g, &format!("layer{layer}.{block}"), x, sizes.channels(planes), stride);
         }

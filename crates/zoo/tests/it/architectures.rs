@@ -43,6 +43,11 @@ fn parameter_counts_are_the_published_ones() {
     // 0.27 M in table 6 of the paper. By hand: 16 * 27 + 6 * 16 * 144 + 32 * 144 + 5 * 32 * 288 + 64 * 288
     // + 5 * 64 * 576 + 640 weights, 2 * 688 of batch norm, 10 biases.
     assert_eq!(counts(&published("resnet20", 10, 32)), (269_722, 268_336, 20));
+    // Two more blocks a stage: 4 * (144 * 16 + 288 * 32 + 576 * 64) weights, 4 * 2 * 112 of batch norm. 0.46 M, 0.66 M and
+    // 0.85 M in table 6.
+    assert_eq!(counts(&published("resnet32", 10, 32)), (464_154, 461_872, 32));
+    assert_eq!(counts(&published("resnet44", 10, 32)), (658_586, 655_408, 44));
+    assert_eq!(counts(&published("resnet56", 10, 32)), (853_018, 848_944, 56));
 }
 
 #[test]
@@ -130,8 +135,8 @@ fn a_bad_specification_is_refused_with_its_field() {
     let error = |spec: ModelSpec| build(&spec).unwrap_err().to_string();
     assert_eq!(
         error(spec("resnet19", 10, 32, 1.0)),
-        "architecture is `resnet19`, expected one of alexnet, inception_v3, resnet18, resnet20, resnet34, \
-         resnet50, resnet152, squeezenet1_0, squeezenet1_1, squeezenet1_1_bn, vgg16, vgg16_bn"
+        "architecture is `resnet19`, expected one of alexnet, inception_v3, resnet18, resnet20, resnet32, \
+         resnet34, resnet44, resnet50, resnet56, resnet152, squeezenet1_0, squeezenet1_1, squeezenet1_1_bn, vgg16, vgg16_bn"
     );
     assert_eq!(error(spec("vgg16", 0, 32, 1.0)), "classes of vgg16 is 0, expected 1..=1048576");
     for width in [0.0, -1.0, 17.0, f64::NAN, f64::INFINITY] {
