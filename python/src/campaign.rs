@@ -11,7 +11,7 @@ use campaign::{CellTrials, Experiment, NetworkUnderTest, RunControl, RunError, S
 use data::{ImageSet, ImageShape, Split};
 use harness::{
     DataSets, EvaluationImages, Failure, LoadedExperiment, Observer, OwnEvaluator, ReadyNetwork,
-    Recomputation, RunReport, UnseenImages, measure_fault_free, stored_records, weights_only,
+    Recomputation, RunReport, Storable, UnseenImages, measure_fault_free, stored_records, weights_only,
 };
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -23,7 +23,7 @@ use crate::boundary::detached;
 use crate::callable::{Callable, Raised};
 use crate::error::raised;
 use crate::network::Network;
-use crate::protection::{fixed, given};
+use crate::protection::{fixed, id_of};
 
 /// Time after which finished trials of a unit in work are stored.
 const KEPT_EVERY: Duration = Duration::from_secs(10);
@@ -442,7 +442,8 @@ pub(crate) fn quantized<'py>(
     values: &[u8],
     protection: &Bound<'py, PyAny>,
 ) -> PyResult<(Bound<'py, PyBytes>, f32, usize)> {
-    let protection = given(protection)?;
+    let storable = Storable::named(&id_of(protection)?, Path::new(""));
+    let storable = storable.map_err(|error| PyValueError::new_err(format!("{error:#}")))?;
     let floats: Vec<f32> = values.as_chunks().0.iter().map(|value| f32::from_ne_bytes(*value)).collect();
     if floats.len() != shape.iter().product::<usize>() {
         return Err(PyTypeError::new_err(format!(
@@ -453,7 +454,7 @@ pub(crate) fn quantized<'py>(
     let done = detached(py, || {
         let tensor = QuantTensor::quantize(name, &FloatTensor::new(shape, floats))?;
         let mut values = tensor.values().to_vec();
-        let clamped = protection.constraint().throttle(&mut values);
+        let clamped = storable.ranges().of(name).throttle(&mut values);
         Ok::<_, quant::QuantError>((values, tensor.scale().of(0).get(), clamped))
     })?;
     let (values, levels_per_unit, clamped) =

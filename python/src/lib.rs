@@ -11,6 +11,7 @@ mod arrays;
 mod boundary;
 mod callable;
 mod campaign;
+mod code_map;
 mod error;
 mod faults;
 mod flip_map;
@@ -32,6 +33,8 @@ use pyo3::pymodule;
 mod _zerospace {
     #[pymodule_export]
     use crate::campaign::{Campaign, checkpoint_tensors, network_tensors, quantized};
+    #[pymodule_export]
+    use crate::code_map::{CodeMap, code_map};
     #[pymodule_export]
     use crate::error::{OtherPlanError, VerificationError};
     #[pymodule_export]

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use campaign::{Network, StoredNetwork, UnknownTensor};
 use design::{BitErrorRate, FaultModel, RateError};
-use ecc::{InPlace, Kernel, MemoryLayout, TensorSpan};
+use ecc::{MemoryLayout, TensorSpan};
 use inject::{FaultPattern, Faults as Drawn, PlaneSizes};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -13,7 +13,7 @@ use crate::arrays;
 use crate::boundary::detached;
 use crate::faults::Faults;
 use crate::flip_map::FlipMap;
-use crate::protection::given;
+use crate::protection::id_of;
 use crate::reading::Reading;
 
 self_cell! {
@@ -57,7 +57,8 @@ impl Contents {
 /// ``weights`` maps names to int8 arrays of any shape; the order of the mapping is the order in memory. Each tensor is stored
 /// row by row and padded with zero weights to a multiple of 8. ``protection`` is the id of a protection, such as ``faulty``
 /// (none), ``secded-72-64`` or ``in-place-64-57``, with a policy on detected words if there is one
-/// (``secded-72-64+zero-word``); or one of your own, a :class:`Protection` or a :class:`LinearCode`.
+/// (``secded-72-64+zero-word``); or one of your own, a :class:`Protection`, a
+/// :class:`LinearCode` or a :class:`CodeMap`.
 ///
 /// >>> import numpy as np
 /// >>> weights = {"conv": np.arange(-8, 8, dtype=np.int8).reshape(4, 4), "fc": np.ones(3, np.int8)}
@@ -86,8 +87,8 @@ impl Memory {
         protection: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let protection = match protection {
-            Some(protection) => given(protection)?,
-            None => Arc::new(InPlace::new(Kernel::fastest())),
+            Some(protection) => id_of(protection)?,
+            None => "in-place-64-57".into(),
         };
         let mut tensors = Vec::new();
         let mapping = weights.cast::<PyMapping>().map_err(|_| {
@@ -121,9 +122,13 @@ impl Memory {
             layout,
             plane,
         };
-        let stored =
-            detached(py, || Stored::try_new(network, |network| StoredNetwork::new(network, protection)))?;
-        let stored = stored.map_err(|reason| PyValueError::new_err(reason.to_string()))?;
+        let stored = detached(py, || {
+            Stored::try_new(network, |network| {
+                let protection = network.protection(&protection).map_err(|reason| reason.to_string())?;
+                StoredNetwork::new(network, protection).map_err(|reason| reason.to_string())
+            })
+        })?;
+        let stored = stored.map_err(PyValueError::new_err)?;
         Ok(Self(Arc::new(Contents { stored, shapes })))
     }
 

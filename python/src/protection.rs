@@ -4,7 +4,7 @@ use std::any::Any;
 use std::panic::resume_unwind;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, TryLockError};
 
-use ecc::{BLOCK, Constraint, MemoryImage, Protection, RegistrationError, WordShape, WordStatus};
+use ecc::{BLOCK, CodeMap, Constraint, MemoryImage, Protection, RegistrationError, WordShape, WordStatus};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -21,27 +21,39 @@ pub(crate) fn fixed() -> RwLockReadGuard<'static, ()> {
 
 /// Registers a protection, also in place of another one with its id, unless a campaign is running.
 pub(crate) fn known(protection: Arc<dyn Protection>) -> Result<(), RegistrationError> {
+    registered(protection, ecc::register, ecc::replace)
+}
+
+/// Registers a code map as [`known`] does a protection.
+pub(crate) fn known_map(map: Arc<CodeMap>) -> Result<(), RegistrationError> {
+    registered(map, ecc::register_map, ecc::replace_map)
+}
+
+fn registered<T>(
+    protection: T,
+    beside_others: fn(T) -> Result<(), RegistrationError>,
+    in_place_of_others: fn(T) -> Result<(), RegistrationError>,
+) -> Result<(), RegistrationError> {
     match CAMPAIGNS.try_write() {
-        Err(TryLockError::WouldBlock) => ecc::register(protection),
-        Ok(_alone) => ecc::replace(protection),
-        Err(TryLockError::Poisoned(_alone)) => ecc::replace(protection),
+        Err(TryLockError::WouldBlock) => beside_others(protection),
+        Ok(_alone) => in_place_of_others(protection),
+        Err(TryLockError::Poisoned(_alone)) => in_place_of_others(protection),
     }
 }
 
-/// Returns the protection that an argument names or is: an id, a subclass of `zerospace.Protection` or an instance of one, or a
-/// linear code.
+/// Returns the id that an argument is or has: an id, a subclass of `zerospace.Protection` or an instance of one, a linear code, or a
+/// code map. Registers what is not an id.
 ///
 /// # Errors
-/// A `ValueError` for an unknown id, and the exceptions of a registration.
-pub(crate) fn given(protection: &Bound<'_, PyAny>) -> PyResult<Arc<dyn Protection>> {
-    let id = match protection.extract::<String>() {
-        Ok(id) => id,
+/// The exceptions of a registration.
+pub(crate) fn id_of(protection: &Bound<'_, PyAny>) -> PyResult<String> {
+    match protection.extract::<String>() {
+        Ok(id) => Ok(id),
         Err(_) => {
             let named = protection.py().import("zerospace._protection")?.call_method1("id_of", (protection,));
-            named?.extract()?
+            named?.extract()
         }
-    };
-    ecc::by_id(&id).map_err(|error| PyValueError::new_err(error.to_string()))
+    }
 }
 
 /// An exception of a Python protection. It passes through the crates below as the payload of an unwinding: their protections

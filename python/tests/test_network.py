@@ -72,6 +72,19 @@ def test_an_onnx_model_is_quantized_as_by_the_program(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
+def test_each_tensor_is_clamped_into_the_range_of_its_code():
+    free = zerospace.from_onnx(ONNX, "synthetic", scale="least-error")
+    seven_bits = "in-place-64-57"
+    one_code = zerospace.from_onnx(ONNX, "synthetic", throttle=seven_bits, scale="least-error")
+    names = list(free.weights)
+    codes = zerospace.code_map({**dict.fromkeys(names, seven_bits), names[0]: "faulty"}, "all-but-the-first")
+    mixed = zerospace.from_onnx(ONNX, "synthetic", throttle=codes, scale="least-error")
+    assert (mixed.weights[names[0]] == free.weights[names[0]]).all()
+    assert all((mixed.weights[name] == one_code.weights[name]).all() for name in names[1:])
+    zerospace.Memory(mixed.weights, codes)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_state_dict_is_quantized_as_by_the_program(tmp_path, state_dict):
     file = tmp_path / "state_dict.safetensors"
     file.write_bytes(_safetensors(state_dict))

@@ -319,9 +319,9 @@ def test_a_protection_that_is_not_a_function_of_its_arguments_is_refused(fresh):
 
 @pytest.mark.parametrize("given", [3, None, object, SignZero.encode])
 def test_other_objects_are_no_protections(given, tmp_path):
-    with pytest.raises(TypeError, match="expected an id, a subclass of zerospace.Protection, or a linear code"):
+    with pytest.raises(TypeError, match="expected an id, a subclass of zerospace.Protection, a linear code, or a code map"):
         zerospace.register(given)
-    with pytest.raises(TypeError, match="expected an id, a subclass of zerospace.Protection, or a linear code"):
+    with pytest.raises(TypeError, match="expected an id, a subclass of zerospace.Protection, a linear code, or a code map"):
         zerospace.run({"x": WEIGHTS}, ["faulty", given], [1e-2], 1, evaluator=constant, out=tmp_path / "run")
 
 
@@ -481,6 +481,73 @@ def test_a_damaged_matrix_file_is_named_with_its_line(tmp_path):
     (tmp_path / "h.txt").write_text("0101\n01x1\n")
     with pytest.raises(ValueError, match="h.txt: line 2: column 3 is 'x', expected 0 or 1"):
         zerospace.linear_code(tmp_path / "h.txt", "x", corrects=1)
+
+
+# A code for each tensor.
+
+
+def test_each_tensor_of_a_memory_reads_by_its_own_code(tmp_path):
+    codes = {"conv": "in-place-64-57", "fc": "lsb"}
+    with pytest.raises(ValueError, match="codes\\[\"fc\"\\]: "):
+        zerospace.code_map(codes, "mixed")
+    weights = {**WEIGHTS, "fc": np.clip(WEIGHTS["fc"], -16, 15)}
+    mixed = zerospace.code_map({"fc": "in-place-msb-48-24", "conv": "in-place-64-57"}, "mixed")
+    assert mixed.name == "mixed" and mixed.codes == {"conv": "in-place-64-57", "fc": "in-place-msb-48-24"}
+    assert repr(mixed) == "CodeMap(mixed: 2 tensors)"
+    memory = zerospace.Memory(weights, mixed)
+    assert memory.overhead == 0 and memory.protection == "mixed"
+    alone = {tensor: zerospace.Memory({tensor: weights[tensor]}, code) for tensor, code in mixed.codes.items()}
+    start = {name: offset for name, _, offset in memory.tensors}
+    for trial in range(20):
+        faults = memory.faults(rate=0.01, seed=4, trial=trial)
+        read = memory.read(faults).weights
+        for tensor, own in alone.items():
+            first, bits = 8 * start[tensor], 8 * len(own.data)
+            offset = faults.offset[(faults.offset >= first) & (faults.offset < first + bits)] - first
+            assert (own.read(own.flips(offset)).weights[tensor] == read[tensor]).all()
+
+    (tmp_path / "codes.toml").write_text('[codes]\nconv = "in-place-64-57"\nfc = "in-place-msb-48-24"\n')
+    assert zerospace.code_map(tmp_path / "codes.toml", "mixed").parameters == mixed.parameters
+
+
+def test_a_code_map_joins_a_campaign(tmp_path):
+    low = {name: np.clip(tensor, -16, 15) for name, tensor in WEIGHTS.items()}
+    mixed = zerospace.code_map({"conv": "in-place-msb-48-24", "fc": "in-place-64-57"}, "mixed-in-a-run")
+    run = zerospace.run({"x": low}, [mixed, "faulty"], [1e-2], 3, evaluator=constant, out=tmp_path / "run", progress=False)
+    assert set(run.trials().to_dict()["protection"]) == {"mixed-in-a-run", "faulty"}
+    assert zerospace.verify(tmp_path / "run", {"x": low}, protections=[mixed], evaluator=constant) == 4
+
+
+def test_a_map_of_other_codes_takes_the_place_of_the_old_one():
+    zerospace.code_map({"a": "faulty"}, "moving")
+    zerospace.code_map({"a": "in-place-64-57"}, "moving")
+    memory = zerospace.Memory({"a": np.zeros(8, np.int8)}, "moving")
+    assert memory.read(memory.flips(np.array([7]))).corrected == 1
+
+
+@pytest.mark.parametrize(
+    ("codes", "name", "error", "sentence"),
+    [
+        (3, "m", TypeError, "codes is of type int, expected a mapping from names of tensors to protections, or the path"),
+        ({}, "m", ValueError, 'the code map "m": no tensor has a code'),
+        ({1: "faulty"}, "m", TypeError, "a name in codes is 1, expected the name of a tensor"),
+        ({"a": "secded-72-64"}, "m", ValueError, 'code of "a" is secded-72-64, which stores bits beside the weights'),
+        ({"a": "lsb-64-56"}, "m", ValueError, 'code of "a" is lsb-64-56, which changes weights by storing them'),
+        ({"a": "faulty"}, "ecc", ValueError, "the id of the protection is `ecc`"),
+        ("missing.toml", "m", FileNotFoundError, "missing.toml: "),
+    ],
+)
+def test_wrong_code_maps_are_refused(codes, name, error, sentence):
+    with pytest.raises(error, match=sentence):
+        zerospace.code_map(codes, name)
+
+
+def test_a_code_map_for_another_network_is_refused():
+    mixed = zerospace.code_map({"a": "faulty"}, "of-another")
+    with pytest.raises(ValueError, match='the code map "of-another": code of "b" is missing'):
+        zerospace.Memory({"a": np.zeros(8, np.int8), "b": np.zeros(8, np.int8)}, mixed)
+    with pytest.raises(ValueError, match='the code map "of-another": code of "a" is given'):
+        zerospace.Memory({"b": np.zeros(8, np.int8)}, zerospace.code_map({"a": "faulty", "b": "faulty"}, "of-another"))
 
 
 # Maps of flip probabilities.

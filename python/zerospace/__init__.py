@@ -13,6 +13,7 @@ from importlib.metadata import version as _version
 from zerospace._quantize import from_onnx, from_safetensors, from_state_dict
 from zerospace._zerospace import (
     Changes,
+    CodeMap,
     Faults,
     FlipMap,
     LinearCode,
@@ -24,6 +25,7 @@ from zerospace._zerospace import (
     Run,
     Table,
     VerificationError,
+    code_map,
     linear_code,
     open_run,
 )
@@ -35,6 +37,7 @@ __version__ = _version("zerospace")
 
 __all__ = [
     "Changes",
+    "CodeMap",
     "Faults",
     "FlipMap",
     "LinearCode",
@@ -48,6 +51,7 @@ __all__ = [
     "Table",
     "VerificationError",
     "__version__",
+    "code_map",
     "from_onnx",
     "from_safetensors",
     "from_state_dict",

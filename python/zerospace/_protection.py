@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
 
-from zerospace._zerospace import LinearCode, register_protection
+from zerospace._zerospace import CodeMap, LinearCode, register_protection
 
 if TYPE_CHECKING:
     import numpy as np
@@ -174,7 +174,7 @@ def register(protection: Any) -> str:
     Raises ``TypeError`` for another object and for attributes and results of wrong types, and ``ValueError`` for a protection that breaks
     a rule, with the first fault that was found.
     """
-    if isinstance(protection, LinearCode):
+    if isinstance(protection, (LinearCode, CodeMap)):
         if _registered.get(protection.name) is not protection:
             protection._register()
             _registered[protection.name] = protection
@@ -185,7 +185,8 @@ def register(protection: Any) -> str:
         protection = _made[protection]
     if not isinstance(protection, Protection):
         raise TypeError(
-            f"a protection is of type {type(protection).__name__}, expected an id, a subclass of zerospace.Protection, or a linear code"
+            f"a protection is of type {type(protection).__name__}, expected an id, a subclass of zerospace.Protection, a linear "
+            "code, or a code map"
         )
     name = _attribute(protection, "id", str, "a text")
     if _registered.get(name) is not protection:

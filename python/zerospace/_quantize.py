@@ -49,8 +49,8 @@ def from_onnx(
     images instead, as in the paper.
 
     Pixels are divided by 255; then ``mean`` is subtracted and ``std`` divides, for each channel. ``throttle`` clamps the weights
-    into the range of a protection, such as ``"in-place-64-57"`` or one of your own, or each tensor into the range of its code in the
-    file of a code map, ``"codes.toml"``. ``output`` names the output of the model that holds the logits,
+    into the range of a protection, such as ``"in-place-64-57"`` or one of your own, or each tensor into the range of its code in a
+    :class:`CodeMap` or its file, ``"codes.toml"``. ``output`` names the output of the model that holds the logits,
     if it has several. ``progress`` is called as ``progress(done, total, unit)``; remarks are warnings.
 
     Raises ``OSError`` if a file cannot be read, ``TypeError`` and ``ValueError`` if an argument or a file is wrong.

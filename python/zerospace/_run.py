@@ -17,7 +17,7 @@ from typing import Any
 from zerospace._evaluate import ArrayWeights, Evaluator, ReadWeights
 from zerospace._progress import reporter
 from zerospace._protection import Protection, id_of, is_own
-from zerospace._zerospace import Campaign, LinearCode, Network, checkpoint_tensors, network_tensors, open_run
+from zerospace._zerospace import Campaign, CodeMap, LinearCode, Network, checkpoint_tensors, network_tensors, open_run
 
 
 def run(
@@ -54,7 +54,7 @@ def run(
 
     ``networks`` maps labels to a :class:`Network`, a path of an int8 checkpoint, a mapping from names to int8 arrays, or a
     ``torch.nn.Module`` or ``zerospace.torch.QuantizedModule``. ``protections`` are ids, or protections of your own: a
-    :class:`Protection` or a :class:`LinearCode`.
+    :class:`Protection`, a :class:`LinearCode` or a :class:`CodeMap`.
 
     **With an evaluator.** ``evaluator(weights, trial)`` is called for each trial in which a weight changed, and once without
     faults, with ``trial=None``. It returns a number, a dict of numbers, or an array of class predictions. It gets
@@ -216,7 +216,7 @@ def _campaign(*, networks, protections, rates, trials, evaluator, metrics, name,
         raise TypeError(f"networks is {_shown(networks)}, expected a mapping from labels to networks, with at least one")
     if evaluator is not None and not callable(evaluator):
         raise TypeError(f"evaluator is of type {type(evaluator).__name__}, expected a callable of weights and trial")
-    protections = [protections] if isinstance(protections, (str, type, Protection, LinearCode)) else protections
+    protections = [protections] if isinstance(protections, (str, type, Protection, LinearCode, CodeMap)) else protections
     protections = [id_of(protection) for protection in protections]
     evaluator_name = _name(evaluator, name)
     root = Path("runs") / evaluator_name if out is None else Path(out)

@@ -161,7 +161,7 @@ impl CodeMapSection {
         };
         let file = path.parent().unwrap_or(Path::new("")).join(&self.file);
         let map = read_code_map(&self.name, &file).map_err(|error| wrong(error.into()))?;
-        ecc::register_map(map).map_err(|error| wrong(error.into()))
+        ecc::register_map(map.into()).map_err(|error| wrong(error.into()))
     }
 }
 

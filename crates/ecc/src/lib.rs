@@ -85,5 +85,7 @@ pub use protections::{
     MatrixCode, MatrixCodeError, Mixed, NoProtection, ParityAverage, ParityZero, SecDed, UnknownProtection,
     Unprotected, all, all_with, by_id, for_layout, known_id,
 };
-pub use registration::{RegistrationError, register, register_map, registered, replace};
+pub use registration::{
+    RegistrationError, register, register_map, registered, registered_map, replace, replace_map,
+};
 pub use soundness::{UnsoundProtection, check_protection};

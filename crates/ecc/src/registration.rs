@@ -69,11 +69,24 @@ pub fn replace(protection: Arc<dyn Protection>) -> Result<(), RegistrationError>
 ///
 /// # Errors
 /// When a built-in protection has the id, a protection or map of other parameters is registered with it, or it is no id.
-pub fn register_map(map: CodeMap) -> Result<(), RegistrationError> {
+pub fn register_map(map: Arc<CodeMap>) -> Result<(), RegistrationError> {
+    make_map_known(map, false)
+}
+
+/// Registers a code map as [`register_map`] does, and in place of one with the same id and other codes too, as [`replace`]
+/// does.
+///
+/// # Errors
+/// When a built-in protection has the id, or it is no id.
+pub fn replace_map(map: Arc<CodeMap>) -> Result<(), RegistrationError> {
+    make_map_known(map, true)
+}
+
+fn make_map_known(map: Arc<CodeMap>, in_place_of_others: bool) -> Result<(), RegistrationError> {
     check_id(map.id())?;
     check_built_in(map.id())?;
     let (id, parameters) = (map.id().to_owned(), map.definition());
-    make_known(Entry { id, parameters, known: Known::Map(Arc::new(map)) }, false)
+    make_known(Entry { id, parameters, known: Known::Map(map) }, in_place_of_others)
 }
 
 fn make_protection_known(
@@ -121,7 +134,7 @@ pub fn registered() -> Vec<Arc<dyn Protection>> {
 }
 
 /// Returns the registered code map with an id.
-pub(crate) fn registered_map(id: &str) -> Option<Arc<CodeMap>> {
+pub fn registered_map(id: &str) -> Option<Arc<CodeMap>> {
     let registered = REGISTERED.read().unwrap_or_else(PoisonError::into_inner);
     registered.iter().filter(|entry| entry.id == id).find_map(|entry| match &entry.known {
         Known::Map(map) => Some(Arc::clone(map)),

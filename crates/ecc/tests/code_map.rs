@@ -201,8 +201,8 @@ fn a_definition_names_codes_and_tensors_whatever_the_order() {
 #[test]
 fn a_registered_map_is_known_for_layouts_that_have_its_tensors() {
     let codes = [("a", "in-place-64-57"), ("b", "faulty")];
-    register_map(map("registered-map", &codes).unwrap()).unwrap();
-    register_map(map("registered-map", &codes).unwrap()).unwrap();
+    register_map(map("registered-map", &codes).unwrap().into()).unwrap();
+    register_map(map("registered-map", &codes).unwrap().into()).unwrap();
     let layout = MemoryLayout::new([("a", 9), ("b", 8)]);
     let mixed = for_layout("registered-map", &layout).unwrap();
     assert_eq!((mixed.id(), mixed.parameters()), ("registered-map", map("x", &codes).unwrap().definition()));
@@ -217,12 +217,12 @@ fn a_registered_map_is_known_for_layouts_that_have_its_tensors() {
     ));
     assert!(matches!(for_layout("no-map", &layout), Err(NoProtection::Unknown(_))));
 
-    let other = register_map(map("registered-map", &[("a", "faulty")]).unwrap());
+    let other = register_map(map("registered-map", &[("a", "faulty")]).unwrap().into());
     assert!(matches!(other, Err(RegistrationError::Taken { .. })), "{other:?}");
     for (id, expected) in
         [("ecc", "the id of the protection is `ecc`"), ("", "the id is \"\""), ("a b", "the id is \"a b\"")]
     {
-        let found = register_map(map(id, &codes).unwrap()).unwrap_err().to_string();
+        let found = register_map(map(id, &codes).unwrap().into()).unwrap_err().to_string();
         assert!(found.contains(expected), "{found}");
     }
 }

@@ -1,6 +1,7 @@
 //! Ranges of weights by the name of what stores them.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use campaign::read_code_map;
 use ecc::{CodeMap, TensorRanges};
@@ -11,7 +12,7 @@ pub enum Storable {
     /// One range for all tensors.
     Range(TensorRanges),
     /// A code for each tensor.
-    Codes(CodeMap),
+    Codes(Arc<CodeMap>),
 }
 
 impl Storable {
@@ -20,16 +21,19 @@ impl Storable {
         Path::new(name).extension().is_some_and(|extension| extension == "toml")
     }
 
-    /// Finds a protection by its name, or reads the file of a code map, whose name ends in `.toml`; a relative path starts
-    /// at `folder`.
+    /// Finds a protection or a registered code map by its name, or reads the file of a code map, whose name ends in `.toml`; a
+    /// relative path starts at `folder`.
     ///
     /// # Errors
     /// If there is no such protection, or the file is no code map.
     pub fn named(name: &str, folder: &Path) -> anyhow::Result<Self> {
-        if !Self::is_file(name) {
-            return Ok(Self::Range(ecc::by_id(name)?.constraint().into()));
+        if Self::is_file(name) {
+            return Ok(Self::Codes(read_code_map("codes", &folder.join(name))?.into()));
         }
-        Ok(Self::Codes(read_code_map("codes", &folder.join(name))?))
+        match ecc::registered_map(name) {
+            Some(map) => Ok(Self::Codes(map)),
+            None => Ok(Self::Range(ecc::by_id(name)?.constraint().into())),
+        }
     }
 
     /// The range of each tensor.
