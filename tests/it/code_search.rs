@@ -38,11 +38,17 @@ fn refuses(folder: &Path, arguments: &[&str], expected: &str) {
     assert_eq!(said.code, 2, "{arguments:?}");
 }
 
-fn fits(checkpoint: &Checkpoint, codes: &BTreeMap<String, String>) -> bool {
-    checkpoint.weights.iter().all(|tensor| {
+/// Number of weights outside the ranges of their tensors' codes.
+fn outside(checkpoint: &Checkpoint, codes: &BTreeMap<String, String>) -> usize {
+    let violations = checkpoint.weights.iter().map(|tensor| {
         let range = ecc::by_id(&codes[tensor.name()]).unwrap().constraint();
-        range.violations(tensor.values()).next().is_none()
-    })
+        range.violations(tensor.values()).count()
+    });
+    violations.sum()
+}
+
+fn fits(checkpoint: &Checkpoint, codes: &BTreeMap<String, String>) -> bool {
+    outside(checkpoint, codes) == 0
 }
 
 /// A line of `steps.csv`.
@@ -240,6 +246,14 @@ fn a_map_is_a_protection_of_campaigns_and_a_range_of_quantization_and_training()
     assert!(said.contains("4 tensors [-8, 7]"), "{said}");
     let mixed = Checkpoint::load(&folder.join("mixed.safetensors")).unwrap();
     assert!(fits(&mixed, &map) && !fits(&int8, &map));
+    let inspected = |file: &str| succeed(folder, &["inspect", file, "--codes", "codes.toml"]);
+    assert!(inspected("mixed.safetensors").trim_end().ends_with("the codes can store this network"));
+    let found = inspected("int8.safetensors");
+    let outside = outside(&int8, &map);
+    let end = format!(
+        "the codes cannot store this network: {outside} weights are outside their ranges (quantize --throttle=FILE)"
+    );
+    assert!(found.trim_end().ends_with(&end), "{found}");
     // Each tensor is as it is if all have its code.
     for code in inside {
         let uniform = format!("{QUANTIZE} --throttle={code} --scale least-error -o uniform.safetensors");

@@ -2,10 +2,12 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use analysis::{LargeWeightCounts, LargeWeights, write_large_weights};
+use anyhow::Context;
+use campaign::read_code_map;
 use clap::Args;
-use ecc::Constraint;
+use ecc::{CodeMap, Constraint};
 use graph::ModelSpec;
-use quant::{Checkpoint, LevelsPerUnit};
+use quant::{Checkpoint, LevelsPerUnit, QuantTensor};
 use serde::Serialize;
 
 use crate::terminal::document::{self, Document, Shown, paths};
@@ -30,6 +32,7 @@ large-weights.svg, .png, and the numbers as .csv.
 
 Examples:
   zerospace inspect resnet20.safetensors
+  zerospace inspect resnet20.safetensors --codes codes.toml
   zerospace inspect runs/train/r20/int8.safetensors runs/train/r20/qatt.safetensors --figure runs/train/r20";
 
 /// Show int8 checkpoints: weight distribution, large values by position, the in-place constraint
@@ -46,16 +49,26 @@ pub(crate) struct Arguments {
     /// Draw the large values by position, into this folder
     #[arg(long, value_name = "DIR")]
     figure: Option<PathBuf>,
+    /// Count the weights outside the ranges of a code map, a code for each tensor (`zerospace search-codes`)
+    #[arg(long, value_name = "FILE")]
+    codes: Option<PathBuf>,
     #[command(flatten)]
     shown: Shown,
 }
 
 pub(crate) fn execute(arguments: &Arguments) -> Result<Outcome, Failure> {
+    let map = arguments.codes.as_deref().map(|file| read_code_map("codes", file));
+    let map = map.transpose().map_err(Failure::input)?;
     let mut checkpoints = Vec::new();
     let mut counts = Vec::new();
     for path in &arguments.checkpoints {
         let checkpoint = Checkpoint::load(path).map_err(Failure::input)?;
-        let inspected = Inspected::new(path, &checkpoint);
+        let mut inspected = Inspected::new(path, &checkpoint);
+        if let Some(map) = &map {
+            let coded = coded_tensors(&checkpoint, map);
+            inspected.codes =
+                Some(coded.with_context(|| path.display().to_string()).map_err(Failure::Input)?);
+        }
         let total = &inspected.total;
         counts.push(LargeWeightCounts {
             network: network(path, &checkpoint.model),
@@ -123,6 +136,17 @@ struct Inspected {
     protections: Vec<StorageCost>,
     /// Filters in which a faulty weight does more than eight times as much as in others of their layer.
     amplified_filters: Vec<Amplified>,
+    /// Codes of the tensors by the map of `--codes`.
+    codes: Option<Vec<CodedTensor>>,
+}
+
+#[derive(Serialize)]
+struct CodedTensor {
+    tensor: String,
+    code: String,
+    weights: usize,
+    /// Number of weights outside the range of the code.
+    outside: usize,
 }
 
 #[derive(Serialize)]
@@ -166,6 +190,7 @@ impl Inspected {
             total,
             protections: StorageCost::of_all(&checkpoint.weights),
             amplified_filters: amplified_filters(checkpoint),
+            codes: None,
         }
     }
 
@@ -211,6 +236,7 @@ impl Inspected {
             }
         );
         text += &format!("\n\n{}", storage_costs(&self.protections, total.weights));
+        text += &self.codes.as_deref().map(code_table).unwrap_or_default();
         for filter in self.amplified_filters.iter().take(MOST_AMPLIFIED) {
             text += &format!(
                 "\nwarning: {} channel {}, with {} weights that are not zero, has a batch norm of gain {:.1} (median of the \
@@ -278,6 +304,37 @@ pub(crate) fn storage_costs(costs: &[StorageCost], weights: usize) -> String {
          measure the cost in accuracy:\n\n{}",
         markdown(&columns, &rows).trim_end()
     )
+}
+
+/// The code of each tensor by a map, in memory order.
+fn coded_tensors(checkpoint: &Checkpoint, map: &CodeMap) -> anyhow::Result<Vec<CodedTensor>> {
+    let names: Vec<&str> = checkpoint.weights.iter().map(QuantTensor::name).collect();
+    map.check_tensors(&names)?;
+    let coded = |tensor: &QuantTensor| {
+        let code = &map.codes()[tensor.name()];
+        let outside = code.constraint().throttle(&mut tensor.values().to_vec());
+        let (name, weights) = (tensor.name().into(), tensor.values().len());
+        CodedTensor { tensor: name, code: code.id().into(), weights, outside }
+    };
+    Ok(checkpoint.weights.iter().map(coded).collect())
+}
+
+fn code_table(coded: &[CodedTensor]) -> String {
+    let outside: usize = coded.iter().map(|tensor| tensor.outside).sum();
+    let found = match outside {
+        0 => "the codes can store this network".to_string(),
+        n => format!(
+            "the codes cannot store this network: {n} weights are outside their ranges (quantize --throttle=FILE)"
+        ),
+    };
+    let row = |tensor: &CodedTensor| {
+        let (code, count) = (tensor.code.clone(), tensor.weights.to_string());
+        let percent = format!("{:.3}", percent(tensor.outside, tensor.weights));
+        vec![tensor.tensor.clone(), code, count, tensor.outside.to_string(), percent]
+    };
+    let rows: Vec<Vec<String>> = coded.iter().map(row).collect();
+    let columns = ["tensor", "code", ">weights", ">outside its range", ">%"];
+    format!("\n\nA code for each tensor:\n\n{}\n{found}", markdown(&columns, &rows))
 }
 
 /// Filters with large gains; none if the file holds weights without a network.
