@@ -1,5 +1,6 @@
 //! Numbers in prose that come from a run are those of its records: `prose.toml` lists them, and each is computed again
-//! from the tables of the run, `summary.csv`, `outcomes.csv` and `paired.csv`.
+//! from the tables of the run, `summary.csv`, `outcomes.csv`, `paired.csv` and `replication.csv`, or from the table of a
+//! training, `training.md`.
 //!
 //! A number is right if no number with its digits is nearer to the recomputed value. Of a tie both are right.
 
@@ -37,11 +38,11 @@ type Rows = Vec<HashMap<String, String>>;
 struct Tables(HashMap<String, Rows>);
 
 impl Tables {
-    fn rows(&mut self, run: &str, table: &str) -> &Rows {
-        let path = format!("results/{run}/{table}.csv");
-        self.0.entry(path).or_insert_with_key(|path| {
+    fn rows(&mut self, path: &str) -> &Rows {
+        self.0.entry(path.into()).or_insert_with_key(|path| {
             let text = std::fs::read_to_string(root().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"));
-            let mut lines = text.lines().map(fields);
+            let fields = if path.ends_with(".md") { cells } else { fields };
+            let mut lines = text.lines().map(fields).filter(|fields| !fields.is_empty());
             let names = lines.next().expect("a header");
             lines.map(|fields| names.iter().cloned().zip(fields).collect()).collect()
         })
@@ -70,13 +71,23 @@ impl Tables {
         let named = words.join(" ");
         let (network, protection, rate, fault_model, quantity) = match *words {
             [number] => return number.parse().map_err(|_| format!("`{number}` is no number")),
+            [network, quantity] => return self.training(run, network, quantity),
             [network, protection, rate, quantity] => (network, protection, rate, None, quantity),
             [network, protection, rate, fault_model, quantity] => {
                 (network, protection, rate, Some(fault_model), quantity)
             }
-            _ => return Err(format!("`{named}`: expected NETWORK PROTECTION RATE [FAULT MODEL] QUANTITY")),
+            _ => {
+                return Err(format!(
+                    "`{named}`: expected NETWORK PROTECTION RATE [FAULT MODEL] QUANTITY or NETWORK QUANTITY"
+                ));
+            }
         };
         let pair = protection.split_once('/');
+        let (quantity, extreme) = match quantity.rsplit_once('-') {
+            Some((quantity, "least")) => (quantity, Some(f64::min as fn(f64, f64) -> f64)),
+            Some((quantity, "most")) => (quantity, Some(f64::max as fn(f64, f64) -> f64)),
+            _ => (quantity, None),
+        };
         let (table, columns): (&str, &[&str]) = match (pair, quantity) {
             (None, "clean") => ("summary", &["clean_accuracy_percent"]),
             (None, "fault-free") => ("summary", &["fault_free_accuracy_percent"]),
@@ -90,6 +101,8 @@ impl Tables {
             (None, "low") => ("summary", &["interval_low_points"]),
             (None, "high") => ("summary", &["interval_high_points"]),
             (None, "changed") => ("summary", &["changed_probability"]),
+            (None, "trials") => ("summary", &["trials"]),
+            (None, "images") => ("summary", &["images"]),
             (None, "hit") => ("outcomes", &["words_hit"]),
             (None, "detected") => ("outcomes", &["detected"]),
             (None, "miscorrected") => ("outcomes", &["miscorrected"]),
@@ -104,31 +117,79 @@ impl Tables {
             (Some(_), "decided") => ("paired", &["wins", "losses"]),
             (Some(_), "p") => ("paired", &["sign_test_p"]),
             (Some(_), "corrected") => ("paired", &["sign_test_p_holm"]),
+            (Some(_), "spread-difference") => ("replication", &["mean_difference_points"]),
+            (Some(_), "spread-sd") => ("replication", &["standard_deviation_points"]),
+            (Some(_), "spread-low") => ("replication", &["interval_low_points"]),
+            (Some(_), "spread-high") => ("replication", &["interval_high_points"]),
+            (Some(_), "spread-p") => ("replication", &["p"]),
+            (Some(_), "spread-corrected") => ("replication", &["p_holm"]),
             _ => return Err(format!("`{named}`: {quantity} is no quantity")),
         };
-        let names = match pair {
-            None => vec![("protection", protection)],
-            Some((first, second)) => vec![("first", first), ("second", second)],
+        let mut wanted = vec![("rate", rate)];
+        wanted.extend(fault_model.map(|fault_model| ("fault_model", fault_model)));
+        match pair {
+            None => wanted.extend([("model", network), ("protection", protection)]),
+            Some((first, second)) if table == "paired" => {
+                wanted.extend([("model", network), ("first", first), ("second", second)]);
+            }
+            Some((first, second)) => {
+                let no_version = || format!("`{named}`: expected PROTECTION:VERSION/PROTECTION:VERSION");
+                let (first, first_version) = first.split_once(':').ok_or_else(no_version)?;
+                let (second, second_version) = second.split_once(':').ok_or_else(no_version)?;
+                wanted.extend([("group", network), ("first", first), ("first_version", first_version)]);
+                wanted.extend([("second", second), ("second_version", second_version)]);
+            }
+        }
+        // A protection with a name in the paper is `in-place (in-place-64-57)`.
+        let is = |field: &str, value: &str| {
+            value == "any" || field == value || field.ends_with(&format!(" ({value})"))
         };
-        let wanted = [("model", network), ("rate", rate)]
-            .into_iter()
-            .chain(names)
-            .chain(fault_model.map(|f| ("fault_model", f)));
-        let wanted: Vec<(&str, &str)> = wanted.collect();
-        let rows = self.rows(run, table);
-        let found: Vec<_> =
-            rows.iter().filter(|row| wanted.iter().all(|(name, value)| row[*name] == *value)).collect();
-        let [row] = found[..] else {
-            return Err(format!(
-                "`{named}`: {} rows of results/{run}/{table}.csv, expected one",
-                found.len()
-            ));
-        };
-        columns.iter().try_fold(0.0, |sum, column| {
-            let number: f64 = row[*column].parse().map_err(|_| format!("`{named}`: {column} is empty"))?;
-            Ok(sum + number)
-        })
+        let path = format!("results/{run}/{table}.csv");
+        let rows = self.rows(&path);
+        let found = rows.iter().filter(|row| wanted.iter().all(|(name, value)| is(&row[*name], value)));
+        let found = found.map(|row| sum(row, columns).map_err(|reason| format!("`{named}`: {reason}")));
+        let found = found.collect::<Result<Vec<f64>, String>>()?;
+        match (extreme, &found[..]) {
+            (None, [value]) => Ok(*value),
+            (Some(of_two), [_, _, ..]) => Ok(found.into_iter().reduce(of_two).expect("two at least")),
+            (extreme, found) => {
+                let expected = if extreme.is_some() { "several" } else { "one" };
+                Err(format!("`{named}`: {} rows of {path}, expected {expected}", found.len()))
+            }
+        }
     }
+
+    /// A number of the table of a training, for one of its networks.
+    fn training(&mut self, run: &str, network: &str, quantity: &str) -> Result<f64, String> {
+        let named = format!("{network} {quantity}");
+        let column = match quantity {
+            "top-1" => "top-1 %",
+            "against-int8" => "against int8, points",
+            "iterations" => "iterations",
+            "violations" => "violations",
+            "left" => "clamped at the end",
+            _ => return Err(format!("`{named}`: {quantity} is no quantity of a training")),
+        };
+        let path = format!("results/{run}/training.md");
+        let row = self.rows(&path).iter().find(|row| row["network"] == network);
+        let row = row.ok_or_else(|| format!("`{named}`: no row of {path}"))?;
+        sum(row, &[column]).map_err(|reason| format!("`{named}`: {reason}"))
+    }
+}
+
+/// Sum of some fields of a row.
+fn sum(row: &HashMap<String, String>, columns: &[&str]) -> Result<f64, String> {
+    columns.iter().try_fold(0.0, |sum, column| {
+        let number: f64 = row[*column].parse().map_err(|_| format!("{column} is empty"))?;
+        Ok(sum + number)
+    })
+}
+
+/// Fields of a row of a table in Markdown; none for another line and for the one below the header.
+fn cells(line: &str) -> Vec<String> {
+    let cells = line.strip_prefix("| ").and_then(|line| line.strip_suffix('|'));
+    let cells = cells.filter(|line| !line.starts_with("--"));
+    cells.map(|line| line.split(" |").map(|cell| cell.trim().to_owned()).collect()).unwrap_or_default()
 }
 
 /// Fields of a line of CSV. A quoted one may have commas, and none has quotation marks.
@@ -172,6 +233,7 @@ fn faults(quote: &Quote, document: &str, tables: &mut Tables) -> Vec<String> {
     }
     let checked = numbers.iter().zip(values).filter_map(|(number, expression)| {
         let Some((is, unit)) = quoted(number) else { return Some(format!("{name}: {number} is no number")) };
+        let (run, expression) = expression.split_once(": ").unwrap_or((run, expression));
         match tables.value(run, expression) {
             Err(error) => Some(format!("prose.toml: {error}")),
             Ok(value) if (is - value).abs() <= unit / 2.0 * (1.0 + 1e-9) => None,
