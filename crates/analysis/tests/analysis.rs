@@ -229,6 +229,8 @@ fn trials_on_blocks_estimate_the_whole_set() {
     let table = table_markdown(&found, Table::Summary);
     assert!(table.contains(" 53.02 "), "{table}");
     assert!(conditions(&found).contains("5000 images, 50 drawn for each trial"), "{}", conditions(&found));
+    let svg = accuracy_figure(&found, "", None).svg().expect("drawn");
+    assert!(svg.contains("Short strokes: single trials, each on its own images."), "{svg}");
 
     let refused = |edit: &dyn Fn(&mut TrialRow)| {
         let mut rows = rows.clone();

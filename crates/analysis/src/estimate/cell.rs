@@ -125,6 +125,11 @@ fn clean_of(row: &TrialRow, metric: Option<usize>) -> f64 {
     }
 }
 
+/// Value of a trial on the images that it sees: those classified correctly, or the score of a metric.
+pub(crate) fn measured_value(row: &TrialRow, metric: Option<usize>) -> f64 {
+    metric.map_or(row.record.correct as f64, |place| row.record.scores[place])
+}
+
 /// Value of a trial: images classified correctly, or the score of a metric. On a block of images it is the value that its drop
 /// leaves of the fault-free value on the whole set, so that blocks that are easy by chance do not show.
 pub(crate) fn value_of(row: &TrialRow, metric: Option<usize>) -> f64 {

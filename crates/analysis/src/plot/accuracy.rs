@@ -5,7 +5,7 @@
 use design::FaultModel;
 use plotters::style::Color;
 
-use crate::estimate::cell::{Cell, ascending, rate_label, value_of};
+use crate::estimate::cell::{Cell, ascending, measured_value, rate_label};
 use crate::estimate::estimates::Estimates;
 use crate::estimate::interval::{INTERVAL_METHOD, Interval};
 use crate::estimate::summary::CellSummary;
@@ -112,9 +112,10 @@ fn explanation(estimates: &Estimates) -> Vec<String> {
         (true, _) => "single trials, in some cells only changed ones",
         _ => "single trials",
     };
+    let of_blocks = if estimates.has_drawn_images() { ", each on its own images" } else { "" };
     let mut lines = vec![
         format!("Bands and bars: 95 % intervals of the mean, {INTERVAL_METHOD}. Lines: means of all trials"),
-        format!("Short strokes: {trials}. Strips: one rate each"),
+        format!("Short strokes: {trials}{of_blocks}. Strips: one rate each"),
     ];
     if !estimates.lossy.is_empty() {
         let unmeasured = estimates.summaries().iter().any(|summary| summary.fault_free.is_none());
@@ -151,7 +152,7 @@ fn series(estimates: &Estimates, model: &str, fault_model: &FaultModel, styles: 
 }
 
 fn estimate(cell: &Cell, summary: &CellSummary, estimates: &Estimates) -> Estimate {
-    let mut values: Vec<f64> = cell.trials.iter().map(|row| value_of(row, cell.metric)).collect();
+    let mut values: Vec<f64> = cell.trials.iter().map(|row| measured_value(row, cell.metric)).collect();
     values.sort_unstable_by(f64::total_cmp);
     let counts = values.chunk_by(|one, other| one == other);
     let (clean, mean) = (summary.clean, summary.mean);

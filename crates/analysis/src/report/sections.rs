@@ -116,6 +116,10 @@ fn add_measure(sections: &mut Sections, measured: &Measured, context: &Context, 
             "Short strokes: single trials; of cells that draw only changed trials, these. Line: mean of all trials, to \
              which the changed ones contribute with their probability."
         }
+        false if estimates.has_drawn_images() => {
+            "Short strokes: single trials, each on its own images. Line: mean of all trials, the fault-free value less their \
+             mean drop."
+        }
         false => "Short strokes: single trials. Line: mean of all trials.",
     };
     let swept = estimates.is_swept();
