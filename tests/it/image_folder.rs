@@ -141,7 +141,7 @@ fn a_table_of_the_files_of_a_folder_gives_the_records_of_the_folder() {
     // The folder also has `0.png`, after the JPEG.
     let first = "imagenet/val/n00/0.JPEG,n00,test\n";
     table = table.replace(first, &format!("{first}imagenet/val/n00/0.png,n00,test\n"));
-    std::fs::write(folder.join("data/listing.csv"), table).unwrap();
+    std::fs::write(folder.join("data/listing.csv"), &table).unwrap();
     let digests = ["imagenet", "listing.csv"].map(|set| {
         let arguments = quantize(&format!("--set {set} --calibration-images 9")).join(" ");
         let said = zerospace(folder, &strs(&arguments.split(' ').map(String::from).collect::<Vec<_>>()));
@@ -157,6 +157,16 @@ fn a_table_of_the_files_of_a_folder_gives_the_records_of_the_folder() {
         (evaluation.digest.clone(), std::fs::read(folder.join("net.safetensors")).unwrap().len())
     });
     assert_eq!(digests[0].0, digests[1].0);
+
+    // Decoded images are kept beside a table that is elsewhere.
+    std::fs::create_dir(folder.join("elsewhere")).unwrap();
+    std::fs::write(folder.join("elsewhere/listing.csv"), table.replace("imagenet/", "../data/imagenet/"))
+        .unwrap();
+    std::fs::remove_dir_all(folder.join("data/.zerospace-cache")).unwrap();
+    succeed(folder, &strs(&quantize("--set elsewhere/listing.csv --calibration-images 9")));
+    assert!(
+        folder.join("elsewhere/.zerospace-cache").is_dir() && !folder.join("data/.zerospace-cache").exists()
+    );
     let said = zerospace(folder, &strs(&quantize("--set other.csv")));
     assert_eq!(said.code, 2, "{}", said.stderr);
     assert!(said.stderr.contains("data/other.csv: cannot be read"), "{}", said.stderr);

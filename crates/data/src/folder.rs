@@ -293,6 +293,11 @@ impl ImageFolder {
         &self.classes
     }
 
+    /// Folder or table that lists the files.
+    pub fn listed_in(&self) -> &Path {
+        &self.listed_in
+    }
+
     /// The number of files.
     pub fn len(&self) -> usize {
         self.files.len()

@@ -31,6 +31,9 @@ const IN_TURNS: &str = "images of all classes in turns, the first of each, then 
 /// Inception's 299.
 pub const DEFAULT_SIDE: usize = 224;
 
+/// Directory of decoded images, if none is chosen.
+const CACHE: &str = ".zerospace-cache";
+
 /// Most unreadable files that remarks name.
 const NAMED: usize = 5;
 
@@ -133,7 +136,8 @@ impl Cut {
 pub struct DataSets {
     /// The directory; `cifar10` is looked for in its folder of that name, and so on.
     pub root: PathBuf,
-    /// Directory of decoded images; `.zerospace-cache` in the directory of the data sets when absent.
+    /// Directory of decoded images; when absent, `.zerospace-cache` in the directory of the data sets, or beside a table of
+    /// images that is elsewhere.
     pub cache: Option<PathBuf>,
 }
 
@@ -263,7 +267,15 @@ impl DataSets {
 
     /// Directory of the decoded images.
     pub fn cache(&self) -> PathBuf {
-        self.cache.clone().unwrap_or_else(|| self.root.join(".zerospace-cache"))
+        self.cache.clone().unwrap_or_else(|| self.root.join(CACHE))
+    }
+
+    fn cache_of(&self, folder: &ImageFolder) -> PathBuf {
+        let elsewhere = Some(folder.listed_in()).filter(|table| !table.starts_with(&self.root));
+        match (&self.cache, elsewhere) {
+            (None, Some(table)) => table.with_file_name(CACHE),
+            _ => self.cache(),
+        }
     }
 
     /// Decodes and cuts the first `images` images of a folder, or all, or takes them from the cache.
@@ -282,7 +294,7 @@ impl DataSets {
             anyhow!("images of {side} x {side} pixels, expected 1 to {} a side", data::MAX_SIDE)
         })?;
         observer.begin(images.unwrap_or(folder.len()) as u64, "images decoded");
-        let loaded = folder.load(crop, images, Some(&self.cache()), &|| observer.advance(1));
+        let loaded = folder.load(crop, images, Some(&self.cache_of(folder)), &|| observer.advance(1));
         observer.end();
         let FolderImages { images: set, unreadable, cache } = loaded?;
         let mut notes = Vec::new();
