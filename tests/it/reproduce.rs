@@ -57,33 +57,51 @@ fn every_network_in_the_repository_fits_the_code_and_names_its_recipe() {
     assert!(total < 8 << 20, "networks take {total} bytes, expected under 8 MiB");
 }
 
+/// Checks that a network has the weights of a recipe, in the range of its version; returns the size of its file.
+fn check_network(path: &Path, version: &str, recipe: &str, sha256: &str) -> u64 {
+    let name = path.display();
+    let checkpoint = quant::Checkpoint::load(path).unwrap();
+    let provenance = &checkpoint.provenance;
+    let origin = (provenance.source.as_str(), provenance.source_sha256.as_str());
+    assert_eq!(origin, (recipe, sha256), "{name}");
+    let protection = ecc::by_id(match version {
+        "one-bit" | "qatt" => "in-place-64-57",
+        "two-bit" | "two-bit-largest" => "in-place-dected-64-51",
+        "six-bit" | "six-bit-randbet" => "in-place-msb-32-16",
+        "five-bit" => "in-place-msb-48-24",
+        "four-bit" => "in-place-msb-64-32",
+        "int8" | "clipped" | "randbet" => "faulty",
+        other => panic!("no version is called {other}"),
+    });
+    let constraint = protection.unwrap().constraint();
+    for weights in &checkpoint.weights {
+        assert_eq!(constraint.violations(weights.values()).next(), None, "{name}");
+    }
+    std::fs::metadata(path).unwrap().len()
+}
+
 #[test]
 fn every_network_in_a_narrower_range_fits_its_code_and_names_its_recipe() {
-    let networks = root().join("experiments/networks/zero-space");
     let mut total = 0;
-    for file in std::fs::read_dir(&networks).unwrap() {
+    for file in std::fs::read_dir(root().join("experiments/networks/zero-space")).unwrap() {
         let path = file.unwrap().path();
         let (network, version) = path.file_stem().unwrap().to_str().unwrap().split_once('-').unwrap();
         let recipe = format!("{network}-zero-space-cifar10.toml");
-        let hash = as_trained(&recipe);
-        let checkpoint = quant::Checkpoint::load(&path).unwrap();
-        let provenance = &checkpoint.provenance;
-        let origin = (provenance.source.clone(), provenance.source_sha256.clone());
-        assert_eq!(origin, (recipe, hash), "{network}-{version}");
-        let protection = ecc::by_id(match version {
-            "one-bit" => "in-place-64-57",
-            "two-bit" | "two-bit-largest" => "in-place-dected-64-51",
-            "six-bit" | "six-bit-randbet" => "in-place-msb-32-16",
-            "five-bit" => "in-place-msb-48-24",
-            "four-bit" => "in-place-msb-64-32",
-            "int8" | "clipped" | "randbet" => "faulty",
-            other => panic!("no version is called {other}"),
-        });
-        let constraint = protection.unwrap().constraint();
-        for weights in &checkpoint.weights {
-            assert_eq!(constraint.violations(weights.values()).next(), None, "{network}-{version}");
-        }
-        total += std::fs::metadata(&path).unwrap().len();
+        total += check_network(&path, version, &recipe, &as_trained(&recipe));
     }
     assert!(total < 16 << 20, "networks take {total} bytes, expected under 16 MiB");
+}
+
+#[test]
+fn every_network_of_another_training_fits_its_code_and_names_its_recipe() {
+    for file in std::fs::read_dir(root().join("experiments/networks/trainings")).unwrap() {
+        let path = file.unwrap().path();
+        let (name, training) = path.file_stem().unwrap().to_str().unwrap().rsplit_once('-').unwrap();
+        let (network, version) = name.split_once('-').unwrap();
+        let recipe = format!("{network}-trainings-cifar10.toml");
+        let text = std::fs::read(root().join("experiments/recipes").join(&recipe)).unwrap();
+        check_network(&path, version, &recipe, &durable::sha256_hex(&text));
+        let edits = &quant::Checkpoint::load(&path).unwrap().provenance.weight_edits;
+        assert!(version == "int8" || edits.contains(&format!(", seed {training}, ")), "{name}: {edits}");
+    }
 }
