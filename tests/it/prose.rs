@@ -140,9 +140,10 @@ impl Tables {
                 wanted.extend([("second", second), ("second_version", second_version)]);
             }
         }
-        // A protection with a name in the paper is `in-place (in-place-64-57)`.
+        // A protection with a name in the paper is `in-place (in-place-64-57)`, and one group is `all networks`.
         let is = |field: &str, value: &str| {
-            value == "any" || field == value || field.ends_with(&format!(" ({value})"))
+            let parts = [field, field.split(" (").nth(1).unwrap_or_default().trim_end_matches(')')];
+            value == "any" || parts.contains(&value) || field.replace(' ', "-") == value
         };
         let path = format!("results/{run}/{table}.csv");
         let rows = self.rows(&path);
