@@ -284,4 +284,13 @@ fn a_wrong_number_and_a_changed_sentence_are_found() {
     );
     assert!(found("or {7.9}", "resnet20 faulty 1e-3 loss").contains("loss is no quantity"));
     assert_eq!(found("falls by {8.0} points", "0 - 16 / 2 + 16"), "");
+    // The extreme of two networks, the table of a training, and the spread of several trainings.
+    assert!(found("or {7.9}", "any faulty 1e-3 drop-most").contains("has 7.9, expected 9.6"));
+    assert!(found("or {7.9}", "resnet20 faulty 1e-3 drop-most").contains("1 rows"));
+    assert_eq!(found("falls by {8.0} points", "training/vgg16-cifar10: admm-strong left + 7"), "");
+    assert!(found("or {7.9}", "training/vgg16-cifar10: sgd left").contains("no row of results/training"));
+    let pair = "faulty:int8/in-place-64-57:wot";
+    let spread = |group: &str| format!("trainings: {group} {pair} 1e-2 spread-difference");
+    assert!(found("or {7.9}", &spread("all-networks")).contains("has 7.9, expected -28."));
+    assert!(found("or {7.9}", &spread("resnet20")).contains("0 rows of results/trainings/replication.csv"));
 }
