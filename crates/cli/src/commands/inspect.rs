@@ -312,7 +312,7 @@ fn coded_tensors(checkpoint: &Checkpoint, map: &CodeMap) -> anyhow::Result<Vec<C
     map.check_tensors(&names)?;
     let coded = |tensor: &QuantTensor| {
         let code = &map.codes()[tensor.name()];
-        let outside = code.constraint().throttle(&mut tensor.values().to_vec());
+        let outside = code.constraint().violations(tensor.values()).count();
         let (name, weights) = (tensor.name().into(), tensor.values().len());
         CodedTensor { tensor: name, code: code.id().into(), weights, outside }
     };
