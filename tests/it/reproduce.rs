@@ -57,8 +57,8 @@ fn every_network_in_the_repository_fits_the_code_and_names_its_recipe() {
     assert!(total < 8 << 20, "networks take {total} bytes, expected under 8 MiB");
 }
 
-/// Checks that a network has the weights of a recipe, in the range of its version; returns the size of its file.
-fn check_network(path: &Path, version: &str, recipe: &str, sha256: &str) -> u64 {
+/// Checks that a network has the weights of a recipe, in the range of its version, and returns it.
+fn checked_network(path: &Path, version: &str, recipe: &str, sha256: &str) -> quant::Checkpoint {
     let name = path.display();
     let checkpoint = quant::Checkpoint::load(path).unwrap();
     let provenance = &checkpoint.provenance;
@@ -77,7 +77,7 @@ fn check_network(path: &Path, version: &str, recipe: &str, sha256: &str) -> u64 
     for weights in &checkpoint.weights {
         assert_eq!(constraint.violations(weights.values()).next(), None, "{name}");
     }
-    std::fs::metadata(path).unwrap().len()
+    checkpoint
 }
 
 #[test]
@@ -87,7 +87,8 @@ fn every_network_in_a_narrower_range_fits_its_code_and_names_its_recipe() {
         let path = file.unwrap().path();
         let (network, version) = path.file_stem().unwrap().to_str().unwrap().split_once('-').unwrap();
         let recipe = format!("{network}-zero-space-cifar10.toml");
-        total += check_network(&path, version, &recipe, &as_trained(&recipe));
+        checked_network(&path, version, &recipe, &as_trained(&recipe));
+        total += std::fs::metadata(&path).unwrap().len();
     }
     assert!(total < 16 << 20, "networks take {total} bytes, expected under 16 MiB");
 }
@@ -100,8 +101,8 @@ fn every_network_of_another_training_fits_its_code_and_names_its_recipe() {
         let (network, version) = name.split_once('-').unwrap();
         let recipe = format!("{network}-trainings-cifar10.toml");
         let text = std::fs::read(root().join("experiments/recipes").join(&recipe)).unwrap();
-        check_network(&path, version, &recipe, &durable::sha256_hex(&text));
-        let edits = &quant::Checkpoint::load(&path).unwrap().provenance.weight_edits;
+        let checkpoint = checked_network(&path, version, &recipe, &durable::sha256_hex(&text));
+        let edits = &checkpoint.provenance.weight_edits;
         assert!(version == "int8" || edits.contains(&format!(", seed {training}, ")), "{name}: {edits}");
     }
 }
